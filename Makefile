@@ -1,0 +1,74 @@
+# Every target sets up .venv by itself, and anew when a pyproject.toml or constraints.txt changed.
+# Needs make and Python >= 3.11 with venv; another one by `make test PYTHON=python3.13`.
+
+PYTHON   ?= python3
+PACKAGES := antflow-core
+VENV     := .venv
+READY    := $(VENV)/.ready
+PY       := $(VENV)/bin/python
+PIP      := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+CACHES   := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+ARGS     ?=
+REQUIRE  ?=
+SECONDS  ?= 600
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test coverage fuzz lint format bench build test-wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## check every file of every installed package against its RECORD
+	$(PY) examples/verify_packages.py $(ARGS)
+
+test: $(READY) ## run the tests (ARGS="-k channel" for some)
+	$(PY) -m pytest $(ARGS)
+
+coverage: $(READY) ## run the tests and show the lines they do not reach
+	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage report
+
+fuzz: $(READY) ## search for bad interleavings (SECONDS=60, default 600)
+	FUZZ_SECONDS=$(SECONDS) $(PY) -m pytest -o faulthandler_timeout=0 tests/core/test_fuzz.py $(ARGS)
+
+lint: $(READY) ## check style, format, types and the direction of imports
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+format: $(READY) ## put the code in the one format, fix what can be fixed
+	$(PY) -m ruff check --fix-only
+	$(PY) -m ruff format
+
+bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
+	$(PY) benchmarks/run.py $(ARGS)
+
+build: $(READY) ## build sdist and wheel into dist/
+	rm -rf dist
+	for package in $(PACKAGES); do \
+	    $(PY) -m build --no-isolation --outdir dist $$package || exit; \
+	done
+
+test-wheel: build ## run the tests against the built wheel on each Python found (REQUIRE=3.11)
+	$(PY) tools/test_wheel.py $(addprefix --require ,$(REQUIRE))
+
+clean: ## remove all that make has made, .venv included
+	rm -rf $(VENV) dist benchmarks/.envs $(CACHES)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "antflow needs Python 3.11 or newer; '$(PYTHON)' is not. Name one: make PYTHON=python3.11 ..." >&2; \
+	    exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo "'$(PYTHON)' lacks venv or ensurepip: install its venv package, or name another: make PYTHON=python3.11 ..." >&2; \
+	    exit 1; }
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --constraint constraints.txt --upgrade pip
+	@$(PIP) install --constraint constraints.txt --group dev
+	@$(PIP) install --constraint constraints.txt --no-build-isolation $(PACKAGES:%=--editable %)
+	@touch $@

@@ -1,0 +1,97 @@
+"""What a run counts while it works: plain numbers, written by the loop, readable from any thread.
+
+Nothing here is locked. A reader copies records of fixed size whole and walks over nothing that the
+loop may grow; a figure that the loop is about to change may be read before or after the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ._histogram import new_record
+from .types import ActivityState
+
+IDLE, BUSY, WAITING, BLOCKED = range(4)
+STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
+MOST_ERROR_TYPES = 50
+OTHER_ERRORS = "other"
+
+
+class TaskAccount:
+    """What is counted of one task: attempts by their outcome, and how long they took."""
+
+    __slots__ = ("duration", "failed", "retried")
+
+    def __init__(self) -> None:
+        self.duration = new_record()
+        self.failed = 0
+        self.retried = 0
+
+
+class StageAccount:
+    """What is counted of one stage, but for what its workers count themselves.
+
+    Args:
+        task_names: the names of its tasks; tasks of one name share an account.
+        workers: how many workers it has; all are idle at first.
+    """
+
+    __slots__ = (
+        "_activity",
+        "_origin",
+        "dropped",
+        "errors_by_type",
+        "failed",
+        "injected",
+        "queue_wait",
+        "retried",
+        "skipped",
+        "tasks",
+    )
+
+    def __init__(self, task_names: Iterable[str], workers: int) -> None:
+        self.injected = 0
+        self.failed = 0
+        self.skipped = 0
+        self.dropped = 0
+        self.retried = 0
+        self.errors_by_type: dict[str, int] = {}
+        self.queue_wait = new_record()
+        self.tasks = {name: TaskAccount() for name in task_names}
+        self._origin = 0.0
+        self._activity = [(0.0, workers), (0.0, 0), (0.0, 0), (0.0, 0)]
+
+    def begin(self, now: float) -> None:
+        """Start to measure the time of workers, at `now` on the run's clock."""
+        self._origin = now
+
+    def move(self, source: int, target: int, now: float) -> None:
+        """Count one worker as passing from one state to another.
+
+        A state keeps a pair, replaced whole: its seconds at any time t are the first number plus
+        the second, which is how many workers are in it, times t.
+        """
+        time = now - self._origin
+        seconds, workers = self._activity[source]
+        self._activity[source] = (seconds + time, workers - 1)
+        seconds, workers = self._activity[target]
+        self._activity[target] = (seconds - time, workers + 1)
+
+    def activity(self, now: float) -> list[tuple[float, int]]:
+        """Return, for each state, worker-seconds until `now` and the workers in it."""
+        time = now - self._origin
+        return [
+            (max(0.0, seconds + workers * time), workers) for seconds, workers in self._activity
+        ]
+
+    def stop(self, now: float) -> None:
+        """Stop to measure, the workers being gone."""
+        self._activity = [(seconds, 0) for seconds, _ in self.activity(now)]
+
+    def count_failure(self, error: BaseException) -> None:
+        """Count an item that failed."""
+        self.failed += 1
+        name = type(error).__name__
+        if name not in self.errors_by_type and len(self.errors_by_type) >= MOST_ERROR_TYPES:
+            name = OTHER_ERRORS
+        self.errors_by_type[name] = self.errors_by_type.get(name, 0) + 1

@@ -1,0 +1,49 @@
+"""Counting durations into fixed buckets."""
+
+from bisect import bisect_left
+from math import inf
+
+from .types import Histogram
+
+BOUNDS: tuple[float, ...] = (
+    *(step * 10.0**decade for decade in range(-5, 3) for step in (1.0, 2.5, 5.0)),
+    1000.0,
+)
+"""Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from 10 microseconds to 1,000 s."""
+
+EDGES: tuple[float, ...] = (-inf, *BOUNDS, inf)
+"""Bucket `i` holds what is above `EDGES[i]` and not above `EDGES[i + 1]`."""
+
+SUM = len(BOUNDS) + 1
+"""Where a record keeps the sum of what it counted; the buckets stand before it."""
+
+
+def new_record() -> list[float]:
+    """Return an empty record: a count per bucket, then the sum in seconds.
+
+    A plain list, so that the worker can add to it without a call and a reader on any thread can
+    copy it whole.
+    """
+    return [0] * SUM + [0.0]
+
+
+def bucket(seconds: float) -> int:
+    """Return the index of the bucket that a duration falls into."""
+    return bisect_left(BOUNDS, seconds)
+
+
+def add(record: list[float], seconds: float) -> None:
+    """Count one duration."""
+    record[bisect_left(BOUNDS, seconds)] += 1
+    record[SUM] += seconds
+
+
+def count(record: list[float]) -> int:
+    """Return how many durations a record holds."""
+    return int(sum(record[:SUM]))
+
+
+def freeze(record: list[float]) -> Histogram:
+    """Return an immutable copy of a record as users see it."""
+    copy = list(record)
+    return Histogram(BOUNDS, tuple(int(n) for n in copy[:SUM]), copy[SUM])

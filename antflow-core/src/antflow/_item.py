@@ -1,0 +1,113 @@
+"""The record of one item on its way through a run."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from typing import Any
+
+from .types import PipelineResult, UnprocessedItem
+
+
+class Item(PipelineResult):
+    """One item from its feeding to its end, when the same object becomes its result.
+
+    `value` is what entered the stage that the item is at; it changes when a stage is done with it.
+    `queued_at` is the run's clock when the item was handed to its present channel, and `extra`
+    holds what most items do without.
+    """
+
+    __slots__ = ()
+
+    extra: Extra | None
+    priority: int
+    queued_at: float
+
+    def __init__(
+        self,
+        id: Any,  # noqa: A002 - named as users name it
+        value: Any,
+        sequence_id: int,
+        priority: int,
+        metadata: dict[str, Any],
+    ) -> None:
+        self.id = id
+        self.value = value
+        self.sequence_id = sequence_id
+        self.metadata = metadata
+        self.error = None
+        self.stage = None
+        self.attempts = 1
+        self.priority = priority
+        self.queued_at = 0.0
+        self.extra = None
+
+    def more(self) -> Extra:
+        """Return what most items do without, made on first use."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+    def describe(self) -> dict[str, Any]:
+        """Return the item as callbacks get it: id, value and metadata."""
+        return {**self.metadata, "id": self.id, "value": self.value}
+
+    def left_over(self, stage: str) -> UnprocessedItem:
+        """Return the item as shutdown reports it, left in front of a stage."""
+        return UnprocessedItem(
+            self.id, self.value, self.metadata, self.priority, stage, self.sequence_id
+        )
+
+
+class Extra:
+    """What most items do without: a second attempt, or someone who waits for the result.
+
+    `stage_attempt` numbers the present attempt of the stage as a whole. `attempts` were made by
+    the stage called `noted_by`, the last one that took note.
+    """
+
+    __slots__ = ("attempts", "noted_by", "reply", "stage_attempt")
+
+    def __init__(self) -> None:
+        self.attempts = 1
+        self.noted_by: str | None = None
+        self.reply: Future[PipelineResult] | None = None
+        self.stage_attempt = 1
+
+
+SPELLED_OUT = (dict, UnprocessedItem)
+"""What may say more of an item than its value."""
+
+
+def read_item(source: Any, sequence_id: int, priority: int) -> Item:
+    """Make an item of what a user feeds.
+
+    A dict with an "id" has that id, its "value" or else the whole dict as value, and its other
+    keys as metadata. Anything else is its own value, with its sequence number as id.
+    """
+    if isinstance(source, dict) and "id" in source:
+        metadata = {key: source[key] for key in source if key not in ("id", "value")}
+        return Item(source["id"], source.get("value", source), sequence_id, priority, metadata)
+    return Item(sequence_id, source, sequence_id, priority, {})
+
+
+def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
+    """Turn an item that has ended into its result, in place; a result stays as it is.
+
+    Args:
+        item: the item.
+        last_stage: the pipeline's last stage; attempts noted by an earlier one are not those that
+            a success ended with.
+    """
+    if isinstance(item, Item):
+        extra = item.extra
+        if extra is not None:
+            if item.error is not None or extra.noted_by == last_stage:
+                item.attempts = extra.attempts
+            item.extra = None
+        item.__class__ = PipelineResult  # type: ignore[assignment]
+    return item
+
+
+def take_back(left: UnprocessedItem) -> Item:
+    """Make an item of one that an earlier run left unprocessed."""
+    return Item(left.id, left.value, left.sequence_id, left.priority, left.metadata)

@@ -1,0 +1,112 @@
+"""Where items end: kept, handed to who waits for one, or streamed."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+from operator import attrgetter
+
+from ._channel import Channel
+from ._item import Item, as_result
+from .types import PipelineResult
+
+MOST_KEPT_FAILURES = 10_000
+
+
+class Results(Channel):
+    """The channel behind the last stage, in order of completion.
+
+    Successes are its queue. Failures are kept beside it or, where results are `streamed`, in it.
+    An item that someone waits for goes to that one and is kept nowhere.
+
+    Args:
+        stage: name of the last stage.
+        keep: whether successes are kept.
+        most_failures: how many failures are kept, the latest; None for all.
+    """
+
+    __slots__ = ("_awaited", "_keep", "failures", "stage", "streamed")
+
+    def __init__(self, stage: str, *, keep: bool, most_failures: int | None = None) -> None:
+        super().__init__(inf)
+        self.stage = stage
+        self.failures: deque[Item] = deque(maxlen=most_failures)
+        self.streamed = False
+        self._awaited = 0
+        self._keep = keep
+        if not keep:
+            self.queue = deque(maxlen=0)
+
+    @classmethod
+    def for_stream(cls, stage: str, buffer_size: float) -> Results:
+        """Return one whose results, failures too, are taken away by a consumer.
+
+        Args:
+            stage: name of the last stage.
+            buffer_size: results that may wait for the consumer.
+        """
+        results = cls(stage, keep=True)
+        results.streamed = True
+        results.capacity = buffer_size
+        return results
+
+    def put(self, item: Item) -> None:
+        """Deposit an item that has ended."""
+        if self._awaited and self._answer(item):
+            return
+        if self.streamed or item.error is None:
+            self.queue.append(item)
+        else:
+            self.failures.append(item)
+        if self._hungry:
+            self._call()
+
+    def expect(self) -> None:
+        """Look out for one more item that someone waits for."""
+        self._awaited += 1
+        self._look_ahead()
+
+    def expect_no_more(self) -> None:
+        """Look out for one item less."""
+        self._awaited -= 1
+        self._look_ahead()
+
+    def unbound(self) -> None:
+        """Let every sender go on, the run being about to stop."""
+        self.capacity = inf
+        self.make_room()
+
+    def kept(self) -> list[PipelineResult]:
+        """Return the successes that are kept, in input order."""
+        return [] if self.streamed else self._in_input_order(self.queue)
+
+    def kept_failures(self) -> list[PipelineResult]:
+        """Return the failures that are kept, in input order."""
+        return self._in_input_order(self.failures)
+
+    def undelivered(self) -> list[PipelineResult]:
+        """Return what the consumer of a stream that has ended did not take."""
+        if not (self.streamed and self.closed):
+            return []
+        return [as_result(item, self.stage) for item in tuple(self.queue)]
+
+    def _in_input_order(self, items: deque[Item]) -> list[PipelineResult]:
+        in_order = sorted(items, key=attrgetter("sequence_id"))
+        return [
+            item if item.__class__ is PipelineResult else as_result(item, self.stage)
+            for item in in_order
+        ]
+
+    def _look_ahead(self) -> None:
+        super()._look_ahead()
+        self.direct = self.direct and not self._awaited
+
+    def _answer(self, item: Item) -> bool:
+        reply = item.extra.reply if item.extra else None
+        if reply is None or reply.done():
+            return False
+        reply.set_result(as_result(item, self.stage))
+        return True
+
+    def _set_aside(self) -> None:
+        """Leave everything where it is: what has ended is never left over."""

@@ -1,0 +1,488 @@
+"""One run of a pipeline: wiring, feeding, the order of closing, and the conservation of items."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError, Event, Future, Task, current_task, get_running_loop
+from collections.abc import AsyncIterable, Iterable, Sequence
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+from ._clock import CLOCK
+from ._item import SPELLED_OUT, Item, read_item, take_back
+from ._results import Results
+from ._stage_run import StageRun, worker_name
+from ._turn import Turns, turns_of
+from ._worker import Worker
+from .context import CURRENT_WORKER
+from .exceptions import PipelineError
+from .stage import Stage
+from .types import PipelineResult, UnprocessedItem
+
+Source = Iterable[Any] | AsyncIterable[Any]
+_logger = logging.getLogger(__name__)
+
+
+class Run:
+    """A run, from the first item fed to the end of the last worker.
+
+    It ends by closing: as soon as it is sealed, so that nothing more comes from outside, and
+    nothing is outstanding; or on demand, with whatever is left then. To abort is to close and to
+    cancel what runs.
+
+    Args:
+        name: the pipeline's name.
+        stages: the definition.
+        results: where items end; may be replaced until the start.
+    """
+
+    def __init__(self, name: str, stages: Sequence[Stage], results: Results) -> None:
+        self.name = name
+        self.clock = CLOCK.get()
+        self.turns = Turns(self.clock)
+        self.results = results
+        self.posts = _wire(stages, results)
+        self.workers = [
+            [
+                Worker(worker_name(post.stage, number), post, self)
+                for number in range(post.stage.workers)
+            ]
+            for post in self.posts
+        ]
+        self.error: BaseException | None = None
+        self.consumer: Task[Any] | None = None
+        self.is_started = False
+        self.is_closed = False
+        self.is_over = False
+        self.is_abandoned = False
+        self._input_error: BaseException | None = None
+        self._is_told = False
+        self._accepting = True
+        self._sealed = False
+        self._aborted = False
+        self._ended = 0
+        self._numbered = 0
+        self._feeders = 0
+        self._priority: int | None = None
+        self._reader: Task[None] | None = None
+        self._tasks: set[Task[None]] = set()
+        self._pauses: set[Future[bool]] = set()
+        self._replies: set[Future[PipelineResult]] = set()
+        self._warned: set[str] = set()
+        self._finished = Event()
+
+    # Starting
+
+    def start(self, results: Results) -> None:
+        """Have workers started, in copies of the caller's context, as there is work for them."""
+        self.is_started = True
+        self.results = self.posts[-1].outlet = results
+        now = self.clock()
+        context = copy_context()
+        self.turns = turns_of(get_running_loop(), self.clock)
+        for post, workers in zip(self.posts, self.workers, strict=True):
+            post.results = results
+            post.account.begin(now)
+            post.inbox.add_reserve(partial(self._start, worker, context) for worker in workers)
+
+    def read(self, source: Source, priority: int) -> None:
+        """Feed all of an input to the first stage, in a task of the run's own, and then seal."""
+        self._reader = get_running_loop().create_task(self._read(source, priority))
+        self._watch(self._reader)
+
+    def _start(self, worker: Worker, context: Context) -> None:
+        loop = get_running_loop()
+        self._watch(loop.create_task(worker.work(), name=worker.name, context=context.copy()))
+
+    def _watch(self, task: Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    async def _read(self, source: Source, priority: int) -> None:
+        try:
+            await self.feed(source, self.posts[0], priority)
+        except (Exception, CancelledError) as error:
+            if not self.is_closed:
+                self._input_error = error
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.abort(error)
+        finally:
+            self.seal()
+
+    # Feeding
+
+    def is_inside(self) -> bool:
+        """Tell whether the present code is what a worker, or the stream's consumer, waits for."""
+        worker = CURRENT_WORKER.get()
+        if isinstance(worker, Worker) and worker.run is self:
+            return True
+        return self.consumer is not None and self.consumer is current_task()
+
+    def is_worker(self) -> bool:
+        """Tell whether the present task is one of this run's own."""
+        return current_task() in self._tasks
+
+    def admit(self) -> bool:
+        """Tell whether something may be fed now; to those inside as long as the run lasts."""
+        return not self.is_over and (self.is_inside() or (self._accepting and not self._sealed))
+
+    async def feed(self, source: Source, post: StageRun, priority: int) -> bool:
+        """Feed items to a stage as it has room for them.
+
+        Args:
+            source: values to be wrapped as items, or items that an earlier run left unprocessed.
+            post: where they enter, but for the latter, which go to where they were.
+            priority: lower first.
+
+        Returns:
+            False when the run was closed before everything was fed; the value that was read last
+            has then not been fed.
+        """
+        inside = self.is_inside()
+        self._feeders += 1
+        try:
+            if isinstance(source, AsyncIterable):
+                async for value in source:
+                    if not await self._offer(value, post, priority, inside):
+                        return False
+                return True
+            return await self._feed_quickly(source, post, priority, inside)
+        finally:
+            self._feeders -= 1
+            self.check()
+
+    async def _feed_quickly(
+        self, source: Iterable[Any], post: StageRun, priority: int, inside: bool
+    ) -> bool:
+        """Feed from an iterable, at the price of no call for a value that has room at once."""
+        inbox, turns, clock, account = post.inbox, self.turns, self.clock, post.account
+        queue = inbox.queue
+        for value in source:
+            if (
+                inbox.crowded
+                or len(queue) + inbox.granted >= inbox.capacity
+                or priority != self._priority
+                or not self._accepting
+                or isinstance(value, SPELLED_OUT)
+                or (now := clock()) > turns.until
+            ):
+                if not await self._offer(value, post, priority, inside):
+                    return False
+                continue
+            number = self._numbered
+            self._numbered = number + 1
+            item = Item(number, value, number, priority, {})
+            item.queued_at = now
+            account.injected += 1
+            if inbox.direct:
+                queue.append(item)
+            else:
+                inbox.put(item)
+        return True
+
+    async def process(self, source: Any, priority: int) -> PipelineResult:
+        """Feed one item and return its result, which is kept nowhere else."""
+        item, home = self._take_in(source, self.posts[0], priority)
+        reply: Future[PipelineResult] = get_running_loop().create_future()
+        item.more().reply = reply
+        self._feeders += 1
+        try:
+            accepted = await self._push(item, home, inside=False)
+        finally:
+            self._feeders -= 1
+            self.check()
+        if not accepted:
+            raise PipelineError(f"Pipeline {self.name!r} was stopped before it took the item")
+        self._replies.add(reply)
+        self.results.expect()
+        try:
+            return await reply
+        finally:
+            self._replies.discard(reply)
+            self.results.expect_no_more()
+
+    def post_of(self, stage: str) -> StageRun:
+        """Return a stage by its name.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        for post in self.posts:
+            if post.name == stage:
+                return post
+        names = ", ".join(repr(post.name) for post in self.posts)
+        raise ValueError(f"Stage {stage!r} not found in pipeline {self.name!r}; it has {names}")
+
+    def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[Item, StageRun]:
+        if isinstance(value, UnprocessedItem):
+            item, post = take_back(value), self.post_of(value.stage)
+            self._numbered = max(self._numbered, item.sequence_id + 1)
+        else:
+            item = read_item(value, self._numbered, priority)
+            self._numbered += 1
+        if item.priority != self._priority:
+            self._note_priority(item.priority)
+        return item, post
+
+    def _note_priority(self, priority: int) -> None:
+        """Have items sorted from the second priority on."""
+        if self._priority is not None:
+            for post in self.posts:
+                post.inbox.sort()
+        self._priority = priority
+
+    async def _offer(self, value: Any, post: StageRun, priority: int, inside: bool) -> bool:
+        item, home = self._take_in(value, post, priority)
+        return await self._push(item, home, inside)
+
+    async def _push(self, item: Item, post: StageRun, inside: bool) -> bool:
+        """Deposit an item when there is room; False when the run does not take it any more."""
+        now = self.clock()
+        if now > self.turns.until and self.turns.over(now, now):
+            await self.turns.rest()
+        has_room = post.inbox.has_room()
+        if inside:
+            if not has_room:
+                self._warn_of_growth(post)
+        elif not has_room:
+            self._warn_if_not_started(post)
+            await post.inbox.wait_for_place()
+        if not self._accepting and (self.is_over or not inside):
+            return False
+        self._deposit(item, post, self.clock())
+        return True
+
+    def _deposit(self, item: Item, post: StageRun, now: float) -> None:
+        item.queued_at = now
+        post.account.injected += 1
+        post.inbox.put(item)
+
+    def _warn_of_growth(self, post: StageRun) -> None:
+        self._warn_once(
+            "growth",
+            "Pipeline %r: a task or callback feeds stage %r past its capacity, since waiting there "
+            "for room could make the pipeline wait for itself. Feed from outside of the pipeline "
+            "where memory must stay bounded.",
+            self.name,
+            post.name,
+        )
+
+    def _warn_if_not_started(self, post: StageRun) -> None:
+        if not self.is_started:
+            self._warn_once(
+                "start",
+                "Pipeline %r is not started, and stage %r is full: feed waits. Call start() first, "
+                "or use run().",
+                self.name,
+                post.name,
+            )
+
+    def _warn_once(self, topic: str, text: str, *arguments: object) -> None:
+        if topic not in self._warned:
+            self._warned.add(topic)
+            _logger.warning(text, *arguments)
+
+    # Ending
+
+    def seal(self) -> None:
+        """Let nothing more begin to be fed from outside, and end when all fed items have."""
+        self._sealed = True
+        self.check()
+
+    def refuse(self) -> None:
+        """Seal, and stop those who feed now as well."""
+        self._accepting = False
+        self._stop_reader()
+        for post in self.posts:
+            post.inbox.dismiss_feeders()
+        self.seal()
+
+    def ended(self, items: int) -> None:
+        """Count so many items more as ended."""
+        self._ended += items
+
+    def check(self) -> None:
+        """Close if the run is sealed and nothing is outstanding."""
+        if (
+            self._sealed
+            and sum(post.account.injected for post in self.posts) == self._ended
+            and not (self._feeders and self._accepting)
+            and not self.is_closed
+        ):
+            self.close()
+
+    def close(self) -> None:
+        """Take no more; attempts that run may end."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._accepting = False
+        for post in self.posts:
+            post.inbox.close()
+        self.results.unbound()
+        for waiter in self._pauses:
+            if not waiter.done():
+                waiter.set_result(False)
+        self._stop_reader()
+        if not self._tasks:
+            self._end()
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """Close and cancel everything.
+
+        Args:
+            error: what ended the run; of several, the first is raised.
+        """
+        if self.is_over:
+            return
+        if self.error is None:
+            self.error = error
+        self._aborted = True
+        self.close()
+        this = current_task()
+        for task in tuple(self._tasks):
+            if task is not this:
+                task.cancel()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait; False when the run was closed before the time was over."""
+        loop = get_running_loop()
+        waiter: Future[bool] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, waiter)
+        self._pauses.add(waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._pauses.discard(waiter)
+
+    async def wait(self) -> None:
+        """Wait until no task of the run is left; to be cancelled here aborts the run.
+
+        Raises:
+            BaseException: what ended the run, or what its input raised.
+        """
+        try:
+            await self._finished.wait()
+        except BaseException:
+            self.abort()
+            await self.outlast()
+            raise
+        error = self.error or self._input_error
+        if error is not None:
+            self._is_told = True
+            raise error
+
+    async def stop(self, *, drain: bool, timeout: float | None) -> None:
+        """Stop, and wait until no task of the run is left.
+
+        Args:
+            drain: finish everything fed first.
+            timeout: seconds after which to abort.
+
+        Raises:
+            BaseException: what ended the run, unless it was raised already.
+        """
+        if drain and self.is_started:
+            self.refuse()
+        else:
+            self.close()
+        if timeout is not None and timeout <= 0:
+            self.abort()
+        timer = get_running_loop().call_later(timeout, self.abort) if timeout else None
+        try:
+            if not (self.is_over and self._is_told):
+                await self.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def outlast(self) -> None:
+        """Wait until no task of the run is left, however often this is cancelled meanwhile."""
+        while not self.is_over:
+            try:
+                await self._finished.wait()
+            except CancelledError:
+                self.abort()
+
+    def unprocessed(self) -> list[UnprocessedItem]:
+        """Return what was left when the run ended, by stage, priority and input order."""
+        if not self.is_over:
+            return []
+        return [
+            item.left_over(post.name)
+            for post in self.posts
+            for item in sorted(
+                post.inbox.left_over, key=lambda item: (item.priority, item.sequence_id)
+            )
+        ]
+
+    def _stop_reader(self) -> None:
+        if self._reader is not None and self._reader is not current_task():
+            self._reader.cancel()
+
+    def _task_done(self, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            if task is not self._reader and not self._aborted:
+                self.abort(self._lost_worker(task))
+        elif (error := task.exception()) is not None:
+            self.abort(error)
+        if self.is_closed and not self._tasks:
+            self._end()
+
+    def _lost_worker(self, task: Task[None]) -> PipelineError:
+        return PipelineError(
+            f"Pipeline {self.name!r} was stopped: its worker {task.get_name()!r} was cancelled "
+            "from outside of the pipeline or by the task that it ran. Raise an exception to fail "
+            "an item; cancel what called run(), or call shutdown(), to stop the pipeline."
+        )
+
+    def _end(self) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        now = self.clock()
+        for post, workers in zip(self.posts, self.workers, strict=True):
+            post.account.stop(now)
+            post.threads.close()
+            for worker in workers:
+                worker.item = None
+        self.results.close()
+        for reply in self._replies:
+            if not reply.done():
+                reply.set_exception(
+                    PipelineError(
+                        f"Pipeline {self.name!r} was stopped before the item ended; it is in "
+                        "pipeline.unprocessed"
+                    )
+                )
+        self._warn_of_discarded()
+        self._finished.set()
+
+    def _warn_of_discarded(self) -> None:
+        left = {post.name: len(post.inbox.left_over) for post in self.posts}
+        if total := sum(left.values()):
+            _logger.warning(
+                "Pipeline %r stopped: %d items were discarded unprocessed (%s); they are in "
+                "pipeline.unprocessed, and feed() takes them back.",
+                self.name,
+                total,
+                ", ".join(f"{count} in {name!r}" for name, count in left.items() if count),
+            )
+
+
+def _wire(stages: Sequence[Stage], results: Results) -> list[StageRun]:
+    """Set up each stage so that it hands on to the next."""
+    posts: list[StageRun] = []
+    for stage in reversed(stages):
+        posts.append(StageRun(stage, results, posts[-1].inbox if posts else results))
+    return posts[::-1]
+
+
+def _wake(waiter: Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(True)

@@ -1,0 +1,132 @@
+"""Reading a run: statistics and the states of workers, from any thread, at any time."""
+
+from __future__ import annotations
+
+from math import isinf
+from time import time
+
+from ._accounting import STATES
+from ._histogram import count, freeze
+from ._run import Run
+from ._stage_run import StageRun
+from ._worker import Worker
+from .types import PipelineStats, StageStats, TaskStats, WorkerMetrics, WorkerState
+
+
+def pipeline_stats(run: Run) -> PipelineStats:
+    """Return the statistics of a run."""
+    stages: dict[str, StageStats] = {}
+    passed_on = 0
+    for index, post in enumerate(run.posts):
+        held = run.posts[index + 1].inbox.held if _pulls(run, index + 1) else 0
+        entered = passed_on + post.account.injected
+        passed_on = sum(worker.processed for worker in run.workers[index]) - held
+        stages[post.name] = _stage_stats(run, index, entered, passed_on)
+    fed = sum(post.account.injected for post in run.posts)
+    failed = sum(stage.failed_items for stage in stages.values())
+    dropped = sum(stage.dropped_items for stage in stages.values())
+    unprocessed = sum(stage.unprocessed_items for stage in stages.values())
+    outstanding = fed - passed_on - failed - dropped - unprocessed
+    return PipelineStats(
+        items_processed=passed_on,
+        items_failed=failed,
+        items_in_flight=outstanding,
+        queue_sizes={name: stage.pending_items for name, stage in stages.items()},
+        stage_stats=stages,
+        items_fed=fed,
+        items_dropped=dropped,
+        items_unprocessed=unprocessed,
+        items_outstanding=outstanding,
+    )
+
+
+def worker_states(run: Run) -> dict[str, WorkerState]:
+    """Return what each worker does, by its name."""
+    now, unix = run.clock(), time()
+    return {
+        worker.name: _worker_state(worker, unix - now) for team in run.workers for worker in team
+    }
+
+
+def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
+    """Return what each worker has done, by its name."""
+    now, unix = run.clock(), time()
+    return {
+        worker.name: WorkerMetrics(
+            worker_name=worker.name,
+            stage=worker.post.name,
+            items_processed=worker.processed,
+            items_failed=worker.failed,
+            total_processing_time=worker.seconds,
+            last_active=worker.since + unix - now if worker.processed + worker.failed else None,
+        )
+        for team in run.workers
+        for worker in team
+    }
+
+
+def _pulls(run: Run, index: int) -> bool:
+    return index < len(run.posts) and run.posts[index].stage.pull
+
+
+def _stage_stats(run: Run, index: int, entered: int, passed_on: int) -> StageStats:
+    post = run.posts[index]
+    account = post.account
+    left = len(post.inbox.left_over)
+    pending = len(post.inbox.queue) - (post.inbox.held if post.stage.pull else 0)
+    failed, dropped = account.failed, account.dropped
+    activity = account.activity(run.clock())
+    return StageStats(
+        stage_name=post.name,
+        pending_items=pending,
+        in_progress_items=entered - passed_on - failed - dropped - pending - left,
+        completed_items=passed_on,
+        failed_items=failed,
+        capacity=None if isinf(post.inbox.capacity) else int(post.inbox.capacity),
+        workers={state: workers for state, (_, workers) in zip(STATES, activity, strict=True)},
+        seconds={state: seconds for state, (seconds, _) in zip(STATES, activity, strict=True)},
+        fed_items=entered,
+        skipped_items=account.skipped,
+        dropped_items=dropped,
+        unprocessed_items=left,
+        retried_attempts=account.retried,
+        queue_wait=freeze(account.queue_wait),
+        last_completion=_last_completion(run, run.workers[index]),
+        errors_by_type=account.errors_by_type.copy(),
+        tasks=_task_stats(post),
+        abandoned_threads=post.threads.abandoned,
+    )
+
+
+def _task_stats(post: StageRun) -> dict[str, TaskStats]:
+    return {
+        name: TaskStats(
+            attempts=count(account.duration),
+            failed=account.failed,
+            retried=account.retried,
+            duration=freeze(account.duration),
+        )
+        for name, account in post.account.tasks.items()
+    }
+
+
+def _last_completion(run: Run, team: list[Worker]) -> float | None:
+    last = max((worker.since for worker in team if worker.processed), default=None)
+    return None if last is None else last + time() - run.clock()
+
+
+def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
+    item, step = worker.item, worker.step
+    if item is None:
+        return WorkerState(worker.name, worker.post.name, "idle")
+    task = (step or worker.post.steps[0]).name
+    return WorkerState(
+        worker_name=worker.name,
+        stage=worker.post.name,
+        status="busy",
+        current_item_id=item.id,
+        current_task=task,
+        processing_since=worker.since + to_unix,
+        task_name=task,
+        attempt=worker.attempt,
+    )

@@ -1,0 +1,76 @@
+"""Sharing the turns of one event loop, so that work which never suspends does not hold it."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Future, get_running_loop
+from collections import deque
+from collections.abc import Callable
+from math import inf
+from weakref import WeakKeyDictionary
+
+BUDGET_SECONDS = 0.002
+WOKEN_PER_TURN = 8
+
+
+class Turns:
+    """How long the workers of all runs on one loop have held its present turn.
+
+    The loop does not tell when a turn begins. So who finds `until` passed asks `over`: the first
+    time that leaves a mark for the next turn and grants the budget once more; while the mark is
+    still there, the turn is the same one and has been held for long enough. Those who then rest
+    are woken a few a turn, first come, first served: each of them works on at least one item.
+    """
+
+    __slots__ = ("_clock", "_marked_at", "_resting", "until")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._marked_at = inf
+        self._resting: deque[Future[None]] = deque()
+        self.until = -inf
+
+    def over(self, now: float, start: float) -> bool:
+        """Tell whether to rest; for one who finds that `now` is past `until`.
+
+        Args:
+            now: in seconds, on the run's clock.
+            start: when the caller began what it has just done. Who began before the mark was left
+                has been away since, and has not held this turn.
+        """
+        if self._marked_at is not inf:
+            return start >= self._marked_at
+        self._mark(now)
+        return False
+
+    async def rest(self) -> None:
+        """Let the loop turn, and come back when it is this caller's time."""
+        waiter = get_running_loop().create_future()
+        self._resting.append(waiter)
+        await waiter
+
+    def _mark(self, now: float) -> None:
+        self._marked_at = now
+        self.until = now + BUDGET_SECONDS
+        get_running_loop().call_soon(self._turned)
+
+    def _turned(self) -> None:
+        self._marked_at = inf
+        woken = 0
+        while self._resting and woken < WOKEN_PER_TURN:
+            waiter = self._resting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                woken += 1
+        if woken:
+            self._mark(self._clock())
+
+
+_turns: WeakKeyDictionary[AbstractEventLoop, Turns] = WeakKeyDictionary()
+
+
+def turns_of(loop: AbstractEventLoop, clock: Callable[[], float]) -> Turns:
+    """Return the one record of a loop's turns."""
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = Turns(clock)
+    return turns

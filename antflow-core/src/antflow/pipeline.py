@@ -1,0 +1,336 @@
+"""Pipeline: the face of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from . import _snapshot
+from ._results import MOST_KEPT_FAILURES, Results
+from ._run import Run, Source
+from ._stage_run import worker_name
+from ._stream import ResultStream
+from .exceptions import PipelineError, StageValidationError
+from .stage import CAPACITY_PER_WORKER, Stage
+from .types import PipelineResult, PipelineStats, UnprocessedItem, WorkerMetrics, WorkerState
+
+__all__ = ["Pipeline", "Stage"]
+
+DEFAULT_PRIORITY = 100
+
+
+class Pipeline:
+    """A chain of stages, and at most one run through it at a time.
+
+    Args:
+        stages: what is done to each item, in this order.
+        collect_results: keep the results of `run`, or of `start` and `feed`, in `results`.
+        name: names the pipeline in statistics, logs and errors.
+
+    Raises:
+        PipelineError: there is no stage, or the first one pulls.
+        StageValidationError: a stage contradicts itself, or two have one name.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        collect_results: bool = True,
+        *,
+        name: str = "pipeline",
+    ) -> None:
+        self.stages = _checked(stages, name)
+        self.collect_results = collect_results
+        self.name = name
+        self._run: Run | None = None
+        self._coming: Run | None = None
+
+    # Running
+
+    async def run(self, items: Source, *, return_exceptions: bool = False) -> list[PipelineResult]:
+        """Run all items through the pipeline and return the successes in input order.
+
+        What fails is in `failures`. Cancelling this call cancels all that runs.
+
+        Args:
+            items: any iterable or async iterable, read only as fast as there is room.
+            return_exceptions: return failures too, each in its place.
+
+        Raises:
+            PipelineError: the pipeline is running already.
+            BaseException: what the input raised, after what was read has ended; or what ended
+                the run, as a KeyboardInterrupt in a task does.
+        """
+        run = await self._begin(self._collector(most_failures=None))
+        run.read(_checked_source(items), DEFAULT_PRIORITY)
+        await run.wait()
+        if not return_exceptions or not self.collect_results:
+            return self.results
+        return sorted(self.results + self.failures, key=lambda result: result.sequence_id)
+
+    def stream(self, items: Source, buffer_size: int | None = None) -> ResultStream:
+        """Return an async iterator over results, failures too, in order of completion.
+
+        Args:
+            items: as for `run`.
+            buffer_size: results that may wait for the consumer; 0 hands each over directly, None
+                stands for ten per worker of the last stage.
+
+        Raises:
+            ValueError: `buffer_size` is negative.
+        """
+        if buffer_size is None:
+            buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
+        if buffer_size < 0:
+            raise ValueError(f"buffer_size must be 0 or more, or None, not {buffer_size!r}")
+        return ResultStream(partial(self._begin_stream, _checked_source(items), buffer_size))
+
+    async def start(self) -> None:
+        """Start the pipeline; `feed` it then, and end it by `join` or `shutdown`.
+
+        Raises:
+            PipelineError: it is running already.
+        """
+        await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
+
+    async def feed(
+        self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
+    ) -> None:
+        """Feed items, waiting for room; before `start`, too.
+
+        From inside of a task or callback of the same run it does not wait: the items go in past
+        the capacity. If it is cancelled, the value that it had just read has not been fed.
+
+        Args:
+            items: any iterable or async iterable. A dict with an "id" gives its id, its "value"
+                if it has one and its other keys as metadata. An UnprocessedItem goes back to its
+                own stage.
+            target_stage: name of the stage that they enter; None for the first.
+            priority: lower first; first come, first served within one priority.
+
+        Raises:
+            ValueError: there is no stage of that name.
+            PipelineError: the pipeline is about to end, or was stopped meanwhile.
+        """
+        source = _checked_source(items)
+        run = self._feedable()
+        post = run.posts[0] if target_stage is None else run.post_of(target_stage)
+        if not run.admit():
+            raise PipelineError(
+                f"Pipeline {self.name!r} is about to end and takes no more; feed before join() or "
+                "shutdown(), or start() it again afterwards"
+            )
+        if not await run.feed(source, post, priority):
+            raise PipelineError(
+                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
+                "was not fed"
+            )
+
+    async def feed_async(
+        self,
+        items: AsyncIterable[Any],
+        target_stage: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> None:
+        """Feed items from an async iterable, as `feed` does."""
+        await self.feed(items, target_stage, priority)
+
+    async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
+        """Send one item through the started pipeline and return its result, failed or not.
+
+        The result is kept nowhere else. If this call is cancelled the item goes on, and its
+        result is kept like any other.
+
+        Args:
+            item: as in `feed`.
+            priority: lower first.
+
+        Raises:
+            PipelineError: the pipeline is not running, is about to end, was stopped meanwhile, or
+                the call comes from inside of one of its tasks.
+        """
+        run = self._run
+        if run is None or run.is_over:
+            raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
+        if run.is_inside():
+            raise PipelineError(
+                f"A task of pipeline {self.name!r} cannot wait for process() of the same pipeline: "
+                "it holds the worker that the item may need. Use feed()."
+            )
+        if not run.admit():
+            raise PipelineError(f"Pipeline {self.name!r} is about to end and takes no more")
+        return await run.process(item, priority)
+
+    async def join(self) -> None:
+        """Wait until everything fed has ended, and stop.
+
+        Feeds that have begun are waited for. Cancelling this call cancels all that runs.
+
+        Raises:
+            PipelineError: the pipeline is not started, or a task of its own calls this.
+            BaseException: what ended the run.
+        """
+        run = self._run
+        if run is None:
+            raise PipelineError(
+                f"Pipeline {self.name!r} is not started; call start() before join()"
+            )
+        self._refuse_own_task(run, "join")
+        run.seal()
+        await run.wait()
+
+    async def shutdown(
+        self, drain: bool = False, timeout: float | None = None
+    ) -> list[UnprocessedItem]:
+        """Stop: take no new items, let attempts that run end, and return what is left.
+
+        Args:
+            drain: finish everything fed first.
+            timeout: seconds after which attempts are cancelled; None for no limit.
+
+        Raises:
+            PipelineError: a task of the pipeline's own calls this.
+            BaseException: what ended the run, unless it was raised already.
+        """
+        run = self._coming or self._run
+        if run is None:
+            return []
+        self._refuse_own_task(run, "shutdown")
+        self._run, self._coming = run, None
+        await run.stop(drain=drain, timeout=timeout)
+        return self.unprocessed
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.shutdown(timeout=None if error is None else 0)
+
+    # What became of the items
+
+    @property
+    def results(self) -> list[PipelineResult]:
+        """The successes of the last run, in input order; none of a stream or without collecting."""
+        return self._run.results.kept() if self._run is not None else []
+
+    @property
+    def failures(self) -> list[PipelineResult]:
+        """What failed in the last run, in input order.
+
+        Of a pipeline that is fed, or that collects no results, the latest 10,000; a stream hands
+        failures over instead.
+        """
+        return self._run.results.kept_failures() if self._run is not None else []
+
+    @property
+    def unprocessed(self) -> list[UnprocessedItem]:
+        """What the last run accepted and had not finished when it was stopped."""
+        return self._run.unprocessed() if self._run is not None else []
+
+    @property
+    def undelivered(self) -> list[PipelineResult]:
+        """What had ended and was not taken when the last stream was left, as it was completed."""
+        return self._run.results.undelivered() if self._run is not None else []
+
+    # Watching
+
+    def get_stats(self) -> PipelineStats:
+        """Return the statistics of the last run, or of what is fed for the next."""
+        return _snapshot.pipeline_stats(self._shown())
+
+    def get_worker_names(self) -> dict[str, list[str]]:
+        """Return the names of all workers, by stage; also before any run."""
+        return {
+            stage.name: [worker_name(stage, number) for number in range(stage.workers)]
+            for stage in self.stages
+        }
+
+    def get_worker_states(self) -> dict[str, WorkerState]:
+        """Return what each worker does now, by its name."""
+        return _snapshot.worker_states(self._shown())
+
+    def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
+        """Return what each worker has done in the last run, by its name."""
+        return _snapshot.worker_metrics(self._shown())
+
+    # Runs
+
+    def _collector(self, most_failures: int | None) -> Results:
+        keep = self.collect_results
+        return Results(
+            self.stages[-1].name,
+            keep=keep,
+            most_failures=most_failures if keep else MOST_KEPT_FAILURES,
+        )
+
+    async def _begin_stream(self, source: Source, buffer_size: int) -> Run:
+        run = await self._begin(Results.for_stream(self.stages[-1].name, buffer_size))
+        run.read(source, DEFAULT_PRIORITY)
+        return run
+
+    async def _begin(self, results: Results) -> Run:
+        while (running := self._run) is not None and not running.is_over:
+            if not running.is_abandoned:
+                raise PipelineError(
+                    f"Pipeline {self.name!r} is already running; wait for its end, or make a "
+                    "second Pipeline of the same stages"
+                )
+            await running.outlast()
+        self._run, self._coming = self._coming or self._make_run(), None
+        self._run.start(results)
+        return self._run
+
+    def _make_run(self) -> Run:
+        return Run(self.name, self.stages, self._collector(MOST_KEPT_FAILURES))
+
+    def _feedable(self) -> Run:
+        """Return the run that lasts, or the one that is to come."""
+        if self._run is not None and not self._run.is_over:
+            return self._run
+        if self._coming is None:
+            self._coming = self._make_run()
+        return self._coming
+
+    def _shown(self) -> Run:
+        return self._coming or self._run or self._make_run()
+
+    def _refuse_own_task(self, run: Run, method: str) -> None:
+        if run.is_worker():
+            raise PipelineError(
+                f"A task of pipeline {self.name!r} cannot wait for {method}(), which waits for the "
+                "task; call it from outside of the pipeline"
+            )
+
+
+def _checked(stages: Sequence[Stage], name: str) -> tuple[Stage, ...]:
+    """Return the stages once each of them, and the chain as a whole, is valid."""
+    if not stages:
+        raise PipelineError(f"Pipeline {name!r} must have at least one stage; give stages=[...]")
+    for stage in stages:
+        stage.validate()
+    if stages[0].pull:
+        raise PipelineError(
+            f"Stage {stages[0].name!r} cannot pull: it is the first stage, and nothing before it "
+            "could wait; leave pull out"
+        )
+    seen: set[str] = set()
+    for stage in stages:
+        if stage.name in seen:
+            raise StageValidationError(
+                f"Duplicate stage name {stage.name!r}; name each stage of a pipeline differently"
+            )
+        seen.add(stage.name)
+    return tuple(stages)
+
+
+def _checked_source(items: Source) -> Source:
+    if not isinstance(items, Iterable | AsyncIterable):
+        raise TypeError(f"items must be an iterable or async iterable, not {items!r}")
+    return items

@@ -1,0 +1,187 @@
+"""The definition of one stage; it validates itself and runs nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf, isfinite
+from typing import Any, Literal
+
+from .exceptions import StageValidationError
+from .retry import ONCE, RetryPolicy
+from .types import TaskFunc
+
+RetryMode = Literal["per_task", "per_stage"]
+ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
+"""Called with an item's id, a value or an error, and a dict of id, value and metadata."""
+
+CAPACITY_PER_WORKER = 10
+
+
+@dataclass
+class Stage:
+    """One step of a pipeline: what is done to an item, by how many workers, how often it is tried.
+
+    Args:
+        name: names the stage in statistics, events and errors; unique within its pipeline.
+        workers: how many items the stage works on at once.
+        tasks: run in order on each item, each with what the one before returned. A coroutine
+            function runs on the event loop, a plain function in a thread.
+        retry: "per_task" tries a failed task again; "per_stage" puts the item back into the
+            stage's queue to start the stage anew.
+        task_attempts: the most attempts of each task, with per_task.
+        task_wait_seconds: seconds between two of them.
+        stage_attempts: the most attempts of the whole stage, with per_stage.
+        unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
+        on_success: called, and awaited where it returns an awaitable, with the item's id, its
+            new value and a dict of id, value and metadata, when the stage has finished an item.
+        on_failure: the same for an item that failed, with the error.
+        skip_if: called, and awaited likewise, with the value; where it says true the item goes
+            on to the next stage untouched.
+        queue_capacity: items that may wait in front of the stage; 0 for no bound, None for ten
+            per worker.
+        on_skip: as on_success, for an item that was skipped.
+        pull: let nothing wait in front of the stage: an item leaves the stage before only when a
+            worker here is ready for it.
+    """
+
+    name: str
+    workers: int
+    tasks: Sequence[TaskFunc]
+    retry: RetryMode = "per_task"
+    task_attempts: int = 3
+    task_wait_seconds: float = 1.0
+    stage_attempts: int = 3
+    unpack_args: bool = False
+    on_success: ItemCallback | None = None
+    on_failure: Callable[[Any, Any, dict[str, Any]], Any] | None = None
+    skip_if: Callable[[Any], Any] | None = None
+    queue_capacity: int | None = None
+    on_skip: ItemCallback | None = None
+    pull: bool = False
+
+    def validate(self) -> None:
+        """Check the configuration.
+
+        Raises:
+            StageValidationError: it contradicts itself; the text names the stage, the value and
+                what to give instead.
+        """
+        self._check_name()
+        self._check_tasks()
+        self._check_retry()
+        if not _is_count(self.workers) or self.workers < 1:
+            raise self._invalid(
+                f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
+            )
+        self._check_capacity()
+
+    @property
+    def capacity(self) -> float:
+        """Items that may wait in front of the stage; infinity where there is no bound."""
+        if self.pull:
+            return 0
+        if self.queue_capacity is None:
+            return CAPACITY_PER_WORKER * self.workers
+        return self.queue_capacity or inf
+
+    @property
+    def task_policy(self) -> RetryPolicy:
+        """How often one task is tried."""
+        if self.retry == "per_stage":
+            return ONCE
+        return RetryPolicy(self.task_attempts, self.task_wait_seconds)
+
+    @property
+    def stage_policy(self) -> RetryPolicy:
+        """How often the stage as a whole is tried."""
+        return RetryPolicy(self.stage_attempts) if self.retry == "per_stage" else ONCE
+
+    def _check_name(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise StageValidationError(
+                f"A stage's name must be a text that is not empty, not {self.name!r}"
+            )
+
+    def _check_tasks(self) -> None:
+        if callable(self.tasks):
+            raise self._invalid(
+                f"takes a list of tasks, not {self.tasks!r}; write tasks=[{task_name(self.tasks)}]"
+            )
+        if not self.tasks:
+            raise self._invalid("must have at least one task; give tasks=[function, ...]")
+        for task in self.tasks:
+            if not callable(task):
+                raise self._invalid(
+                    f"has a task that cannot be called: {task!r}; give the function itself"
+                )
+
+    def _check_retry(self) -> None:
+        if self.retry not in ("per_task", "per_stage"):
+            raise self._invalid(
+                f"has retry={self.retry!r}. Invalid retry policy; use 'per_task' or 'per_stage'"
+            )
+        for field in ("task_attempts", "stage_attempts"):
+            attempts = getattr(self, field)
+            if not _is_count(attempts) or attempts < 1:
+                raise self._invalid(
+                    f"has {field}={attempts!r}; it counts the first attempt too, so give 1 or more"
+                )
+        if not _is_duration(self.task_wait_seconds):
+            raise self._invalid(
+                f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
+            )
+
+    def _check_capacity(self) -> None:
+        if self.queue_capacity is not None and (
+            not _is_count(self.queue_capacity) or self.queue_capacity < 0
+        ):
+            raise self._invalid(
+                f"has queue_capacity={self.queue_capacity!r}; give a number of items, 0 for no "
+                "bound or None for ten per worker"
+            )
+        if not self.pull:
+            return
+        if self.retry == "per_stage":
+            raise self._invalid(
+                "cannot pull with retry='per_stage', since nothing waits in front of it to be "
+                "tried again; use retry='per_task'"
+            )
+        if self.queue_capacity is not None:
+            raise self._invalid(
+                f"cannot pull with queue_capacity={self.queue_capacity!r}, since nothing waits in "
+                "front of it; leave one of the two out"
+            )
+
+    def _invalid(self, text: str) -> StageValidationError:
+        return StageValidationError(f"Stage {self.name!r} {text}")
+
+
+def task_name(task: TaskFunc) -> str:
+    """Return what a task is called: its `__name__`, its partial's function's, or its type's."""
+    if isinstance(task, partial):
+        return task_name(task.func)
+    name = getattr(task, "__name__", None)
+    return name if isinstance(name, str) else type(task).__name__
+
+
+def is_coroutine_function(task: TaskFunc) -> bool:
+    """Tell whether a task is a coroutine function, through partial, `__wrapped__`, `__call__`."""
+    if isinstance(task, partial):
+        return is_coroutine_function(task.func)
+    if inspect.iscoroutinefunction(task):
+        return True
+    wrapped = getattr(task, "__wrapped__", None)
+    if wrapped is not None:
+        return is_coroutine_function(wrapped)
+    return not inspect.isroutine(task) and inspect.iscoroutinefunction(type(task).__call__)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value) and value >= 0

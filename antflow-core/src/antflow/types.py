@@ -1,0 +1,262 @@
+"""Plain data that users read: results, statistics and the states of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import nan
+from typing import Any, Literal
+
+TaskFunc = Callable[..., Any]
+"""A task: a coroutine function, which runs on the loop, or a plain one, which runs in a thread."""
+
+WorkerStatus = Literal["idle", "busy"]
+"""Whether a worker holds an item."""
+
+ActivityState = Literal["idle", "busy", "waiting", "blocked"]
+"""What a worker's time goes into: input awaited, work, a retry awaited, room downstream awaited."""
+
+
+class _OnItsWay:
+    """What the engine notes on an item until it ends: one object an item is cheaper than two."""
+
+    __slots__ = ("extra", "priority", "queued_at")
+
+
+@dataclass(slots=True)
+class PipelineResult(_OnItsWay):
+    """What became of one item.
+
+    Args:
+        id: the item's own id, else its sequence number.
+        value: what the last task returned; of a failure, what entered the stage that failed.
+        sequence_id: position in the order in which the items were read, from 0.
+        metadata: whatever else came with the item.
+        error: what the last attempt raised; None for a success.
+        stage: name of the stage that it failed in; None for a success.
+        attempts: how many attempts the stage that it ended in made: of the last task, or of the
+            stage as a whole where that is what is retried; 0 where the stage skipped it.
+    """
+
+    id: Any
+    value: Any
+    sequence_id: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+    error: BaseException | None = None
+    stage: str | None = None
+    attempts: int = 1
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the item went through every stage."""
+        return self.error is None
+
+
+@dataclass(slots=True)
+class UnprocessedItem:
+    """An item that was accepted and did not end; feeding it again puts it back at its stage.
+
+    Args:
+        id: the item's id.
+        value: what entered the stage that it is to be fed to.
+        metadata: whatever else came with the item.
+        priority: its priority, lower first.
+        stage: name of the stage that it did not finish.
+        sequence_id: position in the order in which the items were read.
+    """
+
+    id: Any
+    value: Any
+    metadata: dict[str, Any]
+    priority: int
+    stage: str
+    sequence_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often durations fell into each bucket.
+
+    Args:
+        bounds: upper bounds in seconds, inclusive, rising.
+        counts: observations per bucket, one more than there are bounds: the last has no bound.
+        sum: seconds, over all observations.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float:
+        """Estimate a quantile in seconds, linear within its bucket, as Prometheus does.
+
+        Args:
+            q: from 0 to 1.
+
+        Returns:
+            NaN when nothing was observed; the highest bound for what lies above it.
+
+        Raises:
+            ValueError: q is outside 0 to 1.
+        """
+        if not 0.0 <= q <= 1.0:
+            raise ValueError(f"A quantile lies between 0 and 1, not {q!r}")
+        if not self.count:
+            return nan
+        rank = q * self.count
+        reached = list(accumulate(self.counts))
+        index = next(i for i, n in enumerate(reached) if n >= rank and self.counts[i])
+        if index == len(self.bounds):
+            return self.bounds[-1]
+        lower = self.bounds[index - 1] if index else 0.0
+        share = (rank - reached[index] + self.counts[index]) / self.counts[index]
+        return lower + (self.bounds[index] - lower) * share
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStats:
+    """Statistics of one task of a stage.
+
+    Args:
+        attempts: attempts that ended.
+        failed: attempts that failed with none to follow.
+        retried: attempts that failed with another to follow.
+        duration: how long the attempts took.
+    """
+
+    attempts: int
+    failed: int
+    retried: int
+    duration: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """Statistics of one stage.
+
+    Args:
+        stage_name: the stage's name.
+        pending_items: items that wait in front of it.
+        in_progress_items: items that its workers hold.
+        completed_items: items that it passed on, those it skipped among them.
+        failed_items: items that failed in it.
+        capacity: items that may wait in front of it; None if without bound, 0 for a pull stage.
+        workers: how many workers are in each state.
+        seconds: worker-seconds spent in each state; each only ever rises.
+        fed_items: items that entered it, from outside or from the stage before.
+        skipped_items: items that it passed on untouched.
+        dropped_items: items that it dropped on purpose.
+        unprocessed_items: items that were left with it when the run stopped.
+        retried_attempts: attempts that were followed by another.
+        queue_wait: how long items waited in front of it.
+        last_completion: Unix time of the last item that it passed on; None before the first.
+        errors_by_type: failed items by exception class; past 50 classes, the rest as "other".
+        tasks: statistics per task, by the task's name.
+        abandoned_threads: threads that still run a plain function whose attempt was cancelled.
+    """
+
+    stage_name: str
+    pending_items: int
+    in_progress_items: int
+    completed_items: int
+    failed_items: int
+    capacity: int | None
+    workers: dict[ActivityState, int]
+    seconds: dict[ActivityState, float]
+    fed_items: int
+    skipped_items: int
+    dropped_items: int
+    unprocessed_items: int
+    retried_attempts: int
+    queue_wait: Histogram
+    last_completion: float | None
+    errors_by_type: dict[str, int]
+    tasks: dict[str, TaskStats]
+    abandoned_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStats:
+    """Statistics of one run.
+
+    At any moment `items_fed` is the sum of `items_processed`, `items_failed`, `items_dropped`,
+    `items_unprocessed` and `items_outstanding`.
+
+    Args:
+        items_processed: items that went through every stage.
+        items_failed: items that failed.
+        items_in_flight: items that wait in front of a stage or are held by a worker.
+        queue_sizes: items that wait in front of each stage.
+        stage_stats: statistics by stage name.
+        items_fed: items that were accepted.
+        items_dropped: items dropped on purpose.
+        items_unprocessed: items left over when the run stopped.
+        items_outstanding: items accepted that have not ended.
+    """
+
+    items_processed: int
+    items_failed: int
+    items_in_flight: int
+    queue_sizes: dict[str, int]
+    stage_stats: dict[str, StageStats]
+    items_fed: int
+    items_dropped: int
+    items_unprocessed: int
+    items_outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """What one worker does now.
+
+    Args:
+        worker_name: the worker's name, `{stage}-W{number}`.
+        stage: its stage's name.
+        status: whether it holds an item.
+        current_item_id: that item's id.
+        current_task: what the task says of itself, else the task's name.
+        processing_since: Unix time at which the worker took the item.
+        task_name: name of the task that runs.
+        attempt: number of the attempt, from 1.
+    """
+
+    worker_name: str
+    stage: str
+    status: WorkerStatus
+    current_item_id: Any = None
+    current_task: str | None = None
+    processing_since: float | None = None
+    task_name: str | None = None
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetrics:
+    """What one worker has done.
+
+    Args:
+        worker_name: the worker's name.
+        stage: its stage's name.
+        items_processed: items that it passed on.
+        items_failed: items that failed in its hands.
+        total_processing_time: seconds spent on items.
+        last_active: Unix time at which it last finished an item; None before the first.
+    """
+
+    worker_name: str
+    stage: str
+    items_processed: int = 0
+    items_failed: int = 0
+    total_processing_time: float = 0.0
+    last_active: float | None = None
+
+    @property
+    def avg_processing_time(self) -> float:
+        """Seconds per item passed on; 0 before the first."""
+        return self.total_processing_time / self.items_processed if self.items_processed else 0.0

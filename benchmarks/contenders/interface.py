@@ -1,0 +1,22 @@
+"""What a contender's program offers. A module with functions of these names is a program."""
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+Task = Callable[[int], Coroutine[Any, Any, int]]
+
+
+class Program(Protocol):
+    """The work that measurements ask of a contender; most programs offer only `collect`."""
+
+    async def collect(
+        self, items: Sequence[int], tasks: Sequence[Task], workers: int
+    ) -> Sequence[object]:
+        """Run the items through one stage per task and return all results."""
+
+    async def consume(self, items: Iterable[int], tasks: Sequence[Task], workers: int) -> int:
+        """Run a lazy input through one stage per task, keep nothing, return how many came out."""
+
+    def idle(self, workers: int) -> AbstractAsyncContextManager[None]:
+        """Enter with that many workers started, each having had an item, and no item left."""

@@ -1,0 +1,84 @@
+"""Who takes part: where each program is, and in which environment it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import version
+from typing import cast
+
+from benchmarks.contenders.interface import Program
+
+HERE = "here"
+PEERS = "peers"
+PREDECESSOR = "antflow-0.10.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One side of a comparison.
+
+    `module` is its program in this package. `environment` is `HERE` (the running interpreter,
+    with this checkout's sources first) or the name of a `requirements-NAME.txt`. `imports` is
+    the package that it imports, `distribution` what that was installed from, and `settings`
+    are environment variables of its process.
+    """
+
+    name: str
+    label: str
+    module: str
+    environment: str = HERE
+    imports: str | None = None
+    distribution: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def program(self) -> Program:
+        """Import and return the program. Works only inside the contender's environment."""
+        return cast(Program, import_module(f"benchmarks.contenders.{self.module}"))
+
+    def version(self) -> str | None:
+        """The version under measurement, None for a program of plain Python."""
+        if self.distribution is not None:
+            return version(self.distribution)
+        if self.imports is not None:
+            return str(import_module(self.imports).__version__)
+        return None
+
+
+def _peer(imports: str, module: str, distribution: str) -> Contender:
+    return Contender(
+        name=imports,
+        label=distribution,
+        module=module,
+        environment=PEERS,
+        imports=imports,
+        distribution=distribution,
+    )
+
+
+_ALL = (
+    Contender(name="bare", label="bare `await` loop", module="bare_loop"),
+    Contender(name="queue", label="asyncio.Queue pipeline", module="asyncio_queues"),
+    Contender(
+        name="antflow",
+        label="antflow (this checkout)",
+        module="antflow_pipeline",
+        imports="antflow",
+        settings={"ANTFLOW_PLUGIN_AUTOLOAD": "0"},
+    ),
+    _peer("streamable", "streamable_map", "streamable"),
+    _peer("pyper", "pyper_pipeline", "python-pyper"),
+    _peer("aiometer", "aiometer_amap", "aiometer"),
+    _peer("pypeln", "pypeln_tasks", "pypeln"),
+    _peer("aiostream", "aiostream_pipe", "aiostream"),
+    Contender(
+        name="antflow-0.10.0",
+        label="antflow 0.10.0",
+        module="antflow_pipeline",
+        environment=PREDECESSOR,
+        imports="antflow",
+        distribution="antflow",
+    ),
+)
+
+CONTENDERS: Mapping[str, Contender] = {contender.name: contender for contender in _ALL}
+"""Every contender by name, in the order in which tables show them."""

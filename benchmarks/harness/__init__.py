@@ -1,0 +1,1 @@
+"""What starts the contenders, gathers their figures, compares them and writes the report."""

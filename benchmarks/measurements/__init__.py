@@ -1,0 +1,23 @@
+"""The measurements, one module for each. A new one is a module and its name in `_MODULES`."""
+
+from collections.abc import Mapping
+
+from benchmarks.harness.model import Measurement
+from benchmarks.measurements import (
+    idle,
+    imports,
+    latency,
+    loop_turns,
+    memory,
+    no_op,
+    retries,
+    stream,
+    waits,
+)
+
+_MODULES = (no_op, waits, retries, stream, idle, latency, loop_turns, memory, imports)
+
+MEASUREMENTS: Mapping[str, Measurement] = {
+    module.MEASUREMENT.name: module.MEASUREMENT for module in _MODULES
+}
+"""Every measurement by name, in the order in which they run."""

@@ -1,0 +1,1 @@
+"""The tests of antflow-core: one module per source module, and the simulation that they run on."""

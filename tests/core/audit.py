@@ -1,0 +1,406 @@
+"""The books that the fuzz keeps beside the engine's own, and how the two are compared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal
+
+from antflow import Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
+
+from .scenarios import Calls, Outcome, Scenario, ServicePlan, StagePlan, StreamPlan, outcome
+
+Cause = Literal[
+    "cancel", "fatal", "suicide", "late suicide", "input", "left", "shutdown", "closing"
+]
+MAX_COMPLAINTS = 5
+STAGE_COUNTS = ("fed", "pending", "in_progress", "completed", "failed", "unprocessed")
+
+
+class Violation(AssertionError):
+    """The engine broke a law in a scenario."""
+
+
+@dataclass(eq=False)
+class Feeder:
+    """One input and the keys that the engine took from it; an interrupted one may lose the last."""
+
+    keys: list[int] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a key entered the run."""
+
+    stage: int
+    priority: int
+    feeder: Feeder
+    expected: Outcome
+
+
+class Audit:
+    """What went into one run of a pipeline, what its tasks saw, and what came out."""
+
+    def __init__(self, scenario: Scenario, pipeline: Pipeline, all_calls: Calls) -> None:
+        self.scenario = scenario
+        self.pipeline = pipeline
+        self.violations: list[str] = []
+        self.causes: set[Cause] = set()
+        self.entries: dict[int, Entry] = {}
+        self.feeders: set[Feeder] = set()
+        self.delivered: list[PipelineResult] = []
+        self.replies: dict[int, PipelineResult] = {}
+        self.unanswered: set[int] = set()
+        self.active: dict[int, int] = {}
+        self.starts: list[list[int]] = [[] for _ in scenario.stages]
+        self.callbacks: Counter[tuple[str, int, int]] = Counter()
+        self.all_calls = all_calls
+        self._calls: Calls = Counter()
+        self._lost: set[int] = set()
+        self._passed: set[tuple[int, int, int]] = set()
+        self._highest: Counter[str] = Counter()
+        self._seconds: dict[tuple[int, str], float] = {}
+        self._bound = _most_held(scenario)
+        self._most_pending = [_most_pending(scenario, stage) for stage in range(len(self.starts))]
+
+    @property
+    def closing(self) -> bool:
+        """Whether the run was told to end, or has a reason to."""
+        return bool(self.causes)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether items may be left over: the end was not only joined and the input not broken."""
+        return bool(self.causes - {"closing", "input"})
+
+    def complain(self, text: str) -> None:
+        """Record that a law was broken."""
+        if len(self.violations) < MAX_COMPLAINTS:
+            now = asyncio.get_running_loop().time()
+            self.violations.append(f"at {now:.6f} s: {text}")
+
+    def require(self, holds: bool, text: str, *arguments: object) -> None:
+        """Record that a law was broken unless it holds; the arguments are formatted only then."""
+        if not holds:
+            self.complain(text.format(*arguments) if arguments else text)
+
+    # What the run is seen doing
+
+    def read(self, key: int, stage: int, priority: int, feeder: Feeder) -> None:
+        """The engine takes a key from an input."""
+        self.require(key not in self.entries, "{} was fed twice (the fuzz is wrong)", key)
+        expected = outcome(self.scenario, key, stage, self.all_calls)
+        self.entries[key] = Entry(stage, priority, feeder, expected)
+        self.feeders.add(feeder)
+        feeder.keys.append(key)
+        stats = self.observe()
+        if isinstance(self.scenario.drive, StreamPlan):
+            ended = len(self.delivered)
+        else:
+            ended = stats.items_processed + stats.items_failed + stats.items_dropped
+        held = len(self.entries) - ended
+        self.require(held <= self._bound, "{} items are held, more than {}", held, self._bound)
+
+    def begin(self, key: int, stage: int, task: int) -> int:
+        """A task begins with a key; returns the number of this call, over all runs."""
+        call = (key, stage, task)
+        self.require(key in self.entries, "{} was not fed to this run, but reached {}", key, call)
+        self.require(
+            key not in self.active, "{} is in {} and in {}", key, call, self.active.get(key)
+        )
+        self.active[key] = stage
+        self.all_calls[call] += 1
+        self._calls[call] += 1
+        plan = self.scenario.stages[stage]
+        self.require(self._calls[call] <= plan.attempts, "too many attempts at {}", call)
+        running = self._running(stage)
+        self.require(running <= plan.workers, "{} items run in stage {}", running, stage)
+        if task == 0 and self._calls[call] == 1:
+            self.starts[stage].append(key)
+        if key in self.entries:
+            self._require_passed(key, self.entries[key].stage, stage)
+        self.observe()
+        return self.all_calls[call]
+
+    def end(self, key: int) -> None:
+        """A task ends with a key, in whatever way."""
+        self.active.pop(key, None)
+
+    def passed(self, key: int, stage: int, task: int) -> None:
+        """A task returned."""
+        self._passed.add((key, stage, task))
+
+    def observe(self) -> PipelineStats:
+        """Check what must hold at any moment, once this run has taken its first item."""
+        stats = self.pipeline.get_stats()
+        if self.entries:
+            self._check_counters(stats)
+            for number, stage in enumerate(stats.stage_stats.values()):
+                self._check_stage(number, stage)
+        return stats
+
+    def _check_counters(self, stats: PipelineStats) -> None:
+        ended = {
+            "processed": stats.items_processed,
+            "failed": stats.items_failed,
+            "dropped": stats.items_dropped,
+            "unprocessed": stats.items_unprocessed,
+        }
+        fed = stats.items_fed
+        if fed != sum(ended.values()) + stats.items_outstanding:
+            self.complain(f"fed is not the sum of its parts: {_totals(stats)}")
+        if not len(self.active) <= stats.items_in_flight <= stats.items_outstanding:
+            self.complain(f"tasks run with {self.active}, but: {_totals(stats)}")
+        if not len(self.entries) - len(self.feeders) <= fed <= len(self.entries):
+            self.complain(f"{len(self.entries)} items were read: {_totals(stats)}")
+        for name, number in (*ended.items(), ("fed", fed)):
+            if number < self._highest[name]:
+                self.complain(f"the count of {name} fell to {number}: {_totals(stats)}")
+            self._highest[name] = number
+
+    def _check_stage(self, number: int, stage: StageStats) -> None:
+        workers = self.scenario.stages[number].workers
+        running = self._running(number)
+        if not 0 <= stage.pending_items <= self._most_pending[number]:
+            self.complain(f"{stage.pending_items} pending in {_brief(stage)}")
+        if not running <= stage.in_progress_items <= workers:
+            self.complain(f"{running} items run, {stage.in_progress_items} in progress in {_brief(stage)}")
+        if running > stage.workers["busy"]:
+            self.complain(f"{running} items run, and fewer workers are busy in {_brief(stage)}")
+        if min(stage.workers.values()) < 0 or sum(stage.workers.values()) > workers:
+            self.complain(f"wrong number of workers in {_brief(stage)}")
+        if stage.fed_items != (
+            stage.completed_items
+            + stage.failed_items
+            + stage.dropped_items
+            + stage.unprocessed_items
+            + stage.pending_items
+            + stage.in_progress_items
+        ):
+            self.complain(f"fed is not the sum of its parts in {_brief(stage)}")
+        for state, seconds in stage.seconds.items():
+            before = self._seconds.get((number, state), 0.0)
+            if seconds < before - 1e-9:
+                self.complain(f"{state} seconds fell by {before - seconds} in {_brief(stage)}")
+            self._seconds[number, state] = seconds
+
+    def _running(self, stage: int) -> int:
+        return sum(1 for other in self.active.values() if other == stage)
+
+    # What became of it
+
+    def settle_accounts(self, collected: bool = True) -> None:
+        """The run is over: check that every item ended once, and as it had to."""
+        if not self.entries:
+            return
+        stats = self.observe()
+        self.require(
+            stats.items_outstanding == 0, f"items outstanding at the end: {_totals(stats)}"
+        )
+        self.require(not self.active, f"tasks still run with {self.active}")
+        successes, failures = self._split()
+        left = {item.value: item for item in self.pipeline.unprocessed}
+        self._check_once(successes, failures)
+        for result in successes:
+            self._check_success(result)
+        for result in failures:
+            self._check_failure(result)
+        for item in left.values():
+            self._check_left(item)
+        self._check_complete(stats, {r.value for r in successes}, failures, set(left), collected)
+        self._check_callbacks()
+        self._check_order()
+
+    def _split(self) -> tuple[list[PipelineResult], list[PipelineResult]]:
+        results = [
+            *self.pipeline.results,
+            *self.pipeline.failures,
+            *self.pipeline.undelivered,
+            *self.delivered,
+            *self.replies.values(),
+        ]
+        return [r for r in results if r.is_success], [r for r in results if not r.is_success]
+
+    def _check_once(self, *ended: Iterable[PipelineResult]) -> None:
+        ends = Counter(result.value for results in ended for result in results)
+        ends.update(item.value for item in self.pipeline.unprocessed)
+        twice = [key for key, number in ends.items() if number > 1]
+        self.require(not twice, f"ended more than once: {twice}")
+        unknown = [key for key in ends if key not in self.entries]
+        self.require(not unknown, f"ended without having been fed: {unknown}")
+
+    def _check_success(self, result: PipelineResult) -> None:
+        entry = self.entries.get(result.value)
+        if entry is None:
+            return
+        self.require(
+            entry.expected.fails_in is None,
+            f"{result.value} succeeded, but had to fail in stage {entry.expected.fails_in}",
+        )
+        self._require_passed(result.value, entry.stage, len(self.scenario.stages))
+
+    def _check_failure(self, result: PipelineResult) -> None:
+        entry = self.entries.get(result.value)
+        if entry is None:
+            return
+        stage = self._number(result.stage)
+        may_fail = entry.expected.fails_in == stage
+        if self.interrupted:  # being cancelled made it fail
+            may_fail |= any(
+                trouble.kind == "convert" and (trouble.key, trouble.stage) == (result.value, stage)
+                for trouble in self.scenario.troubles
+            )
+        self.require(
+            may_fail,
+            f"{result.value} failed in stage {stage} with {result.error!r}, not {entry.expected}",
+        )
+        self._require_passed(result.value, entry.stage, stage)
+
+    def _check_left(self, item: UnprocessedItem) -> None:
+        entry = self.entries.get(item.value)
+        if entry is None:
+            return
+        self.require(self.interrupted, f"{item.value} is unprocessed, and nobody interrupted")
+        self.require(item.priority == entry.priority, f"{item.value} lost its priority: {item}")
+        self._require_passed(item.value, entry.stage, self._number(item.stage))
+
+    def _check_complete(
+        self,
+        stats: PipelineStats,
+        succeeded: set[int],
+        failures: list[PipelineResult],
+        left: set[int],
+        collected: bool,
+    ) -> None:
+        failed = {result.value for result in failures}
+        missing = self.entries.keys() - succeeded - failed - left
+        lost = self._lost = {
+            key
+            for key in missing
+            if self.entries[key].feeder.interrupted and self.entries[key].feeder.keys[-1] == key
+        }
+        unaccounted = missing - lost - self.unanswered
+        if collected:
+            self.require(not unaccounted, f"vanished: {sorted(unaccounted)}")
+            silent = len(self.unanswered - succeeded - failed - left)
+        else:
+            silent = len(missing)
+        counted = {
+            "processed": (stats.items_processed, len(succeeded)),
+            "failed": (stats.items_failed, len(failed)),
+            "unprocessed": (stats.items_unprocessed, len(left)),
+        }
+        for name, (number, seen) in counted.items():
+            self.require(seen <= number <= seen + silent, f"{number} {name}, and {seen} were seen")
+        self.require(
+            len(self.entries) - len(lost) <= stats.items_fed <= len(self.entries),
+            f"{len(self.entries)} were fed, {len(lost)} of them lost: {_totals(stats)}",
+        )
+
+    def _check_callbacks(self) -> None:
+        twice = [called for called, number in self.callbacks.items() if number > 1]
+        self.require(not twice, f"called back more than once: {twice}")
+        if self.interrupted:
+            return
+        fed = self.entries.keys() - self._lost
+        due = {due for key in fed for due in self._callbacks_due(key)}
+        called = self.callbacks.keys()
+        self.require(called == due, f"callbacks missing {due - called}, undue {called - due}")
+
+    def _callbacks_due(self, key: int) -> Iterable[tuple[str, int, int]]:
+        entry = self.entries[key]
+        for stage in range(entry.stage, len(self.scenario.stages)):
+            fails = entry.expected.fails_in == stage
+            if self.scenario.stages[stage].callbacks:
+                skipped = self.scenario.is_skipped(key, stage)
+                yield ("skip" if skipped else "failure" if fails else "success"), key, stage
+            if fails:
+                return
+
+    def _check_order(self) -> None:
+        """Check that items began in order, in the first stages as far as one worker does them."""
+        feeders = {id(entry.feeder): entry.feeder for entry in self.entries.values()}
+        if len(feeders) != 1 or any(entry.stage for entry in self.entries.values()):
+            return
+        if len({entry.priority for entry in self.entries.values()}) > 1:
+            return
+        (feeder,) = feeders.values()
+        for stage, plan in enumerate(self.scenario.stages):
+            if plan.workers > 1:
+                return
+            began = [feeder.keys.index(key) for key in self.starts[stage]]
+            self.require(began == sorted(began), f"out of order in stage {stage}: {began}")
+            if plan.per_stage:
+                return
+
+    def check_priorities(self, keys: set[int]) -> None:
+        """These keys waited together in front of one worker: they began by priority, then order."""
+        began = [key for key in self.starts[0] if key in keys]
+        ranks = [(self.entries[key].priority, key) for key in began]
+        self.require(
+            [rank for rank, _ in ranks] == sorted(rank for rank, _ in ranks),
+            f"out of priority: {ranks}",
+        )
+
+    def _require_passed(self, key: int, first: int, before: int) -> None:
+        """Check that a key went through every task of the stages in between."""
+        for stage in range(first, before):
+            if not self.scenario.is_skipped(key, stage):
+                for task in range(len(self.scenario.stages[stage].durations)):
+                    passed = (key, stage, task) in self._passed
+                    self.require(passed, "{} did not pass task {} of {}", key, task, stage)
+
+    def _number(self, stage: str | None) -> int:
+        names = list(self.pipeline.get_worker_names())
+        return names.index(stage) if stage in names else -1
+
+
+def _capacity(plan: StagePlan) -> float:
+    if plan.pull:
+        return 1  # a feeder may leave one item waiting
+    return 10 * plan.workers if plan.capacity is None else plan.capacity or inf
+
+
+def _grows_from_inside(scenario: Scenario) -> bool:
+    return scenario.has("feed") or bool(getattr(scenario.drive, "feeds", 0))
+
+
+def _most_held(scenario: Scenario) -> float:
+    """How many items may be held: what fits into the channels, the workers, and who feeds."""
+    if _grows_from_inside(scenario):
+        return inf
+    places = 1 + sum(_capacity(plan) + plan.workers for plan in scenario.stages)
+    if isinstance(scenario.drive, StreamPlan):
+        buffer = scenario.drive.buffer
+        places += 10 * scenario.stages[-1].workers if buffer is None else buffer + 1
+    if isinstance(scenario.drive, ServicePlan):
+        places += len(scenario.drive.calls)
+    return places + 1 + len(scenario.feedings)
+
+
+def _most_pending(scenario: Scenario, stage: int) -> float:
+    """How many items may wait in front of a stage: its own retries, and one from each sender."""
+    plan = scenario.stages[stage]
+    senders = scenario.stages[stage - 1].workers if stage and not plan.pull else 0
+    retries = plan.workers if plan.per_stage else 0
+    return inf if _grows_from_inside(scenario) else _capacity(plan) + senders + retries
+
+
+def _brief(stage: StageStats) -> str:
+    return ", ".join(
+        f"{name}={getattr(stage, name)}"
+        for name in ("stage_name", *(f"{what}_items" for what in STAGE_COUNTS), "workers")
+    )
+
+
+def _totals(stats: PipelineStats) -> dict[str, Any]:
+    return {
+        name: getattr(stats, f"items_{name}")
+        for name in (
+            *("fed", "processed", "failed", "dropped", "unprocessed", "outstanding", "in_flight"),
+        )
+    }
