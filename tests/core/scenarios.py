@@ -105,6 +105,15 @@ class Call(Short):
 
 
 @dataclass(frozen=True, repr=False)
+class Stop(Short):
+    """One call of shutdown by a bystander, at a time after the first item was read."""
+
+    at: float = 0.0
+    drain: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
 class RunPlan(Short):
     """Driven by `run`, which is perhaps cancelled, once or twice."""
 
@@ -114,6 +123,7 @@ class RunPlan(Short):
     cancel_at: float | None = None
     cancel_again: float | None = None
     intruder_at: float | None = None
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,6 +138,7 @@ class StreamPlan(Short):
     cancel_at: float = 0.0
     patience: float = 0.5
     feeds: int = 0
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -245,7 +256,9 @@ _rarely = st.sampled_from((False, False, False, True))
 _sometimes = st.booleans()
 _durations = st.lists(st.sampled_from(DURATIONS), min_size=1, max_size=3).map(tuple)
 _tasks = st.lists(_durations, min_size=1, max_size=2).map(tuple)
-_callbacks = st.sampled_from(("", "", "", "sync", "async", "sync raises", "async raises"))
+_callbacks: st.SearchStrategy[Callbacks] = st.sampled_from(
+    ("", "", "", "sync", "async", "sync raises", "async raises")
+)
 _capacities = st.sampled_from((None, 1, 2, 1, 3, 5, 0))
 _workers = st.sampled_from((1, 2, 1, 3, 5))
 _attempts = st.sampled_from((1, 2, 3))
@@ -298,7 +311,7 @@ def _draw_stage(draw: Draw, number: int) -> StagePlan:
         workers=draw(_workers),
         capacity=None if pull else draw(_capacities),
         pull=pull,
-        per_stage=not pull and draw(_rarely),
+        per_stage=not pull and draw(_sometimes),
         attempts=draw(_attempts),
         wait=draw(_waits),
         durations=draw(_tasks),
@@ -313,14 +326,14 @@ def _draw_feeding(draw: Draw, stages: int, may_precede: bool) -> Feeding:
         stage=draw(st.integers(0, stages - 1)),
         priority=draw(_priorities),
         source=draw(_sources),
-        cancel_at=draw(_maybe_times) if draw(_rarely) else None,
+        cancel_at=draw(_maybe_times) if draw(_sometimes) else None,
     )
 
 
 def _draw_trouble(draw: Draw, stages: tuple[StagePlan, ...], keys: list[int]) -> Trouble:
     stage = draw(st.integers(0, len(stages) - 1))
     return Trouble(
-        key=draw(st.sampled_from(keys)),
+        key=draw(st.sampled_from((*keys[:3], *keys[:3], *keys))),
         stage=stage,
         task=draw(st.integers(0, len(stages[stage].durations) - 1)),
         kind=draw(_kinds),
@@ -333,6 +346,10 @@ def _draw_main(draw: Draw) -> Feeding:
     return Feeding(items=draw(_counts), source=draw(_sources))
 
 
+def _draw_stop(draw: Draw) -> Stop:
+    return Stop(at=draw(_times), drain=draw(_sometimes), timeout=draw(_maybe_times))
+
+
 def _draw_run(draw: Draw) -> RunPlan:
     cancel_at = draw(_maybe_times) if draw(_sometimes) else None
     return RunPlan(
@@ -342,6 +359,7 @@ def _draw_run(draw: Draw) -> RunPlan:
         cancel_at=cancel_at,
         cancel_again=None if cancel_at is None else draw(st.sampled_from((None, 0.0, 0.25))),
         intruder_at=draw(_maybe_times) if draw(_rarely) else None,
+        stop=_draw_stop(draw) if draw(_rarely) else None,
     )
 
 
@@ -352,13 +370,14 @@ def _draw_stream(draw: Draw) -> StreamPlan:
         pause=draw(st.sampled_from((0.0, -1.0, 0.5, 2.0))),
         leave=draw(
             st.sampled_from(
-                ("end", "end", "break", "aclose", "error in with", "cancel", "timeouts")
+                ("end", "end", "timeouts", "break", "aclose", "error in with", "cancel", "timeouts")
             )
         ),
         after=draw(_few),
         cancel_at=draw(_times),
         patience=draw(st.sampled_from((0.5, 0.25, 1.0))),
         feeds=draw(_few) if draw(_rarely) else 0,
+        stop=_draw_stop(draw) if draw(_rarely) else None,
     )
 
 

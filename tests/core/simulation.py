@@ -95,7 +95,10 @@ class VirtualTime:
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop with virtual time, whose ready callbacks run in an order drawn from a seed."""
+    """An event loop with virtual time, whose ready callbacks run in an order drawn from a seed.
+
+    `when_quiet`, if set, is called each time that nothing is ready, before time goes on.
+    """
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
@@ -111,6 +114,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.steps = 0
         self.reports: list[str] = []
         self.broken: BaseException | None = None
+        self.when_quiet: Callable[[], None] | None = None
         self.virtual = VirtualTime(tick)
         self._threads = threads
         self._max_steps = max_steps
@@ -175,6 +179,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def _wait(self) -> None:
         """Nothing is ready: end a settle, wait for a thread, or jump to the next timer."""
+        if self.when_quiet is not None:
+            self.when_quiet()
         if self._settling:
             waiting, self._settling = self._settling, []
             for future in waiting:

@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from contextlib import suppress
 from itertools import count
+from math import inf
 from typing import Any, TypeVar
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage
@@ -31,10 +32,11 @@ from .scenarios import (
     Scenario,
     ServicePlan,
     StagePlan,
+    Stop,
     StreamPlan,
     Trouble,
 )
-from .simulation import others, settle, simulate
+from .simulation import SimulatedLoop, others, settle, simulate
 
 T = TypeVar("T")
 
@@ -42,8 +44,7 @@ MAX_STEPS = 50_000
 STUBBORN_SECONDS = 0.5
 CALLBACK_SECONDS = 0.25
 LONG_SECONDS = 100.0
-SAMPLES = 40
-SAMPLE_SECONDS = 0.25
+SHORT_SECONDS = 0.25
 CHILDREN = 3
 AGAIN_ITEMS = 5
 REFEEDS = 4
@@ -103,6 +104,13 @@ class Trial:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         drive = scenario.drive
+        self._skips = [
+            any(
+                trouble.stage == number and trouble.kind in ("skip", "skip raises")
+                for trouble in scenario.troubles
+            )
+            for number in range(len(scenario.stages))
+        ]
         self.collects = not isinstance(drive, RunPlan) or drive.collect
         self.pipeline = Pipeline(
             [self._stage(number, plan) for number, plan in enumerate(scenario.stages)],
@@ -111,6 +119,7 @@ class Trial:
         self.audit = Audit(scenario, self.pipeline, Counter())
         self._mine: set[asyncio.Task[Any]] = set()
         self._feeders: list[asyncio.Task[None]] = []
+        self._bystanders: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.TimerHandle] = []
         self._sources: list[AsyncGenerator[int, None]] = []
         self._begun = asyncio.Event()
@@ -121,9 +130,11 @@ class Trial:
     async def main(self) -> None:
         """Drive the pipeline as the scenario says, and once more if it says so."""
         main = asyncio.current_task()
+        loop = asyncio.get_running_loop()
         assert main is not None
+        assert isinstance(loop, SimulatedLoop)
         self._mine.add(main)
-        monitor = self._spawn(self._monitor())
+        loop.when_quiet = lambda: self.audit.check_quiet()
         drive = self.scenario.drive
         if isinstance(drive, RunPlan):
             await self._run(drive)
@@ -136,17 +147,11 @@ class Trial:
             await self._refeed()
         elif self.scenario.then == "again":
             await self._again()
-        monitor.cancel()
-        await asyncio.wait({monitor})
 
     # The pipeline and what its tasks do
 
     def _stage(self, number: int, plan: StagePlan) -> Stage:
         callbacks = plan.callbacks
-        skips = any(
-            trouble.stage == number and trouble.kind in ("skip", "skip raises")
-            for trouble in self.scenario.troubles
-        )
         return Stage(
             name=f"S{number}",
             workers=plan.workers,
@@ -157,7 +162,7 @@ class Trial:
             task_wait_seconds=plan.wait,
             queue_capacity=plan.capacity,
             pull=plan.pull,
-            skip_if=self._skip_if(number) if skips else None,
+            skip_if=self._skip_if(number) if self._skips[number] else None,
             on_success=self._callback("success", number) if callbacks else None,
             on_failure=self._callback("failure", number) if callbacks else None,
             on_skip=self._callback("skip", number) if callbacks else None,
@@ -165,6 +170,8 @@ class Trial:
 
     def _task(self, stage: int, task: int) -> Callable[[int], Awaitable[int]]:
         async def work(key: int) -> int:
+            if task == 0 and not self._skips[stage]:
+                self.audit.take(key, stage)
             call = self.audit.begin(key, stage, task)
             troubles = [
                 trouble
@@ -173,6 +180,10 @@ class Trial:
             ]
             try:
                 await self._work(key, stage, task, troubles)
+            except Exception:
+                if self.audit.is_retried(key, stage, task):
+                    self.audit.arrives(key, stage)
+                raise
             finally:
                 try:
                     if any(trouble.kind == "stubborn" for trouble in troubles):
@@ -180,10 +191,16 @@ class Trial:
                 finally:
                     self.audit.end(key)
             self.audit.passed(key, stage, task)
+            if task == last and not self._calls_back_later(stage):
+                self.audit.arrives(key, stage + 1)
             return key
 
+        last = len(self.scenario.stages[stage].durations) - 1
         work.__name__ = f"task{task}"
         return work
+
+    def _calls_back_later(self, stage: int) -> bool:
+        return self.scenario.stages[stage].callbacks.startswith("async")
 
     async def _work(self, key: int, stage: int, task: int, troubles: list[Trouble]) -> None:
         durations = self.scenario.stages[stage].durations[task]
@@ -222,7 +239,7 @@ class Trial:
 
     async def _feed_children(self, stage: int) -> None:
         """Feed from inside of the run: from a task, or from who consumes the stream."""
-        feeder = Feeder()
+        feeder = Feeder(inside=True)
         keys = [next(self._children) for _ in range(CHILDREN)]
         await self._feed(feeder, self._keys(feeder, keys, stage), stage, 100)
 
@@ -243,14 +260,22 @@ class Trial:
 
     def _skip_if(self, stage: int) -> Callable[[int], Any]:
         def is_skipped(key: int) -> bool:
+            self.audit.take(key, stage)
+            return judge(key)
+
+        async def is_skipped_later(key: int) -> bool:
+            self.audit.take(key, stage)
+            await asyncio.sleep(0)
+            return judge(key)
+
+        def judge(key: int) -> bool:
             for trouble in self.scenario.troubles:
                 if trouble.kind == "skip raises" and (trouble.key, trouble.stage) == (key, stage):
                     raise TaskError(trouble)
-            return self.scenario.is_skipped(key, stage)
-
-        async def is_skipped_later(key: int) -> bool:
-            await asyncio.sleep(0)
-            return is_skipped(key)
+            skipped = self.scenario.is_skipped(key, stage)
+            if skipped and not self._calls_back_later(stage):
+                self.audit.arrives(key, stage + 1)
+            return skipped
 
         return is_skipped_later if self.scenario.stages[stage].callbacks else is_skipped
 
@@ -259,12 +284,18 @@ class Trial:
 
         def called(_id: Any, _value: Any, item: dict[str, Any]) -> None:
             self.audit.callbacks[event, item["value"], stage] += 1
-            if kind.endswith("raises"):
+            if kind == "sync raises":
                 raise TaskError(event)
 
         async def called_later(id_: Any, value: Any, item: dict[str, Any]) -> None:
             called(id_, value, item)
-            await asyncio.sleep(CALLBACK_SECONDS)
+            try:
+                await asyncio.sleep(CALLBACK_SECONDS)
+            finally:
+                if event != "failure":
+                    self.audit.arrives(item["value"], stage + 1)
+            if kind == "async raises":
+                raise TaskError(event)
 
         return called_later if kind.startswith("async") else called
 
@@ -276,6 +307,7 @@ class Trial:
         for key in keys:
             self.audit.read(key, stage, priority, feeder)
             yield key
+            self.audit.asked(feeder)
 
     def _source(
         self, feeding: Feeding, feeder: Feeder, first: int, *, is_main: bool = False
@@ -284,7 +316,7 @@ class Trial:
             feeder, range(first, first + feeding.items), feeding.stage, feeding.priority
         )
         if feeding.source in ("async", "slow") or (is_main and self._feeders):
-            self._sources.append(self._read_slowly(feeding, keys, is_main))
+            self._sources.append(self._read_slowly(feeding, feeder, keys, is_main))
             return self._sources[-1]
         source = self._read(feeding, keys, is_main)
         return Sized(source, feeding.items) if feeding.source == "list" else source
@@ -297,14 +329,15 @@ class Trial:
             self._break(is_main)
 
     async def _read_slowly(
-        self, feeding: Feeding, keys: Iterator[int], is_main: bool
+        self, feeding: Feeding, feeder: Feeder, keys: Iterator[int], is_main: bool
     ) -> AsyncGenerator[int, None]:
         if is_main:
             self._begun.set()
         for key in keys:
             yield key
             if feeding.source == "slow":
-                await asyncio.sleep(SAMPLE_SECONDS)
+                self.audit.asked(feeder)
+                await asyncio.sleep(SHORT_SECONDS)
         if is_main and self._feeders:  # a feed that begins once the input has ended is refused
             await asyncio.wait(self._feeders)
         if feeding.source == "broken":
@@ -327,7 +360,10 @@ class Trial:
             return
         except InputError:
             pass
+        finally:
+            feeder.waits_at = None
         feeder.interrupted = False
+        self.audit.asked(feeder)
 
     async def _feeder(self, number: int, feeding: Feeding) -> None:
         """Feed at some time, while the pipeline is known to take items."""
@@ -362,7 +398,9 @@ class Trial:
         if plan.cancel_at is not None:
             self._later(plan.cancel_at, self._cancel, run, plan.cancel_again)
         if plan.intruder_at is not None:
-            self._feeders.append(self._spawn(self._intrude(plan.intruder_at)))
+            self._bystanders.append(self._spawn(self._intrude(plan.intruder_at)))
+        if plan.stop is not None:
+            self._bystanders.append(self._spawn(self._stop(plan.stop)))
         returned = await self._outcome(run)
         feeder.interrupted = self.audit.interrupted
         await self._end_users()
@@ -391,12 +429,21 @@ class Trial:
                 return
             self.audit.complain("two runs at once")
 
+    async def _stop(self, stop: Stop) -> None:
+        await self._begun.wait()
+        await asyncio.sleep(stop.at)
+        if self.audit.active and not self.audit.closing:
+            with suppress(PipelineError, Fatal):  # raised there or where the run is awaited
+                await self._shutdown(stop.drain, stop.timeout)
+
     # Driven by stream
 
     async def _stream(self, plan: StreamPlan) -> None:
         self._start_feeders()
         feeder = Feeder(interrupted=True)
         source = self._source(plan.main, feeder, 0, is_main=True)
+        if plan.stop is not None:
+            self._bystanders.append(self._spawn(self._stop(plan.stop)))
         consume = self._consume_by_turns if plan.leave == "timeouts" else self._consume
         consumer = self._spawn(consume(plan, source))
         del source
@@ -428,8 +475,7 @@ class Trial:
         if leaves and plan.after == 0:
             self.audit.causes.add("left")
             return
-        async for result in stream:
-            self.audit.delivered.append(result)
+        while (result := await self._next(stream)) is not None:
             taken += 1
             if leaves and taken == plan.after:
                 self.audit.causes.add("left")
@@ -438,6 +484,27 @@ class Trial:
                 await self._feed_from_consumer()
             await pause(plan.pause)
         self._check_nobody_left()
+
+    async def _next(
+        self, stream: AsyncIterator[PipelineResult], patience: float | None = None
+    ) -> PipelineResult | None:
+        self.audit.consumer_waits = True
+        try:
+            if patience is None:
+                result = await self._step(stream)
+            else:
+                result = await asyncio.wait_for(self._spawn(self._step(stream)), patience)
+        finally:
+            self.audit.consumer_waits = False
+        if result is not None:
+            self.audit.delivered.append(result)
+        return result
+
+    async def _step(self, stream: AsyncIterator[PipelineResult]) -> PipelineResult | None:
+        try:
+            return await anext(stream)
+        except StopAsyncIteration:
+            return None
 
     async def _feed_from_consumer(self) -> None:
         """Feed if the run is surely not over, for its input may have ended at any moment."""
@@ -448,16 +515,14 @@ class Trial:
         stream = self.pipeline.stream(source, buffer_size=plan.buffer)
         timeouts = 0
         while True:
-            patience = plan.patience if timeouts < plan.after else None
             try:
-                result = await asyncio.wait_for(anext(stream), patience)
+                patience = plan.patience if timeouts < plan.after else None
+                result = await self._next(stream, patience)
             except TimeoutError:
                 timeouts += 1
-                self.audit.causes.add("left")
                 continue
-            except StopAsyncIteration:
+            if result is None:
                 break
-            self.audit.delivered.append(result)
             await pause(plan.pause)
         await stream.aclose()
 
@@ -496,7 +561,7 @@ class Trial:
             self.audit.causes.add("closing")
             await self._join()
         elif plan.end == "shutdown":
-            await self._shutdown(plan)
+            await self._shutdown(plan.drain, plan.timeout)
         else:
             await self._join_and_shutdown(plan)
 
@@ -509,6 +574,7 @@ class Trial:
 
     async def _start(self, plan: ServicePlan) -> None:
         await self.pipeline.start()
+        self.audit.is_started = True
         self._start_feeders()
         for number, call in enumerate(plan.calls):
             self._feeders.append(self._spawn(self._call(CALL_KEYS + number, call)))
@@ -518,8 +584,8 @@ class Trial:
         self.audit.causes |= {"closing", "shutdown"}
         join = self._spawn(self.pipeline.join())
         try:
-            await asyncio.sleep(SAMPLE_SECONDS)
-            await self._shutdown(plan)
+            await asyncio.sleep(SHORT_SECONDS)
+            await self._shutdown(plan.drain, plan.timeout)
         except asyncio.CancelledError:
             join.cancel()
             raise
@@ -550,16 +616,27 @@ class Trial:
             self.audit.complain("a feed that began after join was not refused")
         self.audit.require(not feeder.keys, "a feed that was refused has read its input")
 
-    async def _shutdown(self, plan: ServicePlan) -> None:
-        self.audit.causes.add("shutdown")
+    async def _shutdown(self, drain: bool, timeout: float | None) -> None:
+        audit = self.audit
+        audit.causes.add("shutdown")
+        audit.refuses = True
+        audit.stops = not drain
         began = now()
-        left = await self._checked(
-            lambda: self.pipeline.shutdown(drain=plan.drain, timeout=plan.timeout)
-        )
-        if plan.timeout is not None and self.scenario.tick < 1e-3:
-            allowed = plan.timeout + self._stubborn_seconds()
-            self.audit.require(now() - began <= allowed + 0.01, f"shutdown took {now() - began} s")
-        self.audit.require(left == list(self.pipeline.unprocessed), "another list from shutdown")
+        left = await self._checked(lambda: self.pipeline.shutdown(drain=drain, timeout=timeout))
+        allowed = self._stubborn_seconds() + (inf if timeout is None else timeout)
+        if not drain:
+            allowed = min(allowed, self._stubborn_seconds() + self._longest_attempt())
+        if self.scenario.tick < 1e-3:
+            took = now() - began
+            audit.require(took <= allowed + 0.01, f"shutdown took {took} s, not {allowed}")
+        audit.require(left == self.pipeline.unprocessed, "another list from shutdown")
+
+    def _longest_attempt(self) -> float:
+        """How long an attempt that has begun may take, with the callback after it."""
+        callback = any(self._calls_back_later(n) for n in range(len(self.scenario.stages)))
+        durations = [d for plan in self.scenario.stages for task in plan.durations for d in task]
+        suicide = 1.0 if self.scenario.has("suicide") else 0.0
+        return max(*durations, 0.0) + CALLBACK_SECONDS * callback + suicide
 
     async def _call(self, key: int, call: Call) -> None:
         await asyncio.sleep(call.at)
@@ -567,6 +644,7 @@ class Trial:
             return
         feeder = Feeder(interrupted=True)
         self.audit.read(key, 0, call.priority, feeder)
+        feeder.waits_at = None  # it may wait for room or for its reply
         task = asyncio.current_task()
         if call.cancel_at is not None and task is not None:
             self._later(call.cancel_at, task.cancel)
@@ -601,6 +679,7 @@ class Trial:
             for item in left:
                 self.audit.read(item.value, names.index(item.stage), item.priority, feeder)
                 yield item
+                self.audit.asked(feeder)
 
         await self.pipeline.start()
         await self._feed(feeder, source(), None, 100)
@@ -711,22 +790,20 @@ class Trial:
         if not self._begun.is_set():
             for task in self._feeders:
                 task.cancel()
-        if self._feeders:
-            await asyncio.wait(self._feeders)
-        for task in self._feeders:
+            for task in self._bystanders:
+                task.cancel()
+        users = [*self._feeders, *self._bystanders]
+        if users:
+            await asyncio.wait(users)
+        for task in users:
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, Fatal):
                 raise error
         self._feeders.clear()
+        self._bystanders.clear()
         for source in self._sources:  # they are ours to close, not the engine's
             await source.aclose()
         self._sources.clear()
-
-    async def _monitor(self) -> None:
-        """Look at the counters now and then; not for ever, or a hang would not be seen."""
-        for _ in range(SAMPLES):
-            await asyncio.sleep(SAMPLE_SECONDS)
-            self.audit.observe()
 
 
 async def pause(seconds: float) -> None:

@@ -58,7 +58,7 @@ class StageAccount:
         self.errors_by_type: dict[str, int] = {}
         self.queue_wait = new_record()
         self.tasks = {name: TaskAccount() for name in task_names}
-        self._origin = 0.0
+        self._origin: float | None = None
         self._activity = [(0.0, workers), (0.0, 0), (0.0, 0), (0.0, 0)]
 
     def begin(self, now: float) -> None:
@@ -71,7 +71,7 @@ class StageAccount:
         A state keeps a pair, replaced whole: its seconds at any time t are the first number plus
         the second, which is how many workers are in it, times t.
         """
-        time = now - self._origin
+        time = now - (self._origin or 0.0)
         seconds, workers = self._activity[source]
         self._activity[source] = (seconds + time, workers - 1)
         seconds, workers = self._activity[target]
@@ -79,7 +79,7 @@ class StageAccount:
 
     def activity(self, now: float) -> list[tuple[float, int]]:
         """Return, for each state, worker-seconds until `now` and the workers in it."""
-        time = now - self._origin
+        time = 0.0 if self._origin is None else now - self._origin
         return [
             (max(0.0, seconds + workers * time), workers) for seconds, workers in self._activity
         ]

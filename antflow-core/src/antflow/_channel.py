@@ -110,6 +110,8 @@ class Channel:
 
     async def wait_for_room(self) -> None:
         """Wait, having deposited, until there is room again or the channel is closed."""
+        if self.closed:
+            return
         waiter = self._stand_in(self._senders)
         try:
             await waiter
@@ -126,6 +128,8 @@ class Channel:
 
         The place is kept, so the caller deposits before it awaits anything else.
         """
+        if self.closed:
+            return
         waiter = self._stand_in(self._feeders)
         try:
             await waiter
@@ -151,6 +155,8 @@ class Channel:
 
     async def wait_for_item(self) -> None:
         """Wait, having found nothing, until called for an item or the channel is closed."""
+        if self.closed:
+            return
         waiter = get_running_loop().create_future()
         self._receivers.append(waiter)
         self._look_ahead()

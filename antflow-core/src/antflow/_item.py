@@ -28,12 +28,12 @@ class Item(PipelineResult):
         value: Any,
         sequence_id: int,
         priority: int,
-        metadata: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.value = value
         self.sequence_id = sequence_id
-        self.metadata = metadata
+        self._metadata = metadata
         self.error = None
         self.stage = None
         self.attempts = 1
@@ -49,7 +49,7 @@ class Item(PipelineResult):
 
     def describe(self) -> dict[str, Any]:
         """Return the item as callbacks get it: id, value and metadata."""
-        return {**self.metadata, "id": self.id, "value": self.value}
+        return {**(self._metadata or {}), "id": self.id, "value": self.value}
 
     def left_over(self, stage: str) -> UnprocessedItem:
         """Return the item as shutdown reports it, left in front of a stage."""
@@ -86,8 +86,9 @@ def read_item(source: Any, sequence_id: int, priority: int) -> Item:
     """
     if isinstance(source, dict) and "id" in source:
         metadata = {key: source[key] for key in source if key not in ("id", "value")}
-        return Item(source["id"], source.get("value", source), sequence_id, priority, metadata)
-    return Item(sequence_id, source, sequence_id, priority, {})
+        value = source.get("value", source)
+        return Item(source["id"], value, sequence_id, priority, metadata or None)
+    return Item(sequence_id, source, sequence_id, priority)
 
 
 def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError, Event, Future, Task, current_task, get_running_loop
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
@@ -51,7 +51,8 @@ class Run:
             for post in self.posts
         ]
         self.error: BaseException | None = None
-        self.consumer: Task[Any] | None = None
+        self.host: object | None = None
+        self.consumer: Callable[[], Task[Any] | None] = _nobody
         self.is_started = False
         self.is_closed = False
         self.is_over = False
@@ -78,6 +79,7 @@ class Run:
         """Have workers started, in copies of the caller's context, as there is work for them."""
         self.is_started = True
         self.results = self.posts[-1].outlet = results
+        self.host = CURRENT_WORKER.get()
         now = self.clock()
         context = copy_context()
         self.turns = turns_of(get_running_loop(), self.clock)
@@ -103,7 +105,7 @@ class Run:
         try:
             await self.feed(source, self.posts[0], priority)
         except (Exception, CancelledError) as error:
-            if not self.is_closed:
+            if self._accepting:
                 self._input_error = error
         except GeneratorExit:
             raise
@@ -117,9 +119,16 @@ class Run:
     def is_inside(self) -> bool:
         """Tell whether the present code is what a worker, or the stream's consumer, waits for."""
         worker = CURRENT_WORKER.get()
-        if isinstance(worker, Worker) and worker.run is self:
-            return True
-        return self.consumer is not None and self.consumer is current_task()
+        while isinstance(worker, Worker):
+            if worker.run is self:
+                return True
+            worker = worker.run.host
+        return self.is_consumer()
+
+    def is_consumer(self) -> bool:
+        """Tell whether the present task is the one that took the stream's last result."""
+        consumer = self.consumer()
+        return consumer is not None and consumer is current_task()
 
     def is_worker(self) -> bool:
         """Tell whether the present task is one of this run's own."""
@@ -174,7 +183,7 @@ class Run:
                 continue
             number = self._numbered
             self._numbered = number + 1
-            item = Item(number, value, number, priority, {})
+            item = Item(number, value, number, priority)
             item.queued_at = now
             account.injected += 1
             if inbox.direct:
@@ -366,7 +375,7 @@ class Run:
             BaseException: what ended the run, or what its input raised.
         """
         try:
-            await self._finished.wait()
+            await self.finished()
         except BaseException:
             self.abort()
             await self.outlast()
@@ -400,13 +409,21 @@ class Run:
             if timer is not None:
                 timer.cancel()
 
+    async def finished(self) -> None:
+        """Wait until no task of the run is left, or this is cancelled."""
+        await self._finished.wait()
+
     async def outlast(self) -> None:
-        """Wait until no task of the run is left, however often this is cancelled meanwhile."""
+        """Wait until no task of the run is left; to be cancelled comes into effect only then."""
+        cancelled: CancelledError | None = None
         while not self.is_over:
             try:
-                await self._finished.wait()
-            except CancelledError:
+                await self.finished()
+            except CancelledError as error:
+                cancelled = error
                 self.abort()
+        if cancelled is not None:
+            raise cancelled
 
     def unprocessed(self) -> list[UnprocessedItem]:
         """Return what was left when the run ended, by stage, priority and input order."""
@@ -427,18 +444,23 @@ class Run:
     def _task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            if task is not self._reader and not self._aborted:
-                self.abort(self._lost_worker(task))
+            if task is not self._reader:
+                self.lose(task.get_name())
         elif (error := task.exception()) is not None:
             self.abort(error)
         if self.is_closed and not self._tasks:
             self._end()
 
-    def _lost_worker(self, task: Task[None]) -> PipelineError:
-        return PipelineError(
-            f"Pipeline {self.name!r} was stopped: its worker {task.get_name()!r} was cancelled "
-            "from outside of the pipeline or by the task that it ran. Raise an exception to fail "
-            "an item; cancel what called run(), or call shutdown(), to stop the pipeline."
+    def lose(self, worker_name: str) -> None:
+        """Abort, because a worker was cancelled by somebody else."""
+        if self._aborted:
+            return
+        self.abort(
+            PipelineError(
+                f"Pipeline {self.name!r} was stopped: its worker {worker_name!r} was cancelled "
+                "from outside of the pipeline or by the task that it ran. Raise an exception to "
+                "fail an item; cancel what called run(), or call shutdown(), to stop the pipeline."
+            )
         )
 
     def _end(self) -> None:
@@ -481,6 +503,10 @@ def _wire(stages: Sequence[Stage], results: Results) -> list[StageRun]:
     for stage in reversed(stages):
         posts.append(StageRun(stage, results, posts[-1].inbox if posts else results))
     return posts[::-1]
+
+
+def _nobody() -> None:
+    """Stand for a reference to no task."""
 
 
 def _wake(waiter: Future[bool]) -> None:

@@ -58,7 +58,7 @@ def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
             items_processed=worker.processed,
             items_failed=worker.failed,
             total_processing_time=worker.seconds,
-            last_active=worker.since + unix - now if worker.processed + worker.failed else None,
+            last_active=_last_active(worker, unix - now),
         )
         for team in run.workers
         for worker in team
@@ -111,8 +111,14 @@ def _task_stats(post: StageRun) -> dict[str, TaskStats]:
 
 
 def _last_completion(run: Run, team: list[Worker]) -> float | None:
-    last = max((worker.since for worker in team if worker.processed), default=None)
+    last = max((worker.completed_at for worker in team if worker.processed), default=None)
     return None if last is None else last + time() - run.clock()
+
+
+def _last_active(worker: Worker, to_unix: float) -> float | None:
+    if not worker.processed and not worker.failed:
+        return None
+    return max(worker.completed_at, worker.failed_at) + to_unix
 
 
 def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
@@ -126,7 +132,7 @@ def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
         status="busy",
         current_item_id=item.id,
         current_task=task,
-        processing_since=worker.since + to_unix,
+        processing_since=max(worker.since, worker.completed_at) + to_unix,
         task_name=task,
         attempt=worker.attempt,
     )

@@ -6,6 +6,7 @@ from asyncio import AbstractEventLoop, current_task, get_running_loop
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
+from weakref import ref
 
 from ._item import as_result
 from ._run import Run
@@ -36,7 +37,9 @@ class ResultStream:
             raise StopAsyncIteration
         run = self._run or await self._start()
         results = run.results
-        run.consumer = current_task()
+        consumer = current_task()
+        if run.consumer() is not consumer and consumer is not None:
+            run.consumer = ref(consumer)  # a task that was cancelled keeps its frames, and so us
         while not results.queue:
             if results.closed:
                 self._is_closed = True

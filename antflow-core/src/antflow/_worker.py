@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Task, current_task
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from inspect import isawaitable
 from math import inf
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ class Control(Protocol):
 
     clock: Callable[[], float]
     turns: Turns
+    host: object | None
 
     def ended(self, items: int) -> None:
         """Learn that so many items more have ended."""
@@ -38,6 +40,9 @@ class Control(Protocol):
 
     def abort(self, error: BaseException | None = None) -> None:
         """End the run at once."""
+
+    def lose(self, worker_name: str) -> None:
+        """Learn that a worker is being cancelled; unless the run does that, it has to end."""
 
 
 class _InterruptedError(Exception):
@@ -58,7 +63,9 @@ class Worker:
         "_counted",
         "_task",
         "attempt",
+        "completed_at",
         "failed",
+        "failed_at",
         "item",
         "name",
         "post",
@@ -77,6 +84,8 @@ class Worker:
         self.step: Step | None = None
         self.attempt = 1
         self.since = 0.0
+        self.completed_at = 0.0
+        self.failed_at = 0.0
         self.processed = 0
         self.failed = 0
         self.seconds = 0.0
@@ -107,7 +116,8 @@ class Worker:
             if inbox.closed:
                 return None
             await inbox.wait_for_item()
-        return self._turn_to(BUSY)
+        self.since = self._turn_to(BUSY)
+        return self.since
 
     def _report(self) -> None:
         if self.post.outlet is self.post.results:
@@ -116,7 +126,7 @@ class Worker:
 
     def _turn_to(self, activity: int) -> float:
         """Change to another activity, and return the time."""
-        self.since = now = self.run.clock()
+        now = self.run.clock()
         if activity != self._activity:
             self.post.account.move(self._activity, activity, now)
             self._activity = activity
@@ -180,7 +190,9 @@ class Worker:
                 try:
                     value = await call(item.value)
                 except BaseException as error:
-                    now = await self._settle(now, await self._recover(item, error, now))
+                    self.since = now = await self._settle(
+                        now, await self._recover(item, error, now)
+                    )
                     continue
                 end = clock()
                 duration = end - now
@@ -192,18 +204,18 @@ class Worker:
                 durations[total] += duration
                 self.processed += 1
                 self.seconds += duration
-                self.since = now = item.queued_at = end
+                self.completed_at = now = item.queued_at = end
                 item.value = value
                 if outlet.direct:
                     pass_on(item)
                 else:
                     outlet.put(item)
                 if is_bounded and len(passed) > capacity and outlet.is_over():
-                    now = await self._wait_for_room(outlet)
+                    self.since = now = await self._wait_for_room(outlet)
                 if now > turns.until and turns.over(now, now - duration):
                     self.item = None
                     await turns.rest()
-                    now = clock()
+                    self.since = now = clock()
 
     async def _settle(self, start: float, outlet: Channel | None) -> float:
         """Conclude a visit that began at `start`; return the time.
@@ -222,15 +234,14 @@ class Worker:
     # One visit of one item to the stage; each returns the channel that the item went to, if any
 
     async def _visit(self, item: Item) -> Channel | None:
+        value = item.value
         try:
-            if await self._is_skipped(item):
-                return await self._skip(item)
-            value = item.value
-            for step in self.post.steps:
+            skipped = await self._is_skipped(item)
+            for step in () if skipped else self.post.steps:
                 value = await self._perform(step, value)
         except BaseException as error:
             return await self._fall_short(item, error)
-        return await self._complete(item, value)
+        return await (self._skip(item) if skipped else self._complete(item, value))
 
     async def _recover(self, item: Item, error: BaseException, start: float) -> Channel | None:
         """Go on with an item whose first attempt, on the plain path, has failed."""
@@ -255,7 +266,7 @@ class Worker:
             BaseException: what the last attempt raised.
         """
         self.step, self.attempt = step, 1
-        start = self.since
+        start = self.run.clock()
         try:
             while True:
                 if error is None:
@@ -319,7 +330,7 @@ class Worker:
         finally:
             self.processed += 1
             self.post.account.skipped += skipped
-            item.queued_at = self.run.clock()
+            self.completed_at = item.queued_at = self.run.clock()
             outlet.put(item)
         return outlet
 
@@ -330,6 +341,8 @@ class Worker:
             post.inbox.put_back(item)
             return None
         if self._is_final(error):
+            with suppress(RuntimeError):  # the loop is closed already
+                self._give_up(error)
             post.inbox.put_back(item)
             raise error
         attempt = item.extra.stage_attempt if item.extra else 1
@@ -340,6 +353,12 @@ class Worker:
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)
         return post.results
+
+    def _give_up(self, error: BaseException) -> None:
+        if isinstance(error, CancelledError):
+            self.run.lose(self.name)
+        else:
+            self.run.abort(error)
 
     def _start_anew(self, item: Item, attempt: int) -> None:
         """Put an item back into the stage's own queue, past its capacity: it is counted already."""
@@ -361,6 +380,7 @@ class Worker:
                 await self._call_back(post.stage.on_failure, item, error)
         finally:
             self.failed += 1
+            self.failed_at = self.run.clock()
             post.account.count_failure(error)
             self.run.ended(1)
             post.results.put(item)

@@ -63,8 +63,9 @@ class Pipeline:
             BaseException: what the input raised, after what was read has ended; or what ended
                 the run, as a KeyboardInterrupt in a task does.
         """
+        source = _checked_source(items)
         run = await self._begin(self._collector(most_failures=None))
-        run.read(_checked_source(items), DEFAULT_PRIORITY)
+        run.read(source, DEFAULT_PRIORITY)
         await run.wait()
         if not return_exceptions or not self.collect_results:
             return self.results
@@ -169,15 +170,17 @@ class Pipeline:
         Feeds that have begun are waited for. Cancelling this call cancels all that runs.
 
         Raises:
-            PipelineError: the pipeline is not started, or a task of its own calls this.
+            PipelineError: the pipeline is not started, or a task of its own or the consumer of its
+                stream calls this.
             BaseException: what ended the run.
         """
         run = self._run
-        if run is None:
+        if run is None or (run.is_over and self._coming is not None):
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
         self._refuse_own_task(run, "join")
+        self._refuse_consumer(run, "join()")
         run.seal()
         await run.wait()
 
@@ -191,13 +194,16 @@ class Pipeline:
             timeout: seconds after which attempts are cancelled; None for no limit.
 
         Raises:
-            PipelineError: a task of the pipeline's own calls this.
+            PipelineError: a task of the pipeline's own calls this, or the consumer of its stream
+                asks to drain.
             BaseException: what ended the run, unless it was raised already.
         """
         run = self._coming or self._run
         if run is None:
             return []
         self._refuse_own_task(run, "shutdown")
+        if drain:
+            self._refuse_consumer(run, "shutdown(drain=True)")
         self._run, self._coming = run, None
         await run.stop(drain=drain, timeout=timeout)
         return self.unprocessed
@@ -282,7 +288,7 @@ class Pipeline:
                     f"Pipeline {self.name!r} is already running; wait for its end, or make a "
                     "second Pipeline of the same stages"
                 )
-            await running.outlast()
+            await running.finished()
         self._run, self._coming = self._coming or self._make_run(), None
         self._run.start(results)
         return self._run
@@ -306,6 +312,13 @@ class Pipeline:
             raise PipelineError(
                 f"A task of pipeline {self.name!r} cannot wait for {method}(), which waits for the "
                 "task; call it from outside of the pipeline"
+            )
+
+    def _refuse_consumer(self, run: Run, call: str) -> None:
+        if not run.is_over and run.is_consumer():
+            raise PipelineError(
+                f"The consumer of a stream of pipeline {self.name!r} cannot wait for {call}, which "
+                "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
 
 

@@ -92,9 +92,12 @@ class Threads:
                 self._abandon(jobs, name)
             raise
         self._spare.append(jobs)
-        if error is not None:
+        if error is None:
+            return result
+        try:
             raise error
-        return result
+        finally:
+            del error, job  # or the traceback and this frame would keep each other
 
     def close(self) -> None:
         """End the threads that are not in use."""

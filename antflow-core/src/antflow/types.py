@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from math import nan
 from typing import Any, Literal
@@ -21,10 +21,12 @@ ActivityState = Literal["idle", "busy", "waiting", "blocked"]
 class _OnItsWay:
     """What the engine notes on an item until it ends: one object an item is cheaper than two."""
 
-    __slots__ = ("extra", "priority", "queued_at")
+    __slots__ = ("_metadata", "extra", "priority", "queued_at")
+
+    _metadata: dict[str, Any] | None
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class PipelineResult(_OnItsWay):
     """What became of one item.
 
@@ -32,20 +34,51 @@ class PipelineResult(_OnItsWay):
         id: the item's own id, else its sequence number.
         value: what the last task returned; of a failure, what entered the stage that failed.
         sequence_id: position in the order in which the items were read, from 0.
-        metadata: whatever else came with the item.
+        metadata: whatever else came with the item; a dict of its own, made when first asked for.
         error: what the last attempt raised; None for a success.
         stage: name of the stage that it failed in; None for a success.
         attempts: how many attempts the stage that it ended in made: of the last task, or of the
             stage as a whole where that is what is retried; 0 where the stage skipped it.
     """
 
+    __slots__ = ("attempts", "error", "id", "sequence_id", "stage", "value")
+
     id: Any
     value: Any
     sequence_id: int
-    metadata: dict[str, Any] = field(default_factory=dict)
-    error: BaseException | None = None
-    stage: str | None = None
-    attempts: int = 1
+    metadata: dict[str, Any]
+    error: BaseException | None
+    stage: str | None
+    attempts: int
+
+    def __init__(
+        self,
+        id: Any,  # noqa: A002 - named as users name it
+        value: Any,
+        sequence_id: int,
+        metadata: dict[str, Any] | None = None,
+        error: BaseException | None = None,
+        stage: str | None = None,
+        attempts: int = 1,
+    ) -> None:
+        self.id = id
+        self.value = value
+        self.sequence_id = sequence_id
+        self._metadata = metadata
+        self.error = error
+        self.stage = stage
+        self.attempts = attempts
+
+    @property  # type: ignore[no-redef]
+    def metadata(self) -> dict[str, Any]:
+        """Whatever else came with the item."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, metadata: dict[str, Any]) -> None:
+        self._metadata = metadata
 
     @property
     def is_success(self) -> bool:

@@ -1,0 +1,80 @@
+"""Counting durations into buckets."""
+
+from __future__ import annotations
+
+from math import inf, nextafter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antflow._histogram import BOUNDS, EDGES, SUM, add, bucket, count, freeze, new_record
+
+
+def test_bounds_are_1_2_and_a_half_5_in_each_decade_from_10_us_to_1000_s() -> None:
+    expected = [f"{step}e{decade}" for decade in range(-5, 3) for step in (1, 2.5, 5)]
+    assert tuple(float(text) for text in [*expected, "1e3"]) == BOUNDS
+
+
+@pytest.mark.parametrize("index", range(len(BOUNDS)))
+def test_a_bound_belongs_to_the_bucket_below_it(index: int) -> None:
+    assert bucket(BOUNDS[index]) == index
+    assert bucket(nextafter(BOUNDS[index], inf)) == index + 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e-9])
+def test_the_first_bucket_has_no_lower_bound(seconds: float) -> None:
+    assert bucket(seconds) == 0
+
+
+@pytest.mark.parametrize("seconds", [1000.1, 1e9, inf])
+def test_the_last_bucket_has_no_upper_bound(seconds: float) -> None:
+    assert bucket(seconds) == len(BOUNDS)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_edges_enclose_what_falls_into_a_bucket(seconds: float) -> None:
+    index = bucket(seconds)
+    assert EDGES[index] < seconds <= EDGES[index + 1]
+
+
+def test_an_empty_record_counts_nothing() -> None:
+    record = new_record()
+    assert count(record) == 0
+    assert freeze(record).count == 0
+    assert freeze(record).sum == 0.0
+
+
+@given(st.lists(st.floats(min_value=0.0, max_value=5000.0)))
+def test_every_duration_is_counted_once_and_summed(durations: list[float]) -> None:
+    record = new_record()
+    for seconds in durations:
+        add(record, seconds)
+    frozen = freeze(record)
+    assert count(record) == frozen.count == len(durations)
+    assert frozen.sum == record[SUM] == pytest.approx(sum(durations))
+    for index, number in enumerate(frozen.counts):
+        inside = [s for s in durations if EDGES[index] < s <= EDGES[index + 1]]
+        assert number == len(inside)
+
+
+def test_what_was_frozen_does_not_change_any_more() -> None:
+    record = new_record()
+    add(record, 0.5)
+    frozen = freeze(record)
+    add(record, 0.5)
+    assert frozen.count == 1
+    assert frozen.sum == 0.5
+    assert len(frozen.counts) == len(frozen.bounds) + 1
+
+
+def test_records_are_independent() -> None:
+    first, second = new_record(), new_record()
+    add(first, 1.0)
+    assert count(second) == 0
+
+
+def test_counts_are_whole_numbers() -> None:
+    record = new_record()
+    add(record, 1.0)
+    assert {type(number) for number in freeze(record).counts} == {int}

@@ -1,0 +1,207 @@
+"""What `import antflow` offers, and what it does: nothing but to offer it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import antflow
+
+PUBLIC = [
+    "AntFlowError",
+    "Histogram",
+    "Pipeline",
+    "PipelineError",
+    "PipelineResult",
+    "PipelineStats",
+    "Stage",
+    "StageStats",
+    "StageValidationError",
+    "TaskFailedError",
+    "TaskFunc",
+    "TaskStats",
+    "UnprocessedItem",
+    "WorkerMetrics",
+    "WorkerState",
+    "WorkerStatus",
+    "__version__",
+]
+MODULES = sorted(
+    module.name for module in pkgutil.iter_modules(antflow.__path__, prefix="antflow.")
+)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_documented_name_can_be_imported(name: str) -> None:
+    assert hasattr(antflow, name)
+    assert name in antflow.__all__
+
+
+def test_names_are_listed_once_and_in_order() -> None:
+    assert antflow.__all__ == sorted(set(antflow.__all__))
+
+
+def test_a_star_import_gives_the_listed_names_and_no_module() -> None:
+    names: dict[str, Any] = {}
+    exec("from antflow import *", names)
+    del names["__builtins__"]
+    assert sorted(names) == antflow.__all__
+    assert [name for name, value in names.items() if inspect.ismodule(value)] == []
+
+
+def test_nothing_else_looks_public() -> None:
+    extra = {
+        name
+        for name, value in vars(antflow).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    } - set(antflow.__all__)
+    assert extra == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("antflow.pipeline", ["Pipeline", "Stage"]),
+        ("antflow.types", ["PipelineResult", "PipelineStats", "StageStats", "WorkerState"]),
+        ("antflow.exceptions", ["AntFlowError", "PipelineError", "StageValidationError"]),
+    ],
+)
+def test_modules_offer_their_own_names(module: str, names: list[str]) -> None:
+    for name in names:
+        assert getattr(importlib.import_module(module), name) is getattr(antflow, name)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert antflow.__version__ == version("antflow-core")
+
+
+# Docstrings
+
+
+def documentable() -> Iterator[tuple[str, Any]]:
+    """All modules, and their public classes, functions, methods and properties."""
+    for name in ["antflow", *MODULES]:
+        module = importlib.import_module(name)
+        yield name, module
+        for key, value in vars(module).items():
+            if key.startswith("_") or getattr(value, "__module__", None) != name:
+                continue
+            if inspect.isclass(value) or inspect.isfunction(value):
+                yield f"{name}.{key}", value
+            if inspect.isclass(value):
+                yield from members(f"{name}.{key}", value)
+
+
+def members(path: str, owner: type) -> Iterator[tuple[str, Any]]:
+    for key, value in vars(owner).items():
+        described = isinstance(value, property | classmethod | staticmethod)
+        if not key.startswith("_") and (described or inspect.isfunction(value)):
+            yield f"{path}.{key}", value
+
+
+def test_everything_public_says_what_it_is_for() -> None:
+    silent = [path for path, thing in documentable() if not (thing.__doc__ or "").strip()]
+    assert silent == []
+
+
+def test_no_docstring_is_the_one_that_dataclass_makes_up() -> None:
+    made_up = [
+        path
+        for path, thing in documentable()
+        if inspect.isclass(thing) and (thing.__doc__ or "").startswith(f"{thing.__name__}(")
+    ]
+    assert made_up == []
+
+
+def test_the_walk_finds_what_it_is_to_check() -> None:
+    found = {path for path, _ in documentable()}
+    assert found >= {
+        "antflow.stage",
+        "antflow.stage.Stage",
+        "antflow.stage.Stage.validate",
+        "antflow.stage.Stage.capacity",
+        "antflow.pipeline.Pipeline.run",
+        "antflow.types.PipelineResult.is_success",
+        "antflow._results.Results.for_stream",
+    }
+
+
+# What an import does
+
+PROBE = """
+import asyncio, gc, json, logging, signal, sys, threading, warnings
+
+def state():
+    return {
+        "threads": threading.active_count(),
+        "root handlers": len(logging.getLogger().handlers),
+        "root level": logging.getLogger().level,
+        "logging disabled below": logging.root.manager.disable,
+        "handlers of antflow": len(logging.getLogger("antflow").handlers),
+        "level of antflow": logging.getLogger("antflow").level,
+        "level of asyncio": logging.getLogger("asyncio").level,
+        "signal handlers": [str(signal.getsignal(n)) for n in sorted(signal.valid_signals())],
+        "hooks": [repr(hook) for hook in (
+            sys.excepthook, sys.unraisablehook, threading.excepthook, sys.gettrace(),
+            sys.getprofile(), *sys.get_asyncgen_hooks(), sys.get_coroutine_origin_tracking_depth(),
+        )],
+        "warning filters": len(warnings.filters),
+        "garbage collection": [gc.isenabled(), gc.get_threshold(), len(gc.callbacks)],
+        "recursion limit": sys.getrecursionlimit(),
+        "switch interval": sys.getswitchinterval(),
+    }
+
+before, modules = state(), set(sys.modules)
+import antflow
+print(json.dumps([before, state(), sorted(set(sys.modules) - modules)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported() -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """The state of a fresh process before and after `import antflow`, and the new modules."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROBE], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    before, after, modules = json.loads(done.stdout)
+    return before, after, modules
+
+
+def test_importing_changes_nothing_in_the_process(imported: tuple[Any, Any, Any]) -> None:
+    before, after, _ = imported
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "heavy", ["importlib.metadata", "unittest", "multiprocessing", "http", "sqlite3", "tkinter"]
+)
+def test_importing_imports_nothing_heavy(imported: tuple[Any, Any, Any], heavy: str) -> None:
+    assert heavy not in imported[2]
+
+
+def test_importing_imports_itself_and_the_standard_library_only(
+    imported: tuple[Any, Any, Any],
+) -> None:
+    roots = {name.partition(".")[0] for name in imported[2]}
+    assert roots - set(sys.stdlib_module_names) == {"antflow"}
+
+
+def test_importing_prints_nothing(imported: tuple[Any, Any, Any]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", "import antflow"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == done.stderr == ""

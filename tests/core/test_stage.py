@@ -1,0 +1,339 @@
+"""The definition of a stage: what it refuses, and what it makes of its settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from antflow import Pipeline, PipelineError, Stage, StageValidationError
+from antflow.retry import ONCE, RetryPolicy
+from antflow.stage import is_coroutine_function, task_name
+
+
+def double(value: int) -> int:
+    return value * 2
+
+
+async def fetch(value: int) -> int:
+    return value
+
+
+def stage(**changes: Any) -> Stage:
+    return Stage(**{"name": "Parse", "workers": 2, "tasks": [double], **changes})
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(StageValidationError) as caught:
+        stage(**changes).validate()
+    return str(caught.value)
+
+
+# The definition
+
+
+def test_fields_stand_in_the_documented_order() -> None:
+    assert list(inspect.signature(Stage).parameters) == [
+        "name",
+        "workers",
+        "tasks",
+        "retry",
+        "task_attempts",
+        "task_wait_seconds",
+        "stage_attempts",
+        "unpack_args",
+        "on_success",
+        "on_failure",
+        "skip_if",
+        "queue_capacity",
+        "on_skip",
+        "pull",
+    ]
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    plain = Stage("Parse", 1, [double])
+    assert plain.retry == "per_task"
+    assert (plain.task_attempts, plain.task_wait_seconds, plain.stage_attempts) == (3, 1.0, 3)
+    assert (plain.unpack_args, plain.pull) == (False, False)
+    assert plain.queue_capacity is None
+    assert [plain.on_success, plain.on_failure, plain.on_skip, plain.skip_if] == [None] * 4
+
+
+# What it accepts
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"workers": 1},
+        {"workers": 10_000},
+        {"tasks": (double, fetch)},
+        {"tasks": [functools.partial(double), lambda value: value, str]},
+        {"retry": "per_stage"},
+        {"task_attempts": 1, "stage_attempts": 1},
+        {"task_wait_seconds": 0},
+        {"task_wait_seconds": 0.0},
+        {"task_wait_seconds": 3600},
+        {"queue_capacity": 0},
+        {"queue_capacity": 1},
+        {"pull": True},
+    ],
+    ids=str,
+)
+def test_valid_settings_are_accepted(changes: dict[str, Any]) -> None:
+    stage(**changes).validate()
+
+
+# What it refuses, by the field and the value
+
+NOT_COUNTS = [0, -1, 1.0, 2.5, nan, inf, "3", None, True, False, [1]]
+NOT_DURATIONS = [-1, -0.001, nan, inf, -inf, "1", None, [1]]
+NOT_CAPACITIES = [-1, 1.0, 2.5, nan, inf, "3", True, False]
+BAD: dict[str, list[Any]] = {
+    "workers": NOT_COUNTS,
+    "task_attempts": NOT_COUNTS,
+    "stage_attempts": NOT_COUNTS,
+    "task_wait_seconds": NOT_DURATIONS,
+    "queue_capacity": NOT_CAPACITIES,
+    "retry": ["", "per_item", "PER_TASK", None, 3, True, ["per_task"]],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, values in BAD.items() for value in values],
+    ids=repr,
+)
+def test_a_bad_value_is_named_with_its_stage_and_field(field: str, value: Any) -> None:
+    text = refusal(**{field: value})
+    assert text.startswith("Stage 'Parse' ")
+    assert field.removesuffix("s") in text
+    assert repr(value) in text
+
+
+@pytest.mark.parametrize("retry", ["per_task", "per_stage"])
+@pytest.mark.parametrize("field", ["task_attempts", "task_wait_seconds", "stage_attempts"])
+def test_settings_of_the_other_retry_mode_are_checked_too(retry: str, field: str) -> None:
+    assert f"{field}=-1" in refusal(retry=retry, **{field: -1})
+
+
+@pytest.mark.parametrize("name", ["", None, 3, b"Parse", ["Parse"]])
+def test_a_name_must_be_a_text(name: Any) -> None:
+    assert repr(name) in refusal(name=name)
+
+
+@pytest.mark.parametrize("tasks", [[], (), None])
+def test_a_stage_without_tasks_is_refused(tasks: Any) -> None:
+    assert "'Parse' must have at least one task" in refusal(tasks=tasks)
+
+
+@pytest.mark.parametrize("tasks", [5, object(), iter([double]), (task for task in [double])])
+def test_tasks_that_are_no_sequence_are_refused(tasks: Any) -> None:
+    """An iterator would be read by the check itself, and the stage would do nothing."""
+    text = refusal(tasks=tasks)
+    assert text.startswith("Stage 'Parse' ")
+    assert repr(tasks) in text
+
+
+def test_a_task_in_place_of_a_list_is_refused_with_the_list_to_write() -> None:
+    text = refusal(tasks=double)
+    assert text.startswith("Stage 'Parse' ")
+    assert "tasks=[double]" in text
+
+
+@pytest.mark.parametrize("task", ["double", None, 3, double(1), [double]])
+def test_a_task_that_cannot_be_called_is_refused_by_value(task: Any) -> None:
+    text = refusal(tasks=[double, task])
+    assert text.startswith("Stage 'Parse' ")
+    assert repr(task) in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"retry": "never"}, ["Invalid retry policy", "'never'", "'per_task'", "'per_stage'"]),
+        ({"workers": 0}, ["must have at least 1 worker", "not 0", "1 or more"]),
+        ({"tasks": []}, ["must have at least one task", "tasks=["]),
+        ({"pull": True, "retry": "per_stage"}, ["pull", "per_stage", "retry='per_task'"]),
+        ({"pull": True, "queue_capacity": 5}, ["pull", "queue_capacity=5", "leave one"]),
+        ({"pull": True, "queue_capacity": 0}, ["pull", "queue_capacity=0", "leave one"]),
+    ],
+    ids=str,
+)
+def test_texts_that_existing_programs_rely_on(changes: dict[str, Any], parts: list[str]) -> None:
+    text = refusal(**changes)
+    assert [part for part in ["'Parse'", *parts] if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("stages", "error", "parts"),
+    [
+        ([], PipelineError, ["'books'", "must have at least one stage"]),
+        ([stage(pull=True)], PipelineError, ["'Parse'", "first stage"]),
+        (
+            [stage(), stage(name="Other"), stage()],
+            StageValidationError,
+            ["Duplicate stage name", "'Parse'"],
+        ),
+        ([stage(), stage(name="Other", workers=0)], StageValidationError, ["'Other'", "1 worker"]),
+    ],
+)
+def test_what_a_pipeline_refuses_of_its_stages(
+    stages: list[Stage], error: type[Exception], parts: list[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        Pipeline(stages, name="books")
+    assert [part for part in parts if part not in str(caught.value)] == []
+
+
+def test_a_stage_is_checked_when_it_is_used_and_not_when_it_is_made() -> None:
+    unfinished = stage(workers=0)
+    unfinished.workers = 1
+    unfinished.validate()
+
+
+# What it makes of its settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "capacity"),
+    [
+        ({"workers": 3}, 30),
+        ({"queue_capacity": 7}, 7),
+        ({"queue_capacity": 1}, 1),
+        ({"queue_capacity": 0}, inf),
+        ({"pull": True}, 0),
+    ],
+    ids=str,
+)
+def test_capacity(changes: dict[str, Any], capacity: float) -> None:
+    assert stage(**changes).capacity == capacity
+
+
+@pytest.mark.parametrize(
+    ("retry", "of_task", "of_stage"),
+    [("per_task", RetryPolicy(4, 0.5), ONCE), ("per_stage", ONCE, RetryPolicy(5))],
+)
+def test_either_the_task_or_the_stage_is_tried_again(
+    retry: str, of_task: RetryPolicy, of_stage: RetryPolicy
+) -> None:
+    made = stage(retry=retry, task_attempts=4, task_wait_seconds=0.5, stage_attempts=5)
+    assert made.task_policy == of_task
+    assert made.stage_policy == of_stage
+
+
+# Tasks: what they are called, and whether they are coroutine functions
+
+
+class Sync:
+    def __call__(self, value: int) -> int:
+        return value
+
+    def method(self, value: int) -> int:
+        return value
+
+
+class Async:
+    async def __call__(self, value: int) -> int:
+        return value
+
+    async def method(self, value: int) -> int:
+        return value
+
+    @staticmethod
+    async def static(value: int) -> int:
+        return value
+
+    @classmethod
+    async def of_class(cls, value: int) -> int:
+        return value
+
+
+def timed(function: Callable[[int], Any]) -> Callable[[int], Any]:
+    @functools.wraps(function)
+    def call(value: int) -> Any:
+        return function(value)
+
+    return call
+
+
+def later(value: int) -> Coroutine[Any, Any, int]:
+    return fetch(value)
+
+
+class Named(Sync):
+    __name__ = "named"
+
+
+class OddlyNamed(Sync):
+    __name__ = 7
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (double, "double"),
+        (fetch, "fetch"),
+        (functools.partial(double), "double"),
+        (functools.partial(functools.partial(fetch)), "fetch"),
+        (functools.partial(Sync()), "Sync"),
+        (timed(double), "double"),
+        (lambda value: value, "<lambda>"),
+        (Sync(), "Sync"),
+        (Sync().method, "method"),
+        (Named(), "named"),
+        (OddlyNamed(), "OddlyNamed"),
+        (str.upper, "upper"),
+        (int, "int"),
+    ],
+)
+def test_name_of_a_task(task: Callable[..., Any], name: str) -> None:
+    assert task_name(task) == name
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        fetch,
+        functools.partial(fetch),
+        functools.partial(functools.partial(fetch)),
+        functools.partial(Async()),
+        timed(fetch),
+        timed(timed(fetch)),
+        timed(functools.partial(fetch)),
+        functools.partial(timed(fetch)),
+        Async(),
+        Async().method,
+        Async.static,
+        Async.of_class,
+    ],
+)
+def test_a_coroutine_function_is_found(task: Callable[..., Any]) -> None:
+    assert is_coroutine_function(task)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        double,
+        functools.partial(double),
+        functools.partial(functools.partial(double)),
+        timed(double),
+        later,
+        lambda value: [fetch(value)][0],
+        Sync(),
+        Sync().method,
+        Async,
+        str.upper,
+        len,
+        int,
+    ],
+)
+def test_a_plain_function_is_not_taken_for_a_coroutine_function(task: Callable[..., Any]) -> None:
+    assert not is_coroutine_function(task)

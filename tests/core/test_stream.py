@@ -1,0 +1,712 @@
+"""The stream of results: its order, its bounds, and every way to leave it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from antflow import Pipeline, PipelineError, PipelineResult, Stage
+from tests.core.simulation import Gate, others, settle, simulate
+
+
+class InputBrokeError(Exception):
+    """What an input raises half-way."""
+
+
+async def same(value: Any) -> Any:
+    return value
+
+
+async def refuse_odd(value: int) -> int:
+    if value % 2:
+        raise ValueError(f"{value} is odd")
+    return value
+
+
+def stage(task: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
+    return Stage(name, workers, [task], task_attempts=1, **fields)
+
+
+class Counted:
+    """An endless input that counts how much of it was read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for number in itertools.count():
+            self.read += 1
+            yield number
+
+
+async def take(stream: AsyncIterator[PipelineResult], count: int) -> list[Any]:
+    return [(await anext(stream)).value for _ in range(count)]
+
+
+async def rest(stream: AsyncIterator[PipelineResult]) -> list[Any]:
+    return [result.value async for result in stream]
+
+
+# Order and content
+
+
+@pytest.mark.parametrize("buffer_size", [None, 0, 1, 100])
+def test_results_come_in_order_of_completion(buffer_size: int | None) -> None:
+    async def sleep(value: int) -> int:
+        await asyncio.sleep(value)
+        return value
+
+    async def main() -> list[Any]:
+        pipeline = Pipeline([stage(sleep, workers=5)])
+        return await rest(pipeline.stream([3, 1, 4, 2, 5], buffer_size=buffer_size))
+
+    assert simulate(main) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("buffer_size", [None, 0, 1, 2])
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("queue_capacity", [None, 0, 1])
+def test_nothing_is_lost_whatever_the_sizes(
+    buffer_size: int | None, workers: int, queue_capacity: int | None
+) -> None:
+    async def main() -> list[Any]:
+        pipeline = Pipeline(
+            [
+                stage(refuse_odd, "First", workers, queue_capacity=queue_capacity),
+                stage(same, "Pull", pull=True),
+                stage(same, "Last", workers),
+            ]
+        )
+        return await rest(pipeline.stream(range(20), buffer_size=buffer_size))
+
+    assert sorted(simulate(main)) == list(range(20))
+
+
+def test_a_stream_of_nothing_ends_at_once() -> None:
+    async def main() -> None:
+        stream = Pipeline([stage(same)]).stream([])
+        assert await rest(stream) == []
+        assert await rest(stream) == []
+
+    simulate(main)
+
+
+def test_failures_are_yielded_and_not_kept() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(refuse_odd, "Check"), stage(same, "Last")])
+        results = [result async for result in pipeline.stream([1, 2])]
+        failure, success = results
+        assert (failure.value, failure.stage, failure.is_success) == (1, "Check", False)
+        assert isinstance(failure.error, ValueError)
+        assert (success.value, success.stage, success.is_success) == (2, None, True)
+        assert pipeline.failures == pipeline.results == pipeline.undelivered == []
+
+    simulate(main)
+
+
+def test_ids_metadata_and_attempts_come_along() -> None:
+    async def fail_once(value: int) -> int:
+        calls.append(value)
+        if len(calls) == 1:
+            raise ValueError
+        return value
+
+    calls: list[int] = []
+
+    async def main() -> None:
+        pipeline = Pipeline([Stage("Work", 1, [fail_once])])
+        (result,) = [r async for r in pipeline.stream([{"id": "x", "value": 1, "size": "L"}])]
+        assert (result.id, result.metadata, result.attempts) == ("x", {"size": "L"}, 2)
+        assert type(result) is PipelineResult
+
+    simulate(main)
+
+
+def test_the_first_result_comes_while_input_is_still_being_read() -> None:
+    async def ask_for_more() -> AsyncIterator[str]:
+        yield "first"
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        async with Pipeline([stage(same)]).stream(ask_for_more()) as stream:
+            assert await take(stream, 1) == ["first"]
+
+    simulate(main)
+
+
+def test_a_stream_leaves_collect_results_as_it_is() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        assert await rest(pipeline.stream([1])) == [1]
+        assert pipeline.collect_results
+        assert [result.value for result in await pipeline.run([2])] == [2]
+
+    simulate(main)
+
+
+def test_making_a_stream_starts_nothing() -> None:
+    source = Counted()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        stream = pipeline.stream(source)
+        await settle()
+        assert not others()
+        await stream.aclose()
+        assert await rest(stream) == []
+        assert source.read == 0
+        assert await rest(pipeline.stream([1])) == [1]
+
+    simulate(main)
+
+
+def test_a_buffer_size_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"buffer_size must be 0 or more, or None, not -1"):
+        Pipeline([stage(same)]).stream([], buffer_size=-1)
+
+
+def test_tasks_see_the_context_of_who_reads_the_stream() -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="")
+
+    async def look(value: int) -> str:
+        return variable.get()
+
+    async def main() -> None:
+        variable.set("of the consumer")
+        assert await rest(Pipeline([stage(look)]).stream([1])) == ["of the consumer"]
+
+    simulate(main)
+
+
+# A slow consumer
+
+
+@pytest.mark.parametrize(
+    ("buffer_size", "ahead"),
+    [
+        # taken by the worker that waits with it: 1; in front of it: 2; read, without a place: 1
+        (0, 1 + 2 + 1),
+        (1, 1 + 1 + 2 + 1),
+        (5, 5 + 1 + 2 + 1),
+        (None, 10 + 1 + 2 + 1),
+    ],
+)
+def test_input_is_read_no_faster_than_the_consumer_takes(
+    buffer_size: int | None, ahead: int
+) -> None:
+    source = Counted()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, queue_capacity=2)])
+        async with pipeline.stream(source, buffer_size=buffer_size) as stream:
+            for taken in range(1, 50):
+                assert await take(stream, 1) == [taken - 1]
+                await settle()
+                assert source.read <= taken + ahead
+        assert source.read == 49 + ahead
+
+    simulate(main)
+
+
+def test_failures_wait_for_a_slow_consumer_too() -> None:
+    source = Counted()
+
+    async def fail(value: int) -> None:
+        raise ValueError
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(fail, queue_capacity=1), stage(same, "Last")])
+        async with pipeline.stream(source, buffer_size=1) as stream:
+            await take(stream, 1)
+            await settle()
+            assert source.read <= 6
+
+    simulate(main)
+
+
+def test_a_buffer_of_none_is_ten_for_each_worker_of_the_last_stage() -> None:
+    source = Counted()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, workers=3, queue_capacity=1)])
+        stream = pipeline.stream(source)
+        await take(stream, 1)
+        await settle()
+        await stream.aclose()
+        assert len(pipeline.undelivered) == 30 + 3
+
+    simulate(main)
+
+
+# Leaving early
+
+
+def test_break_cancels_attempts_within_a_few_turns_of_the_loop() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(gate, workers=3)])
+        async for _ in pipeline.stream(opened(gate)):
+            break
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not others()
+        assert gate.waiting == []
+        assert sorted(left.value for left in pipeline.unprocessed) == [1, 2, 3, 4]
+
+    def opened(gate: Gate) -> Iterator[int]:
+        asyncio.get_running_loop().call_later(1, gate.let, 0)
+        yield from range(5)
+
+    simulate(main)
+
+
+def test_a_stream_that_is_dropped_unread_leaves_nothing() -> None:
+    async def main() -> None:
+        Pipeline([stage(same)]).stream([1])
+        gc.collect()
+        await settle()
+        assert not others()
+
+    simulate(main)
+
+
+def test_aclose_leaves_no_task_and_says_what_became_of_each_item() -> None:
+    second = Gate("second")
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, "First"), stage(second, "Second", workers=6)])
+        stream = pipeline.stream(range(6))
+        asyncio.get_running_loop().call_later(1, second.let, 0, 1, 2)
+        assert await take(stream, 1) == [0]
+        await settle()
+        await stream.aclose()
+        assert not others()
+        assert [result.value for result in pipeline.undelivered] == [1, 2]
+        assert all(type(result) is PipelineResult for result in pipeline.undelivered)
+        assert [left.value for left in pipeline.unprocessed] == [3, 4, 5]
+        stats = pipeline.get_stats()
+        assert (stats.items_fed, stats.items_processed, stats.items_unprocessed) == (6, 3, 3)
+
+    simulate(main)
+
+
+def test_undelivered_failures_are_undelivered_and_not_kept_as_failures() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(refuse_odd)])
+        async with pipeline.stream([0, 1, 2, 3]) as stream:
+            await take(stream, 1)
+            await settle()
+        assert [(r.value, r.is_success) for r in pipeline.undelivered] == [
+            (1, False),
+            (2, True),
+            (3, False),
+        ]
+        assert pipeline.failures == pipeline.results == pipeline.unprocessed == []
+
+    simulate(main)
+
+
+def test_what_a_blocked_worker_had_finished_is_undelivered() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, workers=2)])
+        async with pipeline.stream(range(9), buffer_size=0) as stream:
+            await take(stream, 1)
+            await settle()
+        delivered = {0}
+        undelivered = {result.value for result in pipeline.undelivered}
+        unprocessed = {left.value for left in pipeline.unprocessed}
+        assert len(undelivered) == 2
+        assert sorted([*delivered, *undelivered, *unprocessed]) == list(range(9))
+
+    simulate(main)
+
+
+def test_a_stream_read_to_its_end_has_delivered_everything() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        stream = pipeline.stream(range(3))
+        await rest(stream)
+        assert not others()
+        await stream.aclose()
+        assert pipeline.undelivered == pipeline.unprocessed == []
+
+    simulate(main)
+
+
+def test_a_stream_that_is_closed_yields_nothing_more() -> None:
+    async def main() -> None:
+        stream = Pipeline([stage(same)]).stream(range(3))
+        await take(stream, 1)
+        await settle()
+        await stream.aclose()
+        await stream.aclose()
+        assert await rest(stream) == []
+
+    simulate(main)
+
+
+def test_async_with_leaves_no_task() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(gate, workers=2)])
+        with pytest.raises(InputBrokeError):
+            async with pipeline.stream(range(9)) as stream:
+                asyncio.get_running_loop().call_later(1, gate.let, 0)
+                await take(stream, 1)
+                raise InputBrokeError
+        assert not others()
+
+    simulate(main)
+
+
+def test_a_consumer_that_is_cancelled_loses_nothing_and_may_go_on() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(gate)])
+        stream = pipeline.stream([1, 2])
+        consumer = asyncio.create_task(take(stream, 1))
+        await settle()
+        consumer.cancel()
+        await asyncio.wait([consumer])
+        assert gate.waiting == [1]
+        gate.open()
+        assert await rest(stream) == [1, 2]
+
+    simulate(main)
+
+
+def test_a_consumer_task_that_is_cancelled_and_gone_leaves_no_task() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(gate)])
+
+        async def consume() -> None:
+            async with pipeline.stream([1, 2]) as stream:
+                await rest(stream)
+
+        consumer = asyncio.create_task(consume())
+        await settle()
+        consumer.cancel()
+        await asyncio.wait([consumer])
+        assert consumer.cancelled()
+        assert not others()
+        assert [left.value for left in pipeline.unprocessed] == [1, 2]
+
+    simulate(main)
+
+
+def test_a_time_out_around_anext_loses_nothing() -> None:
+    async def sleep(value: int) -> int:
+        await asyncio.sleep(10)
+        return value
+
+    async def main() -> None:
+        stream = Pipeline([stage(sleep)]).stream(range(3))
+        found, timeouts = [], 0
+        while len(found) < 3:
+            try:
+                found.append((await asyncio.wait_for(anext(stream), 4)).value)
+            except TimeoutError:
+                timeouts += 1
+        assert found == [0, 1, 2]
+        assert timeouts > 3
+        assert await rest(stream) == []
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_result_that_meets_a_time_out_is_not_lost(seed: int) -> None:
+    async def sleep(value: int) -> int:
+        await asyncio.sleep(1)
+        return value
+
+    async def main() -> list[Any]:
+        stream = Pipeline([stage(sleep)]).stream(range(4), buffer_size=0)
+        found: list[Any] = []
+        while len(found) < 4:
+            try:
+                found.append((await asyncio.wait_for(anext(stream), 1)).value)
+            except TimeoutError:
+                continue
+        await stream.aclose()
+        return found
+
+    assert simulate(main, seed, tick=0.0) == [0, 1, 2, 3]
+
+
+def test_a_task_that_does_not_end_when_cancelled_is_waited_for_by_aclose() -> None:
+    ended: list[int] = []
+
+    async def stubborn(value: int) -> int:
+        if value == 0:
+            return value
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(5)
+            ended.append(value)
+        return value
+
+    async def main() -> None:
+        stream = Pipeline([stage(stubborn)]).stream(range(2))
+        await take(stream, 1)
+        await settle()
+        await stream.aclose()
+        assert ended == [1]
+        assert not others()
+
+    simulate(main)
+
+
+def test_aclose_that_is_cancelled_raises_once_no_task_is_left() -> None:
+    async def stubborn(value: int) -> int:
+        try:
+            if value:
+                await asyncio.sleep(100)
+        finally:
+            if value:
+                await asyncio.sleep(5)
+        return value
+
+    async def main() -> None:
+        stream = Pipeline([stage(stubborn)]).stream(range(2))
+        await take(stream, 1)
+        await settle()
+        closing = asyncio.create_task(stream.aclose())
+        await settle()
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert not others()
+        assert closing.cancelled()
+
+    simulate(main)
+
+
+# Errors of the input, and of the run
+
+
+@pytest.mark.parametrize("buffer_size", [None, 0, 1])
+def test_an_input_s_error_is_raised_after_the_last_result(buffer_size: int | None) -> None:
+    def broken() -> Iterator[int]:
+        yield from range(5)
+        raise InputBrokeError
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(refuse_odd)])
+        stream = pipeline.stream(broken(), buffer_size=buffer_size)
+        assert await take(stream, 5) == [0, 1, 2, 3, 4]
+        with pytest.raises(InputBrokeError):
+            await anext(stream)
+        assert not others()
+        assert await rest(stream) == []
+        assert pipeline.undelivered == pipeline.unprocessed == []
+
+    simulate(main)
+
+
+def test_an_async_input_s_error_is_raised_after_the_last_result() -> None:
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(1)
+        raise InputBrokeError
+
+    async def main() -> None:
+        found = []
+        with pytest.raises(InputBrokeError):
+            async for result in Pipeline([stage(same)]).stream(broken()):
+                found.append(result.value)  # noqa: PERF401
+        assert found == [1]
+
+    simulate(main)
+
+
+def test_a_base_exception_of_a_task_is_raised_after_what_had_ended() -> None:
+    async def exit_at_two(value: int) -> int:
+        if value == 2:
+            raise SystemExit(f"at {value}")
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(exit_at_two)])
+        stream = pipeline.stream(range(5))
+        found = []
+        with pytest.raises(SystemExit, match="at 2"):
+            while True:
+                found.append(await anext(stream))
+        assert [(r.value, r.is_success) for r in found] == [(0, True), (1, True), (2, False)]
+        assert not others()
+        assert [left.value for left in pipeline.unprocessed] == [3, 4]
+
+    simulate(main)
+
+
+# More than one
+
+
+def test_a_stream_while_another_is_read_is_an_error_and_the_first_goes_on() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)], name="books")
+        first = pipeline.stream([1, 2])
+        assert await take(first, 1) == [1]
+        with pytest.raises(PipelineError, match="'books' is already running"):
+            await anext(pipeline.stream([3]))
+        assert await rest(first) == [2]
+
+    simulate(main)
+
+
+def test_a_run_right_after_a_break_waits_for_what_is_being_cancelled() -> None:
+    running: set[int] = set()
+
+    async def slow_to_end(value: int) -> int:
+        if value == 0:
+            return value
+        running.add(value)
+        try:
+            await asyncio.sleep(100 if value < 10 else 0)
+        finally:
+            await asyncio.sleep(2)
+            running.discard(value)
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(slow_to_end, workers=4)])
+        async for _ in pipeline.stream(range(4)):
+            await settle()
+            break
+        assert running == {1, 2, 3}
+        assert [result.value for result in await pipeline.run([10])] == [10]
+        assert running == set()
+        async for _ in pipeline.stream(range(4)):
+            break
+        assert await rest(pipeline.stream([11])) == [11]
+
+    simulate(main)
+
+
+def test_a_run_right_after_a_break_can_be_cancelled_before_it_has_begun() -> None:
+    source = Counted()
+
+    async def slow_to_end(value: int) -> int:
+        try:
+            await asyncio.sleep(100 if value else 0)
+        finally:
+            await asyncio.sleep(2)
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(slow_to_end, workers=2)])
+        async for _ in pipeline.stream(range(2)):
+            break
+        run = asyncio.create_task(pipeline.run(source))
+        await asyncio.sleep(1)
+        run.cancel()
+        await asyncio.sleep(10)
+        is_cancelled = run.cancelled()
+        run.cancel()
+        await asyncio.wait([run])
+        assert is_cancelled
+        assert source.read == 0
+
+    simulate(main)
+
+
+# Feeding and asking while a stream is read
+
+
+def test_a_consumer_feeds_the_pipeline_that_it_reads() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, queue_capacity=1)])
+        found = []
+        async for result in pipeline.stream([8], buffer_size=0):
+            found.append(result.value)
+            await pipeline.feed([half for half in [result.value // 2] * 2 if half])
+        assert sorted(found) == [1] * 8 + [2] * 4 + [4] * 2 + [8]
+
+    simulate(main)
+
+
+def test_a_consumer_feeds_far_past_the_capacity_without_waiting_for_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, queue_capacity=1)])
+        found = []
+        async for result in pipeline.stream([0], buffer_size=0):
+            found.append(result.value)
+            if result.value == 0:
+                await pipeline.feed(range(1, 50))
+        assert sorted(found) == list(range(50))
+
+    simulate(main)
+    (record,) = caplog.records
+    assert "past its capacity" in record.getMessage()
+    assert "'Work'" in record.getMessage()
+
+
+def test_another_task_feeds_and_asks_a_pipeline_that_is_streamed() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        gate = Gate()
+
+        async def held_open() -> AsyncIterator[int]:
+            await gate(1)
+            yield 1
+
+        consumer = asyncio.create_task(rest(pipeline.stream(held_open())))
+        await settle()
+        await pipeline.feed([2])
+        assert (await pipeline.process(3)).value == 3
+        gate.open()
+        assert sorted(await consumer) == [1, 2]
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("method", ["shutdown", "drain", "join"])
+def test_a_consumer_that_ends_its_own_pipeline_is_not_left_hanging(method: str) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, queue_capacity=1)])
+        found = []
+        async for result in pipeline.stream(range(10), buffer_size=0):
+            found.append(result.value)
+            if result.value == 1:
+                try:
+                    if method == "join":
+                        await pipeline.join()
+                    else:
+                        await pipeline.shutdown(drain=method == "drain")
+                except PipelineError:
+                    await pipeline.shutdown()
+        left = [item.value for item in pipeline.unprocessed]
+        assert sorted(found + left) == list(range(len(found + left)))
+
+    simulate(main)
+
+
+def test_a_shutdown_from_another_task_ends_the_stream_after_what_had_ended() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(gate, workers=2)])
+        consumer = asyncio.create_task(rest(pipeline.stream(range(10))))
+        await settle()
+        shutdown = asyncio.create_task(pipeline.shutdown())
+        await settle()
+        gate.open()
+        left = await shutdown
+        assert await consumer == [0, 1]
+        assert [item.value for item in left] == list(range(2, 10))
+
+    simulate(main)

@@ -1,0 +1,237 @@
+"""Plain data that users read."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable
+from math import inf, isnan
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antflow._item import Item, as_result
+from antflow.types import (
+    Histogram,
+    PipelineResult,
+    PipelineStats,
+    StageStats,
+    TaskStats,
+    UnprocessedItem,
+    WorkerMetrics,
+    WorkerState,
+)
+
+BOUNDS = (1.0, 2.0, 4.0)
+
+
+def histogram(*counts: int) -> Histogram:
+    return Histogram(BOUNDS, counts, sum=0.0)
+
+
+def made_by_a_user() -> PipelineResult:
+    return PipelineResult("a", 1, 7, {"source": "x"})
+
+
+def made_of_an_item() -> PipelineResult:
+    return as_result(Item("a", 1, 7, 100, {"source": "x"}), "Last")
+
+
+both_kinds = pytest.mark.parametrize("make", [made_by_a_user, made_of_an_item])
+
+
+class TestQuantile:
+    @pytest.mark.parametrize("q", [0.0, 0.5, 1.0])
+    def test_of_nothing_is_not_a_number(self, q: float) -> None:
+        assert isnan(histogram(0, 0, 0, 0).quantile(q))
+
+    @pytest.mark.parametrize(
+        ("counts", "q", "seconds"),
+        [
+            ((4, 0, 0, 0), 0.0, 0.0),
+            ((4, 0, 0, 0), 0.25, 0.25),
+            ((4, 0, 0, 0), 1.0, 1.0),
+            ((0, 2, 0, 0), 0.0, 1.0),
+            ((0, 2, 0, 0), 0.5, 1.5),
+            ((0, 0, 10, 0), 0.9, 3.8),
+            ((1, 1, 0, 0), 0.5, 1.0),
+            ((1, 1, 0, 0), 0.75, 1.5),
+            ((1, 0, 1, 0), 0.5, 1.0),
+            ((1, 0, 1, 0), 1.0, 4.0),
+            ((3, 0, 0, 1), 0.75, 1.0),
+        ],
+    )
+    def test_is_linear_within_its_bucket(
+        self, counts: tuple[int, ...], q: float, seconds: float
+    ) -> None:
+        assert histogram(*counts).quantile(q) == pytest.approx(seconds)
+
+    @pytest.mark.parametrize(
+        ("counts", "q"), [((0, 0, 0, 1), 0.0), ((0, 0, 0, 5), 0.5), ((3, 0, 0, 1), 0.76)]
+    )
+    def test_above_the_last_bound_is_the_last_bound(
+        self, counts: tuple[int, ...], q: float
+    ) -> None:
+        assert histogram(*counts).quantile(q) == BOUNDS[-1]
+
+    @pytest.mark.parametrize("q", [-0.01, 1.01, 99.0, inf, float("nan")])
+    def test_outside_of_0_to_1_is_refused_by_name(self, q: float) -> None:
+        with pytest.raises(ValueError, match="between 0 and 1") as caught:
+            histogram(1, 0, 0, 0).quantile(q)
+        assert repr(q) in str(caught.value)
+
+    @given(
+        st.tuples(*[st.integers(0, 1000)] * 4).filter(any),
+        st.floats(0, 1),
+        st.floats(0, 1),
+    )
+    def test_never_falls_as_q_rises(
+        self, counts: tuple[int, ...], one: float, other: float
+    ) -> None:
+        measured = histogram(*counts)
+        low, high = measured.quantile(min(one, other)), measured.quantile(max(one, other))
+        assert 0.0 <= low <= high + 1e-12 <= BOUNDS[-1] + 1e-12
+
+    def test_count_is_of_all_buckets(self) -> None:
+        assert histogram(1, 2, 3, 4).count == 10
+
+
+class TestPipelineResult:
+    def test_says_no_more_than_it_must(self) -> None:
+        result = PipelineResult(id="a", value=1, sequence_id=0)
+        assert result.metadata == {}
+        assert result.error is None
+        assert result.stage is None
+        assert result.attempts == 1
+
+    def test_takes_its_fields_in_the_documented_order(self) -> None:
+        error = ValueError()
+        result = PipelineResult("a", 1, 7, {"k": "v"}, error)
+        assert (result.id, result.value, result.sequence_id) == ("a", 1, 7)
+        assert result.metadata == {"k": "v"}
+        assert result.error is error
+
+    def test_without_an_error_is_a_success(self) -> None:
+        assert PipelineResult("a", 1, 0).is_success
+        assert not PipelineResult("a", 1, 0, error=ValueError()).is_success
+
+    def test_does_not_share_metadata_with_another(self) -> None:
+        first, second = PipelineResult(1, 1, 1), PipelineResult(2, 2, 2)
+        first.metadata["mine"] = True
+        assert second.metadata == {}
+        assert first.metadata == {"mine": True}
+
+    @both_kinds
+    def test_metadata_can_be_replaced(self, make: Callable[[], PipelineResult]) -> None:
+        result: Any = make()
+        result.metadata = {"new": 1}
+        assert result.metadata == {"new": 1}
+
+    @both_kinds
+    def test_equals_another_of_the_same_fields(self, make: Callable[[], PipelineResult]) -> None:
+        assert make() == made_by_a_user()
+        assert made_by_a_user() == make()
+
+    @both_kinds
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"id": "b"},
+            {"value": 2},
+            {"sequence_id": 8},
+            {"metadata": {}},
+            {"error": ValueError()},
+            {"stage": "Other"},
+            {"attempts": 2},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_differs_from_another_in_any_field(
+        self, make: Callable[[], PipelineResult], change: dict[str, Any]
+    ) -> None:
+        assert make() != dataclasses.replace(make(), **change)
+
+    @both_kinds
+    @pytest.mark.parametrize(
+        "duplicate",
+        [copy.copy, copy.deepcopy, dataclasses.replace, lambda r: pickle.loads(pickle.dumps(r))],
+        ids=["copy", "deepcopy", "replace", "pickle"],
+    )
+    def test_can_be_duplicated(
+        self,
+        make: Callable[[], PipelineResult],
+        duplicate: Callable[[PipelineResult], PipelineResult],
+    ) -> None:
+        result = make()
+        twin = duplicate(result)
+        assert twin == result
+        assert twin is not result
+        assert type(twin) is PipelineResult
+
+    @both_kinds
+    def test_becomes_a_dict(self, make: Callable[[], PipelineResult]) -> None:
+        assert dataclasses.asdict(make()) == {
+            "id": "a",
+            "value": 1,
+            "sequence_id": 7,
+            "metadata": {"source": "x"},
+            "error": None,
+            "stage": None,
+            "attempts": 1,
+        }
+
+    @both_kinds
+    def test_shows_its_fields(self, make: Callable[[], PipelineResult]) -> None:
+        assert repr(make()) == (
+            "PipelineResult(id='a', value=1, sequence_id=7, metadata={'source': 'x'}, "
+            "error=None, stage=None, attempts=1)"
+        )
+
+    @both_kinds
+    def test_takes_no_attribute_that_it_does_not_have(
+        self, make: Callable[[], PipelineResult]
+    ) -> None:
+        with pytest.raises(AttributeError):
+            make().vlaue = 3  # type: ignore[attr-defined]
+
+    def test_can_be_matched_by_its_fields(self) -> None:
+        match made_of_an_item():
+            case PipelineResult(id=identity, value=value, error=None):
+                assert (identity, value) == ("a", 1)
+            case _:
+                pytest.fail("no match")
+
+
+@pytest.mark.parametrize(
+    "snapshot", [Histogram, TaskStats, StageStats, PipelineStats, WorkerState, WorkerMetrics]
+)
+def test_a_snapshot_cannot_be_changed(snapshot: type) -> None:
+    fields = [field.name for field in dataclasses.fields(snapshot)]
+    made = snapshot(**dict.fromkeys(fields))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, fields[0], 1)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        UnprocessedItem("a", 1, {"k": "v"}, 100, "First", 7),
+        histogram(1, 2, 3, 4),
+        TaskStats(1, 0, 0, histogram(1, 0, 0, 0)),
+        WorkerState("First-W0", "First", "busy", "a"),
+        WorkerMetrics("First-W0", "First", 3),
+    ],
+    ids=lambda plain: type(plain).__name__,
+)
+def test_plain_data_travels(plain: Any) -> None:
+    assert pickle.loads(pickle.dumps(plain)) == plain
+    assert copy.deepcopy(plain) == plain
+
+
+@pytest.mark.parametrize(("processed", "average"), [(0, 0.0), (4, 1.5)])
+def test_average_processing_time(processed: int, average: float) -> None:
+    metrics = WorkerMetrics("W", "S", items_processed=processed, total_processing_time=6.0)
+    assert metrics.avg_processing_time == average
