@@ -1085,9 +1085,7 @@ def test_statistics_during_a_run() -> None:
     first, second = Gate(), Gate()
 
     async def main() -> None:
-        pipeline = Pipeline(
-            [stage(first, name="First", workers=2), stage(second, name="Second")]
-        )
+        pipeline = Pipeline([stage(first, name="First", workers=2), stage(second, name="Second")])
         run = asyncio.create_task(pipeline.run(range(10)))
         await settle()
         first.let(0)

@@ -832,9 +832,7 @@ def test_ten_thousand_workers_all_at_work() -> None:
 def test_feeders_at_once_into_several_stages(seed: int | None) -> None:
     async def main() -> None:
         names = ["First", "Second", "Third"]
-        pipeline = Pipeline(
-            [stage(same, name=name, workers=2, queue_capacity=1) for name in names]
-        )
+        pipeline = Pipeline([stage(same, name=name, workers=2, queue_capacity=1) for name in names])
         await pipeline.start()
         feeds = [
             pipeline.feed(
@@ -873,9 +871,7 @@ def test_feeders_into_a_full_stage_go_on_in_the_order_in_which_they_came() -> No
     assert gate.entered == [0, 1, 2, 3, 4, 5]
 
 
-def crawl(
-    pipelines: list[Pipeline], depth: int, target: str | None = None
-) -> Callable[[str], Any]:
+def crawl(pipelines: list[Pipeline], depth: int, target: str | None = None) -> Callable[[str], Any]:
     """Make a task that feeds two longer texts of each text shorter than `depth`."""
 
     async def visit(text: str) -> str:

@@ -453,9 +453,7 @@ def test_task_durations_count_every_attempt(fields: dict[str, Any]) -> None:
         return value
 
     async def main() -> None:
-        pipeline = Pipeline(
-            [stage(fail_first, task_attempts=3, task_wait_seconds=100, **fields)]
-        )
+        pipeline = Pipeline([stage(fail_first, task_attempts=3, task_wait_seconds=100, **fields)])
         await pipeline.run([1])
         task = stats_of(pipeline).tasks["fail_first"]
         assert (task.attempts, task.retried, task.failed) == (3, 2, 0)
@@ -600,9 +598,7 @@ def test_processing_since_is_when_the_worker_took_the_item(fields: dict[str, Any
         raise ValueError
 
     async def main() -> None:
-        pipeline = Pipeline(
-            [stage(fail_slowly, task_attempts=3, task_wait_seconds=100, **fields)]
-        )
+        pipeline = Pipeline([stage(fail_slowly, task_attempts=3, task_wait_seconds=100, **fields)])
         run = asyncio.create_task(pipeline.run([1]))
         ages = []
         for _ in range(4):

@@ -143,6 +143,7 @@ class _Job:
             outcome = None, error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._answer, outcome)
+        del outcome  # or an error in it and this frame would keep each other
 
     def _answer(self, outcome: _Outcome) -> None:
         if self.answer.done():
