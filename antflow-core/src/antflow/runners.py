@@ -140,10 +140,10 @@ class _Job:
         try:
             outcome = self._context.run(self._function, self._value), None
         except BaseException as error:
-            outcome = None, error
+            traceback = error.__traceback__
+            outcome = None, error.with_traceback(traceback and traceback.tb_next)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._answer, outcome)
-        del outcome  # or an error in it and this frame would keep each other
 
     def _answer(self, outcome: _Outcome) -> None:
         if self.answer.done():

@@ -110,7 +110,9 @@ class Stage:
             raise self._invalid(
                 f"takes a list of tasks, not {self.tasks!r}; write tasks=[{task_name(self.tasks)}]"
             )
-        if not isinstance(self.tasks, Sequence) or isinstance(self.tasks, str):
+        if self.tasks is not None and (
+            not isinstance(self.tasks, Sequence) or isinstance(self.tasks, str)
+        ):
             raise self._invalid(f"takes a list of tasks, not {self.tasks!r}; give tasks=[function]")
         if not self.tasks:
             raise self._invalid("must have at least one task; give tasks=[function, ...]")
