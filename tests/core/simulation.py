@@ -296,10 +296,10 @@ def simulate(
     Raises:
         Deadlock, Livelock, LeftOver: see the text of this module.
     """
-    loop = SimulatedLoop(seed, tick, threads, max_steps)
-    reports = loop.reports
     gc.freeze()  # so that collecting what this simulation leaves costs next to nothing
     try:
+        loop = SimulatedLoop(seed, tick, threads, max_steps)
+        reports = loop.reports
         with _unraisable(reports):
             try:
                 with _watchdog(loop):

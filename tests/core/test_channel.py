@@ -288,7 +288,7 @@ def test_senders_do_not_grow_the_queue_while_items_are_tried_again(seed: int) ->
         await asyncio.gather(*sending)
         assert longest <= capacity + senders + receivers
 
-    simulate(main, seed)
+    simulate(main, seed, max_steps=20_000)
 
 
 # Room for feeders
@@ -573,6 +573,25 @@ def test_a_called_feeder_that_is_cancelled_alone_gives_its_place_back() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("kind", ["s", "f"])
+def test_room_is_not_spent_on_one_that_is_cancelled_in_the_same_turn(kind: str) -> None:
+    async def main() -> None:
+        crowd = crowd_at(1)
+        crowd.channel.put(item("first"))
+        for number in range(3):
+            await crowd.join(f"{kind}{number}")
+        crowd.tasks[f"{kind}0"].cancel()
+        pop(crowd.channel)
+        await settle()
+        assert crowd.log == ([] if kind == "s" else ["f1"])
+        pop(crowd.channel)
+        await settle()
+        assert crowd.log == (["s1"] if kind == "s" else ["f1", "f2"])
+        await crowd.end()
+
+    simulate(main)
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_whoever_is_cancelled_the_others_go_on(seed: int) -> None:
     async def main() -> None:
@@ -814,6 +833,27 @@ def test_a_burst_wakes_a_receiver_for_each_item_within_a_few_turns(
             turns += 1
             assert turns <= most_turns
         assert sorted(receivers.woken) == list(range(number))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    simulate(main)
+
+
+def test_a_burst_wakes_a_few_receivers_a_turn() -> None:
+    number, most = 640, 10
+
+    async def main() -> None:
+        receivers = Receivers(Channel(inf))
+        tasks = receivers.wait(number)
+        await settle()
+        for value in range(number):
+            receivers.channel.put(item(value))
+        before = 0
+        while len(receivers.taken) < number:
+            await asyncio.sleep(0)
+            assert len(receivers.woken) - before <= most
+            before = len(receivers.woken)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -20,11 +20,12 @@ import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
 from antflow._clock import CLOCK
+from antflow._stream import ResultStream
 from antflow.retry import RetryPolicy
 from tests.core.simulation import Gate, others, settle, simulate
 
 
-class CustomExit(BaseException):  # noqa: N818 - it is no error, like SystemExit
+class CustomExit(BaseException):
     """A BaseException that nobody knows."""
 
 
@@ -153,7 +154,9 @@ async def until_left(journey: Journey) -> None:
             journey.delivered.append(result)
             await asyncio.sleep(0.02)
             if len(journey.delivered) == 9:
+                await asyncio.sleep(1)  # so that some wait to be delivered
                 break
+    assert journey.pipeline.undelivered
 
 
 async def until_shut_down(journey: Journey, **how: Any) -> None:
@@ -295,26 +298,25 @@ def test_law_3_nothing_hangs_whatever_the_sizes_with_a_crawler_and_retries(
         ]
     )
 
-    async def stream(most: int) -> int:
-        count = 0
-        async with pipeline.stream([""] * 3, buffer_size=buffer_size) as results:
-            async for _ in results:
-                count += 1
-                if count == most:
-                    break
-        return count
-
-    async def run() -> int:
-        return len(await pipeline.run([""] * 3))
-
     async def main() -> None:
-        everything = 3 * (2**5 - 1 + 2**4 - 1)
+        source, everything = [""] * 3, 3 * (2**5 - 1 + 2**4 - 1)
         if ending == "early exit":
-            assert await stream(20) == 20
-        assert await stream(-1) == everything
-        assert await run() == everything
+            assert await count(pipeline.stream(source, buffer_size), most=20) == 20
+        assert await count(pipeline.stream(source, buffer_size)) == everything
+        assert len(await pipeline.run(source)) == everything
 
     simulate(main)  # raises Deadlock if it hangs
+
+
+async def count(stream: ResultStream, most: int = sys.maxsize) -> int:
+    """Count the results, and leave after so many."""
+    number = 0
+    async with stream:
+        async for _ in stream:
+            number += 1
+            if number == most:
+                break
+    return number
 
 
 # 4. Structured concurrency

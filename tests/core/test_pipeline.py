@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage
-from antflow.pipeline import MOST_KEPT_FAILURES
+from antflow._results import MOST_KEPT_FAILURES
 from tests.core.simulation import Gate, others, settle, simulate
 
 
@@ -98,7 +98,8 @@ def test_run_of_nothing_returns_nothing() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
         assert await pipeline.run([]) == []
-        assert pipeline.results == pipeline.failures == pipeline.unprocessed == []
+        assert pipeline.results == pipeline.failures == []
+        assert pipeline.unprocessed == []
 
     simulate(main)
 
@@ -549,7 +550,7 @@ def test_feed_to_an_unknown_stage_is_an_error_and_reads_nothing(is_started: bool
             if is_started:
                 await pipeline.start()
             with pytest.raises(
-                ValueError, match="'Wrok' not found in pipeline 'books'.*'Work', 'Last'"
+                ValueError, match=r"'Wrok' not found in pipeline 'books'.*'Work', 'Last'"
             ):
                 await pipeline.feed(source, target_stage="Wrok")
             assert source.read == 0
@@ -580,7 +581,7 @@ def test_join_waits_for_feeds_begun_before_it_and_a_later_one_is_refused() -> No
         join = asyncio.create_task(pipeline.join())
         await settle()
         source = Counted(1)
-        with pytest.raises(PipelineError, match="'books' is about to end.*before join"):
+        with pytest.raises(PipelineError, match=r"'books' is about to end.*before join"):
             await pipeline.feed(source)
         assert source.read == 0
         await asyncio.gather(feed, join)
@@ -617,7 +618,7 @@ def test_a_feed_that_waits_for_room_is_told_of_a_shutdown() -> None:
         feed = asyncio.create_task(pipeline.feed(range(5)))
         await settle()
         shutdown = asyncio.create_task(pipeline.shutdown())
-        with pytest.raises(PipelineError, match="'books' was stopped.*read last was not fed"):
+        with pytest.raises(PipelineError, match=r"'books' was stopped.*read last was not fed"):
             await feed
         gate.open()
         assert [left.value for left in await shutdown] == [1]
@@ -634,6 +635,29 @@ def test_a_feed_that_waits_before_the_start_is_told_of_a_shutdown() -> None:
         assert [left.value for left in await pipeline.shutdown()] == [0]
         with pytest.raises(PipelineError, match="was stopped"):
             await feed
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_a_feed_that_waits_for_its_input_does_not_hold_up_a_shutdown(drain: bool) -> None:
+    gate = Gate()
+
+    async def slow_input() -> AsyncIterator[int]:
+        yield 1
+        yield await gate(2)
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        feed = asyncio.create_task(pipeline.feed(slow_input()))
+        await settle()
+        assert await pipeline.shutdown(drain=drain) == []
+        assert values(pipeline.results) == [1]
+        gate.open()
+        with pytest.raises(PipelineError, match=r"was stopped.*read last was not fed"):
+            await feed
+        assert pipeline.get_stats().items_fed == 1
 
     simulate(main)
 
@@ -825,6 +849,23 @@ def test_the_item_of_a_cancelled_process_goes_on_and_its_result_is_kept() -> Non
         gate.open()
         await pipeline.join()
         assert values(pipeline.results) == [1]
+
+    simulate(main)
+
+
+def test_a_result_that_a_cancelled_process_does_not_take_any_more_is_kept() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        call = asyncio.create_task(pipeline.process(1))
+        while not pipeline.get_stats().items_processed:
+            await asyncio.sleep(0)
+        assert not call.done()  # it has been answered, and has not had its turn yet
+        call.cancel()
+        await asyncio.wait([call])
+        await pipeline.join()
+        taken = [] if call.cancelled() else [call.result()]
+        assert values(pipeline.results + taken) == [1]
 
     simulate(main)
 
@@ -1031,17 +1072,21 @@ def test_leaving_async_with_lets_attempts_end_and_takes_nothing_new() -> None:
     simulate(main)
 
 
+async def leave_by_an_error(pipeline: Pipeline) -> None:
+    async with pipeline:
+        raise InputBrokeError
+
+
 def test_leaving_async_with_by_an_exception_cancels_attempts() -> None:
     gate = Gate()
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
+        await pipeline.start()
+        await pipeline.feed([1, 2])
+        await settle()
         with pytest.raises(InputBrokeError):
-            async with pipeline:
-                await pipeline.start()
-                await pipeline.feed([1, 2])
-                await settle()
-                raise InputBrokeError
+            await leave_by_an_error(pipeline)
         assert not others()
         assert asyncio.get_running_loop().time() < 1
         assert values_left(pipeline) == [1, 2]
@@ -1125,7 +1170,9 @@ def test_worker_states_before_any_run_are_idle() -> None:
     assert list(states) == ["Work-W0", "Work-W1"]
     for name, state in states.items():
         assert (state.worker_name, state.stage, state.status) == (name, "Work", "idle")
-        assert state.current_item_id is state.current_task is state.processing_since is None
+        assert state.current_item_id is None
+        assert state.current_task is None
+        assert state.processing_since is None
 
 
 def test_worker_states_tell_the_item_the_task_and_the_attempt() -> None:

@@ -164,6 +164,15 @@ def test_without_bound_everyone_goes_on() -> None:
     simulate(main)
 
 
+def test_a_closed_stream_makes_nobody_wait() -> None:
+    results = Results.for_stream("Last", 0)
+    results.put(item(0))
+    results.close()
+    results.put(item(1))
+    assert not results.is_over()
+    assert numbers(results.undelivered()) == [0, 1]
+
+
 def test_what_the_consumer_did_not_take_is_undelivered_once_it_has_gone() -> None:
     results = Results.for_stream("Last", 10)
     for number in (2, 0):

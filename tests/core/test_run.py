@@ -1095,7 +1095,7 @@ def test_what_was_left_in_an_unknown_stage_is_refused_by_name() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
         left = UnprocessedItem("x", 1, {}, 100, "Gone", 0)
-        with pytest.raises(ValueError, match="'Gone' not found.*'Work'"):
+        with pytest.raises(ValueError, match=r"'Gone' not found.*'Work'"):
             await pipeline.feed([left])
         assert await pipeline.shutdown() == []
 

@@ -27,6 +27,9 @@ def threads() -> Iterator[Threads]:
     made = Threads("Parse")
     yield made
     made.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("Parse-T"):
+            thread.join(PATIENCE_SECONDS)
 
 
 def here(_: Any = None) -> threading.Thread:
@@ -88,6 +91,8 @@ def test_coroutine_functions_run_on_the_loop_and_plain_ones_in_a_thread(
     async def main() -> None:
         thread: threading.Thread = await call(1)
         assert (thread is threading.current_thread()) is on_loop
+        started = [one for one in threading.enumerate() if one.name.startswith("Parse-T")]
+        assert bool(started) is not on_loop
 
     with_threads(main)
 
@@ -343,14 +348,14 @@ def test_an_idle_thread_keeps_nothing_of_what_it_did(threads: Threads) -> None:
     class Value:
         pass
 
-    async def main() -> weakref.ref[Value]:
-        value = Value()
-        kept = weakref.ref(await threads.run(lambda given: given, value, "same"))
-        await threads.run(here, None, "here")  # so that the thread is done with the first
-        return kept
+    async def main() -> None:
+        value, gone = Value(), threading.Event()
+        weakref.finalize(value, gone.set)
+        await threads.run(id, value, "id")
+        del value
+        assert gone.wait(PATIENCE_SECONDS)
 
-    kept = with_threads(main)
-    assert kept() is None
+    with_threads(main)
 
 
 def test_a_failed_call_keeps_no_cycle_of_what_it_was_given(threads: Threads) -> None:

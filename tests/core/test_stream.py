@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage
+from antflow._stream import ResultStream
 from tests.core.simulation import Gate, others, settle, simulate
 
 
@@ -51,6 +52,12 @@ async def take(stream: AsyncIterator[PipelineResult], count: int) -> list[Any]:
 
 async def rest(stream: AsyncIterator[PipelineResult]) -> list[Any]:
     return [result.value async for result in stream]
+
+
+async def collect(stream: ResultStream, found: list[PipelineResult]) -> None:
+    """Add results to a list, which has them also when the stream ends in an error."""
+    async for result in stream:
+        found.append(result)  # noqa: PERF401
 
 
 # Order and content
@@ -308,7 +315,8 @@ def test_undelivered_failures_are_undelivered_and_not_kept_as_failures() -> None
             (2, True),
             (3, False),
         ]
-        assert pipeline.failures == pipeline.results == pipeline.unprocessed == []
+        assert pipeline.failures == pipeline.results == []
+        assert pipeline.unprocessed == []
 
     simulate(main)
 
@@ -335,7 +343,8 @@ def test_a_stream_read_to_its_end_has_delivered_everything() -> None:
         await rest(stream)
         assert not others()
         await stream.aclose()
-        assert pipeline.undelivered == pipeline.unprocessed == []
+        assert pipeline.undelivered == []
+        assert pipeline.unprocessed == []
 
     simulate(main)
 
@@ -352,16 +361,20 @@ def test_a_stream_that_is_closed_yields_nothing_more() -> None:
     simulate(main)
 
 
+async def leave_by_an_error(stream: ResultStream) -> None:
+    async with stream:
+        await take(stream, 1)
+        raise InputBrokeError
+
+
 def test_async_with_leaves_no_task() -> None:
     gate = Gate()
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2)])
+        asyncio.get_running_loop().call_later(1, gate.let, 0)
         with pytest.raises(InputBrokeError):
-            async with pipeline.stream(range(9)) as stream:
-                asyncio.get_running_loop().call_later(1, gate.let, 0)
-                await take(stream, 1)
-                raise InputBrokeError
+            await leave_by_an_error(pipeline.stream(range(9)))
         assert not others()
 
     simulate(main)
@@ -412,7 +425,8 @@ def test_a_time_out_around_anext_loses_nothing() -> None:
 
     async def main() -> None:
         stream = Pipeline([stage(sleep)]).stream(range(3))
-        found, timeouts = [], 0
+        found: list[Any] = []
+        timeouts = 0
         while len(found) < 3:
             try:
                 found.append((await asyncio.wait_for(anext(stream), 4)).value)
@@ -510,7 +524,8 @@ def test_an_input_s_error_is_raised_after_the_last_result(buffer_size: int | Non
             await anext(stream)
         assert not others()
         assert await rest(stream) == []
-        assert pipeline.undelivered == pipeline.unprocessed == []
+        assert pipeline.undelivered == []
+        assert pipeline.unprocessed == []
 
     simulate(main)
 
@@ -522,11 +537,10 @@ def test_an_async_input_s_error_is_raised_after_the_last_result() -> None:
         raise InputBrokeError
 
     async def main() -> None:
-        found = []
+        found: list[PipelineResult] = []
         with pytest.raises(InputBrokeError):
-            async for result in Pipeline([stage(same)]).stream(broken()):
-                found.append(result.value)  # noqa: PERF401
-        assert found == [1]
+            await collect(Pipeline([stage(same)]).stream(broken()), found)
+        assert [result.value for result in found] == [1]
 
     simulate(main)
 
@@ -540,10 +554,9 @@ def test_a_base_exception_of_a_task_is_raised_after_what_had_ended() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(exit_at_two)])
         stream = pipeline.stream(range(5))
-        found = []
+        found: list[PipelineResult] = []
         with pytest.raises(SystemExit, match="at 2"):
-            while True:
-                found.append(await anext(stream))
+            await collect(stream, found)
         assert [(r.value, r.is_success) for r in found] == [(0, True), (1, True), (2, False)]
         assert not others()
         assert [left.value for left in pipeline.unprocessed] == [3, 4]
@@ -618,6 +631,39 @@ def test_a_run_right_after_a_break_can_be_cancelled_before_it_has_begun() -> Non
         await asyncio.wait([run])
         assert is_cancelled
         assert source.read == 0
+
+    simulate(main)
+
+
+def test_what_is_fed_right_after_a_break_is_for_the_next_run() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        async for _ in pipeline.stream([1]):
+            break
+        await pipeline.feed([2])
+        assert [result.value for result in await pipeline.run([3])] == [2, 3]
+
+    simulate(main)
+
+
+def test_after_a_break_process_asks_for_a_start() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        async for _ in pipeline.stream(range(100)):
+            break
+        with pytest.raises(PipelineError, match=r"is not running; call start\(\)"):
+            await pipeline.process(5)
+        await pipeline.shutdown()
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("buffer_size", [0, 1, None])
+def test_two_consumers_share_one_stream(buffer_size: int | None) -> None:
+    async def main() -> None:
+        stream = Pipeline([stage(same)]).stream(range(50), buffer_size)
+        one, other = await asyncio.gather(rest(stream), rest(stream))
+        assert sorted(one + other) == list(range(50))
 
     simulate(main)
 

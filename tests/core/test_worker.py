@@ -1,4 +1,4 @@
-"""What a worker does with one item: attempts, skipping, callbacks, threads, and every way to fail."""
+"""What a worker does with one item: attempts, skipping, callbacks, threads, all ways to fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.core.simulation import Gate, others, settle, simulate
 Callback = Callable[..., Any]
 
 
-class CustomExit(BaseException):  # noqa: N818 - it is no error, like SystemExit
+class CustomExit(BaseException):
     """A BaseException that nobody knows."""
 
 
@@ -229,7 +229,7 @@ PATHS: dict[str, dict[str, Any]] = {
 def test_every_path_gives_the_same_outcome(path: str, fails: int) -> None:
     fields = dict(PATHS[path])
     task = Failing(fails, "task")
-    tasks = [same, task] if fields.pop("tasks", None) else [task]
+    tasks: list[Any] = [same, task] if fields.pop("tasks", None) else [task]
     stage = Stage("Work", 2, tasks, task_wait_seconds=10, **fields)
     pipeline = run([stage, Stage("Last", 1, [same])], ["a", "b", "c"], tick=0.0)
     is_success = fails < 3
@@ -385,7 +385,7 @@ class Recorder:
         self.calls: list[tuple[Any, Any, dict[str, Any]]] = []
 
     def sync(self, *arguments: Any) -> None:
-        self.calls.append(arguments)  # type: ignore[arg-type]
+        self.calls.append(arguments)
 
     async def awaited(self, *arguments: Any) -> None:
         await asyncio.sleep(1)
@@ -469,9 +469,9 @@ def test_on_skip_gets_the_value_and_the_item(kind: str) -> None:
 def test_a_callback_is_called_once_an_item_however_often_it_was_tried() -> None:
     success, failure = Recorder(), Recorder()
     for policy in ("per_task", "per_stage"):
-        stage = Stage("Work", 1, [Failing(1)], policy, on_success=success.sync)  # type: ignore[arg-type]
+        stage = Stage("Work", 1, [Failing(1)], policy, on_success=success.sync)
         run([stage], [1])
-        stage = Stage("Work", 1, [Failing(9)], policy, on_failure=failure.sync)  # type: ignore[arg-type]
+        stage = Stage("Work", 1, [Failing(9)], policy, on_failure=failure.sync)
         run([stage], [1])
     assert len(success.calls) == len(failure.calls) == 2
 
@@ -732,6 +732,17 @@ def test_a_plain_function_that_raises_a_base_exception_ends_the_run() -> None:
         assert left(pipeline) == [2]
 
     simulate(main, threads=True)
+
+
+def test_cancelled_error_of_a_plain_function_is_that_item_s_failure() -> None:
+    def give_up(value: int) -> int:
+        if value == 1:
+            raise asyncio.CancelledError
+        return value
+
+    pipeline = run([Stage("Work", 1, [give_up])], range(3), threads=True)
+    assert values(pipeline.results) == [0, 2]
+    assert [(result.value, result.attempts) for result in pipeline.failures] == [(1, 1)]
 
 
 @pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration])

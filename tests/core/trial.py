@@ -747,7 +747,8 @@ class Trial:
 
     def _stubborn_seconds(self) -> float:
         """How long the tasks that do not end when they are cancelled may take altogether."""
-        each = {"stubborn": STUBBORN_SECONDS + CALLBACK_SECONDS, "swallow": CALLBACK_SECONDS}
+        each = dict.fromkeys(("swallow", "convert"), CALLBACK_SECONDS)
+        each["stubborn"] = STUBBORN_SECONDS + CALLBACK_SECONDS
         return sum(each.get(trouble.kind, 0.0) for trouble in self.scenario.troubles)
 
     def _check_nobody_left(self) -> None:

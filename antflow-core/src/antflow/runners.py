@@ -140,10 +140,10 @@ class _Job:
         try:
             outcome = self._context.run(self._function, self._value), None
         except BaseException as error:
-            traceback = error.__traceback__
-            outcome = None, error.with_traceback(traceback and traceback.tb_next)
+            outcome = None, error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._answer, outcome)
+        del self, outcome  # an error keeps this frame, which must not keep the error
 
     def _answer(self, outcome: _Outcome) -> None:
         if self.answer.done():
