@@ -230,7 +230,8 @@ class Audit:
     def _check_stage(self, number: int, stage: StageStats) -> None:
         workers = self.scenario.stages[number].workers
         running = self._running(number)
-        if not 0 <= stage.pending_items <= self._most_pending[number]:
+        most = inf if self.interrupted else self._most_pending[number]
+        if not 0 <= stage.pending_items <= most:
             self.complain(f"{stage.pending_items} pending in {_brief(stage)}")
         if not running <= stage.in_progress_items <= workers:
             self.complain(

@@ -739,8 +739,9 @@ class Trial:
             return await call()
         finally:
             self._check_nobody_left()
-            if self._cancelled_at is not None and self.scenario.tick < 1e-3:
-                took = now() - self._cancelled_at
+            at = self._cancelled_at
+            if at is not None and self.scenario.tick < 1e-3 and not self._bystanders:
+                took = now() - at
                 self.audit.require(
                     took <= self._stubborn_seconds() + 0.01, f"cancelling took {took} s"
                 )

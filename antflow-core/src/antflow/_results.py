@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 from operator import attrgetter
+from typing import cast
 
 from ._channel import Channel
 from ._item import Item, as_result
@@ -60,6 +61,10 @@ class Results(Channel):
             self.failures.append(item)
         if self._hungry:
             self._call()
+
+    def keep(self, result: PipelineResult) -> None:
+        """Keep the result of an item whose caller did not come to take it."""
+        self.put(cast("Item", result))
 
     def expect(self) -> None:
         """Look out for one more item that someone waits for."""

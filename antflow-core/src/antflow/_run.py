@@ -7,6 +7,7 @@ from asyncio import CancelledError, Event, Future, Task, current_task, get_runni
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
+from time import time
 from typing import Any
 
 from ._clock import CLOCK
@@ -35,12 +36,15 @@ class Run:
         name: the pipeline's name.
         stages: the definition.
         results: where items end; may be replaced until the start.
+
+    Adding `to_unix` to a time on the run's `clock` gives Unix time.
     """
 
     def __init__(self, name: str, stages: Sequence[Stage], results: Results) -> None:
         self.name = name
         self.clock = CLOCK.get()
         self.turns = Turns(self.clock)
+        self.to_unix = time() - self.clock()
         self.results = results
         self.posts = _wire(stages, results)
         self.workers = [
@@ -127,7 +131,7 @@ class Run:
 
     def is_consumer(self) -> bool:
         """Tell whether the present task is the one that took the stream's last result."""
-        consumer = self.consumer()
+        consumer = None if self.is_abandoned else self.consumer()
         return consumer is not None and consumer is current_task()
 
     def is_worker(self) -> bool:
@@ -209,6 +213,10 @@ class Run:
         self.results.expect()
         try:
             return await reply
+        except CancelledError:
+            if not reply.cancelled():
+                self.results.keep(reply.result())
+            raise
         finally:
             self._replies.discard(reply)
             self.results.expect_no_more()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isinf
-from time import time
 
 from ._accounting import STATES
 from ._histogram import count, freeze
@@ -42,15 +41,13 @@ def pipeline_stats(run: Run) -> PipelineStats:
 
 def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
-    now, unix = run.clock(), time()
     return {
-        worker.name: _worker_state(worker, unix - now) for team in run.workers for worker in team
+        worker.name: _worker_state(worker, run.to_unix) for team in run.workers for worker in team
     }
 
 
 def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
-    now, unix = run.clock(), time()
     return {
         worker.name: WorkerMetrics(
             worker_name=worker.name,
@@ -58,7 +55,7 @@ def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
             items_processed=worker.processed,
             items_failed=worker.failed,
             total_processing_time=worker.seconds,
-            last_active=_last_active(worker, unix - now),
+            last_active=_last_active(worker, run.to_unix),
         )
         for team in run.workers
         for worker in team
@@ -112,7 +109,7 @@ def _task_stats(post: StageRun) -> dict[str, TaskStats]:
 
 def _last_completion(run: Run, team: list[Worker]) -> float | None:
     last = max((worker.completed_at for worker in team if worker.processed), default=None)
-    return None if last is None else last + time() - run.clock()
+    return None if last is None else last + run.to_unix
 
 
 def _last_active(worker: Worker, to_unix: float) -> float | None:

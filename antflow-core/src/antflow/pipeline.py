@@ -153,7 +153,7 @@ class Pipeline:
                 the call comes from inside of one of its tasks.
         """
         run = self._run
-        if run is None or run.is_over:
+        if run is None or run.is_over or run.is_abandoned:
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
         if run.is_inside():
             raise PipelineError(
@@ -298,8 +298,9 @@ class Pipeline:
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
-        if self._run is not None and not self._run.is_over:
-            return self._run
+        run = self._run
+        if run is not None and not run.is_over and not run.is_abandoned:
+            return run
         if self._coming is None:
             self._coming = self._make_run()
         return self._coming
