@@ -43,6 +43,10 @@ def test_time_counts_from_the_beginning_only() -> None:
     assert seconds(account, 1000.0) == [0.0] * 4
 
 
+def test_before_the_beginning_no_time_has_passed() -> None:
+    assert StageAccount(["task"], workers=2).activity(1000.0)[0] == (0.0, 2)
+
+
 def test_time_goes_to_the_state_that_each_worker_is_in() -> None:
     account = StageAccount(["task"], workers=2)
     account.begin(10.0)

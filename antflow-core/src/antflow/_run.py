@@ -7,7 +7,6 @@ from asyncio import CancelledError, Event, Future, Task, current_task, get_runni
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from time import time
 from typing import Any
 
 from ._clock import CLOCK
@@ -36,15 +35,12 @@ class Run:
         name: the pipeline's name.
         stages: the definition.
         results: where items end; may be replaced until the start.
-
-    Adding `to_unix` to a time on the run's `clock` gives Unix time.
     """
 
     def __init__(self, name: str, stages: Sequence[Stage], results: Results) -> None:
         self.name = name
         self.clock = CLOCK.get()
         self.turns = Turns(self.clock)
-        self.to_unix = time() - self.clock()
         self.results = results
         self.posts = _wire(stages, results)
         self.workers = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isinf
+from time import time
 
 from ._accounting import STATES
 from ._histogram import count, freeze
@@ -41,13 +42,13 @@ def pipeline_stats(run: Run) -> PipelineStats:
 
 def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
-    return {
-        worker.name: _worker_state(worker, run.to_unix) for team in run.workers for worker in team
-    }
+    to_unix = _to_unix(run)
+    return {worker.name: _worker_state(worker, to_unix) for team in run.workers for worker in team}
 
 
 def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
+    to_unix = _to_unix(run)
     return {
         worker.name: WorkerMetrics(
             worker_name=worker.name,
@@ -55,11 +56,19 @@ def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
             items_processed=worker.processed,
             items_failed=worker.failed,
             total_processing_time=worker.seconds,
-            last_active=_last_active(worker, run.to_unix),
+            last_active=_last_active(worker, to_unix),
         )
         for team in run.workers
         for worker in team
     }
+
+
+def _to_unix(run: Run) -> float:
+    """Return what turns a time on the run's clock into Unix time.
+
+    It is taken anew each time, since a machine that sleeps stops the one clock and not the other.
+    """
+    return time() - run.clock()
 
 
 def _pulls(run: Run, index: int) -> bool:
@@ -109,7 +118,7 @@ def _task_stats(post: StageRun) -> dict[str, TaskStats]:
 
 def _last_completion(run: Run, team: list[Worker]) -> float | None:
     last = max((worker.completed_at for worker in team if worker.processed), default=None)
-    return None if last is None else last + run.to_unix
+    return None if last is None else last + _to_unix(run)
 
 
 def _last_active(worker: Worker, to_unix: float) -> float | None:
