@@ -265,9 +265,11 @@ class Audit:
             return
         stats = self.observe()
         stages = list(stats.stage_stats.values())
+        full_buffer = self._has_full_buffer(stats)
         for number, (plan, stage) in enumerate(zip(self.scenario.stages, stages, strict=True)):
             idle = stage.workers["idle"]
-            blocked = stages[number - 1].workers["blocked"] if number else 0
+            # A failure waits for room in the buffer, from whatever stage it comes.
+            blocked = stages[number - 1].workers["blocked"] if number and not full_buffer else 0
             feeders = [feeder for feeder in self.feeders if feeder.waits_at == number]
             if idle and (stage.pending_items or blocked or feeders):
                 self.complain(
@@ -282,17 +284,23 @@ class Audit:
                 )
             if any(feeder.inside for feeder in feeders):
                 self.complain(f"a feed from inside waits: {_brief(stage)}")
-        self._check_quiet_end(stats, stages[-1].workers["blocked"])
+        if isinstance(self.scenario.drive, StreamPlan):
+            ready = self._ready(stats)
+            self.require(
+                not (ready and self.consumer_waits), "{} are ready, and the consumer waits", ready
+            )
+        if stages[-1].workers["blocked"] and not full_buffer:
+            self.complain(f"workers wait for room in the buffer: {_totals(stats)}")
 
-    def _check_quiet_end(self, stats: PipelineStats, blocked: int) -> None:
-        if not isinstance(self.scenario.drive, StreamPlan):
-            return
-        ready = stats.items_processed + stats.items_failed - len(self.delivered)
-        buffer = self.scenario.drive.buffer
-        if ready and self.consumer_waits:
-            self.complain(f"{ready} results are ready, and the consumer waits")
-        if blocked and ready < (10 if buffer is None else buffer):
-            self.complain(f"{blocked} workers are blocked, though only {ready} results are ready")
+    def _ready(self, stats: PipelineStats) -> int:
+        return stats.items_processed + stats.items_failed - len(self.delivered)
+
+    def _has_full_buffer(self, stats: PipelineStats) -> bool:
+        drive = self.scenario.drive
+        if not isinstance(drive, StreamPlan):
+            return False
+        default = 10 * self.scenario.stages[-1].workers
+        return self._ready(stats) >= (default if drive.buffer is None else drive.buffer)
 
     # What became of it
 

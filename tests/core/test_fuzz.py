@@ -29,15 +29,17 @@ REGRESSIONS: list[Scenario] = []
 """Scenarios that once failed."""
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
+@pytest.fixture
+def quiet() -> Iterator[None]:
     """Let callbacks raise and feeds be refused by the thousand without a log of it."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
-def fuzz(mode: Mode, examples: int, *, fresh: int | None = None) -> Callable[[], None]:
+def fuzz(
+    mode: Mode, examples: int, *, fresh: int | None = None, shrink: bool = True
+) -> Callable[[], None]:
     """Make a function that tries so many scenarios; the same ones each time unless `fresh`."""
 
     def try_one(scenario: Scenario) -> None:
@@ -49,23 +51,26 @@ def fuzz(mode: Mode, examples: int, *, fresh: int | None = None) -> Callable[[],
         database=None,
         deadline=None,
         print_blob=False,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     test = given(scenario=scenarios(mode))(try_one)
     return configured(test if fresh is None else seed(fresh)(test))
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("mode", EXAMPLES)
 def test_no_law_breaks(mode: Mode) -> None:
     fuzz(mode, EXAMPLES[mode])()
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("scenario", REGRESSIONS, ids=repr)
 def test_what_failed_once_does_not_fail_again(scenario: Scenario) -> None:
     run_scenario(scenario)
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.skipif(not FUZZ_SECONDS, reason="FUZZ_SECONDS is not set")
 def test_no_law_breaks_for_as_long_as_asked() -> None:
     deadline = time.monotonic() + FUZZ_SECONDS

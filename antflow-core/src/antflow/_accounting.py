@@ -59,7 +59,7 @@ class StageAccount:
         self.queue_wait = new_record()
         self.tasks = {name: TaskAccount() for name in task_names}
         self._origin: float | None = None
-        self._activity = [(0.0, workers), (0.0, 0), (0.0, 0), (0.0, 0)]
+        self._activity = [(0, workers), (0, 0), (0, 0), (0, 0)]
 
     def begin(self, now: float) -> None:
         """Start to measure the time of workers, at `now` on the run's clock."""
@@ -68,25 +68,30 @@ class StageAccount:
     def move(self, source: int, target: int, now: float) -> None:
         """Count one worker as passing from one state to another.
 
-        A state keeps a pair, replaced whole: its seconds at any time t are the first number plus
-        the second, which is how many workers are in it, times t.
+        A state keeps a pair, replaced whole: the time spent in it until any time t is the first
+        number plus the second, which is how many workers are in it, times t. Whole nanoseconds,
+        because a sum of fractions could fall by a rounding error.
         """
-        time = now - (self._origin or 0.0)
-        seconds, workers = self._activity[source]
-        self._activity[source] = (seconds + time, workers - 1)
-        seconds, workers = self._activity[target]
-        self._activity[target] = (seconds - time, workers + 1)
+        time = self._nanoseconds(now)
+        spent, workers = self._activity[source]
+        self._activity[source] = (spent + time, workers - 1)
+        spent, workers = self._activity[target]
+        self._activity[target] = (spent - time, workers + 1)
 
     def activity(self, now: float) -> list[tuple[float, int]]:
         """Return, for each state, worker-seconds until `now` and the workers in it."""
-        time = 0.0 if self._origin is None else now - self._origin
+        time = self._nanoseconds(now)
         return [
-            (max(0.0, seconds + workers * time), workers) for seconds, workers in self._activity
+            (max(0, spent + workers * time) / 1e9, workers) for spent, workers in self._activity
         ]
 
     def stop(self, now: float) -> None:
         """Stop to measure, the workers being gone."""
-        self._activity = [(seconds, 0) for seconds, _ in self.activity(now)]
+        time = self._nanoseconds(now)
+        self._activity = [(spent + workers * time, 0) for spent, workers in self._activity]
+
+    def _nanoseconds(self, now: float) -> int:
+        return 0 if self._origin is None else int((now - self._origin) * 1e9)
 
     def count_failure(self, error: BaseException) -> None:
         """Count an item that failed."""

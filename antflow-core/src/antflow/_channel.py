@@ -28,9 +28,10 @@ class Channel:
     otherwise it has to go through `put`. `crowded` says that who takes an item has to `make_room`.
     `granted` counts the places kept for feeders who have been called to deposit.
 
-    Receivers are called one at a time. If one that has arrived leaves work, more are called in the
-    next turn of the loop, and so on: a burst wakes many within a few turns, while a trickle, or
-    work that one receiver does within its turn, wakes one. Receivers in reserve are callables, each
+    Receivers are called one at a time. If one that has arrived leaves work until the next turn of
+    the loop, a few more are called then, and so on: a trickle, or work that one receiver does
+    within its turn, wakes one, and lasting work wakes ever more. To wake many at once is no gain:
+    while they arrive, those at work come back for the next item. Receivers in reserve are callables, each
     of which starts one more receiver; that one reports by `arrived`.
 
     Closing means: take no more. What is left, and what is still deposited, goes to `left_over`.

@@ -86,10 +86,10 @@ class Threads:
         try:
             result, error = await job.answer
         except BaseException:
-            if job.answer.done() and not job.answer.cancelled():
+            if job.is_over:
                 self._spare.append(jobs)
             else:
-                self._abandon(jobs, name)
+                self._abandon(jobs, job, name)
             raise
         self._spare.append(jobs)
         if error is None:
@@ -110,8 +110,9 @@ class Threads:
         self._made += 1
         return jobs
 
-    def _abandon(self, jobs: SimpleQueue[_Job | None], name: str) -> None:
+    def _abandon(self, jobs: SimpleQueue[_Job | None], job: _Job, name: str) -> None:
         self.abandoned += 1
+        job.is_abandoned = True
         jobs.put(None)
         _logger.warning(
             "Stage %r: a thread that runs %s was abandoned, since a running thread cannot be "
@@ -125,7 +126,16 @@ class Threads:
 class _Job:
     """One call in a thread, and the answer to whoever waits for it on the loop."""
 
-    __slots__ = ("_context", "_function", "_loop", "_threads", "_value", "answer")
+    __slots__ = (
+        "_context",
+        "_function",
+        "_loop",
+        "_threads",
+        "_value",
+        "answer",
+        "is_abandoned",
+        "is_over",
+    )
 
     def __init__(self, threads: Threads, function: Callable[[Any], Any], value: Any) -> None:
         self._threads = threads
@@ -134,6 +144,8 @@ class _Job:
         self._context = copy_context()
         self._loop: AbstractEventLoop = get_running_loop()
         self.answer: Future[_Outcome] = self._loop.create_future()
+        self.is_abandoned = False
+        self.is_over = False
 
     def run(self) -> None:
         outcome: _Outcome
@@ -146,9 +158,9 @@ class _Job:
         del self, outcome  # an error keeps this frame, which must not keep the error
 
     def _answer(self, outcome: _Outcome) -> None:
-        if self.answer.done():
-            self._threads.abandoned -= 1
-        else:
+        self.is_over = True
+        self._threads.abandoned -= self.is_abandoned
+        if not self.answer.done():
             self.answer.set_result(outcome)
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf, isfinite
+from math import inf
 from typing import Any, Literal
 
 from .exceptions import StageValidationError
@@ -18,6 +18,7 @@ ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
 """Called with an item's id, a value or an error, and a dict of id, value and metadata."""
 
 CAPACITY_PER_WORKER = 10
+MOST_SECONDS = 10.0**9
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Stage:
                 f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
             )
         self._check_capacity()
+        self._check_switches()
 
     @property
     def capacity(self) -> float:
@@ -159,6 +161,16 @@ class Stage:
                 "front of it; leave one of the two out"
             )
 
+    def _check_switches(self) -> None:
+        for field in ("on_success", "on_failure", "on_skip", "skip_if"):
+            function = getattr(self, field)
+            if function is not None and not callable(function):
+                raise self._invalid(f"has {field}={function!r}; give a function or None")
+        for field in ("unpack_args", "pull"):
+            switch = getattr(self, field)
+            if not isinstance(switch, bool):
+                raise self._invalid(f"has {field}={switch!r}; give True or False")
+
     def _invalid(self, text: str) -> StageValidationError:
         return StageValidationError(f"Stage {self.name!r} {text}")
 
@@ -188,4 +200,6 @@ def _is_count(value: object) -> bool:
 
 
 def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and isfinite(value) and value >= 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= MOST_SECONDS

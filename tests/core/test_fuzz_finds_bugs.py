@@ -1,0 +1,153 @@
+"""The fuzz is worth something only if it finds bugs: here some are planted in the engine.
+
+Each is one that a person could well write: a wake-up that is lost now and then, an item that falls
+between two chairs on cancellation, a count that is off by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from antflow._channel import Channel
+from antflow._results import Results
+from antflow._run import Run
+from antflow._worker import Worker
+
+from .test_fuzz import EXAMPLES, fuzz, quiet
+
+__all__ = ["quiet"]
+
+SCENARIOS_PER_MODE = 400
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def sometimes_forgotten(owner: type, method: str, every: int = 3) -> Plant:
+    """A method that does nothing every so many times that it is called."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        original, turns = getattr(owner, method), count(1)
+
+        def forgetful(self: Any, *arguments: Any) -> Any:
+            return None if next(turns) % every == 0 else original(self, *arguments)
+
+        patch.setattr(owner, method, forgetful)
+
+    return plant
+
+
+def always(owner: type, method: str, answer: object) -> Plant:
+    """A method that gives always the same answer."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(owner, method, lambda _self, *_arguments: answer)
+
+    return plant
+
+
+def deposit_without_order(patch: pytest.MonkeyPatch) -> None:
+    original = Channel.put
+
+    def put(self: Channel, item: Any) -> None:
+        queue = list(self.queue)
+        original(self, item)
+        if item in self.queue:
+            self.queue.clear()
+            self.queue.extend([*queue, item])
+
+    patch.setattr(Channel, "put", put)
+
+
+def call_lost_with_a_cancelled_receiver(patch: pytest.MonkeyPatch) -> None:
+    original = Channel.arrived
+
+    def arrived(self: Channel, takes: int = 1) -> None:
+        if takes:
+            original(self, takes)
+
+    patch.setattr(Channel, "arrived", arrived)
+
+
+def place_lost_with_a_cancelled_feeder(patch: pytest.MonkeyPatch) -> None:
+    original = Channel.wait_for_place
+
+    async def wait_for_place(self: Channel) -> None:
+        try:
+            await original(self)
+        except asyncio.CancelledError:
+            self.granted += 1
+            raise
+
+    patch.setattr(Channel, "wait_for_place", wait_for_place)
+
+
+def senders_forgotten_at_the_close(patch: pytest.MonkeyPatch) -> None:
+    original = Channel.close
+
+    def close(self: Channel) -> None:
+        self._senders = deque()
+        original(self)
+
+    patch.setattr(Channel, "close", close)
+
+
+def retries_not_counted(patch: pytest.MonkeyPatch) -> None:
+    original = Worker._start_anew
+
+    def start_anew(self: Worker, item: Any, attempt: int) -> None:
+        original(self, item, max(attempt - 1, 0))
+
+    patch.setattr(Worker, "_start_anew", start_anew)
+
+
+def second_cancellation_leaves_tasks(patch: pytest.MonkeyPatch) -> None:
+    async def outlast(self: Run) -> None:
+        await self._finished.wait()
+
+    patch.setattr(Run, "outlast", outlast)
+
+
+PLANTED: dict[str, Plant] = {
+    "a receiver is not called": sometimes_forgotten(Channel, "_call"),
+    "a receiver that arrives calls no more": sometimes_forgotten(Channel, "_call_more"),
+    "a sender is not woken": sometimes_forgotten(Channel, "make_room"),
+    "a call is lost with a cancelled receiver": call_lost_with_a_cancelled_receiver,
+    "a place is lost with a cancelled feeder": place_lost_with_a_cancelled_feeder,
+    "senders are forgotten at the close": senders_forgotten_at_the_close,
+    "feeders are not told to go": sometimes_forgotten(Channel, "dismiss_feeders", every=1),
+    "an interrupted item is lost": sometimes_forgotten(Channel, "put_back"),
+    "items are not in order": deposit_without_order,
+    "senders never wait": always(Channel, "is_over", False),
+    "feeders never wait": always(Channel, "has_room", True),
+    "the buffer stays closed to those who have ended": sometimes_forgotten(Results, "unbound", 1),
+    "an item is not counted as ended": sometimes_forgotten(Run, "ended", every=9),
+    "the end is not noticed": sometimes_forgotten(Run, "check"),
+    "tasks are not cancelled": sometimes_forgotten(Run, "abort", every=1),
+    "the input is read on": sometimes_forgotten(Run, "_stop_reader", every=1),
+    "attempts are not counted": retries_not_counted,
+    "a second cancellation leaves tasks": second_cancellation_leaves_tasks,
+}
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert any(is_found(fuzz(mode, SCENARIOS_PER_MODE, shrink=False)) for mode in EXAMPLES)
+
+
+def is_found(search: Callable[[], None]) -> bool:
+    """Whether any scenario fails, in whatever way."""
+    try:
+        search()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return True
+    return False
