@@ -31,8 +31,8 @@ class Channel:
     Receivers are called one at a time. If one that has arrived leaves work until the next turn of
     the loop, a few more are called then, and so on: a trickle, or work that one receiver does
     within its turn, wakes one, and lasting work wakes ever more. To wake many at once is no gain:
-    while they arrive, those at work come back for the next item. Receivers in reserve are callables, each
-    of which starts one more receiver; that one reports by `arrived`.
+    while they arrive, those at work come back for the next item. Receivers in reserve are
+    callables, each of which starts one more receiver; that one reports by `arrived`.
 
     Closing means: take no more. What is left, and what is still deposited, goes to `left_over`.
 
