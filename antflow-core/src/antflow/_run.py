@@ -476,7 +476,7 @@ class Run:
             post.account.stop(now)
             post.threads.close()
             for worker in workers:
-                worker.item = None
+                worker.retire()
         self.results.close()
         for reply in self._replies:
             if not reply.done():

@@ -138,7 +138,7 @@ def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
         status="busy",
         current_item_id=item.id,
         current_task=task,
-        processing_since=max(worker.since, worker.completed_at) + to_unix,
+        processing_since=worker.taken_at + to_unix,
         task_name=task,
         attempt=worker.attempt,
     )

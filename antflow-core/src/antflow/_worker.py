@@ -19,6 +19,9 @@ from ._turn import Turns
 from .context import CURRENT_WORKER
 from .stage import ItemCallback
 
+WORKING = (BUSY, WAITING)
+"""The states of a worker that holds an item which it is not done with."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -61,7 +64,9 @@ class Worker:
     __slots__ = (
         "_activity",
         "_counted",
+        "_spent",
         "_task",
+        "_took_up_at",
         "attempt",
         "completed_at",
         "failed",
@@ -71,7 +76,6 @@ class Worker:
         "post",
         "processed",
         "run",
-        "seconds",
         "since",
         "step",
     )
@@ -88,8 +92,9 @@ class Worker:
         self.failed_at = 0.0
         self.processed = 0
         self.failed = 0
-        self.seconds = 0.0
         self._activity = IDLE
+        self._spent = 0.0
+        self._took_up_at = 0.0
         self._counted = 0
         self._task: Task[Any] | None = None
 
@@ -129,8 +134,29 @@ class Worker:
         now = self.run.clock()
         if activity != self._activity:
             self.post.account.move(self._activity, activity, now)
+            if (activity in WORKING) != (self._activity in WORKING):
+                self._spent += now - self._took_up_at if activity not in WORKING else 0.0
+                self._took_up_at = now
             self._activity = activity
         return now
+
+    @property
+    def taken_at(self) -> float:
+        """When the worker took the item that it holds, on the run's clock."""
+        return max(self.since, self.completed_at)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on items that it is done with, the waits between attempts included."""
+        if self._activity not in WORKING:
+            return self._spent
+        return self._spent + max(0.0, self.taken_at - self._took_up_at)
+
+    def retire(self) -> None:
+        """Hold nothing any more, the run being over."""
+        self.item = None
+        self._spent = self.seconds
+        self._activity = IDLE
 
     async def _breathe(self, start: float) -> float:
         """Give way to others where the turn of the loop is held too long; return the time.
@@ -203,7 +229,6 @@ class Worker:
                 durations[duration_bucket] += 1
                 durations[total] += duration
                 self.processed += 1
-                self.seconds += duration
                 self.completed_at = now = item.queued_at = end
                 item.value = value
                 if outlet.direct:
@@ -224,7 +249,6 @@ class Worker:
             start: on the run's clock.
             outlet: where the item went, to be waited for if it is past its capacity.
         """
-        self.seconds += self.run.clock() - start
         self.step, self.attempt = None, 1
         if outlet is not None and outlet.is_over():
             await self._wait_for_room(outlet)
