@@ -51,7 +51,7 @@ class Entry:
 
 @dataclass
 class Arrival:
-    """When a key came to wait in front of a stage: between two events, `latest` None for unknown."""
+    """Between which two events a key came to wait in front of a stage; None if it is not known."""
 
     priority: int
     earliest: int
@@ -301,6 +301,12 @@ class Audit:
             return False
         default = 10 * self.scenario.stages[-1].workers
         return self._ready(stats) >= (default if drive.buffer is None else drive.buffer)
+
+    def is_alive(self) -> bool:
+        """Whether the run is surely not over: items are on their way, or wait to be taken."""
+        stats = self.pipeline.get_stats()
+        workers = [stage.workers for stage in stats.stage_stats.values()]
+        return stats.items_outstanding > 0 or any(states["blocked"] for states in workers)
 
     # What became of it
 

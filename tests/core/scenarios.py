@@ -3,18 +3,21 @@
 A scenario is plain data whose `repr` is Python that can be pasted into a regression test. Items
 are numbers ("keys"), and every task returns the key that it was given. `outcome` says what must
 become of an item that nobody interrupts; `tests.core.trial` runs a scenario and checks it.
+
+A scenario grows from one number, which hypothesis draws: so it takes microseconds where drawing
+each part takes milliseconds, and few scenarios are trivial. `simpler` is what makes up for the lost
+shrinking: it knows the parts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from random import Random
+from typing import Any, Literal
 
-from hypothesis import strategies as st
-
-T = TypeVar("T")
+Mode = Literal["run", "stream", "service"]
 Calls = Counter[tuple[int, int, int]]
 
 ALWAYS = 99
@@ -37,7 +40,14 @@ TroubleKind = Literal[
     "skip",  # is skipped by the stage
     "skip raises",  # makes skip_if raise, so it is not skipped
 ]
-Source = Literal["list", "generator", "async", "slow", "broken"]
+Source = Literal[
+    "list",
+    "generator",
+    "async",
+    "slow",  # sleeps between two items
+    "stuck",  # sleeps for long after the last item
+    "broken",  # raises after the last item
+]
 Callbacks = Literal["", "sync", "async", "sync raises", "async raises"]
 Then = Literal["", "refeed", "again"]
 
@@ -234,181 +244,157 @@ def _ends_of_attempt(
             yield trouble.kind
 
 
-class Draw(Protocol):
-    """Hypothesis' `draw`."""
-
-    def __call__(self, strategy: st.SearchStrategy[T]) -> T:
-        """Draw a value."""
-
-
 TIMES = (0.0, 0.5, 1.0, 1.5, 2.5, 4.0)
-MAYBE_TIMES = (None, *TIMES)
-DURATIONS = (0.0, -1.0, 0.5, 1.0, 0.25, 1.25)
-PRIORITIES = (100, 1, 200)
+DURATIONS = (0.0, 0.0, -1.0, 0.25, 0.5, 1.0, 1.25)
+PRIORITIES = (100, 100, 1, 200)
+ITEMS = (0, 1, 2, 3, 4, 6, 8, 10, 12)
+SOURCES: tuple[Source, ...] = ("list", "list", "generator", "async", "slow", "stuck", "broken")
 KINDS: tuple[TroubleKind, ...] = (
-    *("fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
+    *("fail", "fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
     *("convert", "skip raises", "fatal", "suicide", "late suicide", "misuse"),
 )
-
-_times = st.sampled_from(TIMES)
-_maybe_times = st.sampled_from(MAYBE_TIMES)
-_rarely = st.sampled_from((False, False, False, True))
-_sometimes = st.booleans()
-_durations = st.lists(st.sampled_from(DURATIONS), min_size=1, max_size=3).map(tuple)
-_tasks = st.lists(_durations, min_size=1, max_size=2).map(tuple)
-_callbacks: st.SearchStrategy[Callbacks] = st.sampled_from(
-    ("", "", "", "sync", "async", "sync raises", "async raises")
-)
-_capacities = st.sampled_from((None, 1, 2, 1, 3, 5, 0))
-_workers = st.sampled_from((1, 2, 1, 3, 5))
-_attempts = st.sampled_from((1, 2, 3))
-_waits = st.sampled_from((0.0, 0.5, 0.0, 1.0))
-_counts = st.sampled_from((1, 2, 3, 4, 5, 6, 8, 10, 12, 0))
-_few = st.integers(0, 4)
-_troubles = st.sampled_from((0, 1, 1, 2, 2, 3, 4))
-_priorities = st.sampled_from(PRIORITIES)
-_feeders = {
-    "run": st.sampled_from((0, 0, 1, 2)),
-    "stream": st.sampled_from((0, 0, 1, 2)),
-    "service": st.sampled_from((1, 2, 3, 0)),
-}
-_sources: st.SearchStrategy[Source] = st.sampled_from(
-    ("list", "list", "generator", "async", "slow", "broken")
-)
-_kinds = st.sampled_from(KINDS)
-_how_often = st.sampled_from((1, 2, ALWAYS))
-_ticks = st.sampled_from((1e-6, 0.0, 1e-3))
-_seeds = st.integers(0, 2**20)
-_thens: st.SearchStrategy[Then] = st.sampled_from(("", "refeed", "again", "refeed"))
+CALLBACKS: tuple[Callbacks, ...] = ("", "", "", "sync", "async", "sync raises", "async raises")
+THENS: tuple[Then, ...] = ("", "refeed", "refeed", "again")
 
 
-@st.composite
-def scenarios(draw: Draw, mode: Literal["run", "stream", "service"]) -> Scenario:
-    """Draw a scenario that is driven in one way."""
-    stages = tuple(_draw_stage(draw, number) for number in range(draw(st.integers(1, 4))))
-    feedings = tuple(
-        _draw_feeding(draw, len(stages), may_precede=mode == "service")
-        for _ in range(draw(_feeders[mode]))
-    )
+def grow(mode: Mode, number: int) -> Scenario:
+    """Make the scenario of this number, driven in one way."""
+    draw = Random(number)
+    stages = tuple(_stage(draw, place) for place in range(draw.randint(1, 4)))
+    few = draw.choice((1, 2, 3) if mode == "service" else (0, 0, 1, 2))
+    feedings = tuple(_feeding(draw, len(stages), mode) for _ in range(few))
     drive = _DRIVES[mode](draw)
     keys = _keys(drive, feedings)
+    troubles = draw.choice((0, 1, 1, 2, 2, 3, 4)) if keys else 0
     return Scenario(
         stages=stages,
         drive=drive,
         feedings=feedings,
-        troubles=tuple(
-            _draw_trouble(draw, stages, keys) for _ in range(draw(_troubles) if keys else 0)
-        ),
-        then=draw(_thens),
-        tick=draw(_ticks),
-        seed=draw(_seeds),
+        troubles=tuple(_trouble(draw, stages, keys) for _ in range(troubles)),
+        then=draw.choice(THENS),
+        tick=draw.choice((1e-6, 1e-6, 0.0, 0.0, 1e-3)),
+        seed=draw.choice((0, *range(1, 10))) and draw.randint(1, 10**6),
     )
 
 
-def _draw_stage(draw: Draw, number: int) -> StagePlan:
-    pull = number > 0 and draw(_rarely)
+def _chance(draw: Random, odds: float) -> bool:
+    return draw.random() < odds
+
+
+def _perhaps_time(draw: Random, odds: float) -> float | None:
+    return draw.choice(TIMES) if _chance(draw, odds) else None
+
+
+def _stage(draw: Random, place: int) -> StagePlan:
+    pull = place > 0 and _chance(draw, 0.2)
     return StagePlan(
-        workers=draw(_workers),
-        capacity=None if pull else draw(_capacities),
+        workers=draw.choice((1, 1, 2, 3, 5)),
+        capacity=None if pull else draw.choice((None, 0, 1, 1, 2, 3, 5)),
         pull=pull,
-        per_stage=not pull and draw(_sometimes),
-        attempts=draw(_attempts),
-        wait=draw(_waits),
-        durations=draw(_tasks),
-        callbacks=draw(_callbacks),
+        per_stage=not pull and _chance(draw, 0.4),
+        attempts=draw.randint(1, 3),
+        wait=draw.choice((0.0, 0.0, 0.5, 1.0)),
+        durations=tuple(_durations(draw) for _ in range(draw.choice((1, 1, 2)))),
+        callbacks=draw.choice(CALLBACKS),
     )
 
 
-def _draw_feeding(draw: Draw, stages: int, may_precede: bool) -> Feeding:
+def _durations(draw: Random) -> tuple[float, ...]:
+    return tuple(draw.choice(DURATIONS) for _ in range(draw.randint(1, 3)))
+
+
+def _feeding(draw: Random, stages: int, mode: Mode) -> Feeding:
     return Feeding(
-        items=draw(_counts),
-        at=draw(_maybe_times if may_precede else _times),
-        stage=draw(st.integers(0, stages - 1)),
-        priority=draw(_priorities),
-        source=draw(_sources),
-        cancel_at=draw(_maybe_times) if draw(_sometimes) else None,
+        items=draw.choice(ITEMS),
+        at=None if mode == "service" and _chance(draw, 0.2) else draw.choice(TIMES),
+        stage=draw.choice((0, draw.randrange(stages))),
+        priority=draw.choice(PRIORITIES),
+        source=draw.choice(SOURCES),
+        cancel_at=_perhaps_time(draw, 0.4),
     )
 
 
-def _draw_trouble(draw: Draw, stages: tuple[StagePlan, ...], keys: list[int]) -> Trouble:
-    stage = draw(st.integers(0, len(stages) - 1))
+def _trouble(draw: Random, stages: tuple[StagePlan, ...], keys: list[int]) -> Trouble:
+    stage = draw.randrange(len(stages))
     return Trouble(
-        key=draw(st.sampled_from((*keys[:3], *keys[:3], *keys))),
+        key=draw.choice(draw.choice((keys, keys[:3]))),
         stage=stage,
-        task=draw(st.integers(0, len(stages[stage].durations) - 1)),
-        kind=draw(_kinds),
-        times=draw(_how_often),
-        target=draw(st.integers(0, len(stages) - 1)),
+        task=draw.randrange(len(stages[stage].durations)),
+        kind=draw.choice(KINDS),
+        times=draw.choice((1, 2, ALWAYS)),
+        target=draw.randrange(len(stages)),
     )
 
 
-def _draw_main(draw: Draw) -> Feeding:
-    return Feeding(items=draw(_counts), source=draw(_sources))
+def _main(draw: Random) -> Feeding:
+    return Feeding(items=draw.choice(ITEMS), source=draw.choice(SOURCES))
 
 
-def _draw_stop(draw: Draw) -> Stop:
-    return Stop(at=draw(_times), drain=draw(_sometimes), timeout=draw(_maybe_times))
-
-
-def _draw_run(draw: Draw) -> RunPlan:
-    cancel_at = draw(_maybe_times) if draw(_sometimes) else None
+def _run(draw: Random) -> RunPlan:
+    cancel_at = _perhaps_time(draw, 0.4)
     return RunPlan(
-        main=_draw_main(draw),
-        return_exceptions=draw(_sometimes),
-        collect=not draw(_rarely),
+        main=_main(draw),
+        return_exceptions=_chance(draw, 0.5),
+        collect=_chance(draw, 0.8),
         cancel_at=cancel_at,
-        cancel_again=None if cancel_at is None else draw(st.sampled_from((None, 0.0, 0.25))),
-        intruder_at=draw(_maybe_times) if draw(_rarely) else None,
-        stop=_draw_stop(draw) if draw(_rarely) else None,
+        cancel_again=None if cancel_at is None else draw.choice((None, 0.0, 0.25)),
+        intruder_at=_perhaps_time(draw, 0.2),
+        stop=_stop(draw, 0.2),
     )
 
 
-def _draw_stream(draw: Draw) -> StreamPlan:
+def _stream(draw: Random) -> StreamPlan:
     return StreamPlan(
-        main=_draw_main(draw),
-        buffer=draw(st.sampled_from((None, 0, 1, 3))),
-        pause=draw(st.sampled_from((0.0, -1.0, 0.5, 2.0))),
-        leave=draw(
-            st.sampled_from(
-                ("end", "end", "timeouts", "break", "aclose", "error in with", "cancel", "timeouts")
-            )
+        main=_main(draw),
+        buffer=draw.choice((None, 0, 1, 3)),
+        pause=draw.choice((0.0, -1.0, 0.5, 2.0)),
+        leave=draw.choice(
+            ("end", "end", "break", "aclose", "error in with", "cancel", "timeouts", "timeouts")
         ),
-        after=draw(_few),
-        cancel_at=draw(_times),
-        patience=draw(st.sampled_from((0.5, 0.25, 1.0))),
-        feeds=draw(_few) if draw(_rarely) else 0,
-        stop=_draw_stop(draw) if draw(_rarely) else None,
+        after=draw.randint(0, 4),
+        cancel_at=draw.choice(TIMES),
+        patience=draw.choice((0.25, 0.5, 1.0)),
+        feeds=draw.choice((0, 0, 1, 3)),
+        stop=_stop(draw, 0.3),
     )
 
 
-def _draw_service(draw: Draw) -> ServicePlan:
+def _service(draw: Random) -> ServicePlan:
     return ServicePlan(
-        end=draw(
-            st.sampled_from(
-                ("join", "join", "shutdown", "shutdown", "both", "leave", "leave by error")
-            )
+        end=draw.choice(
+            ("join", "join", "shutdown", "shutdown", "both", "leave", "leave by error")
         ),
-        at=draw(_times),
-        drain=draw(_sometimes),
-        timeout=draw(_maybe_times),
-        cancel_at=draw(_maybe_times) if draw(_rarely) else None,
-        calls=tuple(_draw_call(draw) for _ in range(draw(_few) if draw(_rarely) else 0)),
+        at=draw.choice(TIMES),
+        drain=_chance(draw, 0.5),
+        timeout=_perhaps_time(draw, 0.5),
+        cancel_at=_perhaps_time(draw, 0.2),
+        calls=tuple(_call(draw) for _ in range(draw.choice((0, 0, 1, 3)))),
     )
 
 
-def _draw_call(draw: Draw) -> Call:
+def _stop(draw: Random, odds: float) -> Stop | None:
+    if not _chance(draw, odds):
+        return None
+    return Stop(at=draw.choice(TIMES), drain=_chance(draw, 0.5), timeout=_perhaps_time(draw, 0.5))
+
+
+def _call(draw: Random) -> Call:
     return Call(
-        at=draw(_times),
-        priority=draw(_priorities),
-        cancel_at=draw(_maybe_times) if draw(_rarely) else None,
+        at=draw.choice(TIMES),
+        priority=draw.choice(PRIORITIES),
+        cancel_at=_perhaps_time(draw, 0.3),
     )
 
 
-_DRIVES: dict[str, Any] = {"run": _draw_run, "stream": _draw_stream, "service": _draw_service}
+_DRIVES: dict[Mode, Callable[[Random], RunPlan | StreamPlan | ServicePlan]] = {
+    "run": _run,
+    "stream": _stream,
+    "service": _service,
+}
 
 
 def _keys(drive: RunPlan | StreamPlan | ServicePlan, feedings: tuple[Feeding, ...]) -> list[int]:
-    """All keys that the scenario feeds by itself, the simplest first."""
+    """All keys that the scenario feeds by itself."""
     if isinstance(drive, ServicePlan):
         keys = [CALL_KEYS + number for number in range(len(drive.calls))]
     else:
@@ -416,3 +402,39 @@ def _keys(drive: RunPlan | StreamPlan | ServicePlan, feedings: tuple[Feeding, ..
     for number, feeding in enumerate(feedings, start=1):
         keys += range(FEEDING_KEYS * number, FEEDING_KEYS * number + feeding.items)
     return keys
+
+
+def simplest(scenario: Scenario, fails: Callable[[Scenario], bool], tries: int) -> Scenario:
+    """Simplify a failing scenario step by step for as long as it fails and there are tries."""
+    candidates = simpler(scenario)
+    for _ in range(tries):
+        candidate = next(candidates, None)
+        if candidate is None:
+            break
+        if fails(candidate):
+            scenario, candidates = candidate, simpler(candidate)
+    return scenario
+
+
+def simpler(value: Any) -> Iterator[Any]:
+    """Yield values that are one step simpler, the simplest first; not all of them make sense."""
+    if is_dataclass(value):
+        yield from _simpler_fields(value)
+    elif isinstance(value, tuple):
+        for place in range(len(value)):
+            yield value[:place] + value[place + 1 :]
+        for place, part in enumerate(value):
+            for smaller in simpler(part):
+                yield (*value[:place], smaller, *value[place + 1 :])
+    elif isinstance(value, int) and not isinstance(value, bool) and value > 1:
+        yield value // 2
+        yield value - 1
+
+
+def _simpler_fields(value: Any) -> Iterator[Any]:
+    for field in fields(value):
+        now = getattr(value, field.name)
+        if now != field.default:
+            yield replace(value, **{field.name: field.default})
+            for smaller in simpler(now):
+                yield replace(value, **{field.name: smaller})

@@ -1,29 +1,31 @@
 """Random scenarios under random interleavings: no law may break in any of them.
 
 `make test` runs the same 2,000 scenarios each time. With FUZZ_SECONDS in the environment fresh ones
-are drawn for that long. A failure prints its scenario as Python, shrunk; as a regression test it is
-pasted into REGRESSIONS.
+are drawn for that long. A failure prints its scenario as Python, simplified; as a regression test
+it is pasted into REGRESSIONS.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
-from .scenarios import Scenario, scenarios
+from .scenarios import Mode, Scenario, grow, simpler, simplest
 from .trial import run_scenario
 
-Mode = Literal["run", "stream", "service"]
 EXAMPLES: dict[Mode, int] = {"run": 600, "stream": 600, "service": 800}
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-FUZZ_EXAMPLES = 2_000
+FUZZ_EXAMPLES = 500
+TRIES_TO_SIMPLIFY = 400
+NUMBERS = st.integers(0, 2**64 - 1)
 
 REGRESSIONS: list[Scenario] = []
 """Scenarios that once failed."""
@@ -38,12 +40,17 @@ def quiet() -> Iterator[None]:
 
 
 def fuzz(
-    mode: Mode, examples: int, *, fresh: int | None = None, shrink: bool = True
+    mode: Mode, examples: int, *, fresh: int | None = None, simplify: bool = True
 ) -> Callable[[], None]:
     """Make a function that tries so many scenarios; the same ones each time unless `fresh`."""
 
-    def try_one(scenario: Scenario) -> None:
-        run_scenario(scenario)
+    def try_one(number: int) -> None:
+        scenario = grow(mode, number)
+        failure = failure_of(scenario)
+        if failure is not None and simplify:
+            run_scenario(simplify_failing(scenario, failure))
+        if failure is not None:
+            run_scenario(scenario)
 
     configured = settings(
         max_examples=examples,
@@ -51,11 +58,28 @@ def fuzz(
         database=None,
         deadline=None,
         print_blob=False,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+        phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
-    test = given(scenario=scenarios(mode))(try_one)
+    test = given(number=NUMBERS)(try_one)
     return configured(test if fresh is None else seed(fresh)(test))
+
+
+def failure_of(scenario: Scenario) -> str | None:
+    """How a scenario fails, without the numbers; None if it does not."""
+    try:
+        run_scenario(scenario)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        kind = f"{type(error).__name__}: {error}".splitlines()[0]
+        return re.sub(r"-?[0-9][0-9.e-]*", "#", kind)[:80]
+    return None
+
+
+def simplify_failing(scenario: Scenario, failure: str) -> Scenario:
+    """Find a simple scenario that fails in the same way."""
+    return simplest(scenario, lambda other: failure_of(other) == failure, TRIES_TO_SIMPLIFY)
 
 
 @pytest.mark.usefixtures("quiet")
@@ -77,3 +101,28 @@ def test_no_law_breaks_for_as_long_as_asked() -> None:
     while time.monotonic() < deadline:
         for mode in EXAMPLES:
             fuzz(mode, FUZZ_EXAMPLES, fresh=secrets.randbits(64))()
+
+
+def test_a_scenario_is_python_that_makes_it_again() -> None:
+    from . import scenarios
+
+    for mode in EXAMPLES:
+        for number in range(100):
+            scenario = grow(mode, number)
+            assert eval(repr(scenario), vars(scenarios).copy()) == scenario
+
+
+def test_simplifying_finds_what_is_necessary() -> None:
+    scenario = next(
+        scenario
+        for scenario in (grow("run", number) for number in range(1000))
+        if scenario.has("fail") and len(scenario.stages) > 1 and scenario.stages[1].attempts == 3
+    )
+
+    def fails(candidate: Scenario) -> bool:
+        return candidate.has("fail") and any(plan.attempts == 3 for plan in candidate.stages)
+
+    simple = simplest(scenario, fails, tries=1000)
+    assert fails(simple)
+    assert not any(fails(candidate) for candidate in simpler(simple))
+    assert len(simple.stages) == len(simple.troubles) == 1

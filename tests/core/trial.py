@@ -35,6 +35,7 @@ from .scenarios import (
     Stop,
     StreamPlan,
     Trouble,
+    TroubleKind,
 )
 from .simulation import SimulatedLoop, others, settle, simulate
 
@@ -43,9 +44,10 @@ T = TypeVar("T")
 MAX_STEPS = 50_000
 STUBBORN_SECONDS = 0.5
 CALLBACK_SECONDS = 0.25
-LONG_SECONDS = 100.0
+LONG_SECONDS = 50.0
 SHORT_SECONDS = 0.25
 CHILDREN = 3
+TIMEOUTS_EACH = 3
 AGAIN_ITEMS = 5
 REFEEDS = 4
 
@@ -185,11 +187,7 @@ class Trial:
                     self.audit.arrives(key, stage)
                 raise
             finally:
-                try:
-                    if any(trouble.kind == "stubborn" for trouble in troubles):
-                        await asyncio.sleep(STUBBORN_SECONDS)
-                finally:
-                    self.audit.end(key)
+                self.audit.end(key)
             self.audit.passed(key, stage, task)
             if task == last and not self._calls_back_later(stage):
                 self.audit.arrives(key, stage + 1)
@@ -206,14 +204,21 @@ class Trial:
         durations = self.scenario.stages[stage].durations[task]
         kinds = {trouble.kind for trouble in troubles}
         try:
-            await pause(durations[key % len(durations)])
+            await self._take_time(durations[key % len(durations)], kinds)
+            for trouble in troubles:
+                await self._make(trouble)
+        finally:
+            if "stubborn" in kinds:
+                await asyncio.sleep(STUBBORN_SECONDS)
+
+    async def _take_time(self, seconds: float, kinds: set[TroubleKind]) -> None:
+        try:
+            await pause(seconds)
         except asyncio.CancelledError:
             if "convert" in kinds:
                 raise TaskError("was cancelled") from None
             if "swallow" not in kinds:
                 raise
-        for trouble in troubles:
-            await self._make(trouble)
 
     async def _make(self, trouble: Trouble) -> None:
         match trouble.kind:
@@ -237,11 +242,12 @@ class Trial:
             case "misuse":
                 await self._misuse()
 
-    async def _feed_children(self, stage: int) -> None:
+    async def _feed_children(self, stage: int, *, may_be_late: bool = False) -> None:
         """Feed from inside of the run: from a task, or from who consumes the stream."""
         feeder = Feeder(inside=True)
         keys = [next(self._children) for _ in range(CHILDREN)]
-        await self._feed(feeder, self._keys(feeder, keys, stage), stage, 100)
+        source = self._keys(feeder, keys, stage)
+        await self._feed(feeder, source, stage, 100, may_be_late=may_be_late)
 
     async def _misuse(self) -> None:
         feeder = Feeder()
@@ -315,7 +321,7 @@ class Trial:
         keys = self._keys(
             feeder, range(first, first + feeding.items), feeding.stage, feeding.priority
         )
-        if feeding.source in ("async", "slow") or (is_main and self._feeders):
+        if feeding.source in ("async", "slow", "stuck") or (is_main and self._feeders):
             self._sources.append(self._read_slowly(feeding, feeder, keys, is_main))
             return self._sources[-1]
         source = self._read(feeding, keys, is_main)
@@ -338,6 +344,9 @@ class Trial:
             if feeding.source == "slow":
                 self.audit.asked(feeder)
                 await asyncio.sleep(SHORT_SECONDS)
+        if feeding.source == "stuck":
+            self.audit.asked(feeder)
+            await asyncio.sleep(LONG_SECONDS)
         if is_main and self._feeders:  # a feed that begins once the input has ended is refused
             await asyncio.wait(self._feeders)
         if feeding.source == "broken":
@@ -348,15 +357,23 @@ class Trial:
             self.audit.causes.add("input")
         raise InputError
 
-    async def _feed(self, feeder: Feeder, source: Any, stage: int | None, priority: int) -> None:
+    async def _feed(
+        self,
+        feeder: Feeder,
+        source: Any,
+        stage: int | None,
+        priority: int,
+        *,
+        may_be_late: bool = False,
+    ) -> None:
         """Feed, and check that it is refused only when the run is about to end."""
         feeder.interrupted = True
         target = None if stage is None else f"S{stage}"
         try:
             await self.pipeline.feed(source, target_stage=target, priority=priority)
         except PipelineError as error:
-            if not self.audit.interrupted:
-                self.audit.complain(f"feed was refused: {error!r}")
+            is_late = may_be_late and not feeder.keys
+            self.audit.require(self.audit.interrupted or is_late, f"feed was refused: {error!r}")
             return
         except InputError:
             pass
@@ -422,7 +439,7 @@ class Trial:
     async def _intrude(self, at: float) -> None:
         await self._begun.wait()
         await asyncio.sleep(at)
-        if self.audit.active and not self.audit.closing:  # so the run is not over
+        if self.audit.is_alive() and not self.audit.closing:
             try:
                 await self.pipeline.run(self._keys(Feeder(), [-1], 0))
             except PipelineError:
@@ -432,7 +449,7 @@ class Trial:
     async def _stop(self, stop: Stop) -> None:
         await self._begun.wait()
         await asyncio.sleep(stop.at)
-        if self.audit.active and not self.audit.closing:
+        if self.audit.is_alive() and not self.audit.closing:
             with suppress(PipelineError, Fatal):  # raised there or where the run is awaited
                 await self._shutdown(stop.drain, stop.timeout)
 
@@ -475,7 +492,7 @@ class Trial:
         if leaves and plan.after == 0:
             self.audit.causes.add("left")
             return
-        while (result := await self._next(stream)) is not None:
+        while await self._next(stream) is not None:
             taken += 1
             if leaves and taken == plan.after:
                 self.audit.causes.add("left")
@@ -507,16 +524,16 @@ class Trial:
             return None
 
     async def _feed_from_consumer(self) -> None:
-        """Feed if the run is surely not over, for its input may have ended at any moment."""
-        if self.audit.active:
-            await self._feed_children(0)
+        """Feed unless the run may be over; it may still be about to end by itself."""
+        if self.audit.is_alive():
+            await self._feed_children(0, may_be_late=True)
 
     async def _consume_by_turns(self, plan: StreamPlan, source: Any) -> None:
         stream = self.pipeline.stream(source, buffer_size=plan.buffer)
         timeouts = 0
         while True:
             try:
-                patience = plan.patience if timeouts < plan.after else None
+                patience = plan.patience if timeouts < TIMEOUTS_EACH * plan.after else None
                 result = await self._next(stream, patience)
             except TimeoutError:
                 timeouts += 1

@@ -134,8 +134,10 @@ class Worker:
         now = self.run.clock()
         if activity != self._activity:
             self.post.account.move(self._activity, activity, now)
-            if (activity in WORKING) != (self._activity in WORKING):
-                self._spent += now - self._took_up_at if activity not in WORKING else 0.0
+            works = activity in WORKING
+            if works != (self._activity in WORKING):
+                if not works:
+                    self._spent += now - self._took_up_at
                 self._took_up_at = now
             self._activity = activity
         return now
