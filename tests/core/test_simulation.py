@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -263,6 +264,33 @@ def test_settle_waits_for_all_that_is_ready_and_for_no_timer() -> None:
         return settled_at
 
     assert simulate(main, seed=1) < 0.01
+
+
+def test_who_asks_is_told_of_each_quiet_instant() -> None:
+    quiet_at: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        loop.when_quiet = lambda: quiet_at.append(loop.time())
+        await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2), asyncio.sleep(2))
+
+    simulate(main, tick=0.0)
+    assert quiet_at == [0.0, 1.0]
+
+
+def test_nothing_of_a_simulation_stays_in_memory() -> None:
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        loop.when_quiet = lambda: loop.time() and None
+        loops.append(weakref.ref(loop))
+        await asyncio.sleep(1)
+
+    simulate(main)
+    assert loops[0]() is None
 
 
 def test_others_leaves_out_the_current_task() -> None:
