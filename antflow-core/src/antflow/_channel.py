@@ -264,15 +264,19 @@ class Channel:
         self._look_ahead()
 
     def _next_line(self) -> _Line | None:
-        """Return whose turn it is to go on: of those that may, whoever has waited longest."""
+        """Return whose turn it is to go on: of those that may, whoever has waited longest.
+
+        A place granted to a feeder keeps no sender whose item has been taken.
+        """
         used = self._used()
+        granted = 0 if self.capacity else self.granted
         lines = [
             line
-            for line, capacity in (
-                (self._senders, self.capacity),
-                (self._feeders, self._feeder_capacity),
+            for line, taken, capacity in (
+                (self._senders, used - granted, self.capacity),
+                (self._feeders, used, self._feeder_capacity),
             )
-            if line and used < capacity
+            if line and taken < capacity
         ]
         return min(lines, key=lambda line: line[0][0], default=None)
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from ._clock import CLOCK
 from ._item import SPELLED_OUT, Item, read_item, take_back
@@ -52,7 +53,7 @@ class Run:
         ]
         self.error: BaseException | None = None
         self.host: object | None = None
-        self.consumer: Callable[[], Task[Any] | None] = _nobody
+        self._consumer: Callable[[], Task[Any] | None] = _nobody
         self.is_started = False
         self.is_closed = False
         self.is_over = False
@@ -125,9 +126,19 @@ class Run:
             worker = worker.run.host
         return self.is_consumer()
 
+    def note_consumer(self) -> None:
+        """Remember the present task as the one that takes the stream's results.
+
+        Weakly: a task that was cancelled keeps its frames, and so the stream, which has to go when
+        it is left.
+        """
+        task = current_task()
+        if task is not None and self._consumer() is not task:
+            self._consumer = ref(task)
+
     def is_consumer(self) -> bool:
         """Tell whether the present task is the one that took the stream's last result."""
-        consumer = None if self.is_abandoned else self.consumer()
+        consumer = None if self.is_abandoned else self._consumer()
         return consumer is not None and consumer is current_task()
 
     def is_worker(self) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, current_task, get_running_loop
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
-from weakref import ref
 
 from ._item import as_result
 from ._run import Run
@@ -37,9 +36,7 @@ class ResultStream:
             raise StopAsyncIteration
         run = self._run or await self._start()
         results = run.results
-        consumer = current_task()
-        if run.consumer() is not consumer and consumer is not None:
-            run.consumer = ref(consumer)  # a task that was cancelled keeps its frames, and so us
+        run.note_consumer()
         while not results.queue:
             if results.closed:
                 self._is_closed = True

@@ -306,6 +306,8 @@ class Pipeline:
         return self._coming
 
     def _shown(self) -> Run:
+        if self._run is not None and not self._run.is_over:
+            return self._run
         return self._coming or self._run or self._make_run()
 
     def _refuse_own_task(self, run: Run, method: str) -> None:
