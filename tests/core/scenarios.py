@@ -2,7 +2,7 @@
 
 A scenario is plain data whose `repr` is Python that can be pasted into a regression test. Items
 are numbers ("keys"), and every task returns the key that it was given. `outcome` says what must
-become of an item that nobody interrupts; `tests.core.trial` runs a scenario and checks it.
+become of an item that nobody interrupts; `tests.core.fuzzing` runs a scenario and checks it.
 
 A scenario grows from one number, which hypothesis draws: so it takes microseconds where drawing
 each part takes milliseconds, and few scenarios are trivial. `simpler` is what makes up for the lost

@@ -42,7 +42,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -130,8 +130,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self.virtual.now
 
     def forgive(self, max_steps: int) -> None:
-        """Forget what broke, and run at most so many callbacks more."""
+        """Forget what broke and who asked, and run at most so many callbacks more."""
         self.broken = None
+        self.when_quiet = None
         self._max_steps = self.steps + max_steps
 
     def settled(self) -> asyncio.Future[None]:
@@ -162,6 +163,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.virtual.advance()
         if not handle.cancelled():
             handle._run()
+        del handle  # a traceback that somebody keeps would keep this frame, and so the task
 
     def _draw(self) -> asyncio.Handle:
         ready = self._ready
@@ -361,6 +363,10 @@ def _sweep(loop: SimulatedLoop) -> None:
         loop.reports.append(f"  could not be ended: {error}")
     for task in asyncio.all_tasks(loop):
         setattr(task, "_log_destroy_pending", False)  # noqa: B010
+        coroutine = task.get_coro()
+        if coroutine is not None:
+            with suppress(Exception):  # what it does about its end is of no interest any more
+                coroutine.close()
 
 
 async def _cancel_others() -> None:

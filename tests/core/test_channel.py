@@ -129,23 +129,6 @@ def test_a_waiting_receiver_gets_the_most_urgent_item() -> None:
     simulate(main)
 
 
-def test_what_is_put_back_comes_out_before_all_others() -> None:
-    channel = Channel(inf)
-    channel.put(item("b"))
-    channel.put_back(item("a"))
-    assert values(channel.queue) == ["a", "b"]
-
-
-def test_what_is_put_back_calls_a_receiver() -> None:
-    async def main() -> None:
-        crowd = crowd_at(inf)
-        receiver = await crowd.join("r")
-        crowd.channel.put_back(item("a"))
-        assert await receiver == "a"
-
-    simulate(main)
-
-
 # A deposit that needs no care
 
 
@@ -667,8 +650,7 @@ def test_what_comes_after_it_was_closed_is_set_aside_too() -> None:
     channel.put(item("left"))
     channel.close()
     channel.put(item("late"))
-    channel.put_back(item("unfinished"))
-    assert sorted(values(channel.left_over)) == ["late", "left", "unfinished"]
+    assert values(channel.left_over) == ["left", "late"]
     assert not channel.queue
 
 

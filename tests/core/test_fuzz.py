@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from .fuzzing.trial import run_scenario
 from .scenarios import (
     Feeding,
     Mode,
@@ -32,7 +33,6 @@ from .scenarios import (
     simpler,
     simplest,
 )
-from .trial import run_scenario
 
 EXAMPLES: dict[Mode, int] = {"run": 600, "stream": 600, "service": 800}
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
@@ -83,6 +83,17 @@ REGRESSIONS = [
         stages=(StagePlan(), StagePlan(pull=True)),
         drive=StreamPlan(main=Feeding(items=1), feeds=1, stop=Stop(at=2.5)),
         seed=948360,
+    ),
+    # Feeders that were told to go gave their places back, and woke nobody who waited for one.
+    Scenario(
+        stages=(StagePlan(), StagePlan(), StagePlan(workers=2, capacity=1, callbacks="async")),
+        drive=ServicePlan(end="shutdown", at=1.0, drain=True),
+        feedings=(
+            Feeding(items=3, stage=2),
+            Feeding(items=4),
+            Feeding(items=6, at=None, stage=2, priority=200, source="async"),
+        ),
+        tick=0.0,
     ),
     # A sender did not count the places granted to feeders, and filled the stage past its capacity.
     Scenario(

@@ -307,11 +307,11 @@ def values_left(pipeline: Pipeline) -> list[Any]:
 def test_what_is_no_input_is_refused_by_name() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not 17"):
+        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
             await pipeline.run(17)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not 17"):
+        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
             await pipeline.feed(17)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not 17"):
+        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
             pipeline.stream(17)  # type: ignore[arg-type]
         assert await pipeline.run([]) == []
 

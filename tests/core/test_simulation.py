@@ -285,8 +285,8 @@ def test_nothing_of_a_simulation_stays_in_memory() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
-        loop.when_quiet = lambda: loop.time() and None
         loops.append(weakref.ref(loop))
+        loop.when_quiet = lambda: loops.append(weakref.ref(loop))  # the loop holds itself
         await asyncio.sleep(1)
 
     simulate(main)

@@ -94,12 +94,6 @@ class Channel:
         if self._hungry:
             self._call()
 
-    def put_back(self, item: Item) -> None:
-        """Return an item that was taken and not finished, in front of all others."""
-        self.queue.appendleft(item)
-        if self._hungry:
-            self._call()
-
     def sort(self) -> None:
         """Expect items of more than one priority from now on."""
         self._mixed = True
@@ -253,13 +247,14 @@ class Channel:
         """Call so many receivers, those who wait before those in reserve."""
         while number > 0 and (self._receivers or self._reserve):
             if not self._receivers:
+                self._called += 1
                 self._reserve.popleft()()
             else:
                 waiter = self._receivers.popleft()
                 if waiter.done():
                     continue
+                self._called += 1
                 waiter.set_result(None)
-            self._called += 1
             number -= 1
         self._look_ahead()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
+from math import isnan
 from typing import Any
 
 from .types import PipelineResult, UnprocessedItem
@@ -111,4 +112,16 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
 
 def take_back(left: UnprocessedItem) -> Item:
     """Make an item of one that an earlier run left unprocessed."""
-    return Item(left.id, left.value, left.sequence_id, left.priority, left.metadata)
+    priority = checked_priority(left.priority)
+    return Item(left.id, left.value, left.sequence_id, priority, left.metadata)
+
+
+def checked_priority(priority: int) -> int:
+    """Return a priority if it is one.
+
+    Raises:
+        ValueError: it cannot be compared with others.
+    """
+    if not isinstance(priority, int | float) or isnan(priority):
+        raise ValueError(f"A priority is a number, lower first; give one instead of {priority!r}")
+    return priority

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, Event, Future, Task, current_task, get_running_loop
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Event,
+    Future,
+    Task,
+    current_task,
+    get_running_loop,
+)
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from contextvars import Context, copy_context
+from contextvars import Context
 from functools import partial
+from inspect import isasyncgen
 from typing import Any
 from weakref import ref
 
@@ -66,7 +75,8 @@ class Run:
         self._ended = 0
         self._numbered = 0
         self._feeders = 0
-        self._priority: int | None = None
+        self._priority: int | None = None  # until the first item
+        self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
         self._tasks: set[Task[None]] = set()
         self._pauses: set[Future[bool]] = set()
@@ -76,14 +86,14 @@ class Run:
 
     # Starting
 
-    def start(self, results: Results) -> None:
-        """Have workers started, in copies of the caller's context, as there is work for them."""
+    def start(self, results: Results, context: Context) -> None:
+        """Have workers started, in copies of a context, as there is work for them."""
         self.is_started = True
         self.results = self.posts[-1].outlet = results
-        self.host = CURRENT_WORKER.get()
+        self.host = context.get(CURRENT_WORKER)
         now = self.clock()
-        context = copy_context()
-        self.turns = turns_of(get_running_loop(), self.clock)
+        self._loop = get_running_loop()
+        self.turns = turns_of(self._loop, self.clock)
         for post, workers in zip(self.posts, self.workers, strict=True):
             post.results = results
             post.account.begin(now)
@@ -95,8 +105,14 @@ class Run:
         self._watch(self._reader)
 
     def _start(self, worker: Worker, context: Context) -> None:
-        loop = get_running_loop()
-        self._watch(loop.create_task(worker.work(), name=worker.name, context=context.copy()))
+        work = worker.work()
+        try:
+            task = context.copy().run(get_running_loop().create_task, work, name=worker.name)
+        except Exception as error:
+            work.close()
+            self.abort(error)
+        else:
+            self._watch(task)
 
     def _watch(self, task: Task[None]) -> None:
         self._tasks.add(task)
@@ -113,18 +129,34 @@ class Run:
         except BaseException as error:
             self.abort(error)
         finally:
+            await self._stop_reading(source)
+
+    async def _stop_reading(self, source: Source) -> None:
+        """Let an input that was not read to its end clean up after itself."""
+        try:
+            if isasyncgen(source):
+                await source.aclose()
+        finally:
             self.seal()
 
-    # Feeding
+    # Who calls
+
+    def is_lost(self) -> bool:
+        """Tell whether the run can never go on, its event loop having been closed."""
+        return self._loop is not None and self._loop.is_closed() and not self.is_over
 
     def is_inside(self) -> bool:
-        """Tell whether the present code is what a worker, or the stream's consumer, waits for."""
+        """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""
+        return self.is_inside_task() or self.is_consumer()
+
+    def is_inside_task(self) -> bool:
+        """Tell whether the present code runs on behalf of a worker, maybe through another run."""
         worker = CURRENT_WORKER.get()
         while isinstance(worker, Worker):
             if worker.run is self:
                 return True
             worker = worker.run.host
-        return self.is_consumer()
+        return False
 
     def note_consumer(self) -> None:
         """Remember the present task as the one that takes the stream's results.
@@ -144,6 +176,8 @@ class Run:
     def is_worker(self) -> bool:
         """Tell whether the present task is one of this run's own."""
         return current_task() in self._tasks
+
+    # Feeding
 
     def admit(self) -> bool:
         """Tell whether something may be fed now; to those inside as long as the run lasts."""
@@ -208,25 +242,29 @@ class Run:
         item, home = self._take_in(source, self.posts[0], priority)
         reply: Future[PipelineResult] = get_running_loop().create_future()
         item.more().reply = reply
-        self._feeders += 1
-        try:
-            accepted = await self._push(item, home, inside=False)
-        finally:
-            self._feeders -= 1
-            self.check()
-        if not accepted:
-            raise PipelineError(f"Pipeline {self.name!r} was stopped before it took the item")
-        self._replies.add(reply)
         self.results.expect()
         try:
+            if not await self._push_alone(item, home):
+                raise PipelineError(
+                    f"Pipeline {self.name!r} was stopped before it took the item; start() it again"
+                )
+            self._replies.add(reply)
             return await reply
         except CancelledError:
-            if not reply.cancelled():
+            if reply.done() and not reply.cancelled() and reply.exception() is None:
                 self.results.keep(reply.result())
             raise
         finally:
             self._replies.discard(reply)
             self.results.expect_no_more()
+
+    async def _push_alone(self, item: Item, post: StageRun) -> bool:
+        self._feeders += 1
+        try:
+            return await self._push(item, post, inside=False)
+        finally:
+            self._feeders -= 1
+            self.check()
 
     def post_of(self, stage: str) -> StageRun:
         """Return a stage by its name.
@@ -275,6 +313,7 @@ class Run:
             self._warn_if_not_started(post)
             await post.inbox.wait_for_place()
         if not self._accepting and (self.is_over or not inside):
+            post.inbox.make_room()  # of the place that this feeder leaves free
             return False
         self._deposit(item, post, self.clock())
         return True
@@ -393,12 +432,19 @@ class Run:
             await self.finished()
         except BaseException:
             self.abort()
-            await self.outlast()
+            if not self.is_inside_task():  # or it would wait for the task that it runs in
+                await self.outlast()
             raise
         error = self.error or self._input_error
         if error is not None:
             self._is_told = True
             raise error
+
+    def raise_untold(self) -> None:
+        """Raise what ended the run, unless that was done already."""
+        if self.error is not None and not self._is_told:
+            self._is_told = True
+            raise self.error
 
     async def stop(self, *, drain: bool, timeout: float | None) -> None:
         """Stop, and wait until no task of the run is left.

@@ -14,21 +14,26 @@ from .types import PipelineStats, StageStats, TaskStats, WorkerMetrics, WorkerSt
 
 
 def pipeline_stats(run: Run) -> PipelineStats:
-    """Return the statistics of a run."""
+    """Return the statistics of a run.
+
+    Stages are read from the last to the first, and what left a stage before what entered it: so
+    that a reader on another thread, while items move on, finds some twice at most, and no number
+    below 0.
+    """
     stages: dict[str, StageStats] = {}
-    passed_on = 0
-    for index, post in enumerate(run.posts):
-        held = run.posts[index + 1].inbox.held if _pulls(run, index + 1) else 0
-        entered = passed_on + post.account.injected
-        passed_on = sum(worker.processed for worker in run.workers[index]) - held
-        stages[post.name] = _stage_stats(run, index, entered, passed_on)
-    fed = sum(post.account.injected for post in run.posts)
+    passed_on = completed = _passed_on(run, len(run.posts) - 1)
+    for index in reversed(range(len(run.posts))):
+        stage = _stage_stats(run, index, passed_on)
+        stages[stage.stage_name] = stage
+        passed_on = _passed_on(run, index - 1) if index else 0
     failed = sum(stage.failed_items for stage in stages.values())
     dropped = sum(stage.dropped_items for stage in stages.values())
     unprocessed = sum(stage.unprocessed_items for stage in stages.values())
-    outstanding = fed - passed_on - failed - dropped - unprocessed
+    fed = sum(post.account.injected for post in run.posts)
+    outstanding = fed - completed - failed - dropped - unprocessed
+    stages = {post.name: stages[post.name] for post in run.posts}
     return PipelineStats(
-        items_processed=passed_on,
+        items_processed=completed,
         items_failed=failed,
         items_in_flight=outstanding,
         queue_sizes={name: stage.pending_items for name, stage in stages.items()},
@@ -71,26 +76,29 @@ def _to_unix(run: Run) -> float:
     return time() - run.clock()
 
 
-def _pulls(run: Run, index: int) -> bool:
-    return index < len(run.posts) and run.posts[index].stage.pull
+def _passed_on(run: Run, index: int) -> int:
+    """Return how many items a stage has handed on; what waits for a pull stage it still holds."""
+    after = run.posts[index + 1 : index + 2]
+    held = sum(post.inbox.held for post in after if post.stage.pull)
+    return sum(worker.processed for worker in run.workers[index]) - held
 
 
-def _stage_stats(run: Run, index: int, entered: int, passed_on: int) -> StageStats:
+def _stage_stats(run: Run, index: int, passed_on: int) -> StageStats:
     post = run.posts[index]
     account = post.account
-    left = len(post.inbox.left_over)
+    failed, dropped, left = account.failed, account.dropped, len(post.inbox.left_over)
     pending = len(post.inbox.queue) - (post.inbox.held if post.stage.pull else 0)
-    failed, dropped = account.failed, account.dropped
-    activity = account.activity(run.clock())
+    entered = account.injected + (_passed_on(run, index - 1) if index else 0)
+    activity = list(zip(STATES, account.activity(run.clock()), strict=True))
     return StageStats(
         stage_name=post.name,
-        pending_items=pending,
-        in_progress_items=entered - passed_on - failed - dropped - pending - left,
+        pending_items=max(0, pending),
+        in_progress_items=max(0, entered - passed_on - failed - dropped - pending - left),
         completed_items=passed_on,
         failed_items=failed,
         capacity=None if isinf(post.inbox.capacity) else int(post.inbox.capacity),
-        workers={state: workers for state, (_, workers) in zip(STATES, activity, strict=True)},
-        seconds={state: seconds for state, (seconds, _) in zip(STATES, activity, strict=True)},
+        workers={state: workers for state, (_, workers) in activity},
+        seconds={state: seconds for state, (seconds, _) in activity},
         fed_items=entered,
         skipped_items=account.skipped,
         dropped_items=dropped,

@@ -23,23 +23,30 @@ class ResultStream:
     """
 
     def __init__(self, begin: Callable[[], Awaitable[Run]]) -> None:
-        self._begin = begin
+        self._begin: Callable[[], Awaitable[Run]] | None = begin
         self._run: Run | None = None
         self._loop: AbstractEventLoop | None = None
-        self._is_closed = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> PipelineResult:
-        if self._is_closed:
+        """Return the next result.
+
+        Raises:
+            PipelineError: at the first step, if the pipeline is running already.
+            BaseException: after the last result, what the input raised or what ended the run.
+        """
+        run = self._run
+        if self._begin is not None:
+            run = await self._start(self._begin)
+        if run is None:
             raise StopAsyncIteration
-        run = self._run or await self._start()
         results = run.results
         run.note_consumer()
         while not results.queue:
             if results.closed:
-                self._is_closed = True
+                self._run = None
                 await run.wait()
                 raise StopAsyncIteration
             await results.wait_for_item()
@@ -57,17 +64,22 @@ class ResultStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose()
+        run = await self._leave()
+        if run is not None and error is None:
+            run.raise_untold()
 
     async def aclose(self) -> None:
         """Cancel what still runs and wait until it is gone.
 
         What had ended is in `pipeline.undelivered` then, and the rest in `pipeline.unprocessed`.
+        Called by a task of the pipeline's own, it does not wait.
+
+        Raises:
+            BaseException: what ended the run, if that was not raised already.
         """
-        self._is_closed = True
-        if self._run is not None and not self._run.is_over:
-            self._run.abort()
-            await self._run.outlast()
+        run = await self._leave()
+        if run is not None:
+            run.raise_untold()
 
     def __del__(self) -> None:
         run, loop = self._run, self._loop
@@ -76,7 +88,16 @@ class ResultStream:
         run.is_abandoned = True
         loop.call_soon_threadsafe(run.abort)
 
-    async def _start(self) -> Run:
-        self._run = run = await self._begin()
+    async def _start(self, begin: Callable[[], Awaitable[Run]]) -> Run:
+        self._run = run = await begin()
+        self._begin = None  # which holds the input
         self._loop = get_running_loop()
+        return run
+
+    async def _leave(self) -> Run | None:
+        run, self._run, self._begin = self._run, None, None
+        if run is not None and not run.is_over:
+            run.abort()
+            if not run.is_inside_task():
+                await run.outlast()
         return run

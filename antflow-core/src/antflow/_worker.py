@@ -298,11 +298,15 @@ class Worker:
                 if error is None:
                     try:
                         return await self._attempt(step, value)
+                    except _InterruptedError:
+                        raise
                     except BaseException as raised:
                         error = raised
                 delay = self.post.task_policy.delay(self.attempt, error)
                 if delay is None:
                     raise error
+                if self.post.inbox.closed:
+                    raise _InterruptedError
                 step.account.retried += 1
                 self.post.account.retried += 1
                 await self._pause(delay, start)
@@ -364,12 +368,12 @@ class Worker:
         """Sort out what follows for an item that the stage could not complete."""
         post = self.post
         if isinstance(error, _InterruptedError):
-            post.inbox.put_back(item)
+            post.inbox.put(item)
             return None
         if self._is_final(error):
             with suppress(RuntimeError):  # the loop is closed already
                 self._give_up(error)
-            post.inbox.put_back(item)
+            post.inbox.put(item)
             raise error
         attempt = item.extra.stage_attempt if item.extra else 1
         if post.stage_policy.delay(attempt, error) is not None:

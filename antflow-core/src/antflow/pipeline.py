@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable
+from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from . import _snapshot
+from ._item import checked_priority
 from ._results import MOST_KEPT_FAILURES, Results
 from ._run import Run, Source
 from ._stage_run import worker_name
 from ._stream import ResultStream
 from .exceptions import PipelineError, StageValidationError
-from .stage import CAPACITY_PER_WORKER, Stage
+from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration
 from .types import PipelineResult, PipelineStats, UnprocessedItem, WorkerMetrics, WorkerState
 
 __all__ = ["Pipeline", "Stage"]
@@ -36,7 +38,7 @@ class Pipeline:
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        stages: Iterable[Stage],
         collect_results: bool = True,
         *,
         name: str = "pipeline",
@@ -56,20 +58,23 @@ class Pipeline:
 
         Args:
             items: any iterable or async iterable, read only as fast as there is room.
-            return_exceptions: return failures too, each in its place.
+            return_exceptions: return failures too, each in its place. Without
+                `collect_results` nothing is returned, and failures are in `failures` only.
 
         Raises:
+            TypeError: `items` cannot be iterated over.
             PipelineError: the pipeline is running already.
             BaseException: what the input raised, after what was read has ended; or what ended
                 the run, as a KeyboardInterrupt in a task does.
         """
-        source = _checked_source(items)
+        source = self._checked_source(items)
         run = await self._begin(self._collector(most_failures=None))
         run.read(source, DEFAULT_PRIORITY)
         await run.wait()
+        results = run.results.kept()
         if not return_exceptions or not self.collect_results:
-            return self.results
-        return sorted(self.results + self.failures, key=lambda result: result.sequence_id)
+            return results
+        return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
 
     def stream(self, items: Source, buffer_size: int | None = None) -> ResultStream:
         """Return an async iterator over results, failures too, in order of completion.
@@ -80,13 +85,18 @@ class Pipeline:
                 stands for ten per worker of the last stage.
 
         Raises:
-            ValueError: `buffer_size` is negative.
+            TypeError: `items` cannot be iterated over.
+            ValueError: `buffer_size` is no number of results.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
-        if buffer_size < 0:
-            raise ValueError(f"buffer_size must be 0 or more, or None, not {buffer_size!r}")
-        return ResultStream(partial(self._begin_stream, _checked_source(items), buffer_size))
+        if not is_count(buffer_size) or buffer_size < 0:
+            raise ValueError(
+                f"buffer_size of pipeline {self.name!r} is {buffer_size!r}; give the number of "
+                "results that may wait, 0 or more, or None for ten per worker"
+            )
+        source = self._checked_source(items)
+        return ResultStream(partial(self._begin_stream, source, buffer_size, copy_context()))
 
     async def start(self) -> None:
         """Start the pipeline; `feed` it then, and end it by `join` or `shutdown`.
@@ -112,10 +122,12 @@ class Pipeline:
             priority: lower first; first come, first served within one priority.
 
         Raises:
-            ValueError: there is no stage of that name.
+            TypeError: `items` cannot be iterated over.
+            ValueError: there is no stage of that name, or `priority` is no number.
             PipelineError: the pipeline is about to end, or was stopped meanwhile.
         """
-        source = _checked_source(items)
+        source = self._checked_source(items)
+        checked_priority(priority)
         run = self._feedable()
         post = run.posts[0] if target_stage is None else run.post_of(target_stage)
         if not run.admit():
@@ -135,7 +147,7 @@ class Pipeline:
         target_stage: str | None = None,
         priority: int = DEFAULT_PRIORITY,
     ) -> None:
-        """Feed items from an async iterable, as `feed` does."""
+        """Feed items from an async iterable, as `feed` does, which raises the same."""
         await self.feed(items, target_stage, priority)
 
     async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
@@ -149,19 +161,21 @@ class Pipeline:
             priority: lower first.
 
         Raises:
+            ValueError: `priority` is no number.
             PipelineError: the pipeline is not running, is about to end, was stopped meanwhile, or
-                the call comes from inside of one of its tasks.
+                the call comes from one of its tasks or from the consumer of its stream.
         """
+        checked_priority(priority)
         run = self._run
         if run is None or run.is_over or run.is_abandoned:
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
-        if run.is_inside():
-            raise PipelineError(
-                f"A task of pipeline {self.name!r} cannot wait for process() of the same pipeline: "
-                "it holds the worker that the item may need. Use feed()."
-            )
+        self._refuse_own_task(run, "process()", "use feed()")
+        self._refuse_consumer(run, "process()")
         if not run.admit():
-            raise PipelineError(f"Pipeline {self.name!r} is about to end and takes no more")
+            raise PipelineError(
+                f"Pipeline {self.name!r} is about to end and takes no more; process before join() "
+                "or shutdown(), or start() it again afterwards"
+            )
         return await run.process(item, priority)
 
     async def join(self) -> None:
@@ -179,7 +193,7 @@ class Pipeline:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
-        self._refuse_own_task(run, "join")
+        self._refuse_own_task(run, "join()", "call it from outside")
         self._refuse_consumer(run, "join()")
         run.seal()
         await run.wait()
@@ -189,24 +203,37 @@ class Pipeline:
     ) -> list[UnprocessedItem]:
         """Stop: take no new items, let attempts that run end, and return what is left.
 
+        A `run` that goes on meanwhile returns what it has; a stream ends after its last result.
+
         Args:
             drain: finish everything fed first.
             timeout: seconds after which attempts are cancelled; None for no limit.
 
         Raises:
-            PipelineError: a task of the pipeline's own calls this, or the consumer of its stream
+            ValueError: `timeout` is no number of seconds.
+            PipelineError: a worker of the pipeline's own calls this, or the consumer of its stream
                 asks to drain.
             BaseException: what ended the run, unless it was raised already.
         """
+        if timeout is not None and not is_duration(timeout):
+            raise ValueError(
+                f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
+            )
         run = self._coming or self._run
-        if run is None:
+        if run is None or run.is_lost():
             return []
-        self._refuse_own_task(run, "shutdown")
+        if run.is_worker():
+            raise PipelineError(
+                f"A worker of pipeline {self.name!r} cannot wait for shutdown(), which waits for "
+                "the worker; call it from outside, or in a task that is not awaited here"
+            )
         if drain:
             self._refuse_consumer(run, "shutdown(drain=True)")
-        self._run, self._coming = run, None
+        if run is self._coming:
+            await self._end_abandoned()
+            self._run, self._coming = run, None
         await run.stop(drain=drain, timeout=timeout)
-        return self.unprocessed
+        return run.unprocessed()
 
     async def __aenter__(self) -> Self:
         return self
@@ -276,45 +303,52 @@ class Pipeline:
             most_failures=most_failures if keep else MOST_KEPT_FAILURES,
         )
 
-    async def _begin_stream(self, source: Source, buffer_size: int) -> Run:
-        run = await self._begin(Results.for_stream(self.stages[-1].name, buffer_size))
+    async def _begin_stream(self, source: Source, buffer_size: int, context: Context) -> Run:
+        results = Results.for_stream(self.stages[-1].name, buffer_size)
+        run = await self._begin(results, context)
         run.read(source, DEFAULT_PRIORITY)
         return run
 
-    async def _begin(self, results: Results) -> Run:
-        while (running := self._run) is not None and not running.is_over:
-            if not running.is_abandoned:
-                raise PipelineError(
-                    f"Pipeline {self.name!r} is already running; wait for its end, or make a "
-                    "second Pipeline of the same stages"
-                )
-            await running.finished()
+    async def _begin(self, results: Results, context: Context | None = None) -> Run:
+        await self._end_abandoned()
+        if self._is_running():
+            raise PipelineError(
+                f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
+                "Pipeline of the same stages"
+            )
         self._run, self._coming = self._coming or self._make_run(), None
-        self._run.start(results)
+        self._run.start(results, context or copy_context())
         return self._run
+
+    def _is_running(self) -> bool:
+        return self._run is not None and not self._run.is_over and not self._run.is_lost()
+
+    async def _end_abandoned(self) -> None:
+        """Wait for the end of a run whose stream was left."""
+        while self._run is not None and self._run.is_abandoned and self._is_running():
+            await self._run.finished()
 
     def _make_run(self) -> Run:
         return Run(self.name, self.stages, self._collector(MOST_KEPT_FAILURES))
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
-        run = self._run
-        if run is not None and not run.is_over and not run.is_abandoned:
-            return run
+        if self._run is not None and self._is_running() and not self._run.is_abandoned:
+            return self._run
         if self._coming is None:
             self._coming = self._make_run()
         return self._coming
 
     def _shown(self) -> Run:
-        if self._run is not None and not self._run.is_over:
+        if self._run is not None and self._is_running():
             return self._run
         return self._coming or self._run or self._make_run()
 
-    def _refuse_own_task(self, run: Run, method: str) -> None:
-        if run.is_worker():
+    def _refuse_own_task(self, run: Run, call: str, remedy: str) -> None:
+        if not run.is_over and run.is_inside_task():
             raise PipelineError(
-                f"A task of pipeline {self.name!r} cannot wait for {method}(), which waits for the "
-                "task; call it from outside of the pipeline"
+                f"A task of pipeline {self.name!r} cannot wait for {call} of the same pipeline, "
+                f"which may wait for the task; {remedy}"
             )
 
     def _refuse_consumer(self, run: Run, call: str) -> None:
@@ -324,12 +358,27 @@ class Pipeline:
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
 
+    def _checked_source(self, items: Source) -> Source:
+        if not isinstance(items, Iterable | AsyncIterable) and not hasattr(items, "__getitem__"):
+            raise TypeError(
+                f"Pipeline {self.name!r} takes items from an iterable or async iterable, not from "
+                f"{items!r}; put a single item in a list"
+            )
+        return items
 
-def _checked(stages: Sequence[Stage], name: str) -> tuple[Stage, ...]:
+
+def _checked(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
     """Return the stages once each of them, and the chain as a whole, is valid."""
+    if not isinstance(stages, Iterable):
+        raise PipelineError(f"Pipeline {name!r} takes a list of stages, not {stages!r}")
+    stages = tuple(stages)
     if not stages:
         raise PipelineError(f"Pipeline {name!r} must have at least one stage; give stages=[...]")
     for stage in stages:
+        if not isinstance(stage, Stage):
+            raise PipelineError(
+                f"Pipeline {name!r} takes a list of stages, with no {stage!r} in it"
+            )
         stage.validate()
     if stages[0].pull:
         raise PipelineError(
@@ -340,13 +389,7 @@ def _checked(stages: Sequence[Stage], name: str) -> tuple[Stage, ...]:
     for stage in stages:
         if stage.name in seen:
             raise StageValidationError(
-                f"Duplicate stage name {stage.name!r}; name each stage of a pipeline differently"
+                f"Duplicate stage name {stage.name!r} in pipeline {name!r}; name each differently"
             )
         seen.add(stage.name)
     return tuple(stages)
-
-
-def _checked_source(items: Source) -> Source:
-    if not isinstance(items, Iterable | AsyncIterable):
-        raise TypeError(f"items must be an iterable or async iterable, not {items!r}")
-    return items

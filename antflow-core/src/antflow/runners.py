@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from .stage import is_coroutine_function, task_name
+from .stage import always_awaitable, is_coroutine_function, task_name
 from .types import TaskFunc
 
 Call = Callable[[Any], Awaitable[Any]]
@@ -31,12 +31,22 @@ def prepare(task: TaskFunc, *, unpack_args: bool, threads: Threads) -> Call:
         threads: where it runs unless it is a coroutine function.
     """
     function = _unpacked(task) if unpack_args else task
-    if is_coroutine_function(task):
+    if always_awaitable(task):
         return function
+    if is_coroutine_function(task):
+        return _awaited(function)
     name = task_name(task)
 
     async def call(value: Any) -> Any:
         result = await threads.run(function, value, name)
+        return await result if isawaitable(result) else result
+
+    return call
+
+
+def _awaited(function: TaskFunc) -> Call:
+    async def call(value: Any) -> Any:
+        result = function(value)
         return await result if isawaitable(result) else result
 
     return call

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from math import inf
 from typing import Any, Literal
@@ -56,6 +56,7 @@ class Stage:
     task_wait_seconds: float = 1.0
     stage_attempts: int = 3
     unpack_args: bool = False
+    _: KW_ONLY
     on_success: ItemCallback | None = None
     on_failure: Callable[[Any, Any, dict[str, Any]], Any] | None = None
     skip_if: Callable[[Any], Any] | None = None
@@ -73,7 +74,7 @@ class Stage:
         self._check_name()
         self._check_tasks()
         self._check_retry()
-        if not _is_count(self.workers) or self.workers < 1:
+        if not is_count(self.workers) or self.workers < 1:
             raise self._invalid(
                 f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
             )
@@ -123,6 +124,11 @@ class Stage:
                 raise self._invalid(
                     f"has a task that cannot be called: {task!r}; give the function itself"
                 )
+            if inspect.isasyncgenfunction(task):
+                raise self._invalid(
+                    f"has a task that is an async generator: {task_name(task)!r}; return one "
+                    "value, and feed() the others"
+                )
 
     def _check_retry(self) -> None:
         if self.retry not in ("per_task", "per_stage"):
@@ -131,18 +137,18 @@ class Stage:
             )
         for field in ("task_attempts", "stage_attempts"):
             attempts = getattr(self, field)
-            if not _is_count(attempts) or attempts < 1:
+            if not is_count(attempts) or attempts < 1:
                 raise self._invalid(
                     f"has {field}={attempts!r}; it counts the first attempt too, so give 1 or more"
                 )
-        if not _is_duration(self.task_wait_seconds):
+        if not is_duration(self.task_wait_seconds):
             raise self._invalid(
                 f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
             )
 
     def _check_capacity(self) -> None:
         if self.queue_capacity is not None and (
-            not _is_count(self.queue_capacity) or self.queue_capacity < 0
+            not is_count(self.queue_capacity) or self.queue_capacity < 0
         ):
             raise self._invalid(
                 f"has queue_capacity={self.queue_capacity!r}; give a number of items, 0 for no "
@@ -185,21 +191,37 @@ def task_name(task: TaskFunc) -> str:
 
 def is_coroutine_function(task: TaskFunc) -> bool:
     """Tell whether a task is a coroutine function, through partial, `__wrapped__`, `__call__`."""
+    return always_awaitable(task) or any(always_awaitable(inner) for inner in _wrapped(task))
+
+
+def always_awaitable(task: TaskFunc) -> bool:
+    """Tell whether calling a task always returns an awaitable; a wrapper may return at once."""
     if isinstance(task, partial):
-        return is_coroutine_function(task.func)
+        return always_awaitable(task.func)
     if inspect.iscoroutinefunction(task):
         return True
-    wrapped = getattr(task, "__wrapped__", None)
-    if wrapped is not None:
-        return is_coroutine_function(wrapped)
     return not inspect.isroutine(task) and inspect.iscoroutinefunction(type(task).__call__)
 
 
-def _is_count(value: object) -> bool:
+def _wrapped(task: TaskFunc) -> Iterator[TaskFunc]:
+    """Yield what a task wraps, as `functools.wraps` notes it, and what that wraps, and so on."""
+    seen: list[object] = []
+    while not any(task is earlier for earlier in seen):
+        yield task
+        seen.append(task)
+        if isinstance(task, partial):
+            task = task.func
+        else:
+            task = getattr(task, "__dict__", {}).get("__wrapped__", task)
+
+
+def is_count(value: object) -> bool:
+    """Tell whether a value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_duration(value: object) -> bool:
+def is_duration(value: object) -> bool:
+    """Tell whether a value is a number of seconds that can be waited for."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= MOST_SECONDS

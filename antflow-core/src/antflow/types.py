@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from math import nan
 from typing import Any, Literal
@@ -199,19 +199,19 @@ class StageStats:
     in_progress_items: int
     completed_items: int
     failed_items: int
-    capacity: int | None
-    workers: dict[ActivityState, int]
-    seconds: dict[ActivityState, float]
-    fed_items: int
-    skipped_items: int
-    dropped_items: int
-    unprocessed_items: int
-    retried_attempts: int
-    queue_wait: Histogram
-    last_completion: float | None
-    errors_by_type: dict[str, int]
-    tasks: dict[str, TaskStats]
-    abandoned_threads: int
+    capacity: int | None = None
+    workers: dict[ActivityState, int] = field(default_factory=dict)
+    seconds: dict[ActivityState, float] = field(default_factory=dict)
+    fed_items: int = 0
+    skipped_items: int = 0
+    dropped_items: int = 0
+    unprocessed_items: int = 0
+    retried_attempts: int = 0
+    queue_wait: Histogram = Histogram((), (0,), 0.0)
+    last_completion: float | None = None
+    errors_by_type: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, TaskStats] = field(default_factory=dict)
+    abandoned_threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +237,11 @@ class PipelineStats:
     items_failed: int
     items_in_flight: int
     queue_sizes: dict[str, int]
-    stage_stats: dict[str, StageStats]
-    items_fed: int
-    items_dropped: int
-    items_unprocessed: int
-    items_outstanding: int
+    stage_stats: dict[str, StageStats] = field(default_factory=dict)
+    items_fed: int = 0
+    items_dropped: int = 0
+    items_unprocessed: int = 0
+    items_outstanding: int = 0
 
 
 @dataclass(frozen=True, slots=True)

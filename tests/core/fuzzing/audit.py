@@ -10,8 +10,15 @@ from math import inf
 from typing import Any, Literal
 
 from antflow import Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
-
-from .scenarios import Calls, Outcome, Scenario, ServicePlan, StagePlan, StreamPlan, outcome
+from tests.core.scenarios import (
+    Calls,
+    Outcome,
+    Scenario,
+    ServicePlan,
+    StagePlan,
+    StreamPlan,
+    outcome,
+)
 
 Cause = Literal[
     "cancel", "fatal", "suicide", "late suicide", "input", "left", "shutdown", "closing"

@@ -1,0 +1,284 @@
+"""How a pipeline is driven: by run, by stream, or as a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from antflow import PipelineError, PipelineResult
+from tests.core.scenarios import RunPlan, ServicePlan, StreamPlan
+from tests.core.simulation import settle
+
+from .audit import Audit, Feeder
+from .users import Users
+from .world import LONG_SECONDS, SHORT_SECONDS, Fatal, LeaveError, World, pause
+
+Plan = TypeVar("Plan")
+
+TIMEOUTS_EACH = 3
+
+
+async def drive(world: World, users: Users) -> None:
+    """Drive a run of the pipeline to its end, as the scenario says."""
+    plan = world.scenario.drive
+    if isinstance(plan, RunPlan):
+        await RunDriver(world, users, plan).drive()
+    elif isinstance(plan, StreamPlan):
+        await StreamDriver(world, users, plan).drive()
+    else:
+        await ServiceDriver(world, users, plan).drive()
+
+
+class Driver(Generic[Plan]):
+    """What the drivers share."""
+
+    def __init__(self, world: World, users: Users, plan: Plan) -> None:
+        self._world = world
+        self._users = users
+        self._plan = plan
+
+    @property
+    def _audit(self) -> Audit:
+        return self._world.audit
+
+
+class RunDriver(Driver[RunPlan]):
+    """Calls run, and perhaps cancels it."""
+
+    async def drive(self) -> None:
+        """Drive it to the end of the run."""
+        plan = self._plan
+        self._users.start_feeders()
+        feeder = Feeder(interrupted=True)
+        source = self._users.source(plan.main, feeder, 0, is_main=True)
+        run = self._users.spawn(
+            self._users.checked(
+                lambda: self._world.pipeline.run(source, return_exceptions=plan.return_exceptions)
+            )
+        )
+        if plan.cancel_at is not None:
+            self._users.later(plan.cancel_at, self._users.cancel, run, plan.cancel_again)
+        if plan.intruder_at is not None:
+            self._users.disturb(self._users.intrude(plan.intruder_at))
+        if plan.stop is not None:
+            self._users.disturb(self._users.stop(plan.stop))
+        returned = await self._users.outcome(run)
+        feeder.interrupted = self._audit.interrupted
+        await self._users.end_users()
+        if returned is not None:
+            self._check_returned(returned)
+
+    def _check_returned(self, returned: list[PipelineResult]) -> None:
+        sequence = [result.sequence_id for result in returned]
+        self._audit.require(sequence == sorted(sequence), f"results out of order: {sequence}")
+        expected = list(self._world.pipeline.results)
+        if self._plan.return_exceptions:
+            expected += self._world.pipeline.failures
+        if self._world.collects:
+            self._audit.require(
+                sorted(r.value for r in returned) == sorted(r.value for r in expected),
+                f"returned {returned}, but results and failures are {expected}",
+            )
+
+
+class StreamDriver(Driver[StreamPlan]):
+    """Consumes a stream, and perhaps leaves it early."""
+
+    async def drive(self) -> None:
+        """Drive it to the end of the run."""
+        plan = self._plan
+        self._users.start_feeders()
+        feeder = Feeder(interrupted=True)
+        source = self._users.source(plan.main, feeder, 0, is_main=True)
+        if plan.stop is not None:
+            self._users.disturb(self._users.stop(plan.stop))
+        consume = self._consume_by_turns if plan.leave == "timeouts" else self._consume
+        consumer = self._users.spawn(consume(source))
+        del source
+        if plan.leave == "cancel":
+            self._users.later(plan.cancel_at, self._users.cancel, consumer, None)
+        await self._users.outcome(consumer)
+        del consumer
+        self._users.forget_past_timers()
+        if plan.leave in ("break", "cancel"):  # nobody waits for what is cancelled then
+            await asyncio.sleep(LONG_SECONDS)
+        self._users.check_nobody_left()
+        feeder.interrupted = self._audit.interrupted
+        await self._users.end_users()
+
+    async def _consume(self, source: Any) -> None:
+        stream = self._world.pipeline.stream(source, buffer_size=self._plan.buffer)
+        if self._plan.leave == "error in with":
+            async with stream:
+                await self._take(stream)
+                raise LeaveError
+        await self._take(stream)
+        if self._plan.leave == "aclose":
+            await stream.aclose()
+            self._users.check_nobody_left()
+
+    async def _take(self, stream: AsyncIterator[PipelineResult]) -> None:
+        taken = 0
+        leaves = self._plan.leave not in ("end", "cancel")
+        if leaves and self._plan.after == 0:
+            self._audit.causes.add("left")
+            return
+        while await self._next(stream) is not None:
+            taken += 1
+            if leaves and taken == self._plan.after:
+                self._audit.causes.add("left")
+                return
+            if taken <= self._plan.feeds and not self._audit.closing:
+                await self._feed_from_consumer()
+            await pause(self._plan.pause)
+        self._users.check_nobody_left()
+
+    async def _next(
+        self, stream: AsyncIterator[PipelineResult], patience: float | None = None
+    ) -> PipelineResult | None:
+        self._audit.consumer_waits = True
+        try:
+            if patience is None:
+                result = await self._step(stream)
+            else:
+                result = await self._step_in_time(stream, patience)
+        finally:
+            self._audit.consumer_waits = False
+        if result is not None:
+            self._audit.delivered.append(result)
+        return result
+
+    async def _step_in_time(
+        self, stream: AsyncIterator[PipelineResult], patience: float
+    ) -> PipelineResult | None:
+        step = self._users.spawn(self._step(stream))
+        try:
+            return await asyncio.wait_for(step, patience)
+        except TimeoutError:
+            if step.cancelled():
+                raise
+            return step.result()  # wait_for loses what comes at the very moment of the timeout
+
+    async def _step(self, stream: AsyncIterator[PipelineResult]) -> PipelineResult | None:
+        try:
+            return await anext(stream)
+        except StopAsyncIteration:
+            return None
+
+    async def _feed_from_consumer(self) -> None:
+        """Feed unless the run may be over; it may still be about to end by itself."""
+        if self._audit.is_alive():
+            await self._users.feed_children(0, may_be_late=True)
+
+    async def _consume_by_turns(self, source: Any) -> None:
+        stream = self._world.pipeline.stream(source, buffer_size=self._plan.buffer)
+        timeouts = 0
+        while True:
+            try:
+                patience = (
+                    self._plan.patience if timeouts < TIMEOUTS_EACH * self._plan.after else None
+                )
+                result = await self._next(stream, patience)
+            except TimeoutError:
+                timeouts += 1
+                continue
+            if result is None:
+                break
+            await pause(self._plan.pause)
+        await stream.aclose()
+
+
+class ServiceDriver(Driver[ServicePlan]):
+    """Starts the pipeline, has it fed and called, and ends it."""
+
+    async def drive(self) -> None:
+        """Drive it to the end of the run."""
+        plan = self._plan
+        self._users.start_feeders(before_start=True)
+        await settle()
+        waiting = set(self._audit.entries) if self._users.have_fed() else set()
+        self._users.begin()
+        ending = self._users.spawn(self._start_and_end())
+        if plan.cancel_at is not None:
+            self._users.later(plan.cancel_at, self._users.cancel, ending, None)
+        await self._users.outcome(ending)
+        if "cancel" in self._audit.causes:  # perhaps before it had begun to wait for the end
+            with suppress(PipelineError, Fatal):
+                await self._world.pipeline.shutdown(timeout=0)
+        await self._users.end_users()
+        if len(waiting) == len(self._audit.entries) and self._is_one_lane():
+            self._audit.check_priorities(waiting)
+
+    def _is_one_lane(self) -> bool:
+        first = self._world.scenario.stages[0]
+        return (
+            first.workers == 1
+            and not first.per_stage
+            and not any(feeding.stage for feeding in self._world.scenario.feedings)
+        )
+
+    async def _start_and_end(self) -> None:
+        if self._plan.end.startswith("leave"):
+            await self._users.checked(self._start_and_leave)
+            return
+        await self._start()
+        if self._plan.end == "join":
+            self._audit.causes.add("closing")
+            await self._join()
+        elif self._plan.end == "shutdown":
+            await self._users.shutdown(self._plan.drain, self._plan.timeout)
+        else:
+            await self._join_and_shutdown()
+
+    async def _start_and_leave(self) -> None:
+        async with self._world.pipeline:
+            await self._start()
+            self._audit.causes.add("shutdown")
+            if self._plan.end == "leave by error":
+                raise LeaveError
+
+    async def _start(self) -> None:
+        await self._world.pipeline.start()
+        self._audit.is_started = True
+        self._users.start_feeders()
+        for number, call in enumerate(self._plan.calls):
+            self._users.start_caller(number, call)
+        await asyncio.sleep(self._plan.at)
+
+    async def _join_and_shutdown(self) -> None:
+        self._audit.causes |= {"closing", "shutdown"}
+        join = self._users.spawn(self._world.pipeline.join())
+        try:
+            await asyncio.sleep(SHORT_SECONDS)
+            await self._users.shutdown(self._plan.drain, self._plan.timeout)
+        except asyncio.CancelledError:
+            join.cancel()
+            raise
+        finally:
+            await asyncio.wait({join})
+            if not join.cancelled():
+                join.exception()
+
+    async def _join(self) -> None:
+        join = self._users.spawn(self._users.checked(self._world.pipeline.join))
+        try:
+            await settle()
+            if not join.done() and not self._audit.interrupted:
+                await self._feed_too_late()
+            await join
+        except asyncio.CancelledError:
+            join.cancel()
+            await asyncio.wait({join})
+            raise
+
+    async def _feed_too_late(self) -> None:
+        feeder = Feeder()
+        try:
+            await self._world.pipeline.feed(self._users.keys(feeder, [-1], 0))
+        except PipelineError:
+            pass
+        else:
+            self._audit.complain("a feed that began after join was not refused")
+        self._audit.require(not feeder.keys, "a feed that was refused has read its input")

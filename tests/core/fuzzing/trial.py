@@ -1,0 +1,112 @@
+"""Runs one scenario of the fuzz against the engine, on the simulated loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from antflow import Pipeline
+from tests.core.scenarios import AGAIN_KEYS, Scenario
+from tests.core.simulation import SimulatedLoop, simulate
+
+from .audit import Feeder
+from .drivers import drive
+from .users import Users
+from .workload import Workload
+from .world import World
+
+MAX_STEPS = 50_000
+AGAIN_ITEMS = 5
+REFEEDS = 4
+
+
+def run_scenario(scenario: Scenario) -> None:
+    """Run a scenario and check every law.
+
+    Raises:
+        AssertionError: a law was broken; the text has the scenario as Python.
+    """
+    try:
+        simulate(
+            lambda: try_scenario(scenario),
+            scenario.seed or None,
+            tick=scenario.tick,
+            max_steps=MAX_STEPS,
+        )
+    except BaseException as error:
+        error.add_note(f"reproduce it by:\nrun_scenario(\n    {scenario!r}\n)")
+        raise
+
+
+async def try_scenario(scenario: Scenario) -> None:
+    """Drive the pipeline as the scenario says, and once more if it says so."""
+    world = World(scenario)
+    users = Users(world)
+    stages = Workload(world, users).stages()
+    world.open(Pipeline(stages, collect_results=world.collects))
+    users.adopt_current_task()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    loop.when_quiet = partial(check_quiet, world)
+    await drive(world, users)
+    world.finish_audit()
+    if scenario.then == "refeed":
+        await refeed(world, users)
+    elif scenario.then == "again":
+        await run_again(world, users)
+
+
+def check_quiet(world: World) -> None:
+    """Check the run that is on now."""
+    world.audit.check_quiet()
+
+
+async def refeed(world: World, users: Users) -> None:
+    """Feed what was left over, until nothing is."""
+    for _ in range(REFEEDS):
+        if not world.pipeline.unprocessed:
+            return
+        world.begin_audit()
+        users.forget_cancellation()
+        await users.outcome(users.spawn(users.checked(lambda: start_refeed_join(world, users))))
+        world.finish_audit()
+    world.audit.require(
+        world.audit.interrupted or not world.pipeline.unprocessed, "left over again"
+    )
+
+
+async def start_refeed_join(world: World, users: Users) -> None:
+    """Feed what was left over to a new run, each item at its own stage."""
+    audit, left = world.audit, world.pipeline.unprocessed
+    feeder = Feeder()
+    names = list(world.pipeline.get_worker_names())
+
+    def source() -> Iterator[Any]:
+        for item in left:
+            audit.read(item.value, names.index(item.stage), item.priority, feeder)
+            yield item
+            audit.asked(feeder)
+
+    await world.pipeline.start()
+    await users.feed(feeder, source(), None, 100)
+    audit.causes.add("closing")
+    await world.pipeline.join()
+
+
+async def run_again(world: World, users: Users) -> None:
+    """Run once more, which starts from nothing and meets no trouble."""
+    world.begin_audit()
+    users.forget_cancellation()
+    feeder = Feeder(interrupted=True)
+    keys = range(AGAIN_KEYS, AGAIN_KEYS + AGAIN_ITEMS)
+    source = users.keys(feeder, keys, 0)
+    returned = await users.outcome(users.spawn(users.checked(lambda: world.pipeline.run(source))))
+    feeder.interrupted = False
+    if world.collects:
+        world.audit.require(
+            returned is not None and [result.value for result in returned] == list(keys),
+            f"a second run returned {returned}",
+        )
+    world.finish_audit()

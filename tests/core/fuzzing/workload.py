@@ -1,0 +1,194 @@
+"""The pipeline of a trial: what its tasks, predicates and callbacks do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from antflow import PipelineError, Stage
+from tests.core.scenarios import StagePlan, Trouble, TroubleKind
+
+from .audit import Feeder
+from .users import Users
+from .world import (
+    CALLBACK_SECONDS,
+    STUBBORN_SECONDS,
+    SUICIDE_SECONDS,
+    Fatal,
+    TaskError,
+    World,
+    pause,
+)
+
+
+class Workload:
+    """Makes the stages of a scenario."""
+
+    def __init__(self, world: World, users: Users) -> None:
+        self._world = world
+        self._users = users
+        self._scenario = world.scenario
+
+    def stages(self) -> list[Stage]:
+        """Make all stages."""
+        return [self._stage(number, plan) for number, plan in enumerate(self._scenario.stages)]
+
+    def _stage(self, number: int, plan: StagePlan) -> Stage:
+        callbacks = plan.callbacks
+        skips = self._skips(number)
+        return Stage(
+            name=f"S{number}",
+            workers=plan.workers,
+            tasks=[self._task(number, task) for task in range(len(plan.durations))],
+            retry="per_stage" if plan.per_stage else "per_task",
+            task_attempts=plan.attempts,
+            stage_attempts=plan.attempts,
+            task_wait_seconds=plan.wait,
+            queue_capacity=plan.capacity,
+            pull=plan.pull,
+            skip_if=self._skip_if(number) if skips else None,
+            on_success=self._callback("success", number) if callbacks else None,
+            on_failure=self._callback("failure", number) if callbacks else None,
+            on_skip=self._callback("skip", number) if callbacks else None,
+        )
+
+    def _task(self, stage: int, task: int) -> Callable[[int], Awaitable[int]]:
+        is_taken_by_skip_if = self._skips(stage)
+
+        async def work(key: int) -> int:
+            if task == 0 and not is_taken_by_skip_if:
+                self._world.audit.take(key, stage)
+            call = self._world.audit.begin(key, stage, task)
+            troubles = [
+                trouble
+                for trouble in self._scenario.trouble(key, stage, task)
+                if call <= trouble.times
+            ]
+            try:
+                await self._work(key, stage, task, troubles)
+            except Exception:
+                if self._world.audit.is_retried(key, stage, task):
+                    self._world.audit.arrives(key, stage)
+                raise
+            finally:
+                self._world.audit.end(key)
+            self._world.audit.passed(key, stage, task)
+            if task == last and not self._world.calls_back_later(stage):
+                self._world.audit.arrives(key, stage + 1)
+            return key
+
+        last = len(self._scenario.stages[stage].durations) - 1
+        work.__name__ = f"task{task}"
+        return work
+
+    def _skips(self, stage: int) -> bool:
+        return any(
+            trouble.stage == stage and trouble.kind in ("skip", "skip raises")
+            for trouble in self._scenario.troubles
+        )
+
+    async def _work(self, key: int, stage: int, task: int, troubles: list[Trouble]) -> None:
+        durations = self._scenario.stages[stage].durations[task]
+        kinds = {trouble.kind for trouble in troubles}
+        try:
+            await self._take_time(durations[key % len(durations)], kinds)
+            for trouble in troubles:
+                await self._make(trouble)
+        finally:
+            if "stubborn" in kinds:
+                await asyncio.sleep(STUBBORN_SECONDS)
+
+    async def _take_time(self, seconds: float, kinds: set[TroubleKind]) -> None:
+        try:
+            await pause(seconds)
+        except asyncio.CancelledError:
+            if "convert" in kinds:
+                raise TaskError("was cancelled") from None
+            if "swallow" not in kinds:
+                raise
+
+    async def _make(self, trouble: Trouble) -> None:
+        match trouble.kind:
+            case "fail":
+                raise TaskError(trouble)
+            case "cancelled":
+                raise asyncio.CancelledError
+            case "fatal":
+                self._world.audit.causes.add("fatal")
+                self._world.fatal.append(Fatal(trouble))
+                raise self._world.fatal[-1]
+            case "suicide":
+                self._world.audit.causes.add("suicide")
+                cancel_current_task()
+                await asyncio.sleep(SUICIDE_SECONDS)
+            case "late suicide":
+                self._world.audit.causes.add("late suicide")
+                cancel_current_task()
+            case "feed":
+                await self._users.feed_children(trouble.target)
+            case "misuse":
+                await self._misuse()
+
+    async def _misuse(self) -> None:
+        pipeline = self._world.pipeline
+        for use in (
+            pipeline.join,
+            pipeline.shutdown,
+            pipeline.start,
+            lambda: pipeline.process(-1),
+            lambda: pipeline.run(self._users.keys(Feeder(), [-1], 0)),
+        ):
+            try:
+                await use()
+            except PipelineError:
+                continue
+            self._world.audit.complain(f"a task may call {use}")
+
+    def _skip_if(self, stage: int) -> Callable[[int], Any]:
+        def is_skipped(key: int) -> bool:
+            self._world.audit.take(key, stage)
+            return judge(key)
+
+        async def is_skipped_later(key: int) -> bool:
+            self._world.audit.take(key, stage)
+            await asyncio.sleep(0)
+            return judge(key)
+
+        def judge(key: int) -> bool:
+            for trouble in self._scenario.troubles:
+                if trouble.kind == "skip raises" and (trouble.key, trouble.stage) == (key, stage):
+                    raise TaskError(trouble)
+            skipped = self._scenario.is_skipped(key, stage)
+            if skipped and not self._world.calls_back_later(stage):
+                self._world.audit.arrives(key, stage + 1)
+            return skipped
+
+        return is_skipped_later if self._scenario.stages[stage].callbacks else is_skipped
+
+    def _callback(self, event: str, stage: int) -> Callable[[Any, Any, dict[str, Any]], Any]:
+        kind = self._scenario.stages[stage].callbacks
+
+        def called(_id: Any, _value: Any, item: dict[str, Any]) -> None:
+            self._world.audit.callbacks[event, item["value"], stage] += 1
+            if kind == "sync raises":
+                raise TaskError(event)
+
+        async def called_later(id_: Any, value: Any, item: dict[str, Any]) -> None:
+            called(id_, value, item)
+            try:
+                await asyncio.sleep(CALLBACK_SECONDS)
+            finally:
+                if event != "failure":
+                    self._world.audit.arrives(item["value"], stage + 1)
+            if kind == "async raises":
+                raise TaskError(event)
+
+        return called_later if kind.startswith("async") else called
+
+
+def cancel_current_task() -> None:
+    """Cancel who runs this: of a task of a stage, its worker."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
