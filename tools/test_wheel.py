@@ -18,7 +18,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
-COPIED = ("pyproject.toml", "tests", "examples", "benchmarks", "docs", "README.md")
+COPIED = (
+    "pyproject.toml",
+    "tests",
+    "examples",
+    "benchmarks",
+    "docs",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+)
 
 ASK_VERSION = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
