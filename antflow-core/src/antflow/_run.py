@@ -170,7 +170,7 @@ class Run:
 
     def is_consumer(self) -> bool:
         """Tell whether the present task is the one that took the stream's last result."""
-        consumer = None if self.is_abandoned else self._consumer()
+        consumer = None if self.is_abandoned or self.is_closed else self._consumer()
         return consumer is not None and consumer is current_task()
 
     def is_worker(self) -> bool:

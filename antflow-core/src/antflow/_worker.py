@@ -237,7 +237,7 @@ class Worker:
                     pass_on(item)
                 else:
                     outlet.put(item)
-                if is_bounded and len(passed) > capacity and outlet.is_over():
+                if is_bounded and len(passed) + outlet.granted > capacity and outlet.is_over():
                     self.since = now = await self._wait_for_room(outlet)
                 if now > turns.until and turns.over(now, now - duration):
                     self.item = None

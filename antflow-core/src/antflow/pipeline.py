@@ -333,8 +333,9 @@ class Pipeline:
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
-        if self._run is not None and self._is_running() and not self._run.is_abandoned:
-            return self._run
+        run = self._run
+        if run is not None and self._is_running() and (run.is_inside() or not run.is_abandoned):
+            return run
         if self._coming is None:
             self._coming = self._make_run()
         return self._coming
