@@ -25,6 +25,7 @@ class ResultStream:
     def __init__(self, begin: Callable[[], Awaitable[Run]]) -> None:
         self._begin: Callable[[], Awaitable[Run]] | None = begin
         self._run: Run | None = None
+        self._is_over = False
         self._loop: AbstractEventLoop | None = None
 
     def __aiter__(self) -> Self:
@@ -40,13 +41,14 @@ class ResultStream:
         run = self._run
         if self._begin is not None:
             run = await self._start(self._begin)
-        if run is None:
+        if run is None or self._is_over:
+            await self._outlast()
             raise StopAsyncIteration
         results = run.results
         run.note_consumer()
         while not results.queue:
             if results.closed:
-                self._run = None
+                self._is_over = True
                 await run.wait()
                 raise StopAsyncIteration
             await results.wait_for_item()
@@ -95,9 +97,13 @@ class ResultStream:
         return run
 
     async def _leave(self) -> Run | None:
-        run, self._run, self._begin = self._run, None, None
-        if run is not None and not run.is_over:
-            run.abort()
-            if not run.is_inside_task():
-                await run.outlast()
-        return run
+        self._is_over, self._begin = True, None
+        if self._run is not None:
+            self._run.abort()
+        await self._outlast()
+        return self._run
+
+    async def _outlast(self) -> None:
+        """Wait until no task of the run is left, unless this is one of them."""
+        if self._run is not None and not self._run.is_inside_task():
+            await self._run.outlast()

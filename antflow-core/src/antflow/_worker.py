@@ -305,11 +305,7 @@ class Worker:
                 delay = self.post.task_policy.delay(self.attempt, error)
                 if delay is None:
                     raise error
-                if self.post.inbox.closed:
-                    raise _InterruptedError
-                step.account.retried += 1
-                self.post.account.retried += 1
-                await self._pause(delay, start)
+                await self._wait_to_retry(step, delay, start)
                 start = self.run.clock()
                 self.attempt += 1
                 error = None
@@ -325,6 +321,24 @@ class Worker:
             return await step.call(value)
         finally:
             add(step.account.duration, self.run.clock() - start)
+
+    async def _wait_to_retry(self, step: Step, delay: float, start: float) -> None:
+        is_open = False
+        try:
+            await self._pause(delay, start)
+            is_open = not self.post.inbox.closed
+        finally:
+            self._count_error(step, is_followed=is_open)
+        if not is_open:
+            raise _InterruptedError
+
+    def _count_error(self, step: Step, *, is_followed: bool) -> None:
+        """Count an attempt that failed, by whether another follows."""
+        if is_followed:
+            step.account.retried += 1
+            self.post.account.retried += 1
+        else:
+            step.account.failed += 1
 
     async def _pause(self, seconds: float, start: float) -> None:
         """Wait between two attempts, the first of which began at `start`."""
@@ -393,8 +407,7 @@ class Worker:
     def _start_anew(self, item: Item, attempt: int) -> None:
         """Put an item back into the stage's own queue, past its capacity: it is counted already."""
         if self.step is not None:
-            self.step.account.retried += 1
-        self.post.account.retried += 1
+            self._count_error(self.step, is_followed=not self.post.inbox.closed)
         item.more().stage_attempt = attempt + 1
         item.queued_at = self.run.clock()
         self.post.inbox.put(item)
@@ -402,7 +415,7 @@ class Worker:
     async def _fail(self, item: Item, error: BaseException) -> None:
         post = self.post
         if self.step is not None:
-            self.step.account.failed += 1
+            self._count_error(self.step, is_followed=False)
         self._note_attempts(item)
         item.error, item.stage = error, post.name
         try:
