@@ -174,7 +174,9 @@ def test_making_a_stream_starts_nothing() -> None:
 
 
 def test_a_buffer_size_below_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"buffer_size of pipeline 'pipeline' is -1; give .* 0 or more"):
+    with pytest.raises(
+        ValueError, match=r"buffer_size of pipeline 'pipeline' is -1; give .* 0 or more"
+    ):
         Pipeline([stage(same)]).stream([], buffer_size=-1)
 
 

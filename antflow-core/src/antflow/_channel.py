@@ -24,8 +24,9 @@ class Channel:
     A sender deposits its item and then waits while the channel is past its capacity: so whoever
     waits holds nothing, and cancelling it loses nothing. A feeder, who stands outside of the run,
     waits before it deposits. Two flags spare either side a call: `direct` says that a deposit may
-    simply be appended to the queue, since nobody waits for it and all items are of one priority;
-    otherwise it has to go through `put`. `crowded` says that who takes an item has to `make_room`.
+    simply be appended to the queue, since nobody waits for it, all items are of one priority and
+    no place is kept for a feeder; otherwise it has to go through `put`. `crowded` says that who
+    takes an item has to `make_room`.
     `granted` counts the places kept for feeders who have been called to deposit.
 
     Receivers are called one at a time. If one that has arrived leaves work until the next turn of
@@ -221,10 +222,12 @@ class Channel:
     def _give_back_place(self) -> None:
         if not self.closed:
             self.granted -= 1
+            self._look_back()
 
     def _look_back(self) -> None:
-        """Note whether anyone waits for room."""
+        """Note whether anyone waits for room, or is on the way to a place."""
         self.crowded = bool(self._senders or self._feeders)
+        self._look_ahead()
 
     def _set_aside(self) -> None:
         self.left_over.extend(self.queue)
@@ -241,7 +244,7 @@ class Channel:
         """Note whether a deposit has to be seen to: by a receiver, or because none is to come."""
         waiting = bool(self._receivers or self._reserve)
         self._hungry = self.closed or (waiting and self._called == 0 and not self._looking)
-        self.direct = not (self._hungry or self._mixed)
+        self.direct = not (self._hungry or self._mixed or self.granted)
 
     def _summon(self, number: int) -> None:
         """Call so many receivers, those who wait before those in reserve."""

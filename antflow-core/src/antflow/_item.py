@@ -75,6 +75,17 @@ class Extra:
         self.stage_attempt = 1
 
 
+def as_results(items: list[Item], last_stage: str) -> list[PipelineResult]:
+    """Turn many items into results, as `as_result` does, at the price of a call for few of them."""
+    results: list[Any] = items
+    for item in results:
+        if item.extra is None:
+            item.__class__ = PipelineResult
+        else:
+            as_result(item, last_stage)
+    return results
+
+
 SPELLED_OUT = (dict, UnprocessedItem)
 """What may say more of an item than its value."""
 

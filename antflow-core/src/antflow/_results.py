@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import cast
 
 from ._channel import Channel
-from ._item import Item, as_result
+from ._item import Item, as_result, as_results
 from .types import PipelineResult
 
 MOST_KEPT_FAILURES = 10_000
@@ -97,10 +97,7 @@ class Results(Channel):
 
     def _in_input_order(self, items: deque[Item]) -> list[PipelineResult]:
         in_order = sorted(items, key=attrgetter("sequence_id"))
-        return [
-            item if item.__class__ is PipelineResult else as_result(item, self.stage)
-            for item in in_order
-        ]
+        return as_results(in_order, self.stage)
 
     def _look_ahead(self) -> None:
         super()._look_ahead()

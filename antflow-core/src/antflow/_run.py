@@ -196,6 +196,7 @@ class Run:
             has then not been fed.
         """
         inside = self.is_inside()
+        self._note_priority(priority)
         self._feeders += 1
         try:
             if isinstance(source, AsyncIterable):
@@ -218,7 +219,6 @@ class Run:
             if (
                 inbox.crowded
                 or len(queue) + inbox.granted >= inbox.capacity
-                or priority != self._priority
                 or not self._accepting
                 or isinstance(value, SPELLED_OUT)
                 or (now := clock()) > turns.until
@@ -239,6 +239,7 @@ class Run:
 
     async def process(self, source: Any, priority: int) -> PipelineResult:
         """Feed one item and return its result, which is kept nowhere else."""
+        self._note_priority(priority)
         item, home = self._take_in(source, self.posts[0], priority)
         reply: Future[PipelineResult] = get_running_loop().create_future()
         item.more().reply = reply
@@ -281,17 +282,16 @@ class Run:
     def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[Item, StageRun]:
         if isinstance(value, UnprocessedItem):
             item, post = take_back(value), self.post_of(value.stage)
+            self._note_priority(item.priority)
             self._numbered = max(self._numbered, item.sequence_id + 1)
         else:
             item = read_item(value, self._numbered, priority)
             self._numbered += 1
-        if item.priority != self._priority:
-            self._note_priority(item.priority)
         return item, post
 
     def _note_priority(self, priority: int) -> None:
         """Have items sorted from the second priority on."""
-        if self._priority is not None:
+        if self._priority not in (None, priority):
             for post in self.posts:
                 post.inbox.sort()
         self._priority = priority

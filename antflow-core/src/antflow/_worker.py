@@ -211,7 +211,7 @@ class Worker:
                 waited = now - item.queued_at
                 if not wait_above < waited <= wait_up_to:
                     wait_bucket = bucket(waited)
-                    wait_above, wait_up_to = EDGES[wait_bucket], EDGES[wait_bucket + 1]
+                    wait_above, wait_up_to = EDGES[wait_bucket : wait_bucket + 2]
                 waits[wait_bucket] += 1
                 waits[total] += waited
                 self.item = item
@@ -226,8 +226,7 @@ class Worker:
                 duration = end - now
                 if not duration_above < duration <= duration_up_to:
                     duration_bucket = bucket(duration)
-                    duration_above = EDGES[duration_bucket]
-                    duration_up_to = EDGES[duration_bucket + 1]
+                    duration_above, duration_up_to = EDGES[duration_bucket : duration_bucket + 2]
                 durations[duration_bucket] += 1
                 durations[total] += duration
                 self.processed += 1
@@ -235,9 +234,11 @@ class Worker:
                 item.value = value
                 if outlet.direct:
                     pass_on(item)
+                    may_be_over = is_bounded and len(passed) > capacity
                 else:
                     outlet.put(item)
-                if is_bounded and len(passed) + outlet.granted > capacity and outlet.is_over():
+                    may_be_over = True
+                if may_be_over and outlet.is_over():
                     self.since = now = await self._wait_for_room(outlet)
                 if now > turns.until and turns.over(now, now - duration):
                     self.item = None
