@@ -34,13 +34,12 @@ class Item(PipelineResult):
         self.id = id
         self.value = value
         self.sequence_id = sequence_id
-        self._metadata = metadata
-        self.error = None
-        self.stage = None
-        self.attempts = 1
+        self.rare = None
         self.priority = priority
         self.queued_at = 0.0
         self.extra = None
+        if metadata is not None:
+            self.metadata = metadata
 
     def more(self) -> Extra:
         """Return what most items do without, made on first use."""
@@ -50,7 +49,7 @@ class Item(PipelineResult):
 
     def describe(self) -> dict[str, Any]:
         """Return the item as callbacks get it: id, value and metadata."""
-        return {**(self._metadata or {}), "id": self.id, "value": self.value}
+        return {**self.metadata, "id": self.id, "value": self.value}
 
     def left_over(self, stage: str) -> UnprocessedItem:
         """Return the item as shutdown reports it, left in front of a stage."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import nan
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+
+T = TypeVar("T")
 
 TaskFunc = Callable[..., Any]
 """A task: a coroutine function, which runs on the loop, or a plain one, which runs in a thread."""
@@ -18,38 +20,86 @@ ActivityState = Literal["idle", "busy", "waiting", "blocked"]
 """What a worker's time goes into: input awaited, work, a retry awaited, room downstream awaited."""
 
 
-class _OnItsWay:
-    """What the engine notes on an item until it ends: one object an item is cheaper than two."""
+class _Record:
+    """One object an item, from its feeding until it is a result: two would cost more than this.
 
-    __slots__ = ("_metadata", "extra", "priority", "queued_at")
+    Most results have no metadata and no error, and succeeded at the first attempt: what says
+    otherwise is kept apart in `rare`. The other three are the engine's, until the item ends.
+    """
 
-    _metadata: dict[str, Any] | None
+    __slots__ = ("extra", "priority", "queued_at", "rare")
+
+    rare: _Rare | None
+
+
+class _Rare:
+    __slots__ = ("attempts", "error", "metadata", "stage")
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, Any] = {}
+        self.error: BaseException | None = None
+        self.stage: str | None = None
+        self.attempts = 1
+
+
+class _Rarely(Generic[T]):
+    """An attribute of a result that is kept in its `rare`.
+
+    Args:
+        usual: its value where there is none; None to make one.
+    """
+
+    def __init__(self, usual: Callable[[], T] | None = None) -> None:
+        self._usual = usual
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, result: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, result: PipelineResult, owner: type) -> T: ...
+
+    def __get__(self, result: PipelineResult | None, owner: type) -> Self | T:
+        if result is None:
+            return self
+        if result.rare is None:
+            if self._usual is not None:
+                return self._usual()
+            result.rare = _Rare()
+        return cast("T", getattr(result.rare, self._name))
+
+    def __set__(self, result: PipelineResult, value: T) -> None:
+        if result.rare is None:
+            result.rare = _Rare()
+        setattr(result.rare, self._name, value)
 
 
 @dataclass(init=False)
-class PipelineResult(_OnItsWay):
+class PipelineResult(_Record):
     """What became of one item.
 
     Args:
         id: the item's own id, else its sequence number.
         value: what the last task returned; of a failure, what entered the stage that failed.
         sequence_id: position in the order in which the items were read, from 0.
-        metadata: whatever else came with the item; a dict of its own, made when first asked for.
+        metadata: whatever else came with the item.
         error: what the last attempt raised; None for a success.
         stage: name of the stage that it failed in; None for a success.
         attempts: how many attempts the stage that it ended in made: of the last task, or of the
             stage as a whole where that is what is retried; 0 where the stage skipped it.
     """
 
-    __slots__ = ("attempts", "error", "id", "sequence_id", "stage", "value")
+    __slots__ = ("id", "sequence_id", "value")
 
     id: Any
     value: Any
     sequence_id: int
-    metadata: dict[str, Any]
-    error: BaseException | None
-    stage: str | None
-    attempts: int
+    metadata: _Rarely[dict[str, Any]] = _Rarely()
+    error: _Rarely[BaseException | None] = _Rarely(lambda: None)
+    stage: _Rarely[str | None] = _Rarely(lambda: None)
+    attempts: _Rarely[int] = _Rarely(lambda: 1)
 
     def __init__(
         self,
@@ -64,21 +114,18 @@ class PipelineResult(_OnItsWay):
         self.id = id
         self.value = value
         self.sequence_id = sequence_id
-        self._metadata = metadata
-        self.error = error
-        self.stage = stage
-        self.attempts = attempts
+        self.rare = None
+        if metadata is not None:
+            self.metadata = metadata
+        if error is not None:
+            self.error = error
+        if stage is not None:
+            self.stage = stage
+        if attempts != 1:
+            self.attempts = attempts
 
-    @property  # type: ignore[no-redef]
-    def metadata(self) -> dict[str, Any]:
-        """Whatever else came with the item."""
-        if self._metadata is None:
-            self._metadata = {}
-        return self._metadata
-
-    @metadata.setter
-    def metadata(self, metadata: dict[str, Any]) -> None:
-        self._metadata = metadata
+    def __copy__(self) -> PipelineResult:
+        return replace(self)
 
     @property
     def is_success(self) -> bool:
