@@ -811,6 +811,22 @@ def test_a_pipeline_whose_loop_was_closed_works_on_another(
     assert on_real_loop(lambda: after(pipeline)) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "call", [lambda pipeline: pipeline.join(), lambda pipeline: pipeline.process(1)]
+)
+def test_a_pipeline_whose_loop_was_closed_asks_for_a_start(
+    call: Callable[[Pipeline], Coroutine[Any, Any, Any]],
+) -> None:
+    pipeline = Pipeline([stage(same)])
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    loop.run_until_complete(pipeline.start())
+    loop.run_until_complete(pipeline.feed([1]))
+    loop.close()
+    with pytest.raises(PipelineError, match=r"call start\(\)"):
+        on_real_loop(lambda: call(pipeline))
+
+
 # Odd tasks
 
 

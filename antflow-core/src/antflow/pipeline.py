@@ -167,7 +167,7 @@ class Pipeline:
         """
         checked_priority(priority)
         run = self._run
-        if run is None or run.is_over or run.is_abandoned:
+        if run is None or run.is_over or run.is_abandoned or run.is_lost():
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
@@ -189,7 +189,7 @@ class Pipeline:
             BaseException: what ended the run.
         """
         run = self._run
-        if run is None or (run.is_over and self._coming is not None):
+        if run is None or run.is_lost() or (run.is_over and self._coming is not None):
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
