@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from math import nan
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -825,6 +825,74 @@ def test_a_pipeline_whose_loop_was_closed_asks_for_a_start(
     loop.close()
     with pytest.raises(PipelineError, match=r"call start\(\)"):
         on_real_loop(lambda: call(pipeline))
+
+
+def test_a_drain_lets_the_input_clean_up_even_after_the_last_item() -> None:
+    ends: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                yield number
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(3)
+            ends.append("cleaned up")
+
+    async def slow(value: int) -> int:
+        await asyncio.sleep(1)
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(slow)])
+        running = asyncio.create_task(pipeline.run(numbers()))
+        await asyncio.sleep(0.5)
+        await pipeline.shutdown(drain=True)
+        assert values(await running) == [0, 1, 2]
+        assert ends == ["cleaned up"]
+
+    simulate(main)
+
+
+def test_a_stream_left_before_it_has_begun_does_not_go_on() -> None:
+    async def slow_to_end(value: int) -> int:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            await asyncio.sleep(30)
+            raise
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(slow_to_end, workers=2)])
+        async for _ in pipeline.stream(range(1000), buffer_size=1):
+            break
+        stream = pipeline.stream(range(1000), buffer_size=1)
+        first = asyncio.create_task(anext(stream))
+        await asyncio.sleep(2)
+        await stream.aclose()
+        await asyncio.wait([first])
+        assert isinstance(first.exception(), StopAsyncIteration)
+        assert values(await pipeline.run([1])) == [1]
+
+    simulate(main)
+
+
+def test_process_does_not_wait_for_a_run_that_its_own_item_ended() -> None:
+    def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> asyncio.Task[Any]:
+        if "_serve" in coro.__qualname__:
+            raise RuntimeError("no more tasks")
+        return asyncio.Task(coro, loop=loop)
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        asyncio.get_running_loop().set_task_factory(cast(Any, refuse))
+        with pytest.raises(PipelineError, match=r"pipeline\.unprocessed"):
+            await pipeline.process(1)
+        assert [left.value for left in pipeline.unprocessed] == [1]
+
+    asyncio.run(main())
 
 
 # Odd tasks

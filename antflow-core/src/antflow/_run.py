@@ -78,6 +78,7 @@ class Run:
         self._priority: int | None = None  # until the first item
         self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
+        self._is_reader_stopped = False
         self._tasks: set[Task[None]] = set()
         self._pauses: set[Future[bool]] = set()
         self._replies: set[Future[PipelineResult]] = set()
@@ -249,6 +250,11 @@ class Run:
                 raise PipelineError(
                     f"Pipeline {self.name!r} was stopped before it took the item; start() it again"
                 )
+            if self.is_over and not reply.done():
+                raise PipelineError(
+                    f"Pipeline {self.name!r} was stopped before the item ended; it is in "
+                    "pipeline.unprocessed"
+                ) from self.error
             self._replies.add(reply)
             return await reply
         except CancelledError:
@@ -499,8 +505,11 @@ class Run:
         ]
 
     def _stop_reader(self) -> None:
-        if self._reader is not None and self._reader is not current_task():
-            self._reader.cancel()
+        """Cancel who reads the input, once, so that the input may clean up after itself."""
+        if self._reader is None or self._is_reader_stopped or self._reader is current_task():
+            return
+        self._is_reader_stopped = True
+        self._reader.cancel()
 
     def _task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)

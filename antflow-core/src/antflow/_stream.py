@@ -41,6 +41,8 @@ class ResultStream:
         run = self._run
         if self._begin is not None:
             run = await self._start(self._begin)
+            if self._is_over:  # it was left while it waited for an earlier run to end
+                run.abort()
         if run is None or self._is_over:
             await self._outlast()
             raise StopAsyncIteration
