@@ -93,7 +93,7 @@ class Results(Channel):
         """Return what the consumer of a stream that has ended did not take."""
         if not (self.streamed and self.closed):
             return []
-        return [as_result(item, self.stage) for item in tuple(self.queue)]
+        return as_results(list(self.queue), self.stage)
 
     def _in_input_order(self, items: deque[Item]) -> list[PipelineResult]:
         in_order = sorted(items, key=attrgetter("sequence_id"))

@@ -251,10 +251,7 @@ class Run:
                     f"Pipeline {self.name!r} was stopped before it took the item; start() it again"
                 )
             if self.is_over and not reply.done():
-                raise PipelineError(
-                    f"Pipeline {self.name!r} was stopped before the item ended; it is in "
-                    "pipeline.unprocessed"
-                ) from self.error
+                raise self._unanswered() from self.error
             self._replies.add(reply)
             return await reply
         except CancelledError:
@@ -546,14 +543,15 @@ class Run:
         self.results.close()
         for reply in self._replies:
             if not reply.done():
-                reply.set_exception(
-                    PipelineError(
-                        f"Pipeline {self.name!r} was stopped before the item ended; it is in "
-                        "pipeline.unprocessed"
-                    )
-                )
+                reply.set_exception(self._unanswered())
         self._warn_of_discarded()
         self._finished.set()
+
+    def _unanswered(self) -> PipelineError:
+        return PipelineError(
+            f"Pipeline {self.name!r} was stopped before the item ended; it is in "
+            "pipeline.unprocessed"
+        )
 
     def _warn_of_discarded(self) -> None:
         left = {post.name: len(post.inbox.left_over) for post in self.posts}

@@ -23,9 +23,8 @@ def pipeline_stats(run: Run) -> PipelineStats:
     stages: dict[str, StageStats] = {}
     passed_on = completed = _passed_on(run, len(run.posts) - 1)
     for index in reversed(range(len(run.posts))):
-        stage = _stage_stats(run, index, passed_on)
+        stage, passed_on = _stage_stats(run, index, passed_on)
         stages[stage.stage_name] = stage
-        passed_on = _passed_on(run, index - 1) if index else 0
     failed = sum(stage.failed_items for stage in stages.values())
     dropped = sum(stage.dropped_items for stage in stages.values())
     unprocessed = sum(stage.unprocessed_items for stage in stages.values())
@@ -83,14 +82,16 @@ def _passed_on(run: Run, index: int) -> int:
     return sum(worker.processed for worker in run.workers[index]) - held
 
 
-def _stage_stats(run: Run, index: int, passed_on: int) -> StageStats:
+def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]:
+    """Return a stage's statistics, and how many items the stage before has handed on."""
     post = run.posts[index]
     account = post.account
     failed, dropped, left = account.failed, account.dropped, len(post.inbox.left_over)
     pending = len(post.inbox.queue) - (post.inbox.held if post.stage.pull else 0)
-    entered = account.injected + (_passed_on(run, index - 1) if index else 0)
+    received = _passed_on(run, index - 1) if index else 0
+    entered = account.injected + received
     activity = list(zip(STATES, account.activity(run.clock()), strict=True))
-    return StageStats(
+    stats = StageStats(
         stage_name=post.name,
         pending_items=max(0, pending),
         in_progress_items=max(0, entered - passed_on - failed - dropped - pending - left),
@@ -110,6 +111,7 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> StageStats:
         tasks=_task_stats(post),
         abandoned_threads=post.threads.abandoned,
     )
+    return stats, received
 
 
 def _task_stats(post: StageRun) -> dict[str, TaskStats]:
