@@ -110,8 +110,8 @@ def senders_forgotten_at_the_close(patch: pytest.MonkeyPatch) -> None:
 def retries_not_counted(patch: pytest.MonkeyPatch) -> None:
     original = Worker._start_anew
 
-    def start_anew(self: Worker, item: Any, attempt: int) -> None:
-        original(self, item, max(attempt - 1, 0))
+    async def start_anew(self: Worker, item: Any, attempt: int, error: BaseException) -> None:
+        await original(self, item, max(attempt - 1, 0), error)
 
     patch.setattr(Worker, "_start_anew", start_anew)
 

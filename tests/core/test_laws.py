@@ -301,8 +301,8 @@ def test_law_3_nothing_hangs_whatever_the_sizes_with_a_crawler_and_retries(
     async def main() -> None:
         source, everything = [""] * 3, 3 * (2**5 - 1 + 2**4 - 1)
         if ending == "early exit":
-            assert await count(pipeline.stream(source, buffer_size), most=20) == 20
-        assert await count(pipeline.stream(source, buffer_size)) == everything
+            assert await count(pipeline.stream(source, buffer_size=buffer_size), most=20) == 20
+        assert await count(pipeline.stream(source, buffer_size=buffer_size)) == everything
         assert len(await pipeline.run(source)) == everything
 
     simulate(main)  # raises Deadlock if it hangs

@@ -966,12 +966,12 @@ def test_workers_of_a_stream_run_in_the_context_that_called_stream() -> None:
 # What data is made of
 
 
-def test_what_comes_after_unpack_args_in_a_stage_is_keyword_only() -> None:
-    arguments: list[Any] = ["Work", 1, [same], "per_task", 3, 1.0, 3, True]
-    assert Stage(*arguments).unpack_args is True
+def test_what_comes_after_queue_capacity_in_a_stage_is_keyword_only() -> None:
+    arguments: list[Any] = ["Work", 1, [same], "per_task", 3, 1.0, 3, True, {}, None, None, None, 5]
+    assert Stage(*arguments).queue_capacity == 5
     with pytest.raises(TypeError):
         Stage(*[*arguments, print])
-    assert Stage(*arguments, on_success=print).on_success is print
+    assert Stage(*arguments, on_skip=print).on_skip is print
 
 
 def test_statistics_can_be_built_from_their_first_five_fields() -> None:

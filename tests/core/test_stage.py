@@ -46,12 +46,16 @@ def test_fields_stand_in_the_documented_order() -> None:
         "task_wait_seconds",
         "stage_attempts",
         "unpack_args",
+        "task_concurrency_limits",
         "on_success",
         "on_failure",
         "skip_if",
         "queue_capacity",
         "on_skip",
         "pull",
+        "call_concurrency",
+        "call_rate",
+        "call_rate_period",
     ]
 
 

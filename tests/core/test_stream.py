@@ -663,7 +663,7 @@ def test_after_a_break_process_asks_for_a_start() -> None:
 @pytest.mark.parametrize("buffer_size", [0, 1, None])
 def test_two_consumers_share_one_stream(buffer_size: int | None) -> None:
     async def main() -> None:
-        stream = Pipeline([stage(same)]).stream(range(50), buffer_size)
+        stream = Pipeline([stage(same)]).stream(range(50), buffer_size=buffer_size)
         one, other = await asyncio.gather(rest(stream), rest(stream))
         assert sorted(one + other) == list(range(50))
 

@@ -206,7 +206,7 @@ class TestPipelineResult:
 
 
 @pytest.mark.parametrize(
-    "snapshot", [Histogram, TaskStats, StageStats, PipelineStats, WorkerState, WorkerMetrics]
+    "snapshot", [Histogram, TaskStats, StageStats, PipelineStats]
 )
 def test_a_snapshot_cannot_be_changed(snapshot: type) -> None:
     fields = [field.name for field in dataclasses.fields(snapshot)]

@@ -1,14 +1,32 @@
 """antflow runs items through multi-stage asynchronous pipelines."""
 
 from ._version import __version__
+from .context import (
+    CurrentItem,
+    call_rate_has_capacity,
+    concurrency_limit,
+    current_item,
+    rate_limit,
+    set_task_status,
+)
 from .exceptions import AntFlowError, PipelineError, StageValidationError, TaskFailedError
-from .pipeline import Pipeline
+from .pipeline import Pipeline, PipelineBuilder
 from .stage import Stage
+from .tracker import StatusTracker
 from .types import (
+    DashboardProtocol,
+    DashboardSnapshot,
+    ErrorSummary,
+    FailedItem,
     Histogram,
+    ItemView,
     PipelineResult,
     PipelineStats,
     StageStats,
+    StatusEvent,
+    StatusType,
+    TaskEvent,
+    TaskEventType,
     TaskFunc,
     TaskStats,
     UnprocessedItem,
@@ -19,14 +37,26 @@ from .types import (
 
 __all__ = [
     "AntFlowError",
+    "CurrentItem",
+    "DashboardProtocol",
+    "DashboardSnapshot",
+    "ErrorSummary",
+    "FailedItem",
     "Histogram",
+    "ItemView",
     "Pipeline",
+    "PipelineBuilder",
     "PipelineError",
     "PipelineResult",
     "PipelineStats",
     "Stage",
     "StageStats",
     "StageValidationError",
+    "StatusEvent",
+    "StatusTracker",
+    "StatusType",
+    "TaskEvent",
+    "TaskEventType",
     "TaskFailedError",
     "TaskFunc",
     "TaskStats",
@@ -35,4 +65,9 @@ __all__ = [
     "WorkerState",
     "WorkerStatus",
     "__version__",
+    "call_rate_has_capacity",
+    "concurrency_limit",
+    "current_item",
+    "rate_limit",
+    "set_task_status",
 ]

@@ -132,10 +132,22 @@ class Channel:
         except BaseException:
             self._leave(self._feeders, waiter)
             if _was_called(waiter):
-                self._give_back_place()
+                self.give_back_place()
                 self.make_room()
             raise
-        self._give_back_place()
+        self.give_back_place()
+
+    def keep_place(self) -> None:
+        """Keep the place of a feeder who may deposit, and awaits something before it does."""
+        if not self.closed:
+            self.granted += 1
+            self._look_ahead()
+
+    def give_back_place(self) -> None:
+        """Keep it no more: it is to be used now, or by somebody else."""
+        if not self.closed:
+            self.granted -= 1
+            self._look_back()
 
     def make_room(self) -> None:
         """Let those who wait for room go on, as far as there is any; for who finds it crowded."""
@@ -218,11 +230,6 @@ class Channel:
                 self.granted += 1
         self._feeders.clear()
         self._look_back()
-
-    def _give_back_place(self) -> None:
-        if not self.closed:
-            self.granted -= 1
-            self._look_back()
 
     def _look_back(self) -> None:
         """Note whether anyone waits for room, or is on the way to a place."""

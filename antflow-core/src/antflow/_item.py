@@ -54,7 +54,13 @@ class Item(PipelineResult):
     def left_over(self, stage: str) -> UnprocessedItem:
         """Return the item as shutdown reports it, left in front of a stage."""
         return UnprocessedItem(
-            self.id, self.value, self.metadata, self.priority, stage, self.sequence_id
+            self.id,
+            self.value,
+            self.metadata,
+            self.priority,
+            stage,
+            self.sequence_id,
+            self.carrier,
         )
 
 
@@ -123,7 +129,10 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
 def take_back(left: UnprocessedItem) -> Item:
     """Make an item of one that an earlier run left unprocessed."""
     priority = checked_priority(left.priority)
-    return Item(left.id, left.value, left.sequence_id, priority, left.metadata)
+    item = Item(left.id, left.value, left.sequence_id, priority, left.metadata)
+    if left.carrier:
+        item.carrier = left.carrier
+    return item
 
 
 def checked_priority(priority: int) -> int:

@@ -9,7 +9,7 @@ from typing import cast
 
 from ._channel import Channel
 from ._item import Item, as_result, as_results
-from .types import PipelineResult
+from .types import FailedItem, PipelineResult
 
 MOST_KEPT_FAILURES = 10_000
 
@@ -23,15 +23,17 @@ class Results(Channel):
     Args:
         stage: name of the last stage.
         keep: whether successes are kept.
-        most_failures: how many failures are kept, the latest; None for all.
+        most_failures: how many failures are kept, the latest; None for all. Of a stream, only what
+            is to be said of each.
     """
 
-    __slots__ = ("_awaited", "_keep", "failures", "stage", "streamed")
+    __slots__ = ("_awaited", "_keep", "failed_items", "failures", "stage", "streamed")
 
     def __init__(self, stage: str, *, keep: bool, most_failures: int | None = None) -> None:
         super().__init__(inf)
         self.stage = stage
         self.failures: deque[Item] = deque(maxlen=most_failures)
+        self.failed_items: deque[FailedItem] = deque(maxlen=most_failures)
         self.streamed = False
         self._awaited = 0
         self._keep = keep
@@ -46,7 +48,7 @@ class Results(Channel):
             stage: name of the last stage.
             buffer_size: results that may wait for the consumer.
         """
-        results = cls(stage, keep=True)
+        results = cls(stage, keep=True, most_failures=MOST_KEPT_FAILURES)
         results.streamed = True
         results.capacity = buffer_size
         return results

@@ -12,15 +12,19 @@ from asyncio import (
     current_task,
     get_running_loop,
 )
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from functools import partial
 from inspect import isasyncgen
+from itertools import chain
 from typing import Any
 from weakref import ref
 
 from ._clock import CLOCK
-from ._item import SPELLED_OUT, Item, read_item, take_back
+from ._display import Display
+from ._intake import Intake, Source
+from ._limits import Rates
+from ._notifier import Notifier
 from ._results import Results
 from ._stage_run import StageRun, worker_name
 from ._turn import Turns, turns_of
@@ -28,9 +32,8 @@ from ._worker import Worker
 from .context import CURRENT_WORKER
 from .exceptions import PipelineError
 from .stage import Stage
-from .types import PipelineResult, UnprocessedItem
+from .types import UnprocessedItem
 
-Source = Iterable[Any] | AsyncIterable[Any]
 _logger = logging.getLogger(__name__)
 
 
@@ -45,14 +48,26 @@ class Run:
         name: the pipeline's name.
         stages: the definition.
         results: where items end; may be replaced until the start.
+        rates: the pipeline's call rates, which outlast the run.
+        observers: who is told what happens.
     """
 
-    def __init__(self, name: str, stages: Sequence[Stage], results: Results) -> None:
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[Stage],
+        results: Results,
+        rates: Rates,
+        observers: Sequence[object] = (),
+    ) -> None:
         self.name = name
         self.clock = CLOCK.get()
         self.turns = Turns(self.clock)
         self.results = results
-        self.posts = _wire(stages, results)
+        self.notifier = Notifier(name, self.abort)
+        self.notifier.listen(observers)
+        self.posts = _wire(stages, results, self.notifier)
+        self.intake = Intake(self, self.posts, self.notifier)
         self.workers = [
             [
                 Worker(worker_name(post.stage, number), post, self)
@@ -65,40 +80,60 @@ class Run:
         self._consumer: Callable[[], Task[Any] | None] = _nobody
         self.is_started = False
         self.is_closed = False
+        self.is_settled = False
         self.is_over = False
         self.is_abandoned = False
         self._input_error: BaseException | None = None
         self._is_told = False
-        self._accepting = True
+        self._rates = rates
+        self._observers = observers
+        self._display: Display | None = None
+        self._context: Context | None = None
+        self._conclusion: Task[None] | None = None
+        self._concluding: Task[None] | None = None
         self._sealed = False
         self._aborted = False
         self._ended = 0
-        self._numbered = 0
-        self._feeders = 0
-        self._priority: int | None = None  # until the first item
         self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
         self._is_reader_stopped = False
         self._tasks: set[Task[None]] = set()
         self._pauses: set[Future[bool]] = set()
-        self._replies: set[Future[PipelineResult]] = set()
-        self._warned: set[str] = set()
         self._finished = Event()
 
     # Starting
 
-    def start(self, results: Results, context: Context) -> None:
-        """Have workers started, in copies of a context, as there is work for them."""
+    def start(self, results: Results, context: Context, also: Iterable[object] = ()) -> None:
+        """Have workers started, in copies of a context, as there is work for them.
+
+        Args:
+            results: where items end.
+            context: copied for each worker.
+            also: who observes this run besides those who observe the pipeline.
+        """
         self.is_started = True
+        self.notifier.listen((*self._observers, *also))
         self.results = self.posts[-1].outlet = results
+        self._context = context
         self.host = context.get(CURRENT_WORKER)
         now = self.clock()
         self._loop = get_running_loop()
         self.turns = turns_of(self._loop, self.clock)
         for post, workers in zip(self.posts, self.workers, strict=True):
             post.results = results
+            post.limits.rate = self._rates.of(post.stage)
             post.account.begin(now)
             post.inbox.add_reserve(partial(self._start, worker, context) for worker in workers)
+
+    async def show(self, display: Display, total_items: int | None) -> None:
+        """Show the run, from now until it has ended."""
+        self._display = display
+        try:
+            await display.begin(total_items)
+        except BaseException:
+            self.abort()
+            await self.outlast()
+            raise
 
     def read(self, source: Source, priority: int) -> None:
         """Feed all of an input to the first stage, in a task of the run's own, and then seal."""
@@ -121,9 +156,9 @@ class Run:
 
     async def _read(self, source: Source, priority: int) -> None:
         try:
-            await self.feed(source, self.posts[0], priority)
+            await self.intake.feed(source, self.posts[0], priority)
         except (Exception, CancelledError) as error:
-            if self._accepting:
+            if self.intake.accepting:
                 self._input_error = error
         except GeneratorExit:
             raise
@@ -152,7 +187,9 @@ class Run:
 
     def is_inside_task(self) -> bool:
         """Tell whether the present code runs on behalf of a worker, maybe through another run."""
-        worker = CURRENT_WORKER.get()
+        if self._is_telling():
+            return True
+        worker: object = CURRENT_WORKER.get()
         while isinstance(worker, Worker):
             if worker.run is self:
                 return True
@@ -176,180 +213,17 @@ class Run:
 
     def is_worker(self) -> bool:
         """Tell whether the present task is one of this run's own."""
-        return current_task() in self._tasks
+        return current_task() in self._tasks or self._is_telling()
 
-    # Feeding
+    def _is_telling(self) -> bool:
+        """Tell whether the present code is an observer that the run cannot go on without."""
+        task = current_task()
+        return task is not None and (task is self._concluding or task in self.intake.announcing)
 
     def admit(self) -> bool:
         """Tell whether something may be fed now; to those inside as long as the run lasts."""
-        return not self.is_over and (self.is_inside() or (self._accepting and not self._sealed))
-
-    async def feed(self, source: Source, post: StageRun, priority: int) -> bool:
-        """Feed items to a stage as it has room for them.
-
-        Args:
-            source: values to be wrapped as items, or items that an earlier run left unprocessed.
-            post: where they enter, but for the latter, which go to where they were.
-            priority: lower first.
-
-        Returns:
-            False when the run was closed before everything was fed; the value that was read last
-            has then not been fed.
-        """
-        inside = self.is_inside()
-        self._note_priority(priority)
-        self._feeders += 1
-        try:
-            if isinstance(source, AsyncIterable):
-                async for value in source:
-                    if not await self._offer(value, post, priority, inside):
-                        return False
-                return True
-            return await self._feed_quickly(source, post, priority, inside)
-        finally:
-            self._feeders -= 1
-            self.check()
-
-    async def _feed_quickly(
-        self, source: Iterable[Any], post: StageRun, priority: int, inside: bool
-    ) -> bool:
-        """Feed from an iterable, at the price of no call for a value that has room at once."""
-        inbox, turns, clock, account = post.inbox, self.turns, self.clock, post.account
-        queue = inbox.queue
-        for value in source:
-            if (
-                inbox.crowded
-                or len(queue) + inbox.granted >= inbox.capacity
-                or not self._accepting
-                or isinstance(value, SPELLED_OUT)
-                or (now := clock()) > turns.until
-            ):
-                if not await self._offer(value, post, priority, inside):
-                    return False
-                continue
-            number = self._numbered
-            self._numbered = number + 1
-            item = Item(number, value, number, priority)
-            item.queued_at = now
-            account.injected += 1
-            if inbox.direct:
-                queue.append(item)
-            else:
-                inbox.put(item)
-        return True
-
-    async def process(self, source: Any, priority: int) -> PipelineResult:
-        """Feed one item and return its result, which is kept nowhere else."""
-        self._note_priority(priority)
-        item, home = self._take_in(source, self.posts[0], priority)
-        reply: Future[PipelineResult] = get_running_loop().create_future()
-        item.more().reply = reply
-        self.results.expect()
-        try:
-            if not await self._push_alone(item, home):
-                raise PipelineError(
-                    f"Pipeline {self.name!r} was stopped before it took the item; start() it again"
-                )
-            if self.is_over and not reply.done():
-                raise self._unanswered() from self.error
-            self._replies.add(reply)
-            return await reply
-        except CancelledError:
-            if reply.done() and not reply.cancelled() and reply.exception() is None:
-                self.results.keep(reply.result())
-            raise
-        finally:
-            self._replies.discard(reply)
-            self.results.expect_no_more()
-
-    async def _push_alone(self, item: Item, post: StageRun) -> bool:
-        self._feeders += 1
-        try:
-            return await self._push(item, post, inside=False)
-        finally:
-            self._feeders -= 1
-            self.check()
-
-    def post_of(self, stage: str) -> StageRun:
-        """Return a stage by its name.
-
-        Raises:
-            ValueError: there is none of that name.
-        """
-        for post in self.posts:
-            if post.name == stage:
-                return post
-        names = ", ".join(repr(post.name) for post in self.posts)
-        raise ValueError(f"Stage {stage!r} not found in pipeline {self.name!r}; it has {names}")
-
-    def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[Item, StageRun]:
-        if isinstance(value, UnprocessedItem):
-            item, post = take_back(value), self.post_of(value.stage)
-            self._note_priority(item.priority)
-            self._numbered = max(self._numbered, item.sequence_id + 1)
-        else:
-            item = read_item(value, self._numbered, priority)
-            self._numbered += 1
-        return item, post
-
-    def _note_priority(self, priority: int) -> None:
-        """Have items sorted from the second priority on."""
-        if self._priority not in (None, priority):
-            for post in self.posts:
-                post.inbox.sort()
-        self._priority = priority
-
-    async def _offer(self, value: Any, post: StageRun, priority: int, inside: bool) -> bool:
-        item, home = self._take_in(value, post, priority)
-        return await self._push(item, home, inside)
-
-    async def _push(self, item: Item, post: StageRun, inside: bool) -> bool:
-        """Deposit an item when there is room; False when the run does not take it any more."""
-        now = self.clock()
-        if now > self.turns.until and self.turns.over(now, now):
-            await self.turns.rest()
-        has_room = post.inbox.has_room()
-        if inside:
-            if not has_room:
-                self._warn_of_growth(post)
-        elif not has_room:
-            self._warn_if_not_started(post)
-            await post.inbox.wait_for_place()
-        if not self._accepting and (self.is_over or not inside):
-            post.inbox.make_room()  # of the place that this feeder leaves free
-            return False
-        self._deposit(item, post, self.clock())
-        return True
-
-    def _deposit(self, item: Item, post: StageRun, now: float) -> None:
-        item.queued_at = now
-        post.account.injected += 1
-        post.inbox.put(item)
-
-    def _warn_of_growth(self, post: StageRun) -> None:
-        self._warn_once(
-            "growth",
-            "Pipeline %r: a task or callback feeds stage %r past its capacity, since waiting there "
-            "for room could make the pipeline wait for itself. Feed from outside of the pipeline "
-            "where memory must stay bounded.",
-            self.name,
-            post.name,
-        )
-
-    def _warn_if_not_started(self, post: StageRun) -> None:
-        if not self.is_started:
-            self._warn_once(
-                "start",
-                "Pipeline %r is not started, and stage %r is full: feed waits. Call start() first, "
-                "or use run().",
-                self.name,
-                post.name,
-            )
-
-    def _warn_once(self, topic: str, text: str, *arguments: object) -> None:
-        if topic not in self._warned:
-            self._warned.add(topic)
-            _logger.warning(text, *arguments)
+        may_begin = self.intake.accepting and not self._sealed
+        return not self.is_settled and (self.is_inside() or may_begin)
 
     # Ending
 
@@ -360,7 +234,7 @@ class Run:
 
     def refuse(self) -> None:
         """Seal, and stop those who feed now as well."""
-        self._accepting = False
+        self.intake.accepting = False
         self._stop_reader()
         for post in self.posts:
             post.inbox.dismiss_feeders()
@@ -375,7 +249,7 @@ class Run:
         if (
             self._sealed
             and sum(post.account.injected for post in self.posts) == self._ended
-            and not (self._feeders and self._accepting)
+            and not (self.intake.feeders and self.intake.accepting)
             and not self.is_closed
         ):
             self.close()
@@ -385,16 +259,18 @@ class Run:
         if self.is_closed:
             return
         self.is_closed = True
-        self._accepting = False
+        self.intake.accepting = False
         for post in self.posts:
             post.inbox.close()
         self.results.unbound()
         for waiter in self._pauses:
             if not waiter.done():
                 waiter.set_result(False)
+        for worker in self._all_workers():
+            worker.cut_short()
         self._stop_reader()
         if not self._tasks:
-            self._end()
+            self._conclude()
 
     def abort(self, error: BaseException | None = None) -> None:
         """Close and cancel everything.
@@ -407,10 +283,11 @@ class Run:
         if self.error is None:
             self.error = error
         self._aborted = True
+        running = [*self._tasks, self._concluding]
         self.close()
         this = current_task()
-        for task in tuple(self._tasks):
-            if task is not this:
+        for task in running:
+            if task is not None and task is not this:
                 task.cancel()
 
     async def pause(self, seconds: float) -> bool:
@@ -516,7 +393,7 @@ class Run:
         elif (error := task.exception()) is not None:
             self.abort(error)
         if self.is_closed and not self._tasks:
-            self._end()
+            self._conclude()
 
     def lose(self, worker_name: str) -> None:
         """Abort, because a worker was cancelled by somebody else."""
@@ -530,28 +407,58 @@ class Run:
             )
         )
 
-    def _end(self) -> None:
-        if self.is_over:
+    def _conclude(self) -> None:
+        """End, the last worker being gone: at once, or when those who watch have been told."""
+        if self.is_over or self._conclusion is not None:
             return
-        self.is_over = True
         now = self.clock()
-        for post, workers in zip(self.posts, self.workers, strict=True):
+        for post in self.posts:
             post.account.stop(now)
             post.threads.close()
-            for worker in workers:
-                worker.retire()
+        for worker in self._all_workers():
+            worker.retire()
+        if self._display is None and not (self.notifier.status and self._left()):
+            self._end()
+            return
+        telling = self._tell_of_end()
+        try:
+            self._conclusion = get_running_loop().create_task(telling, context=self._context)
+        except RuntimeError:  # the loop is closed: there is nobody to tell
+            telling.close()
+            self._end()
+            return
+        self._conclusion.add_done_callback(self._concluded)
+
+    async def _tell_of_end(self) -> None:
+        """Tell of each item that is left, then let the display end."""
+        self._concluding = current_task()  # from now on it may be cancelled
+        if self.notifier.status:
+            for post in self.posts:
+                for item in post.inbox.left_over:  # to which late feeders may still add
+                    told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
+                    if told is not None:
+                        await told
+        self.is_settled = True
+        if self._display is not None:
+            await self._display.end(self.results.kept())
+
+    def _concluded(self, conclusion: Task[None]) -> None:
+        if not conclusion.cancelled() and (error := conclusion.exception()) is not None:
+            self.error = self.error or error
+        self._end()
+
+    def _end(self) -> None:
+        self.is_settled = self.is_over = True
         self.results.close()
-        for reply in self._replies:
-            if not reply.done():
-                reply.set_exception(self._unanswered())
+        self.intake.give_up_replies()
         self._warn_of_discarded()
         self._finished.set()
 
-    def _unanswered(self) -> PipelineError:
-        return PipelineError(
-            f"Pipeline {self.name!r} was stopped before the item ended; it is in "
-            "pipeline.unprocessed"
-        )
+    def _all_workers(self) -> Iterable[Worker]:
+        return chain.from_iterable(self.workers)
+
+    def _left(self) -> bool:
+        return any(post.inbox.left_over for post in self.posts)
 
     def _warn_of_discarded(self) -> None:
         left = {post.name: len(post.inbox.left_over) for post in self.posts}
@@ -565,11 +472,11 @@ class Run:
             )
 
 
-def _wire(stages: Sequence[Stage], results: Results) -> list[StageRun]:
+def _wire(stages: Sequence[Stage], results: Results, notifier: Notifier) -> list[StageRun]:
     """Set up each stage so that it hands on to the next."""
     posts: list[StageRun] = []
     for stage in reversed(stages):
-        posts.append(StageRun(stage, results, posts[-1].inbox if posts else results))
+        posts.append(StageRun(stage, results, posts[-1] if posts else None, notifier))
     return posts[::-1]
 
 

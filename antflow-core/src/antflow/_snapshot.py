@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import isinf
 from time import time
 
@@ -10,7 +11,15 @@ from ._histogram import count, freeze
 from ._run import Run
 from ._stage_run import StageRun
 from ._worker import Worker
-from .types import PipelineStats, StageStats, TaskStats, WorkerMetrics, WorkerState
+from .types import (
+    DashboardSnapshot,
+    ErrorSummary,
+    PipelineStats,
+    StageStats,
+    TaskStats,
+    WorkerMetrics,
+    WorkerState,
+)
 
 
 def pipeline_stats(run: Run) -> PipelineStats:
@@ -44,27 +53,41 @@ def pipeline_stats(run: Run) -> PipelineStats:
     )
 
 
+def dashboard_snapshot(run: Run) -> DashboardSnapshot:
+    """Return the whole state of a run."""
+    return DashboardSnapshot(
+        worker_states=worker_states(run),
+        worker_metrics=worker_metrics(run),
+        pipeline_stats=pipeline_stats(run),
+        error_summary=error_summary(run),
+        timestamp=time(),
+    )
+
+
+def error_summary(run: Run) -> ErrorSummary:
+    """Return what failed in a run: exact counts, and of the items the latest."""
+    by_type: Counter[str] = Counter()
+    for post in run.posts:
+        by_type.update(post.account.errors_by_type.copy())
+    by_stage = {post.name: post.account.failed for post in run.posts if post.account.failed}
+    return ErrorSummary(
+        total_failed=sum(by_stage.values()),
+        errors_by_type=dict(by_type),
+        errors_by_stage=by_stage,
+        failed_items=list(run.results.failed_items),
+    )
+
+
 def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
     to_unix = _to_unix(run)
-    return {worker.name: _worker_state(worker, to_unix) for team in run.workers for worker in team}
+    return {worker.name: worker.state(to_unix) for team in run.workers for worker in team}
 
 
 def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
     to_unix = _to_unix(run)
-    return {
-        worker.name: WorkerMetrics(
-            worker_name=worker.name,
-            stage=worker.post.name,
-            items_processed=worker.processed,
-            items_failed=worker.failed,
-            total_processing_time=worker.seconds,
-            last_active=_last_active(worker, to_unix),
-        )
-        for team in run.workers
-        for worker in team
-    }
+    return {worker.name: worker.metrics(to_unix) for team in run.workers for worker in team}
 
 
 def _to_unix(run: Run) -> float:
@@ -129,26 +152,3 @@ def _task_stats(post: StageRun) -> dict[str, TaskStats]:
 def _last_completion(run: Run, team: list[Worker]) -> float | None:
     last = max((worker.completed_at for worker in team if worker.processed), default=None)
     return None if last is None else last + _to_unix(run)
-
-
-def _last_active(worker: Worker, to_unix: float) -> float | None:
-    if not worker.processed and not worker.failed:
-        return None
-    return max(worker.completed_at, worker.failed_at) + to_unix
-
-
-def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
-    item, step = worker.item, worker.step
-    if item is None:
-        return WorkerState(worker.name, worker.post.name, "idle")
-    task = (step or worker.post.steps[0]).name
-    return WorkerState(
-        worker_name=worker.name,
-        stage=worker.post.name,
-        status="busy",
-        current_item_id=item.id,
-        current_task=task,
-        processing_since=worker.taken_at + to_unix,
-        task_name=task,
-        attempt=worker.attempt,
-    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from dataclasses import dataclass
 
 from ._accounting import StageAccount, TaskAccount
 from ._channel import Channel
+from ._limits import Limits
+from ._notifier import Notifier
 from ._results import Results
 from .runners import Call, Threads, prepare
 from .stage import Stage, task_name
@@ -13,11 +16,12 @@ from .stage import Stage, task_name
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One task of a stage: what it is called, how it is called, and what is counted of it."""
+    """One task of a stage: its name, how it is called, what is counted of it, and its limit."""
 
     name: str
     call: Call
     account: TaskAccount
+    places: Semaphore | None
 
 
 class StageRun:
@@ -26,15 +30,22 @@ class StageRun:
     Args:
         stage: the definition.
         results: where items end.
-        outlet: where items go that the stage is done with; for the last stage, `results`.
+        follower: the stage that items go on to; None for the last, from which they go to
+            `results`.
+        notifier: told what happens.
     """
 
-    def __init__(self, stage: Stage, results: Results, outlet: Channel) -> None:
+    def __init__(
+        self, stage: Stage, results: Results, follower: StageRun | None, notifier: Notifier
+    ) -> None:
         self.stage = stage
         self.name = stage.name
         self.inbox = Channel(stage.capacity)
-        self.outlet = outlet
+        self.follower = follower
+        self.outlet: Channel = follower.inbox if follower is not None else results
         self.results = results
+        self.notifier = notifier
+        self.limits = Limits(stage)
         self.threads = Threads(stage.name)
         names = [task_name(task) for task in stage.tasks]
         self.account = StageAccount(names, stage.workers)
@@ -43,6 +54,7 @@ class StageRun:
                 name,
                 prepare(task, unpack_args=stage.unpack_args, threads=self.threads),
                 self.account.tasks[name],
+                self.limits.tasks.get(name),
             )
             for name, task in zip(names, stage.tasks, strict=True)
         ]
@@ -51,10 +63,12 @@ class StageRun:
 
     @property
     def is_plain(self) -> bool:
-        """Whether an item that does not fail needs nothing but one call."""
+        """Whether an item that does not fail needs nothing but one call, and nobody watches."""
         stage = self.stage
         return (
             len(self.steps) == 1
+            and self.steps[0].places is None
+            and self.notifier.is_silent
             and stage.skip_if is None
             and stage.on_success is None
             and self.stage_policy.attempts == 1

@@ -3,56 +3,34 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, Task, current_task
-from collections.abc import Callable, Coroutine
+from asyncio import CancelledError, current_task
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from inspect import isawaitable
 from math import inf
-from typing import Any, Protocol
+from time import time
+from typing import Any
 
 from ._accounting import BLOCKED, BUSY, IDLE, WAITING
 from ._channel import Channel
+from ._desk import Control, Desk
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
+from ._notifier import Cut, Listeners, those_of
 from ._stage_run import StageRun, Step
-from ._turn import Turns
-from .context import CURRENT_WORKER
+from .context import CURRENT_WORKER, obtain
+from .events import StatusType, TaskEvent, TaskEventType
 from .stage import ItemCallback
-
-WORKING = (BUSY, WAITING)
-"""The states of a worker that holds an item which it is not done with."""
+from .types import FailedItem
 
 _logger = logging.getLogger(__name__)
 
 
-class Control(Protocol):
-    """What a worker asks of its run."""
-
-    clock: Callable[[], float]
-    turns: Turns
-    host: object | None
-
-    def ended(self, items: int) -> None:
-        """Learn that so many items more have ended."""
-
-    def check(self) -> None:
-        """See whether everything is done; asked by who has nothing left to do."""
-
-    async def pause(self, seconds: float) -> bool:
-        """Wait; False when the run was closed before the time was over."""
-
-    def abort(self, error: BaseException | None = None) -> None:
-        """End the run at once."""
-
-    def lose(self, worker_name: str) -> None:
-        """Learn that a worker is being cancelled; unless the run does that, it has to end."""
-
-
 class _InterruptedError(Exception):
-    """The run was closed while an item was between two attempts."""
+    """The run was closed while an item was between two attempts, or waited for a limit."""
 
 
-class Worker:
+class Worker(Desk):
     """Works on the items of one stage, one at a time, until the stage's channel is closed.
 
     Args:
@@ -61,42 +39,13 @@ class Worker:
         run: the run.
     """
 
-    __slots__ = (
-        "_activity",
-        "_counted",
-        "_spent",
-        "_task",
-        "_took_up_at",
-        "attempt",
-        "completed_at",
-        "failed",
-        "failed_at",
-        "item",
-        "name",
-        "post",
-        "processed",
-        "run",
-        "since",
-        "step",
-    )
+    __slots__ = ("_counted", "_cut", "_waited")
 
     def __init__(self, name: str, post: StageRun, run: Control) -> None:
-        self.name = name
-        self.post = post
-        self.run = run
-        self.item: Item | None = None
-        self.step: Step | None = None
-        self.attempt = 1
-        self.since = 0.0
-        self.completed_at = 0.0
-        self.failed_at = 0.0
-        self.processed = 0
-        self.failed = 0
-        self._activity = IDLE
-        self._spent = 0.0
-        self._took_up_at = 0.0
+        super().__init__(name, post, run)
         self._counted = 0
-        self._task: Task[Any] | None = None
+        self._waited = 0.0
+        self._cut: Cut = None  # raised when what is done with the item is told
 
     def work(self) -> Coroutine[Any, Any, None]:
         """Return what serves until there is nothing more to take, to be run as a task."""
@@ -104,7 +53,7 @@ class Worker:
 
     def _enter(self) -> None:
         CURRENT_WORKER.set(self)
-        self._task = current_task()
+        self.task = current_task()
         self.post.inbox.arrived()
 
     # Receiving
@@ -115,13 +64,13 @@ class Worker:
         self.item = None
         self._report()
         while not inbox.queue:
-            self._turn_to(IDLE)
+            self.turn_to(IDLE)
             if not inbox.closed:
                 self.run.check()
             if inbox.closed:
                 return None
             await inbox.wait_for_item()
-        self.since = self._turn_to(BUSY)
+        self.since = self.turn_to(BUSY)
         return self.since
 
     def _report(self) -> None:
@@ -129,36 +78,15 @@ class Worker:
             self.run.ended(self.processed - self._counted)
             self._counted = self.processed
 
-    def _turn_to(self, activity: int) -> float:
-        """Change to another activity, and return the time."""
-        now = self.run.clock()
-        if activity != self._activity:
-            self.post.account.move(self._activity, activity, now)
-            works = activity in WORKING
-            if works != (self._activity in WORKING):
-                if not works:
-                    self._spent += now - self._took_up_at
-                self._took_up_at = now
-            self._activity = activity
-        return now
-
-    @property
-    def taken_at(self) -> float:
-        """When the worker took the item that it holds, on the run's clock."""
-        return max(self.since, self.completed_at)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds spent on items that it is done with, the waits between attempts included."""
-        if self._activity not in WORKING:
-            return self._spent
-        return self._spent + max(0.0, self.taken_at - self._took_up_at)
-
-    def retire(self) -> None:
-        """Hold nothing any more, the run being over."""
-        self.item = None
-        self._spent = self.seconds
-        self._activity = IDLE
+    def _sift(self, error: BaseException | None) -> BaseException | None:
+        """Take back the cancellation that cut a wait short, and call it what it is."""
+        if not self.is_cut_short or self.task is None:
+            return error
+        self.is_cut_short = False
+        self.task.uncancel()
+        if isinstance(error, CancelledError) and not self._is_final(error):
+            return _InterruptedError()
+        return error
 
     async def _breathe(self, start: float) -> float:
         """Give way to others where the turn of the loop is held too long; return the time.
@@ -183,7 +111,8 @@ class Worker:
                 item = post.inbox.queue.popleft()
                 if post.inbox.crowded:
                     post.inbox.make_room()
-                add(post.account.queue_wait, now - item.queued_at)
+                self._waited = now - item.queued_at
+                add(post.account.queue_wait, self._waited)
                 self.item = item
                 self.since = now
                 now = await self._settle(now, await self._visit(item))
@@ -253,21 +182,31 @@ class Worker:
             outlet: where the item went, to be waited for if it is past its capacity.
         """
         self.step, self.attempt = None, 1
+        if self._cut is not None:
+            cut, self._cut = self._cut, None
+            raise cut
         if outlet is not None and outlet.is_over():
             await self._wait_for_room(outlet)
         self.item = None
-        return await self._breathe(start)
+        now = self.run.clock()
+        return now if now <= self.run.turns.until else await self._breathe(start)
 
     # One visit of one item to the stage; each returns the channel that the item went to, if any
 
     async def _visit(self, item: Item) -> Channel | None:
-        value = item.value
+        value, stage, skipped = item.value, self.post.stage, False
+        self._remark = None
         try:
-            skipped = await self._is_skipped(item)
+            if stage.skip_if is not None:
+                skipped = await self._is_skipped(stage.skip_if, item)
+            if self.post.notifier.status and not skipped:
+                told = self._tell(item, "in_progress")
+                if told is not None:
+                    await self._hear(told)
             for step in () if skipped else self.post.steps:
                 value = await self._perform(step, value)
         except BaseException as error:
-            return await self._fall_short(item, error)
+            return await self._fall_short(item, self._sift(error) or error)
         return await (self._skip(item) if skipped else self._complete(item, value))
 
     async def _recover(self, item: Item, error: BaseException, start: float) -> Channel | None:
@@ -276,9 +215,9 @@ class Worker:
         add(step.account.duration, self.run.clock() - start)
         self.step, self.attempt = step, 1
         try:
-            value = await self._perform(step, item.value, error)
+            value = await self._perform(step, item.value, self._sift(error))
         except BaseException as last:
-            return await self._fall_short(item, last)
+            return await self._fall_short(item, self._sift(last) or last)
         return await self._complete(item, value)
 
     async def _perform(self, step: Step, value: Any, error: BaseException | None = None) -> Any:
@@ -293,16 +232,17 @@ class Worker:
             BaseException: what the last attempt raised.
         """
         self.step, self.attempt = step, 1
+        attempt = self._make if step.places is None else self._make_when_allowed
         start = self.run.clock()
         try:
             while True:
                 if error is None:
                     try:
-                        return await self._attempt(step, value)
-                    except _InterruptedError:
-                        raise
+                        return await attempt(step, value)
                     except BaseException as raised:
                         error = raised
+                if isinstance(error, _InterruptedError):
+                    raise error
                 delay = self.post.task_policy.delay(self.attempt, error)
                 if delay is None:
                     raise error
@@ -313,21 +253,56 @@ class Worker:
         finally:
             error = None  # or its traceback and this frame would keep each other
 
-    async def _attempt(self, step: Step, value: Any) -> Any:
+    async def _make_when_allowed(self, step: Step, value: Any) -> Any:
+        """Make one attempt, as soon as the task's limit allows it."""
+        places = step.places
+        assert places is not None
+        await obtain(self, places)
+        try:
+            return await self._make(step, value)
+        finally:
+            places.release()
+
+    async def _make(self, step: Step, value: Any) -> Any:
         """Make one attempt: the one place, but for the plain path, where a task is called."""
-        if self.post.inbox.closed:
+        post, notifier = self.post, self.post.notifier
+        if post.inbox.closed or self._cut is not None:
             raise _InterruptedError
+        if notifier.task_start:
+            told = notifier.tell_start(self._task_event(step, "start"))
+            if told is not None:
+                await self._hear_start(told, step)
         start = self.run.clock()
         try:
-            return await step.call(value)
-        finally:
-            add(step.account.duration, self.run.clock() - start)
+            result = await step.call(value)
+        except BaseException as error:
+            if await self._is_cut(step, error, self.run.clock() - start):
+                raise _InterruptedError from None
+            raise
+        duration = self.run.clock() - start
+        add(step.account.duration, duration)
+        if self.is_cut_short:
+            self._sift(None)
+        if notifier.task_success:
+            ended = self._task_event(step, "complete", duration)
+            heard = notifier.tell(notifier.task_success, ended)
+            if heard is not None:
+                await self._hear(heard)
+        return result
+
+    async def _is_cut(self, step: Step, raised: BaseException, duration: float) -> bool:
+        """Conclude an attempt that raised; tell whether that was a wait that was cut short."""
+        add(step.account.duration, duration)
+        error = self._sift(raised) or raised
+        if self.post.notifier.watches_tasks and not isinstance(error, GeneratorExit):
+            await self._tell_failure(step, duration, error)
+        return error is not raised
 
     async def _wait_to_retry(self, step: Step, delay: float, start: float) -> None:
         is_open = False
         try:
             await self._pause(delay, start)
-            is_open = not self.post.inbox.closed
+            is_open = not self.post.inbox.closed and self._cut is None
         finally:
             self._count_error(step, is_followed=is_open)
         if not is_open:
@@ -343,38 +318,47 @@ class Worker:
 
     async def _pause(self, seconds: float, start: float) -> None:
         """Wait between two attempts, the first of which began at `start`."""
-        if seconds > 0 and not self.post.inbox.closed:
-            self._turn_to(WAITING)
+        if seconds > 0 and not self.post.inbox.closed and self._cut is None:
+            self.turn_to(WAITING)
             try:
                 await self.run.pause(seconds)
             finally:
-                self._turn_to(BUSY)
+                self.turn_to(BUSY)
         else:
             await self._breathe(start)
 
     # How a visit ends
 
-    async def _complete(self, item: Item, value: Any) -> Channel:
+    def _complete(self, item: Item, value: Any) -> Coroutine[Any, Any, Channel]:
         item.value = value
         self._note_attempts(item)
-        return await self._pass_on(item, self.post.stage.on_success)
+        return self._pass_on(item, "completed", self.post.stage.on_success)
 
-    async def _skip(self, item: Item) -> Channel:
+    def _skip(self, item: Item) -> Coroutine[Any, Any, Channel]:
         self.attempt = 0
         self._note_attempts(item)
-        return await self._pass_on(item, self.post.stage.on_skip, skipped=1)
+        return self._pass_on(item, "skipped", self.post.stage.on_skip)
 
     async def _pass_on(
-        self, item: Item, callback: ItemCallback | None, *, skipped: int = 0
+        self, item: Item, status: StatusType, callback: ItemCallback | None
     ) -> Channel:
-        """Hand an item on; its outcome stands, whatever becomes of the callback."""
-        outlet = self.post.outlet
+        """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
+        post, outlet = self.post, self.post.outlet
+        is_told = bool(post.notifier.status)
         try:
+            if is_told:
+                told = self._tell(item, status, final=post.follower is None)
+                if told is not None:
+                    await self._hear(told)
             if callback is not None:
                 await self._call_back(callback, item, item.value)
+            if is_told and post.follower is not None:
+                told = post.notifier.tell_status(item, post.follower.name, "queued")
+                if told is not None:
+                    await self._hear(told)
         finally:
             self.processed += 1
-            self.post.account.skipped += skipped
+            post.account.skipped += status == "skipped"
             self.completed_at = item.queued_at = self.run.clock()
             outlet.put(item)
         return outlet
@@ -392,7 +376,7 @@ class Worker:
             raise error
         attempt = item.extra.stage_attempt if item.extra else 1
         if post.stage_policy.delay(attempt, error) is not None:
-            self._start_anew(item, attempt)
+            await self._start_anew(item, attempt, error)
             return None
         await self._fail(item, error)
         if not isinstance(error, Exception | CancelledError):
@@ -405,13 +389,19 @@ class Worker:
         else:
             self.run.abort(error)
 
-    def _start_anew(self, item: Item, attempt: int) -> None:
+    async def _start_anew(self, item: Item, attempt: int, error: BaseException) -> None:
         """Put an item back into the stage's own queue, past its capacity: it is counted already."""
+        inbox = self.post.inbox
         if self.step is not None:
-            self._count_error(self.step, is_followed=not self.post.inbox.closed)
-        item.more().stage_attempt = attempt + 1
-        item.queued_at = self.run.clock()
-        self.post.inbox.put(item)
+            self._count_error(self.step, is_followed=not inbox.closed)
+        try:
+            if self.post.notifier.status and not inbox.closed:
+                coming = {"attempt": attempt + 1, "retry": True, **_described(error)}
+                await self._hear(self._tell(item, "retrying", coming))
+        finally:
+            item.more().stage_attempt = attempt + 1
+            item.queued_at = self.run.clock()
+            inbox.put(item)
 
     async def _fail(self, item: Item, error: BaseException) -> None:
         post = self.post
@@ -419,7 +409,10 @@ class Worker:
             self._count_error(self.step, is_followed=False)
         self._note_attempts(item)
         item.error, item.stage = error, post.name
+        described = _described(error)
         try:
+            if post.notifier.status:
+                await self._hear(self._tell(item, "failed", described, final=True))
             if post.stage.on_failure is not None:
                 await self._call_back(post.stage.on_failure, item, error)
         finally:
@@ -427,6 +420,17 @@ class Worker:
             self.failed_at = self.run.clock()
             post.account.count_failure(error)
             self.run.ended(1)
+            attempts = item.extra.attempts if item.extra else 1
+            post.results.failed_items.append(
+                FailedItem(
+                    item_id=item.id,
+                    error=described["error"],
+                    error_type=described["error_type"],
+                    stage=post.name,
+                    attempts=attempts,
+                    timestamp=time(),
+                )
+            )
             post.results.put(item)
 
     def _note_attempts(self, item: Item) -> None:
@@ -440,12 +444,97 @@ class Worker:
         extra.attempts = extra.stage_attempt if extra.stage_attempt > 1 else self.attempt
         extra.stage_attempt = 1
 
+    # Telling observers
+
+    def _tell(
+        self,
+        item: Item,
+        status: StatusType,
+        metadata: dict[str, Any] | None = None,
+        *,
+        final: bool = False,
+    ) -> Awaitable[Cut] | None:
+        """Tell that the item has changed its status here; what is returned is to be heard out."""
+        return self.post.notifier.tell_status(
+            item, self.post.name, status, self.name, metadata, final=final
+        )
+
+    async def _hear(self, told: Awaitable[Cut] | None) -> None:
+        """Wait until all has been told; a cancellation is kept until the item is dealt with."""
+        if told is not None:
+            self._cut = await told or self._cut
+
+    async def _hear_start(self, told: Awaitable[tuple[Listeners, Cut]], step: Step) -> None:
+        """Wait until a start has been told; where that is interrupted, it is told as cancelled."""
+        called, cut = await told
+        if cut is not None:
+            self._cut = cut
+            notifier = self.post.notifier
+            listeners = those_of(notifier.task_cancelled, called)
+            if listeners:
+                event = self._task_event(step, "cancel", error=cut)
+                await self._hear(notifier.tell(listeners, event))
+            raise _InterruptedError
+
+    async def _tell_failure(self, step: Step, duration: float, error: BaseException) -> None:
+        """Tell what became of an attempt that raised.
+
+        Args:
+            step: the task.
+            duration: seconds that the function took.
+            error: what it raised.
+        """
+        kind: TaskEventType
+        notifier, delay = self.post.notifier, None
+        if isinstance(error, _InterruptedError) or self._is_final(error):
+            kind, listeners = "cancel", notifier.task_cancelled
+        elif (delay := self._delay(error)) is not None:
+            kind, listeners = "retry", notifier.task_retry
+        else:
+            kind, listeners = "fail", notifier.task_failure
+        if listeners:
+            event = self._task_event(step, kind, duration, error, delay)
+            await self._hear(notifier.tell(listeners, event))
+
+    def _delay(self, error: BaseException) -> float | None:
+        """Return the seconds until the attempt that follows a failed one; None if none follows."""
+        if self.post.inbox.closed:
+            return None
+        delay = self.post.task_policy.delay(self.attempt, error)
+        if delay is None:
+            delay = self.post.stage_policy.delay(self.attempt_number, error)
+        return delay
+
+    def _task_event(
+        self,
+        step: Step,
+        kind: TaskEventType,
+        duration: float | None = None,
+        error: BaseException | None = None,
+        delay: float | None = None,
+    ) -> TaskEvent:
+        item, notifier = self.item, self.post.notifier
+        assert item is not None
+        event = TaskEvent(
+            item.id,
+            self.post.name,
+            step.name,
+            self.name,
+            kind,
+            self.attempt_number,
+            time(),
+            CancelledError() if isinstance(error, _InterruptedError) else error,
+            duration,
+            delay,
+            self._waited,
+            notifier.pipeline,
+            notifier.run_id,
+        )
+        return event.about(item)
+
     # The user's other functions
 
-    async def _is_skipped(self, item: Item) -> bool:
-        skip_if = self.post.stage.skip_if
-        if skip_if is None:
-            return False
+    async def _is_skipped(self, skip_if: Callable[[Any], Any], item: Item) -> bool:
         try:
             answer = skip_if(item.value)
             return bool(await answer if isawaitable(answer) else answer)
@@ -463,7 +552,7 @@ class Worker:
 
     def _take_note(self, error: BaseException, role: str, item: Item) -> None:
         """Log what a function beside the tasks raised; only what no task may raise ends the run."""
-        if self._is_final(error):
+        if self._is_final(error) and self._is_final(self._sift(error) or error):
             raise error
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)
@@ -479,14 +568,23 @@ class Worker:
     def _is_final(self, error: BaseException) -> bool:
         """Tell whether an error means that this worker itself has to end."""
         if isinstance(error, CancelledError):
-            return self._task is not None and self._task.cancelling() > 0
+            return self.task is not None and self.task.cancelling() > 0
         return isinstance(error, GeneratorExit)
 
     async def _wait_for_room(self, outlet: Channel) -> float:
         """Wait, the item being handed over, until the next stage takes more; return the time."""
-        self._turn_to(BLOCKED)
+        self.turn_to(BLOCKED)
         try:
             await outlet.wait_for_room()
         finally:
-            now = self._turn_to(BUSY)
+            now = self.turn_to(BUSY)
         return now
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """Return an error as events and summaries show it: its text and the name of its class."""
+    try:
+        text = str(error)
+    except Exception as problem:
+        text = f"(no text: {type(problem).__name__} in __str__)"
+    return {"error": text, "error_type": type(error).__name__}

@@ -1,6 +1,179 @@
-"""What runs in the present context: the way back from a user's function to its worker."""
+"""What a task may ask about itself, and the way back from a user's function to its worker."""
 
+from __future__ import annotations
+
+from asyncio import Semaphore
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
+from typing import Any, Protocol
 
-CURRENT_WORKER: ContextVar[object | None] = ContextVar("antflow_current_worker", default=None)
+from ._item import Item
+from ._limits import Limits
+
+
+class CurrentItem:
+    """The item that the present task works on; to be asked while the task runs.
+
+    Args:
+        item: the item.
+        stage: name of the stage.
+        attempt: number of the attempt.
+    """
+
+    __slots__ = ("_item", "attempt", "stage")
+
+    def __init__(self, item: Item, stage: str, attempt: int) -> None:
+        self._item = item
+        self.stage = stage
+        self.attempt = attempt
+
+    def __repr__(self) -> str:
+        return f"CurrentItem(id={self.id!r}, stage={self.stage!r}, attempt={self.attempt})"
+
+    @property
+    def id(self) -> Any:
+        """The item's own id, else its sequence number."""
+        return self._item.id
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Whatever else came with the item; what is written here goes on with it."""
+        return self._item.metadata
+
+    @property
+    def priority(self) -> int:
+        """Its priority, lower first."""
+        return self._item.priority
+
+    @property
+    def carrier(self) -> dict[str, str]:
+        """What observers attach to the item, such as trace context; it travels with the item."""
+        return self._item.carrier
+
+
+class CurrentWorker(Protocol):
+    """What the present code's worker offers to it."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of its stage."""
+
+    @property
+    def stage_name(self) -> str:
+        """Its stage's name."""
+
+    def current_item(self) -> CurrentItem | None:
+        """Return the item that it holds."""
+
+    def say(self, text: str, min_interval: float) -> bool:
+        """Say what it is at; False if that was done less than `min_interval` seconds ago."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Wait for a limit inside of this, to be cut short when the run is closed."""
+
+
+CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
+    "antflow_current_worker", default=None
+)
 """The worker on whose behalf the present code runs; set once by each worker in its own context."""
+
+
+def current_item() -> CurrentItem | None:
+    """Return the item that the present task works on; None outside of a worker.
+
+    Its metadata may be written to.
+    """
+    worker = CURRENT_WORKER.get()
+    return None if worker is None else worker.current_item()
+
+
+def set_task_status(text: str, min_interval: float = 0.0) -> bool:
+    """Say what the present task is at, as `WorkerState.current_task` and dashboards show it.
+
+    Args:
+        text: shown until the task ends or says something else.
+        min_interval: seconds that have to pass between two texts about one item; what comes
+            earlier is left out.
+
+    Returns:
+        False where nothing was set: outside of a worker, or too early.
+    """
+    worker = CURRENT_WORKER.get()
+    return worker is not None and worker.say(text, min_interval)
+
+
+@asynccontextmanager
+async def concurrency_limit() -> AsyncIterator[None]:
+    """Hold, as an async context manager, one of the stage's `call_concurrency` places.
+
+    When the pipeline is shut down, an attempt that waits here is cancelled, and its item is
+    reported as unprocessed.
+
+    Raises:
+        RuntimeError: the stage has no `call_concurrency`, or this is no task of a stage.
+    """
+    worker = CURRENT_WORKER.get()
+    places = None if worker is None else worker.limits.calls
+    if worker is None or places is None:
+        raise RuntimeError(_unset("concurrency_limit()", "call_concurrency", worker))
+    await obtain(worker, places)
+    try:
+        yield
+    finally:
+        places.release()
+
+
+@asynccontextmanager
+async def rate_limit() -> AsyncIterator[None]:
+    """Wait, on entering this async context manager, until `call_rate` allows another call.
+
+    A leaky bucket: `call_rate` calls at once, then one per `call_rate_period / call_rate` seconds.
+    When the pipeline is shut down, an attempt that waits here is cancelled, and its item is
+    reported as unprocessed.
+
+    Raises:
+        RuntimeError: the stage has no `call_rate`, or this is no task of a stage.
+    """
+    worker = CURRENT_WORKER.get()
+    rate = None if worker is None else worker.limits.rate
+    if worker is None or rate is None:
+        raise RuntimeError(_unset("rate_limit()", "call_rate", worker))
+    if rate.has_capacity():
+        await rate.acquire()
+    else:
+        with worker.waiting():
+            await rate.acquire()
+    yield
+
+
+def call_rate_has_capacity(amount: float = 1) -> bool:
+    """Tell whether `rate_limit` would let so many calls pass now, and take nothing.
+
+    Args:
+        amount: number of calls.
+
+    Returns:
+        True also where the stage has no `call_rate`, and outside of a stage.
+    """
+    worker = CURRENT_WORKER.get()
+    rate = None if worker is None else worker.limits.rate
+    return rate is None or rate.has_capacity(amount)
+
+
+async def obtain(worker: CurrentWorker, places: Semaphore) -> None:
+    """Take one of a number of places, as soon as there is one."""
+    if places.locked():
+        with worker.waiting():
+            await places.acquire()
+    else:
+        await places.acquire()
+
+
+def _unset(call: str, field: str, worker: CurrentWorker | None) -> str:
+    if worker is None:
+        return f"{call} was used outside of a task; set {field} on a Stage, and use it in its tasks"
+    return (
+        f"{call} was used in stage {worker.stage_name!r}, which has no {field}; "
+        f"set {field} on the Stage"
+    )

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sized
 from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from . import _snapshot
+from ._display import Display, chosen_dashboard
+from ._intake import Source
 from ._item import checked_priority
+from ._limits import Rates
 from ._results import MOST_KEPT_FAILURES, Results
-from ._run import Run, Source
+from ._run import Run
 from ._stage_run import worker_name
 from ._stream import ResultStream
+from .builder import Draft, stages_for
 from .exceptions import PipelineError, StageValidationError
-from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration
-from .types import PipelineResult, PipelineStats, UnprocessedItem, WorkerMetrics, WorkerState
+from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
+from .tracker import StatusTracker
+from .types import (
+    DashboardProtocol,
+    DashboardSnapshot,
+    ErrorSummary,
+    PipelineResult,
+    PipelineStats,
+    TaskFunc,
+    UnprocessedItem,
+    WorkerMetrics,
+    WorkerState,
+)
 
-__all__ = ["Pipeline", "Stage"]
+__all__ = ["Pipeline", "PipelineBuilder", "Stage"]
 
 DEFAULT_PRIORITY = 100
 
@@ -29,10 +44,11 @@ class Pipeline:
     Args:
         stages: what is done to each item, in this order.
         collect_results: keep the results of `run`, or of `start` and `feed`, in `results`.
+        status_tracker: told what happens to each item.
         name: names the pipeline in statistics, logs and errors.
 
     Raises:
-        PipelineError: there is no stage, or the first one pulls.
+        PipelineError: there is no stage, the first one pulls, or `status_tracker` is none.
         StageValidationError: a stage contradicts itself, or two have one name.
     """
 
@@ -40,35 +56,106 @@ class Pipeline:
         self,
         stages: Iterable[Stage],
         collect_results: bool = True,
+        status_tracker: StatusTracker | None = None,
         *,
         name: str = "pipeline",
     ) -> None:
+        if status_tracker is not None and not isinstance(status_tracker, StatusTracker):
+            raise PipelineError(
+                f"status_tracker of pipeline {name!r} is {status_tracker!r}; give a StatusTracker"
+            )
         self.stages = _checked(stages, name)
         self.collect_results = collect_results
         self.name = name
+        self._observers = () if status_tracker is None else (status_tracker,)
+        self._rates = Rates()
         self._run: Run | None = None
         self._coming: Run | None = None
 
+    @classmethod
+    def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
+        """Begin to build a pipeline, stage by stage.
+
+        Args:
+            name: names the pipeline in statistics, logs and errors.
+        """
+        return PipelineBuilder(name)
+
+    @classmethod
+    async def quick(
+        cls,
+        items: Source,
+        tasks: TaskFunc | list[TaskFunc],
+        workers: int = 5,
+        retries: int = 3,
+        progress: bool = False,
+        dashboard: str | None = None,
+    ) -> list[PipelineResult]:
+        """Run items through one task, or through several in order, each a stage of its own.
+
+        A stage is named after its task: `fetch_data` is "FetchData", a second one "FetchData2".
+
+        Args:
+            items: as for `run`.
+            tasks: one task, or a list of tasks.
+            workers: of each stage.
+            retries: the most attempts of each task, the first included.
+            progress: as for `run`.
+            dashboard: as for `run`.
+
+        Returns:
+            The successes in input order.
+
+        Raises:
+            PipelineError: there is no task.
+            StageValidationError: `workers` or `retries` is no number above 0.
+            ValueError: as from `run`.
+        """
+        pipeline = cls(stages_for(tasks, workers, retries))
+        return await pipeline.run(items, progress, dashboard)
+
     # Running
 
-    async def run(self, items: Source, *, return_exceptions: bool = False) -> list[PipelineResult]:
+    async def run(
+        self,
+        items: Source,
+        progress: bool = False,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[PipelineResult]:
         """Run all items through the pipeline and return the successes in input order.
 
         What fails is in `failures`. Cancelling this call cancels all that runs.
 
         Args:
             items: any iterable or async iterable, read only as fast as there is room.
+            progress: show a progress bar.
+            dashboard: name of an installed dashboard; antflow-rich has "compact", "detailed" and
+                "full".
+            custom_dashboard: a dashboard of your own.
+            dashboard_update_interval: seconds between its updates.
             return_exceptions: return failures too, each in its place. Without
                 `collect_results` nothing is returned, and failures are in `failures` only.
 
         Raises:
             TypeError: `items` cannot be iterated over.
+            ValueError: two displays are asked for, or one that is not installed, or the interval
+                is no number of seconds.
             PipelineError: the pipeline is running already.
             BaseException: what the input raised, after what was read has ended; or what ended
                 the run, as a KeyboardInterrupt in a task does.
         """
         source = self._checked_source(items)
-        run = await self._begin(self._collector(most_failures=None))
+        shown = chosen_dashboard(
+            progress=progress, dashboard=dashboard, custom_dashboard=custom_dashboard
+        )
+        interval = self._checked_interval(dashboard_update_interval)
+        run = await self._begin(self._collector(most_failures=None), observer=shown)
+        if shown is not None:
+            await self._show(run, shown, interval, source)
         run.read(source, DEFAULT_PRIORITY)
         await run.wait()
         results = run.results.kept()
@@ -76,17 +163,30 @@ class Pipeline:
             return results
         return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
 
-    def stream(self, items: Source, buffer_size: int | None = None) -> ResultStream:
+    def stream(
+        self,
+        items: Source,
+        progress: bool = False,
+        buffer_size: int | None = None,
+        *,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+    ) -> ResultStream:
         """Return an async iterator over results, failures too, in order of completion.
 
         Args:
             items: as for `run`.
+            progress: as for `run`.
             buffer_size: results that may wait for the consumer; 0 hands each over directly, None
                 stands for ten per worker of the last stage.
+            dashboard: as for `run`.
+            custom_dashboard: as for `run`.
+            dashboard_update_interval: as for `run`.
 
         Raises:
             TypeError: `items` cannot be iterated over.
-            ValueError: `buffer_size` is no number of results.
+            ValueError: `buffer_size` is no number of results, or as from `run`.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -96,7 +196,21 @@ class Pipeline:
                 "results that may wait, 0 or more, or None for ten per worker"
             )
         source = self._checked_source(items)
-        return ResultStream(partial(self._begin_stream, source, buffer_size, copy_context()))
+        shown = chosen_dashboard(
+            progress=progress, dashboard=dashboard, custom_dashboard=custom_dashboard
+        )
+        interval = self._checked_interval(dashboard_update_interval)
+        context = copy_context()
+
+        async def begin() -> Run:
+            results = Results.for_stream(self.stages[-1].name, buffer_size)
+            run = await self._begin(results, context, shown)
+            if shown is not None:
+                await self._show(run, shown, interval, source)
+            run.read(source, DEFAULT_PRIORITY)
+            return run
+
+        return ResultStream(begin)
 
     async def start(self) -> None:
         """Start the pipeline; `feed` it then, and end it by `join` or `shutdown`.
@@ -129,13 +243,13 @@ class Pipeline:
         source = self._checked_source(items)
         checked_priority(priority)
         run = self._feedable()
-        post = run.posts[0] if target_stage is None else run.post_of(target_stage)
+        post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
         if not run.admit():
             raise PipelineError(
                 f"Pipeline {self.name!r} is about to end and takes no more; feed before join() or "
                 "shutdown(), or start() it again afterwards"
             )
-        if not await run.feed(source, post, priority):
+        if not await run.intake.feed(source, post, priority):
             raise PipelineError(
                 f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
                 "was not fed"
@@ -176,7 +290,7 @@ class Pipeline:
                 f"Pipeline {self.name!r} is about to end and takes no more; process before join() "
                 "or shutdown(), or start() it again afterwards"
             )
-        return await run.process(item, priority)
+        return await run.intake.process(item, priority)
 
     async def join(self) -> None:
         """Wait until everything fed has ended, and stop.
@@ -289,6 +403,18 @@ class Pipeline:
         """Return what each worker does now, by its name."""
         return _snapshot.worker_states(self._shown())
 
+    def get_dashboard_snapshot(self) -> DashboardSnapshot:
+        """Return workers, statistics and failures of the last run, all at once."""
+        return _snapshot.dashboard_snapshot(self._shown())
+
+    def get_error_summary(self) -> ErrorSummary:
+        """Return what failed in the last run, in total and in detail.
+
+        The counts are exact. Where failures are not all kept, the details are those of the latest
+        10,000.
+        """
+        return _snapshot.error_summary(self._shown())
+
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
         """Return what each worker has done in the last run, by its name."""
         return _snapshot.worker_metrics(self._shown())
@@ -303,13 +429,16 @@ class Pipeline:
             most_failures=most_failures if keep else MOST_KEPT_FAILURES,
         )
 
-    async def _begin_stream(self, source: Source, buffer_size: int, context: Context) -> Run:
-        results = Results.for_stream(self.stages[-1].name, buffer_size)
-        run = await self._begin(results, context)
-        run.read(source, DEFAULT_PRIORITY)
-        return run
+    async def _show(
+        self, run: Run, dashboard: DashboardProtocol, interval: float, source: Source
+    ) -> None:
+        snapshot = partial(_snapshot.dashboard_snapshot, run)
+        total = len(source) if isinstance(source, Sized) else None
+        await run.show(Display(dashboard, self, interval, snapshot, run.abort), total)
 
-    async def _begin(self, results: Results, context: Context | None = None) -> Run:
+    async def _begin(
+        self, results: Results, context: Context | None = None, observer: object = None
+    ) -> Run:
         await self._end_abandoned()
         if self._is_running():
             raise PipelineError(
@@ -317,7 +446,8 @@ class Pipeline:
                 "Pipeline of the same stages"
             )
         self._run, self._coming = self._coming or self._make_run(), None
-        self._run.start(results, context or copy_context())
+        observers = () if observer is None else (observer,)
+        self._run.start(results, context or copy_context(), observers)
         return self._run
 
     def _is_running(self) -> bool:
@@ -329,7 +459,8 @@ class Pipeline:
             await self._run.finished()
 
     def _make_run(self) -> Run:
-        return Run(self.name, self.stages, self._collector(MOST_KEPT_FAILURES))
+        results = self._collector(MOST_KEPT_FAILURES)
+        return Run(self.name, self.stages, results, self._rates, self._observers)
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
@@ -359,6 +490,14 @@ class Pipeline:
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
 
+    def _checked_interval(self, seconds: float) -> float:
+        if not is_positive(seconds):
+            raise ValueError(
+                f"dashboard_update_interval of pipeline {self.name!r} is {seconds!r}; give "
+                "seconds, above 0"
+            )
+        return seconds
+
     def _checked_source(self, items: Source) -> Source:
         if not isinstance(items, Iterable | AsyncIterable) and not hasattr(items, "__getitem__"):
             raise TypeError(
@@ -366,6 +505,63 @@ class Pipeline:
                 f"{items!r}; put a single item in a list"
             )
         return items
+
+
+class PipelineBuilder(Draft):
+    """A pipeline made step by step; begin with `Pipeline.create`.
+
+    Args:
+        name: names the pipeline in statistics, logs and errors.
+    """
+
+    def build(self) -> Pipeline:
+        """Return the pipeline.
+
+        Raises:
+            PipelineError: there is no stage, or the first one pulls.
+            StageValidationError: a stage contradicts itself, or two have one name.
+        """
+        return Pipeline(self._stages, self._collects, self._tracker, name=self._name)
+
+    async def run(
+        self,
+        items: Source,
+        progress: bool = False,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[PipelineResult]:
+        """Build the pipeline and run it, as `Pipeline.run` does, which raises the same."""
+        return await self.build().run(
+            items,
+            progress,
+            dashboard,
+            custom_dashboard,
+            dashboard_update_interval,
+            return_exceptions=return_exceptions,
+        )
+
+    def stream(
+        self,
+        items: Source,
+        progress: bool = False,
+        buffer_size: int | None = None,
+        *,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+    ) -> ResultStream:
+        """Build the pipeline and stream, as `Pipeline.stream` does, which raises the same."""
+        return self.build().stream(
+            items,
+            progress,
+            buffer_size,
+            dashboard=dashboard,
+            custom_dashboard=custom_dashboard,
+            dashboard_update_interval=dashboard_update_interval,
+        )
 
 
 def _checked(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:

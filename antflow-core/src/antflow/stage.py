@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from math import inf
 from typing import Any, Literal
@@ -36,6 +36,7 @@ class Stage:
         task_wait_seconds: seconds between two of them.
         stage_attempts: the most attempts of the whole stage, with per_stage.
         unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
+        task_concurrency_limits: how many workers may be inside of a task at once, by its name.
         on_success: called, and awaited where it returns an awaitable, with the item's id, its
             new value and a dict of id, value and metadata, when the stage has finished an item.
         on_failure: the same for an item that failed, with the error.
@@ -46,6 +47,10 @@ class Stage:
         on_skip: as on_success, for an item that was skipped.
         pull: let nothing wait in front of the stage: an item leaves the stage before only when a
             worker here is ready for it.
+        call_concurrency: how many tasks may be inside of `concurrency_limit` at once.
+        call_rate: how many times `rate_limit` lets pass in each `call_rate_period`: so many at
+            once, then evenly.
+        call_rate_period: seconds.
     """
 
     name: str
@@ -56,13 +61,17 @@ class Stage:
     task_wait_seconds: float = 1.0
     stage_attempts: int = 3
     unpack_args: bool = False
-    _: KW_ONLY
+    task_concurrency_limits: Mapping[str, int] = field(default_factory=dict)
     on_success: ItemCallback | None = None
     on_failure: Callable[[Any, Any, dict[str, Any]], Any] | None = None
     skip_if: Callable[[Any], Any] | None = None
     queue_capacity: int | None = None
+    _: KW_ONLY
     on_skip: ItemCallback | None = None
     pull: bool = False
+    call_concurrency: int | None = None
+    call_rate: float | None = None
+    call_rate_period: float = 60.0
 
     def validate(self) -> None:
         """Check the configuration.
@@ -80,6 +89,8 @@ class Stage:
             )
         self._check_capacity()
         self._check_switches()
+        self._check_task_limits()
+        self._check_call_limits()
 
     @property
     def capacity(self) -> float:
@@ -135,11 +146,11 @@ class Stage:
             raise self._invalid(
                 f"has retry={self.retry!r}. Invalid retry policy; use 'per_task' or 'per_stage'"
             )
-        for field in ("task_attempts", "stage_attempts"):
-            attempts = getattr(self, field)
+        for name in ("task_attempts", "stage_attempts"):
+            attempts = getattr(self, name)
             if not is_count(attempts) or attempts < 1:
                 raise self._invalid(
-                    f"has {field}={attempts!r}; it counts the first attempt too, so give 1 or more"
+                    f"has {name}={attempts!r}; it counts the first attempt too, so give 1 or more"
                 )
         if not is_duration(self.task_wait_seconds):
             raise self._invalid(
@@ -168,14 +179,49 @@ class Stage:
             )
 
     def _check_switches(self) -> None:
-        for field in ("on_success", "on_failure", "on_skip", "skip_if"):
-            function = getattr(self, field)
+        for name in ("on_success", "on_failure", "on_skip", "skip_if"):
+            function = getattr(self, name)
             if function is not None and not callable(function):
-                raise self._invalid(f"has {field}={function!r}; give a function or None")
-        for field in ("unpack_args", "pull"):
-            switch = getattr(self, field)
+                raise self._invalid(f"has {name}={function!r}; give a function or None")
+        for name in ("unpack_args", "pull"):
+            switch = getattr(self, name)
             if not isinstance(switch, bool):
-                raise self._invalid(f"has {field}={switch!r}; give True or False")
+                raise self._invalid(f"has {name}={switch!r}; give True or False")
+
+    def _check_task_limits(self) -> None:
+        limits = self.task_concurrency_limits
+        if not isinstance(limits, Mapping):
+            raise self._invalid(
+                f"has task_concurrency_limits={limits!r}; give a dict of task names and numbers"
+            )
+        names = [task_name(task) for task in self.tasks]
+        for name, most in limits.items():
+            if name not in names:
+                raise self._invalid(
+                    f"has a limit for an unknown task {name!r}; its tasks are "
+                    f"{', '.join(map(repr, names))}"
+                )
+            if not is_count(most) or most < 1:
+                raise self._invalid(
+                    f"has the limit {most!r} for task {name!r}; give a number of workers, 1 or more"
+                )
+
+    def _check_call_limits(self) -> None:
+        calls = self.call_concurrency
+        if calls is not None and (not is_count(calls) or calls < 1):
+            raise self._invalid(
+                f"has call_concurrency={calls!r}; give a number of tasks, 1 or more, or None for "
+                "no limit"
+            )
+        if self.call_rate is not None and not is_positive(self.call_rate):
+            raise self._invalid(
+                f"has call_rate={self.call_rate!r}; give a number of calls per call_rate_period, "
+                "above 0, or None for no limit"
+            )
+        if not is_positive(self.call_rate_period):
+            raise self._invalid(
+                f"has call_rate_period={self.call_rate_period!r}; give seconds, above 0"
+            )
 
     def _invalid(self, text: str) -> StageValidationError:
         return StageValidationError(f"Stage {self.name!r} {text}")
@@ -225,3 +271,8 @@ def is_duration(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= MOST_SECONDS
+
+
+def is_positive(value: object) -> bool:
+    """Tell whether a value is a number above 0 that seconds can be divided by or into."""
+    return is_duration(value) and value != 0

@@ -6,7 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import nan
-from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+    runtime_checkable,
+)
+
+from .events import ItemView as ItemView
+from .events import StatusEvent as StatusEvent
+from .events import StatusType as StatusType
+from .events import TaskEvent as TaskEvent
+from .events import TaskEventType as TaskEventType
 
 T = TypeVar("T")
 
@@ -20,23 +36,12 @@ ActivityState = Literal["idle", "busy", "waiting", "blocked"]
 """What a worker's time goes into: input awaited, work, a retry awaited, room downstream awaited."""
 
 
-class _Record:
-    """One object an item, from its feeding until it is a result: two would cost more than this.
-
-    Most results have no metadata and no error, and succeeded at the first attempt: what says
-    otherwise is kept apart in `rare`. The other three are the engine's, until the item ends.
-    """
-
-    __slots__ = ("extra", "priority", "queued_at", "rare")
-
-    rare: _Rare | None
-
-
 class _Rare:
-    __slots__ = ("attempts", "error", "metadata", "stage")
+    __slots__ = ("attempts", "carrier", "error", "metadata", "stage")
 
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
+        self.carrier: dict[str, str] = {}
         self.error: BaseException | None = None
         self.stage: str | None = None
         self.attempts = 1
@@ -59,9 +64,9 @@ class _Rarely(Generic[T]):
     def __get__(self, result: None, owner: type) -> Self: ...
 
     @overload
-    def __get__(self, result: PipelineResult, owner: type) -> T: ...
+    def __get__(self, result: _Record, owner: type) -> T: ...
 
-    def __get__(self, result: PipelineResult | None, owner: type) -> Self | T:
+    def __get__(self, result: _Record | None, owner: type) -> Self | T:
         if result is None:
             return self
         if result.rare is None:
@@ -70,10 +75,23 @@ class _Rarely(Generic[T]):
             result.rare = _Rare()
         return cast("T", getattr(result.rare, self._name))
 
-    def __set__(self, result: PipelineResult, value: T) -> None:
+    def __set__(self, result: _Record, value: T) -> None:
         if result.rare is None:
             result.rare = _Rare()
         setattr(result.rare, self._name, value)
+
+
+class _Record:
+    """One object an item, from its feeding until it is a result: two would cost more than this.
+
+    Most results have no metadata and no error, and succeeded at the first attempt: what says
+    otherwise is kept apart in `rare`. The other three are the engine's, until the item ends.
+    """
+
+    __slots__ = ("extra", "priority", "queued_at", "rare")
+
+    rare: _Rare | None
+    carrier: _Rarely[dict[str, str]] = _Rarely()
 
 
 @dataclass(init=False)
@@ -144,6 +162,7 @@ class UnprocessedItem:
         priority: its priority, lower first.
         stage: name of the stage that it did not finish.
         sequence_id: position in the order in which the items were read.
+        carrier: what observers attached to it.
     """
 
     id: Any
@@ -152,6 +171,7 @@ class UnprocessedItem:
     priority: int
     stage: str
     sequence_id: int
+    carrier: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +311,7 @@ class PipelineStats:
     items_outstanding: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WorkerState:
     """What one worker does now.
 
@@ -316,7 +336,7 @@ class WorkerState:
     attempt: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WorkerMetrics:
     """What one worker has done.
 
@@ -340,3 +360,103 @@ class WorkerMetrics:
     def avg_processing_time(self) -> float:
         """Seconds per item passed on; 0 before the first."""
         return self.total_processing_time / self.items_processed if self.items_processed else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItem:
+    """One item that failed.
+
+    Args:
+        item_id: the item's id.
+        error: the error as text.
+        error_type: name of its class.
+        stage: name of the stage that it failed in.
+        attempts: how many attempts were made: of the task, or of the stage as a whole where that
+            is what is retried.
+        timestamp: Unix time.
+    """
+
+    item_id: Any
+    error: str
+    error_type: str
+    stage: str
+    attempts: int
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSummary:
+    """What failed, in total and in detail.
+
+    Args:
+        total_failed: number of items that failed.
+        errors_by_type: failed items by exception class.
+        errors_by_stage: failed items by stage.
+        failed_items: the items, in the order in which they failed.
+    """
+
+    total_failed: int
+    errors_by_type: dict[str, int]
+    errors_by_stage: dict[str, int]
+    failed_items: list[FailedItem]
+
+    def __str__(self) -> str:
+        if not self.total_failed:
+            return "No errors occurred"
+        parts = [f"{self.total_failed} failed items"]
+        for title, counts in ("By type", self.errors_by_type), ("By stage", self.errors_by_stage):
+            if counts:
+                parts += ["", f"{title}:"]
+                parts += [f"  {name}: {count}" for name, count in _most_first(counts)]
+        return "\n".join(parts)
+
+
+def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: -entry[1])
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardSnapshot:
+    """The whole state of a run at one moment.
+
+    Args:
+        worker_states: what each worker does, by its name.
+        worker_metrics: what each worker has done, by its name.
+        pipeline_stats: the statistics of the run.
+        error_summary: what failed.
+        timestamp: Unix time.
+    """
+
+    worker_states: dict[str, WorkerState]
+    worker_metrics: dict[str, WorkerMetrics]
+    pipeline_stats: PipelineStats
+    error_summary: ErrorSummary
+    timestamp: float
+
+
+@runtime_checkable
+class DashboardProtocol(Protocol):
+    """A display of a run: any object with these three methods, each plain or a coroutine function.
+
+    They are called on the event loop, one at a time. One that raises is logged, and the dashboard
+    is not called again; the run goes on.
+    """
+
+    def on_start(self, pipeline: Any, total_items: int | None) -> Any:
+        """Begin.
+
+        Args:
+            pipeline: the Pipeline.
+            total_items: how many items there are; None where the input does not say.
+        """
+
+    def on_update(self, snapshot: DashboardSnapshot) -> Any:
+        """Show the present state: at once after `on_start`, then regularly, and at the end."""
+
+    def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> Any:
+        """End, however the run ended.
+
+        Args:
+            results: the successes that are kept, in input order; none of a stream.
+            summary: what failed.
+        """

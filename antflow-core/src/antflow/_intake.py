@@ -1,0 +1,279 @@
+"""Where items enter a run: numbering, waiting for room, and what a feeder is told."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError, Future, Task, current_task, get_running_loop
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from ._item import SPELLED_OUT, Item, read_item, take_back
+from ._notifier import Cut, Notifier
+from ._results import Results
+from ._stage_run import StageRun
+from ._turn import Turns
+from .exceptions import PipelineError
+from .types import PipelineResult, UnprocessedItem
+
+Source = Iterable[Any] | AsyncIterable[Any]
+_logger = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """What feeding asks of its run."""
+
+    name: str
+    clock: Callable[[], float]
+    turns: Turns
+    results: Results
+    error: BaseException | None
+    is_started: bool
+    is_over: bool
+    is_settled: bool
+
+    def is_inside(self) -> bool:
+        """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""
+
+    def check(self) -> None:
+        """See whether everything is done."""
+
+
+class Intake:
+    """Feeds the stages of one run, as they have room.
+
+    Args:
+        run: the run.
+        posts: its stages.
+        notifier: told of what is queued.
+    """
+
+    def __init__(self, run: Host, posts: Sequence[StageRun], notifier: Notifier) -> None:
+        self.accepting = True
+        self.feeders = 0
+        self.replies: set[Future[PipelineResult]] = set()
+        self.announcing: set[Task[Any] | None] = set()
+        self._run = run
+        self._posts = posts
+        self._notifier = notifier
+        self._numbered = 0
+        self._priority: int | None = None  # until the first item
+        self._warned: set[str] = set()
+
+    def post_of(self, stage: str) -> StageRun:
+        """Return a stage by its name.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        for post in self._posts:
+            if post.name == stage:
+                return post
+        names = ", ".join(repr(post.name) for post in self._posts)
+        raise ValueError(
+            f"Stage {stage!r} not found in pipeline {self._run.name!r}; it has {names}"
+        )
+
+    async def feed(self, source: Source, post: StageRun, priority: int) -> bool:
+        """Feed items to a stage as it has room for them.
+
+        Args:
+            source: values to be wrapped as items, or items that an earlier run left unprocessed.
+            post: where they enter, but for the latter, which go to where they were.
+            priority: lower first.
+
+        Returns:
+            False when the run was closed before everything was fed; the value that was read last
+            has then not been fed.
+        """
+        inside = self._run.is_inside()
+        self._note_priority(priority)
+        self.feeders += 1
+        try:
+            if isinstance(source, AsyncIterable):
+                async for value in source:
+                    if not await self._offer(value, post, priority, inside):
+                        return False
+                return True
+            return await self._feed_quickly(source, post, priority, inside)
+        finally:
+            self.feeders -= 1
+            self._run.check()
+
+    async def _feed_quickly(
+        self, source: Iterable[Any], post: StageRun, priority: int, inside: bool
+    ) -> bool:
+        """Feed from an iterable, at the price of no call for a value that has room at once."""
+        inbox, turns, clock, account = post.inbox, self._run.turns, self._run.clock, post.account
+        queue, notifier = inbox.queue, self._notifier
+        for value in source:
+            if (
+                inbox.crowded
+                or len(queue) + inbox.granted >= inbox.capacity
+                or not self.accepting
+                or isinstance(value, SPELLED_OUT)
+                or (now := clock()) > turns.until
+            ):
+                if not await self._offer(value, post, priority, inside):
+                    return False
+                continue
+            number = self._numbered
+            self._numbered = number + 1
+            item = Item(number, value, number, priority)
+            if notifier.status:
+                told = notifier.tell_status(item, post.name, "queued")
+                if told is not None:
+                    if not await self._hear_out(told, item, post):
+                        return False
+                    continue
+            item.queued_at = now
+            account.injected += 1
+            if inbox.direct:
+                queue.append(item)
+            else:
+                inbox.put(item)
+        return True
+
+    async def process(self, source: Any, priority: int) -> PipelineResult:
+        """Feed one item and return its result, which is kept nowhere else."""
+        self._note_priority(priority)
+        item, home = self._take_in(source, self._posts[0], priority)
+        reply: Future[PipelineResult] = get_running_loop().create_future()
+        item.more().reply = reply
+        run = self._run
+        run.results.expect()
+        try:
+            if not await self._push_alone(item, home):
+                raise PipelineError(
+                    f"Pipeline {run.name!r} was stopped before it took the item; start() it again"
+                )
+            if run.is_over and not reply.done():
+                raise self._unanswered() from run.error
+            self.replies.add(reply)
+            return await reply
+        except CancelledError:
+            if reply.done() and not reply.cancelled() and reply.exception() is None:
+                run.results.keep(reply.result())
+            raise
+        finally:
+            self.replies.discard(reply)
+            run.results.expect_no_more()
+
+    def give_up_replies(self) -> None:
+        """Tell those who wait for a result that none will come."""
+        for reply in self.replies:
+            if not reply.done():
+                reply.set_exception(self._unanswered())
+
+    def _unanswered(self) -> PipelineError:
+        return PipelineError(
+            f"Pipeline {self._run.name!r} was stopped before the item ended; it is in "
+            "pipeline.unprocessed"
+        )
+
+    async def _push_alone(self, item: Item, post: StageRun) -> bool:
+        self.feeders += 1
+        try:
+            return await self._push(item, post, inside=False)
+        finally:
+            self.feeders -= 1
+            self._run.check()
+
+    def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[Item, StageRun]:
+        if isinstance(value, UnprocessedItem):
+            item, post = take_back(value), self.post_of(value.stage)
+            self._note_priority(item.priority)
+            self._numbered = max(self._numbered, item.sequence_id + 1)
+        else:
+            item = read_item(value, self._numbered, priority)
+            self._numbered += 1
+        return item, post
+
+    def _note_priority(self, priority: int) -> None:
+        """Have items sorted from the second priority on."""
+        if self._priority not in (None, priority):
+            for post in self._posts:
+                post.inbox.sort()
+        self._priority = priority
+
+    async def _offer(self, value: Any, post: StageRun, priority: int, inside: bool) -> bool:
+        item, home = self._take_in(value, post, priority)
+        return await self._push(item, home, inside)
+
+    async def _push(self, item: Item, post: StageRun, inside: bool) -> bool:
+        """Deposit an item when there is room; False when the run does not take it any more."""
+        run = self._run
+        now = run.clock()
+        if now > run.turns.until and run.turns.over(now, now):
+            await run.turns.rest()
+        has_room = post.inbox.has_room()
+        if inside:
+            if not has_room:
+                self._warn_of_growth(post)
+        elif not has_room:
+            self._warn_if_not_started(post)
+            await post.inbox.wait_for_place()
+        if run.is_settled or (not self.accepting and (run.is_over or not inside)):
+            post.inbox.make_room()  # of the place that this feeder leaves free
+            return False
+        if self._notifier.status:
+            told = self._notifier.tell_status(item, post.name, "queued")
+            if told is not None:
+                return await self._hear_out(told, item, post)
+        self._deposit(item, post)
+        return True
+
+    async def _hear_out(self, told: Awaitable[Cut], item: Item, post: StageRun) -> bool:
+        """Wait until it is told that an item is queued, then deposit it, whatever happened.
+
+        Only where the run is over by then, it is told that the item was not processed.
+
+        Raises:
+            CancelledError: the caller was cancelled; the item is deposited nonetheless.
+        """
+        task = current_task()
+        self.announcing.add(task)
+        post.inbox.keep_place()
+        try:
+            cut = await told
+        finally:
+            self.announcing.discard(task)
+            post.inbox.give_back_place()
+            is_late = self._run.is_settled
+            if not is_late:
+                self._deposit(item, post)
+        if is_late:
+            late = self._notifier.tell_status(item, post.name, "unprocessed", final=True)
+            cut = (await late if late is not None else None) or cut
+        if cut is not None:
+            raise cut
+        return not is_late
+
+    def _deposit(self, item: Item, post: StageRun) -> None:
+        item.queued_at = self._run.clock()
+        post.account.injected += 1
+        post.inbox.put(item)
+
+    def _warn_of_growth(self, post: StageRun) -> None:
+        self._warn_once(
+            "growth",
+            "Pipeline %r: a task or callback feeds stage %r past its capacity, since waiting there "
+            "for room could make the pipeline wait for itself. Feed from outside of the pipeline "
+            "where memory must stay bounded.",
+            self._run.name,
+            post.name,
+        )
+
+    def _warn_if_not_started(self, post: StageRun) -> None:
+        if not self._run.is_started:
+            self._warn_once(
+                "start",
+                "Pipeline %r is not started, and stage %r is full: feed waits. Call start() first, "
+                "or use run().",
+                self._run.name,
+                post.name,
+            )
+
+    def _warn_once(self, topic: str, text: str, *arguments: object) -> None:
+        if topic not in self._warned:
+            self._warned.add(topic)
+            _logger.warning(text, *arguments)

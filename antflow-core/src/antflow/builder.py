@@ -1,0 +1,114 @@
+"""A definition made step by step: the part of the fluent builder that runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Self
+
+from .exceptions import PipelineError, StageValidationError
+from .stage import RetryMode, Stage, task_name
+from .tracker import StatusTracker
+from .types import TaskFunc
+
+STAGE_FIELDS = frozenset(field.name for field in fields(Stage))
+NAMED_OTHERWISE = {
+    "tasks": "give the tasks after the name",
+    "retry": "give retry_policy",
+}
+
+
+class Draft:
+    """Stages and options of a pipeline to be built.
+
+    Args:
+        name: names the pipeline in statistics, logs and errors.
+    """
+
+    def __init__(self, name: str = "pipeline") -> None:
+        self._name = name
+        self._stages: list[Stage] = []
+        self._tracker: StatusTracker | None = None
+        self._collects = True
+
+    def add(
+        self,
+        name: str,
+        *tasks: TaskFunc,
+        workers: int = 5,
+        retries: int = 3,
+        retry_policy: RetryMode = "per_task",
+        **fields: Any,
+    ) -> Self:
+        """Add a stage behind those that are there.
+
+        Args:
+            name: the stage's name.
+            tasks: run in order on each item.
+            workers: how many items the stage works on at once.
+            retries: the most attempts, the first included: of each task or, with "per_stage", of
+                the whole stage.
+            retry_policy: "per_task" or "per_stage".
+            fields: any other field of Stage.
+
+        Raises:
+            StageValidationError: Stage has no such field.
+        """
+        for field in fields:
+            if field in NAMED_OTHERWISE:
+                raise StageValidationError(
+                    f"Stage {name!r}: add() takes no {field}; {NAMED_OTHERWISE[field]}"
+                )
+            if field not in STAGE_FIELDS:
+                raise StageValidationError(
+                    f"Stage {name!r}: add() takes no {field!r}; a stage has "
+                    f"{', '.join(sorted(STAGE_FIELDS - {*NAMED_OTHERWISE, 'name', 'workers'}))}"
+                )
+        attempts = {"task_attempts": retries, "stage_attempts": retries}
+        options = {**attempts, **fields}
+        self._stages.append(
+            Stage(name=name, workers=workers, tasks=list(tasks), retry=retry_policy, **options)
+        )
+        return self
+
+    def with_tracker(self, tracker: StatusTracker) -> Self:
+        """Have a tracker told what happens."""
+        self._tracker = tracker
+        return self
+
+    def collect_results(self, enabled: bool = True) -> Self:
+        """Say whether results are kept."""
+        self._collects = enabled
+        return self
+
+
+def stages_for(
+    tasks: TaskFunc | list[TaskFunc] | tuple[TaskFunc, ...], workers: int, retries: int
+) -> list[Stage]:
+    """Return a stage for each task, named after it: `fetch_data` gives "FetchData".
+
+    Args:
+        tasks: one, or several in order; of one name, the second is numbered 2, and so on.
+        workers: of each stage.
+        retries: the most attempts of each task, the first included.
+
+    Raises:
+        PipelineError: `tasks` is no task and no list of tasks.
+    """
+    if callable(tasks):
+        tasks = [tasks]
+    if not isinstance(tasks, list | tuple):
+        raise PipelineError(f"quick() takes a task or a list of tasks, not {tasks!r}")
+    stages: list[Stage] = []
+    for task in tasks:
+        name = _unused(task_name(task).replace("_", " ").title().replace(" ", ""), stages)
+        stages.append(Stage(name=name, workers=workers, tasks=[task], task_attempts=retries))
+    return stages
+
+
+def _unused(name: str, stages: list[Stage]) -> str:
+    used = {stage.name for stage in stages}
+    number, unused = 1, name
+    while unused in used:
+        number += 1
+        unused = f"{name}{number}"
+    return unused

@@ -1,0 +1,168 @@
+"""StatusTracker: an observer that remembers what each item is at, and calls back."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, get_args
+
+from ._notifier import Observer
+from .events import StatusEvent as StatusEvent
+from .events import StatusType, TaskEvent
+from .types import ErrorSummary, FailedItem
+
+StatusCallback = Callable[[StatusEvent], Any]
+TaskCallback = Callable[[TaskEvent], Any]
+TASK_CALLBACKS = {
+    "on_task_start": "antflow_task_start",
+    "on_task_complete": "antflow_task_success",
+    "on_task_retry": "antflow_task_retry",
+}
+ENTRY = len(fields(StatusEvent)) - 1
+"""So many values in a history make one event: all but the item's id."""
+
+
+class StatusTracker(Observer):
+    """Remembers the status of every item that it is told of, and all that led to it.
+
+    The callbacks are functions or coroutine functions, and may be set, replaced and removed at any
+    time as attributes of these names. One that raises changes nothing for the item; that is logged.
+
+    Args:
+        on_status_change: called when an item changes its status.
+        on_task_start: called when an attempt at a task begins.
+        on_task_complete: called when an attempt has succeeded.
+        on_task_retry: called when an attempt has failed and another follows.
+        on_task_fail: called when an attempt has failed and none follows.
+        max_history: how many items that have ended are remembered, the latest; None for all, which
+            takes memory for every item that is ever fed.
+
+    Raises:
+        ValueError: `max_history` is no number of items.
+    """
+
+    def __init__(
+        self,
+        on_status_change: StatusCallback | None = None,
+        on_task_start: TaskCallback | None = None,
+        on_task_complete: TaskCallback | None = None,
+        on_task_retry: TaskCallback | None = None,
+        on_task_fail: TaskCallback | None = None,
+        *,
+        max_history: int | None = None,
+    ) -> None:
+        if max_history is not None and (not isinstance(max_history, int) or max_history < 0):
+            raise ValueError(
+                f"max_history is {max_history!r}; give the number of items that have ended to "
+                "remember, 0 or more, or None for all"
+            )
+        super().__init__()
+        self.on_status_change = on_status_change
+        self.on_task_start = on_task_start
+        self.on_task_complete = on_task_complete
+        self.on_task_retry = on_task_retry
+        self.on_task_fail = on_task_fail
+        self.max_history = max_history
+        self._histories: dict[Any, list[Any]] = {}
+        self._attempts: dict[Any, int] = {}
+        self._ended: deque[Any] = deque()
+
+    def get_status(self, item_id: Any) -> StatusEvent | None:
+        """Return the latest event of an item; None if there is none."""
+        history = self._histories.get(item_id)
+        return _event(item_id, history[-ENTRY:]) if history else None
+
+    def get_tracked_ids(self) -> list[Any]:
+        """Return the ids of all items that are remembered, as they were first seen."""
+        return list(self._histories)
+
+    def get_by_status(self, status: StatusType) -> list[StatusEvent]:
+        """Return the latest events of all items that have this status now."""
+        return [event for event in self._latest() if event.status == status]
+
+    def get_stats(self) -> dict[str, int]:
+        """Return how many items have each status now."""
+        counts = Counter(event.status for event in self._latest())
+        return {status: counts[status] for status in get_args(StatusType)}
+
+    def get_history(self, item_id: Any) -> list[StatusEvent]:
+        """Return all events of an item, in their order."""
+        history = self._histories.get(item_id, [])
+        starts = range(0, len(history), ENTRY)
+        return [_event(item_id, history[start : start + ENTRY]) for start in starts]
+
+    def get_failed_items(self) -> list[FailedItem]:
+        """Return what is known of each item that has failed."""
+        return [self._failed_item(event) for event in self.get_by_status("failed")]
+
+    def get_error_summary(self) -> ErrorSummary:
+        """Return what failed among the items that are remembered, in total and in detail."""
+        failed = self.get_failed_items()
+        return ErrorSummary(
+            total_failed=len(failed),
+            errors_by_type=dict(Counter(item.error_type for item in failed)),
+            errors_by_stage=dict(Counter(item.stage for item in failed)),
+            failed_items=failed,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in TASK_CALLBACKS:  # a task event costs nothing until somebody wants it
+            super().__setattr__(TASK_CALLBACKS[name], value)
+            self.changed()
+
+    # What a run tells its observers
+
+    def antflow_item_status(self, event: StatusEvent) -> Any:
+        """Remember an event, and pass it on."""
+        history = self._histories.get(event.item_id)
+        if history is None:
+            history = self._histories[event.item_id] = []
+        history += (
+            event.stage,
+            event.status,
+            event.worker,
+            event.timestamp,
+            event.metadata or None,
+            event.pipeline,
+            event.run_id,
+            event.final,
+        )
+        if event.final and self.max_history is not None:
+            self._forget_beyond(self.max_history, event.item_id)
+        return None if self.on_status_change is None else self.on_status_change(event)
+
+    def antflow_task_failure(self, event: TaskEvent) -> Any:
+        """Note how many attempts were made, and pass the event on."""
+        self._attempts[event.item_id] = event.attempt
+        return None if self.on_task_fail is None else self.on_task_fail(event)
+
+    def _latest(self) -> list[StatusEvent]:
+        return [
+            _event(item_id, history[-ENTRY:]) for item_id, history in list(self._histories.items())
+        ]
+
+    def _failed_item(self, event: StatusEvent) -> FailedItem:
+        return FailedItem(
+            item_id=event.item_id,
+            error=str(event.metadata.get("error", "")),
+            error_type=str(event.metadata.get("error_type", "")),
+            stage=event.stage or "",
+            attempts=self._attempts.get(event.item_id, 1),
+            timestamp=event.timestamp,
+        )
+
+    def _forget_beyond(self, most: int, ended: Any) -> None:
+        """Forget those that ended first, unless they have been fed anew since."""
+        self._ended.append(ended)
+        while len(self._ended) > most:
+            oldest = self._ended.popleft()
+            if self._histories[oldest][-1] and oldest not in self._ended:
+                del self._histories[oldest]
+                self._attempts.pop(oldest, None)
+
+
+def _event(item_id: Any, entry: list[Any]) -> StatusEvent:
+    stage, status, worker, timestamp, metadata, *rest = entry
+    return StatusEvent(item_id, stage, status, worker, timestamp, metadata or {}, *rest)
