@@ -205,9 +205,7 @@ class TestPipelineResult:
                 pytest.fail("no match")
 
 
-@pytest.mark.parametrize(
-    "snapshot", [Histogram, TaskStats, StageStats, PipelineStats]
-)
+@pytest.mark.parametrize("snapshot", [Histogram, TaskStats, StageStats, PipelineStats])
 def test_a_snapshot_cannot_be_changed(snapshot: type) -> None:
     fields = [field.name for field in dataclasses.fields(snapshot)]
     made = snapshot(**dict.fromkeys(fields))
