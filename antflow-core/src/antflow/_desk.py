@@ -26,6 +26,10 @@ class Control(Protocol):
     turns: Turns
     host: object | None
 
+    @property
+    def is_aborted(self) -> bool:
+        """Whether all that runs is being cancelled."""
+
     def ended(self, items: int) -> None:
         """Learn that so many items more have ended."""
 
@@ -42,11 +46,15 @@ class Control(Protocol):
         """Learn that a worker is being cancelled; unless the run does that, it has to end."""
 
 
+_Attempt = tuple[int, Step, int]
+"""Which attempt: the item's sequence number, the task, and the number of the attempt."""
+
+
 class _Remark(NamedTuple):
     """What a task said of itself: at which item, in which task, and when on the run's clock."""
 
     sequence_id: int
-    step: Step | None
+    step: Step
     text: str
     at: float
 
@@ -65,6 +73,7 @@ class Desk:
         "_spent",
         "_took_up_at",
         "_waits",
+        "_waits_of",
         "activity",
         "attempt",
         "completed_at",
@@ -100,6 +109,7 @@ class Desk:
         self._took_up_at = 0.0
         self._remark: _Remark | None = None
         self._waits = 0
+        self._waits_of: _Attempt | None = None
 
     # How its time goes
 
@@ -142,10 +152,11 @@ class Desk:
         Args:
             to_unix: turns a time on the run's clock into Unix time, when added.
         """
-        item, step, last, post = self.item, self.step, self._remark, self.post
+        item, last, post = self.item, self._remark, self.post
         if item is None:
             return WorkerState(self.name, post.name, "idle")
-        task = said = (step or post.steps[0]).name
+        step = self.step or post.steps[0]
+        task = said = step.name
         if last is not None and last.sequence_id == item.sequence_id and last.step is step:
             said = last.text
         return WorkerState(
@@ -201,12 +212,15 @@ class Desk:
         is_same = last is not None and last.sequence_id == item.sequence_id
         if last is not None and is_same and now - last.at < min_interval:
             return False
-        self._remark = _Remark(item.sequence_id, self.step, text, now)
+        self._remark = _Remark(item.sequence_id, self.step or self.post.steps[0], text, now)
         return True
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Wait for a limit inside of this, to be cut short when the run is closed."""
+        attempt = self._present_attempt()
+        if attempt != self._waits_of:  # what an earlier one left behind does not count
+            self._waits_of, self._waits = attempt, 0
         self._waits += 1
         if self.post.inbox.closed:
             self.cut_short()
@@ -215,9 +229,21 @@ class Desk:
         try:
             yield
         finally:
-            self._waits -= 1
-            if self.activity == WAITING and not self._waits:
-                self.turn_to(BUSY)
+            if attempt == self._waits_of:
+                self._waits -= 1
+                if not self._waits and attempt == self._present_attempt():
+                    self.resume()
+
+    def resume(self) -> None:
+        """Be busy again, if the worker counts as waiting."""
+        if self.activity == WAITING:
+            self.turn_to(BUSY)
+
+    def _present_attempt(self) -> _Attempt | None:
+        item = self.item
+        if item is None:
+            return None
+        return item.sequence_id, self.step or self.post.steps[0], self.attempt_number
 
     def cut_short(self) -> None:
         """Cancel the attempt that waits for a limit, if one does.
@@ -225,6 +251,7 @@ class Desk:
         All of it is cancelled, and not the wait alone, because that may be in a task of the user's,
         where a cancellation need not end the attempt.
         """
-        if self._waits and self.task and self.activity in WORKING and not self.is_cut_short:
+        is_waiting = self._waits and self._waits_of == self._present_attempt()
+        if is_waiting and self.task and self.activity in WORKING and not self.is_cut_short:
             self.is_cut_short = True
             self.task.cancel()

@@ -6,9 +6,10 @@ import logging
 from asyncio import CancelledError, Lock, Task, get_running_loop, sleep, wait
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Protocol
 
 from ._notifier import is_being_cancelled
+from .context import TELLING
 from .types import DashboardProtocol, DashboardSnapshot, PipelineResult
 
 PROGRESS = "progress"
@@ -62,46 +63,53 @@ def chosen_dashboard(
     return custom_dashboard
 
 
+class Shown(Protocol):
+    """What a display asks of its run."""
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """End the run at once."""
+
+
 class Display:
     """One dashboard through one run; when it raises, it is dropped, and the run goes on.
 
     Args:
         dashboard: what is called.
         pipeline: what it is told to show.
+        total_items: how many items it is told that there are; None where that is unknown.
         interval: seconds between two updates.
         snapshot: returns the present state.
-        abort: ends the run; called with a KeyboardInterrupt or SystemExit that it raised.
+        run: the run, which ends at a KeyboardInterrupt or SystemExit that it raises.
     """
 
     def __init__(
         self,
         dashboard: DashboardProtocol,
         pipeline: object,
+        total_items: int | None,
         interval: float,
         snapshot: Callable[[], DashboardSnapshot],
-        abort: Callable[[BaseException], None],
+        run: Shown,
     ) -> None:
         self._dashboard = dashboard
         self._pipeline = pipeline
+        self._total_items = total_items
         self._interval = interval
         self._snapshot = snapshot
-        self._abort = abort
+        self._run = run
         self._turn = Lock()
         self._is_dropped = False
-        self._is_ending = False
-        self._ticker: Task[None] | None = None
+        self._has_begun = self._is_ending = False
+        self.ticker: Task[None] | None = None
 
-    async def begin(self, total_items: int | None) -> None:
-        """Have the dashboard start, and be updated from now on.
-
-        Args:
-            total_items: how many items there are; None where that is unknown.
-        """
-        await self._call("on_start", self._pipeline, total_items)
+    async def begin(self) -> None:
+        """Have the dashboard start, and be updated from now on."""
+        self._has_begun = True
+        await self._call("on_start", self._pipeline, self._total_items)
         await self._update()
         if self._is_ending:
             return
-        self._ticker = get_running_loop().create_task(self._tick())
+        self.ticker = get_running_loop().create_task(self._tick())
 
     async def end(self, results: list[PipelineResult]) -> None:
         """Have the dashboard show the last state, and finish.
@@ -110,10 +118,12 @@ class Display:
             results: what is kept of the run.
         """
         self._is_ending = True
+        if not self._has_begun:
+            return
         try:
-            if self._ticker is not None:
-                self._ticker.cancel()
-                await wait([self._ticker])
+            if self.ticker is not None:
+                self.ticker.cancel()
+                await wait([self.ticker])
             await self._update()
         finally:
             await self._call("on_finish", results, self._snapshot().error_summary)
@@ -131,6 +141,7 @@ class Display:
         async with self._turn:
             if self._is_dropped:
                 return
+            token = TELLING.set((*TELLING.get(), self._run))
             try:
                 answer = getattr(self._dashboard, method)(*arguments)
                 if isawaitable(answer):
@@ -141,11 +152,13 @@ class Display:
                 if isinstance(error, CancelledError) and is_being_cancelled():
                     raise
                 self._drop(method, error)
+            finally:
+                TELLING.reset(token)
 
     def _drop(self, method: str, error: BaseException) -> None:
         self._is_dropped = True
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            self._abort(error)
+            self._run.abort(error)
             return
         _logger.error(
             "Dashboard %s: %s raised; it is not called again, and the run goes on.",

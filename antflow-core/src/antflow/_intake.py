@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError, Future, Task, current_task, get_running_loop
+from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from ._notifier import Cut, Notifier
 from ._results import Results
 from ._stage_run import StageRun
 from ._turn import Turns
+from .context import TELLING
 from .exceptions import PipelineError
 from .types import PipelineResult, UnprocessedItem
 
@@ -51,7 +53,7 @@ class Intake:
         self.accepting = True
         self.feeders = 0
         self.replies: set[Future[PipelineResult]] = set()
-        self.announcing: set[Task[Any] | None] = set()
+        self.announcing: Counter[Task[Any] | None] = Counter()
         self._run = run
         self._posts = posts
         self._notifier = notifier
@@ -103,8 +105,8 @@ class Intake:
         self, source: Iterable[Any], post: StageRun, priority: int, inside: bool
     ) -> bool:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
-        inbox, turns, clock, account = post.inbox, self._run.turns, self._run.clock, post.account
-        queue, notifier = inbox.queue, self._notifier
+        run, inbox, account = self._run, post.inbox, post.account
+        queue, turns, clock, notifier = inbox.queue, run.turns, run.clock, self._notifier
         for value in source:
             if (
                 inbox.crowded
@@ -121,7 +123,7 @@ class Intake:
             item = Item(number, value, number, priority)
             if notifier.status:
                 told = notifier.tell_status(item, post.name, "queued")
-                if told is not None:
+                if told is not None or run.is_settled:
                     if not await self._hear_out(told, item, post):
                         return False
                     continue
@@ -155,6 +157,7 @@ class Intake:
                 run.results.keep(reply.result())
             raise
         finally:
+            reply.cancel()  # so that a result is kept when nobody waits for it any more
             self.replies.discard(reply)
             run.results.expect_no_more()
 
@@ -217,30 +220,36 @@ class Intake:
             return False
         if self._notifier.status:
             told = self._notifier.tell_status(item, post.name, "queued")
-            if told is not None:
+            if told is not None or run.is_settled:
                 return await self._hear_out(told, item, post)
         self._deposit(item, post)
         return True
 
-    async def _hear_out(self, told: Awaitable[Cut], item: Item, post: StageRun) -> bool:
+    async def _hear_out(self, told: Awaitable[Cut] | None, item: Item, post: StageRun) -> bool:
         """Wait until it is told that an item is queued, then deposit it, whatever happened.
 
-        Only where the run is over by then, it is told that the item was not processed.
+        Only where the run is settled by then, it is told that the item was not processed.
+
+        Returns:
+            Whether it was deposited.
 
         Raises:
             CancelledError: the caller was cancelled; the item is deposited nonetheless.
         """
+        cut: Cut = None
         task = current_task()
-        self.announcing.add(task)
+        token = TELLING.set((*TELLING.get(), self._run))
+        self.announcing[task] += 1
         post.inbox.keep_place()
         try:
-            cut = await told
+            cut = None if told is None else await told
         finally:
-            self.announcing.discard(task)
             post.inbox.give_back_place()
             is_late = self._run.is_settled
             if not is_late:
                 self._deposit(item, post)
+            self.announcing[task] -= 1
+            TELLING.reset(token)
         if is_late:
             late = self._notifier.tell_status(item, post.name, "unprocessed", final=True)
             cut = (await late if late is not None else None) or cut

@@ -44,12 +44,15 @@ Listeners = tuple[Listener, ...]
 class Observer:
     """An observer that tells when it begins or ceases to listen to a hook, while runs go on.
 
-    Of any other, what it listens to is looked at when a run starts. Not to listen to a hook is to
-    have None in the place of the function.
+    Any other listens to all the hooks that it has functions for.
     """
 
     def __init__(self) -> None:
         self._told_by: WeakSet[Notifier] = WeakSet()
+
+    def listens_to(self, hook: str) -> bool:
+        """Tell whether it wants to be told, having a function for that."""
+        raise NotImplementedError
 
     def told_by(self, notifier: Notifier) -> None:
         """Learn who is to be told of a change, as long as it is there."""
@@ -262,8 +265,14 @@ def is_being_cancelled() -> bool:
 
 
 def _listeners(observers: Iterable[object], hook: str) -> Listeners:
-    return tuple(
-        Listener(observer, type(observer).__name__, hook, call)
-        for observer in observers
-        if (call := getattr(observer, hook, None)) is not None
-    )
+    seen: Counter[str] = Counter()
+    listeners = []
+    for observer in observers:
+        name = type(observer).__name__
+        seen[name] += 1
+        call = getattr(observer, hook, None)
+        if call is None or (isinstance(observer, Observer) and not observer.listens_to(hook)):
+            continue
+        numbered = name if seen[name] == 1 else f"{name}-{seen[name]}"
+        listeners.append(Listener(observer, numbered, hook, call))
+    return tuple(listeners)

@@ -24,12 +24,12 @@ from ._clock import CLOCK
 from ._display import Display
 from ._intake import Intake, Source
 from ._limits import Rates
-from ._notifier import Notifier
+from ._notifier import Cut, Notifier
 from ._results import Results
 from ._stage_run import StageRun, worker_name
 from ._turn import Turns, turns_of
 from ._worker import Worker
-from .context import CURRENT_WORKER
+from .context import CURRENT_WORKER, TELLING
 from .exceptions import PipelineError
 from .stage import Stage
 from .types import UnprocessedItem
@@ -92,7 +92,7 @@ class Run:
         self._conclusion: Task[None] | None = None
         self._concluding: Task[None] | None = None
         self._sealed = False
-        self._aborted = False
+        self.is_aborted = False
         self._ended = 0
         self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
@@ -125,18 +125,21 @@ class Run:
             post.account.begin(now)
             post.inbox.add_reserve(partial(self._start, worker, context) for worker in workers)
 
-    async def show(self, display: Display, total_items: int | None) -> None:
-        """Show the run, from now until it has ended."""
-        self._display = display
-        try:
-            await display.begin(total_items)
-        except BaseException:
-            self.abort()
-            await self.outlast()
-            raise
+    def read(
+        self,
+        source: Source,
+        priority: int,
+        display: Display | None = None,
+    ) -> None:
+        """Feed all of an input to the first stage, in a task of the run's own, and then seal.
 
-    def read(self, source: Source, priority: int) -> None:
-        """Feed all of an input to the first stage, in a task of the run's own, and then seal."""
+        Args:
+            source: the input.
+            priority: of its items.
+            display: begins before the first item is read, and ends when the run has.
+        """
+        self._display = display
+        self.intake.feeders += 1
         self._reader = get_running_loop().create_task(self._read(source, priority))
         self._watch(self._reader)
 
@@ -156,6 +159,8 @@ class Run:
 
     async def _read(self, source: Source, priority: int) -> None:
         try:
+            if self._display is not None:
+                await self._display.begin()
             await self.intake.feed(source, self.posts[0], priority)
         except (Exception, CancelledError) as error:
             if self.intake.accepting:
@@ -165,6 +170,7 @@ class Run:
         except BaseException as error:
             self.abort(error)
         finally:
+            self.intake.feeders -= 1
             await self._stop_reading(source)
 
     async def _stop_reading(self, source: Source) -> None:
@@ -187,7 +193,7 @@ class Run:
 
     def is_inside_task(self) -> bool:
         """Tell whether the present code runs on behalf of a worker, maybe through another run."""
-        if self._is_telling():
+        if self in TELLING.get():
             return True
         worker: object = CURRENT_WORKER.get()
         while isinstance(worker, Worker):
@@ -218,7 +224,10 @@ class Run:
     def _is_telling(self) -> bool:
         """Tell whether the present code is an observer that the run cannot go on without."""
         task = current_task()
-        return task is not None and (task is self._concluding or task in self.intake.announcing)
+        ticker = self._display.ticker if self._display is not None else None
+        return task is not None and (
+            task is self._concluding or task is ticker or self.intake.announcing[task] > 0
+        )
 
     def admit(self) -> bool:
         """Tell whether something may be fed now; to those inside as long as the run lasts."""
@@ -282,7 +291,7 @@ class Run:
             return
         if self.error is None:
             self.error = error
-        self._aborted = True
+        self.is_aborted = True
         running = [*self._tasks, self._concluding]
         self.close()
         this = current_task()
@@ -397,7 +406,7 @@ class Run:
 
     def lose(self, worker_name: str) -> None:
         """Abort, because a worker was cancelled by somebody else."""
-        if self._aborted:
+        if self.is_aborted:
             return
         self.abort(
             PipelineError(
@@ -432,15 +441,29 @@ class Run:
     async def _tell_of_end(self) -> None:
         """Tell of each item that is left, then let the display end."""
         self._concluding = current_task()  # from now on it may be cancelled
+        TELLING.set((self,))
         if self.notifier.status:
-            for post in self.posts:
-                for item in post.inbox.left_over:  # to which late feeders may still add
-                    told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
-                    if told is not None:
-                        await told
+            await self._tell_of_left_overs()
         self.is_settled = True
         if self._display is not None:
             await self._display.end(self.results.kept())
+
+    async def _tell_of_left_overs(self) -> None:
+        """Tell of each item that is left, and of those that late feeders add meanwhile.
+
+        Once this is cancelled, nobody is waited for: those still told are cancelled as they wait.
+        """
+        cut: Cut = None
+        told_of = dict.fromkeys(self.posts, 0)
+        while more := [post for post in self.posts if len(post.inbox.left_over) > told_of[post]]:
+            post = more[0]
+            item = post.inbox.left_over[told_of[post]]
+            told_of[post] += 1
+            told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
+            if told is not None:
+                if cut is not None and self._concluding is not None:
+                    self._concluding.cancel()
+                cut = await told or cut
 
     def _concluded(self, conclusion: Task[None]) -> None:
         if not conclusion.cancelled() and (error := conclusion.exception()) is not None:

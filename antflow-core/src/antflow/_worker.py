@@ -16,7 +16,7 @@ from ._channel import Channel
 from ._desk import Control, Desk
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
-from ._notifier import Cut, Listeners, those_of
+from ._notifier import Cut, Listeners, is_being_cancelled, those_of
 from ._stage_run import StageRun, Step
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType, TaskEvent, TaskEventType
@@ -105,17 +105,26 @@ class Worker(Desk):
 
     async def _serve(self) -> None:
         self._enter()
-        post = self.post
+        inbox, waits = self.post.inbox, self.post.account.queue_wait
+        queue, clock, turns = inbox.queue, self.run.clock, self.run.turns
         while (now := await self._receive()) is not None:
-            while post.inbox.queue:
-                item = post.inbox.queue.popleft()
-                if post.inbox.crowded:
-                    post.inbox.make_room()
+            while queue:
+                item = queue.popleft()
+                if inbox.crowded:
+                    inbox.make_room()
                 self._waited = now - item.queued_at
-                add(post.account.queue_wait, self._waited)
+                add(waits, self._waited)
                 self.item = item
-                self.since = now
-                now = await self._settle(now, await self._visit(item))
+                self.since = start = now
+                outlet = await self._visit(item)
+                if self._cut is not None or (outlet is not None and outlet.is_over()):
+                    now = await self._settle(start, outlet)
+                    continue
+                self.item = self.step = None
+                self.attempt = 1
+                now = clock()
+                if now > turns.until:
+                    now = await self._breathe(start)
 
     async def _serve_plainly(self) -> None:
         """Serve a stage of one task, at the price of one clock reading and no call an item.
@@ -204,7 +213,19 @@ class Worker(Desk):
                 if told is not None:
                     await self._hear(told)
             for step in () if skipped else self.post.steps:
-                value = await self._perform(step, value)
+                self.step, self.attempt = step, 1
+                begun = self.run.clock()
+                attempt = self._make if step.places is None else self._make_when_allowed
+                try:
+                    value = await attempt(step, value)
+                except BaseException as error:
+                    failed = error
+                else:
+                    continue
+                try:
+                    value = await self._try_again(step, value, failed, begun)
+                finally:
+                    del failed  # or its traceback and this frame would keep each other
         except BaseException as error:
             return await self._fall_short(item, self._sift(error) or error)
         return await (self._skip(item) if skipped else self._complete(item, value))
@@ -213,34 +234,29 @@ class Worker(Desk):
         """Go on with an item whose first attempt, on the plain path, has failed."""
         step = self.post.steps[0]
         add(step.account.duration, self.run.clock() - start)
+        self.resume()
         self.step, self.attempt = step, 1
         try:
-            value = await self._perform(step, item.value, self._sift(error))
+            value = await self._try_again(step, item.value, self._sift(error) or error, start)
         except BaseException as last:
             return await self._fall_short(item, self._sift(last) or last)
         return await self._complete(item, value)
 
-    async def _perform(self, step: Step, value: Any, error: BaseException | None = None) -> Any:
+    async def _try_again(self, step: Step, value: Any, error: BaseException, start: float) -> Any:
         """Run one task until an attempt succeeds, and return its result.
 
         Args:
             step: the task.
             value: what it is called with.
-            error: what a first attempt has raised already, if one was made.
+            error: what the first attempt has raised.
+            start: when that began, on the run's clock.
 
         Raises:
             BaseException: what the last attempt raised.
         """
-        self.step, self.attempt = step, 1
         attempt = self._make if step.places is None else self._make_when_allowed
-        start = self.run.clock()
         try:
             while True:
-                if error is None:
-                    try:
-                        return await attempt(step, value)
-                    except BaseException as raised:
-                        error = raised
                 if isinstance(error, _InterruptedError):
                     raise error
                 delay = self.post.task_policy.delay(self.attempt, error)
@@ -249,14 +265,19 @@ class Worker(Desk):
                 await self._wait_to_retry(step, delay, start)
                 start = self.run.clock()
                 self.attempt += 1
-                error = None
+                try:
+                    return await attempt(step, value)
+                except BaseException as raised:
+                    error = raised
         finally:
-            error = None  # or its traceback and this frame would keep each other
+            del error  # or its traceback and this frame would keep each other
 
     async def _make_when_allowed(self, step: Step, value: Any) -> Any:
         """Make one attempt, as soon as the task's limit allows it."""
         places = step.places
         assert places is not None
+        if self.post.inbox.closed or self._cut is not None:
+            raise _InterruptedError
         await obtain(self, places)
         try:
             return await self._make(step, value)
@@ -270,7 +291,7 @@ class Worker(Desk):
             raise _InterruptedError
         if notifier.task_start:
             told = notifier.tell_start(self._task_event(step, "start"))
-            if told is not None:
+            if told is not None or self.run.is_aborted:
                 await self._hear_start(told, step)
         start = self.run.clock()
         try:
@@ -293,6 +314,7 @@ class Worker(Desk):
     async def _is_cut(self, step: Step, raised: BaseException, duration: float) -> bool:
         """Conclude an attempt that raised; tell whether that was a wait that was cut short."""
         add(step.account.duration, duration)
+        self.resume()
         error = self._sift(raised) or raised
         if self.post.notifier.watches_tasks and not isinstance(error, GeneratorExit):
             await self._tell_failure(step, duration, error)
@@ -331,7 +353,8 @@ class Worker(Desk):
 
     def _complete(self, item: Item, value: Any) -> Coroutine[Any, Any, Channel]:
         item.value = value
-        self._note_attempts(item)
+        if item.extra is not None or self.attempt != 1:
+            self._note_attempts(item)
         return self._pass_on(item, "completed", self.post.stage.on_success)
 
     def _skip(self, item: Item) -> Coroutine[Any, Any, Channel]:
@@ -461,20 +484,27 @@ class Worker(Desk):
 
     async def _hear(self, told: Awaitable[Cut] | None) -> None:
         """Wait until all has been told; a cancellation is kept until the item is dealt with."""
-        if told is not None:
-            self._cut = await told or self._cut
-
-    async def _hear_start(self, told: Awaitable[tuple[Listeners, Cut]], step: Step) -> None:
-        """Wait until a start has been told; where that is interrupted, it is told as cancelled."""
-        called, cut = await told
-        if cut is not None:
+        if told is not None and (cut := await told) is not None and self._sift(cut) is cut:
             self._cut = cut
-            notifier = self.post.notifier
-            listeners = those_of(notifier.task_cancelled, called)
-            if listeners:
-                event = self._task_event(step, "cancel", error=cut)
-                await self._hear(notifier.tell(listeners, event))
-            raise _InterruptedError
+
+    async def _hear_start(self, told: Awaitable[tuple[Listeners, Cut]] | None, step: Step) -> None:
+        """Wait until a start has been told; where the attempt is not to be made, it is cancelled.
+
+        Raises:
+            _InterruptedError: it is not to be made, since the worker is being cancelled, the run
+                is, or a wait for a limit was cut short.
+        """
+        notifier = self.post.notifier
+        called, cut = (notifier.task_start, None) if told is None else await told
+        if cut is None and not self.run.is_aborted and not is_being_cancelled():
+            return
+        if cut is not None and self._sift(cut) is cut:
+            self._cut = cut
+        listeners = those_of(notifier.task_cancelled, called)
+        if listeners:
+            event = self._task_event(step, "cancel", error=cut or CancelledError())
+            await self._hear(notifier.tell(listeners, event))
+        raise _InterruptedError
 
     async def _tell_failure(self, step: Step, duration: float, error: BaseException) -> None:
         """Tell what became of an attempt that raised.
@@ -539,6 +569,8 @@ class Worker(Desk):
             answer = skip_if(item.value)
             return bool(await answer if isawaitable(answer) else answer)
         except BaseException as error:
+            if self._is_final(error):
+                raise
             self._take_note(error, "skip_if", item)
             return False
 
@@ -547,13 +579,18 @@ class Worker(Desk):
             answer = callback(item.id, argument, item.describe())
             if isawaitable(answer):
                 await answer
+        except GeneratorExit:
+            raise
         except BaseException as error:
-            self._take_note(error, "callback", item)
+            if self._sift(error) is not error:
+                return
+            if isinstance(error, CancelledError) and self._is_final(error):
+                self._cut = error
+            else:
+                self._take_note(error, "callback", item)
 
     def _take_note(self, error: BaseException, role: str, item: Item) -> None:
         """Log what a function beside the tasks raised; only what no task may raise ends the run."""
-        if self._is_final(error) and self._is_final(self._sift(error) or error):
-            raise error
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)
             return

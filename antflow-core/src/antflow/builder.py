@@ -100,7 +100,8 @@ def stages_for(
         raise PipelineError(f"quick() takes a task or a list of tasks, not {tasks!r}")
     stages: list[Stage] = []
     for task in tasks:
-        name = _unused(task_name(task).replace("_", " ").title().replace(" ", ""), stages)
+        title = task_name(task).replace("_", " ").title().replace(" ", "")
+        name = _unused(title or task_name(task), stages)
         stages.append(Stage(name=name, workers=workers, tasks=[task], task_attempts=retries))
     return stages
 

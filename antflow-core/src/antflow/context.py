@@ -79,10 +79,15 @@ CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
 """The worker on whose behalf the present code runs; set once by each worker in its own context."""
 
 
+TELLING: ContextVar[tuple[object, ...]] = ContextVar("antflow_telling", default=())
+"""The runs that wait for the present code, an observer of theirs, outside of any worker."""
+
+
 def current_item() -> CurrentItem | None:
     """Return the item that the present task works on; None outside of a worker.
 
-    Its metadata may be written to.
+    Its metadata may be written to. Ask while the task runs: what a task leaves running behind it,
+    such as a thread that was given up, is shown the worker's next item.
     """
     worker = CURRENT_WORKER.get()
     return None if worker is None else worker.current_item()

@@ -130,10 +130,8 @@ class StatusEvent(_OfItem):
     @property
     def worker_id(self) -> int | None:
         """The worker's number within its stage, from 0; None where there is no worker."""
-        if self.worker is None:
-            return None
-        number = self.worker.rpartition("-W")[2]
-        return int(number) if number.isdecimal() else None
+        _, mark, number = (self.worker or "").rpartition("-W")
+        return int(number) if mark and number.isdecimal() else None
 
 
 @dataclass(slots=True)

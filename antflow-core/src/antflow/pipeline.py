@@ -154,9 +154,7 @@ class Pipeline:
         )
         interval = self._checked_interval(dashboard_update_interval)
         run = await self._begin(self._collector(most_failures=None), observer=shown)
-        if shown is not None:
-            await self._show(run, shown, interval, source)
-        run.read(source, DEFAULT_PRIORITY)
+        self._read(run, source, shown, interval)
         await run.wait()
         results = run.results.kept()
         if not return_exceptions or not self.collect_results:
@@ -205,9 +203,7 @@ class Pipeline:
         async def begin() -> Run:
             results = Results.for_stream(self.stages[-1].name, buffer_size)
             run = await self._begin(results, context, shown)
-            if shown is not None:
-                await self._show(run, shown, interval, source)
-            run.read(source, DEFAULT_PRIORITY)
+            self._read(run, source, shown, interval)
             return run
 
         return ResultStream(begin)
@@ -226,7 +222,8 @@ class Pipeline:
         """Feed items, waiting for room; before `start`, too.
 
         From inside of a task or callback of the same run it does not wait: the items go in past
-        the capacity. If it is cancelled, the value that it had just read has not been fed.
+        the capacity. If it is cancelled, the value that it had just read has not been fed, unless
+        an observer was being told that it is queued: then it has.
 
         Args:
             items: any iterable or async iterable. A dict with an "id" gives its id, its "value"
@@ -307,7 +304,7 @@ class Pipeline:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
-        self._refuse_own_task(run, "join()", "call it from outside")
+        self._refuse_own_task(run, "join()", "call it from outside", also=run.is_worker())
         self._refuse_consumer(run, "join()")
         run.seal()
         await run.wait()
@@ -429,12 +426,15 @@ class Pipeline:
             most_failures=most_failures if keep else MOST_KEPT_FAILURES,
         )
 
-    async def _show(
-        self, run: Run, dashboard: DashboardProtocol, interval: float, source: Source
+    def _read(
+        self, run: Run, source: Source, dashboard: DashboardProtocol | None, interval: float
     ) -> None:
-        snapshot = partial(_snapshot.dashboard_snapshot, run)
-        total = len(source) if isinstance(source, Sized) else None
-        await run.show(Display(dashboard, self, interval, snapshot, run.abort), total)
+        display = None
+        if dashboard is not None:
+            total = len(source) if isinstance(source, Sized) else None
+            snapshot = partial(_snapshot.dashboard_snapshot, run)
+            display = Display(dashboard, self, total, interval, snapshot, run)
+        run.read(source, DEFAULT_PRIORITY, display)
 
     async def _begin(
         self, results: Results, context: Context | None = None, observer: object = None
@@ -476,8 +476,8 @@ class Pipeline:
             return self._run
         return self._coming or self._run or self._make_run()
 
-    def _refuse_own_task(self, run: Run, call: str, remedy: str) -> None:
-        if not run.is_over and run.is_inside_task():
+    def _refuse_own_task(self, run: Run, call: str, remedy: str, *, also: bool = False) -> None:
+        if not run.is_over and (also or run.is_inside_task()):
             raise PipelineError(
                 f"A task of pipeline {self.name!r} cannot wait for {call} of the same pipeline, "
                 f"which may wait for the task; {remedy}"

@@ -275,4 +275,4 @@ def is_duration(value: object) -> bool:
 
 def is_positive(value: object) -> bool:
     """Tell whether a value is a number above 0 that seconds can be divided by or into."""
-    return is_duration(value) and value != 0
+    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MOST_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
@@ -10,15 +10,18 @@ from typing import Any, get_args
 from ._notifier import Observer
 from .events import StatusEvent as StatusEvent
 from .events import StatusType, TaskEvent
+from .stage import is_count
 from .types import ErrorSummary, FailedItem
 
 StatusCallback = Callable[[StatusEvent], Any]
 TaskCallback = Callable[[TaskEvent], Any]
 TASK_CALLBACKS = {
-    "on_task_start": "antflow_task_start",
-    "on_task_complete": "antflow_task_success",
-    "on_task_retry": "antflow_task_retry",
+    "antflow_task_start": "on_task_start",
+    "antflow_task_success": "on_task_complete",
+    "antflow_task_retry": "on_task_retry",
 }
+"""A task event costs nothing where its callback is not set."""
+
 ENTRY = len(fields(StatusEvent)) - 1
 """So many values in a history make one event: all but the item's id."""
 
@@ -52,7 +55,7 @@ class StatusTracker(Observer):
         *,
         max_history: int | None = None,
     ) -> None:
-        if max_history is not None and (not isinstance(max_history, int) or max_history < 0):
+        if max_history is not None and (not is_count(max_history) or max_history < 0):
             raise ValueError(
                 f"max_history is {max_history!r}; give the number of items that have ended to "
                 "remember, 0 or more, or None for all"
@@ -66,11 +69,11 @@ class StatusTracker(Observer):
         self.max_history = max_history
         self._histories: dict[Any, list[Any]] = {}
         self._attempts: dict[Any, int] = {}
-        self._ended: deque[Any] = deque()
+        self._ended: OrderedDict[Any, None] = OrderedDict()
 
     def get_status(self, item_id: Any) -> StatusEvent | None:
         """Return the latest event of an item; None if there is none."""
-        history = self._histories.get(item_id)
+        history = self._histories.get(_key(item_id))
         return _event(item_id, history[-ENTRY:]) if history else None
 
     def get_tracked_ids(self) -> list[Any]:
@@ -88,7 +91,7 @@ class StatusTracker(Observer):
 
     def get_history(self, item_id: Any) -> list[StatusEvent]:
         """Return all events of an item, in their order."""
-        history = self._histories.get(item_id, [])
+        history = self._histories.get(_key(item_id), [])
         starts = range(0, len(history), ENTRY)
         return [_event(item_id, history[start : start + ENTRY]) for start in starts]
 
@@ -108,17 +111,27 @@ class StatusTracker(Observer):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name in TASK_CALLBACKS:  # a task event costs nothing until somebody wants it
-            super().__setattr__(TASK_CALLBACKS[name], value)
+        if name in TASK_CALLBACKS.values():
             self.changed()
+
+    def listens_to(self, hook: str) -> bool:
+        """Tell whether it wants to be told, having a function for that."""
+        callback = TASK_CALLBACKS.get(hook)
+        is_own = getattr(type(self), hook) is getattr(StatusTracker, hook)
+        return callback is None or not is_own or getattr(self, callback) is not None
 
     # What a run tells its observers
 
     def antflow_item_status(self, event: StatusEvent) -> Any:
         """Remember an event, and pass it on."""
-        history = self._histories.get(event.item_id)
+        item_id = event.item_id
+        try:
+            history = self._histories.get(item_id)
+        except TypeError:
+            item_id = _key(item_id)
+            history = self._histories.get(item_id)
         if history is None:
-            history = self._histories[event.item_id] = []
+            history = self._histories[item_id] = []
         history += (
             event.stage,
             event.status,
@@ -130,12 +143,24 @@ class StatusTracker(Observer):
             event.final,
         )
         if event.final and self.max_history is not None:
-            self._forget_beyond(self.max_history, event.item_id)
+            self._forget_beyond(self.max_history, item_id)
         return None if self.on_status_change is None else self.on_status_change(event)
+
+    def antflow_task_start(self, event: TaskEvent) -> Any:
+        """Pass an event on."""
+        return None if self.on_task_start is None else self.on_task_start(event)
+
+    def antflow_task_success(self, event: TaskEvent) -> Any:
+        """Pass an event on."""
+        return None if self.on_task_complete is None else self.on_task_complete(event)
+
+    def antflow_task_retry(self, event: TaskEvent) -> Any:
+        """Pass an event on."""
+        return None if self.on_task_retry is None else self.on_task_retry(event)
 
     def antflow_task_failure(self, event: TaskEvent) -> Any:
         """Note how many attempts were made, and pass the event on."""
-        self._attempts[event.item_id] = event.attempt
+        self._attempts[_key(event.item_id)] = event.attempt
         return None if self.on_task_fail is None else self.on_task_fail(event)
 
     def _latest(self) -> list[StatusEvent]:
@@ -149,16 +174,17 @@ class StatusTracker(Observer):
             error=str(event.metadata.get("error", "")),
             error_type=str(event.metadata.get("error_type", "")),
             stage=event.stage or "",
-            attempts=self._attempts.get(event.item_id, 1),
+            attempts=self._attempts.get(_key(event.item_id), 1),
             timestamp=event.timestamp,
         )
 
     def _forget_beyond(self, most: int, ended: Any) -> None:
         """Forget those that ended first, unless they have been fed anew since."""
-        self._ended.append(ended)
+        self._ended[ended] = None
+        self._ended.move_to_end(ended)
         while len(self._ended) > most:
-            oldest = self._ended.popleft()
-            if self._histories[oldest][-1] and oldest not in self._ended:
+            oldest, _ = self._ended.popitem(last=False)
+            if self._histories[oldest][-1]:
                 del self._histories[oldest]
                 self._attempts.pop(oldest, None)
 
@@ -166,3 +192,12 @@ class StatusTracker(Observer):
 def _event(item_id: Any, entry: list[Any]) -> StatusEvent:
     stage, status, worker, timestamp, metadata, *rest = entry
     return StatusEvent(item_id, stage, status, worker, timestamp, metadata or {}, *rest)
+
+
+def _key(item_id: Any) -> Any:
+    """Return an id, or a text for one that cannot be a key."""
+    try:
+        hash(item_id)
+    except TypeError:
+        return repr(item_id)
+    return item_id
