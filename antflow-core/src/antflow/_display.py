@@ -38,21 +38,21 @@ def chosen_dashboard(
         ValueError: more than one is asked for, none of that name is installed, or the custom one
             lacks a method.
     """
-    if not isinstance(progress, bool):
+    if progress and not isinstance(progress, bool):
         raise ValueError(
             f"progress={progress!r}; give True or False, and buffer_size by its name, if that is "
             "what was meant"
         )
     wanted = {
         "progress": progress or None,
-        "dashboard": dashboard,
+        "dashboard": dashboard or None,
         "custom_dashboard": custom_dashboard,
     }
     asked = [name for name, value in wanted.items() if value is not None]
     if len(asked) > 1:
         raise ValueError(f"Cannot use both {asked[0]} and {asked[1]}; choose one of them")
     if custom_dashboard is None:
-        name = PROGRESS if progress else dashboard
+        name = PROGRESS if progress else dashboard or None
         return None if name is None else find_dashboard(name)
     for method in ("on_start", "on_update", "on_finish"):
         if not callable(getattr(custom_dashboard, method, None)):
@@ -130,7 +130,7 @@ class Display:
             self._is_dropped = True
 
     async def _tick(self) -> None:
-        while not self._is_dropped:
+        while not (self._is_dropped or self._is_ending):
             await sleep(self._interval)
             await self._update()
 

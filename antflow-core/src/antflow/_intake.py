@@ -122,7 +122,7 @@ class Intake:
             self._numbered = number + 1
             item = Item(number, value, number, priority)
             if notifier.status:
-                told = notifier.tell_status(item, post.name, "queued")
+                told = self._tell_queued(item, post)
                 if told is not None or run.is_settled:
                     if not await self._hear_out(told, item, post):
                         return False
@@ -219,7 +219,7 @@ class Intake:
             post.inbox.make_room()  # of the place that this feeder leaves free
             return False
         if self._notifier.status:
-            told = self._notifier.tell_status(item, post.name, "queued")
+            told = self._tell_queued(item, post)
             if told is not None or run.is_settled:
                 return await self._hear_out(told, item, post)
         self._deposit(item, post)
@@ -249,13 +249,24 @@ class Intake:
             if not is_late:
                 self._deposit(item, post)
             self.announcing[task] -= 1
+            self.announcing += Counter()  # which forgets those that count 0
             TELLING.reset(token)
         if is_late:
             late = self._notifier.tell_status(item, post.name, "unprocessed", final=True)
             cut = (await late if late is not None else None) or cut
         if cut is not None:
-            raise cut
+            try:
+                raise cut
+            finally:
+                del cut  # or its traceback and this frame would keep each other
         return not is_late
+
+    def _tell_queued(self, item: Item, post: StageRun) -> Awaitable[Cut] | None:
+        token = TELLING.set((*TELLING.get(), self._run))
+        try:
+            return self._notifier.tell_status(item, post.name, "queued")
+        finally:
+            TELLING.reset(token)
 
     def _deposit(self, item: Item, post: StageRun) -> None:
         item.queued_at = self._run.clock()

@@ -16,7 +16,7 @@ from ._channel import Channel
 from ._desk import Control, Desk
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
-from ._notifier import Cut, Listeners, is_being_cancelled, those_of
+from ._notifier import Cut, Listeners, those_of
 from ._stage_run import StageRun, Step
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType, TaskEvent, TaskEventType
@@ -193,7 +193,10 @@ class Worker(Desk):
         self.step, self.attempt = None, 1
         if self._cut is not None:
             cut, self._cut = self._cut, None
-            raise cut
+            try:
+                raise cut
+            finally:
+                del cut  # or its traceback and this frame would keep each other
         if outlet is not None and outlet.is_over():
             await self._wait_for_room(outlet)
         self.item = None
@@ -304,6 +307,8 @@ class Worker(Desk):
         add(step.account.duration, duration)
         if self.is_cut_short:
             self._sift(None)
+        if self.activity == WAITING:
+            self.resume()
         if notifier.task_success:
             ended = self._task_event(step, "complete", duration)
             heard = notifier.tell(notifier.task_success, ended)
@@ -383,6 +388,8 @@ class Worker(Desk):
             self.processed += 1
             post.account.skipped += status == "skipped"
             self.completed_at = item.queued_at = self.run.clock()
+            if item.extra is not None:
+                item.extra.stage_attempt = 1
             outlet.put(item)
         return outlet
 
@@ -465,7 +472,6 @@ class Worker(Desk):
             extra = item.more()
         extra.noted_by = self.post.name
         extra.attempts = extra.stage_attempt if extra.stage_attempt > 1 else self.attempt
-        extra.stage_attempt = 1
 
     # Telling observers
 
@@ -494,9 +500,11 @@ class Worker(Desk):
             _InterruptedError: it is not to be made, since the worker is being cancelled, the run
                 is, or a wait for a limit was cut short.
         """
-        notifier = self.post.notifier
+        notifier, before = self.post.notifier, self._cancellations()
         called, cut = (notifier.task_start, None) if told is None else await told
-        if cut is None and not self.run.is_aborted and not is_being_cancelled():
+        if cut is None and self._cancellations() > before:  # an observer swallowed it
+            cut = CancelledError()
+        if cut is None and not self.run.is_aborted:
             return
         if cut is not None and self._sift(cut) is cut:
             self._cut = cut
@@ -605,8 +613,12 @@ class Worker(Desk):
     def _is_final(self, error: BaseException) -> bool:
         """Tell whether an error means that this worker itself has to end."""
         if isinstance(error, CancelledError):
-            return self.task is not None and self.task.cancelling() > 0
+            return self._cancellations() > 0
         return isinstance(error, GeneratorExit)
+
+    def _cancellations(self) -> int:
+        """Return how often this worker has been asked to end."""
+        return 0 if self.task is None else self.task.cancelling()
 
     async def _wait_for_room(self, outlet: Channel) -> float:
         """Wait, the item being handed over, until the next stage takes more; return the time."""

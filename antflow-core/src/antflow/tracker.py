@@ -117,8 +117,9 @@ class StatusTracker(Observer):
     def listens_to(self, hook: str) -> bool:
         """Tell whether it wants to be told, having a function for that."""
         callback = TASK_CALLBACKS.get(hook)
-        is_own = getattr(type(self), hook) is getattr(StatusTracker, hook)
-        return callback is None or not is_own or getattr(self, callback) is not None
+        if callback is None or getattr(type(self), hook) is not getattr(StatusTracker, hook):
+            return True
+        return getattr(self, callback) is not None
 
     # What a run tells its observers
 
