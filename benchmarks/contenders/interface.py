@@ -20,3 +20,6 @@ class Program(Protocol):
 
     def idle(self, workers: int) -> AbstractAsyncContextManager[None]:
         """Enter with that many workers started, each having had an item, and no item left."""
+
+    def busy(self, count: int, workers: int) -> AbstractAsyncContextManager[Callable[[], object]]:
+        """Enter with that many stages, each worker holding an item; give what takes a snapshot."""

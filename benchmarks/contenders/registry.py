@@ -11,6 +11,7 @@ from benchmarks.contenders.interface import Program
 HERE = "here"
 PEERS = "peers"
 PREDECESSOR = "antflow-0.10.0"
+THIS_CHECKOUT = "this checkout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Contender:
     """One side of a comparison.
 
     `module` is its program in this package. `environment` is `HERE` (the running interpreter,
-    with this checkout's sources first) or the name of a `requirements-NAME.txt`. `imports` is
+    with a checkout's sources first) or the name of a `requirements-NAME.txt`. `imports` is
     the package that it imports, `distribution` what that was installed from, and `settings`
     are environment variables of its process.
     """
@@ -31,6 +32,11 @@ class Contender:
     distribution: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_of_checkout(self) -> bool:
+        """Whether it imports antflow from the sources of a checkout."""
+        return self.environment == HERE and self.imports is not None
+
     def program(self) -> Program:
         """Import and return the program. Works only inside the contender's environment."""
         return cast(Program, import_module(f"benchmarks.contenders.{self.module}"))
@@ -42,6 +48,16 @@ class Contender:
         if self.imports is not None:
             return str(import_module(self.imports).__version__)
         return None
+
+
+def _ours(name: str, label: str, module: str) -> Contender:
+    return Contender(
+        name=name,
+        label=f"{label} ({THIS_CHECKOUT})",
+        module=module,
+        imports="antflow",
+        settings={"ANTFLOW_PLUGIN_AUTOLOAD": "0"},
+    )
 
 
 def _peer(imports: str, module: str, distribution: str) -> Contender:
@@ -58,13 +74,9 @@ def _peer(imports: str, module: str, distribution: str) -> Contender:
 _ALL = (
     Contender(name="bare", label="bare `await` loop", module="bare_loop"),
     Contender(name="queue", label="asyncio.Queue pipeline", module="asyncio_queues"),
-    Contender(
-        name="antflow",
-        label="antflow (this checkout)",
-        module="antflow_pipeline",
-        imports="antflow",
-        settings={"ANTFLOW_PLUGIN_AUTOLOAD": "0"},
-    ),
+    _ours("antflow", "antflow", "antflow_pipeline"),
+    _ours("antflow-tracker", "antflow with a tracker", "antflow_tracker"),
+    _ours("antflow-callbacks", "antflow with a tracker that calls back", "antflow_callbacks"),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),

@@ -4,11 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import machine, report
 from benchmarks.harness.model import Entry, Measurement
-from benchmarks.harness.places import RESULTS
+from benchmarks.harness.places import RESULTS, sources
 from benchmarks.harness.rounds import Outcome, Runner
 from benchmarks.measurements import MEASUREMENTS
 
@@ -25,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     disturbance, runner = machine.Disturbance(), Runner()
     outcomes = [
         runner.run(measurement, entries, options.rounds or _rounds(options.quick))
-        for measurement, entries in _chosen(options.only, options.quick)
+        for measurement, entries in _chosen(options.only, options.quick, options.against)
     ]
     others = disturbance.cores()
     print(_on_screen(outcomes))
     if others is not None and others > QUIET:
         print(f"\nOther programs used {others:.2f} cores meanwhile: do not trust these figures.")
-    if options.only or options.quick or not options.write:
+    if options.only or options.quick or options.against or not options.write:
         print(f"\n{RESULTS.name} is left as it was.", file=sys.stderr)
     else:
         RESULTS.write_text(report.document(outcomes, runner.versions, others))
@@ -67,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"a {QUICK_SHARE}th of the items, to see that all of it works; does not write",
     )
     parser.add_argument(
+        "--against",
+        type=_sources,
+        metavar="PATH",
+        help="measure the antflow of another checkout too, beside that of this one; does not write",
+    )
+    parser.add_argument(
         "--no-write",
         dest="write",
         action="store_false",
@@ -82,20 +89,30 @@ def _positive(text: str) -> int:
     return number
 
 
+def _sources(checkout: str) -> Path:
+    found = sources(Path(checkout).resolve())
+    if not (found / "antflow").is_dir():
+        raise argparse.ArgumentTypeError(f"{checkout} is no checkout of antflow")
+    return found
+
+
 def _rounds(quick: bool) -> int:
     return QUICK_ROUNDS if quick else ROUNDS
 
 
-def _chosen(only: Sequence[str], quick: bool) -> list[tuple[Measurement, list[Entry]]]:
+def _chosen(
+    only: Sequence[str], quick: bool, other: Path | None
+) -> list[tuple[Measurement, list[Entry]]]:
     names = set(only) & set(MEASUREMENTS) or set(MEASUREMENTS)
     contenders = set(only) & set(CONTENDERS) or set(CONTENDERS)
     chosen = [
         (
             measurement,
             [
-                _sized(entry, quick)
+                _sized(twin, quick)
                 for entry in measurement.entries
                 if entry.contender in contenders
+                for twin in _twins(entry, other)
             ],
         )
         for measurement in MEASUREMENTS.values()
@@ -106,6 +123,13 @@ def _chosen(only: Sequence[str], quick: bool) -> list[tuple[Measurement, list[En
 
 def _sized(entry: Entry, quick: bool) -> Entry:
     return replace(entry, size=max(1, entry.size // QUICK_SHARE)) if quick else entry
+
+
+def _twins(entry: Entry, other: Path | None) -> list[Entry]:
+    """The entry, and behind it the same of another checkout if there is one."""
+    if other is None or not CONTENDERS[entry.contender].is_of_checkout:
+        return [entry]
+    return [entry, entry.of_other(other)]
 
 
 def _on_screen(outcomes: Sequence[Outcome]) -> str:

@@ -1,11 +1,15 @@
 """The vocabulary of the suite: what is measured, on whom, and what must be reached."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Protocol
 
 from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.contenders.registry import THIS_CHECKOUT
+
+OTHER_CHECKOUT = "other checkout"
 
 Figures = Mapping[str, float]
 """What one child measured: metric name to value."""
@@ -22,12 +26,14 @@ class Entry:
     """One line of a measurement's table: a contender and how much it is given to do.
 
     `every` is for the slow ones: 3 lets it take part in the first round and each third after it.
+    `other` is where it imports antflow from, if not from this checkout.
     """
 
     contender: str
     size: int
     name: str = ""
     every: int = 1
+    other: Path | None = None
 
     @property
     def key(self) -> str:
@@ -37,7 +43,12 @@ class Entry:
     @property
     def label(self) -> str:
         """The name in tables."""
-        return CONTENDERS[self.contender].label
+        label = CONTENDERS[self.contender].label
+        return label.replace(THIS_CHECKOUT, OTHER_CHECKOUT) if self.other else label
+
+    def of_other(self, sources: Path) -> "Entry":
+        """The same entry with the antflow of another checkout."""
+        return replace(self, name=f"{self.key}, {OTHER_CHECKOUT}", other=sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,10 @@ class Metric:
     def text(self, value: float) -> str:
         """The value as the tables show it."""
         return f"{value:,.{self.decimals}f}"
+
+    def difference(self, value: float) -> str:
+        """A difference of two values, with its sign."""
+        return f"{value:+,.{self.decimals}f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +88,9 @@ class Target(Protocol):
 class Measurement:
     """One kind of work: who does how much of it, what is read off, what must be reached.
 
-    `compared` names the metric whose ratio to antflow's the table shows. `at_most_rounds` is for
-    work that takes long and varies little.
+    `compared` names the metric whose ratio to antflow's the table shows, `added` is one whose
+    difference from antflow's it shows. `at_most_rounds` is for work that takes long and varies
+    little.
     """
 
     name: str
@@ -86,6 +102,7 @@ class Measurement:
     measure: Measure
     targets: Sequence[Target] = ()
     compared: str | None = None
+    added: Metric | None = None
     at_most_rounds: int | None = None
 
 

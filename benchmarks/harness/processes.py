@@ -42,7 +42,7 @@ def measure(python: Path, measurement: Measurement, entry: Entry) -> Report:
         done = subprocess.run(
             [*child, *work],
             cwd=ROOT,
-            env=_variables(CONTENDERS[entry.contender]),
+            env=_variables(CONTENDERS[entry.contender], entry.other or SOURCES),
             capture_output=True,
             text=True,
             timeout=SECONDS_ALLOWED,
@@ -57,10 +57,10 @@ def measure(python: Path, measurement: Measurement, entry: Entry) -> Report:
     return Report(report["figures"], report["version"])
 
 
-def _variables(contender: Contender) -> dict[str, str]:
+def _variables(contender: Contender, sources: Path) -> dict[str, str]:
     """The environment variables: none that changes Python's or antflow's ways by accident."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_LEFT_OUT)}
     kept.update(contender.settings)
     if contender.environment == HERE:
-        kept["PYTHONPATH"] = str(SOURCES)
+        kept["PYTHONPATH"] = str(sources)
     return kept

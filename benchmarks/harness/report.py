@@ -6,7 +6,14 @@ from statistics import median
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import machine
-from benchmarks.harness.model import Entry, Metric, Verdict, median_ratio, values
+from benchmarks.harness.model import (
+    Entry,
+    Metric,
+    Verdict,
+    median_difference,
+    median_ratio,
+    values,
+)
 from benchmarks.harness.rounds import Outcome
 
 OURS = "antflow"
@@ -79,6 +86,8 @@ def _figures(outcome: Outcome) -> str:
     headings += [metric.heading for metric in measurement.metrics]
     if measurement.compared is not None:
         headings.append(f"{OURS} is")
+    if measurement.added is not None:
+        headings.append(f"added {measurement.added.heading}")
     rows = [
         [entry.label, f"{entry.size:,}", *_cells(outcome, entry)]
         for entry in outcome.entries
@@ -94,6 +103,8 @@ def _cells(outcome: Outcome, entry: Entry) -> Iterable[str]:
         yield _spread(metric, values(outcome.rounds, entry.key, metric.name))
     if measurement.compared is not None:
         yield _speed(outcome, measurement.compared, entry)
+    if measurement.added is not None:
+        yield _more(outcome, measurement.added, entry)
 
 
 def _spread(metric: Metric, found: Sequence[float]) -> str:
@@ -106,6 +117,13 @@ def _speed(outcome: Outcome, metric: str, entry: Entry) -> str:
         return ""
     ratio = median_ratio(outcome.rounds, metric, entry.key, OURS)
     return "" if ratio is None else f"{ratio:,.2f} x as fast"
+
+
+def _more(outcome: Outcome, metric: Metric, entry: Entry) -> str:
+    if entry.key == OURS:
+        return ""
+    more = median_difference(outcome.rounds, metric.name, entry.key, OURS)
+    return "" if more is None else metric.difference(more)
 
 
 def _word(verdict: Verdict) -> str:

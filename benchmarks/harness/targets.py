@@ -68,5 +68,5 @@ class GrowthAtMost:
         growth = median_difference(rounds, self.metric.name, self.larger, self.smaller)
         if growth is None:
             return Verdict(self.wanted, NOT_MEASURED, None)
-        measured = f"{growth:+,.{self.metric.decimals}f} {self.metric.heading}"
+        measured = f"{self.metric.difference(growth)} {self.metric.heading}"
         return Verdict(self.wanted, measured, growth <= self.limit)

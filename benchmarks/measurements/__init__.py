@@ -11,11 +11,25 @@ from benchmarks.measurements import (
     memory,
     no_op,
     retries,
+    snapshot,
     stream,
+    tracker,
     waits,
 )
 
-_MODULES = (no_op, waits, retries, stream, idle, latency, loop_turns, memory, imports)
+_MODULES = (
+    no_op,
+    tracker,
+    waits,
+    retries,
+    stream,
+    idle,
+    latency,
+    snapshot,
+    loop_turns,
+    memory,
+    imports,
+)
 
 MEASUREMENTS: Mapping[str, Measurement] = {
     module.MEASUREMENT.name: module.MEASUREMENT for module in _MODULES

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from .fuzzing.trial import run_scenario
+from .fuzzing.watched import grow_watched
 from .scenarios import (
     Feeding,
     Mode,
@@ -119,7 +120,7 @@ def fuzz(
     """Make a function that tries so many scenarios; the same ones each time unless `fresh`."""
 
     def try_one(number: int) -> None:
-        scenario = grow(mode, number)
+        scenario = grow_watched(mode, number)
         failure = failure_of(scenario)
         if failure is not None and simplify:
             run_scenario(simplify_failing(scenario, failure))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from antflow._item import Item
-from antflow._results import Results
-from antflow.types import PipelineResult
+from antflow._results import MOST_KEPT_FAILURES, Results
+from antflow.types import FailedItem, PipelineResult
 from tests.core.simulation import settle, simulate
 
 
@@ -240,3 +240,42 @@ def test_while_someone_waits_each_deposit_needs_care() -> None:
     assert not results.direct
     results.expect_no_more()
     assert results.direct
+
+
+# What is said of failures
+
+
+def said(number: int) -> FailedItem:
+    return FailedItem(f"id-{number}", "broken", "ValueError", "Last", 1, float(number))
+
+
+def said_of(results: Results) -> list[str]:
+    return [failed.item_id for failed in results.failed_items]
+
+
+def test_what_is_said_of_failures_is_kept_in_their_order_and_all_of_it() -> None:
+    results = collecting()
+    results.failed_items.extend(said(number) for number in (3, 1, 2))
+    assert said_of(results) == ["id-3", "id-1", "id-2"]
+    results.failed_items.extend(map(said, range(MOST_KEPT_FAILURES)))
+    assert len(results.failed_items) == MOST_KEPT_FAILURES + 3
+
+
+def test_of_many_failures_the_latest_are_spoken_of() -> None:
+    results = collecting(most_failures=3)
+    results.failed_items.extend(map(said, range(10)))
+    assert said_of(results) == ["id-7", "id-8", "id-9"]
+
+
+def test_a_stream_keeps_what_is_said_of_the_latest_failures_and_no_failure_itself() -> None:
+    results = Results.for_stream("Last", 10)
+    for number in range(MOST_KEPT_FAILURES + 2):
+        results.failed_items.append(said(number))
+    results.put(item(0, ValueError()))
+    assert said_of(results)[0] == "id-2"
+    assert len(results.failed_items) == MOST_KEPT_FAILURES
+    assert results.kept_failures() == []
+
+
+def test_so_many_failures_are_kept_as_documented() -> None:
+    assert MOST_KEPT_FAILURES == 10_000

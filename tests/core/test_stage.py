@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from math import inf, nan
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -66,6 +67,13 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (plain.unpack_args, plain.pull) == (False, False)
     assert plain.queue_capacity is None
     assert [plain.on_success, plain.on_failure, plain.on_skip, plain.skip_if] == [None] * 4
+    assert plain.task_concurrency_limits == {}
+    assert (plain.call_concurrency, plain.call_rate, plain.call_rate_period) == (None, None, 60.0)
+
+
+def test_two_stages_do_not_share_their_limits() -> None:
+    first, second = stage(), stage()
+    assert first.task_concurrency_limits is not second.task_concurrency_limits
 
 
 # What it accepts
@@ -87,6 +95,19 @@ def test_defaults_are_the_documented_ones() -> None:
         {"queue_capacity": 0},
         {"queue_capacity": 1},
         {"pull": True},
+        {"task_concurrency_limits": {}},
+        {"task_concurrency_limits": {"double": 1}},
+        {"task_concurrency_limits": MappingProxyType({"double": 10_000})},
+        {"tasks": [double, fetch], "task_concurrency_limits": {"fetch": 2, "double": 1}},
+        {"tasks": [functools.partial(double)], "task_concurrency_limits": {"double": 2}},
+        {"call_concurrency": 1},
+        {"call_concurrency": 10_000},
+        {"call_rate": 1},
+        {"call_rate": 0.25},
+        {"call_rate": 1000.5, "call_rate_period": 1},
+        {"call_rate_period": 0.5},
+        {"call_concurrency": None, "call_rate": None},
+        {"call_concurrency": 2, "call_rate": 5, "call_rate_period": 3600},
     ],
     ids=str,
 )
@@ -99,6 +120,10 @@ def test_valid_settings_are_accepted(changes: dict[str, Any]) -> None:
 NOT_COUNTS = [0, -1, 1.0, 2.5, nan, inf, "3", None, True, False, [1]]
 NOT_DURATIONS = [-1, -0.001, nan, inf, -inf, "1", None, [1]]
 NOT_CAPACITIES = [-1, 1.0, 2.5, nan, inf, "3", True, False]
+NOT_CALLS = [value for value in NOT_COUNTS if value is not None]
+NOT_POSITIVE = [0, 0.0, -0.0, -1, -0.5, nan, inf, -inf, 1e10, "1", True, False, [1]]
+NOT_SWITCHES = [0, 1, None, "yes", ""]
+NOT_FUNCTIONS = [5, "double", ["double"], True]
 BAD: dict[str, list[Any]] = {
     "workers": NOT_COUNTS,
     "task_attempts": NOT_COUNTS,
@@ -106,6 +131,28 @@ BAD: dict[str, list[Any]] = {
     "task_wait_seconds": NOT_DURATIONS,
     "queue_capacity": NOT_CAPACITIES,
     "retry": ["", "per_item", "PER_TASK", None, 3, True, ["per_task"]],
+    "task_concurrency_limits": [None, 5, ["double"], [("double", 1)], "double", True],
+    "call_concurrency": NOT_CALLS,
+    "call_rate": NOT_POSITIVE,
+    "call_rate_period": [*NOT_POSITIVE, None],
+    "unpack_args": NOT_SWITCHES,
+    "pull": NOT_SWITCHES,
+    "on_success": NOT_FUNCTIONS,
+    "on_failure": NOT_FUNCTIONS,
+    "on_skip": NOT_FUNCTIONS,
+    "skip_if": NOT_FUNCTIONS,
+}
+REMEDIES = {
+    "task_concurrency_limits": "give a dict of task names and numbers",
+    "call_concurrency": "give a number of tasks, 1 or more, or None",
+    "call_rate": "give a number of calls per call_rate_period, above 0, or None",
+    "call_rate_period": "give seconds, above 0",
+    "unpack_args": "give True or False",
+    "pull": "give True or False",
+    "on_success": "give a function or None",
+    "on_failure": "give a function or None",
+    "on_skip": "give a function or None",
+    "skip_if": "give a function or None",
 }
 
 
@@ -119,6 +166,36 @@ def test_a_bad_value_is_named_with_its_stage_and_field(field: str, value: Any) -
     assert text.startswith("Stage 'Parse' ")
     assert field.removesuffix("s") in text
     assert repr(value) in text
+
+
+@pytest.mark.parametrize(("field", "remedy"), REMEDIES.items(), ids=list(REMEDIES))
+def test_a_bad_value_is_refused_with_what_to_give_instead(field: str, remedy: str) -> None:
+    for value in BAD[field]:
+        text = refusal(**{field: value})
+        assert f"{field}={value!r}" in text
+        assert remedy in text
+
+
+@pytest.mark.parametrize("most", NOT_COUNTS, ids=repr)
+def test_the_limit_of_a_task_must_be_a_number_of_workers(most: Any) -> None:
+    text = refusal(task_concurrency_limits={"double": most})
+    assert text == (
+        f"Stage 'Parse' has the limit {most!r} for task 'double'; "
+        "give a number of workers, 1 or more"
+    )
+
+
+@pytest.mark.parametrize("name", ["Double", "", "tripel", None, 0, double], ids=repr)
+def test_a_limit_for_an_unknown_task_is_refused_with_the_tasks_there_are(name: Any) -> None:
+    text = refusal(tasks=[double, fetch], task_concurrency_limits={"double": 1, name: 1})
+    assert text == (
+        f"Stage 'Parse' has a limit for an unknown task {name!r}; its tasks are 'double', 'fetch'"
+    )
+
+
+def test_a_bad_limit_of_any_task_is_found() -> None:
+    text = refusal(tasks=[double, fetch], task_concurrency_limits={"double": 1, "fetch": 0})
+    assert "the limit 0 for task 'fetch'" in text
 
 
 @pytest.mark.parametrize("retry", ["per_task", "per_stage"])

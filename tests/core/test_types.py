@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 
 from antflow._item import Item, as_result
 from antflow.types import (
+    DashboardProtocol,
+    DashboardSnapshot,
+    ErrorSummary,
+    FailedItem,
     Histogram,
     PipelineResult,
     PipelineStats,
@@ -205,7 +209,18 @@ class TestPipelineResult:
                 pytest.fail("no match")
 
 
-@pytest.mark.parametrize("snapshot", [Histogram, TaskStats, StageStats, PipelineStats])
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        Histogram,
+        TaskStats,
+        StageStats,
+        PipelineStats,
+        FailedItem,
+        ErrorSummary,
+        DashboardSnapshot,
+    ],
+)
 def test_a_snapshot_cannot_be_changed(snapshot: type) -> None:
     fields = [field.name for field in dataclasses.fields(snapshot)]
     made = snapshot(**dict.fromkeys(fields))
@@ -221,6 +236,9 @@ def test_a_snapshot_cannot_be_changed(snapshot: type) -> None:
         TaskStats(1, 0, 0, histogram(1, 0, 0, 0)),
         WorkerState("First-W0", "First", "busy", "a"),
         WorkerMetrics("First-W0", "First", 3),
+        FailedItem("a", "broken", "ValueError", "First", 3, 17.5),
+        ErrorSummary(1, {"ValueError": 1}, {"First": 1}, []),
+        DashboardSnapshot({}, {}, PipelineStats(0, 0, 0, {}), ErrorSummary(0, {}, {}, []), 17.5),
     ],
     ids=lambda plain: type(plain).__name__,
 )
@@ -233,3 +251,96 @@ def test_plain_data_travels(plain: Any) -> None:
 def test_average_processing_time(processed: int, average: float) -> None:
     metrics = WorkerMetrics("W", "S", items_processed=processed, total_processing_time=6.0)
     assert metrics.avg_processing_time == average
+
+
+class TestFailedItem:
+    def test_takes_its_fields_in_the_documented_order(self) -> None:
+        names = [field.name for field in dataclasses.fields(FailedItem)]
+        assert names == ["item_id", "error", "error_type", "stage", "attempts", "timestamp"]
+
+
+def summary(total: int, by_type: dict[str, int], by_stage: dict[str, int]) -> ErrorSummary:
+    return ErrorSummary(total, by_type, by_stage, [])
+
+
+class TestErrorSummary:
+    def test_takes_its_fields_in_the_documented_order(self) -> None:
+        names = [field.name for field in dataclasses.fields(ErrorSummary)]
+        assert names == ["total_failed", "errors_by_type", "errors_by_stage", "failed_items"]
+
+    def test_of_no_failure_says_so(self) -> None:
+        assert str(summary(0, {}, {})) == "No errors occurred"
+
+    def test_of_failures_counts_them_by_type_and_by_stage(self) -> None:
+        text = str(summary(3, {"ValueError": 2, "KeyError": 1}, {"Fetch": 3}))
+        assert text.splitlines() == [
+            "3 failed items",
+            "",
+            "By type:",
+            "  ValueError: 2",
+            "  KeyError: 1",
+            "",
+            "By stage:",
+            "  Fetch: 3",
+        ]
+
+    def test_names_the_most_frequent_first_and_of_equals_the_first_first(self) -> None:
+        lines = str(summary(9, {"A": 1, "B": 5, "C": 1, "D": 2}, {"Y": 4, "X": 5})).splitlines()
+        assert [line.strip() for line in lines if line.startswith("  ")] == [
+            "B: 5",
+            "D: 2",
+            "A: 1",
+            "C: 1",
+            "X: 5",
+            "Y: 4",
+        ]
+
+    def test_leaves_out_what_is_not_known(self) -> None:
+        assert str(summary(1, {}, {})) == "1 failed items"
+        assert "By stage" not in str(summary(1, {"ValueError": 1}, {}))
+
+    def test_shows_its_fields(self) -> None:
+        assert repr(summary(0, {}, {})) == (
+            "ErrorSummary(total_failed=0, errors_by_type={}, errors_by_stage={}, failed_items=[])"
+        )
+
+
+class TestDashboardSnapshot:
+    def test_takes_its_fields_in_the_documented_order(self) -> None:
+        assert [field.name for field in dataclasses.fields(DashboardSnapshot)] == [
+            "worker_states",
+            "worker_metrics",
+            "pipeline_stats",
+            "error_summary",
+            "timestamp",
+        ]
+
+
+class Whole:
+    """A dashboard that knows nothing of the protocol."""
+
+    def on_start(self, pipeline: Any, total_items: int | None) -> None:
+        """Nothing."""
+
+    async def on_update(self, snapshot: DashboardSnapshot) -> None:
+        """Nothing."""
+
+    def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> None:
+        """Nothing."""
+
+
+class TestDashboardProtocol:
+    def test_any_object_with_its_methods_is_one(self) -> None:
+        dashboard: DashboardProtocol = Whole()
+        assert isinstance(dashboard, DashboardProtocol)
+
+    @pytest.mark.parametrize("method", ["on_start", "on_update", "on_finish"])
+    def test_an_object_that_lacks_one_is_none(self, method: str) -> None:
+        others = {name: print for name in ("on_start", "on_update", "on_finish") if name != method}
+        assert not isinstance(type("Lacking", (), others)(), DashboardProtocol)
+
+    def test_can_be_inherited(self) -> None:
+        class Heir(Whole, DashboardProtocol):
+            """Says what it is."""
+
+        assert isinstance(Heir(), DashboardProtocol)

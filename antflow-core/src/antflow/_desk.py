@@ -26,10 +26,6 @@ class Control(Protocol):
     turns: Turns
     host: object | None
 
-    @property
-    def is_aborted(self) -> bool:
-        """Whether all that runs is being cancelled."""
-
     def ended(self, items: int) -> None:
         """Learn that so many items more have ended."""
 
@@ -217,7 +213,11 @@ class Desk:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Wait for a limit inside of this, to be cut short when the run is closed."""
+        """Wait for a limit inside of this, to be cut short when the run is closed.
+
+        What a task that succeeded leaves waiting behind it makes the worker count as waiting until
+        it next looks, which the plain path does when it has nothing left to take.
+        """
         attempt = self._present_attempt()
         if attempt != self._waits_of:  # what an earlier one left behind does not count
             self._waits_of, self._waits = attempt, 0

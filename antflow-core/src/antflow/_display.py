@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, Lock, Task, get_running_loop, sleep, wait
+from asyncio import CancelledError, Lock, Task, current_task, get_running_loop, sleep, wait
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any, Protocol
 
-from ._notifier import is_being_cancelled
+from ._notifier import cancellations
 from .context import TELLING
 from .types import DashboardProtocol, DashboardSnapshot, PipelineResult
 
@@ -100,7 +100,8 @@ class Display:
         self._turn = Lock()
         self._is_dropped = False
         self._has_begun = self._is_ending = False
-        self.ticker: Task[None] | None = None
+        self.caller: Task[Any] | None = None
+        self._ticker: Task[None] | None = None
 
     async def begin(self) -> None:
         """Have the dashboard start, and be updated from now on."""
@@ -109,7 +110,7 @@ class Display:
         await self._update()
         if self._is_ending:
             return
-        self.ticker = get_running_loop().create_task(self._tick())
+        self._ticker = get_running_loop().create_task(self._tick())
 
     async def end(self, results: list[PipelineResult]) -> None:
         """Have the dashboard show the last state, and finish.
@@ -121,9 +122,9 @@ class Display:
         if not self._has_begun:
             return
         try:
-            if self.ticker is not None:
-                self.ticker.cancel()
-                await wait([self.ticker])
+            if self._ticker is not None:
+                self._ticker.cancel()
+                await wait([self._ticker])
             await self._update()
         finally:
             await self._call("on_finish", results, self._snapshot().error_summary)
@@ -142,6 +143,7 @@ class Display:
             if self._is_dropped:
                 return
             token = TELLING.set((*TELLING.get(), self._run))
+            self.caller = current_task()
             try:
                 answer = getattr(self._dashboard, method)(*arguments)
                 if isawaitable(answer):
@@ -149,11 +151,12 @@ class Display:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                if isinstance(error, CancelledError) and is_being_cancelled():
+                if isinstance(error, CancelledError) and cancellations():
                     raise
                 self._drop(method, error)
             finally:
                 TELLING.reset(token)
+                self.caller = None
 
     def _drop(self, method: str, error: BaseException) -> None:
         self._is_dropped = True

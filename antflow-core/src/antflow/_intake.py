@@ -249,7 +249,8 @@ class Intake:
             if not is_late:
                 self._deposit(item, post)
             self.announcing[task] -= 1
-            self.announcing += Counter()  # which forgets those that count 0
+            if not self.announcing[task]:
+                del self.announcing[task]
             TELLING.reset(token)
         if is_late:
             late = self._notifier.tell_status(item, post.name, "unprocessed", final=True)

@@ -213,6 +213,8 @@ class Notifier:
     async def _call(
         self, listener: Listener, event: StatusEvent | TaskEvent, answer: Awaitable[Any] | None
     ) -> Cut:
+        """Call one, and wait for it; a cancellation that it swallows is one all the same."""
+        before = cancellations()
         try:
             if answer is None:
                 answer = listener.call(event)
@@ -222,13 +224,13 @@ class Notifier:
             raise
         except BaseException as error:
             return self._sift(listener, event, error)
-        return None
+        return CancelledError() if cancellations() > before else None
 
     def _sift(
         self, listener: Listener, event: StatusEvent | TaskEvent, error: BaseException
     ) -> Cut:
         """Return an error if it is the cancellation of the teller; else log it, and go on."""
-        if isinstance(error, CancelledError) and is_being_cancelled():
+        if isinstance(error, CancelledError) and cancellations():
             return error
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._abort(error)
@@ -258,10 +260,10 @@ def those_of(listeners: Listeners, others: Listeners) -> Listeners:
     return tuple(listener for listener in listeners if id(listener.observer) in observers)
 
 
-def is_being_cancelled() -> bool:
-    """Tell whether the present task is being cancelled, and a CancelledError so is no fault."""
+def cancellations() -> int:
+    """Return how often the present task has been asked to end, so that it may be cancelled."""
     task = current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
 def _listeners(observers: Iterable[object], hook: str) -> Listeners:

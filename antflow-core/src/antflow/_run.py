@@ -92,7 +92,7 @@ class Run:
         self._conclusion: Task[None] | None = None
         self._concluding: Task[None] | None = None
         self._sealed = False
-        self.is_aborted = False
+        self._aborted = False
         self._ended = 0
         self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
@@ -104,7 +104,7 @@ class Run:
     # Starting
 
     def start(self, results: Results, context: Context, also: Iterable[object] = ()) -> None:
-        """Have workers started, in copies of a context, as there is work for them.
+        """Begin; what is fed waits until the run is opened.
 
         Args:
             results: where items end.
@@ -112,18 +112,27 @@ class Run:
             also: who observes this run besides those who observe the pipeline.
         """
         self.is_started = True
-        self.notifier.listen((*self._observers, *also))
+        others = (observer for observer in also if observer not in self._observers)
+        self.notifier.listen((*self._observers, *others))
         self.results = self.posts[-1].outlet = results
         self._context = context
         self.host = context.get(CURRENT_WORKER)
         now = self.clock()
         self._loop = get_running_loop()
         self.turns = turns_of(self._loop, self.clock)
-        for post, workers in zip(self.posts, self.workers, strict=True):
+        for post in self.posts:
             post.results = results
             post.limits.rate = self._rates.of(post.stage)
             post.account.begin(now)
-            post.inbox.add_reserve(partial(self._start, worker, context) for worker in workers)
+
+    def open(self) -> None:
+        """Have workers started as there is work for them."""
+        if self.is_closed or self._context is None:
+            return
+        for post, workers in zip(self.posts, self.workers, strict=True):
+            post.inbox.add_reserve(
+                partial(self._start, worker, self._context) for worker in workers
+            )
 
     def read(
         self,
@@ -131,7 +140,7 @@ class Run:
         priority: int,
         display: Display | None = None,
     ) -> None:
-        """Feed all of an input to the first stage, in a task of the run's own, and then seal.
+        """Open, and feed all of an input to the first stage, in a task of the run's own; then seal.
 
         Args:
             source: the input.
@@ -161,7 +170,9 @@ class Run:
         try:
             if self._display is not None:
                 await self._display.begin()
-            await self.intake.feed(source, self.posts[0], priority)
+            self.open()
+            if self.intake.accepting:
+                await self.intake.feed(source, self.posts[0], priority)
         except (Exception, CancelledError) as error:
             if self.intake.accepting:
                 self._input_error = error
@@ -224,9 +235,9 @@ class Run:
     def _is_telling(self) -> bool:
         """Tell whether the present code is an observer that the run cannot go on without."""
         task = current_task()
-        ticker = self._display.ticker if self._display is not None else None
+        caller = self._display.caller if self._display is not None else None
         return task is not None and (
-            task is self._concluding or task is ticker or self.intake.announcing[task] > 0
+            task is self._concluding or task is caller or task in self.intake.announcing
         )
 
     def admit(self) -> bool:
@@ -259,6 +270,7 @@ class Run:
             self._sealed
             and sum(post.account.injected for post in self.posts) == self._ended
             and not (self.intake.feeders and self.intake.accepting)
+            and not self.intake.announcing
             and not self.is_closed
         ):
             self.close()
@@ -291,7 +303,7 @@ class Run:
             return
         if self.error is None:
             self.error = error
-        self.is_aborted = True
+        self._aborted = True
         running = [*self._tasks, self._concluding]
         self.close()
         this = current_task()
@@ -406,7 +418,7 @@ class Run:
 
     def lose(self, worker_name: str) -> None:
         """Abort, because a worker was cancelled by somebody else."""
-        if self.is_aborted:
+        if self._aborted:
             return
         self.abort(
             PipelineError(

@@ -239,6 +239,8 @@ class Worker(Desk):
         add(step.account.duration, self.run.clock() - start)
         self.resume()
         self.step, self.attempt = step, 1
+        if not isinstance(error, CancelledError):
+            self._forget_swallowed()
         try:
             value = await self._try_again(step, item.value, self._sift(error) or error, start)
         except BaseException as last:
@@ -294,7 +296,7 @@ class Worker(Desk):
             raise _InterruptedError
         if notifier.task_start:
             told = notifier.tell_start(self._task_event(step, "start"))
-            if told is not None or self.run.is_aborted:
+            if told is not None or post.inbox.closed:
                 await self._hear_start(told, step)
         start = self.run.clock()
         try:
@@ -305,8 +307,9 @@ class Worker(Desk):
             raise
         duration = self.run.clock() - start
         add(step.account.duration, duration)
-        if self.is_cut_short:
+        if self._cancellations():
             self._sift(None)
+            self._forget_swallowed()
         if self.activity == WAITING:
             self.resume()
         if notifier.task_success:
@@ -321,6 +324,8 @@ class Worker(Desk):
         add(step.account.duration, duration)
         self.resume()
         error = self._sift(raised) or raised
+        if not isinstance(error, CancelledError):
+            self._forget_swallowed()
         if self.post.notifier.watches_tasks and not isinstance(error, GeneratorExit):
             await self._tell_failure(step, duration, error)
         return error is not raised
@@ -397,6 +402,8 @@ class Worker(Desk):
         """Sort out what follows for an item that the stage could not complete."""
         post = self.post
         if isinstance(error, _InterruptedError):
+            if self._cut is not None:
+                self.run.lose(self.name)  # at once, or another worker might take the item
             post.inbox.put(item)
             return None
         if self._is_final(error):
@@ -497,14 +504,12 @@ class Worker(Desk):
         """Wait until a start has been told; where the attempt is not to be made, it is cancelled.
 
         Raises:
-            _InterruptedError: it is not to be made, since the worker is being cancelled, the run
-                is, or a wait for a limit was cut short.
+            _InterruptedError: it is not to be made, since the run was closed meanwhile, or the
+                worker is being cancelled.
         """
-        notifier, before = self.post.notifier, self._cancellations()
+        notifier = self.post.notifier
         called, cut = (notifier.task_start, None) if told is None else await told
-        if cut is None and self._cancellations() > before:  # an observer swallowed it
-            cut = CancelledError()
-        if cut is None and not self.run.is_aborted:
+        if cut is None and not self.post.inbox.closed:
             return
         if cut is not None and self._sift(cut) is cut:
             self._cut = cut
@@ -615,6 +620,15 @@ class Worker(Desk):
         if isinstance(error, CancelledError):
             return self._cancellations() > 0
         return isinstance(error, GeneratorExit)
+
+    def _forget_swallowed(self) -> None:
+        """Take back cancellations that came to nothing, as a TaskGroup leaves before Python 3.13.
+
+        One that is still to be delivered stands.
+        """
+        if self.task is not None and not getattr(self.task, "_must_cancel", False):
+            while self.task.cancelling():
+                self.task.uncancel()
 
     def _cancellations(self) -> int:
         """Return how often this worker has been asked to end."""

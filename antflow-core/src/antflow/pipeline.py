@@ -214,7 +214,8 @@ class Pipeline:
         Raises:
             PipelineError: it is running already.
         """
-        await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
+        run = await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
+        run.open()
 
     async def feed(
         self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY

@@ -66,7 +66,14 @@ class Arrival:
 
 
 class Audit:
-    """What went into one run of a pipeline, what its tasks saw, and what came out."""
+    """What went into one run of a pipeline, what its tasks saw, and what came out.
+
+    Keys are `active` in a task, perhaps `waiting` for so many limits there, `retrying` between two
+    attempts, or `telling` while observers are told that they are being fed to a stage. In the end
+    `ends` has for each the last status and the stage. Unless `is_ordered`, the moment at which a
+    key goes into or out of a channel is not known. It `is_blind` to what succeeds where results are
+    not collected.
+    """
 
     def __init__(self, scenario: Scenario, pipeline: Pipeline, all_calls: Calls) -> None:
         self.scenario = scenario
@@ -79,6 +86,12 @@ class Audit:
         self.replies: dict[int, PipelineResult] = {}
         self.unanswered: set[int] = set()
         self.active: dict[int, int] = {}
+        self.waiting: Counter[int] = Counter()
+        self.retrying: dict[int, int] = {}
+        self.telling: dict[int, int] = {}
+        self.ends: dict[int, tuple[str, int]] = {}
+        self.is_ordered = True
+        self.is_blind = False
         self.is_started = False
         self.consumer_waits = False
         self.refuses = False
@@ -91,6 +104,7 @@ class Audit:
         self._waiting: list[dict[int, Arrival]] = [{} for _ in scenario.stages]
         self._lost: set[int] = set()
         self._passed: set[tuple[int, int, int]] = set()
+        self._names = {name: place for place, name in enumerate(pipeline.get_worker_names())}
         self._highest: Counter[str] = Counter()
         self._seconds: dict[tuple[int, str], float] = {}
         self._bound = _most_held(scenario)
@@ -161,7 +175,7 @@ class Audit:
         """A worker takes a key: it must be the first of those that surely wait."""
         waiting = self._waiting[stage]
         taken = waiting.pop(key, None)
-        if taken is None or self.interrupted:
+        if taken is None or self.interrupted or not self.is_ordered:
             return
         for other, arrival in waiting.items():
             if arrival.latest is None:
@@ -169,19 +183,23 @@ class Audit:
             if (arrival.priority, arrival.latest) < (taken.priority, taken.earliest):
                 self.complain(f"stage {stage} took {key} {taken} before {other} {arrival}")
 
-    def begin(self, key: int, stage: int, task: int) -> int:
-        """A task begins with a key; returns the number of this call, over all runs."""
+    def begin(self, key: int, stage: int, task: int, *, is_late: bool) -> int:
+        """A task begins with a key; returns the number of this call, over all runs.
+
+        It `is_late` if nobody had been told of it when shutdown began.
+        """
         call = (key, stage, task)
         self.require(key in self.entries, "{} was not fed to this run, but reached {}", key, call)
         self.require(
             key not in self.active, "{} is in {} and in {}", key, call, self.active.get(key)
         )
         self.active[key] = stage
+        self.retrying.pop(key, None)
         self.all_calls[call] += 1
         self._calls[call] += 1
         plan = self.scenario.stages[stage]
         self.require(self._calls[call] <= plan.attempts, "too many attempts at {}", call)
-        self.require(not self.stops, "{} began after shutdown had", call)
+        self.require(not is_late, "{} began after shutdown had", call)
         running = self._running(stage)
         self.require(running <= plan.workers, "{} items run in stage {}", running, stage)
         if task == 0 and self._calls[call] == 1:
@@ -196,11 +214,24 @@ class Audit:
         """A task ends with a key, in whatever way."""
         self.active.pop(key, None)
 
-    def is_retried(self, key: int, stage: int, task: int) -> bool:
-        """Whether a stage that failed now in this task starts anew."""
+    def attempt(self, key: int, stage: int, task: int) -> int:
+        """Number of the latest attempt at a task, or at the stage if that is retried as a whole."""
+        per_stage = self.scenario.stages[stage].per_stage
+        return self._calls[key, stage, 0 if per_stage else task]
+
+    def coming_attempt(self, key: int, stage: int, task: int) -> int:
+        """Number of the attempt that is about to begin."""
+        is_counted = self.scenario.stages[stage].per_stage and task > 0
+        return self.attempt(key, stage, task) + (not is_counted)
+
+    def fails(self, key: int, stage: int, task: int) -> None:
+        """A task raises an Exception: the stage starts anew, or the task may be tried again."""
         plan = self.scenario.stages[stage]
-        first = (key, stage, 0)
-        return plan.per_stage and self._calls[first] < plan.attempts
+        if self.attempt(key, stage, task) < plan.attempts:
+            if plan.per_stage:
+                self.arrives(key, stage)
+            else:
+                self.retrying[key] = stage
 
     def passed(self, key: int, stage: int, task: int) -> None:
         """A task returned."""
@@ -210,12 +241,13 @@ class Audit:
         """Check what must hold at any moment, once this run has taken its first item."""
         stats = self.pipeline.get_stats()
         if self.entries:
-            self._check_counters(stats)
+            self.check_counters(stats)
             for number, stage in enumerate(stats.stage_stats.values()):
                 self._check_stage(number, stage)
         return stats
 
-    def _check_counters(self, stats: PipelineStats) -> None:
+    def check_counters(self, stats: PipelineStats) -> None:
+        """Check that the totals agree with each other and with what was read."""
         ended = {
             "processed": stats.items_processed,
             "failed": stats.items_failed,
@@ -237,6 +269,9 @@ class Audit:
     def _check_stage(self, number: int, stage: StageStats) -> None:
         workers = self.scenario.stages[number].workers
         running = self._running(number)
+        unlimited = sum(
+            1 for key, at in self.active.items() if at == number and not self.waiting[key]
+        )
         most = inf if self.interrupted else self._most_pending[number]
         if not 0 <= stage.pending_items <= most:
             self.complain(f"{stage.pending_items} pending in {_brief(stage)}")
@@ -244,8 +279,10 @@ class Audit:
             self.complain(
                 f"{running} items run, {stage.in_progress_items} in progress in {_brief(stage)}"
             )
-        if running > stage.workers["busy"]:
-            self.complain(f"{running} items run, and fewer workers are busy in {_brief(stage)}")
+        if unlimited > stage.workers["busy"]:
+            self.complain(f"{unlimited} items run, and fewer workers are busy in {_brief(stage)}")
+        if running > stage.workers["busy"] + stage.workers["waiting"]:
+            self.complain(f"{running} items run, and fewer workers are at work in {_brief(stage)}")
         if min(stage.workers.values()) < 0 or sum(stage.workers.values()) > workers:
             self.complain(f"wrong number of workers in {_brief(stage)}")
         if stage.fed_items != (
@@ -266,10 +303,13 @@ class Audit:
     def _running(self, stage: int) -> int:
         return sum(1 for other in self.active.values() if other == stage)
 
-    def check_quiet(self) -> None:
-        """Nobody does anything at this instant: whoever waits has to have a reason."""
+    def check_quiet(self) -> PipelineStats | None:
+        """Nobody does anything at this instant: whoever waits has to have a reason.
+
+        Returns the statistics that were checked, if this is no moment at which anything may be.
+        """
         if not self.is_started or self.interrupted or not self.entries:
-            return
+            return None
         stats = self.observe()
         stages = list(stats.stage_stats.values())
         full_buffer = self._has_full_buffer(stats)
@@ -277,13 +317,23 @@ class Audit:
             idle = stage.workers["idle"]
             # A failure waits for room in the buffer, from whatever stage it comes.
             blocked = stages[number - 1].workers["blocked"] if number and not full_buffer else 0
-            feeders = [feeder for feeder in self.feeders if feeder.waits_at == number]
-            if idle and (stage.pending_items or blocked or feeders):
+            told = sum(1 for at in self.telling.values() if at == number)
+            feeders = [
+                feeder
+                for feeder in self.feeders
+                if feeder.waits_at == number and feeder.keys[-1] not in self.telling
+            ]
+            full = plan.pull or stage.pending_items + told >= _capacity(plan)
+            kept = told and full  # a place, while observers are told that it is taken
+            if idle and (
+                stage.pending_items
+                or (blocked and (plan.pull or not kept))
+                or (feeders and not kept)
+            ):
                 self.complain(
                     f"{idle} workers idle, {blocked} senders and {len(feeders)} feeders wait: "
                     f"{_brief(stage)}"
                 )
-            full = plan.pull or stage.pending_items >= _capacity(plan)
             if not full and (blocked or feeders):
                 self.complain(
                     f"{blocked} senders and {len(feeders)} feeders wait, though there is room: "
@@ -298,6 +348,7 @@ class Audit:
             )
         if stages[-1].workers["blocked"] and not full_buffer:
             self.complain(f"workers wait for room in the buffer: {_totals(stats)}")
+        return stats
 
     def _ready(self, stats: PipelineStats) -> int:
         return stats.items_processed + stats.items_failed - len(self.delivered)
@@ -336,6 +387,13 @@ class Audit:
         for item in left.values():
             self._check_left(item)
         self._check_complete(stats, {r.value for r in successes}, failures, set(left), collected)
+        self.is_blind = not collected
+        last = len(self.scenario.stages) - 1
+        self.ends = {
+            **{result.value: ("completed", last) for result in successes},
+            **{result.value: ("failed", self.number(result.stage)) for result in failures},
+            **{item.value: ("unprocessed", self.number(item.stage)) for item in left.values()},
+        }
         self._check_callbacks()
         self._check_order()
 
@@ -366,12 +424,13 @@ class Audit:
             f"{result.value} succeeded, but had to fail in stage {entry.expected.fails_in}",
         )
         self._require_passed(result.value, entry.stage, len(self.scenario.stages))
+        self._check_attempts(result, len(self.scenario.stages) - 1)
 
     def _check_failure(self, result: PipelineResult) -> None:
         entry = self.entries.get(result.value)
         if entry is None:
             return
-        stage = self._number(result.stage)
+        stage = self.number(result.stage)
         may_fail = entry.expected.fails_in == stage
         if self.interrupted:  # being cancelled made it fail
             may_fail |= any(
@@ -383,6 +442,17 @@ class Audit:
             f"{result.value} failed in stage {stage} with {result.error!r}, not {entry.expected}",
         )
         self._require_passed(result.value, entry.stage, stage)
+        self._check_attempts(result, stage)
+
+    def _check_attempts(self, result: PipelineResult, stage: int) -> None:
+        made = self.attempts_made(result.value, stage)
+        self.require(result.attempts == made, f"{made} attempts were made, not {result.attempts}")
+
+    def attempts_made(self, key: int, stage: int) -> int:
+        """How many attempts a stage made with a key at what it did last; none if it skipped it."""
+        tasks = range(len(self.scenario.stages[stage].durations))
+        begun = [task for task in tasks if self._calls[key, stage, task]]
+        return self.attempt(key, stage, begun[-1]) if begun else 0
 
     def _check_left(self, item: UnprocessedItem) -> None:
         entry = self.entries.get(item.value)
@@ -390,7 +460,7 @@ class Audit:
             return
         self.require(self.interrupted, f"{item.value} is unprocessed, and nobody interrupted")
         self.require(item.priority == entry.priority, f"{item.value} lost its priority: {item}")
-        self._require_passed(item.value, entry.stage, self._number(item.stage))
+        self._require_passed(item.value, entry.stage, self.number(item.stage))
 
     def _check_complete(
         self,
@@ -476,9 +546,9 @@ class Audit:
                     passed = (key, stage, task) in self._passed
                     self.require(passed, "{} did not pass task {} of {}", key, task, stage)
 
-    def _number(self, stage: str | None) -> int:
-        names = list(self.pipeline.get_worker_names())
-        return names.index(stage) if stage in names else -1
+    def number(self, stage: str | None) -> int:
+        """Place of a stage in the pipeline; -1 if there is none of that name."""
+        return -1 if stage is None else self._names.get(stage, -1)
 
 
 def _capacity(plan: StagePlan) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sized
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -43,6 +43,14 @@ class Driver(Generic[Plan]):
     def _audit(self) -> Audit:
         return self._world.audit
 
+    def _display(self, source: Any) -> dict[str, Any]:
+        """Return the arguments that ask for the scenario's dashboard, if it has one."""
+        dashboard = self._world.dashboard
+        if dashboard is None:
+            return {}
+        dashboard.total_items = len(source) if isinstance(source, Sized) else None
+        return {"custom_dashboard": dashboard, "dashboard_update_interval": dashboard.interval}
+
 
 class RunDriver(Driver[RunPlan]):
     """Calls run, and perhaps cancels it."""
@@ -53,9 +61,12 @@ class RunDriver(Driver[RunPlan]):
         self._users.start_feeders()
         feeder = Feeder(interrupted=True)
         source = self._users.source(plan.main, feeder, 0, is_main=True)
+        display = self._display(source)
         run = self._users.spawn(
             self._users.checked(
-                lambda: self._world.pipeline.run(source, return_exceptions=plan.return_exceptions)
+                lambda: self._world.pipeline.run(
+                    source, return_exceptions=plan.return_exceptions, **display
+                )
             )
         )
         if plan.cancel_at is not None:
@@ -109,7 +120,9 @@ class StreamDriver(Driver[StreamPlan]):
         await self._users.end_users()
 
     async def _consume(self, source: Any) -> None:
-        stream = self._world.pipeline.stream(source, buffer_size=self._plan.buffer)
+        stream = self._world.pipeline.stream(
+            source, buffer_size=self._plan.buffer, **self._display(source)
+        )
         if self._plan.leave == "error in with":
             async with stream:
                 await self._take(stream)
@@ -173,7 +186,9 @@ class StreamDriver(Driver[StreamPlan]):
             await self._users.feed_children(0, may_be_late=True)
 
     async def _consume_by_turns(self, source: Any) -> None:
-        stream = self._world.pipeline.stream(source, buffer_size=self._plan.buffer)
+        stream = self._world.pipeline.stream(
+            source, buffer_size=self._plan.buffer, **self._display(source)
+        )
         timeouts = 0
         while True:
             try:

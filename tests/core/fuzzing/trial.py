@@ -9,11 +9,14 @@ from typing import Any
 
 from antflow import Pipeline
 from tests.core.scenarios import AGAIN_KEYS, Scenario
-from tests.core.simulation import SimulatedLoop, simulate
+from tests.core.simulation import SimulatedLoop, settle, simulate
 
 from .audit import Feeder
+from .dashboards import FuzzedDashboard
 from .drivers import drive
+from .observers import make_observers, plan_changes
 from .users import Users
+from .watched import watched
 from .workload import Workload
 from .world import World
 
@@ -42,25 +45,40 @@ def run_scenario(scenario: Scenario) -> None:
 
 async def try_scenario(scenario: Scenario) -> None:
     """Drive the pipeline as the scenario says, and once more if it says so."""
-    world = World(scenario)
+    world = World(watched(scenario))
     users = Users(world)
-    stages = Workload(world, users).stages()
-    world.open(Pipeline(stages, collect_results=world.collects))
+    pipeline = make_pipeline(world, users)
+    if world.scenario.dashboard is not None:
+        world.dashboard = FuzzedDashboard(world, users, world.scenario.dashboard)
+    world.open(pipeline)
     users.adopt_current_task()
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulatedLoop)
     loop.when_quiet = partial(check_quiet, world)
+    plan_changes(world, users)
     await drive(world, users)
     world.finish_audit()
     if scenario.then == "refeed":
         await refeed(world, users)
     elif scenario.then == "again":
         await run_again(world, users)
+    await settle()  # for a rate, whose timer goes a little later than who waited for it
+
+
+def make_pipeline(world: World, users: Users) -> Pipeline:
+    """Make the pipeline, with those who observe it."""
+    stages = Workload(world, users).stages()
+    pipeline = Pipeline(stages, collect_results=world.collects)
+    observers: Any = tuple(make_observers(world))
+    pipeline._observers = observers
+    return pipeline
 
 
 def check_quiet(world: World) -> None:
     """Check the run that is on now."""
-    world.audit.check_quiet()
+    stats = world.audit.check_quiet()
+    if stats is not None and world.scenario.limits:
+        world.limits.check_quiet(world.audit, stats)
 
 
 async def refeed(world: World, users: Users) -> None:

@@ -231,6 +231,11 @@ class Users:
             with suppress(PipelineError, Fatal):  # raised there or where the run is awaited
                 await self.shutdown(stop.drain, stop.timeout)
 
+    async def stop_at_once(self, *, drain: bool) -> None:
+        """Call shutdown at once, maybe before the first item was read."""
+        with suppress(PipelineError, Fatal, InputError):
+            await self.shutdown(drain, None)
+
     async def shutdown(self, drain: bool, timeout: float | None) -> None:
         """Call shutdown, and check that it takes no longer than it may."""
         audit = self._world.audit
@@ -245,7 +250,7 @@ class Users:
         if not drain:
             allowed = min(allowed, self._world.stubborn_seconds() + self._world.longest_attempt())
         if self._world.is_timed:
-            took = now() - began
+            took = now() - began - self._world.watch.slept_since(began)
             audit.require(took <= allowed + 0.01, f"shutdown took {took} s, not {allowed}")
         audit.require(left == self._world.pipeline.unprocessed, "another list from shutdown")
 
@@ -289,7 +294,7 @@ class Users:
             self.check_nobody_left()
             at = self._cancelled_at
             if at is not None and self._world.is_timed and not self._bystanders:
-                took = now() - at
+                took = now() - at - self._world.watch.slept_since(at)
                 self._world.audit.require(
                     took <= self._world.stubborn_seconds() + 0.01, f"cancelling took {took} s"
                 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from antflow import PipelineError, Stage
+from antflow import PipelineError, Stage, current_item, set_task_status
 from tests.core.scenarios import StagePlan, Trouble, TroubleKind
 
 from .audit import Feeder
+from .limits import call
 from .users import Users
 from .world import (
     CALLBACK_SECONDS,
+    LONG_SECONDS,
     STUBBORN_SECONDS,
     SUICIDE_SECONDS,
     Fatal,
@@ -51,28 +54,45 @@ class Workload:
             on_success=self._callback("success", number) if callbacks else None,
             on_failure=self._callback("failure", number) if callbacks else None,
             on_skip=self._callback("skip", number) if callbacks else None,
+            **self._limits(number, len(plan.durations)),
         )
+
+    def _limits(self, number: int, tasks: int) -> dict[str, Any]:
+        plan = self._scenario.limits_of(number)
+        is_limited = plan.places is not None and plan.task < tasks
+        return {
+            "task_concurrency_limits": {f"task{plan.task}": plan.places} if is_limited else {},
+            "call_concurrency": plan.calls,
+            "call_rate": plan.rate,
+            "call_rate_period": plan.period,
+        }
 
     def _task(self, stage: int, task: int) -> Callable[[int], Awaitable[int]]:
         is_taken_by_skip_if = self._skips(stage)
 
         async def work(key: int) -> int:
+            attempts, error = self._world.watch.attempts, None
+            attempt = attempts.enter((key, stage, task))
             if task == 0 and not is_taken_by_skip_if:
                 self._world.audit.take(key, stage)
-            call = self._world.audit.begin(key, stage, task)
+            call = self._world.audit.begin(key, stage, task, is_late=attempt.is_late)
             troubles = [
                 trouble
                 for trouble in self._scenario.trouble(key, stage, task)
                 if call <= trouble.times
             ]
             try:
-                await self._work(key, stage, task, troubles)
-            except Exception:
-                if self._world.audit.is_retried(key, stage, task):
-                    self._world.audit.arrives(key, stage)
+                with self._world.limits.in_task(self._world.audit, stage, task):
+                    await self._work(key, stage, task, troubles)
+            except BaseException as raised:
+                error = raised
+                if isinstance(error, Exception):
+                    self._world.audit.fails(key, stage, task)
                 raise
             finally:
                 self._world.audit.end(key)
+                attempts.leave(attempt, error)
+                error = None
             self._world.audit.passed(key, stage, task)
             if task == last and not self._world.calls_back_later(stage):
                 self._world.audit.arrives(key, stage + 1)
@@ -92,21 +112,50 @@ class Workload:
         durations = self._scenario.stages[stage].durations[task]
         kinds = {trouble.kind for trouble in troubles}
         try:
-            await self._take_time(durations[key % len(durations)], kinds)
+            if self._scenario.asks:
+                self._ask(key, stage, task)
+            with resisting(kinds):
+                await pause(durations[key % len(durations)] if durations else 0.0)
+                await self._call(key, stage, troubles)
             for trouble in troubles:
                 await self._make(trouble)
         finally:
             if "stubborn" in kinds:
                 await asyncio.sleep(STUBBORN_SECONDS)
 
-    async def _take_time(self, seconds: float, kinds: set[TroubleKind]) -> None:
-        try:
-            await pause(seconds)
-        except asyncio.CancelledError:
-            if "convert" in kinds:
-                raise TaskError("was cancelled") from None
-            if "swallow" not in kinds:
-                raise
+    async def _call(self, key: int, stage: int, troubles: list[Trouble]) -> None:
+        """Call under the limits of the stage; what fails first of all fails inside."""
+        is_failing = bool(troubles) and troubles[0].kind == "fail"
+        failure = TaskError(troubles[0]) if is_failing else None
+        plan = self._scenario.limits_of(stage)
+        await call(self._world.limits, self._world.audit, key, plan, failure, self._users.spawn)
+
+    def _ask(self, key: int, stage: int, task: int) -> None:
+        """Ask what a task may ask about itself, and say what it does."""
+        audit, item = self._world.audit, current_item()
+        name, number = current_worker(), audit.attempt(key, stage, task)
+        if item is None:
+            audit.complain(f"there is no item in task {task} of {stage}")
+            return
+        text = f"at {key}"
+        said = set_task_status(text), set_task_status("too early", min_interval=LONG_SECONDS)
+        audit.require(said == (True, False), "saying something returned {}", said)
+        state = self._world.pipeline.get_worker_states()[name]
+        seen = (item.stage, item.attempt, item.priority, state.current_item_id, state.current_task)
+        entry = audit.entries[key]
+        right = (f"S{stage}", number, entry.priority, item.id, text)
+        audit.require(seen == right, "{} is seen in a task, not {}", seen, right)
+        audit.require(
+            (state.status, state.task_name, state.attempt) == ("busy", f"task{task}", number),
+            "{} is seen in {}",
+            state,
+            (key, stage, task),
+        )
+        passed = {
+            f"S{at}" for at in range(entry.stage, stage) if not self._scenario.is_skipped(key, at)
+        }
+        audit.require(passed <= item.carrier.keys(), "{} carries {}", key, item.carrier)
+        item.carrier[f"S{stage}"] = "seen"
 
     async def _make(self, trouble: Trouble) -> None:
         match trouble.kind:
@@ -185,6 +234,25 @@ class Workload:
                 raise TaskError(event)
 
         return called_later if kind.startswith("async") else called
+
+
+@contextmanager
+def resisting(kinds: set[TroubleKind]) -> Iterator[None]:
+    """Raise or return, as the troubles are, when the present task is cancelled in here."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if "convert" in kinds:
+            raise TaskError("was cancelled") from None
+        if "swallow" not in kinds:
+            raise
+
+
+def current_worker() -> str:
+    """Name of the worker that runs this."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.get_name()
 
 
 def cancel_current_task() -> None:

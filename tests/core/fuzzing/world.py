@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from itertools import count
+from typing import TYPE_CHECKING
 
 from antflow import Pipeline
-from tests.core.scenarios import CHILD_KEYS, RunPlan, Scenario
+from tests.core.scenarios import CHILD_KEYS, Calls, RunPlan, StreamPlan
 
 from .audit import Audit, Violation
+from .limits import LimitBook
+from .watch import Watch, Watcher
+from .watched import Watched
+
+if TYPE_CHECKING:
+    from .dashboards import FuzzedDashboard
 
 STUBBORN_SECONDS = 0.5
 CALLBACK_SECONDS = 0.25
 SUICIDE_SECONDS = 1.0
 SHORT_SECONDS = 0.25
 LONG_SECONDS = 50.0
+NAP_SECONDS = 0.25
 
 
 class TaskError(Exception):
@@ -30,6 +38,10 @@ class InputError(Exception):
     """An input raises half-way."""
 
 
+class ObserverError(Exception):
+    """An observer or a dashboard raises."""
+
+
 class LeaveError(Exception):
     """The body of an `async with` raises."""
 
@@ -39,22 +51,31 @@ class World:
 
     pipeline: Pipeline
     audit: Audit
+    watch: Watch
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Watched) -> None:
         self.scenario = scenario
         self.collects = not isinstance(scenario.drive, RunPlan) or scenario.drive.collect
         self.children = count(CHILD_KEYS)
         self.fatal: list[Fatal] = []
+        self.watchers: list[Watcher] = []
+        self.dashboard: FuzzedDashboard | None = None
+        self.limits = LimitBook(scenario)
 
     def open(self, pipeline: Pipeline) -> None:
         """Take in the pipeline, and audit its first run."""
         self.pipeline = pipeline
-        self.audit = Audit(self.scenario, pipeline, Counter())
+        self._begin(Counter())
 
     def begin_audit(self) -> None:
         """Audit another run of the pipeline."""
-        self.audit = Audit(self.scenario, self.pipeline, self.audit.all_calls)
+        self._begin(self.audit.all_calls)
         self.fatal.clear()
+
+    def _begin(self, all_calls: Calls) -> None:
+        self.audit = Audit(self.scenario, self.pipeline, all_calls)
+        self.audit.is_ordered = self.scenario.is_ordered
+        self.watch = Watch(self.audit, self.scenario, list(self.watchers))
 
     def finish_audit(self) -> None:
         """Check what became of the run.
@@ -63,6 +84,13 @@ class World:
             Violation: a law was broken in it.
         """
         self.audit.settle_accounts(self.collects)
+        self.watch.settle()
+        if self.dashboard is not None:
+            drive = self.scenario.drive
+            by_turns = isinstance(drive, StreamPlan) and drive.leave == "timeouts"
+            self.dashboard.settle(is_once=not by_turns)
+            self.dashboard = None
+            del self.watchers[len(self.scenario.observers) :]
         if self.audit.violations:
             raise Violation("\n".join(self.audit.violations))
 
@@ -86,7 +114,8 @@ class World:
         callback = any(map(self.calls_back_later, range(len(self.scenario.stages))))
         durations = [d for plan in self.scenario.stages for task in plan.durations for d in task]
         suicide = SUICIDE_SECONDS * self.scenario.has("suicide")
-        return max(*durations, 0.0) + CALLBACK_SECONDS * callback + suicide
+        hold = max((plan.hold for plan in self.scenario.limits), default=0.0)
+        return max(*durations, 0.0) + hold + CALLBACK_SECONDS * callback + suicide
 
 
 async def pause(seconds: float) -> None:

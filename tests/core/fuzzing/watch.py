@@ -1,0 +1,263 @@
+"""The books of what observers are told of one run, and what has to hold in them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from math import inf
+
+from antflow import StatusEvent, StatusTracker, TaskEvent
+
+from .attempts import Attempt, Attempts
+from .audit import Audit
+from .watched import Hook, ObserverPlan, Watched
+
+Step = tuple[str, int]
+"""A status and the number of the stage in which an item has it."""
+
+FOLLOWERS: dict[str, tuple[str, ...]] = {
+    "queued": ("in_progress", "skipped", "unprocessed"),
+    "in_progress": ("completed", "failed", "retrying", "unprocessed"),
+    "retrying": ("in_progress", "unprocessed"),
+    "completed": ("queued",),
+    "skipped": ("queued",),
+}
+ENDS = ("failed", "unprocessed")
+PASSES = ("completed", "skipped")
+WITHOUT_WORKER = ("queued", "unprocessed")
+METADATA: dict[str, set[str]] = {
+    "failed": {"error", "error_type"},
+    "retrying": {"attempt", "retry", "error", "error_type"},
+}
+
+
+class Watcher:
+    """One observer, as the books know it: since which event it listens to which hook."""
+
+    def __init__(self, number: int, plan: ObserverPlan) -> None:
+        self.number = number
+        self.plan = plan
+        self.mark: ContextVar[Attempt | None] = ContextVar(f"mark of {number}", default=None)
+        self.since: dict[Hook, float] = dict.fromkeys(plan.hooks, 0)
+        self.tracker: StatusTracker | None = None
+        self.is_whole = not any(change.hook == "item_status" for change in plan.changes)
+
+    def __repr__(self) -> str:
+        return f"observer {self.number}"
+
+    def hears(self, hook: Hook, since: float) -> bool:
+        """Whether it listens to a hook, and did at the event of that number."""
+        return self.since.get(hook, inf) <= since
+
+    def tells_all(self) -> bool:
+        """Whether it is told of every status of every item."""
+        return self.is_whole and "item_status" in self.since
+
+
+@dataclass
+class Trace:
+    """What one observer was told of one item."""
+
+    last_stage: int
+    steps: list[Step] = field(default_factory=list)
+    worker: str | None = None
+    is_over: bool = False
+
+    def add(self, event: StatusEvent, stage: int, entry: int) -> str | None:
+        """Note an event; returns what is wrong with it, if anything is."""
+        before = self.steps[-1] if self.steps else None
+        wrong = self._mistake(event, stage, before, entry)
+        self.steps.append((event.status, stage))
+        self.worker = event.worker
+        self.is_over |= event.final
+        return wrong
+
+    def _mistake(
+        self, event: StatusEvent, stage: int, before: Step | None, entry: int
+    ) -> str | None:
+        status = event.status
+        if self.is_over:
+            return "comes after the last"
+        if event.final != (status in ENDS or (status in PASSES and stage == self.last_stage)):
+            return f"has final={event.final}"
+        if before is None:
+            return None if (status, stage) == ("queued", entry) else f"is the first, not in {entry}"
+        if status not in FOLLOWERS.get(before[0], ()) or stage - before[1] != (status == "queued"):
+            return f"follows {before}"
+        if before[0] == "in_progress" and event.worker not in (None, self.worker):
+            return f"is of another worker than {self.worker}"
+        return None
+
+
+class Watch:
+    """What those who watch one run were told of it."""
+
+    def __init__(self, audit: Audit, scenario: Watched, watchers: list[Watcher]) -> None:
+        for watcher in watchers:
+            watcher.since = dict.fromkeys(watcher.since, 0)
+        self._audit = audit
+        self._scenario = scenario
+        self._watchers = watchers
+        self.attempts = Attempts(audit, scenario, watchers)
+        self._last_stage = len(scenario.stages) - 1
+        self._traces: dict[Watcher, dict[int, Trace]] = {watcher: {} for watcher in watchers}
+        self._ids: dict[int, int] = {}
+        self._runs: set[str] = set()
+        self._naps: list[tuple[float, float]] = []
+
+    # What is told
+
+    def told_status(self, watcher: Watcher, event: StatusEvent) -> None:
+        """An observer is told of the status of an item."""
+        self.attempts.moment += 1
+        key, stage = event.item.value, self._audit.number(event.stage)
+        self._check_origin(watcher, event, key)
+        self._check_status(watcher, event, key, stage)
+        if event.worker is not None:
+            self.attempts.close(event.worker)
+        if watcher.tracker is not None and watcher.tracker.max_history is None:
+            latest = watcher.tracker.get_status(event.item_id)
+            self._audit.require(latest == event, "the tracker has {}, not {}", latest, event)
+        if watcher.tells_all() and key in self._audit.entries:
+            trace = self._traces[watcher].setdefault(key, Trace(self._last_stage))
+            wrong = trace.add(event, stage, self._audit.entries[key].stage)
+            self._audit.require(wrong is None, "{} {}: {}", watcher, wrong, event)
+
+    def told_task(self, watcher: Watcher, hook: Hook, event: TaskEvent) -> None:
+        """An observer is told of an attempt."""
+        key = event.item.value
+        self._check_origin(watcher, event, key)
+        for other in self._watchers:
+            trace = self._traces[other].get(key)
+            if trace is not None and other.tells_all():
+                at = ("in_progress", self._audit.number(event.stage))
+                self._audit.require(
+                    trace.steps[-1] == at, "{} told at {}: {}", other, trace.steps[-1], event
+                )
+        if hook == "task_start":
+            self.attempts.started(watcher, key, event)
+        else:
+            self.attempts.ended(watcher, key, hook, event)
+
+    def _check_origin(self, watcher: Watcher, event: StatusEvent | TaskEvent, key: int) -> None:
+        audit, item = self._audit, event.item
+        audit.require(key in audit.entries, "{} told of {}, which was not fed", watcher, key)
+        if key in audit.entries:
+            audit.require(item.priority == audit.entries[key].priority, "wrong priority: {}", event)
+        audit.require(item.id == event.item_id == item.sequence_id, "wrong item: {}", event)
+        audit.require(
+            self._ids.setdefault(key, event.item_id) == event.item_id, "another id: {}", event
+        )
+        audit.require(event.pipeline == audit.pipeline.name, "wrong pipeline: {}", event)
+        self._runs.add(event.run_id)
+        audit.require(len(self._runs) == 1, "events of several runs: {}", self._runs)
+
+    def _check_status(self, watcher: Watcher, event: StatusEvent, key: int, stage: int) -> None:
+        audit, status = self._audit, event.status
+        has_worker = event.worker == f"S{stage}-W{event.worker_id}"
+        is_right = event.worker is None if status in WITHOUT_WORKER else has_worker
+        audit.require(is_right, "wrong worker: {}", event)
+        audit.require(
+            event.metadata.keys() == METADATA.get(status, set()), "wrong metadata: {}", event
+        )
+        if status == "retrying":
+            coming = audit.attempt(key, stage, 0) + 1
+            is_right = event.metadata["attempt"] == coming and event.metadata["retry"] is True
+            audit.require(is_right, "attempt {} is coming: {}", coming, event)
+        if status == "unprocessed":
+            audit.require(audit.interrupted, "{}: nobody interrupted, and {}", watcher, event)
+            if watcher.number == 0:
+                audit.observe()
+
+    # Time that observers take
+
+    def naps(self, seconds: float) -> None:
+        """An observer sleeps."""
+        now = asyncio.get_running_loop().time()
+        self._naps.append((now, now + seconds))
+
+    def slept_since(self, time: float) -> float:
+        """How long observers slept altogether in naps that were not over at a time."""
+        return sum(end - begin for begin, end in self._naps if end >= time)
+
+    # What came of it
+
+    def settle(self) -> None:
+        """The run is over: each item has had its last event, and each attempt its end."""
+        self.attempts.settle()
+        for watcher in self._watchers:
+            if watcher.tells_all():
+                self._check_ends(watcher)
+            if watcher.tracker is not None:
+                self._check_history(watcher, watcher.tracker)
+
+    def _check_ends(self, watcher: Watcher) -> None:
+        audit, traces = self._audit, self._traces[watcher]
+        passed = 0
+        for key in audit.entries:
+            trace = traces.get(key, Trace(self._last_stage))
+            end = audit.ends.get(key)
+            wrong = _wrong_end(trace, end, is_known=not audit.is_blind)
+            passed += bool(trace.steps) and trace.steps[-1][0] in PASSES
+            audit.require(wrong is None, "{}: {} {}", watcher, key, wrong)
+        if audit.entries:
+            processed = audit.observe().items_processed
+            audit.require(passed == processed, "{}: {} passed, not {}", watcher, passed, processed)
+
+    def _check_history(self, watcher: Watcher, tracker: StatusTracker) -> None:
+        audit = self._audit
+        for key, end in audit.ends.items():
+            item_id = self._id_of_its_own(key)
+            events = [e for e in tracker.get_history(item_id) if e.run_id in self._runs]
+            if item_id is None or (not events and tracker.max_history is not None):
+                continue
+            trace = Trace(self._last_stage)
+            for event in events:
+                wrong = trace.add(event, audit.number(event.stage), audit.entries[key].stage)
+                audit.require(wrong is None, "history of {} {}: {}", key, wrong, event)
+            wrong = _wrong_end(trace, end, is_known=True)
+            audit.require(wrong is None, "{}: history of {} {}", watcher, key, wrong)
+        self._check_failed_items(tracker)
+        if tracker.max_history is not None:
+            kept = sum(1 for item_id in tracker.get_tracked_ids() if _has_ended(tracker, item_id))
+            audit.require(kept <= tracker.max_history, "{} remembers {}", watcher, kept)
+
+    def _check_failed_items(self, tracker: StatusTracker) -> None:
+        keys = {self._id_of_its_own(key): key for key in self._ids}
+        for item in tracker.get_failed_items():
+            key = keys.get(item.item_id)
+            if key is not None and self._audit.ends.get(key, ("", 0))[0] == "failed":
+                made = self._audit.attempts_made(key, self._audit.number(item.stage))
+                self._audit.require(item.attempts == made, "{} were made: {}", made, item)
+
+    def _id_of_its_own(self, key: int) -> int | None:
+        """Return the id of an item, unless it is another's, too.
+
+        What was left over keeps its number, and what is fed before it may have got that as well.
+        """
+        item_id = self._ids.get(key)
+        others = sum(1 for other in self._ids.values() if other == item_id)
+        return item_id if others == 1 else None
+
+
+def _has_ended(tracker: StatusTracker, item_id: int) -> bool:
+    latest = tracker.get_status(item_id)
+    return latest is not None and latest.final
+
+
+def _wrong_end(trace: Trace, end: Step | None, *, is_known: bool) -> str | None:
+    """Tell what is wrong with how a trace ends; `end` is None where the item was not fed."""
+    steps = trace.steps
+    if end is None:
+        statuses = [status for status, _ in steps]
+        if statuses in ([], ["queued", "unprocessed"]):
+            return None
+        if not is_known and trace.is_over and statuses[-1] in PASSES:
+            return None
+        return f"was not fed, but told as {steps}"
+    if not steps or not trace.is_over:
+        return f"has no last event: {steps}"
+    last = steps[-1]
+    status = "completed" if last[0] in PASSES else last[0]
+    return None if (status, last[1]) == end else f"ended as {end}, but was told as {steps}"

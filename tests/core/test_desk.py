@@ -1,0 +1,714 @@
+"""What a worker holds, how its time goes, and what readers are shown of both."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from antflow import (
+    Pipeline,
+    Stage,
+    StatusTracker,
+    WorkerMetrics,
+    WorkerState,
+    concurrency_limit,
+    rate_limit,
+    set_task_status,
+)
+from antflow._accounting import BLOCKED, BUSY, IDLE, WAITING
+from antflow._desk import Desk
+from antflow._item import Item
+from antflow._notifier import Notifier
+from antflow._results import Results
+from antflow._stage_run import StageRun
+from antflow._turn import Turns
+from tests.core.simulation import Gate, settle, simulate
+
+STATES = ["idle", "busy", "waiting", "blocked"]
+watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
+
+
+async def same(value: Any) -> Any:
+    return value
+
+
+async def fail(value: Any) -> Any:
+    raise ValueError(value)
+
+
+def stage(*tasks: Any, **fields: Any) -> Stage:
+    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
+
+
+def piped(*stages: Stage, watched: bool = False) -> Pipeline:
+    tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
+    return Pipeline(stages, status_tracker=tracker)
+
+
+def state_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerState:
+    return pipeline.get_worker_states()[name]
+
+
+def metrics_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerMetrics:
+    return pipeline.get_worker_metrics()[name]
+
+
+def workers_of(pipeline: Pipeline, name: str = "Work") -> list[int]:
+    stats = pipeline.get_stats().stage_stats[name]
+    return [stats.workers[state] for state in STATES]  # type: ignore[index]
+
+
+def age(unix: float | None) -> float:
+    """Return how long ago, in whole seconds, something was."""
+    assert unix is not None
+    return round(time.time() - unix)
+
+
+def run_exactly(main: Callable[[], Any]) -> Any:
+    """Simulate with a clock that stands still but for what is slept."""
+    return simulate(main, tick=0.0)
+
+
+@asynccontextmanager
+async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
+    """Run a pipeline meanwhile, and wait for its end."""
+    run = asyncio.ensure_future(pipeline.run(items))
+    await settle()
+    try:
+        yield
+    except BaseException:
+        run.cancel()
+        raise
+    await run
+
+
+# A desk by itself
+
+
+class Clock:
+    """The run of a desk: nothing but a clock that is set by hand."""
+
+    is_aborted = False
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.clock: Callable[[], float] = lambda: self.now
+        self.turns = Turns(self.clock)
+        self.host: object | None = None
+
+    def ended(self, items: int) -> None:
+        """Nothing."""
+
+    def check(self) -> None:
+        """Nothing."""
+
+    async def pause(self, seconds: float) -> bool:
+        return True
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """Nothing."""
+
+    def lose(self, worker_name: str) -> None:
+        """Nothing."""
+
+
+def at_a_desk(*tasks: Any, **fields: Any) -> tuple[Desk, Clock]:
+    clock = Clock()
+    definition = stage(*(tasks or (same,)), **fields)
+    results = Results("Work", keep=True)
+    post = StageRun(definition, results, None, Notifier("pipeline", clock.abort))
+    post.account.begin(clock.now)
+    return Desk("Work-W0", post, clock), clock
+
+
+def item(number: int = 0) -> Item:
+    return Item(f"id-{number}", number, number, 100)
+
+
+def counted(desk: Desk) -> list[tuple[float, int]]:
+    return desk.post.account.activity(desk.run.clock())
+
+
+def test_at_first_a_worker_is_idle_and_has_done_nothing() -> None:
+    desk, _ = at_a_desk()
+    assert desk.state(0.0) == WorkerState("Work-W0", "Work", "idle")
+    assert desk.metrics(0.0) == WorkerMetrics("Work-W0", "Work")
+    assert desk.current_item() is None
+    assert not desk.say("lost", 0)
+
+
+def test_to_turn_to_something_tells_the_time_and_counts_the_worker() -> None:
+    desk, clock = at_a_desk()
+    for activity, seconds in ((BUSY, 1.0), (WAITING, 2.0), (BUSY, 4.0), (BLOCKED, 8.0), (IDLE, 16)):
+        clock.now += seconds
+        assert desk.turn_to(activity) == clock.now
+        assert desk.activity == activity
+    assert counted(desk) == [(1.0, 1), (2.0 + 8.0, 0), (4.0, 0), (16.0, 0)]
+
+
+def test_to_go_on_with_the_same_counts_nothing() -> None:
+    desk, clock = at_a_desk()
+    desk.turn_to(BUSY)
+    clock.now += 3
+    desk.turn_to(BUSY)
+    assert counted(desk)[BUSY] == (3.0, 1)
+
+
+def test_seconds_are_those_of_items_that_it_is_done_with() -> None:
+    desk, clock = at_a_desk()
+    desk.since = desk.turn_to(BUSY)
+    clock.now += 4
+    assert desk.seconds == 0
+    desk.completed_at = clock.now
+    clock.now += 2
+    assert desk.seconds == 4
+    desk.turn_to(WAITING)
+    clock.now += 8
+    assert desk.seconds == 4
+    desk.turn_to(BUSY)
+    desk.turn_to(BLOCKED)
+    assert desk.seconds == 4 + 2 + 8
+    clock.now += 16
+    desk.turn_to(IDLE)
+    assert desk.seconds == 14
+
+
+def test_an_item_was_taken_when_it_was_received_or_the_one_before_was_completed() -> None:
+    desk, _ = at_a_desk()
+    desk.since, desk.completed_at = 5.0, 3.0
+    assert desk.taken_at == 5
+    desk.completed_at = 7.0
+    assert desk.taken_at == 7
+
+
+def test_a_worker_that_retires_holds_nothing_and_keeps_what_it_has_done() -> None:
+    desk, clock = at_a_desk()
+    desk.item, desk.processed = item(), 3
+    desk.since = desk.turn_to(BUSY)
+    clock.now += 4
+    desk.completed_at = clock.now
+    desk.retire()
+    clock.now += 100
+    assert desk.state(0.0).status == "idle"
+    assert (desk.metrics(0.0).items_processed, desk.seconds) == (3, 4)
+
+
+@pytest.mark.parametrize(("processed", "failed"), [(1, 0), (0, 1), (2, 3)])
+def test_it_was_last_active_when_it_last_finished_an_item(processed: int, failed: int) -> None:
+    desk, _ = at_a_desk()
+    desk.processed, desk.failed = processed, failed
+    desk.completed_at, desk.failed_at = 40.0 * (processed > 0), 60.0 * (failed > 0)
+    assert desk.metrics(1000.0).last_active == (1060 if failed else 1040)
+
+
+def test_a_wait_makes_a_busy_worker_wait_and_ends_with_the_last_of_them() -> None:
+    desk, _ = at_a_desk()
+    desk.item = item()
+    desk.turn_to(BUSY)
+    with desk.waiting():
+        with desk.waiting():
+            assert desk.activity == WAITING
+        assert desk.activity == WAITING
+    assert desk.activity == BUSY
+
+
+def test_a_wait_that_fails_ends_too() -> None:
+    desk, _ = at_a_desk()
+    desk.item = item()
+    desk.turn_to(BUSY)
+    with pytest.raises(KeyError), desk.waiting():
+        raise KeyError
+    assert desk.activity == BUSY
+
+
+@pytest.mark.parametrize("activity", [IDLE, BLOCKED])
+def test_a_wait_of_something_left_behind_does_not_make_a_worker_wait(activity: int) -> None:
+    desk, _ = at_a_desk()
+    desk.turn_to(activity)
+    with desk.waiting():
+        assert desk.activity == activity
+    assert desk.activity == activity
+
+
+def test_the_number_of_the_attempt_is_that_of_the_task_or_of_the_stage() -> None:
+    desk, _ = at_a_desk()
+    desk.item, desk.attempt = item(), 2
+    assert desk.attempt_number == 2
+    desk.attempt, desk.item.more().stage_attempt = 1, 3
+    assert desk.attempt_number == 3
+
+
+def test_limits_and_name_are_those_of_the_stage() -> None:
+    desk, _ = at_a_desk(call_concurrency=2)
+    assert desk.limits is desk.post.limits
+    assert desk.stage_name == "Work"
+
+
+# What readers are shown, in each situation
+
+
+IDLE_STATE = WorkerState("Work-W0", "Work", "idle")
+
+
+def test_before_any_run_a_worker_is_idle() -> None:
+    pipeline = piped(stage(same))
+    assert state_of(pipeline) == IDLE_STATE
+    assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
+
+
+def test_a_worker_without_an_item_is_idle() -> None:
+    async def main() -> None:
+        pipeline = piped(stage(same))
+        await pipeline.start()
+        await settle()
+        assert state_of(pipeline) == IDLE_STATE
+        await pipeline.feed([1])
+        await settle()
+        assert state_of(pipeline) == IDLE_STATE
+        await pipeline.join()
+        assert state_of(pipeline) == IDLE_STATE
+
+    simulate(main)
+
+
+@watched_or_not
+def test_a_worker_in_a_task_is_busy_with_it(watched: bool) -> None:
+    gate = Gate("load")
+
+    async def main() -> None:
+        pipeline = piped(stage(gate), watched=watched)
+        async with running(pipeline, [{"id": "a", "value": 1}]):
+            await asyncio.sleep(50)
+            state = state_of(pipeline)
+            assert age(state.processing_since) == 50
+            state.processing_since = None
+            assert state == WorkerState(
+                "Work-W0", "Work", "busy", "a", "load", None, task_name="load", attempt=1
+            )
+            assert workers_of(pipeline) == [0, 1, 0, 0]
+            gate.open()
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_a_worker_in_a_later_task_names_that(watched: bool) -> None:
+    first, second = Gate("first"), Gate("second")
+
+    async def main() -> None:
+        pipeline = piped(stage(first, second), watched=watched)
+        async with running(pipeline):
+            assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == ("first", 1)
+            first.open()
+            await settle()
+            assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == ("second", 1)
+            second.open()
+
+    simulate(main)
+
+
+def test_a_worker_whose_task_runs_in_a_thread_is_busy() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def in_a_thread(value: int) -> int:
+        begun.set()
+        over.wait(10)
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(in_a_thread))
+        run = asyncio.ensure_future(pipeline.run([1]))
+        await asyncio.to_thread(begun.wait, 10)
+        state = state_of(pipeline)
+        assert (state.status, state.task_name) == ("busy", "in_a_thread")
+        assert workers_of(pipeline) == [0, 1, 0, 0]
+        over.set()
+        await run
+
+    simulate(main, threads=True)
+
+
+@watched_or_not
+def test_a_worker_that_waits_to_try_again_has_the_attempt_that_failed(watched: bool) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(fail, task_attempts=3, task_wait_seconds=16), watched=watched)
+        async with running(pipeline):
+            for attempt in (1, 2):
+                state = state_of(pipeline)
+                assert (state.status, state.task_name, state.attempt) == ("busy", "fail", attempt)
+                assert workers_of(pipeline) == [0, 0, 1, 0]
+                await asyncio.sleep(16)
+                await settle()
+        assert (metrics_of(pipeline).items_failed, state_of(pipeline)) == (1, IDLE_STATE)
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_a_worker_in_a_further_attempt_has_its_number(watched: bool) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = piped(stage(gate, task_attempts=3, task_wait_seconds=0), watched=watched)
+        async with running(pipeline):
+            for attempt in (1, 2, 3):
+                assert state_of(pipeline).attempt == attempt
+                if attempt < 3:
+                    gate.fail(1, ValueError())
+                await settle()
+            gate.open()
+
+    simulate(main)
+
+
+@watched_or_not
+def test_a_worker_with_an_item_that_started_the_stage_anew_has_the_stage_s_attempt(
+    watched: bool,
+) -> None:
+    first, second = Gate("first"), Gate("second")
+
+    async def main() -> None:
+        fields = {"retry": "per_stage", "stage_attempts": 3}
+        pipeline = piped(stage(first, second, **fields), watched=watched)
+        async with running(pipeline):
+            for attempt in (1, 2, 3):
+                assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == (
+                    "first",
+                    attempt,
+                )
+                first.let(1)
+                await settle()
+                assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == (
+                    "second",
+                    attempt,
+                )
+                if attempt < 3:
+                    second.fail(1, ValueError())
+                else:
+                    second.let(1)
+                await settle()
+
+    simulate(main)
+
+
+async def call_limited(value: int) -> int:
+    async with concurrency_limit():
+        await asyncio.sleep(16)
+    return value
+
+
+async def call_rated(value: int) -> int:
+    async with rate_limit():
+        await asyncio.sleep(16)
+    return value
+
+
+async def sleep(value: int) -> int:
+    await asyncio.sleep(16)
+    return value
+
+
+@watched_or_not
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [
+        (call_limited, {"call_concurrency": 1}),
+        (call_rated, {"call_rate": 1, "call_rate_period": 16}),
+        (sleep, {"task_concurrency_limits": {"sleep": 1}}),
+    ],
+    ids=["calls", "rate", "task"],
+)
+def test_a_worker_that_waits_for_a_limit_is_busy_with_the_item(
+    task: Callable[[int], Any], fields: dict[str, Any], watched: bool
+) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, **fields), watched=watched)
+        async with running(pipeline, [1, 2]):
+            await asyncio.sleep(8)
+            assert workers_of(pipeline) == [0, 1, 1, 0]
+            waiting = state_of(pipeline, "Work-W1")
+            assert (waiting.status, waiting.current_item_id) == ("busy", 1)
+            assert (waiting.task_name, waiting.attempt) == (task.__name__, 1)
+            assert age(waiting.processing_since) == 8
+        metrics = pipeline.get_worker_metrics()
+        assert [worker.total_processing_time for worker in metrics.values()] == [16, 32]
+
+    run_exactly(main)
+
+
+@watched_or_not
+@pytest.mark.parametrize("fields", [{"queue_capacity": 1}, {"pull": True}], ids=str)
+def test_a_worker_without_room_downstream_still_has_the_item(
+    fields: dict[str, Any], watched: bool
+) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = piped(stage(same), stage(gate, name="Last", **fields), watched=watched)
+        async with running(pipeline, range(5)):
+            state = state_of(pipeline)
+            held = 1 if "pull" in fields else 2
+            assert (state.status, state.current_item_id) == ("busy", held)
+            assert workers_of(pipeline) == [0, 0, 0, 1]
+            assert metrics_of(pipeline).items_processed == held + 1
+            gate.open()
+
+    simulate(main)
+
+
+@watched_or_not
+def test_a_worker_whose_results_nobody_takes_still_has_the_item(watched: bool) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(same), watched=watched)
+        async with pipeline.stream(range(5), buffer_size=1) as stream:
+            await anext(stream)
+            await settle()
+            state = state_of(pipeline)
+            assert (state.status, state.current_item_id) == ("busy", 2)
+            assert workers_of(pipeline) == [0, 0, 0, 1]
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("role", ["skip_if", "on_success", "on_failure", "on_skip"])
+def test_a_worker_in_a_callback_is_busy_with_the_item(role: str) -> None:
+    gate = Gate()
+
+    async def callback(*_: Any) -> bool:
+        await gate(role)
+        return False
+
+    async def task(value: int) -> int:
+        if role == "on_failure":
+            raise ValueError
+        return value
+
+    async def main() -> None:
+        fields: dict[str, Any] = {"skip_if": lambda _: role == "on_skip", role: callback}
+        pipeline = piped(stage(task, **fields))
+        async with running(pipeline):
+            state = state_of(pipeline)
+            assert (state.status, state.current_item_id) == ("busy", 0)
+            assert (state.task_name, state.attempt) == ("task", 1)
+            assert workers_of(pipeline) == [0, 1, 0, 0]
+            assert metrics_of(pipeline).last_active is None
+            gate.open()
+
+    simulate(main)
+
+
+def test_a_worker_with_an_item_of_process_is_busy_with_it() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = piped(stage(gate))
+        await pipeline.start()
+        processing = asyncio.ensure_future(pipeline.process({"id": "x", "value": 1}))
+        await settle()
+        state = state_of(pipeline)
+        assert (state.status, state.current_item_id, state.attempt) == ("busy", "x", 1)
+        gate.open()
+        assert (await processing).value == 1
+        await pipeline.join()
+
+    simulate(main)
+
+
+@watched_or_not
+def test_the_state_of_the_next_item_has_nothing_of_the_last(watched: bool) -> None:
+    gate = Gate("second")
+
+    async def first(value: int) -> int:
+        set_task_status("loud")
+        if value == 1:
+            raise ValueError
+        return value
+
+    async def main() -> None:
+        fields = {"task_attempts": 2, "task_wait_seconds": 0}
+        pipeline = piped(stage(first, gate, **fields), watched=watched)
+        async with running(pipeline, [1, 2]):
+            state = state_of(pipeline)
+            assert (state.current_item_id, state.attempt) == (1, 1)
+            assert (state.current_task, state.task_name) == ("second", "second")
+            gate.open()
+
+    simulate(main)
+
+
+@watched_or_not
+@pytest.mark.parametrize("task", [same, fail])
+def test_after_the_run_workers_are_idle(task: Callable[[Any], Any], watched: bool) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=3), watched=watched)
+        await pipeline.run(range(9))
+        assert {state.status for state in pipeline.get_worker_states().values()} == {"idle"}
+        assert workers_of(pipeline) == [0, 0, 0, 0]
+
+    simulate(main)
+
+
+@watched_or_not
+def test_after_an_abort_workers_are_idle(watched: bool) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = piped(stage(gate), watched=watched)
+        await pipeline.start()
+        await pipeline.feed([1])
+        await settle()
+        await pipeline.shutdown(timeout=0)
+        assert state_of(pipeline) == IDLE_STATE
+        assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
+
+    run_exactly(main)
+
+
+# What a worker has done
+
+
+@watched_or_not
+def test_metrics_count_what_was_passed_on_and_what_failed(watched: bool) -> None:
+    async def refuse_odd(value: int) -> int:
+        await asyncio.sleep(4)
+        if value % 2:
+            raise ValueError
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(refuse_odd), watched=watched)
+        await pipeline.run(range(5))
+        metrics = metrics_of(pipeline)
+        assert (metrics.items_processed, metrics.items_failed) == (3, 2)
+        assert metrics.total_processing_time == 20
+        assert metrics.avg_processing_time == 20 / 3
+        await asyncio.sleep(100)
+        assert age(metrics_of(pipeline).last_active) == 100
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_time_spent_grows_item_by_item(watched: bool) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(sleep), watched=watched)
+        async with running(pipeline, range(3)):
+            times = []
+            for _ in range(3):
+                await asyncio.sleep(8)
+                times.append(metrics_of(pipeline).total_processing_time)
+                await asyncio.sleep(8)
+            assert times == [0, 16, 32]
+        assert metrics_of(pipeline).total_processing_time == 48
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_time_spent_includes_the_waits_between_attempts_and_failed_attempts(watched: bool) -> None:
+    async def fail_slowly(_: int) -> None:
+        await asyncio.sleep(2)
+        raise ValueError
+
+    async def main() -> None:
+        pipeline = piped(stage(fail_slowly, task_attempts=3, task_wait_seconds=8), watched=watched)
+        await pipeline.run([1])
+        assert metrics_of(pipeline).total_processing_time == 2 + 8 + 2 + 8 + 2
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_time_spent_does_not_include_the_wait_for_room(watched: bool) -> None:
+    async def main() -> None:
+        first, last = stage(sleep), stage(sleep, name="Last", pull=True)
+        pipeline = piped(first, last, watched=watched)
+        await pipeline.run(range(4))
+        assert metrics_of(pipeline).total_processing_time == 64
+        assert metrics_of(pipeline, "Last-W0").total_processing_time == 64
+
+    run_exactly(main)
+
+
+def test_time_spent_includes_callbacks_and_skip_if() -> None:
+    async def slowly(*_: Any) -> bool:
+        await asyncio.sleep(4)
+        return False
+
+    async def main() -> None:
+        pipeline = piped(stage(sleep, skip_if=slowly, on_success=slowly))
+        await pipeline.run([1])
+        assert metrics_of(pipeline).total_processing_time == 4 + 16 + 4
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_a_skipped_item_counts_as_processed(watched: bool) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(fail, skip_if=lambda _: True), watched=watched)
+        await pipeline.run(range(3))
+        assert (metrics_of(pipeline).items_processed, metrics_of(pipeline).items_failed) == (3, 0)
+
+    simulate(main)
+
+
+@watched_or_not
+def test_an_item_that_starts_the_stage_anew_counts_once(watched: bool) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(fail, retry="per_stage", stage_attempts=4), watched=watched)
+        await pipeline.run(range(2))
+        assert (metrics_of(pipeline).items_processed, metrics_of(pipeline).items_failed) == (0, 2)
+
+    simulate(main)
+
+
+def test_each_run_counts_from_nothing() -> None:
+    async def main() -> None:
+        pipeline = piped(stage(sleep))
+        for _ in range(2):
+            await pipeline.run([1])
+            metrics = metrics_of(pipeline)
+            assert (metrics.items_processed, metrics.total_processing_time) == (1, 16)
+
+    run_exactly(main)
+
+
+def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_if_it_waited() -> (
+    None
+):
+    hold, gate = Gate("hold"), Gate("gate")
+    left: list[asyncio.Task[None]] = []
+
+    async def limited() -> None:
+        async with concurrency_limit():
+            pass
+
+    async def task(value: int) -> int:
+        if value == 0:
+            async with concurrency_limit():
+                await hold(value)
+        elif value == 1:
+            left.append(asyncio.ensure_future(limited()))
+            await asyncio.sleep(1)
+        else:
+            await gate(value)
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=True)
+        async with running(pipeline, range(3)):
+            await asyncio.sleep(2)
+            assert (hold.waiting, gate.waiting) == ([0], [2])
+            assert workers_of(pipeline) == [0, 2, 0, 0]
+            hold.open()
+            gate.open()
+        await left[0]
+
+    run_exactly(main)
