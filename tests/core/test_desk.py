@@ -227,6 +227,36 @@ def test_a_wait_that_fails_ends_too() -> None:
     assert desk.activity == BUSY
 
 
+def test_a_wait_that_an_earlier_item_left_behind_does_not_end_a_later_one() -> None:
+    desk, _ = at_a_desk()
+    desk.item = item(1)
+    desk.turn_to(BUSY)
+    left_behind = desk.waiting()
+    left_behind.__enter__()
+    desk.resume()
+    desk.item = item(2)
+    with desk.waiting():
+        left_behind.__exit__(None, None, None)
+        assert desk.activity == WAITING
+        with desk.waiting():
+            pass
+        assert desk.activity == WAITING
+    assert desk.activity == BUSY
+
+
+def test_the_end_of_a_wait_that_was_left_behind_changes_nothing() -> None:
+    desk, _ = at_a_desk()
+    desk.item = item(1)
+    desk.turn_to(BUSY)
+    left_behind = desk.waiting()
+    left_behind.__enter__()
+    desk.resume()
+    desk.item = item(2)
+    desk.turn_to(WAITING)
+    left_behind.__exit__(None, None, None)
+    assert desk.activity == WAITING
+
+
 @pytest.mark.parametrize("activity", [IDLE, BLOCKED])
 def test_a_wait_of_something_left_behind_does_not_make_a_worker_wait(activity: int) -> None:
     desk, _ = at_a_desk()
@@ -282,6 +312,7 @@ def test_a_worker_in_a_task_is_busy_with_it(watched: bool) -> None:
     gate = Gate("load")
 
     async def main() -> None:
+        await asyncio.sleep(1000)
         pipeline = piped(stage(gate), watched=watched)
         async with running(pipeline, [{"id": "a", "value": 1}]):
             await asyncio.sleep(50)
@@ -683,6 +714,7 @@ def test_each_run_counts_from_nothing() -> None:
 def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_if_it_waited() -> (
     None
 ):
+    """Where the stage is watched: the plain path does not look after each item."""
     hold, gate = Gate("hold"), Gate("gate")
     left: list[asyncio.Task[None]] = []
 

@@ -1032,6 +1032,30 @@ def test_a_run_that_was_cancelled_while_its_dashboard_waited_can_be_followed_by_
     run_exactly(main)
 
 
+def test_calls_do_not_overlap_though_an_update_takes_its_time_to_be_cancelled() -> None:
+    inside: list[str] = []
+
+    async def update() -> None:
+        inside.append("update")
+        try:
+            await asyncio.sleep(1000 if dashboard.calls.count("on_update") == 2 else 0)
+        except asyncio.CancelledError:
+            await asyncio.sleep(4)
+        inside.remove("update")
+
+    def finish() -> None:
+        assert not inside
+
+    dashboard = Recorder(on_update=update, on_finish=finish)
+
+    async def main() -> None:
+        await cancelled(by_run(piped(sleep), range(9), custom_dashboard=dashboard), times=3)
+        assert dashboard.calls[-1] == "on_finish"
+        assert not inside
+
+    run_exactly(main)
+
+
 def test_what_had_ended_is_kept_though_the_run_was_cancelled_in_on_finish() -> None:
     async def main() -> None:
         pipeline = piped()

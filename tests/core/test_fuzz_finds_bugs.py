@@ -7,7 +7,8 @@ between two chairs on cancellation, a count that is off by one.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from asyncio import Semaphore
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 
 from antflow._channel import Channel
+from antflow._desk import Desk
+from antflow._display import Display
+from antflow._notifier import Notifier, Observer
 from antflow._results import Results
 from antflow._run import Run
 from antflow._worker import Worker
@@ -123,6 +127,115 @@ def second_cancellation_leaves_tasks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Run, "outlast", outlast)
 
 
+def place_not_kept_while_told(patch: pytest.MonkeyPatch) -> None:
+    original, not_kept = Channel.give_back_place, Counter[Channel]()
+
+    def keep_place(self: Channel) -> None:
+        not_kept[self] += 1
+
+    def give_back_place(self: Channel) -> None:
+        if not_kept[self]:
+            not_kept[self] -= 1
+        else:
+            original(self)
+
+    patch.setattr(Channel, "keep_place", keep_place)
+    patch.setattr(Channel, "give_back_place", give_back_place)
+
+
+def permits_not_given_back(patch: pytest.MonkeyPatch) -> None:
+    turns = count(1)
+
+    class Forgetful(Semaphore):
+        def release(self) -> None:
+            if next(turns) % 4:
+                super().release()
+
+    patch.setattr("antflow._limits.Semaphore", Forgetful)
+
+
+def nobody_told_of_what_is_left(patch: pytest.MonkeyPatch) -> None:
+    async def tell_of_left_overs(_: Run) -> None:
+        return
+
+    patch.setattr(Run, "_tell_of_left_overs", tell_of_left_overs)
+
+
+def nobody_told_of_what_is_fed_late(patch: pytest.MonkeyPatch) -> None:
+    async def tell_of_left_overs(self: Run) -> None:
+        for post in self.posts:
+            for item in list(post.inbox.left_over):
+                told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
+                if told is not None:
+                    await told
+
+    patch.setattr(Run, "_tell_of_left_overs", tell_of_left_overs)
+
+
+def interrupted_starts_not_told_as_ended(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("antflow._worker.those_of", lambda *_listeners: ())
+
+
+def cut_of_a_wait_not_undone(patch: pytest.MonkeyPatch) -> None:
+    def sift(self: Worker, error: BaseException | None) -> BaseException | None:
+        self.is_cut_short = False
+        return error
+
+    patch.setattr(Worker, "_sift", sift)
+
+
+def cut_lost(patch: pytest.MonkeyPatch) -> None:
+    async def hear(_: Worker, told: Any) -> None:
+        if told is not None:
+            await told
+
+    patch.setattr(Worker, "_hear", hear)
+
+
+def faults_of_observers_not_caught(patch: pytest.MonkeyPatch) -> None:
+    original = Notifier._sift
+
+    def sift(self: Notifier, listener: Any, event: Any, error: BaseException) -> Any:
+        if isinstance(error, Exception):
+            raise error
+        return original(self, listener, event, error)
+
+    patch.setattr(Notifier, "_sift", sift)
+
+
+def observers_called_in_another_context(patch: pytest.MonkeyPatch) -> None:
+    original = Notifier._call
+
+    async def call(self: Notifier, *arguments: Any) -> Any:
+        return await asyncio.create_task(original(self, *arguments))
+
+    patch.setattr(Notifier, "_call", call)
+
+
+def attempts_numbered_by_task(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Desk, "attempt_number", property(lambda self: self.attempt))
+
+
+def dashboard_called_twice_at_once(patch: pytest.MonkeyPatch) -> None:
+    class NoLock:
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    patch.setattr("antflow._display.Lock", NoLock)
+
+
+def dashboard_does_not_finish_when_cancelled(patch: pytest.MonkeyPatch) -> None:
+    original = Display._call
+
+    async def call(self: Display, method: str, *arguments: Any) -> None:
+        task = asyncio.current_task()
+        if method != "on_finish" or task is None or not task.cancelling():
+            await original(self, method, *arguments)
+
+    patch.setattr(Display, "_call", call)
+
+
 PLANTED: dict[str, Plant] = {
     "a receiver is not called": sometimes_forgotten(Channel, "_call"),
     "a receiver that arrives calls no more": sometimes_forgotten(Channel, "_call_more"),
@@ -141,6 +254,21 @@ PLANTED: dict[str, Plant] = {
     "the input is read on": sometimes_forgotten(Run, "_stop_reader", every=1),
     "attempts are not counted": retries_not_counted,
     "a second cancellation leaves tasks": second_cancellation_leaves_tasks,
+    "a place is not kept while observers are told": place_not_kept_while_told,
+    "permits are not given back": permits_not_given_back,
+    "waits for limits are not cut": sometimes_forgotten(Desk, "cut_short", every=1),
+    "the cut of a wait is not undone": cut_of_a_wait_not_undone,
+    "a cancellation is lost while observers are told": cut_lost,
+    "nobody is told of what is left": nobody_told_of_what_is_left,
+    "nobody is told of what is fed late": nobody_told_of_what_is_fed_late,
+    "interrupted starts are not told as ended": interrupted_starts_not_told_as_ended,
+    "faults of observers are not caught": faults_of_observers_not_caught,
+    "observers are called in another context": observers_called_in_another_context,
+    "callbacks set later are not called": sometimes_forgotten(Observer, "changed", every=1),
+    "a retry is told as a failure": always(Worker, "_delay", None),
+    "attempts are numbered by task": attempts_numbered_by_task,
+    "a dashboard is called twice at once": dashboard_called_twice_at_once,
+    "a dashboard does not finish when cancelled": dashboard_does_not_finish_when_cancelled,
 }
 
 

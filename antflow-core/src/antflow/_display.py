@@ -122,13 +122,17 @@ class Display:
         if not self._has_begun:
             return
         try:
-            if self._ticker is not None:
-                self._ticker.cancel()
-                await wait([self._ticker])
+            await self._stop_ticking()
             await self._update()
         finally:
+            await self._stop_ticking()
             await self._call("on_finish", results, self._snapshot().error_summary)
             self._is_dropped = True
+
+    async def _stop_ticking(self) -> None:
+        if self._ticker is not None and not self._ticker.done():
+            self._ticker.cancel()
+            await wait([self._ticker])
 
     async def _tick(self) -> None:
         while not (self._is_dropped or self._is_ending):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Future, Task, current_task, get_running_loop
 from collections import Counter
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ._item import SPELLED_OUT, Item, read_item, take_back
@@ -237,21 +238,15 @@ class Intake:
             CancelledError: the caller was cancelled; the item is deposited nonetheless.
         """
         cut: Cut = None
-        task = current_task()
-        token = TELLING.set((*TELLING.get(), self._run))
-        self.announcing[task] += 1
-        post.inbox.keep_place()
-        try:
-            cut = None if told is None else await told
-        finally:
-            post.inbox.give_back_place()
-            is_late = self._run.is_settled
-            if not is_late:
-                self._deposit(item, post)
-            self.announcing[task] -= 1
-            if not self.announcing[task]:
-                del self.announcing[task]
-            TELLING.reset(token)
+        with self._announcing():
+            post.inbox.keep_place()
+            try:
+                cut = None if told is None else await told
+            finally:
+                post.inbox.give_back_place()
+                is_late = self._run.is_settled
+                if not is_late:
+                    self._deposit(item, post)
         if is_late:
             late = self._notifier.tell_status(item, post.name, "unprocessed", final=True)
             cut = (await late if late is not None else None) or cut
@@ -261,6 +256,20 @@ class Intake:
             finally:
                 del cut  # or its traceback and this frame would keep each other
         return not is_late
+
+    @contextmanager
+    def _announcing(self) -> Iterator[None]:
+        """Have the present task, and what it starts, known as one that the run waits for."""
+        task = current_task()
+        token = TELLING.set((*TELLING.get(), self._run))
+        self.announcing[task] += 1
+        try:
+            yield
+        finally:
+            TELLING.reset(token)
+            self.announcing[task] -= 1
+            if not self.announcing[task]:
+                del self.announcing[task]
 
     def _tell_queued(self, item: Item, post: StageRun) -> Awaitable[Cut] | None:
         token = TELLING.set((*TELLING.get(), self._run))

@@ -67,10 +67,14 @@ class Attempt:
 
 
 class Attempts:
-    """Follows what each worker attempts; `moment` numbers what observers are told."""
+    """Follows what each worker attempts; `moment` numbers what observers are told.
+
+    Who was cancelled while it told an observer is `struck`, and begins nothing more.
+    """
 
     def __init__(self, audit: Audit, scenario: Watched, watchers: Sequence[TaskWatcher]) -> None:
         self.moment = 1.0
+        self.struck: set[str] = set()
         self._audit = audit
         self._scenario = scenario
         self._watchers = watchers
@@ -166,13 +170,14 @@ class Attempts:
     def enter(self, call: Call) -> Attempt:
         """The function of a task is called: all who listen have been told."""
         self.moment += 1
-        worker = _present_worker()
+        worker = present_worker()
         attempt = self._present.get(worker)
         if attempt is None or attempt.entered_at is not None:
             attempt = self._begin(call, worker)
         require = self._audit.require
         require(attempt.call == call, "{} was told, {} is called", attempt, call)
         require(not attempt.ended, "it was told as ended, and is called: {}", attempt)
+        require(worker not in self.struck, "{} was cancelled, and begins {}", worker, attempt)
         due = [w for w in self._watchers if w.hears("task_start", attempt.began)]
         missing = [watcher for watcher in due if watcher not in attempt.started]
         require(not missing, "{} were not told of {}", missing, attempt)
@@ -238,7 +243,8 @@ CHECKS: dict[Hook, Callable[[Attempts, Attempt, TaskEvent], None]] = {
 }
 
 
-def _present_worker() -> str:
+def present_worker() -> str:
+    """Name of the worker that runs this, or of another task."""
     task = asyncio.current_task()
     assert task is not None
     return task.get_name()

@@ -53,7 +53,7 @@ class LimitBook:
             return
         with self._await(audit, key, "calls", plan.stage) as arrive:
             async with concurrency_limit():
-                arrive()
+                self._check_uncut(audit, plan, arrive())
                 self._inside[plan.stage] += 1
                 inside = self._inside[plan.stage]
                 audit.require(inside <= plan.calls, "{} call at once in {}", inside, plan.stage)
@@ -69,8 +69,12 @@ class LimitBook:
             return
         with self._await(audit, key, "rate", plan.stage) as arrive:
             async with rate_limit():
-                arrive()
+                self._check_uncut(audit, plan, arrive())
                 self._check_rate(audit, plan)
+
+    def _check_uncut(self, audit: Audit, plan: LimitPlan, is_late: bool) -> None:
+        """Check that a wait ended before shutdown began; who fans out may get through."""
+        audit.require(bool(plan.fan) or not is_late, "a wait in {} was not cut", plan.stage)
 
     def _check_rate(self, audit: Audit, plan: LimitPlan) -> None:
         """Check that no more calls pass in any time than may at once and then in that time."""
@@ -86,7 +90,7 @@ class LimitBook:
     @contextmanager
     def _await(self, audit: Audit, key: int, kind: Kind, stage: int) -> Iterator[_Arrive]:
         """Count a key as waiting, from the entry until it arrives or gives up."""
-        arrive = _Arrive(audit.waiting, key, self._waiting, (kind, stage))
+        arrive = _Arrive(audit, key, self._waiting, (kind, stage))
         try:
             yield arrive
         finally:
@@ -129,26 +133,28 @@ class LimitBook:
 
 
 class _Arrive:
-    """Ends a wait, the first time that it is called."""
+    """Ends a wait, the first time that it is called; tells whether shutdown began meanwhile."""
 
     def __init__(
         self,
-        keys: Counter[int],
+        audit: Audit,
         key: int,
         waiting: Counter[tuple[Kind, int]],
         place: tuple[Kind, int],
     ) -> None:
-        self._keys, self._key = keys, key
+        self._audit, self._key = audit, key
         self._waiting, self._place = waiting, place
         self._is_over = False
-        keys[key] += 1
+        self._is_late = audit.stops
+        audit.waiting[key] += 1
         waiting[place] += 1
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         if not self._is_over:
             self._is_over = True
-            self._keys[self._key] -= 1
+            self._audit.waiting[self._key] -= 1
             self._waiting[self._place] -= 1
+        return self._audit.stops and not self._is_late
 
 
 async def call(

@@ -9,6 +9,7 @@ from typing import Any
 
 from antflow import StatusEvent, StatusTracker, TaskEvent
 
+from .attempts import present_worker
 from .users import Users
 from .watch import Watcher
 from .watched import CALLBACKS, PROMPT, Change, DashboardPlan, Hook, Manner, ObserverPlan
@@ -151,6 +152,7 @@ async def behave(world: World, manner: Manner) -> None:
     try:
         await asyncio.sleep(NAP_SECONDS)
     except asyncio.CancelledError:
+        world.watch.attempts.struck.add(present_worker())
         if manner == "stubborn":
             world.watch.naps(NAP_SECONDS)
             await asyncio.sleep(NAP_SECONDS)

@@ -210,9 +210,9 @@ def _limits(draw: Random, scenario: Scenario) -> tuple[LimitPlan, ...]:
             places=draw.choice((None, 1, 1, 2)),
             calls=draw.choice((None, 1, 1, 2)),
             rate=draw.choice((None, None, 0.5, 1.0, 2.0, 4.0)),
-            period=draw.choice((0.5, 1.0, 2.0)),
+            period=draw.choice((0.5, 1.0, 2.0, 8.0)),
             fan=draw.choice(("", "", "group", "gather", "loose")),
-            hold=draw.choice((0.0, 0.25, 0.5)),
+            hold=draw.choice((0.0, 0.25, 0.5, 1.0)),
         )
         for stage, plan in enumerate(scenario.stages)
         if draw.random() < 0.7

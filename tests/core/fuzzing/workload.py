@@ -10,6 +10,7 @@ from typing import Any
 from antflow import PipelineError, Stage, current_item, set_task_status
 from tests.core.scenarios import StagePlan, Trouble, TroubleKind
 
+from .attempts import present_worker
 from .audit import Feeder
 from .limits import call
 from .users import Users
@@ -133,7 +134,7 @@ class Workload:
     def _ask(self, key: int, stage: int, task: int) -> None:
         """Ask what a task may ask about itself, and say what it does."""
         audit, item = self._world.audit, current_item()
-        name, number = current_worker(), audit.attempt(key, stage, task)
+        name, number = present_worker(), audit.attempt(key, stage, task)
         if item is None:
             audit.complain(f"there is no item in task {task} of {stage}")
             return
@@ -246,13 +247,6 @@ def resisting(kinds: set[TroubleKind]) -> Iterator[None]:
             raise TaskError("was cancelled") from None
         if "swallow" not in kinds:
             raise
-
-
-def current_worker() -> str:
-    """Name of the worker that runs this."""
-    task = asyncio.current_task()
-    assert task is not None
-    return task.get_name()
 
 
 def cancel_current_task() -> None:
