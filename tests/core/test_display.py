@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -1039,9 +1040,10 @@ def test_calls_do_not_overlap_though_an_update_takes_its_time_to_be_cancelled() 
         inside.append("update")
         try:
             await asyncio.sleep(1000 if dashboard.calls.count("on_update") == 2 else 0)
-        except asyncio.CancelledError:
-            await asyncio.sleep(4)
-        inside.remove("update")
+        finally:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(4)
+            inside.remove("update")
 
     def finish() -> None:
         assert not inside

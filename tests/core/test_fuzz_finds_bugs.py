@@ -216,21 +216,12 @@ def attempts_numbered_by_task(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Desk, "attempt_number", property(lambda self: self.attempt))
 
 
-def dashboard_called_twice_at_once(patch: pytest.MonkeyPatch) -> None:
-    class NoLock:
-        async def __aenter__(self) -> None: ...
-
-        async def __aexit__(self, *_: object) -> None: ...
-
-    patch.setattr("antflow._display.Lock", NoLock)
-
-
-def dashboard_does_not_finish_when_cancelled(patch: pytest.MonkeyPatch) -> None:
+def dashboard_does_not_finish_when_aborted(patch: pytest.MonkeyPatch) -> None:
     original = Display._call
 
     async def call(self: Display, method: str, *arguments: Any) -> None:
-        task = asyncio.current_task()
-        if method != "on_finish" or task is None or not task.cancelling():
+        run: Any = self._run
+        if method != "on_finish" or not run.is_aborted:
             await original(self, method, *arguments)
 
     patch.setattr(Display, "_call", call)
@@ -267,8 +258,7 @@ PLANTED: dict[str, Plant] = {
     "callbacks set later are not called": sometimes_forgotten(Observer, "changed", every=1),
     "a retry is told as a failure": always(Worker, "_delay", None),
     "attempts are numbered by task": attempts_numbered_by_task,
-    "a dashboard is called twice at once": dashboard_called_twice_at_once,
-    "a dashboard does not finish when cancelled": dashboard_does_not_finish_when_cancelled,
+    "a dashboard does not finish when the run is aborted": dashboard_does_not_finish_when_aborted,
 }
 
 

@@ -624,6 +624,7 @@ def test_an_observer_may_end_a_run_that_has_no_worker_yet(
         leave(event)
 
     async def main() -> None:
+        await Pipeline([Stage("Other", 1, [work])]).run([1])  # so that the turn has begun
         pipeline = told_by(leave_later if is_slow else leave)
         await pipeline.start()
         fed = await caught(pipeline.feed([item]))

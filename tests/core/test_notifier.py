@@ -489,10 +489,10 @@ def test_an_observer_cannot_keep_a_cancellation_to_itself() -> None:
 
 def test_what_is_told_from_no_task_is_not_being_cancelled() -> None:
     async def main() -> None:
-        seen: list[bool] = []
+        seen: list[int] = []
         asyncio.get_running_loop().call_soon(lambda: seen.append(cancellations()))
         await settle()
-        assert seen == [False]
+        assert seen == [0]
 
     simulate(main)
 

@@ -1504,6 +1504,30 @@ def test_a_cancellation_that_is_kept_does_not_make_a_worker_spin(in_hook: bool) 
     assert len(watcher.attempts()) == (2 if in_hook else 4)
 
 
+@pytest.mark.parametrize("is_error", [False, True])
+def test_a_cancellation_that_a_task_kept_is_forgotten(watcher: Watcher, is_error: bool) -> None:
+    async def keep(value: int) -> int:
+        try:
+            await asyncio.sleep(LONG * (value == 0))
+        except asyncio.CancelledError:
+            if is_error:
+                raise ValueError from None
+        return await give_up(value) if value == 1 else value
+
+    async def main() -> Pipeline:
+        pipeline = watched([Stage("A", 1, [keep], task_attempts=1)], watcher)
+        running = asyncio.create_task(pipeline.run(range(3)))
+        await asyncio.sleep(LONG / 2)
+        worker("A-W0").cancel()
+        await running
+        return pipeline
+
+    pipeline = simulate(main)
+    check_laws(watcher)
+    assert values(pipeline.results) == ([2] if is_error else [0, 2])
+    assert watcher.of(1)[-2:] == ["fail A.keep 1", "failed A!"]
+
+
 def test_a_start_hook_of_a_second_attempt_that_is_cancelled() -> None:
     task = Failing(9)
     cut = Cut("start A.task 2", Stage("A", 1, [task], task_wait_seconds=0))
@@ -1689,6 +1713,30 @@ def test_a_cancelled_callback_of_the_stage_does_not_hide_where_the_item_went() -
     simulate(main)
     check_laws(watcher)
     assert watcher.of(0)[-3:] == ["completed A", "queued B", "unprocessed B!"]
+
+
+@pytest.mark.parametrize("seed", [None, *range(5)])
+@pytest.mark.parametrize("kind", ["in_progress A", "start A.one 1", "complete A.one 1"])
+def test_what_a_cancelled_worker_gives_back_is_not_taken_by_another(
+    kind: str, seed: int | None
+) -> None:
+    one, held = Failing(0, "one"), Held(kind)
+
+    async def main() -> Pipeline:
+        pipeline = watched([Stage("A", 3, [one, Failing(0, "two")])], held)
+        await pipeline.start()
+        await pipeline.feed(["x", "y", "z"])
+        await settle()
+        held_by = {event.item_id: event.worker for event in held.events if short(event) == kind}
+        worker(f"{held_by[0]}").cancel()
+        with pytest.raises(PipelineError, match="was cancelled"):
+            await pipeline.join()
+        return pipeline
+
+    pipeline = simulate(main, seed=seed)
+    check_laws(held)
+    assert values(pipeline.unprocessed) == ["x"]
+    assert held.of(0).count("in_progress A") == 1
 
 
 def test_a_worker_cancelled_in_a_status_hook_does_not_wait_for_a_limit() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, Task, current_task
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isawaitable
@@ -214,7 +214,7 @@ class Notifier:
         self, listener: Listener, event: StatusEvent | TaskEvent, answer: Awaitable[Any] | None
     ) -> Cut:
         """Call one, and wait for it; a cancellation that it swallows is one all the same."""
-        before = cancellations()
+        before = cancellations() - is_cancellation_coming()
         try:
             if answer is None:
                 answer = listener.call(event)
@@ -258,6 +258,11 @@ def those_of(listeners: Listeners, others: Listeners) -> Listeners:
     """Return the listeners whose observer has one among the others."""
     observers = {id(other.observer) for other in others}
     return tuple(listener for listener in listeners if id(listener.observer) in observers)
+
+
+def is_cancellation_coming(task: Task[Any] | None = None) -> bool:
+    """Tell whether a cancellation of a task, or of the present one, is still to be delivered."""
+    return bool(getattr(task or current_task(), "_must_cancel", False))
 
 
 def cancellations() -> int:

@@ -16,7 +16,7 @@ from ._channel import Channel
 from ._desk import Control, Desk
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
-from ._notifier import Cut, Listeners, those_of
+from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
 from ._stage_run import StageRun, Step
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType, TaskEvent, TaskEventType
@@ -626,7 +626,7 @@ class Worker(Desk):
 
         One that is still to be delivered stands.
         """
-        if self.task is not None and not getattr(self.task, "_must_cancel", False):
+        if self.task is not None and not is_cancellation_coming(self.task):
             while self.task.cancelling():
                 self.task.uncancel()
 

@@ -125,6 +125,14 @@ def _function(
     return told if manner in PROMPT else told_later
 
 
+def _note_cancellation(world: World, manner: Manner) -> None:
+    """An observer is cancelled with its teller: a worker that cancelled itself learns of it now."""
+    if manner != "swallows":
+        world.watch.attempts.struck.add(present_worker())
+        if "late suicide" in world.audit.causes:
+            world.audit.causes.add("suicide")
+
+
 def is_entry(world: World, event: StatusEvent, key: int) -> bool:
     """Whether an event is about an item that is being fed."""
     entry = world.audit.entries.get(key)
@@ -152,7 +160,7 @@ async def behave(world: World, manner: Manner) -> None:
     try:
         await asyncio.sleep(NAP_SECONDS)
     except asyncio.CancelledError:
-        world.watch.attempts.struck.add(present_worker())
+        _note_cancellation(world, manner)
         if manner == "stubborn":
             world.watch.naps(NAP_SECONDS)
             await asyncio.sleep(NAP_SECONDS)
