@@ -214,7 +214,7 @@ class Notifier:
         self, listener: Listener, event: StatusEvent | TaskEvent, answer: Awaitable[Any] | None
     ) -> Cut:
         """Call one, and wait for it; a cancellation that it swallows is one all the same."""
-        before = cancellations() - is_cancellation_coming()
+        before = _delivered()
         try:
             if answer is None:
                 answer = listener.call(event)
@@ -224,7 +224,7 @@ class Notifier:
             raise
         except BaseException as error:
             return self._sift(listener, event, error)
-        return CancelledError() if cancellations() > before else None
+        return CancelledError() if _delivered() > before else None
 
     def _sift(
         self, listener: Listener, event: StatusEvent | TaskEvent, error: BaseException
@@ -263,6 +263,10 @@ def those_of(listeners: Listeners, others: Listeners) -> Listeners:
 def is_cancellation_coming(task: Task[Any] | None = None) -> bool:
     """Tell whether a cancellation of a task, or of the present one, is still to be delivered."""
     return bool(getattr(task or current_task(), "_must_cancel", False))
+
+
+def _delivered() -> int:
+    return cancellations() - is_cancellation_coming()
 
 
 def cancellations() -> int:
