@@ -487,6 +487,26 @@ def test_an_observer_cannot_keep_a_cancellation_to_itself() -> None:
     assert told == ["kept", "a"]
 
 
+def test_a_cancellation_that_is_still_to_come_is_not_told_of_by_one_who_does_not_wait() -> None:
+    told: list[str] = []
+
+    async def at_once(event: StatusEvent) -> None:
+        told.append("at once")
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        notifier = notifier_of(StatusTracker(at_once))
+        task.cancel()
+        assert await tell_out(notifier) is None
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        task.uncancel()
+
+    simulate(main)
+    assert told == ["at once"]
+
+
 def test_what_is_told_from_no_task_is_not_being_cancelled() -> None:
     async def main() -> None:
         seen: list[int] = []

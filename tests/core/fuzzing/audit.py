@@ -10,15 +10,9 @@ from math import inf
 from typing import Any, Literal
 
 from antflow import Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
-from tests.core.scenarios import (
-    Calls,
-    Outcome,
-    Scenario,
-    ServicePlan,
-    StagePlan,
-    StreamPlan,
-    outcome,
-)
+from tests.core.scenarios import Calls, Outcome, ServicePlan, StagePlan, StreamPlan, outcome
+
+from .watched import Watched
 
 Cause = Literal[
     "cancel", "fatal", "suicide", "late suicide", "input", "left", "shutdown", "closing"
@@ -75,7 +69,7 @@ class Audit:
     not collected.
     """
 
-    def __init__(self, scenario: Scenario, pipeline: Pipeline, all_calls: Calls) -> None:
+    def __init__(self, scenario: Watched, pipeline: Pipeline, all_calls: Calls) -> None:
         self.scenario = scenario
         self.pipeline = pipeline
         self.violations: list[str] = []
@@ -557,13 +551,9 @@ def _capacity(plan: StagePlan) -> float:
     return 10 * plan.workers if plan.capacity is None else plan.capacity or inf
 
 
-def _grows_from_inside(scenario: Scenario) -> bool:
-    return scenario.has("feed") or bool(getattr(scenario.drive, "feeds", 0))
-
-
-def _most_held(scenario: Scenario) -> float:
+def _most_held(scenario: Watched) -> float:
     """How many items may be held: what fits into the channels, the workers, and who feeds."""
-    if _grows_from_inside(scenario):
+    if scenario.is_fed_from_inside:
         return inf
     places = 1 + sum(_capacity(plan) + plan.workers for plan in scenario.stages)
     if isinstance(scenario.drive, StreamPlan):
@@ -574,12 +564,12 @@ def _most_held(scenario: Scenario) -> float:
     return places + 1 + len(scenario.feedings)
 
 
-def _most_pending(scenario: Scenario, stage: int) -> float:
+def _most_pending(scenario: Watched, stage: int) -> float:
     """How many items may wait in front of a stage: its own retries, and one from each sender."""
     plan = scenario.stages[stage]
     senders = scenario.stages[stage - 1].workers if stage and not plan.pull else 0
     retries = plan.workers if plan.per_stage else 0
-    return inf if _grows_from_inside(scenario) else _capacity(plan) + senders + retries
+    return inf if scenario.is_fed_from_inside else _capacity(plan) + senders + retries
 
 
 def _brief(stage: StageStats) -> str:

@@ -12,7 +12,7 @@ from antflow import DashboardSnapshot, ErrorSummary, PipelineResult
 
 from .observers import behave, misbehave, observe_as_well
 from .users import Users
-from .watched import PROMPT, DashboardPlan, Method
+from .watched import ONCE, PROMPT, DashboardPlan, Method
 from .world import ObserverError, World
 
 
@@ -36,7 +36,7 @@ class FuzzedDashboard:
         self._finished: list[PipelineResult] = []
         self._has_raised = False
         self._last: Method | None = None
-        observe_as_well(world, self, plan)
+        observe_as_well(world, users, self, plan)
 
     def on_start(self, pipeline: Any, total_items: int | None) -> Any:
         """Begin, once."""
@@ -82,7 +82,9 @@ class FuzzedDashboard:
         self._calls[method] += 1
         if method == "on_start" and plan.stops:
             self._users.disturb(self._users.stop_at_once(drain=plan.stops == "drain"))
-        is_time = self._calls[method] % plan.every == 0 and plan.only in (None, method)
+        calls = self._calls[method]
+        is_time = calls == plan.every if plan.manner in ONCE else calls % plan.every == 0
+        is_time &= plan.only in (None, method)
         if plan.manner not in PROMPT:
             return self._take_time(method, is_time)
         if is_time:
@@ -95,7 +97,7 @@ class FuzzedDashboard:
         try:
             if is_time:
                 with self._noting_errors():
-                    await behave(self._world, self._plan.manner)
+                    await behave(self._world, self._users, self._plan.manner)
         finally:
             self._present = None
 

@@ -12,38 +12,38 @@ from antflow import StatusEvent, StatusTracker, TaskEvent
 from .attempts import present_worker
 from .users import Users
 from .watch import Watcher
-from .watched import CALLBACKS, PROMPT, Change, DashboardPlan, Hook, Manner, ObserverPlan
+from .watched import CALLBACKS, ONCE, PROMPT, Change, DashboardPlan, Hook, Manner, ObserverPlan
 from .world import NAP_SECONDS, ObserverError, World
 
 Event = StatusEvent | TaskEvent
 
 
-def make_observers(world: World) -> list[object]:
+def make_observers(world: World, users: Users) -> list[object]:
     """Make the observers of a scenario, each with a watcher that keeps its books."""
     observers: list[object] = []
     for number, plan in enumerate(world.scenario.observers):
         watcher = Watcher(number, plan)
         world.watchers.append(watcher)
         make = _make_tracker if plan.is_tracker else _make_object
-        observers.append(make(world, watcher))
+        observers.append(make(world, users, watcher))
     return observers
 
 
-def observe_as_well(world: World, dashboard: object, plan: DashboardPlan) -> None:
+def observe_as_well(world: World, users: Users, dashboard: object, plan: DashboardPlan) -> None:
     """Give a dashboard the hooks that it is planned to have, and a watcher for the first run."""
     if plan.hooks:
         manners = ObserverPlan(hooks=plan.hooks, manner=plan.manner, every=plan.every)
         watcher = Watcher(len(world.watchers), manners)
         world.watchers.append(watcher)
         for hook in plan.hooks:
-            setattr(dashboard, f"antflow_{hook}", _function(world, watcher, hook))
+            setattr(dashboard, f"antflow_{hook}", _function(world, users, watcher, hook))
 
 
 def plan_changes(world: World, users: Users) -> None:
     """Have the callbacks of trackers changed when it is time."""
     for watcher in world.watchers:
         for change in watcher.plan.changes if watcher.tracker is not None else ():
-            users.later(change.at, _change, world, watcher, change)
+            users.later(change.at, _change, world, users, watcher, change)
 
 
 class FullTracker(StatusTracker):
@@ -56,14 +56,14 @@ class FullTracker(StatusTracker):
         return self.on_task_cancelled(event)
 
 
-def _make_object(world: World, watcher: Watcher) -> object:
+def _make_object(world: World, users: Users, watcher: Watcher) -> object:
     return SimpleNamespace(
-        **{f"antflow_{hook}": _function(world, watcher, hook) for hook in watcher.plan.hooks}
+        **{f"antflow_{hook}": _function(world, users, watcher, hook) for hook in watcher.plan.hooks}
     )
 
 
-def _make_tracker(world: World, watcher: Watcher) -> object:
-    functions = {hook: _function(world, watcher, hook) for hook in watcher.plan.hooks}
+def _make_tracker(world: World, users: Users, watcher: Watcher) -> object:
+    functions = {hook: _function(world, users, watcher, hook) for hook in watcher.plan.hooks}
     callbacks: dict[str, Any] = {
         CALLBACKS[hook]: functions[hook] for hook in functions if hook in CALLBACKS
     }
@@ -74,20 +74,20 @@ def _make_tracker(world: World, watcher: Watcher) -> object:
     return tracker
 
 
-def _change(world: World, watcher: Watcher, change: Change) -> None:
+def _change(world: World, users: Users, watcher: Watcher, change: Change) -> None:
     """Set a callback of a tracker, or remove it."""
     function = None
     if change.manner is None:
         watcher.since.pop(change.hook, None)
     else:
-        function = _function(world, watcher, change.hook, change.manner)
+        function = _function(world, users, watcher, change.hook, change.manner)
         world.watch.attempts.moment += 1
         watcher.since.setdefault(change.hook, world.watch.attempts.moment)
     setattr(watcher.tracker, CALLBACKS[change.hook], function)
 
 
 def _function(
-    world: World, watcher: Watcher, hook: Hook, manner: Manner | None = None
+    world: World, users: Users, watcher: Watcher, hook: Hook, manner: Manner | None = None
 ) -> Callable[[Any], Any]:
     """Make what an observer is called with: a coroutine function in some manners."""
     plan = watcher.plan
@@ -103,7 +103,7 @@ def _function(
             world.watch.told_status(watcher, event)
         else:
             world.watch.told_task(watcher, hook, event)
-        return calls % plan.every == 0
+        return calls == plan.every if manner in ONCE else calls % plan.every == 0
 
     def told(event: Event) -> None:
         if note(event):
@@ -117,7 +117,7 @@ def _function(
             world.audit.telling[key] = world.audit.entries[key].stage
         try:
             if is_time:
-                await behave(world, manner)
+                await behave(world, users, manner)
         finally:
             if is_feeding:
                 world.audit.telling.pop(key, None)
@@ -148,13 +148,20 @@ def misbehave(manner: Manner) -> None:
         raise asyncio.CancelledError
 
 
-async def behave(world: World, manner: Manner) -> None:
+async def behave(world: World, users: Users, manner: Manner) -> None:
     """Take time, and then raise, as an observer of this manner does."""
     if manner == "gives way":
         await asyncio.sleep(0)
         return
     if manner in PROMPT:
         misbehave(manner)
+        return
+    if manner == "feeds":
+        await users.feed_children(0, may_be_late=True)
+        return
+    if manner == "misuses":
+        if world.audit.is_started:
+            await users.misuse()
         return
     world.watch.naps(NAP_SECONDS)
     try:

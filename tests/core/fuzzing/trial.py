@@ -69,7 +69,7 @@ def make_pipeline(world: World, users: Users) -> Pipeline:
     """Make the pipeline, with those who observe it."""
     stages = Workload(world, users).stages()
     pipeline = Pipeline(stages, collect_results=world.collects)
-    observers: Any = tuple(make_observers(world))
+    observers: Any = tuple(make_observers(world, users))
     pipeline._observers = observers
     return pipeline
 

@@ -178,6 +178,22 @@ class Users:
         source = self.keys(feeder, keys, stage)
         await self.feed(feeder, source, stage, 100, may_be_late=may_be_late)
 
+    async def misuse(self) -> None:
+        """Call from inside of the run what would wait for its end, which has to be refused."""
+        pipeline = self._world.pipeline
+        for use in (
+            pipeline.join,
+            pipeline.shutdown,
+            pipeline.start,
+            lambda: pipeline.process(-1),
+            lambda: pipeline.run(self.keys(Feeder(), [-1], 0)),
+        ):
+            try:
+                await use()
+            except PipelineError:
+                continue
+            self._world.audit.complain(f"who is inside may call {use}")
+
     async def _process(self, key: int, call: Call) -> None:
         await asyncio.sleep(call.at)
         if self._world.audit.closing:

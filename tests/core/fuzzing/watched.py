@@ -34,8 +34,11 @@ Manner = Literal[
     "sleeps and is cancelled",
     "swallows",  # sleeps, and returns when it is cancelled
     "stubborn",  # sleeps, and once more when it is cancelled
+    "feeds",  # feeds the pipeline, once
+    "misuses",  # calls what it must not call, once
 ]
 PROMPT: tuple[Manner, ...] = ("plain", "raises", "cancelled")
+ONCE: tuple[Manner, ...] = ("feeds", "misuses")
 Method = Literal["on_start", "on_update", "on_finish"]
 Fan = Literal[
     "",
@@ -116,11 +119,26 @@ class Watched(Scenario):
     @property
     def is_prompt(self) -> bool:
         """Whether no observer takes time."""
-        manners = {plan.manner for plan in self.observers}
-        manners |= {change.manner or "plain" for o in self.observers for change in o.changes}
-        if self.dashboard is not None and self.dashboard.hooks:
-            manners.add(self.dashboard.manner)
+        dashboard = self.dashboard
+        manners = self._manners()
+        if dashboard is not None and dashboard.hooks:
+            manners.add(dashboard.manner)
         return manners <= set(PROMPT)
+
+    @property
+    def is_fed_from_inside(self) -> bool:
+        """Whether a task, an observer, the dashboard or the consumer of a stream feeds."""
+        dashboard = self.dashboard
+        return (
+            self.has("feed")
+            or bool(getattr(self.drive, "feeds", 0))
+            or "feeds" in self._manners()
+            or (dashboard is not None and dashboard.manner == "feeds")
+        )
+
+    def _manners(self) -> set[Manner]:
+        changes = {change.manner or "plain" for o in self.observers for change in o.changes}
+        return changes | {plan.manner for plan in self.observers}
 
     @property
     def is_ordered(self) -> bool:
@@ -138,7 +156,7 @@ def watched(scenario: Scenario) -> Watched:
 ODDS = 0.45
 MANNERS: tuple[Manner, ...] = (
     *("plain", "plain", "raises", "cancelled", "gives way", "sleeps", "sleeps"),
-    *("sleeps and raises", "sleeps and is cancelled", "swallows", "stubborn"),
+    *("sleeps and raises", "sleeps and is cancelled", "swallows", "stubborn", "feeds", "misuses"),
 )
 HOOK_SETS: tuple[tuple[Hook, ...], ...] = (
     *(HOOKS, HOOKS, HOOKS, ("item_status",), TASK_HOOKS, ("task_start", "task_cancelled")),

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from antflow import PipelineError, Stage, current_item, set_task_status
+from antflow import Stage, current_item, set_task_status
 from tests.core.scenarios import StagePlan, Trouble, TroubleKind
 
 from .attempts import present_worker
-from .audit import Feeder
 from .limits import call
 from .users import Users
 from .world import (
@@ -178,22 +177,7 @@ class Workload:
             case "feed":
                 await self._users.feed_children(trouble.target)
             case "misuse":
-                await self._misuse()
-
-    async def _misuse(self) -> None:
-        pipeline = self._world.pipeline
-        for use in (
-            pipeline.join,
-            pipeline.shutdown,
-            pipeline.start,
-            lambda: pipeline.process(-1),
-            lambda: pipeline.run(self._users.keys(Feeder(), [-1], 0)),
-        ):
-            try:
-                await use()
-            except PipelineError:
-                continue
-            self._world.audit.complain(f"a task may call {use}")
+                await self._users.misuse()
 
     def _skip_if(self, stage: int) -> Callable[[int], Any]:
         def is_skipped(key: int) -> bool:
