@@ -1108,3 +1108,31 @@ def test_process_refused_to_a_consumer_speaks_of_the_consumer() -> None:
                 await pipeline.process(1)
 
     simulate(main)
+
+
+def test_a_task_of_a_stream_that_was_left_cannot_start_its_pipeline_again() -> None:
+    found: list[BaseException] = []
+
+    async def main() -> None:
+        async def survive(value: int) -> int:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(10)
+            try:
+                await pipeline.start()
+            except PipelineError as error:
+                found.append(error)
+            return value
+
+        pipeline = Pipeline([Stage("Work", 1, [survive])])
+        stream = pipeline.stream([1])
+        step = asyncio.ensure_future(anext(stream))
+        await settle()
+        step.cancel()
+        await asyncio.wait([step])
+        del stream, step
+        await asyncio.sleep(1)
+        assert not others()
+
+    simulate(main)
+    assert len(found) == 1
+    assert "begin another run from outside" in str(found[0])

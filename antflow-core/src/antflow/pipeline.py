@@ -455,8 +455,13 @@ class Pipeline:
         return self._run is not None and not self._run.is_over and not self._run.is_lost()
 
     async def _end_abandoned(self) -> None:
-        """Wait for the end of a run whose stream was left."""
+        """Wait for the end of a run whose stream was left.
+
+        Raises:
+            PipelineError: a task of that run's own calls this.
+        """
         while self._run is not None and self._run.is_abandoned and self._is_running():
+            self._refuse_own_task(self._run, "the end", "begin another run from outside")
             await self._run.finished()
 
     def _make_run(self) -> Run:
