@@ -1136,3 +1136,25 @@ def test_a_task_of_a_stream_that_was_left_cannot_start_its_pipeline_again() -> N
     simulate(main)
     assert len(found) == 1
     assert "begin another run from outside" in str(found[0])
+
+
+def test_a_run_that_drains_while_its_display_begins_finishes_what_was_fed_before() -> None:
+    class Slow:
+        async def on_start(self, pipeline: Pipeline, total_items: int | None) -> None:
+            await asyncio.sleep(10)
+
+        def on_update(self, snapshot: object) -> None:
+            """Show nothing."""
+
+        def on_finish(self, results: object, summary: object) -> None:
+            """Show nothing."""
+
+    async def main() -> None:
+        pipeline = Pipeline([Stage("Work", 1, [same])])
+        await pipeline.feed([1, 2])
+        running = asyncio.ensure_future(pipeline.run([3], custom_dashboard=Slow()))
+        await settle()
+        assert await pipeline.shutdown(drain=True) == []
+        assert [result.value for result in await running] == [1, 2]
+
+    simulate(main)

@@ -168,9 +168,7 @@ class Run:
 
     async def _read(self, source: Source, priority: int) -> None:
         try:
-            if self._display is not None:
-                await self._display.begin()
-            self.open()
+            await self._begin()
             if self.intake.accepting:
                 await self.intake.feed(source, self.posts[0], priority)
         except (Exception, CancelledError) as error:
@@ -183,6 +181,14 @@ class Run:
         finally:
             self.intake.feeders -= 1
             await self._stop_reading(source)
+
+    async def _begin(self) -> None:
+        """Have the display begin, and then the workers, even if it is cut short: a run may drain."""
+        try:
+            if self._display is not None:
+                await self._display.begin()
+        finally:
+            self.open()
 
     async def _stop_reading(self, source: Source) -> None:
         """Let an input that was not read to its end clean up after itself."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
-from antflow import Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
+from antflow import FailedItem, Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
 from tests.core.scenarios import Calls, Outcome, ServicePlan, StagePlan, StreamPlan, outcome
 
 from .watched import Watched
@@ -64,9 +64,9 @@ class Audit:
 
     Keys are `active` in a task, perhaps `waiting` for so many limits there, `retrying` between two
     attempts, or `telling` while observers are told that they are being fed to a stage. In the end
-    `ends` has for each the last status and the stage. Unless `is_ordered`, the moment at which a
-    key goes into or out of a channel is not known. It `is_blind` to what succeeds where results are
-    not collected.
+    `ends` has for each the last status and the stage, and `ids` its id. Unless `is_ordered`, the
+    moment at which a key goes into or out of a channel is not known. It `is_blind` to what succeeds
+    where results are not collected.
     """
 
     def __init__(self, scenario: Watched, pipeline: Pipeline, all_calls: Calls) -> None:
@@ -84,6 +84,7 @@ class Audit:
         self.retrying: dict[int, int] = {}
         self.telling: dict[int, int] = {}
         self.ends: dict[int, tuple[str, int]] = {}
+        self.ids: dict[int, Any] = {}
         self.is_ordered = True
         self.is_blind = False
         self.is_started = False
@@ -388,8 +389,26 @@ class Audit:
             **{result.value: ("failed", self.number(result.stage)) for result in failures},
             **{item.value: ("unprocessed", self.number(item.stage)) for item in left.values()},
         }
+        self.ids = {result.value: result.id for result in (*successes, *failures)}
+        self.ids.update((item.value, item.id) for item in left.values())
+        self._check_summary(len(failures))
         self._check_callbacks()
         self._check_order()
+
+    def _check_summary(self, failures: int) -> None:
+        summary = self.pipeline.get_error_summary()
+        self.require(summary.total_failed == failures, f"{failures} failed: {summary}")
+        self.check_failed_items(summary.failed_items)
+
+    def check_failed_items(self, items: Iterable[FailedItem]) -> None:
+        """Check how many attempts were made, of those items whose id is theirs alone."""
+        numbers = Counter(self.ids.values())
+        keys = {id_: key for key, id_ in self.ids.items() if numbers[id_] == 1}
+        for item in items:
+            key = keys.get(item.item_id)
+            if key is not None and self.ends[key][0] == "failed":
+                made = self.attempts_made(key, self.number(item.stage))
+                self.require(item.attempts == made, f"{made} attempts were made: {item}")
 
     def _split(self) -> tuple[list[PipelineResult], list[PipelineResult]]:
         results = [

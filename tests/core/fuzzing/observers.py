@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,7 +108,8 @@ def _function(
 
     def told(event: Event) -> None:
         if note(event):
-            misbehave(manner)
+            with _counting_faults(world):
+                misbehave(manner)
 
     async def told_later(event: Event) -> None:
         is_time = note(event)
@@ -117,12 +119,27 @@ def _function(
             world.audit.telling[key] = world.audit.entries[key].stage
         try:
             if is_time:
-                await behave(world, users, manner)
+                with _counting_faults(world):
+                    await behave(world, users, manner)
         finally:
             if is_feeding:
                 world.audit.telling.pop(key, None)
 
     return told if manner in PROMPT else told_later
+
+
+@contextmanager
+def _counting_faults(world: World) -> Iterator[None]:
+    """Count what an observer raises, unless it is cancelled with its teller."""
+    try:
+        yield
+    except ObserverError:
+        world.watch.faults += 1
+        raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        world.watch.faults += task is not None and not task.cancelling()
+        raise
 
 
 def _note_cancellation(world: World, manner: Manner) -> None:
@@ -157,10 +174,11 @@ async def behave(world: World, users: Users, manner: Manner) -> None:
         misbehave(manner)
         return
     if manner == "feeds":
-        await users.feed_children(0, may_be_late=True)
+        if world.takes_items():
+            await users.feed_children(0, may_be_late=True)
         return
     if manner == "misuses":
-        if world.audit.is_started:
+        if world.is_running():
             await users.misuse()
         return
     world.watch.naps(NAP_SECONDS)

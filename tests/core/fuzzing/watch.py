@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from math import inf
@@ -103,8 +104,9 @@ class Watch:
         self._last_stage = len(scenario.stages) - 1
         self._traces: dict[Watcher, dict[int, Trace]] = {watcher: {} for watcher in watchers}
         self._ids: dict[int, int] = {}
-        self._runs: set[str] = set()
+        self.runs: set[str] = set()
         self._naps: list[tuple[float, float]] = []
+        self.faults = 0
 
     # What is told
 
@@ -150,8 +152,8 @@ class Watch:
             self._ids.setdefault(key, event.item_id) == event.item_id, "another id: {}", event
         )
         audit.require(event.pipeline == audit.pipeline.name, "wrong pipeline: {}", event)
-        self._runs.add(event.run_id)
-        audit.require(len(self._runs) == 1, "events of several runs: {}", self._runs)
+        self.runs.add(event.run_id)
+        audit.require(len(self.runs) == 1, "events of several runs: {}", self.runs)
 
     def _check_status(self, watcher: Watcher, event: StatusEvent, key: int, stage: int) -> None:
         audit, status = self._audit, event.status
@@ -186,10 +188,16 @@ class Watch:
     def settle(self) -> None:
         """The run is over: each item has had its last event, and each attempt its end."""
         self.attempts.settle()
+        run = self._audit.pipeline._run
+        if run is not None:
+            counted = run.notifier.faults.total()
+            self._audit.require(
+                counted == self.faults, "{} faults, not {}", run.notifier.faults, self.faults
+            )
         for watcher in self._watchers:
             if watcher.tells_all():
                 self._check_ends(watcher)
-            if watcher.tracker is not None:
+            if watcher.tracker is not None and run is not None:
                 self._check_history(watcher, watcher.tracker)
 
     def _check_ends(self, watcher: Watcher) -> None:
@@ -206,39 +214,24 @@ class Watch:
             audit.require(passed == processed, "{}: {} passed, not {}", watcher, passed, processed)
 
     def _check_history(self, watcher: Watcher, tracker: StatusTracker) -> None:
-        audit = self._audit
+        audit, run = self._audit, self._audit.pipeline._run
+        assert run is not None
+        numbers = Counter(audit.ids.values())
         for key, end in audit.ends.items():
-            item_id = self._id_of_its_own(key)
-            events = [e for e in tracker.get_history(item_id) if e.run_id in self._runs]
-            if item_id is None or (not events and tracker.max_history is not None):
-                continue
+            history = tracker.get_history(audit.ids[key])
+            events = [event for event in history if event.run_id == run.notifier.run_id]
+            if numbers[audit.ids[key]] > 1 or (not events and tracker.max_history is not None):
+                continue  # it shares its id with one that was fed before it, or is forgotten
             trace = Trace(self._last_stage)
             for event in events:
                 wrong = trace.add(event, audit.number(event.stage), audit.entries[key].stage)
                 audit.require(wrong is None, "history of {} {}: {}", key, wrong, event)
             wrong = _wrong_end(trace, end, is_known=True)
             audit.require(wrong is None, "{}: history of {} {}", watcher, key, wrong)
-        self._check_failed_items(tracker)
+        audit.check_failed_items(tracker.get_failed_items())
         if tracker.max_history is not None:
             kept = sum(1 for item_id in tracker.get_tracked_ids() if _has_ended(tracker, item_id))
             audit.require(kept <= tracker.max_history, "{} remembers {}", watcher, kept)
-
-    def _check_failed_items(self, tracker: StatusTracker) -> None:
-        keys = {self._id_of_its_own(key): key for key in self._ids}
-        for item in tracker.get_failed_items():
-            key = keys.get(item.item_id)
-            if key is not None and self._audit.ends.get(key, ("", 0))[0] == "failed":
-                made = self._audit.attempts_made(key, self._audit.number(item.stage))
-                self._audit.require(item.attempts == made, "{} were made: {}", made, item)
-
-    def _id_of_its_own(self, key: int) -> int | None:
-        """Return the id of an item, unless it is another's, too.
-
-        What was left over keeps its number, and what is fed before it may have got that as well.
-        """
-        item_id = self._ids.get(key)
-        others = sum(1 for other in self._ids.values() if other == item_id)
-        return item_id if others == 1 else None
 
 
 def _has_ended(tracker: StatusTracker, item_id: int) -> bool:

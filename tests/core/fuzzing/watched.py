@@ -160,7 +160,7 @@ MANNERS: tuple[Manner, ...] = (
 )
 HOOK_SETS: tuple[tuple[Hook, ...], ...] = (
     *(HOOKS, HOOKS, HOOKS, ("item_status",), TASK_HOOKS, ("task_start", "task_cancelled")),
-    *(("task_success", "task_failure"), ("item_status", "task_retry", "task_cancelled")),
+    *(("task_success", "task_failure"), ("item_status", "task_retry", "task_cancelled"), ()),
 )
 ONLY: tuple[Hook | None, ...] = (*(None, None, None), *("item_status", "item_status"), *TASK_HOOKS)
 TIMES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)

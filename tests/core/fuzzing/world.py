@@ -94,6 +94,19 @@ class World:
         if self.audit.violations:
             raise Violation("\n".join(self.audit.violations))
 
+    def is_running(self) -> bool:
+        """Whether a run is started, and not over."""
+        run = self.pipeline._run
+        return run is not None and not run.is_over
+
+    def takes_items(self) -> bool:
+        """Whether the run that observers are told of is not over; it may not have begun."""
+        runs, told = (self.pipeline._run, self.pipeline._coming), self.watch.runs
+        return any(
+            run is not None and not run.is_over and (not told or run.notifier.run_id in told)
+            for run in runs
+        )
+
     @property
     def is_timed(self) -> bool:
         """Whether ticks are too short to be confused with seconds."""
