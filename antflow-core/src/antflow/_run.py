@@ -183,7 +183,7 @@ class Run:
             await self._stop_reading(source)
 
     async def _begin(self) -> None:
-        """Have the display begin, and then the workers, even if it is cut short: a run may drain."""
+        """Have the display begin, then the workers, even if it is cut short: the run may drain."""
         try:
             if self._display is not None:
                 await self._display.begin()
