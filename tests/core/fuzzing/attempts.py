@@ -11,7 +11,7 @@ from typing import Protocol
 from antflow import TaskEvent
 
 from .audit import Audit
-from .watched import Hook, Watched
+from .watched import Hook, ObserverPlan, Watched
 
 Call = tuple[int, int, int]
 
@@ -29,6 +29,7 @@ class TaskWatcher(Protocol):
     """What these books ask of an observer."""
 
     number: int
+    plan: ObserverPlan
     mark: ContextVar[Attempt | None]
 
     def hears(self, hook: Hook, since: float) -> bool:
@@ -207,7 +208,11 @@ class Attempts:
         if due is not None:
             missing = [w for w in due if w not in attempt.ended]
             self._audit.require(not missing, "{} not told of the end of {}", missing, attempt)
-        undue = [w for w in attempt.ended if attempt.took is None and w not in attempt.started]
+        undue = [
+            w
+            for w in attempt.ended
+            if attempt.took is None and w not in attempt.started and not w.plan.changes
+        ]
         self._audit.require(not undue, "{} told of the end of {}", undue, attempt)
 
     def settle(self) -> None:

@@ -268,8 +268,9 @@ class Audit:
             1 for key, at in self.active.items() if at == number and not self.waiting[key]
         )
         most = inf if self.interrupted else self._most_pending[number]
-        if not 0 <= stage.pending_items <= most:
-            self.complain(f"{stage.pending_items} pending in {_brief(stage)}")
+        told = sum(1 for at in self.telling.values() if at == number)
+        if not 0 <= stage.pending_items <= most - told:
+            self.complain(f"{stage.pending_items} and {told} pending in {_brief(stage)}")
         if not running <= stage.in_progress_items <= workers:
             self.complain(
                 f"{running} items run, {stage.in_progress_items} in progress in {_brief(stage)}"
@@ -303,7 +304,10 @@ class Audit:
 
         Returns the statistics that were checked, if this is no moment at which anything may be.
         """
-        if not self.is_started or self.interrupted or not self.entries:
+        if not self.is_started or not self.entries:
+            return None
+        if self.interrupted:
+            self._check_quiet_shutdown()
             return None
         stats = self.observe()
         stages = list(stats.stage_stats.values())
@@ -344,6 +348,12 @@ class Audit:
         if stages[-1].workers["blocked"] and not full_buffer:
             self.complain(f"workers wait for room in the buffer: {_totals(stats)}")
         return stats
+
+    def _check_quiet_shutdown(self) -> None:
+        """Nobody waits for room when the pipeline is being shut down."""
+        for stage in self.observe().stage_stats.values() if self.stops else ():
+            if stage.workers["blocked"]:
+                self.complain(f"workers wait for room in spite of shutdown: {_brief(stage)}")
 
     def _ready(self, stats: PipelineStats) -> int:
         return stats.items_processed + stats.items_failed - len(self.delivered)

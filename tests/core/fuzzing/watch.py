@@ -216,8 +216,8 @@ class Watch:
     def _check_history(self, watcher: Watcher, tracker: StatusTracker) -> None:
         audit, run = self._audit, self._audit.pipeline._run
         assert run is not None
-        numbers = Counter(audit.ids.values())
-        for key, end in audit.ends.items():
+        numbers = Counter({**self._ids, **audit.ids}.values())
+        for key, end in () if audit.is_blind else audit.ends.items():
             history = tracker.get_history(audit.ids[key])
             events = [event for event in history if event.run_id == run.notifier.run_id]
             if numbers[audit.ids[key]] > 1 or (not events and tracker.max_history is not None):

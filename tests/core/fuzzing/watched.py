@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Literal
 
-from tests.core.scenarios import Mode, Scenario, ServicePlan, Short, grow
+from tests.core.scenarios import Feeding, Mode, Scenario, ServicePlan, Short, StagePlan, grow
 
 Hook = Literal[
     "item_status", "task_start", "task_success", "task_retry", "task_failure", "task_cancelled"
@@ -173,12 +173,23 @@ def grow_watched(mode: Mode, number: int) -> Scenario:
     if draw.random() > ODDS:
         return scenario
     fed_before = isinstance(scenario.drive, ServicePlan)
+    crowd = _crowd(draw, scenario.stages) if draw.random() < 0.3 else ()
     return Watched(
-        **vars(scenario),
+        **{**vars(scenario), "feedings": scenario.feedings + crowd},
         observers=tuple(_observer(draw) for _ in range(draw.choice((0, 1, 1, 2, 2, 3)))),
         dashboard=None if fed_before or draw.random() > 0.4 else _dashboard(draw),
         limits=_limits(draw, scenario) if draw.random() < 0.4 else (),
         asks=draw.random() < 0.3,
+    )
+
+
+def _crowd(draw: Random, stages: tuple[StagePlan, ...]) -> tuple[Feeding, ...]:
+    """Draw some who feed the same stage at the same time, and so wait for each other's places."""
+    at = draw.choice(TIMES)
+    stage = draw.choice([number for number, plan in enumerate(stages) if not plan.pull])
+    return tuple(
+        Feeding(items=draw.choice((1, 2, 4)), at=at, stage=stage)
+        for _ in range(draw.choice((2, 2, 3)))
     )
 
 
