@@ -50,14 +50,18 @@ class Contender:
         return None
 
 
-def _ours(name: str, label: str, module: str) -> Contender:
+def _ours(name: str, label: str, module: str, **settings: str) -> Contender:
     return Contender(
         name=name,
         label=f"{label} ({THIS_CHECKOUT})",
         module=module,
         imports="antflow",
-        settings={"ANTFLOW_PLUGIN_AUTOLOAD": "0"},
+        settings={"ANTFLOW_PLUGIN_AUTOLOAD": "0", **settings},
     )
+
+
+def _with_plugins(name: str, label: str, plugins: str) -> Contender:
+    return _ours(name, f"antflow with {label}", "antflow_plugins", BENCH_PLUGINS=plugins)
 
 
 def _peer(imports: str, module: str, distribution: str) -> Contender:
@@ -77,6 +81,9 @@ _ALL = (
     _ours("antflow", "antflow", "antflow_pipeline"),
     _ours("antflow-tracker", "antflow with a tracker", "antflow_tracker"),
     _ours("antflow-callbacks", "antflow with a tracker that calls back", "antflow_callbacks"),
+    _with_plugins("antflow-idle-plugin", "a plugin that implements nothing", "idle"),
+    _with_plugins("antflow-observer", "an observer", "observer"),
+    _with_plugins("antflow-3-observers", "three observers", "observer observer observer"),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks.harness.model import Measurement
 from benchmarks.measurements import (
+    hooks,
     idle,
     imports,
     latency,
@@ -20,6 +21,7 @@ from benchmarks.measurements import (
 _MODULES = (
     no_op,
     tracker,
+    hooks,
     waits,
     retries,
     stream,

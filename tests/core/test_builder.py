@@ -78,7 +78,7 @@ def test_what_add_takes_stands_in_the_documented_order() -> None:
         "workers",
         "retries",
         "retry_policy",
-        "fields",
+        "others",
     ]
     assert parameters["tasks"].kind is inspect.Parameter.VAR_POSITIONAL
 

@@ -22,9 +22,11 @@ from antflow import (
     StatusTracker,
     TaskEvent,
     current_item,
+    hookimpl,
     set_task_status,
 )
-from antflow._display import chosen_dashboard, find_dashboard
+from antflow._display import chosen_dashboard
+from antflow.plugins import NONE, PluginSet
 from tests.core.simulation import Gate, others, settle, simulate
 
 METHODS = ["on_start", "on_update", "on_finish"]
@@ -612,7 +614,7 @@ def test_a_stream_that_is_never_read_shows_nothing() -> None:
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
     """Dashboards that can be asked for by name, as if they were installed."""
     dashboards = {name: Recorder() for name in ("progress", "compact", "detailed", "full")}
-    monkeypatch.setattr("antflow._display.find_dashboard", dashboards.__getitem__)
+    monkeypatch.setattr(PluginSet, "dashboard", lambda plugins, name: dashboards[name])
     return dashboards
 
 
@@ -681,7 +683,7 @@ def test_progress_that_is_not_installed_is_refused_likewise(use: Use) -> None:
 def test_no_name_is_known_to_the_core() -> None:
     for name in ("progress", "compact", "detailed", "full"):
         with pytest.raises(ValueError, match=f"no dashboard '{name}'"):
-            find_dashboard(name)
+            NONE.dashboard(name)
 
 
 # What is refused
@@ -804,7 +806,10 @@ def test_what_is_refused_has_read_nothing_and_started_nothing(
 
 
 def test_nothing_is_chosen_where_nothing_is_asked_for() -> None:
-    assert chosen_dashboard(progress=False, dashboard=None, custom_dashboard=None) is None
+    assert (
+        chosen_dashboard(NONE.dashboard, progress=False, dashboard=None, custom_dashboard=None)
+        is None
+    )
 
 
 # A dashboard that raises
@@ -1349,16 +1354,20 @@ class Listening(Recorder):
         super().__init__()
         self.heard: list[tuple[str, Any]] = []
 
+    @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> None:
         self.heard.append((event.status, event.item_id))
 
+    @hookimpl
     async def antflow_task_start(self, event: TaskEvent) -> None:
         await asyncio.sleep(0)
         self.heard.append(("start", event.item_id))
 
+    @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> None:
         self.heard.append(("success", event.item_id))
 
+    @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> None:
         self.heard.append(("failure", event.item_id))
 
@@ -1486,6 +1495,7 @@ def test_a_hook_that_raises_does_not_cost_the_dashboard_its_display(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Faulty(Recorder):
+        @hookimpl
         def antflow_item_status(self, event: StatusEvent) -> None:
             raise ValueError
 

@@ -12,6 +12,7 @@ from weakref import WeakSet
 import pytest
 
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, UnprocessedItem
+from tests.core.observing import observe
 from tests.core.simulation import Gate, others, settle, simulate
 
 SEEDS = [None, *range(8)]
@@ -370,7 +371,7 @@ def test_a_feeder_that_is_cancelled_twice_has_fed_all_the_same() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [work])])
-        vars(pipeline)["_observers"] = (StatusTracker(first), StatusTracker(second))
+        observe(pipeline, StatusTracker(first), StatusTracker(second))
         feeder = feeding(pipeline, "x")
         await settle()
         feeder.cancel()

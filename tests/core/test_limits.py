@@ -22,6 +22,7 @@ from antflow import (
     UnprocessedItem,
     call_rate_has_capacity,
     concurrency_limit,
+    hookimpl,
     rate_limit,
 )
 from antflow._limits import Limits, Rates
@@ -1545,6 +1546,7 @@ class Watcher:
     def on_finish(self, results: Any, summary: Any) -> None:
         """Nothing."""
 
+    @hookimpl
     def antflow_task_cancelled(self, event: TaskEvent) -> None:
         task = asyncio.current_task()
         assert task is not None

@@ -22,6 +22,8 @@ PUBLIC = [
     "PipelineError",
     "PipelineResult",
     "PipelineStats",
+    "PluginError",
+    "PluginWarning",
     "Stage",
     "StageStats",
     "StageValidationError",
@@ -33,6 +35,7 @@ PUBLIC = [
     "WorkerState",
     "WorkerStatus",
     "__version__",
+    "hookimpl",
 ]
 MODULES = sorted(
     module.name for module in pkgutil.iter_modules(antflow.__path__, prefix="antflow.")
@@ -190,11 +193,11 @@ def test_importing_imports_nothing_heavy(imported: tuple[Any, Any, Any], heavy: 
     assert heavy not in imported[2]
 
 
-def test_importing_imports_itself_and_the_standard_library_only(
+def test_importing_imports_itself_pluggy_and_the_standard_library_only(
     imported: tuple[Any, Any, Any],
 ) -> None:
     roots = {name.partition(".")[0] for name in imported[2]}
-    assert roots - set(sys.stdlib_module_names) == {"antflow"}
+    assert roots - set(sys.stdlib_module_names) == {"antflow", "pluggy"}
 
 
 def test_importing_prints_nothing(imported: tuple[Any, Any, Any]) -> None:

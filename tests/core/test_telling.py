@@ -30,6 +30,7 @@ from antflow import (
     concurrency_limit,
     current_item,
 )
+from tests.core.observing import Unmarked, observe
 from tests.core.simulation import Gate, others, settle, simulate
 
 Event = StatusEvent | TaskEvent
@@ -229,7 +230,7 @@ async def leave(value: Any) -> Any:
 
 def watched(stages: Iterable[Stage], *observers: object, name: str = "pipeline") -> Pipeline:
     pipeline = Pipeline(stages, name=name)
-    vars(pipeline)["_observers"] = observers
+    observe(pipeline, *observers)
     return pipeline
 
 
@@ -912,7 +913,7 @@ def test_an_unprocessed_item_that_is_fed_again(watcher: Watcher, chain: Chain) -
         pipeline, running = await stop.running(retry="per_stage")
         left = await pipeline.shutdown(timeout=0)
         await running
-        vars(pipeline)["_observers"] = (again,)
+        observe(pipeline, again)
         stop.gate.open()
         await pipeline.feed(left)
         await pipeline.start()
@@ -934,12 +935,12 @@ def test_the_attempts_of_an_item_that_is_fed_again_begin_anew(watcher: Watcher) 
         stage = Stage("A", 1, [Failing(2)], retry="per_stage", stage_attempts=3)
         pipeline = watched([stage], watcher)
         held = StatusTracker(lambda event: asyncio.sleep(LONG * (event.status == "retrying")))
-        vars(pipeline)["_observers"] = (held, watcher)
+        observe(pipeline, held, watcher)
         running = asyncio.create_task(pipeline.run([0]))
         await asyncio.sleep(LONG / 2)
         left = await pipeline.shutdown()
         await running
-        vars(pipeline)["_observers"] = (watcher,)
+        observe(pipeline, watcher)
         watcher.events.clear()
         await pipeline.feed(left)
         await pipeline.start()
@@ -1182,7 +1183,7 @@ def test_the_carrier_survives_a_shutdown_and_feeding_again(watcher: Watcher, cha
     async def main() -> str:
         stop = Stop(chain, watcher)
         pipeline = stop.pipeline()
-        vars(pipeline)["_observers"] = (Tracing(), watcher)
+        observe(pipeline, Tracing(), watcher)
         running = asyncio.create_task(pipeline.run([0, 1]))
         await asyncio.sleep(LONG)
         left = await pipeline.shutdown(timeout=0)
@@ -1865,7 +1866,7 @@ def test_an_observer_that_raises_when_an_attempt_is_cancelled_changes_nothing(
 
     async def main() -> None:
         pipeline = stop.pipeline()
-        vars(pipeline)["_observers"] = (faulty, stop.watcher)
+        observe(pipeline, faulty, stop.watcher)
         running = asyncio.create_task(pipeline.run([0, 1]))
         await asyncio.sleep(LONG)
         await cancel(running)
@@ -1887,7 +1888,9 @@ def test_an_observer_that_raises_at_the_end_of_the_run_changes_nothing(
     async def main() -> None:
         pipeline = watched([Stage("A", 1, [work])], watcher)
         await pipeline.feed(range(3))
-        vars(pipeline._coming)["notifier"].listen((kind("antflow_item_status", error), watcher))
+        vars(pipeline._coming)["notifier"].listen(
+            Unmarked(kind("antflow_item_status", error), watcher)
+        )
         assert values(await pipeline.shutdown()) == [0, 1, 2]
 
     simulate(main)
@@ -1962,7 +1965,7 @@ def test_an_observer_may_raise_what_ends_a_run_when_an_attempt_is_cancelled(
 ) -> None:
     async def main() -> None:
         pipeline = stop.pipeline()
-        vars(pipeline)["_observers"] = (kind("antflow_task_cancelled", error), stop.watcher)
+        observe(pipeline, kind("antflow_task_cancelled", error), stop.watcher)
         running = asyncio.create_task(catch(pipeline.run([0, 1])))
         await asyncio.sleep(LONG)
         assert await catch(pipeline.shutdown(timeout=0)) is error
@@ -1980,7 +1983,7 @@ def test_an_observer_may_end_the_run_at_its_end() -> None:
         pipeline = watched([Stage("A", 1, [work])], watcher)
         await pipeline.feed(range(3))
         faulty = Faulty("antflow_item_status", EXITS[1])
-        vars(pipeline._coming)["notifier"].listen((faulty, watcher))
+        vars(pipeline._coming)["notifier"].listen(Unmarked(faulty, watcher))
         assert await catch(pipeline.shutdown()) is EXITS[1]
         assert values(pipeline.unprocessed) == [0, 1, 2]
 

@@ -11,8 +11,9 @@ from weakref import ref
 
 import pytest
 
-from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, TaskEvent
+from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, TaskEvent, hookimpl
 from antflow.events import StatusType
+from tests.core.observing import observe
 from tests.core.simulation import Gate, settle, simulate
 
 STATUSES = get_args(StatusType)
@@ -519,7 +520,7 @@ def test_a_callback_that_is_removed_while_the_event_is_told_is_not_called() -> N
 
     async def main() -> None:
         pipeline = Pipeline(one_stage())
-        vars(pipeline)["_observers"] = (first, second)
+        observe(pipeline, first, second)
         await pipeline.run([1])
 
     simulate(main)
@@ -786,14 +787,17 @@ class Subclass(StatusTracker):
         super().__init__()
         self.heard: list[str] = []
 
+    @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> Any:
         self.heard.append(event.status)
         return super().antflow_item_status(event)
 
+    @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> Any:
         self.heard.append(event.event_type)
         return super().antflow_task_start(event)
 
+    @hookimpl
     def antflow_task_cancelled(self, event: TaskEvent) -> None:
         self.heard.append(event.event_type)
 

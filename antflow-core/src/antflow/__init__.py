@@ -9,7 +9,15 @@ from .context import (
     rate_limit,
     set_task_status,
 )
-from .exceptions import AntFlowError, PipelineError, StageValidationError, TaskFailedError
+from .exceptions import (
+    AntFlowError,
+    PipelineError,
+    PluginError,
+    PluginWarning,
+    StageValidationError,
+    TaskFailedError,
+)
+from .hookspecs import hookimpl
 from .pipeline import Pipeline, PipelineBuilder
 from .stage import Stage
 from .tracker import StatusTracker
@@ -49,6 +57,8 @@ __all__ = [
     "PipelineError",
     "PipelineResult",
     "PipelineStats",
+    "PluginError",
+    "PluginWarning",
     "Stage",
     "StageStats",
     "StageValidationError",
@@ -68,6 +78,7 @@ __all__ = [
     "call_rate_has_capacity",
     "concurrency_limit",
     "current_item",
+    "hookimpl",
     "rate_limit",
     "set_task_status",
 ]

@@ -9,30 +9,27 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from ._notifier import cancellations
-from .context import TELLING
+from .context import TELLING, and_by
 from .types import DashboardProtocol, DashboardSnapshot, PipelineResult
 
 PROGRESS = "progress"
 _logger = logging.getLogger(__name__)
 
 
-def find_dashboard(name: str) -> DashboardProtocol:
-    """Return a new dashboard of that name.
-
-    Raises:
-        ValueError: none of that name is installed.
-    """
-    raise ValueError(
-        f"There is no dashboard {name!r}; installed are: none. The built-in ones, 'progress', "
-        "'compact', 'detailed' and 'full', come with the package antflow-rich: "
-        "pip install antflow-rich"
-    )
-
-
 def chosen_dashboard(
-    *, progress: bool, dashboard: str | None, custom_dashboard: DashboardProtocol | None
+    find: Callable[[str], DashboardProtocol],
+    *,
+    progress: bool,
+    dashboard: str | None,
+    custom_dashboard: DashboardProtocol | None,
 ) -> DashboardProtocol | None:
     """Return the dashboard that is asked for, if any.
+
+    Args:
+        find: returns an installed one by its name.
+        progress: whether the one called "progress" is wanted.
+        dashboard: the name of another one.
+        custom_dashboard: one of the caller's own.
 
     Raises:
         ValueError: more than one is asked for, none of that name is installed, or the custom one
@@ -53,7 +50,7 @@ def chosen_dashboard(
         raise ValueError(f"Cannot use both {asked[0]} and {asked[1]}; choose one of them")
     if custom_dashboard is None:
         name = PROGRESS if progress else dashboard or None
-        return None if name is None else find_dashboard(name)
+        return None if name is None else find(name)
     for method in ("on_start", "on_update", "on_finish"):
         if not callable(getattr(custom_dashboard, method, None)):
             raise ValueError(
@@ -146,7 +143,7 @@ class Display:
         async with self._turn:
             if self._is_dropped:
                 return
-            token = TELLING.set((*TELLING.get(), self._run))
+            token = TELLING.set(and_by(self._run))
             self.caller = current_task()
             try:
                 answer = getattr(self._dashboard, method)(*arguments)

@@ -14,7 +14,7 @@ from ._notifier import Cut, Notifier
 from ._results import Results
 from ._stage_run import StageRun
 from ._turn import Turns
-from .context import TELLING
+from .context import TELLING, and_by
 from .exceptions import PipelineError
 from .types import PipelineResult, UnprocessedItem
 
@@ -55,6 +55,7 @@ class Intake:
         self.feeders = 0
         self.replies: set[Future[PipelineResult]] = set()
         self.announcing: Counter[Task[Any] | None] = Counter()
+        self.announced: dict[int, tuple[Item, StageRun]] = {}  # and not deposited yet
         self._run = run
         self._posts = posts
         self._notifier = notifier
@@ -240,9 +241,11 @@ class Intake:
         cut: Cut = None
         with self._announcing():
             post.inbox.keep_place()
+            self.announced[id(item)] = item, post
             try:
                 cut = None if told is None else await told
             finally:
+                del self.announced[id(item)]
                 post.inbox.give_back_place()
                 is_late = self._run.is_settled
                 if not is_late:
@@ -261,7 +264,7 @@ class Intake:
     def _announcing(self) -> Iterator[None]:
         """Have the present task, and what it starts, known as one that the run waits for."""
         task = current_task()
-        token = TELLING.set((*TELLING.get(), self._run))
+        token = TELLING.set(and_by(self._run))
         self.announcing[task] += 1
         try:
             yield
@@ -272,7 +275,7 @@ class Intake:
                 del self.announcing[task]
 
     def _tell_queued(self, item: Item, post: StageRun) -> Awaitable[Cut] | None:
-        token = TELLING.set((*TELLING.get(), self._run))
+        token = TELLING.set(and_by(self._run))
         try:
             return self._notifier.tell_status(item, post.name, "queued")
         finally:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Task, current_task
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from inspect import isawaitable
 from itertools import count
 from time import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from ._item import Item
 from .events import StatusEvent, StatusType, TaskEvent
+from .exceptions import PluginError
 
 Cut = CancelledError | None
 """The cancellation that interrupted an observer, for the teller to raise when it is done."""
@@ -64,13 +65,23 @@ class Observer:
             notifier.look_again()
 
 
+class Audience(Protocol):
+    """Those who may listen."""
+
+    def listeners(self, hook: str) -> Listeners:
+        """Return who listens to a hook, in the order of the calls."""
+
+    def observers(self) -> list[Observer]:
+        """Return those that tell when they begin or cease to listen."""
+
+
 class Notifier:
     """Calls those who observe one run, in their order, each apart from the others.
 
-    An observer is an object with functions called as the hooks are. What is told returns None when
-    all is said, and else something to await, which returns the cancellation that interrupted one of
-    them, if any: the others are called all the same. An observer that raises is logged, once for
-    each hook, and counted; otherwise nothing changes.
+    What is told returns None when all is said, and else something to await, which returns the
+    cancellation that interrupted one of them, if any: the others are called all the same. An
+    observer that raises is logged, once for each hook, and counted; otherwise nothing changes,
+    unless the run is to be `strict`: then the first such error ends it.
 
     Args:
         pipeline: the pipeline's name.
@@ -80,11 +91,13 @@ class Notifier:
     __slots__ = (
         "__weakref__",
         "_abort",
-        "_observers",
+        "_audience",
+        "_logged",
         "faults",
         "pipeline",
         "run_id",
         "status",
+        "strict",
         "task_cancelled",
         "task_failure",
         "task_retry",
@@ -96,31 +109,27 @@ class Notifier:
     def __init__(self, pipeline: str, abort: Callable[[BaseException], None]) -> None:
         self.pipeline = pipeline
         self.run_id = f"{pipeline}-{next(_run_numbers)}"
-        self.faults: Counter[tuple[str, str]] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.strict = False
         self._abort = abort
-        self.listen(())
+        self._logged: set[tuple[str, str]] = set()
 
-    def listen(self, observers: Iterable[object]) -> None:
-        """Have these listen, and no others, from now on.
-
-        Args:
-            observers: any that has no function for a hook costs nothing when that is told.
-        """
-        self._observers = tuple(observers)
-        for observer in self._observers:
-            if isinstance(observer, Observer):
-                observer.told_by(self)
+    def listen(self, audience: Audience) -> None:
+        """Have these listen, and no others, from now on."""
+        self._audience = audience
+        for observer in audience.observers():
+            observer.told_by(self)
         self.look_again()
 
     def look_again(self) -> None:
-        """See who listens to what."""
-        observers = self._observers
-        self.status = _listeners(observers, "antflow_item_status")
-        self.task_start = _listeners(observers, "antflow_task_start")
-        self.task_success = _listeners(observers, "antflow_task_success")
-        self.task_retry = _listeners(observers, "antflow_task_retry")
-        self.task_failure = _listeners(observers, "antflow_task_failure")
-        self.task_cancelled = _listeners(observers, "antflow_task_cancelled")
+        """See who listens to what; a hook that nobody listens to costs nothing when it is told."""
+        listeners = self._audience.listeners
+        self.status = listeners("antflow_item_status")
+        self.task_start = listeners("antflow_task_start")
+        self.task_success = listeners("antflow_task_success")
+        self.task_retry = listeners("antflow_task_retry")
+        self.task_failure = listeners("antflow_task_failure")
+        self.task_cancelled = listeners("antflow_task_cancelled")
         ends = self.task_success + self.task_retry + self.task_failure + self.task_cancelled
         self.watches_tasks = bool(self.task_start + ends)
 
@@ -138,8 +147,9 @@ class Notifier:
         metadata: dict[str, Any] | None = None,
         *,
         final: bool = False,
+        listeners: Listeners | None = None,
     ) -> Awaitable[Cut] | None:
-        """Tell that an item changed its status in a stage."""
+        """Tell that an item changed its status in a stage: all who listen, or only those named."""
         event = StatusEvent(
             item.id,
             stage,
@@ -151,11 +161,9 @@ class Notifier:
             self.run_id,
             final,
         )
-        return self.tell(self.status, event.about(item))
+        return self.tell(self.status if listeners is None else listeners, event.about(item))
 
-    def tell(
-        self, listeners: Sequence[Listener], event: StatusEvent | TaskEvent
-    ) -> Awaitable[Cut] | None:
+    def tell(self, listeners: Sequence[Listener], event: Any) -> Awaitable[Cut] | None:
         """Call every one of some listeners with an event."""
         for index, listener in enumerate(listeners):
             try:
@@ -172,7 +180,7 @@ class Notifier:
         self,
         listeners: Sequence[Listener],
         index: int,
-        event: StatusEvent | TaskEvent,
+        event: Any,
         cut: Cut = None,
         answer: Awaitable[Any] | None = None,
     ) -> Cut:
@@ -210,9 +218,7 @@ class Notifier:
             answer = None
         return listeners, None
 
-    async def _call(
-        self, listener: Listener, event: StatusEvent | TaskEvent, answer: Awaitable[Any] | None
-    ) -> Cut:
+    async def _call(self, listener: Listener, event: Any, answer: Awaitable[Any] | None) -> Cut:
         """Call one, and wait for it; a cancellation that it swallows is one all the same."""
         before = _delivered()
         try:
@@ -226,28 +232,69 @@ class Notifier:
             return self._sift(listener, event, error)
         return CancelledError() if _delivered() > before else None
 
-    def _sift(
-        self, listener: Listener, event: StatusEvent | TaskEvent, error: BaseException
-    ) -> Cut:
+    def _sift(self, listener: Listener, event: Any, error: BaseException) -> Cut:
         """Return an error if it is the cancellation of the teller; else log it, and go on."""
         if isinstance(error, CancelledError) and cancellations():
             return error
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._abort(error)
             return None
-        self.faults[listener.name, listener.hook] += 1
-        if self.faults[listener.name, listener.hook] == 1:
+        self.note_fault(listener.name, listener.hook, error, event)
+        return None
+
+    def note_fault(self, name: str, hook: str, error: BaseException, event: Any = None) -> None:
+        """Count what a plugin did wrong, and log it, once per hook; if strict, end the run."""
+        self.faults[name] += 1
+        where = ""
+        if isinstance(event, StatusEvent | TaskEvent):
+            where = f" at item {event.item_id!r} in stage {event.stage!r}"
+        if (name, hook) not in self._logged:
+            self._logged.add((name, hook))
             _logger.error(
-                "Pipeline %r: %s of %r raised at item %r in stage %r; the item goes on regardless, "
-                "and this is not logged again in this run.",
+                "Pipeline %r: %s of plugin %r raised%s; the run goes on regardless, and this is "
+                "not logged again in it.",
                 self.pipeline,
-                listener.hook,
-                listener.name,
-                event.item_id,
-                event.stage,
+                hook,
+                name,
+                where,
                 exc_info=error,
             )
-        return None
+        if self.strict:
+            unforgiven = PluginError(
+                f"{hook} of plugin {name!r} raised {error!r}{where}; mend it, disable the plugin, "
+                "or unset ANTFLOW_STRICT_PLUGINS to have it logged and ignored",
+                plugin=name,
+                hook=hook,
+                item_id=getattr(event, "item_id", None),
+            )
+            unforgiven.__cause__ = error
+            self._abort(unforgiven)
+
+    async def ask(self, hook: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], Cut]:
+        """Call all who listen to a hook, one after the other.
+
+        Returns:
+            What each returned, by its name, and what interrupted one of them, if anything did.
+        """
+        answers: dict[str, Any] = {}
+        cut: Cut = None
+        for listener in self._audience.listeners(hook):
+            asked = _Asked(listener.call)
+            cut = await self._call(listener._replace(call=asked), arguments, None) or cut
+            answers[listener.name] = asked.answer
+        return answers, cut
+
+
+class _Asked:
+    """A call whose answer is remembered."""
+
+    def __init__(self, call: Callable[[Any], Any]) -> None:
+        self.answer: Any = None
+        self._call = call
+
+    async def __call__(self, arguments: dict[str, Any]) -> None:
+        answer = self._call(arguments)
+        self.answer = await answer if isawaitable(answer) else answer
 
 
 async def _stopped(called: Listeners, cut: Cut) -> tuple[Listeners, Cut]:
@@ -258,6 +305,11 @@ def those_of(listeners: Listeners, others: Listeners) -> Listeners:
     """Return the listeners whose observer has one among the others."""
     observers = {id(other.observer) for other in others}
     return tuple(listener for listener in listeners if id(listener.observer) in observers)
+
+
+def those_called(listeners: Listeners, names: Container[str]) -> Listeners:
+    """Return the listeners whose observer has one of these names."""
+    return tuple(listener for listener in listeners if listener.name in names)
 
 
 def is_cancellation_coming(task: Task[Any] | None = None) -> bool:
@@ -273,17 +325,3 @@ def cancellations() -> int:
     """Return how often the present task has been asked to end, so that it may be cancelled."""
     task = current_task()
     return 0 if task is None else task.cancelling()
-
-
-def _listeners(observers: Iterable[object], hook: str) -> Listeners:
-    seen: Counter[str] = Counter()
-    listeners = []
-    for observer in observers:
-        name = type(observer).__name__
-        seen[name] += 1
-        call = getattr(observer, hook, None)
-        if call is None or (isinstance(observer, Observer) and not observer.listens_to(hook)):
-            continue
-        numbered = name if seen[name] == 1 else f"{name}-{seen[name]}"
-        listeners.append(Listener(observer, numbered, hook, call))
-    return tuple(listeners)

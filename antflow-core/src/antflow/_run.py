@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from asyncio import (
     AbstractEventLoop,
     CancelledError,
@@ -11,8 +12,12 @@ from asyncio import (
     Task,
     current_task,
     get_running_loop,
+    sleep,
+    wait,
 )
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from inspect import isasyncgen
@@ -24,16 +29,18 @@ from ._clock import CLOCK
 from ._display import Display
 from ._intake import Intake, Source
 from ._limits import Rates
-from ._notifier import Cut, Notifier
+from ._notifier import Cut, Notifier, those_called
 from ._results import Results
 from ._stage_run import StageRun, worker_name
 from ._turn import Turns, turns_of
 from ._worker import Worker
-from .context import CURRENT_WORKER, TELLING
-from .exceptions import PipelineError
+from .context import CURRENT_WORKER, TELLING, and_by
+from .exceptions import PipelineError, PluginError
+from .plugins import STRICT, PluginSet, is_on, refusal
 from .stage import Stage
-from .types import UnprocessedItem
+from .types import ErrorSummary, UnprocessedItem
 
+START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 _logger = logging.getLogger(__name__)
 
 
@@ -49,7 +56,7 @@ class Run:
         stages: the definition.
         results: where items end; may be replaced until the start.
         rates: the pipeline's call rates, which outlast the run.
-        observers: who is told what happens.
+        plugins: who is told what happens.
     """
 
     def __init__(
@@ -58,14 +65,15 @@ class Run:
         stages: Sequence[Stage],
         results: Results,
         rates: Rates,
-        observers: Sequence[object] = (),
+        plugins: PluginSet,
     ) -> None:
         self.name = name
         self.clock = CLOCK.get()
         self.turns = Turns(self.clock)
         self.results = results
         self.notifier = Notifier(name, self.abort)
-        self.notifier.listen(observers)
+        self.notifier.strict = is_on(os.environ, STRICT)
+        self.notifier.listen(plugins)
         self.posts = _wire(stages, results, self.notifier)
         self.intake = Intake(self, self.posts, self.notifier)
         self.workers = [
@@ -86,7 +94,11 @@ class Run:
         self._input_error: BaseException | None = None
         self._is_told = False
         self._rates = rates
-        self._observers = observers
+        self._plugins = plugins
+        self._pipeline: object = None
+        self._total_items: int | None = None
+        self._opening: Task[None] | None = None
+        self._has_begun = False
         self._display: Display | None = None
         self._context: Context | None = None
         self._conclusion: Task[None] | None = None
@@ -96,24 +108,37 @@ class Run:
         self._ended = 0
         self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
-        self._is_reader_stopped = False
+        self._stopped: set[Task[None]] = set()
         self._tasks: set[Task[None]] = set()
         self._pauses: set[Future[bool]] = set()
         self._finished = Event()
 
     # Starting
 
-    def start(self, results: Results, context: Context, also: Iterable[object] = ()) -> None:
-        """Begin; what is fed waits until the run is opened.
+    def start(
+        self,
+        results: Results,
+        context: Context,
+        *,
+        pipeline: object,
+        total_items: int | None = None,
+        display: Display | None = None,
+        also: Mapping[str, object] | None = None,
+    ) -> None:
+        """Begin; workers start when plugins and the display have been told.
 
         Args:
             results: where items end.
             context: copied for each worker.
-            also: who observes this run besides those who observe the pipeline.
+            pipeline: what plugins are told to be running.
+            total_items: how many items there are; None where that is unknown.
+            display: begins before the first item is taken, and ends when the run has.
+            also: plugins that take part in this run only, by name.
         """
         self.is_started = True
-        others = (observer for observer in also if observer not in self._observers)
-        self.notifier.listen((*self._observers, *others))
+        self._pipeline, self._total_items, self._display = pipeline, total_items, display
+        self._plugins = self._plugins.and_also(also or {})
+        self.notifier.listen(self._plugins)
         self.results = self.posts[-1].outlet = results
         self._context = context
         self.host = context.get(CURRENT_WORKER)
@@ -125,7 +150,74 @@ class Run:
             post.limits.rate = self._rates.of(post.stage)
             post.account.begin(now)
 
-    def open(self) -> None:
+        if display is None and not self._plugins.listeners(START):
+            self._has_begun = True
+            self._open()
+            return
+        self._opening = self._loop.create_task(
+            self._prepare(), name=f"{self.name}-opening", context=context
+        )
+        self._watch(self._opening)
+
+    async def opened(self) -> None:
+        """Wait until plugins and the display have been told, and workers may start.
+
+        Raises:
+            BaseException: what ended the run meanwhile.
+        """
+        if self._opening is None:
+            self.raise_untold()
+            return
+        try:
+            await wait([self._opening])
+        except BaseException:
+            self.abort()
+            await self.outlast()
+            raise
+        self.raise_untold()
+
+    async def _prepare(self) -> None:
+        """Tell that the run begins, then have workers start."""
+        token = TELLING.set(and_by(self))
+        self._has_begun = True
+        try:
+            arguments = {"pipeline": self._pipeline, "total_items": self._total_items}
+            answers, cut = await self.notifier.ask(START, arguments)
+            cut = await self._join(answers) or cut
+            if cut is not None:
+                raise cut
+            if self._display is not None:
+                await self._display.begin()
+        finally:
+            cut = None  # or its traceback and this frame would keep each other
+            TELLING.reset(token)
+            self._open()  # even if this is cut short: the run may drain
+
+    async def _join(self, answers: Mapping[str, object]) -> Cut:
+        """Have what plugins returned take part in this run, and tell it what waits already."""
+        scoped = {}
+        for name, answer in answers.items():
+            if answer is None:
+                continue
+            if (reason := refusal(answer)) is None:
+                scoped[f"{name}.run"] = answer
+            else:
+                error = PluginError(f"What it returned cannot take part: {reason}", plugin=name)
+                self.notifier.note_fault(name, START, error)
+        if not scoped:
+            return None
+        waiting = [(item, post) for post in self.posts for item in post.inbox.queue]
+        waiting += self.intake.announced.values()
+        self._plugins = self._plugins.and_also(scoped)
+        self.notifier.listen(self._plugins)
+        joined = those_called(self.notifier.status, scoped)
+        cut: Cut = None
+        for item, post in waiting if joined else ():
+            told = self.notifier.tell_status(item, post.name, "queued", listeners=joined)
+            cut = (await told if told is not None else None) or cut
+        return cut
+
+    def _open(self) -> None:
         """Have workers started as there is work for them."""
         if self.is_closed or self._context is None:
             return
@@ -134,20 +226,8 @@ class Run:
                 partial(self._start, worker, self._context) for worker in workers
             )
 
-    def read(
-        self,
-        source: Source,
-        priority: int,
-        display: Display | None = None,
-    ) -> None:
-        """Open, and feed all of an input to the first stage, in a task of the run's own; then seal.
-
-        Args:
-            source: the input.
-            priority: of its items.
-            display: begins before the first item is read, and ends when the run has.
-        """
-        self._display = display
+    def read(self, source: Source, priority: int) -> None:
+        """Feed all of an input to the first stage, in a task of the run's own, and then seal."""
         self.intake.feeders += 1
         self._reader = get_running_loop().create_task(self._read(source, priority))
         self._watch(self._reader)
@@ -168,7 +248,8 @@ class Run:
 
     async def _read(self, source: Source, priority: int) -> None:
         try:
-            await self._begin()
+            if self._opening is not None:
+                await wait([self._opening])
             if self.intake.accepting:
                 await self.intake.feed(source, self.posts[0], priority)
         except (Exception, CancelledError) as error:
@@ -181,14 +262,6 @@ class Run:
         finally:
             self.intake.feeders -= 1
             await self._stop_reading(source)
-
-    async def _begin(self) -> None:
-        """Have the display begin, then the workers, even if it is cut short: the run may drain."""
-        try:
-            if self._display is not None:
-                await self._display.begin()
-        finally:
-            self.open()
 
     async def _stop_reading(self, source: Source) -> None:
         """Let an input that was not read to its end clean up after itself."""
@@ -236,7 +309,8 @@ class Run:
 
     def is_worker(self) -> bool:
         """Tell whether the present task is one of this run's own."""
-        return current_task() in self._tasks or self._is_telling()
+        is_asked_by_the_end = self._concluding is not None and self in TELLING.get()
+        return current_task() in self._tasks or self._is_telling() or is_asked_by_the_end
 
     def _is_telling(self) -> bool:
         """Tell whether the present code is an observer that the run cannot go on without."""
@@ -406,16 +480,17 @@ class Run:
         ]
 
     def _stop_reader(self) -> None:
-        """Cancel who reads the input, once, so that the input may clean up after itself."""
-        if self._reader is None or self._is_reader_stopped or self._reader is current_task():
-            return
-        self._is_reader_stopped = True
-        self._reader.cancel()
+        """Cancel who opens the run and who reads the input, once, so that they may clean up."""
+        this = current_task()
+        for task in self._opening, self._reader:
+            if task is not None and task is not this and task not in self._stopped:
+                self._stopped.add(task)
+                task.cancel()
 
     def _task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            if task is not self._reader:
+            if task is not self._reader and task not in self._stopped:
                 self.lose(task.get_name())
         elif (error := task.exception()) is not None:
             self.abort(error)
@@ -444,7 +519,7 @@ class Run:
             post.threads.close()
         for worker in self._all_workers():
             worker.retire()
-        if self._display is None and not (self.notifier.status and self._left()):
+        if not self._has_to_tell():
             self._end()
             return
         telling = self._tell_of_end()
@@ -463,15 +538,25 @@ class Run:
         if self.notifier.status:
             await self._tell_of_left_overs()
         self.is_settled = True
+        if self._has_begun:
+            arguments = {"pipeline": self._pipeline, "error_summary": self.error_summary()}
+            await self.notifier.ask(FINISH, arguments)
         if self._display is not None:
             await self._display.end(self.results.kept())
+
+    def _has_to_tell(self) -> bool:
+        is_left = any(post.inbox.left_over for post in self.posts)
+        return (
+            self._display is not None
+            or (self._has_begun and bool(self._plugins.listeners(FINISH)))
+            or (is_left and bool(self.notifier.status))
+        )
 
     async def _tell_of_left_overs(self) -> None:
         """Tell of each item that is left, and of those that late feeders add meanwhile.
 
-        Once this is cancelled, nobody is waited for: those still told are cancelled as they wait.
+        Where the run was aborted, nobody is waited for: who is told is cancelled as it waits.
         """
-        cut: Cut = None
         told_of = dict.fromkeys(self.posts, 0)
         while more := [post for post in self.posts if len(post.inbox.left_over) > told_of[post]]:
             post = more[0]
@@ -479,9 +564,17 @@ class Run:
             told_of[post] += 1
             told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
             if told is not None:
-                if cut is not None and self._concluding is not None:
-                    self._concluding.cancel()
-                cut = await told or cut
+                await (self._tell_briefly(told) if self._aborted else told)
+
+    async def _tell_briefly(self, told: Awaitable[Cut]) -> None:
+        """Hear out who is told, each cancelled at its first wait."""
+        this = current_task()
+        assert this is not None
+        this.cancel()
+        await told
+        with suppress(CancelledError):
+            await sleep(0)  # which takes the cancellation if nobody has waited
+        this.uncancel()
 
     def _concluded(self, conclusion: Task[None]) -> None:
         if not conclusion.cancelled() and (error := conclusion.exception()) is not None:
@@ -493,13 +586,24 @@ class Run:
         self.results.close()
         self.intake.give_up_replies()
         self._warn_of_discarded()
+        self._pipeline = None
         self._finished.set()
 
     def _all_workers(self) -> Iterable[Worker]:
         return chain.from_iterable(self.workers)
 
-    def _left(self) -> bool:
-        return any(post.inbox.left_over for post in self.posts)
+    def error_summary(self) -> ErrorSummary:
+        """Return what failed: exact counts, and of the items the latest."""
+        by_type: Counter[str] = Counter()
+        for post in self.posts:
+            by_type.update(post.account.errors_by_type.copy())
+        by_stage = {post.name: post.account.failed for post in self.posts if post.account.failed}
+        return ErrorSummary(
+            total_failed=sum(by_stage.values()),
+            errors_by_type=dict(by_type),
+            errors_by_stage=by_stage,
+            failed_items=list(self.results.failed_items),
+        )
 
     def _warn_of_discarded(self) -> None:
         left = {post.name: len(post.inbox.left_over) for post in self.posts}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from math import isinf
 from time import time
 
@@ -13,7 +12,6 @@ from ._stage_run import StageRun
 from ._worker import Worker
 from .types import (
     DashboardSnapshot,
-    ErrorSummary,
     PipelineStats,
     StageStats,
     TaskStats,
@@ -59,22 +57,8 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
         worker_states=worker_states(run),
         worker_metrics=worker_metrics(run),
         pipeline_stats=pipeline_stats(run),
-        error_summary=error_summary(run),
+        error_summary=run.error_summary(),
         timestamp=time(),
-    )
-
-
-def error_summary(run: Run) -> ErrorSummary:
-    """Return what failed in a run: exact counts, and of the items the latest."""
-    by_type: Counter[str] = Counter()
-    for post in run.posts:
-        by_type.update(post.account.errors_by_type.copy())
-    by_stage = {post.name: post.account.failed for post in run.posts if post.account.failed}
-    return ErrorSummary(
-        total_failed=sum(by_stage.values()),
-        errors_by_type=dict(by_type),
-        errors_by_stage=by_stage,
-        failed_items=list(run.results.failed_items),
     )
 
 

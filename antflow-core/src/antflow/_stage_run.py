@@ -62,13 +62,12 @@ class StageRun:
         self.stage_policy = stage.stage_policy
 
     @property
-    def is_plain(self) -> bool:
-        """Whether an item that does not fail needs nothing but one call, and nobody watches."""
+    def is_simple(self) -> bool:
+        """Whether an item that does not fail needs nothing but one call."""
         stage = self.stage
         return (
             len(self.steps) == 1
             and self.steps[0].places is None
-            and self.notifier.is_silent
             and stage.skip_if is None
             and stage.on_success is None
             and self.stage_policy.attempts == 1

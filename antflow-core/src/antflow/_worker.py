@@ -13,24 +13,21 @@ from typing import Any
 
 from ._accounting import BLOCKED, BUSY, IDLE, WAITING
 from ._channel import Channel
-from ._desk import Control, Desk
+from ._desk import Control
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
-from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
+from ._notifier import Cut
 from ._stage_run import StageRun, Step
+from ._telling import InterruptedAttemptError, Teller, error_text
 from .context import CURRENT_WORKER, obtain
-from .events import StatusType, TaskEvent, TaskEventType
+from .events import StatusType
 from .stage import ItemCallback
 from .types import FailedItem
 
 _logger = logging.getLogger(__name__)
 
 
-class _InterruptedError(Exception):
-    """The run was closed while an item was between two attempts, or waited for a limit."""
-
-
-class Worker(Desk):
+class Worker(Teller):
     """Works on the items of one stage, one at a time, until the stage's channel is closed.
 
     Args:
@@ -39,17 +36,17 @@ class Worker(Desk):
         run: the run.
     """
 
-    __slots__ = ("_counted", "_cut", "_waited")
+    __slots__ = ("_counted",)
 
     def __init__(self, name: str, post: StageRun, run: Control) -> None:
         super().__init__(name, post, run)
         self._counted = 0
-        self._waited = 0.0
-        self._cut: Cut = None  # raised when what is done with the item is told
 
     def work(self) -> Coroutine[Any, Any, None]:
         """Return what serves until there is nothing more to take, to be run as a task."""
-        return self._serve_plainly() if self.post.is_plain else self._serve()
+        if not self.post.is_simple:
+            return self._serve()
+        return self._serve_plainly() if self.post.notifier.is_silent else self._serve_watched()
 
     def _enter(self) -> None:
         CURRENT_WORKER.set(self)
@@ -78,16 +75,6 @@ class Worker(Desk):
             self.run.ended(self.processed - self._counted)
             self._counted = self.processed
 
-    def _sift(self, error: BaseException | None) -> BaseException | None:
-        """Take back the cancellation that cut a wait short, and call it what it is."""
-        if not self.is_cut_short or self.task is None:
-            return error
-        self.is_cut_short = False
-        self.task.uncancel()
-        if isinstance(error, CancelledError) and not self._is_final(error):
-            return _InterruptedError()
-        return error
-
     async def _breathe(self, start: float) -> float:
         """Give way to others where the turn of the loop is held too long; return the time.
 
@@ -101,7 +88,8 @@ class Worker(Desk):
             now = run.clock()
         return now
 
-    # The two ways to serve: all that any stage may ask for, and the one call that most items need
+    # Three ways to serve: all that a stage may ask for; the one call that most items need; and the
+    # one call with those who watch it
 
     async def _serve(self) -> None:
         self._enter()
@@ -183,6 +171,44 @@ class Worker(Desk):
                     await turns.rest()
                     self.since = now = clock()
 
+    async def _serve_watched(self) -> None:
+        """Serve a stage of one task, and tell those who watch, at little more than their price.
+
+        An item that does not go straight through leaves this path.
+        """
+        self._enter()
+        post, clock, turns = self.post, self.run.clock, self.run.turns
+        inbox, outlet, step = post.inbox, post.outlet, post.steps[0]
+        queue, call, waits = inbox.queue, step.call, post.account.queue_wait
+        while (now := await self._receive()) is not None:
+            while queue:
+                item = queue.popleft()
+                if inbox.crowded:
+                    inbox.make_room()
+                self._waited = now - item.queued_at
+                add(waits, self._waited)
+                self.item, self.step, self._remark = item, step, None
+                self.since = begun = start = now
+                try:
+                    opened = self._open(item, step)
+                    if opened is not None:
+                        await opened
+                    start = clock()
+                    value = await call(item.value)
+                except BaseException as error:
+                    now = await self._settle(begun, await self._recover(item, error, start))
+                    continue
+                ended = self._end_well(step, clock() - start)
+                if ended is not None:
+                    await ended
+                handed = self._hand_on(item, value)
+                if handed is not None:
+                    await handed
+                now = self.completed_at
+                if self._cut is not None or outlet.is_over() or now > turns.until:
+                    now = await self._settle(begun, outlet)
+                self.item = self.step = None
+
     async def _settle(self, start: float, outlet: Channel | None) -> float:
         """Conclude a visit that began at `start`; return the time.
 
@@ -234,15 +260,20 @@ class Worker(Desk):
         return await (self._skip(item) if skipped else self._complete(item, value))
 
     async def _recover(self, item: Item, error: BaseException, start: float) -> Channel | None:
-        """Go on with an item whose first attempt, on the plain path, has failed."""
+        """Go on with an item that does not go straight through a stage of one task.
+
+        Args:
+            item: the item.
+            error: what the first attempt raised, or why it was not made.
+            start: when that began, on the run's clock.
+        """
         step = self.post.steps[0]
-        add(step.account.duration, self.run.clock() - start)
-        self.resume()
         self.step, self.attempt = step, 1
-        if not isinstance(error, CancelledError):
-            self._forget_swallowed()
         try:
-            value = await self._try_again(step, item.value, self._sift(error) or error, start)
+            is_made = not isinstance(error, InterruptedAttemptError)
+            if is_made and await self._is_cut(step, error, self.run.clock() - start):
+                raise InterruptedAttemptError from None
+            value = await self._try_again(step, item.value, error, start)
         except BaseException as last:
             return await self._fall_short(item, self._sift(last) or last)
         return await self._complete(item, value)
@@ -262,7 +293,7 @@ class Worker(Desk):
         attempt = self._make if step.places is None else self._make_when_allowed
         try:
             while True:
-                if isinstance(error, _InterruptedError):
+                if isinstance(error, InterruptedAttemptError):
                     raise error
                 delay = self.post.task_policy.delay(self.attempt, error)
                 if delay is None:
@@ -282,7 +313,7 @@ class Worker(Desk):
         places = step.places
         assert places is not None
         if self.post.inbox.closed or self._cut is not None:
-            raise _InterruptedError
+            raise InterruptedAttemptError
         await obtain(self, places)
         try:
             return await self._make(step, value)
@@ -291,33 +322,64 @@ class Worker(Desk):
 
     async def _make(self, step: Step, value: Any) -> Any:
         """Make one attempt: the one place, but for the plain path, where a task is called."""
-        post, notifier = self.post, self.post.notifier
-        if post.inbox.closed or self._cut is not None:
-            raise _InterruptedError
-        if notifier.task_start:
-            told = notifier.tell_start(self._task_event(step, "start"))
-            if told is not None or post.inbox.closed:
-                await self._hear_start(told, step)
+        opened = self._begin(step)
+        if opened is not None:
+            await opened
         start = self.run.clock()
         try:
             result = await step.call(value)
         except BaseException as error:
             if await self._is_cut(step, error, self.run.clock() - start):
-                raise _InterruptedError from None
+                raise InterruptedAttemptError from None
             raise
-        duration = self.run.clock() - start
+        ended = self._end_well(step, self.run.clock() - start)
+        if ended is not None:
+            await ended
+        return result
+
+    def _open(self, item: Item, step: Step) -> Awaitable[None] | None:
+        """Begin a visit and its first attempt, as `_begin` does."""
+        if self.post.notifier.status:
+            told = self._tell(item, "in_progress")
+            if told is not None:
+                return self._open_later(told, step)
+        return self._begin(step)
+
+    async def _open_later(self, told: Awaitable[Cut], step: Step) -> None:
+        await self._hear(told)
+        opened = self._begin(step)
+        if opened is not None:
+            await opened
+
+    def _begin(self, step: Step) -> Awaitable[None] | None:
+        """Tell that an attempt begins; what is returned is to be awaited before it is made.
+
+        Raises:
+            InterruptedAttemptError: it is not to be made.
+        """
+        if self.post.inbox.closed or self._cut is not None:
+            raise InterruptedAttemptError
+        if not self.post.notifier.task_start:
+            return None
+        told = self.post.notifier.tell_start(self._task_event(step, "start"))
+        if told is not None or self.post.inbox.closed:
+            return self._hear_start(told, step)
+        return None
+
+    def _end_well(self, step: Step, duration: float) -> Awaitable[None] | None:
+        """Conclude an attempt that returned; what is returned is to be awaited."""
         add(step.account.duration, duration)
         if self._cancellations():
             self._sift(None)
             self._forget_swallowed()
         if self.activity == WAITING:
             self.resume()
-        if notifier.task_success:
-            ended = self._task_event(step, "complete", duration)
-            heard = notifier.tell(notifier.task_success, ended)
-            if heard is not None:
-                await self._hear(heard)
-        return result
+        listeners = self.post.notifier.task_success
+        if not listeners:
+            return None
+        event = self._task_event(step, "complete", duration)
+        told = self.post.notifier.tell(listeners, event)
+        return None if told is None else self._hear(told)
 
     async def _is_cut(self, step: Step, raised: BaseException, duration: float) -> bool:
         """Conclude an attempt that raised; tell whether that was a wait that was cut short."""
@@ -338,7 +400,7 @@ class Worker(Desk):
         finally:
             self._count_error(step, is_followed=is_open)
         if not is_open:
-            raise _InterruptedError
+            raise InterruptedAttemptError
 
     def _count_error(self, step: Step, *, is_followed: bool) -> None:
         """Count an attempt that failed, by whether another follows."""
@@ -390,18 +452,50 @@ class Worker(Desk):
                 if told is not None:
                     await self._hear(told)
         finally:
-            self.processed += 1
-            post.account.skipped += status == "skipped"
-            self.completed_at = item.queued_at = self.run.clock()
-            if item.extra is not None:
-                item.extra.stage_attempt = 1
-            outlet.put(item)
+            self._put_through(item, skipped=status == "skipped")
         return outlet
+
+    def _hand_on(self, item: Item, value: Any) -> Awaitable[None] | None:
+        """Hand a completed item on at once, unless somebody has to be waited for before that."""
+        item.value = value
+        if item.extra is not None:
+            self._note_attempts(item)
+        post, notifier = self.post, self.post.notifier
+        if notifier.status:
+            told = self._tell(item, "completed", final=post.follower is None)
+            if told is not None:
+                return self._hand_on_later(item, told, post.follower)
+            if post.follower is not None:
+                told = notifier.tell_status(item, post.follower.name, "queued")
+                if told is not None:
+                    return self._hand_on_later(item, told, None)
+        self._put_through(item, skipped=0)
+        return None
+
+    async def _hand_on_later(
+        self, item: Item, told: Awaitable[Cut], follower: StageRun | None
+    ) -> None:
+        """Hear out who is told, tell that the item is queued for the follower, and hand it on."""
+        try:
+            await self._hear(told)
+            if follower is not None:
+                notifier = self.post.notifier
+                await self._hear(notifier.tell_status(item, follower.name, "queued"))
+        finally:
+            self._put_through(item, skipped=0)
+
+    def _put_through(self, item: Item, *, skipped: int) -> None:
+        self.processed += 1
+        self.post.account.skipped += skipped
+        self.completed_at = item.queued_at = self.run.clock()
+        if item.extra is not None:
+            item.extra.stage_attempt = 1
+        self.post.outlet.put(item)
 
     async def _fall_short(self, item: Item, error: BaseException) -> Channel | None:
         """Sort out what follows for an item that the stage could not complete."""
         post = self.post
-        if isinstance(error, _InterruptedError):
+        if isinstance(error, InterruptedAttemptError):
             if self._cut is not None:
                 self.run.lose(self.name)  # at once, or another worker might take the item
             post.inbox.put(item)
@@ -433,7 +527,7 @@ class Worker(Desk):
             self._count_error(self.step, is_followed=not inbox.closed)
         try:
             if self.post.notifier.status and not inbox.closed:
-                coming = {"attempt": attempt + 1, "retry": True, **_described(error)}
+                coming = {"attempt": attempt + 1, "retry": True, **error_text(error)}
                 await self._hear(self._tell(item, "retrying", coming))
         finally:
             item.more().stage_attempt = attempt + 1
@@ -446,7 +540,7 @@ class Worker(Desk):
             self._count_error(self.step, is_followed=False)
         self._note_attempts(item)
         item.error, item.stage = error, post.name
-        described = _described(error)
+        described = error_text(error)
         try:
             if post.notifier.status:
                 await self._hear(self._tell(item, "failed", described, final=True))
@@ -479,101 +573,6 @@ class Worker(Desk):
             extra = item.more()
         extra.noted_by = self.post.name
         extra.attempts = extra.stage_attempt if extra.stage_attempt > 1 else self.attempt
-
-    # Telling observers
-
-    def _tell(
-        self,
-        item: Item,
-        status: StatusType,
-        metadata: dict[str, Any] | None = None,
-        *,
-        final: bool = False,
-    ) -> Awaitable[Cut] | None:
-        """Tell that the item has changed its status here; what is returned is to be heard out."""
-        return self.post.notifier.tell_status(
-            item, self.post.name, status, self.name, metadata, final=final
-        )
-
-    async def _hear(self, told: Awaitable[Cut] | None) -> None:
-        """Wait until all has been told; a cancellation is kept until the item is dealt with."""
-        if told is not None and (cut := await told) is not None and self._sift(cut) is cut:
-            self._cut = cut
-
-    async def _hear_start(self, told: Awaitable[tuple[Listeners, Cut]] | None, step: Step) -> None:
-        """Wait until a start has been told; where the attempt is not to be made, it is cancelled.
-
-        Raises:
-            _InterruptedError: it is not to be made, since the run was closed meanwhile, or the
-                worker is being cancelled.
-        """
-        notifier = self.post.notifier
-        called, cut = (notifier.task_start, None) if told is None else await told
-        if cut is None and not self.post.inbox.closed:
-            return
-        if cut is not None and self._sift(cut) is cut:
-            self._cut = cut
-        listeners = those_of(notifier.task_cancelled, called)
-        if listeners:
-            event = self._task_event(step, "cancel", error=cut or CancelledError())
-            await self._hear(notifier.tell(listeners, event))
-        raise _InterruptedError
-
-    async def _tell_failure(self, step: Step, duration: float, error: BaseException) -> None:
-        """Tell what became of an attempt that raised.
-
-        Args:
-            step: the task.
-            duration: seconds that the function took.
-            error: what it raised.
-        """
-        kind: TaskEventType
-        notifier, delay = self.post.notifier, None
-        if isinstance(error, _InterruptedError) or self._is_final(error):
-            kind, listeners = "cancel", notifier.task_cancelled
-        elif (delay := self._delay(error)) is not None:
-            kind, listeners = "retry", notifier.task_retry
-        else:
-            kind, listeners = "fail", notifier.task_failure
-        if listeners:
-            event = self._task_event(step, kind, duration, error, delay)
-            await self._hear(notifier.tell(listeners, event))
-
-    def _delay(self, error: BaseException) -> float | None:
-        """Return the seconds until the attempt that follows a failed one; None if none follows."""
-        if self.post.inbox.closed:
-            return None
-        delay = self.post.task_policy.delay(self.attempt, error)
-        if delay is None:
-            delay = self.post.stage_policy.delay(self.attempt_number, error)
-        return delay
-
-    def _task_event(
-        self,
-        step: Step,
-        kind: TaskEventType,
-        duration: float | None = None,
-        error: BaseException | None = None,
-        delay: float | None = None,
-    ) -> TaskEvent:
-        item, notifier = self.item, self.post.notifier
-        assert item is not None
-        event = TaskEvent(
-            item.id,
-            self.post.name,
-            step.name,
-            self.name,
-            kind,
-            self.attempt_number,
-            time(),
-            CancelledError() if isinstance(error, _InterruptedError) else error,
-            duration,
-            delay,
-            self._waited,
-            notifier.pipeline,
-            notifier.run_id,
-        )
-        return event.about(item)
 
     # The user's other functions
 
@@ -615,25 +614,6 @@ class Worker(Desk):
             exc_info=error,
         )
 
-    def _is_final(self, error: BaseException) -> bool:
-        """Tell whether an error means that this worker itself has to end."""
-        if isinstance(error, CancelledError):
-            return self._cancellations() > 0
-        return isinstance(error, GeneratorExit)
-
-    def _forget_swallowed(self) -> None:
-        """Take back cancellations that came to nothing, as a TaskGroup leaves before Python 3.13.
-
-        One that is still to be delivered stands.
-        """
-        if self.task is not None and not is_cancellation_coming(self.task):
-            while self.task.cancelling():
-                self.task.uncancel()
-
-    def _cancellations(self) -> int:
-        """Return how often this worker has been asked to end."""
-        return 0 if self.task is None else self.task.cancelling()
-
     async def _wait_for_room(self, outlet: Channel) -> float:
         """Wait, the item being handed over, until the next stage takes more; return the time."""
         self.turn_to(BLOCKED)
@@ -642,12 +622,3 @@ class Worker(Desk):
         finally:
             now = self.turn_to(BUSY)
         return now
-
-
-def _described(error: BaseException) -> dict[str, str]:
-    """Return an error as events and summaries show it: its text and the name of its class."""
-    try:
-        text = str(error)
-    except Exception as problem:
-        text = f"(no text: {type(problem).__name__} in __str__)"
-    return {"error": text, "error_type": type(error).__name__}

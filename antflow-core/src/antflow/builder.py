@@ -29,6 +29,8 @@ class Draft:
         self._stages: list[Stage] = []
         self._tracker: StatusTracker | None = None
         self._collects = True
+        self._plugins: list[object] = []
+        self._autoloads = True
 
     def add(
         self,
@@ -37,7 +39,7 @@ class Draft:
         workers: int = 5,
         retries: int = 3,
         retry_policy: RetryMode = "per_task",
-        **fields: Any,
+        **others: Any,
     ) -> Self:
         """Add a stage behind those that are there.
 
@@ -48,12 +50,12 @@ class Draft:
             retries: the most attempts, the first included: of each task or, with "per_stage", of
                 the whole stage.
             retry_policy: "per_task" or "per_stage".
-            fields: any other field of Stage.
+            others: any other fields of Stage.
 
         Raises:
             StageValidationError: Stage has no such field.
         """
-        for field in fields:
+        for field in others:
             if field in NAMED_OTHERWISE:
                 raise StageValidationError(
                     f"Stage {name!r}: add() takes no {field}; {NAMED_OTHERWISE[field]}"
@@ -64,7 +66,7 @@ class Draft:
                     f"{', '.join(sorted(STAGE_FIELDS - {*NAMED_OTHERWISE, 'name', 'workers'}))}"
                 )
         attempts = {"task_attempts": retries, "stage_attempts": retries}
-        options = {**attempts, **fields}
+        options = {**attempts, **others}
         self._stages.append(
             Stage(name=name, workers=workers, tasks=list(tasks), retry=retry_policy, **options)
         )
@@ -73,6 +75,18 @@ class Draft:
     def with_tracker(self, tracker: StatusTracker) -> Self:
         """Have a tracker told what happens."""
         self._tracker = tracker
+        return self
+
+    def with_plugins(self, *plugins: object, autoload: bool | None = None) -> Self:
+        """Have plugins take part, besides those that are installed.
+
+        Args:
+            plugins: take the place of those that are installed under their names.
+            autoload: whether those that are installed take part at all; None leaves it as it is.
+        """
+        self._plugins += plugins
+        if autoload is not None:
+            self._autoloads = autoload
         return self
 
     def collect_results(self, enabled: bool = True) -> Self:
@@ -97,7 +111,9 @@ def stages_for(
     if callable(tasks):
         tasks = [tasks]
     if not isinstance(tasks, list | tuple):
-        raise PipelineError(f"quick() takes a task or a list of tasks, not {tasks!r}")
+        raise PipelineError(
+            f"quick() takes a task or a list of tasks, not {tasks!r}; give tasks=[function, ...]"
+        )
     stages: list[Stage] = []
     for task in tasks:
         title = task_name(task).replace("_", " ").title().replace(" ", "")

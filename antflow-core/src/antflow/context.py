@@ -83,6 +83,12 @@ TELLING: ContextVar[tuple[object, ...]] = ContextVar("antflow_telling", default=
 """The runs that wait for the present code, an observer of theirs, outside of any worker."""
 
 
+def and_by(run: object) -> tuple[object, ...]:
+    """Return the runs that wait for the present code, and one more."""
+    runs = TELLING.get()
+    return runs if run in runs else (*runs, run)
+
+
 def current_item() -> CurrentItem | None:
     """Return the item that the present task works on; None outside of a worker.
 

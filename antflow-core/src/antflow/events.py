@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, cast
 
 StatusType = Literal[
     "queued", "in_progress", "completed", "failed", "retrying", "skipped", "dropped", "unprocessed"
@@ -77,6 +77,10 @@ class _OfItem:
     __slots__ = ("_item",)
 
     _item: _Viewed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle the event without its item, which belongs to a run."""
+        return type(self), tuple(getattr(self, each.name) for each in fields(cast("Any", self)))
 
     def about(self, item: _Viewed) -> Self:
         """Say which item the event is about; for who makes it."""

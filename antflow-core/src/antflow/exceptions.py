@@ -3,7 +3,10 @@
 AntFlowError
 ├── PipelineError                 a pipeline was used in a way it cannot follow
 │   └── StageValidationError      a stage was configured in a way it cannot follow
+├── PluginError                   a plugin cannot take part, or raised where that is not forgiven
 └── TaskFailedError               a task failed and its result was asked for
+
+PluginWarning                     a plugin is left out, or something around plugins is wrong
 """
 
 
@@ -17,6 +20,29 @@ class PipelineError(AntFlowError):
 
 class StageValidationError(PipelineError):
     """A stage's configuration contradicts itself; the text names the stage and the remedy."""
+
+
+class PluginError(AntFlowError):
+    """A plugin cannot take part, or raised where `ANTFLOW_STRICT_PLUGINS` does not forgive that.
+
+    Args:
+        text: what is wrong.
+        plugin: the plugin's name.
+        hook: the hook that raised; None for a plugin that cannot take part.
+        item_id: id of the item that the hook was told of; None where there is none.
+    """
+
+    def __init__(
+        self, text: str, *, plugin: str, hook: str | None = None, item_id: object = None
+    ) -> None:
+        super().__init__(text)
+        self.plugin = plugin
+        self.hook = hook
+        self.item_id = item_id
+
+
+class PluginWarning(UserWarning):
+    """A plugin is left out, or something around plugins is wrong; the text has the remedy."""
 
 
 class TaskFailedError(AntFlowError):

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterable, Iterable, Sized
 from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from . import _snapshot
+from ._discovery import INSTALLED
 from ._display import Display, chosen_dashboard
 from ._intake import Source
 from ._item import checked_priority
@@ -19,6 +20,7 @@ from ._stage_run import worker_name
 from ._stream import ResultStream
 from .builder import Draft, stages_for
 from .exceptions import PipelineError, StageValidationError
+from .plugins import NONE, PluginSet, named, plugin_of
 from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
 from .tracker import StatusTracker
 from .types import (
@@ -46,10 +48,14 @@ class Pipeline:
         collect_results: keep the results of `run`, or of `start` and `feed`, in `results`.
         status_tracker: told what happens to each item.
         name: names the pipeline in statistics, logs and errors.
+        plugins: take part besides those that are installed, and instead of those of their names.
+        autoload: have the plugins that are installed take part.
 
     Raises:
-        PipelineError: there is no stage, the first one pulls, or `status_tracker` is none.
+        PipelineError: there is no stage, the first one pulls, `status_tracker` is none, or two
+            plugins have one name.
         StageValidationError: a stage contradicts itself, or two have one name.
+        PluginError: a plugin cannot take part.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class Pipeline:
         status_tracker: StatusTracker | None = None,
         *,
         name: str = "pipeline",
+        plugins: Iterable[object] = (),
+        autoload: bool = True,
     ) -> None:
         if status_tracker is not None and not isinstance(status_tracker, StatusTracker):
             raise PipelineError(
@@ -67,10 +75,11 @@ class Pipeline:
         self.stages = _checked(stages, name)
         self.collect_results = collect_results
         self.name = name
-        self._observers = () if status_tracker is None else (status_tracker,)
+        self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
         self._run: Run | None = None
         self._coming: Run | None = None
+        self._blank: Run | None = None
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -150,11 +159,18 @@ class Pipeline:
         """
         source = self._checked_source(items)
         shown = chosen_dashboard(
-            progress=progress, dashboard=dashboard, custom_dashboard=custom_dashboard
+            self._plugins.dashboard,
+            progress=progress,
+            dashboard=dashboard,
+            custom_dashboard=custom_dashboard,
         )
         interval = self._checked_interval(dashboard_update_interval)
-        run = await self._begin(self._collector(most_failures=None), observer=shown)
-        self._read(run, source, shown, interval)
+        run = await self._begin(
+            self._collector(most_failures=None),
+            source=source,
+            shown=None if shown is None else (shown, interval),
+        )
+        run.read(source, DEFAULT_PRIORITY)
         await run.wait()
         results = run.results.kept()
         if not return_exceptions or not self.collect_results:
@@ -195,15 +211,20 @@ class Pipeline:
             )
         source = self._checked_source(items)
         shown = chosen_dashboard(
-            progress=progress, dashboard=dashboard, custom_dashboard=custom_dashboard
+            self._plugins.dashboard,
+            progress=progress,
+            dashboard=dashboard,
+            custom_dashboard=custom_dashboard,
         )
         interval = self._checked_interval(dashboard_update_interval)
         context = copy_context()
 
         async def begin() -> Run:
             results = Results.for_stream(self.stages[-1].name, buffer_size)
-            run = await self._begin(results, context, shown)
-            self._read(run, source, shown, interval)
+            run = await self._begin(
+                results, context, source, None if shown is None else (shown, interval)
+            )
+            run.read(source, DEFAULT_PRIORITY)
             return run
 
         return ResultStream(begin)
@@ -215,7 +236,7 @@ class Pipeline:
             PipelineError: it is running already.
         """
         run = await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
-        run.open()
+        await run.opened()
 
     async def feed(
         self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
@@ -411,7 +432,12 @@ class Pipeline:
         The counts are exact. Where failures are not all kept, the details are those of the latest
         10,000.
         """
-        return _snapshot.error_summary(self._shown())
+        return self._shown().error_summary()
+
+    @property
+    def plugin_faults(self) -> dict[str, int]:
+        """How often each plugin raised in the last run, by its name; they are logged."""
+        return dict(self._shown().notifier.faults)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
         """Return what each worker has done in the last run, by its name."""
@@ -427,29 +453,45 @@ class Pipeline:
             most_failures=most_failures if keep else MOST_KEPT_FAILURES,
         )
 
-    def _read(
-        self, run: Run, source: Source, dashboard: DashboardProtocol | None, interval: float
-    ) -> None:
-        display = None
-        if dashboard is not None:
-            total = len(source) if isinstance(source, Sized) else None
-            snapshot = partial(_snapshot.dashboard_snapshot, run)
-            display = Display(dashboard, self, total, interval, snapshot, run)
-        run.read(source, DEFAULT_PRIORITY, display)
-
     async def _begin(
-        self, results: Results, context: Context | None = None, observer: object = None
+        self,
+        results: Results,
+        context: Context | None = None,
+        source: Source | None = None,
+        shown: tuple[DashboardProtocol, float] | None = None,
     ) -> Run:
+        """Begin a run.
+
+        Args:
+            results: where items end.
+            context: copied for each worker; None for a copy of the present one.
+            source: what is about to be read.
+            shown: a dashboard, and the seconds between its updates.
+        """
         await self._end_abandoned()
         if self._is_running():
             raise PipelineError(
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
             )
-        self._run, self._coming = self._coming or self._make_run(), None
-        observers = () if observer is None else (observer,)
-        self._run.start(results, context or copy_context(), observers)
-        return self._run
+        dashboard, interval = shown or (None, 0.0)
+        also = plugin_of(dashboard, self.name)
+        run, self._coming = self._coming or self._make_run(), None
+        total = len(source) if isinstance(source, Sized) else None
+        display = None
+        if dashboard is not None:
+            snapshot = partial(_snapshot.dashboard_snapshot, run)
+            display = Display(dashboard, self, total, interval, snapshot, run)
+        self._run = run
+        run.start(
+            results,
+            context or copy_context(),
+            pipeline=self,
+            total_items=total,
+            display=display,
+            also=also,
+        )
+        return run
 
     def _is_running(self) -> bool:
         return self._run is not None and not self._run.is_over and not self._run.is_lost()
@@ -466,7 +508,7 @@ class Pipeline:
 
     def _make_run(self) -> Run:
         results = self._collector(MOST_KEPT_FAILURES)
-        return Run(self.name, self.stages, results, self._rates, self._observers)
+        return Run(self.name, self.stages, results, self._rates, self._plugins)
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
@@ -480,7 +522,9 @@ class Pipeline:
     def _shown(self) -> Run:
         if self._run is not None and self._is_running():
             return self._run
-        return self._coming or self._run or self._make_run()
+        if self._coming is None and self._run is None and self._blank is None:
+            self._blank = self._make_run()  # to be read, and never run
+        return self._coming or self._run or cast("Run", self._blank)
 
     def _refuse_own_task(self, run: Run, call: str, remedy: str, *, also: bool = False) -> None:
         if not run.is_over and (also or run.is_inside_task()):
@@ -513,6 +557,23 @@ class Pipeline:
         return items
 
 
+def _plugin_set(
+    plugins: Iterable[object], tracker: StatusTracker | None, pipeline: str, *, autoload: bool
+) -> PluginSet:
+    """Return who takes part in a pipeline: what is installed, what is given, and its tracker."""
+    given = named(plugins, pipeline)
+    installed = INSTALLED.active() if autoload else NONE
+    tracked = {} if tracker is None else named([tracker], pipeline)
+    if not given and not tracked:
+        return installed
+    others = {
+        name: plugin
+        for name, plugin in installed.plugins.items()
+        if name not in given and not any(plugin is other for other in given.values())
+    }
+    return PluginSet({**others, **given}).and_also(tracked)
+
+
 class PipelineBuilder(Draft):
     """A pipeline made step by step; begin with `Pipeline.create`.
 
@@ -527,7 +588,14 @@ class PipelineBuilder(Draft):
             PipelineError: there is no stage, or the first one pulls.
             StageValidationError: a stage contradicts itself, or two have one name.
         """
-        return Pipeline(self._stages, self._collects, self._tracker, name=self._name)
+        return Pipeline(
+            self._stages,
+            self._collects,
+            self._tracker,
+            name=self._name,
+            plugins=self._plugins,
+            autoload=self._autoloads,
+        )
 
     async def run(
         self,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any, get_args
 
 from ._notifier import Observer
 from .events import StatusEvent as StatusEvent
 from .events import StatusType, TaskEvent
+from .hookspecs import hookimpl
 from .stage import is_count
 from .types import ErrorSummary, FailedItem
 
@@ -24,6 +26,9 @@ TASK_CALLBACKS = {
 
 ENTRY = len(fields(StatusEvent)) - 1
 """So many values in a history make one event: all but the item's id."""
+
+STATUS = 1 - ENTRY
+"""Where in a history the latest status is: the second value of the last event."""
 
 
 class StatusTracker(Observer):
@@ -82,11 +87,15 @@ class StatusTracker(Observer):
 
     def get_by_status(self, status: StatusType) -> list[StatusEvent]:
         """Return the latest events of all items that have this status now."""
-        return [event for event in self._latest() if event.status == status]
+        return [
+            _event(item_id, history[-ENTRY:])
+            for item_id, history in list(self._histories.items())
+            if history[STATUS] == status
+        ]
 
     def get_stats(self) -> dict[str, int]:
         """Return how many items have each status now."""
-        counts = Counter(event.status for event in self._latest())
+        counts = Counter(map(itemgetter(STATUS), list(self._histories.values())))
         return {status: counts[status] for status in get_args(StatusType)}
 
     def get_history(self, item_id: Any) -> list[StatusEvent]:
@@ -123,6 +132,7 @@ class StatusTracker(Observer):
 
     # What a run tells its observers
 
+    @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> Any:
         """Remember an event, and pass it on."""
         item_id = event.item_id
@@ -147,27 +157,26 @@ class StatusTracker(Observer):
             self._forget_beyond(self.max_history, item_id)
         return None if self.on_status_change is None else self.on_status_change(event)
 
+    @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> Any:
         """Pass an event on."""
         return None if self.on_task_start is None else self.on_task_start(event)
 
+    @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> Any:
         """Pass an event on."""
         return None if self.on_task_complete is None else self.on_task_complete(event)
 
+    @hookimpl
     def antflow_task_retry(self, event: TaskEvent) -> Any:
         """Pass an event on."""
         return None if self.on_task_retry is None else self.on_task_retry(event)
 
+    @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> Any:
         """Note how many attempts were made, and pass the event on."""
         self._attempts[_key(event.item_id)] = event.attempt
         return None if self.on_task_fail is None else self.on_task_fail(event)
-
-    def _latest(self) -> list[StatusEvent]:
-        return [
-            _event(item_id, history[-ENTRY:]) for item_id, history in list(self._histories.items())
-        ]
 
     def _failed_item(self, event: StatusEvent) -> FailedItem:
         return FailedItem(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from antflow import StatusEvent, StatusTracker, TaskEvent
+from antflow import StatusEvent, StatusTracker, TaskEvent, hookimpl
 
 from .attempts import present_worker
 from .users import Users
@@ -37,7 +37,7 @@ def observe_as_well(world: World, users: Users, dashboard: object, plan: Dashboa
         watcher = Watcher(len(world.watchers), manners)
         world.watchers.append(watcher)
         for hook in plan.hooks:
-            setattr(dashboard, f"antflow_{hook}", _function(world, users, watcher, hook))
+            setattr(dashboard, f"antflow_{hook}", hookimpl(_function(world, users, watcher, hook)))
 
 
 def plan_changes(world: World, users: Users) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from antflow import Pipeline
+from tests.core.observing import observe
 from tests.core.scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
 from tests.core.simulation import SimulatedLoop, settle, simulate
 
@@ -69,8 +70,7 @@ def make_pipeline(world: World, users: Users) -> Pipeline:
     """Make the pipeline, with those who observe it."""
     stages = Workload(world, users).stages()
     pipeline = Pipeline(stages, collect_results=world.collects)
-    observers: Any = tuple(make_observers(world, users))
-    pipeline._observers = observers
+    observe(pipeline, *make_observers(world, users))
     return pipeline
 
 

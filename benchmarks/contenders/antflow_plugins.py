@@ -1,0 +1,33 @@
+"""antflow with plugins: as many as the environment variable `BENCH_PLUGINS` names."""
+
+import os
+from collections.abc import Sequence
+
+from antflow import Pipeline, TaskEvent, hookimpl
+from benchmarks.contenders.antflow_pipeline import stages
+from benchmarks.contenders.interface import Task
+
+
+class Idle:
+    """A plugin that implements nothing."""
+
+
+class Observer:
+    """A plugin that is told when an attempt begins, and when it has succeeded."""
+
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        """Do nothing."""
+
+    @hookimpl
+    def antflow_task_success(self, event: TaskEvent) -> None:
+        """Do nothing."""
+
+
+KINDS = {"idle": Idle, "observer": Observer}
+
+
+async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> Sequence[object]:
+    """Return the results of `run`, which are in the order of the input."""
+    plugins = [KINDS[name]() for name in os.environ["BENCH_PLUGINS"].split()]
+    return await Pipeline(stages(tasks, workers), plugins=plugins).run(items)

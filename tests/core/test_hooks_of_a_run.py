@@ -1,0 +1,1420 @@
+"""Hooks in whole runs: start and finish, what takes part in one run only, and faults.
+
+What is told is noted in short: a hook by its name without the prefix, and a status by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from itertools import product
+from typing import Any, get_args
+
+import pytest
+
+from antflow import (
+    ErrorSummary,
+    Pipeline,
+    PipelineError,
+    PluginError,
+    Stage,
+    StatusEvent,
+    StatusTracker,
+    StatusType,
+    TaskEvent,
+    current_item,
+    hookimpl,
+)
+from antflow.plugins import ARGUMENTS
+from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.test_discovery import Entry, install
+
+START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
+OBSERVED = [hook for hook in ARGUMENTS if hook != "antflow_dashboard"]
+LONG = 1000.0
+VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
+
+
+class CustomExit(BaseException):
+    """A BaseException that nobody knows."""
+
+
+STATUSES = get_args(StatusType)
+FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), CustomExit()]
+EXITS = [KeyboardInterrupt(), SystemExit(3)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+
+
+async def work(value: Any) -> Any:
+    return value
+
+
+class Journal:
+    """A plugin that notes everything."""
+
+    antflow_name = "journal"
+
+    def __init__(self, told: list[str] | None = None) -> None:
+        self.told: list[str] = [] if told is None else told
+
+    @hookimpl
+    def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> Any:
+        self.told.append(f"start {total_items}")
+
+    @hookimpl
+    def antflow_item_status(self, event: StatusEvent) -> Any:
+        self.told.append(f"{event.status}{'!' if event.final else ''}")
+
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        self.told.append(f"task {event.event_type}")
+
+    @hookimpl
+    def antflow_task_success(self, event: TaskEvent) -> None:
+        self.told.append(f"task {event.event_type}")
+
+    @hookimpl
+    def antflow_task_retry(self, event: TaskEvent) -> None:
+        self.told.append(f"task {event.event_type}")
+
+    @hookimpl
+    def antflow_task_failure(self, event: TaskEvent) -> None:
+        self.told.append(f"task {event.event_type}")
+
+    @hookimpl
+    def antflow_task_cancelled(self, event: TaskEvent) -> None:
+        self.told.append(f"task {event.event_type}")
+
+    @hookimpl
+    def antflow_pipeline_finish(self) -> Any:
+        self.told.append("finish")
+
+    def check(self, runs: int = 1) -> None:
+        """See that each run began before all else and finished after all else."""
+        text = " ".join(self.told)
+        assert text.count("start ") - text.count("task start") == runs
+        assert self.told.count("finish") == runs
+        assert self.told[0].startswith("start") or self.told[0].startswith("queued")
+        assert self.told[-1] == "finish"
+        starts = self.told.count("task start")
+        ends = ("complete", "retry", "fail", "cancel")
+        assert starts == sum(self.told.count(f"task {end}") for end in ends)
+
+
+class Ends:
+    """A plugin that notes start and finish alone."""
+
+    antflow_name = "ends"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.failed: list[tuple[dict[str, int], int]] = []
+
+    @hookimpl
+    def antflow_pipeline_start(self, total_items: int | None) -> None:
+        self.told.append(f"start {total_items}")
+
+    @hookimpl
+    def antflow_pipeline_finish(self, pipeline: Pipeline, error_summary: ErrorSummary) -> None:
+        self.told.append("finish")
+        self.failed.append((error_summary.errors_by_type, pipeline.get_stats().items_failed))
+
+    def check(self, runs: int = 1) -> None:
+        assert [each.partition(" ")[0] for each in self.told] == ["start", "finish"] * runs
+
+
+class Holding(Journal):
+    """A plugin whose hook of a run waits at a gate, and notes how that ends."""
+
+    antflow_name = "holding"
+
+    def __init__(self, hook: str, told: list[str] | None = None) -> None:
+        super().__init__(told)
+        self.hook = hook
+        self.seconds = LONG
+
+    async def _hold(self, hook: str) -> None:
+        if hook != self.hook:
+            return
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.told.append("cut")
+            raise
+
+    @hookimpl
+    async def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> Any:
+        self.told.append(f"start {total_items}")
+        await self._hold(START)
+
+    @hookimpl
+    async def antflow_pipeline_finish(self) -> None:
+        self.told.append("finish")
+        await self._hold(FINISH)
+
+
+def pipeline(*plugins: object, tasks: Any = (work,), **options: Any) -> Pipeline:
+    stage = Stage("Work", 1, list(tasks), task_attempts=1)
+    return Pipeline([stage], plugins=plugins, **options)
+
+
+def hooked(**functions: Callable[..., Any]) -> Any:
+    """Return a plugin whose class has these functions as hooks."""
+    marked = {f"antflow_{name}": hookimpl(function) for name, function in functions.items()}
+    return type("Hooked", (), marked)()
+
+
+def values(results: Any) -> list[Any]:
+    return [result.value for result in results]
+
+
+async def catch(awaitable: Awaitable[Any]) -> BaseException | None:
+    try:
+        await awaitable
+    except BaseException as error:
+        return error
+    return None
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not others()
+
+
+def check_conservation(of: Pipeline) -> None:
+    stats = of.get_stats()
+    ended = stats.items_processed + stats.items_failed + stats.items_dropped
+    assert stats.items_fed == ended + stats.items_unprocessed + stats.items_outstanding
+    assert stats.items_outstanding == 0
+    assert stats.items_unprocessed == len(of.unprocessed)
+
+
+# Start and finish, whichever way a run goes
+
+
+async def by_run(of: Pipeline) -> None:
+    await of.run(["x", "y"])
+
+
+async def by_stream(of: Pipeline) -> None:
+    assert len([result async for result in of.stream(["x", "y"])]) == 2
+
+
+async def by_feeding(of: Pipeline) -> None:
+    await of.start()
+    await of.feed(["x", "y"])
+    await of.join()
+
+
+async def by_shutdown(of: Pipeline) -> None:
+    async with of:
+        await of.start()
+        await of.feed(["x", "y"])
+        await settle()
+
+
+WAYS = [by_run, by_stream, by_feeding, by_shutdown]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
+def way(request: pytest.FixtureRequest) -> Callable[[Pipeline], Awaitable[None]]:
+    found: Callable[[Pipeline], Awaitable[None]] = request.param
+    return found
+
+
+def test_a_run_starts_and_finishes_once(way: Callable[[Pipeline], Awaitable[None]]) -> None:
+    journal = Journal()
+    total = 2 if way in (by_run, by_stream) else None
+
+    async def main() -> None:
+        await way(pipeline(journal))
+        assert not others()
+
+    simulate(main)
+    assert journal.told == [
+        f"start {total}",
+        *("queued", "queued"),
+        *["in_progress", "task start", "task complete", "completed!"] * 2,
+        "finish",
+    ]
+
+
+def test_a_run_waits_for_a_start_and_a_finish_that_take_long(
+    way: Callable[[Pipeline], Awaitable[None]],
+) -> None:
+    for hook in START, FINISH:
+        holding = Holding(hook)
+
+        async def main(holding: Holding = holding) -> None:
+            await way(pipeline(holding))
+            assert asyncio.get_running_loop().time() > LONG
+
+        simulate(main)
+        holding.check()
+        assert "cut" not in holding.told
+
+
+def test_several_plugins_start_and_finish_in_the_order_of_the_calls() -> None:
+    told: list[str] = []
+
+    def named(name: str) -> Any:
+        async def start(self: object) -> None:
+            told.append(f"{name} starts")
+            await asyncio.sleep(1)
+            told.append(f"{name} has started")
+
+        return hooked(pipeline_start=start, pipeline_finish=lambda self: told.append(name))
+
+    simulate(pipeline(named("a"), named("b")).run([1]))
+    assert told == ["b starts", "b has started", "a starts", "a has started", "b", "a"]
+
+
+def test_nothing_is_read_before_all_have_started() -> None:
+    read: list[float] = []
+
+    def items() -> Iterator[int]:
+        read.append(asyncio.get_running_loop().time())
+        yield 1
+
+    simulate(pipeline(Holding(START)).run(items()))
+    assert read[0] > LONG
+
+
+def test_what_is_fed_before_the_start_waits_until_all_have_started() -> None:
+    holding = Holding(START)
+
+    async def main() -> None:
+        one = pipeline(holding)
+        await one.feed(["x"])
+        starting = asyncio.create_task(one.start())
+        await settle()
+        assert holding.told == ["queued", "start None"]
+        await one.feed(["y"])
+        await starting
+        await one.join()
+
+    simulate(main)
+    assert holding.told[2:4] == ["queued", "in_progress"]
+
+
+async def endless() -> AsyncIterator[int]:
+    for number in range(3):
+        yield number
+
+
+@pytest.mark.parametrize(
+    ("items", "total"),
+    [
+        ([1, 2], 2),
+        (range(7), 7),
+        ("ab", 2),
+        ({1: 1}, 1),
+        ([], 0),
+        ((each for each in "ab"), None),
+        (endless(), None),
+    ],
+    ids=["list", "range", "text", "dict", "empty", "generator", "async"],
+)
+def test_how_many_items_there_are(items: Any, total: int | None) -> None:
+    ends = Ends()
+    simulate(pipeline(ends).run(items))
+    assert ends.told == [f"start {total}", "finish"]
+
+
+def test_each_run_starts_and_finishes(way: Callable[[Pipeline], Awaitable[None]]) -> None:
+    ends = Ends()
+
+    async def main() -> None:
+        one = pipeline(ends)
+        for _ in range(3):
+            await way(one)
+
+    simulate(main)
+    ends.check(runs=3)
+
+
+def test_quick_and_the_builder(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed, given = Ends(), Ends()
+    install(monkeypatch, Entry("installed", lambda: installed))
+
+    async def main() -> None:
+        await Pipeline.quick([1], work)
+        builder = Pipeline.create().add("Work", work).with_plugins(given)
+        await builder.run([1])
+        async for _ in builder.stream([1]):
+            pass
+
+    simulate(main)
+    installed.check(runs=3)
+    given.check(runs=2)
+
+
+def test_a_pipeline_that_never_ran_is_not_told_of() -> None:
+    journal = Journal()
+
+    async def main() -> None:
+        one = pipeline(journal)
+        await one.feed(["x"])
+        assert len(await one.shutdown()) == 1
+        one.stream([1])
+
+    simulate(main)
+    assert journal.told == ["queued", "unprocessed!"]
+
+
+def test_finish_is_told_what_failed_and_the_pipeline_shows_it() -> None:
+    async def fail(value: Any) -> None:
+        raise ValueError(value)
+
+    ends = Ends()
+    simulate(pipeline(ends, tasks=[fail]).run([1, 2]))
+    assert ends.failed == [({"ValueError": 2}, 2)]
+
+
+async def drain(stream: AsyncIterator[Any]) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.parametrize("as_stream", [False, True])
+def test_an_input_that_raises(as_stream: bool) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise LookupError("no more")
+
+    journal = Journal()
+
+    async def main() -> None:
+        one = pipeline(journal)
+        error = await catch(drain(one.stream(items())) if as_stream else one.run(items()))
+        assert isinstance(error, LookupError)
+        assert not others()
+
+    simulate(main)
+    journal.check()
+    assert journal.told.count("completed!") == 1
+
+
+def test_a_task_that_ends_the_run() -> None:
+    async def leave(value: Any) -> None:
+        raise CustomExit
+
+    journal = Journal()
+
+    async def main() -> None:
+        one = pipeline(journal, tasks=[leave])
+        assert isinstance(await catch(one.run([1, 2])), CustomExit)
+        check_conservation(one)
+        assert not others()
+
+    simulate(main)
+    journal.check()
+
+
+@pytest.mark.parametrize("manner", ["break", "aclose", "async with"])
+def test_a_stream_that_is_left(manner: str) -> None:
+    journal = Journal()
+
+    async def leave(stream: Any) -> None:
+        async for _ in stream:
+            break
+        if manner == "aclose":
+            await stream.aclose()
+
+    async def main() -> None:
+        one = pipeline(journal)
+        if manner == "async with":
+            async with one.stream(range(100)) as stream:
+                await leave(stream)
+        else:
+            await leave(one.stream(range(100)))
+        await settle()
+        assert not others()
+        check_conservation(one)
+
+    simulate(main)
+    journal.check()
+    assert "finish" not in journal.told[:-1]
+
+
+def test_all_that_is_left_is_told_before_the_finish() -> None:
+    journal, gate = Journal(), Gate()
+
+    async def main() -> None:
+        one = pipeline(journal, tasks=[gate])
+        await one.start()
+        await one.feed(range(5))
+        await settle()
+        assert len(await one.shutdown(timeout=0)) == 5
+
+    simulate(main)
+    assert journal.told[-8:] == ["task start", "task cancel", *["unprocessed!"] * 5, "finish"]
+
+
+@pytest.mark.parametrize("phase", [START, "work", FINISH])
+def test_cancelled_in_every_phase(phase: str) -> None:
+    journal, holding, gate = Journal(), Holding(phase), Gate()
+    if phase != "work":
+        gate.open()
+
+    async def main() -> None:
+        one = pipeline(holding, journal, tasks=[gate])
+        running = asyncio.create_task(one.run(range(3)))
+        await settle()
+        await cancel(running)
+        check_conservation(one)
+        assert asyncio.get_running_loop().time() < LONG
+        assert not one.plugin_faults
+
+    simulate(main)
+    journal.check()
+    assert holding.told.count("cut") == (phase != "work")
+    assert [each for each in holding.told if each != "cut"] == journal.told
+    assert ("in_progress" in journal.told) == (phase != START)
+
+
+@pytest.mark.parametrize("phase", [START, "work", FINISH])
+def test_a_stream_that_is_cancelled_in_every_phase(phase: str) -> None:
+    holding, gate = Holding(phase), Gate()
+    if phase != "work":
+        gate.open()
+
+    async def main() -> None:
+        one = pipeline(holding, tasks=[gate])
+
+        async def consume() -> None:
+            async with one.stream(range(3)) as stream:
+                async for _ in stream:
+                    pass
+
+        running = asyncio.create_task(consume())
+        await settle()
+        await cancel(running)
+        check_conservation(one)
+        assert asyncio.get_running_loop().time() < LONG
+
+    simulate(main)
+    assert [each for each in holding.told if each in ("start 3", "finish")] == ["start 3", "finish"]
+
+
+def test_cancelled_again_while_it_finishes() -> None:
+    holding, gate, last = Holding(FINISH), Gate(), Ends()
+
+    async def main() -> None:
+        one = pipeline(last, holding, tasks=[gate])
+        running = asyncio.create_task(one.run([1]))
+        await settle()
+        running.cancel()
+        await settle()
+        assert holding.told[-1] == "finish"
+        await cancel(running)
+
+    simulate(main)
+    assert holding.told[-2:] == ["finish", "cut"]
+    last.check()
+
+
+def test_a_start_call_that_is_cancelled() -> None:
+    holding = Holding(START)
+
+    async def main() -> None:
+        one = pipeline(holding)
+        await one.feed(["x"])
+        starting = asyncio.create_task(one.start())
+        await settle()
+        await cancel(starting)
+        assert len(one.unprocessed) == 1
+        check_conservation(one)
+        holding.seconds = 0
+        assert values(await one.run(["y"])) == ["y"]
+
+    simulate(main)
+    assert holding.told[:5] == ["queued", "start None", "cut", "unprocessed!", "finish"]
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 5])
+@pytest.mark.parametrize("drain", [False, True])
+def test_shutdown_while_a_start_takes_long(drain: bool, timeout: float | None) -> None:
+    holding = Holding(START)
+
+    async def main() -> None:
+        one = pipeline(holding)
+        await one.feed(["x"])
+        starting = asyncio.create_task(one.start())
+        await settle()
+        await one.shutdown(drain=drain, timeout=timeout)
+        await asyncio.wait([starting])
+        check_conservation(one)
+        assert not others()
+        assert not one.plugin_faults
+
+    simulate(main)
+    holding.check()
+
+
+def test_shutdown_of_a_run_that_has_just_begun_pairs_start_and_finish() -> None:
+    for turns in range(6):
+        ends = Ends()
+
+        async def main(turns: int = turns, ends: Ends = ends) -> None:
+            one = pipeline(ends)
+            running = asyncio.create_task(catch(one.run(range(5))))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await one.shutdown()
+            await running
+            assert not others()
+
+        simulate(main)
+        assert ends.told in ([], ["start 5", "finish"])
+
+
+def test_shutdown_at_its_time_limit_does_not_wait_for_a_finish() -> None:
+    holding = Holding(FINISH)
+
+    async def main() -> None:
+        one = pipeline(holding)
+        await one.start()
+        await one.feed(["x"])
+        await one.shutdown(drain=True, timeout=5)
+        assert asyncio.get_running_loop().time() < 10
+
+    simulate(main)
+    assert holding.told[-2:] == ["finish", "cut"]
+
+
+def test_a_start_hook_that_cancels_its_own_task_does_not_hang() -> None:
+    async def start(self: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    ends = Ends()
+
+    async def main() -> None:
+        one = pipeline(ends, hooked(pipeline_start=start))
+        await catch(one.run([1]))
+        check_conservation(one)
+        assert not others()
+
+    simulate(main)
+    ends.check()
+
+
+# The context
+
+
+def test_what_a_start_hook_sets_is_seen_by_workers_and_finish_and_not_outside(
+    way: Callable[[Pipeline], Awaitable[None]],
+) -> None:
+    seen: list[str] = []
+
+    async def start(self: object) -> None:
+        VARIABLE.set("of the run")
+
+    async def look(value: Any) -> Any:
+        seen.append(VARIABLE.get())
+        return value
+
+    one = pipeline(
+        hooked(pipeline_start=start, pipeline_finish=lambda self: seen.append(VARIABLE.get())),
+        tasks=[look],
+    )
+
+    async def main() -> None:
+        await way(one)
+        assert VARIABLE.get() == "unset"
+
+    simulate(main)
+    assert seen == ["of the run"] * 3
+
+
+def test_hooks_of_a_run_see_the_context_of_the_caller() -> None:
+    seen: list[str] = []
+
+    def look(self: object) -> None:
+        seen.append(VARIABLE.get())
+
+    async def main() -> None:
+        VARIABLE.set("caller")
+        one = pipeline(hooked(pipeline_start=look, pipeline_finish=look))
+        await one.run([1])
+        stream = one.stream([1])
+        VARIABLE.set("later")
+        async for _ in stream:
+            pass
+
+    simulate(main)
+    assert seen == ["caller"] * 4
+
+
+def test_what_one_run_sets_is_not_seen_by_the_next() -> None:
+    seen: list[str] = []
+
+    def start(self: object) -> None:
+        seen.append(VARIABLE.get())
+        VARIABLE.set("set")
+
+    async def main() -> None:
+        one = pipeline(hooked(pipeline_start=start))
+        await one.run([1])
+        await one.run([1])
+
+    simulate(main)
+    assert seen == ["unset", "unset"]
+
+
+# What takes part in one run only
+
+
+class Scoping:
+    """A plugin that returns a journal for each run."""
+
+    antflow_name = "scoping"
+
+    def __init__(self, make: Callable[[], object] = Journal) -> None:
+        self.made: list[Any] = []
+        self._make = make
+
+    @hookimpl
+    async def antflow_pipeline_start(self) -> object:
+        await asyncio.sleep(0)
+        self.made.append(self._make())
+        return self.made[-1]
+
+
+PASSING = ["queued", "in_progress", "task start", "task complete", "completed!"]
+
+
+def test_what_a_start_hook_returns_is_told_of_that_run_and_no_other() -> None:
+    scoping = Scoping()
+
+    async def main() -> None:
+        one = pipeline(scoping)
+        await one.run([1])
+        await one.run([1])
+
+    simulate(main)
+    assert [journal.told for journal in scoping.made] == [[*PASSING, "finish"]] * 2
+
+
+def test_of_two_pipelines_at_once_each_has_its_own() -> None:
+    scoping = Scoping()
+
+    async def main() -> None:
+        await asyncio.gather(pipeline(scoping).run([1]), pipeline(scoping).run([1, 2]))
+
+    simulate(main)
+    assert [journal.told.count("queued") for journal in scoping.made] == [1, 2]
+
+
+def test_of_nested_pipelines_each_has_its_own() -> None:
+    scoping = Scoping()
+
+    async def nest(value: Any) -> Any:
+        return len(await pipeline(scoping).run(range(value)))
+
+    simulate(pipeline(scoping, tasks=[nest]).run([3]))
+    outer, inner = scoping.made
+    assert (outer.told.count("queued"), inner.told.count("queued")) == (1, 3)
+    assert outer.told.count("finish") == inner.told.count("finish") == 1
+
+
+def test_none_takes_no_part() -> None:
+    told: list[str] = []
+    simulate(pipeline(Scoping(lambda: None), Journal(told)).run([1]))
+    assert told == ["start 1", *PASSING, "finish"]
+
+
+def test_what_takes_part_in_a_run_is_called_before_the_others() -> None:
+    told: list[str] = []
+
+    def named(name: str) -> Any:
+        return hooked(
+            task_start=lambda self: told.append(name),
+            pipeline_finish=lambda self: told.append(f"{name} ends"),
+        )
+
+    simulate(pipeline(Scoping(lambda: named("scoped")), named("given")).run([1]))
+    assert told == ["scoped", "given", "scoped ends", "given ends"]
+
+
+def test_a_plugin_that_returns_itself_is_told_once() -> None:
+    class Itself(Journal):
+        @hookimpl
+        def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> Any:
+            return self
+
+    journal = Itself()
+    simulate(pipeline(journal).run([1]))
+    assert journal.told == [*PASSING, "finish"]
+
+
+def test_what_two_return_is_told_once() -> None:
+    shared = Journal()
+    one, two = Scoping(lambda: shared), Scoping(lambda: shared)
+    two.antflow_name = "two"
+    simulate(pipeline(one, two).run([1]))
+    assert shared.told == [*PASSING, "finish"]
+
+
+def test_a_tracker_may_take_part_in_a_run() -> None:
+    scoping = Scoping(StatusTracker)
+    simulate(pipeline(scoping).run([1, 2]))
+    (tracker,) = scoping.made
+    assert tracker.get_stats()["completed"] == 2
+
+
+def test_what_takes_part_in_a_run_is_told_of_what_was_fed_before() -> None:
+    scoping, journal = Scoping(), Journal()
+
+    async def main() -> None:
+        one = Pipeline([Stage("A", 1, [work]), Stage("B", 1, [work])], plugins=[scoping, journal])
+        await one.feed(["x"])
+        await one.feed(["y"], target_stage="B")
+        await one.start()
+        await one.join()
+
+    simulate(main)
+    (scoped,) = scoping.made
+    assert scoped.told[:2] == ["queued", "queued"]
+    assert Counter(scoped.told) == Counter(journal.told) - Counter(["start None"])
+
+
+class SlowAtX(Journal):
+    """Takes long when it is told that one item is queued."""
+
+    @hookimpl
+    async def antflow_item_status(self, event: StatusEvent) -> None:
+        self.told.append(f"{event.status} {event.item_id} {event.stage}")
+        if event.item_id == "x" and event.status == "queued":
+            await asyncio.sleep(LONG)
+
+
+def test_what_is_fed_while_a_run_s_own_is_told_of_the_earlier_is_told_once() -> None:
+    scoping = Scoping(SlowAtX)
+
+    async def main() -> None:
+        one = Pipeline([Stage("A", 1, [work]), Stage("B", 1, [work])], plugins=[scoping])
+        await one.feed([{"id": "x"}])
+        starting = asyncio.create_task(one.start())
+        await settle()
+        await one.feed([{"id": "y"}], target_stage="B")
+        await starting
+        await one.join()
+
+    simulate(main)
+    assert Counter(scoping.made[0].told)["queued y B"] == 1
+    assert Counter(scoping.made[0].told)["queued x A"] == 1
+
+
+def test_what_is_being_announced_when_a_run_starts_is_told_to_its_own_too() -> None:
+    scoping = Scoping()
+
+    async def main() -> None:
+        one = pipeline(scoping, SlowAtX())
+        feeding = asyncio.create_task(one.feed([{"id": "x"}]))
+        await settle()
+        await one.start()
+        await feeding
+        await one.join()
+
+    simulate(main)
+    assert scoping.made[0].told == [*PASSING, "finish"]
+
+
+def unmarked() -> object:
+    return type("Bad", (), {"antflow_task_start": lambda self: None})()
+
+
+def test_what_cannot_take_part_is_a_fault(caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal()
+
+    async def main() -> None:
+        one = pipeline(Scoping(unmarked), journal)
+        assert values(await one.run([1])) == [1]
+        assert one.plugin_faults == {"scoping": 1}
+
+    simulate(main)
+    journal.check()
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "lacks the marker" in str(record.exc_info[1])
+
+
+def test_what_cannot_take_part_ends_a_strict_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+
+    async def main() -> None:
+        error = await catch(pipeline(Scoping(unmarked)).run([1]))
+        assert isinstance(error, PluginError)
+        assert (error.plugin, error.hook) == ("scoping", START)
+
+    simulate(main)
+
+
+def test_what_a_hook_returned_does_not_take_part_when_it_was_not_given() -> None:
+    """A start hook that raises has returned nothing."""
+    journal = Journal()
+
+    def start(self: object) -> object:
+        if journal.told == []:
+            raise ValueError
+        return journal
+
+    simulate(pipeline(hooked(pipeline_start=start)).run([1]))
+    assert journal.told == []
+
+
+def test_what_is_being_announced_when_a_run_is_stopped_is_told_before_the_finish() -> None:
+    told: list[str] = []
+
+    class Slow(Journal):
+        @hookimpl
+        async def antflow_item_status(self, event: StatusEvent) -> None:
+            self.told.append(event.status)
+            if event.status == "queued":
+                await asyncio.sleep(LONG)
+
+    async def main() -> None:
+        one = pipeline(Slow(told))
+        await one.start()
+        feeding = asyncio.create_task(catch(one.feed(["x"])))
+        await settle()
+        await one.shutdown()
+        await feeding
+        check_conservation(one)
+
+    simulate(main)
+    assert told == ["start None", "queued", "unprocessed", "finish"]
+
+
+# Hooks that call the pipeline
+
+
+async def call_feed(of: Pipeline) -> None:
+    await of.feed(["more"])
+
+
+async def call_join(of: Pipeline) -> None:
+    await of.join()
+
+
+async def call_shutdown(of: Pipeline) -> None:
+    await of.shutdown()
+
+
+async def call_drain(of: Pipeline) -> None:
+    await of.shutdown(drain=True)
+
+
+async def call_process(of: Pipeline) -> None:
+    await of.process("more")
+
+
+async def call_run(of: Pipeline) -> None:
+    await of.run(["more"])
+
+
+CALLS = [call_feed, call_join, call_shutdown, call_drain, call_process, call_run]
+
+
+CASES = [
+    pytest.param(hook, call, in_task, id=f"{hook} {call.__name__}{' in a task' * in_task}")
+    for hook, call, in_task in product((START, FINISH), CALLS, (False, True))
+    if not (hook == START and in_task and call in (call_shutdown, call_drain))  # see below
+]
+
+
+@pytest.mark.parametrize(("hook", "call", "in_task"), CASES)
+@pytest.mark.parametrize("way", [by_run, by_feeding], ids=lambda way: way.__name__)
+def test_a_hook_that_calls_the_pipeline_does_not_make_it_hang(
+    hook: str,
+    call: Callable[[Pipeline], Awaitable[None]],
+    in_task: bool,
+    way: Callable[[Pipeline], Awaitable[None]],
+) -> None:
+    errors: list[BaseException] = []
+
+    async def ask(self: object, pipeline: Pipeline) -> None:
+        try:
+            await (asyncio.ensure_future(call(pipeline)) if in_task else call(pipeline))
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    plugin = hooked(**{hook.removeprefix("antflow_"): ask})
+    is_allowed = call is call_feed and hook == START
+
+    async def main() -> None:
+        one = pipeline(plugin)
+        await way(one)
+        check_conservation(one)
+        assert not others()
+        assert one.plugin_faults == ({} if is_allowed else {"Hooked": 1})
+        assert len(one.results) == (3 if is_allowed else 2)
+
+    simulate(main)
+    assert [type(error) for error in errors] == ([] if is_allowed else [PipelineError])
+
+
+@pytest.mark.parametrize("call", [call_shutdown, call_drain], ids=lambda call: call.__name__)
+def test_a_start_hook_that_has_a_task_shut_the_pipeline_down_does_not_make_it_hang(
+    call: Callable[[Pipeline], Awaitable[None]],
+) -> None:
+    async def ask(self: object, pipeline: Pipeline) -> None:
+        await asyncio.ensure_future(call(pipeline))
+
+    async def main() -> None:
+        one = pipeline(hooked(pipeline_start=ask))
+        await by_run(one)
+        check_conservation(one)
+        assert not others()
+
+    simulate(main)
+
+
+# Hooks that raise
+
+
+async def check(value: Any) -> Any:
+    item = current_item()
+    assert item is not None
+    if value == "once" and item.attempt == 1:
+        raise ValueError(value)
+    if value == "never":
+        raise LookupError(value)
+    if value == "long":
+        await asyncio.sleep(LONG)
+    return value
+
+
+class Faulty:
+    """A plugin that raises in one hook, at once or after a second."""
+
+    antflow_name = "faulty"
+
+    def __init__(self, hook: str, error: BaseException, *, slow: bool) -> None:
+        self.calls: list[Any] = []
+
+        def fail(**arguments: Any) -> None:
+            self.calls.append(arguments.get("event"))
+            raise error
+
+        async def fail_later(**arguments: Any) -> None:
+            await asyncio.sleep(1)
+            fail(**arguments)
+
+        function = fail_later if slow else fail
+        names = ", ".join(ARGUMENTS[hook])
+        pairs = ", ".join(f"{name}={name}" for name in ARGUMENTS[hook])
+        space: dict[str, Any] = {"function": function}
+        exec(
+            f"async def hook({names}): await function({pairs})"
+            if slow
+            else f"def hook({names}): function({pairs})",
+            space,
+        )
+        setattr(self, hook, hookimpl(space["hook"]))
+
+
+class Mixed:
+    """A run in which every hook is called: it is stopped at its last item."""
+
+    def __init__(self, *plugins: object) -> None:
+        stage = Stage("Work", 1, [check], task_attempts=2, task_wait_seconds=0)
+        self.pipeline = Pipeline([stage], plugins=plugins)
+        self.error: BaseException | None = None
+
+    async def __call__(self) -> None:
+        one = self.pipeline
+        starting = await catch(one.start())
+        if starting is None:
+            await catch(one.feed(["fine", "once", "never", "long"]))
+            await asyncio.sleep(LONG / 2)
+        ending = await catch(one.shutdown(timeout=0))
+        self.error = starting or ending
+        check_conservation(one)
+        assert not others()
+
+
+EVENTS = {
+    "antflow_item_status": "queued",
+    "antflow_task_start": "start",
+    "antflow_task_success": "complete",
+    "antflow_task_retry": "retry",
+    "antflow_task_failure": "fail",
+    "antflow_task_cancelled": "cancel",
+}
+
+
+def item_of(faulty: Faulty) -> Any:
+    event = faulty.calls[0]
+    return None if event is None else event.item_id
+
+
+RAISING = [
+    pytest.param(hook, error, slow, id=f"{hook} {type(error).__name__}{' later' * slow}")
+    for hook, error, slow in product(OBSERVED, FAULTS, (False, True))
+    if not (hook == "antflow_task_cancelled" and isinstance(error, asyncio.CancelledError))
+]
+"""All but a CancelledError in a worker that is being cancelled, which is no fault."""
+
+
+@pytest.mark.parametrize(("hook", "error", "slow"), RAISING)
+def test_a_hook_that_raises_changes_nothing(
+    hook: str, error: BaseException, slow: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, last, undisturbed = Journal(), Journal(), Journal()
+    last.antflow_name = "last"
+    faulty = Faulty(hook, error, slow=slow)
+    mixed, plain = Mixed(first, faulty, last), Mixed(undisturbed)
+    simulate(mixed)
+    simulate(plain)
+    assert mixed.error is plain.error is None
+    assert Counter(first.told) == Counter(last.told) == Counter(undisturbed.told)
+    assert values(mixed.pipeline.results) == ["fine", "once"]
+    assert values(mixed.pipeline.failures) == ["never"]
+    assert mixed.pipeline.plugin_faults == {"faulty": len(faulty.calls)}
+    assert len(faulty.calls) == times_told(hook, undisturbed, slow=slow)
+    (record,) = (record for record in caplog.records if record.exc_info)
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+    assert record.exc_info[2] is not None
+    text = record.getMessage()
+    assert hook in text
+    assert "'faulty'" in text
+    assert hook not in EVENTS or f"item {item_of(faulty)!r}" in text
+
+
+def times_told(hook: str, journal: Journal, *, slow: bool) -> int:
+    """How often a hook was called and came to its end: an aborted run does not wait at its end."""
+    if hook in (START, FINISH):
+        return 1
+    if hook == "antflow_item_status":
+        all_told = len([each for each in journal.told if each.rstrip("!") in STATUSES])
+        return all_told - slow
+    return journal.told.count(f"task {EVENTS[hook]}")
+
+
+@pytest.mark.parametrize(("hook", "error", "slow"), RAISING)
+def test_a_hook_that_raises_ends_a_strict_run(
+    hook: str, error: BaseException, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+    first, last = Journal(), Journal()
+    last.antflow_name = "last"
+    faulty = Faulty(hook, error, slow=slow)
+    mixed = Mixed(first, faulty, last)
+    simulate(mixed)
+    raised = mixed.error
+    assert isinstance(raised, PluginError)
+    assert (raised.plugin, raised.hook, raised.item_id) == ("faulty", hook, item_of(faulty))
+    assert raised.__cause__ is error
+    assert Counter(first.told) == Counter(last.told)
+    assert len(mixed.pipeline.unprocessed) + len(mixed.pipeline.results) <= 4
+    first.check()
+    last.check()
+
+
+@pytest.mark.parametrize("hook", ["antflow_task_start", "antflow_task_success", START, FINISH])
+def test_a_strict_run_raises_by_run_and_stream(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+
+    async def stream(of: Pipeline) -> None:
+        async for _ in of.stream(range(3)):
+            pass
+
+    async def leave(of: Pipeline) -> None:
+        async with of.stream(range(3)) as results:
+            async for _ in results:
+                break
+
+    async def run(of: Pipeline) -> None:
+        await of.run(range(3))
+
+    async def join(of: Pipeline) -> None:
+        await of.start()
+        await catch(of.feed(range(3)))
+        await of.join()
+
+    for way_of in (run, stream, leave, join):
+        faulty = Faulty(hook, ValueError("x"), slow=False)
+
+        async def main(way_of: Any = way_of, faulty: Faulty = faulty) -> None:
+            one = pipeline(faulty)
+            raised = await catch(way_of(one))
+            assert isinstance(raised, PluginError)
+            assert (raised.plugin, raised.hook) == ("faulty", hook)
+            check_conservation(one)
+            assert not others()
+
+        simulate(main)
+
+
+@pytest.mark.parametrize("strict", ["", "1"])
+def test_a_cancelled_error_in_a_worker_that_is_being_cancelled_is_no_fault(
+    strict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", strict)
+    journal = Journal()
+    mixed = Mixed(journal, Faulty("antflow_task_cancelled", asyncio.CancelledError(), slow=True))
+    simulate(mixed)
+    assert mixed.error is None
+    assert mixed.pipeline.plugin_faults == {}
+    journal.check()
+
+
+def test_a_strict_success_hook_lets_the_outcome_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+
+    async def main() -> None:
+        one = pipeline(Faulty("antflow_task_success", ValueError("x"), slow=False))
+        assert isinstance(await catch(one.run(["x", "y"])), PluginError)
+        assert values(one.results) == ["x"]
+        assert values(one.unprocessed) == ["y"]
+
+    simulate(main)
+
+
+def test_a_strict_run_minds_what_was_told_before_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+
+    async def main() -> None:
+        one = pipeline(Faulty("antflow_item_status", ValueError("x"), slow=False))
+        await catch(one.feed(["x"]))
+        raised = await catch(one.start())
+        raised = raised or await catch(one.join())
+        assert isinstance(raised, PluginError)
+        assert raised.item_id == 0
+        assert not others()
+
+    simulate(main)
+
+
+async def by_streaming(of: Pipeline) -> None:
+    await drain(of.stream([1]))
+
+
+@pytest.mark.parametrize("way", [by_run, by_streaming, by_feeding], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("error", [ValueError("x"), *EXITS], ids=lambda error: type(error).__name__)
+def test_a_run_that_ended_before_its_start_is_not_begun(
+    error: BaseException,
+    way: Callable[[Pipeline], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+    ends = Ends()
+
+    async def main() -> None:
+        one = pipeline(ends, Faulty("antflow_item_status", error, slow=False))
+        fed = await asyncio.create_task(catch(one.feed(["x"])))
+        ran = await asyncio.create_task(catch(way(one)))
+        assert fed is not None or ran is not None
+        assert not others()
+
+    simulate(main)
+    assert ends.told.count("finish") == len(ends.told) / 2
+
+
+def test_a_finish_hook_that_raises_cancelled_error_after_a_cancellation_is_a_fault() -> None:
+    slow = Faulty("antflow_item_status", ValueError("x"), slow=True)
+    faulty = Faulty(FINISH, asyncio.CancelledError(), slow=False)
+    vars(faulty)["antflow_name"] = "last"
+    mixed = Mixed(slow, faulty)
+    simulate(mixed)
+    assert mixed.pipeline.plugin_faults["last"] == 1
+
+
+def test_a_pipeline_runs_again_after_a_strict_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))
+        monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+        assert isinstance(await catch(one.run([1])), PluginError)
+        monkeypatch.delenv("ANTFLOW_STRICT_PLUGINS")
+        assert values(await one.run([1])) == [1]
+
+    simulate(main)
+
+
+def test_a_fault_of_what_takes_part_in_one_run_is_counted_by_the_name_of_its_plugin() -> None:
+    def make() -> object:
+        return Faulty("antflow_task_start", ValueError("x"), slow=False)
+
+    async def main() -> None:
+        one = pipeline(Scoping(make))
+        await one.run([1, 2])
+        assert one.plugin_faults == {"scoping.run": 2}
+
+    simulate(main)
+
+
+def test_faults_are_those_of_the_last_run(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))
+        assert one.plugin_faults == {}
+        for number in (3, 2):
+            await one.run(range(number))
+            assert one.plugin_faults == {"faulty": number}
+
+    simulate(main)
+    assert len(caplog.records) == 2
+
+
+def test_faults_are_logged_once_for_each_plugin_and_hook(caplog: pytest.LogCaptureFixture) -> None:
+    hooks = ["antflow_task_start", "antflow_task_success"]
+    faulty = [Faulty(hook, ValueError("x"), slow=False) for hook in hooks]
+    for number, each in enumerate(faulty):
+        vars(each)["antflow_name"] = f"faulty {number}"
+    simulate(pipeline(*faulty).run(range(5)))
+    assert len(caplog.records) == 2
+    assert ["'faulty 0'" in record.getMessage() for record in caplog.records] == [True, False]
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("hook", [START, FINISH])
+def test_an_exit_in_a_hook_of_the_run_ends_it(
+    hook: str, error: BaseException, slow: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal()
+
+    async def main() -> None:
+        one = pipeline(journal, Faulty(hook, error, slow=slow))
+        running = asyncio.create_task(catch(one.run([1])))
+        assert await running is error
+        assert not one.plugin_faults
+        check_conservation(one)
+        assert not others()
+
+    simulate(main)
+    journal.check()
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
+def test_an_exit_in_a_start_hook_is_raised_by_start(error: BaseException) -> None:
+    ends = Ends()
+
+    async def main() -> None:
+        one = pipeline(ends, Faulty(START, error, slow=True))
+        assert await asyncio.create_task(catch(one.start())) is error
+        assert not others()
+
+    simulate(main)
+    ends.check()
+
+
+# The carrier
+
+
+class Carrying:
+    """A plugin that attaches something to each item, and looks for it ever after."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, str | None]] = []
+        self.carriers: dict[Any, list[dict[str, str]]] = {}
+
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        self.note(event.stage, event)
+        event.item.carrier.setdefault("trace", f"{event.stage} {event.attempt}")
+
+    @hookimpl
+    def antflow_item_status(self, event: StatusEvent) -> None:
+        if event.final:
+            self.note(event.status, event)
+
+    def note(self, what: str, event: StatusEvent | TaskEvent) -> None:
+        carrier = event.item.carrier
+        self.carriers.setdefault(event.item_id, []).append(carrier)
+        self.seen.append((what, getattr(event, "attempt", 0), carrier.get("trace")))
+
+    def check(self) -> None:
+        """See that each item had one carrier and no other's."""
+        for carriers in self.carriers.values():
+            assert all(carrier is carriers[0] for carrier in carriers)
+        distinct = {id(carriers[0]) for carriers in self.carriers.values()}
+        assert len(distinct) == len(self.carriers)
+
+
+class Flaky:
+    """A task that fails at the first attempt of each value."""
+
+    __name__ = "flaky"
+
+    def __init__(self) -> None:
+        self._seen: set[Any] = set()
+
+    async def __call__(self, value: Any) -> Any:
+        item = current_item()
+        assert item is not None
+        assert item.carrier["trace"] == "A 1"
+        if value not in self._seen:
+            self._seen.add(value)
+            raise ValueError(value)
+        return value
+
+
+@pytest.mark.parametrize("retry", ["per_task", "per_stage"])
+def test_the_carrier_is_the_same_in_all_stages_and_attempts(retry: Any) -> None:
+    carrying = Carrying()
+    stages = [
+        Stage("A", 1, [Flaky()], retry=retry, task_wait_seconds=0),
+        Stage("B", 1, [Flaky()], retry=retry, task_wait_seconds=0),
+    ]
+    simulate(Pipeline(stages, plugins=[carrying]).run([7]))
+    assert carrying.seen == [
+        ("A", 1, None),
+        ("A", 2, "A 1"),
+        ("B", 1, "A 1"),
+        ("B", 2, "A 1"),
+        ("completed", 0, "A 1"),
+    ]
+    carrying.check()
+
+
+def test_each_item_has_a_carrier_of_its_own() -> None:
+    carrying = Carrying()
+    simulate(pipeline(carrying).run(range(5)))
+    assert len(carrying.carriers) == 5
+    carrying.check()
+
+
+def test_the_carrier_goes_with_what_is_left_and_comes_back_with_it() -> None:
+    carrying, gate = Carrying(), Gate()
+
+    async def main() -> None:
+        one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [work])], plugins=[carrying])
+        await one.start()
+        await one.feed(["x"])
+        await settle()
+        (left,) = await one.shutdown(timeout=0)
+        assert left.carrier == {"trace": "A 1"}
+        left.carrier["trace"] = "kept"
+        gate.open()
+        await one.start()
+        await one.feed([left])
+        await one.join()
+
+    simulate(main)
+    assert carrying.seen[-3:] == [("A", 1, "kept"), ("B", 1, "kept"), ("completed", 0, "kept")]
+
+
+def test_an_item_without_a_carrier_gets_none_by_being_looked_at_from_outside() -> None:
+    async def main() -> None:
+        one = pipeline()
+        await one.feed(["x"])
+        (left,) = await one.shutdown()
+        assert left.carrier == {}
+
+    simulate(main)

@@ -1,0 +1,61 @@
+"""The hooks themselves: which there are, what they are given, and that each is explained."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_args, get_type_hints
+
+import pytest
+
+from antflow import TaskEventType, hookimpl, hookspecs
+from antflow.plugins import ARGUMENTS
+
+SPECS = [spec for name, spec in vars(hookspecs).items() if name.startswith("antflow_")]
+
+
+def name(spec: object) -> str:
+    return str(getattr(spec, "__name__", spec))
+
+
+def test_the_hooks_and_their_arguments() -> None:
+    assert ARGUMENTS == {
+        "antflow_dashboard": ("name",),
+        "antflow_pipeline_start": ("pipeline", "total_items"),
+        "antflow_item_status": ("event",),
+        "antflow_task_start": ("event",),
+        "antflow_task_success": ("event",),
+        "antflow_task_retry": ("event",),
+        "antflow_task_failure": ("event",),
+        "antflow_task_cancelled": ("event",),
+        "antflow_pipeline_finish": ("pipeline", "error_summary"),
+    }
+
+
+def test_every_kind_of_task_event_has_a_hook() -> None:
+    assert len(get_args(TaskEventType)) == len([hook for hook in ARGUMENTS if "_task_" in hook])
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=name)
+def test_a_spec_is_a_signature_and_a_text(spec: object) -> None:
+    assert callable(spec)
+    source = inspect.getsource(spec)
+    assert source.rstrip().endswith('"""')
+    text = inspect.getdoc(spec) or ""
+    for argument in ARGUMENTS[name(spec)]:
+        assert f"\n    {argument}: " in text
+    assert get_type_hints(spec).keys() == {*ARGUMENTS[name(spec)], "return"}
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=name)
+def test_of_a_dashboard_alone_the_first_result_counts(spec: object) -> None:
+    options = getattr(spec, f"{hookspecs.PROJECT}_spec")
+    assert options["firstresult"] is (name(spec) == "antflow_dashboard")
+    assert options["historic"] is False
+
+
+def test_the_marker_marks_for_antflow() -> None:
+    @hookimpl(tryfirst=True)
+    def antflow_task_start() -> None:
+        """Do nothing."""
+
+    assert antflow_task_start.antflow_impl["tryfirst"] is True  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Lacks the name that the entry point leads to."""
