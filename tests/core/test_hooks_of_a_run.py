@@ -875,29 +875,6 @@ def test_what_a_hook_returned_does_not_take_part_when_it_was_not_given() -> None
     assert journal.told == []
 
 
-def test_what_is_being_announced_when_a_run_is_stopped_is_told_before_the_finish() -> None:
-    told: list[str] = []
-
-    class Slow(Journal):
-        @hookimpl
-        async def antflow_item_status(self, event: StatusEvent) -> None:
-            self.told.append(event.status)
-            if event.status == "queued":
-                await asyncio.sleep(LONG)
-
-    async def main() -> None:
-        one = pipeline(Slow(told))
-        await one.start()
-        feeding = asyncio.create_task(catch(one.feed(["x"])))
-        await settle()
-        await one.shutdown()
-        await feeding
-        check_conservation(one)
-
-    simulate(main)
-    assert told == ["start None", "queued", "unprocessed", "finish"]
-
-
 # Hooks that call the pipeline
 
 

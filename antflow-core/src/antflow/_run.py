@@ -177,7 +177,7 @@ class Run:
         self.raise_untold()
 
     async def _prepare(self) -> None:
-        """Tell that the run begins, then have workers start."""
+        """Tell that the run begins; workers start when this is over, even if it was cut short."""
         token = TELLING.set(and_by(self))
         self._has_begun = True
         try:
@@ -191,7 +191,6 @@ class Run:
         finally:
             cut = None  # or its traceback and this frame would keep each other
             TELLING.reset(token)
-            self._open()  # even if this is cut short: the run may drain
 
     async def _join(self, answers: Mapping[str, object]) -> Cut:
         """Have what plugins returned take part in this run, and tell it what waits already."""
@@ -489,6 +488,8 @@ class Run:
 
     def _task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
+        if task is self._opening:
+            self._open()
         if task.cancelled():
             if task is not self._reader and task not in self._stopped:
                 self.lose(task.get_name())
@@ -549,7 +550,7 @@ class Run:
         return (
             self._display is not None
             or (self._has_begun and bool(self._plugins.listeners(FINISH)))
-            or (is_left and bool(self.notifier.status))
+            or bool(is_left and self.notifier.status)
         )
 
     async def _tell_of_left_overs(self) -> None:

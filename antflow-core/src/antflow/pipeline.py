@@ -476,7 +476,7 @@ class Pipeline:
             )
         dashboard, interval = shown or (None, 0.0)
         also = plugin_of(dashboard, self.name)
-        run, self._coming = self._coming or self._make_run(), None
+        run = await self._take_coming() or self._make_run()
         total = len(source) if isinstance(source, Sized) else None
         display = None
         if dashboard is not None:
@@ -492,6 +492,20 @@ class Pipeline:
             also=also,
         )
         return run
+
+    async def _take_coming(self) -> Run | None:
+        """Return the run that was fed before its start, if there is one.
+
+        Raises:
+            BaseException: what has ended it already.
+        """
+        coming, self._coming = self._coming, None
+        if coming is None or not coming.is_closed:
+            return coming
+        self._run = coming
+        await coming.finished()
+        coming.raise_untold()
+        return None
 
     def _is_running(self) -> bool:
         return self._run is not None and not self._run.is_over and not self._run.is_lost()
