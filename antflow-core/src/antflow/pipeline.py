@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from . import _snapshot
-from ._discovery import INSTALLED
 from ._display import Display, chosen_dashboard
 from ._intake import Source
 from ._item import checked_priority
@@ -575,6 +574,8 @@ def _plugin_set(
     plugins: Iterable[object], tracker: StatusTracker | None, pipeline: str, *, autoload: bool
 ) -> PluginSet:
     """Return who takes part in a pipeline: what is installed, what is given, and its tracker."""
+    from ._discovery import INSTALLED
+
     given = named(plugins, pipeline)
     installed = INSTALLED.active() if autoload else NONE
     tracked = {} if tracker is None else named([tracker], pipeline)

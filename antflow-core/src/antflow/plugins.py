@@ -6,7 +6,6 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, cast
 
@@ -106,6 +105,8 @@ def is_on(environ: Mapping[str, str], variable: str) -> bool:
 
 
 def _meant(hook: str) -> str:
+    from difflib import get_close_matches
+
     known = [name.removeprefix(PREFIX) for name in ARGUMENTS]
     close = get_close_matches(hook.removeprefix(PREFIX), known, n=1)
     return (
