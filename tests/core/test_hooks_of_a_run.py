@@ -560,21 +560,33 @@ def test_shutdown_while_a_start_takes_long(drain: bool, timeout: float | None) -
     holding.check()
 
 
-def test_shutdown_of_a_run_that_has_just_begun_pairs_start_and_finish() -> None:
-    for turns in range(6):
-        ends = Ends()
+async def by_streaming(of: Pipeline) -> None:
+    await drain(of.stream(["x", "y"]))
 
-        async def main(turns: int = turns, ends: Ends = ends) -> None:
-            one = pipeline(ends)
-            running = asyncio.create_task(catch(one.run(range(5))))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            await one.shutdown()
-            await running
-            assert not others()
 
-        simulate(main)
-        assert ends.told in ([], ["start 5", "finish"])
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("drains", [False, True])
+@pytest.mark.parametrize("begin", [by_run, by_streaming, by_feeding], ids=lambda way: way.__name__)
+def test_shutdown_of_a_run_that_has_just_begun_pairs_start_and_finish(
+    begin: Callable[[Pipeline], Awaitable[None]], drains: bool, turns: int
+) -> None:
+    ends = Ends()
+
+    async def main() -> None:
+        one = pipeline(ends)
+        await one.feed(["early"])
+        running = asyncio.create_task(catch(begin(one)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await one.shutdown(drain=drains)
+        await running
+        await one.shutdown()  # of what was fed too late
+        check_conservation(one)
+        assert not others()
+
+    simulate(main)
+    told = [each.partition(" ")[0] for each in ends.told]
+    assert told in ([], ["start", "finish"], ["start", "finish"] * 2)
 
 
 def test_shutdown_at_its_time_limit_does_not_wait_for_a_finish() -> None:
@@ -1176,10 +1188,6 @@ def test_a_strict_run_minds_what_was_told_before_its_start(monkeypatch: pytest.M
         assert not others()
 
     simulate(main)
-
-
-async def by_streaming(of: Pipeline) -> None:
-    await drain(of.stream([1]))
 
 
 @pytest.mark.parametrize("way", [by_run, by_streaming, by_feeding], ids=lambda way: way.__name__)
