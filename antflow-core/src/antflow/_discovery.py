@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
-from .exceptions import PluginWarning
+from .exceptions import PluginWarning, text_of
 from .plugins import NONE, PluginSet, hooks_of, is_off, made, refusal
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def _look(environ: Mapping[str, str]) -> Iterator[FoundPlugin]:
     taken: dict[str, FoundPlugin] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _origin(entry))):
         found = _examine(entry, _why_disabled(entry.name, environ), taken)
-        taken.setdefault(entry.name, found)
+        if found.status != "failed":
+            taken.setdefault(entry.name, found)
         yield found
 
 
@@ -112,9 +113,12 @@ def _origin(entry: EntryPoint) -> tuple[str, str]:
     """Return name and version of the distribution that an entry point comes with."""
     try:
         assert entry.dist is not None
-        return entry.dist.name or "?", entry.dist.version or "?"
-    except Exception:  # a distribution may lack its metadata, or part of them
+        metadata = entry.dist.metadata
+        name = metadata["Name"] if "Name" in metadata else ""  # noqa: SIM401 - no get is promised
+        version = metadata["Version"] if "Version" in metadata else ""  # noqa: SIM401
+    except Exception:  # a distribution may lack its metadata
         return "?", "?"
+    return name or "?", version or "?"
 
 
 def _why_disabled(name: str, environ: Mapping[str, str]) -> str:
@@ -164,7 +168,7 @@ def _loaded(entry: EntryPoint) -> tuple[object, str]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return None, f"it cannot be loaded: {type(error).__name__}: {error}"
+        return None, f"it cannot be loaded: {type(error).__name__}: {text_of(error)}"
     reason = refusal(plugin)
     return (plugin, "") if reason is None else (None, reason)
 
@@ -184,7 +188,7 @@ def _notices(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Iter
         for name in _names(environ, variable):
             if name not in names:
                 yield (
-                    f"{variable} names {name!r}, and no plugin of that name is installed; "
+                    f"{variable} names {name!r}, and no plugin of that name is installed: mend it; "
                     f"installed are: {', '.join(names) or 'none'}."
                 )
     if _has_predecessor():

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from ._item import Item
 from .events import StatusEvent, StatusType, TaskEvent
-from .exceptions import PluginError
+from .exceptions import PluginError, text_of
 
 Cut = CancelledError | None
 """The cancellation that interrupted an observer, for the teller to raise when it is done."""
@@ -233,9 +233,12 @@ class Notifier:
         return CancelledError() if _delivered() > before else None
 
     def _sift(self, listener: Listener, event: Any, error: BaseException) -> Cut:
-        """Return an error if it is the cancellation of the teller; else log it, and go on."""
+        """Return the cancellation of the teller, if an error is that; else log it, and go on.
+
+        It is made anew: the error's frames hold those of the teller, which hold what is returned.
+        """
         if isinstance(error, CancelledError) and cancellations():
-            return error
+            return CancelledError(*error.args)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._abort(error)
             return None
@@ -245,9 +248,6 @@ class Notifier:
     def note_fault(self, name: str, hook: str, error: BaseException, event: Any = None) -> None:
         """Count what a plugin did wrong, and log it, once per hook; if strict, end the run."""
         self.faults[name] += 1
-        where = ""
-        if isinstance(event, StatusEvent | TaskEvent):
-            where = f" at item {event.item_id!r} in stage {event.stage!r}"
         if (name, hook) not in self._logged:
             self._logged.add((name, hook))
             _logger.error(
@@ -256,13 +256,14 @@ class Notifier:
                 self.pipeline,
                 hook,
                 name,
-                where,
+                _where(event),
                 exc_info=error,
             )
         if self.strict:
             unforgiven = PluginError(
-                f"{hook} of plugin {name!r} raised {error!r}{where}; mend it, disable the plugin, "
-                "or unset ANTFLOW_STRICT_PLUGINS to have it logged and ignored",
+                f"{hook} of plugin {name!r} raised {type(error).__name__}: {text_of(error)}"
+                f"{_where(event)}; mend it, disable the plugin, or unset ANTFLOW_STRICT_PLUGINS "
+                "to have it logged and ignored",
                 plugin=name,
                 hook=hook,
                 item_id=getattr(event, "item_id", None),
@@ -295,6 +296,16 @@ class _Asked:
     async def __call__(self, arguments: dict[str, Any]) -> None:
         answer = self._call(arguments)
         self.answer = await answer if isawaitable(answer) else answer
+
+
+def _where(event: Any) -> str:
+    if not isinstance(event, StatusEvent | TaskEvent):
+        return ""
+    try:
+        item = repr(event.item_id)
+    except Exception:
+        item = f"(an id of type {type(event.item_id).__name__})"
+    return f" at item {item} in stage {event.stage!r}"
 
 
 async def _stopped(called: Listeners, cut: Cut) -> tuple[Listeners, Cut]:

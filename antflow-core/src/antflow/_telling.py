@@ -12,6 +12,7 @@ from ._item import Item
 from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
 from ._stage_run import StageRun, Step
 from .events import StatusType, TaskEvent, TaskEventType
+from .exceptions import text_of
 
 
 class InterruptedAttemptError(Exception):
@@ -164,6 +165,6 @@ def error_text(error: BaseException) -> dict[str, str]:
     """Return an error as events and summaries show it: its text and the name of its class."""
     try:
         text = str(error)
-    except Exception as problem:
-        text = f"(no text: {type(problem).__name__} in __str__)"
+    except Exception:
+        text = text_of(error)
     return {"error": text, "error_type": type(error).__name__}

@@ -10,6 +10,14 @@ PluginWarning                     a plugin is left out, or something around plug
 """
 
 
+def text_of(error: BaseException) -> str:
+    """Return an error's text on one line, also where it cannot say it."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as problem:
+        return f"(no text: {type(problem).__name__} in __str__)"
+
+
 class AntFlowError(Exception):
     """Base of every error that antflow itself raises."""
 

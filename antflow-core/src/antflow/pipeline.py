@@ -152,6 +152,8 @@ class Pipeline:
             TypeError: `items` cannot be iterated over.
             ValueError: two displays are asked for, or one that is not installed, or the interval
                 is no number of seconds.
+            PluginError: the dashboard has hooks that cannot take part, or a plugin raised where
+                `ANTFLOW_STRICT_PLUGINS` does not forgive that.
             PipelineError: the pipeline is running already.
             BaseException: what the input raised, after what was read has ended; or what ended
                 the run, as a KeyboardInterrupt in a task does.
@@ -339,7 +341,8 @@ class Pipeline:
 
         Args:
             drain: finish everything fed first.
-            timeout: seconds after which attempts are cancelled; None for no limit.
+            timeout: seconds after which attempts are cancelled; None for no limit. What plugins
+                and a display do at the end is waited for.
 
         Raises:
             ValueError: `timeout` is no number of seconds.

@@ -6,14 +6,15 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any, cast
 
 from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from . import hookspecs
 from ._notifier import Listener, Listeners, Observer
-from .exceptions import PipelineError, PluginError
+from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
 
 PREFIX = "antflow_"
@@ -28,6 +29,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 """The hooks, and the names of their arguments."""
 
+NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
+"""What may be given in the place of a plugin by mistake."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -39,9 +43,9 @@ class Manager(PluginManager):
         self.add_hookspecs(hookspecs)
 
     def take(self, plugin: object, name: str) -> None:
-        """Register a plugin; unlike `register`, also one that equals another."""
+        """Register a plugin, and have it compared with no other: pluggy would do so by `==`."""
         self.register(plugin, name)
-        self._name2plugin[name] = object()
+        self._name2plugin.clear()
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         """Return how a function of a plugin implements a hook; None if it does not.
@@ -116,23 +120,24 @@ def _meant(hook: str) -> str:
 
 def refusal(plugin: object) -> str | None:
     """Return why an object cannot take part; None if it can."""
+    if plugin is None or isinstance(plugin, NO_PLUGINS):
+        return f"{type(plugin).__name__!r} has no hooks; give an object, a class or a module"
     try:
-        Manager().register(plugin, name_of(plugin))
-    except Exception as error:
-        text = " ".join(str(error).split())
+        Manager().take(plugin, name_of(plugin))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if isinstance(error, PluginValidationError):
-            return text
-        return f"{type(error).__name__}: {text}"
+            return text_of(error)
+        return f"{type(error).__name__}: {text_of(error)}"
     return None
 
 
 def hooks_of(plugin: object) -> tuple[str, ...]:
     """Return the hooks that a plugin implements, in the order of the specs."""
     manager = Manager()
-    manager.register(plugin)
-    callers = manager.get_hookcallers(plugin) or []
-    implemented = {caller.name for caller in callers}
-    return tuple(hook for hook in ARGUMENTS if hook in implemented)
+    manager.take(plugin, "plugin")
+    return tuple(hook for hook in ARGUMENTS if getattr(manager.hook, hook).get_hookimpls())
 
 
 def has_hooks(thing: object) -> bool:
@@ -179,8 +184,7 @@ def named(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
         raise PipelineError(f"Pipeline {pipeline!r} takes a list of plugins, not {plugins!r}")
     given: dict[str, object] = {}
     for entry in plugins:
-        plugin = _made_for(entry, pipeline)
-        name = name_of(plugin)
+        name, plugin = _made_for(entry, pipeline)
         if any(plugin is other for other in given.values()):
             raise PipelineError(
                 f"Pipeline {pipeline!r} is given plugin {name!r} twice; give it once"
@@ -196,13 +200,15 @@ def named(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
     return given
 
 
-def _made_for(plugin: object, pipeline: str) -> object:
+def _made_for(plugin: object, pipeline: str) -> tuple[str, object]:
     try:
-        return made(plugin)
+        plugin = made(plugin)
+        return name_of(plugin), plugin
     except Exception as error:
-        name = getattr(plugin, "__name__", repr(plugin))
+        name = getattr(plugin, "__name__", type(plugin).__name__)
         raise PluginError(
-            f"Plugin {name} of pipeline {pipeline!r} cannot be made: {error!r}; give an object",
+            f"Plugin {name!r} of pipeline {pipeline!r} cannot be made or named: "
+            f"{type(error).__name__}: {text_of(error)}; give an object that can",
             plugin=name,
         ) from error
 
@@ -267,8 +273,9 @@ class PluginSet:
             except BaseException as error:
                 if is_on(os.environ, STRICT):
                     raise PluginError(
-                        f"Plugin {listener.name!r} raised {error!r} when asked for dashboard "
-                        f"{name!r}",
+                        f"Plugin {listener.name!r} raised {type(error).__name__}: "
+                        f"{text_of(error)} when asked for dashboard {name!r}; mend it, disable "
+                        f"the plugin, or unset {STRICT}",
                         plugin=listener.name,
                         hook=listener.hook,
                     ) from error
@@ -276,16 +283,17 @@ class PluginSet:
             else:
                 if found is not None:
                     return cast("DashboardProtocol", found)
-        names = sorted(
-            name
-            for plugin in self.plugins.values()
-            for name in getattr(plugin, "antflow_dashboards", ())
-        )
+        names = sorted(name for plugin in self.plugins.values() for name in _dashboards_of(plugin))
         raise ValueError(
             f"There is no dashboard {name!r}; installed are: {', '.join(names) or 'none'}. The "
             "built-in ones, 'progress', 'compact', 'detailed' and 'full', come with the package "
             "antflow-rich: pip install antflow-rich"
         )
+
+
+def _dashboards_of(plugin: object) -> Iterable[str]:
+    names = getattr(plugin, "antflow_dashboards", None) or ()
+    return (names,) if isinstance(names, str) else names
 
 
 NONE = PluginSet({})

@@ -59,6 +59,7 @@ async def try_scenario(scenario: Scenario) -> None:
     plan_changes(world, users)
     await drive(world, users)
     world.finish_audit()
+    await settle()  # for calls that a cancelled gather has left behind
     if scenario.then == "refeed":
         await refeed(world, users)
     elif scenario.then == "again":

@@ -248,16 +248,24 @@ class Users:
                 await self.shutdown(stop.drain, stop.timeout)
 
     async def stop_at_once(self, *, drain: bool) -> None:
-        """Call shutdown at once, maybe before the first item was read."""
-        with suppress(PipelineError, Fatal, InputError):
-            await self.shutdown(drain, None)
+        """Call shutdown at once, maybe before the first item was read.
 
-    async def shutdown(self, drain: bool, timeout: float | None) -> None:
-        """Call shutdown, and check that it takes no longer than it may."""
+        Who was started by an observer is refused if the run is telling of its end by then.
+        """
+        self._expect_shutdown(drain)
+        with suppress(PipelineError, Fatal, InputError):
+            await self._world.pipeline.shutdown(drain=drain)
+
+    def _expect_shutdown(self, drain: bool) -> None:
         audit = self._world.audit
         audit.causes.add("shutdown")
         audit.refuses = True
         audit.stops = not drain
+
+    async def shutdown(self, drain: bool, timeout: float | None) -> None:
+        """Call shutdown, and check that it takes no longer than it may."""
+        audit = self._world.audit
+        self._expect_shutdown(drain)
         began = now()
         left = await self.checked(
             lambda: self._world.pipeline.shutdown(drain=drain, timeout=timeout)
