@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from .fuzzing.trial import run_scenario
-from .fuzzing.watched import grow_watched
+from .fuzzing.watched import DashboardPlan, LimitPlan, ObserverPlan, Watched, grow_watched
 from .scenarios import (
     Feeding,
     Mode,
@@ -102,6 +102,55 @@ REGRESSIONS = [
         drive=RunPlan(main=Feeding(items=1)),
         feedings=(Feeding(items=2), Feeding(items=1, stage=1)),
     ),
+    # A dashboard that swallowed its cancellation was updated for ever.
+    Watched(
+        stages=(StagePlan(durations=((0.5,),)),),
+        drive=RunPlan(main=Feeding(items=1)),
+        dashboard=DashboardPlan(manner="swallows"),
+    ),
+    # The error of a consumer, cancelled as it fed and observers were told, kept the stream.
+    Watched(
+        drive=StreamPlan(main=Feeding(items=2), buffer=1, leave="cancel", cancel_at=4.0, feeds=1),
+        observers=(ObserverPlan(manner="sleeps and is cancelled"),),
+    ),
+    # A TaskGroup that had failed made its worker one that is being cancelled, before Python 3.13.
+    Watched(
+        stages=(StagePlan(attempts=2),),
+        drive=RunPlan(main=Feeding(items=2)),
+        troubles=(Trouble(),),
+        observers=(ObserverPlan(manner="cancelled"),),
+        limits=(LimitPlan(calls=1, fan="group", hold=0.5),),
+    ),
+    # Of a worker that cancelled itself and was told of it by an observer, another took the item.
+    Watched(
+        stages=(StagePlan(workers=2, durations=((0.25,), (0.0,))),),
+        drive=RunPlan(main=Feeding(items=1)),
+        troubles=(Trouble(kind="late suicide"),),
+        observers=(ObserverPlan(manner="stubborn", only="task_success"),),
+    ),
+    # A task of a run whose stream had been dropped waited, to start another, for its own end.
+    Watched(
+        drive=StreamPlan(main=Feeding(items=1), leave="cancel"),
+        troubles=(Trouble(kind="misuse"), Trouble(kind="swallow")),
+        limits=(LimitPlan(rate=0.5, hold=0.25),),
+    ),
+    # And so did its observers and its dashboard.
+    Watched(
+        stages=(StagePlan(durations=((1.0,),)),),
+        drive=StreamPlan(main=Feeding(items=1), leave="cancel"),
+        observers=(ObserverPlan(manner="misuses", every=3),),
+    ),
+    Watched(
+        drive=StreamPlan(leave="cancel", cancel_at=1.0),
+        feedings=(Feeding(items=1), Feeding(at=4.0)),
+        dashboard=DashboardPlan(manner="misuses"),
+    ),
+    # No worker was started in a run that was drained before its dashboard had begun.
+    Watched(
+        drive=RunPlan(),
+        observers=(ObserverPlan(manner="sleeps"),),
+        dashboard=DashboardPlan(manner="feeds", stops="drain"),
+    ),
 ]
 """Scenarios that once failed."""
 
@@ -180,11 +229,12 @@ def test_no_law_breaks_for_as_long_as_asked() -> None:
 
 def test_a_scenario_is_python_that_makes_it_again() -> None:
     from . import scenarios
+    from .fuzzing import watched
 
     for mode in EXAMPLES:
         for number in range(100):
-            scenario = grow(mode, number)
-            assert eval(repr(scenario), vars(scenarios).copy()) == scenario
+            scenario = grow_watched(mode, number)
+            assert eval(repr(scenario), vars(scenarios) | vars(watched)) == scenario
 
 
 def test_simplifying_finds_what_is_necessary() -> None:

@@ -98,27 +98,27 @@ class LimitBook:
 
     def check_quiet(self, audit: Audit, stats: PipelineStats) -> None:
         """Nobody does anything at this instant: who waits for a limit finds it reached."""
-        now = asyncio.get_running_loop().time()
         for plan, stage in zip(self._plans(), stats.stage_stats.values(), strict=True):
-            number = plan.stage
-            keys = sum(1 for key, at in audit.active.items() if at == number and audit.waiting[key])
-            waiting = stage.workers["waiting"]
-            audit.require(
-                keys <= waiting, "{} wait for limits, but {} in {}", keys, waiting, number
-            )
-            others = sum(1 for at in audit.retrying.values() if at == number)
-            if waiting > keys + others and self._scenario.is_prompt:
-                inside = self._in_task[number, plan.task]
-                audit.require(inside == plan.places, "waits in {}, with {} in", number, inside)
-            if self._waiting["calls", number]:
-                inside = self._inside[number]
-                audit.require(inside == plan.calls, "a call waits in {}, {} do", number, inside)
-            if self._waiting["rate", number]:
-                self._check_wait_for_rate(audit, plan, now)
+            self._check_workers(audit, plan, stage.workers["waiting"])
+            if self._waiting["calls", plan.stage]:
+                inside = self._inside[plan.stage]
+                audit.require(inside == plan.calls, "a call waits in {}, {} do", plan.stage, inside)
+            if self._waiting["rate", plan.stage]:
+                self._check_wait_for_rate(audit, plan)
 
-    def _check_wait_for_rate(self, audit: Audit, plan: LimitPlan, now: float) -> None:
+    def _check_workers(self, audit: Audit, plan: LimitPlan, waiting: int) -> None:
+        """Check that so many workers wait for a call, for a retry, or for a task that is full."""
+        here = [key for key, stage in audit.active.items() if stage == plan.stage]
+        calls = sum(1 for key in here if audit.waiting[key])
+        retries = sum(1 for stage in audit.retrying.values() if stage == plan.stage)
+        audit.require(calls <= waiting, "{} call, {} wait in {}", calls, waiting, plan.stage)
+        if waiting > calls + retries and self._scenario.is_prompt:
+            inside = self._in_task[plan.stage, plan.task]
+            audit.require(inside == plan.places, "waits in {}, with {} in", plan.stage, inside)
+
+    def _check_wait_for_rate(self, audit: Audit, plan: LimitPlan) -> None:
         assert plan.rate is not None
-        level = self._level(plan, now)
+        level = self._level(plan, asyncio.get_running_loop().time())
         is_full = level + 1 + SLACK > max(plan.rate, 1)
         audit.require(is_full, "a call waits in {}, at {}", plan.stage, level)
 

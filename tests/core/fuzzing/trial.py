@@ -58,13 +58,20 @@ async def try_scenario(scenario: Scenario) -> None:
     loop.when_quiet = partial(check_quiet, world)
     plan_changes(world, users)
     await drive(world, users)
-    world.finish_audit()
-    await settle()  # for calls that a cancelled gather has left behind
+    await finish(world)
     if scenario.then == "refeed":
         await refeed(world, users)
     elif scenario.then == "again":
         await run_again(world, users)
-    await settle()  # for a rate, whose timer goes a little later than who waited for it
+
+
+async def finish(world: World) -> None:
+    """Check what became of a run, and let end what its tasks have left behind.
+
+    That are calls of a gather that was cancelled, and the timer of a rate.
+    """
+    world.finish_audit()
+    await settle()
 
 
 def make_pipeline(world: World, users: Users) -> Pipeline:
@@ -90,7 +97,7 @@ async def refeed(world: World, users: Users) -> None:
         world.begin_audit()
         users.forget_cancellation()
         await users.outcome(users.spawn(users.checked(lambda: start_refeed_join(world, users))))
-        world.finish_audit()
+        await finish(world)
     world.audit.require(
         world.audit.interrupted or not world.pipeline.unprocessed, "left over again"
     )
@@ -126,4 +133,4 @@ async def run_again(world: World, users: Users) -> None:
     if world.collects:
         values = [result.value for result in returned or () if result.value < CHILD_KEYS]
         world.audit.require(values == list(keys), f"a second run returned {returned}")
-    world.finish_audit()
+    await finish(world)

@@ -120,7 +120,10 @@ class World:
         """How long the tasks that do not end when they are cancelled may take altogether."""
         each = dict.fromkeys(("swallow", "convert"), CALLBACK_SECONDS)
         each["stubborn"] = STUBBORN_SECONDS + CALLBACK_SECONDS
-        return sum(each.get(trouble.kind, 0.0) for trouble in self.scenario.troubles)
+        seconds = sum(each.get(trouble.kind, 0.0) for trouble in self.scenario.troubles)
+        if not self.scenario.is_prompt:  # an observer was cancelled, and the callback follows
+            seconds += CALLBACK_SECONDS
+        return seconds
 
     def longest_attempt(self) -> float:
         """How long an attempt that has begun may take, with the callback after it."""
