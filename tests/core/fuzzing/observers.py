@@ -142,12 +142,11 @@ def _counting_faults(world: World) -> Iterator[None]:
         raise
 
 
-def _note_cancellation(world: World, manner: Manner) -> None:
+def _note_cancellation(world: World) -> None:
     """An observer is cancelled with its teller: a worker that cancelled itself learns of it now."""
-    if manner != "swallows":
-        world.watch.attempts.struck.add(present_worker())
-        if "late suicide" in world.audit.causes:
-            world.audit.causes.add("suicide")
+    world.watch.attempts.struck.add(present_worker())
+    if "late suicide" in world.audit.causes:
+        world.audit.causes.add("suicide")
 
 
 def is_entry(world: World, event: StatusEvent, key: int) -> bool:
@@ -185,7 +184,7 @@ async def behave(world: World, users: Users, manner: Manner) -> None:
     try:
         await asyncio.sleep(NAP_SECONDS)
     except asyncio.CancelledError:
-        _note_cancellation(world, manner)
+        _note_cancellation(world)
         if manner == "stubborn":
             world.watch.naps(NAP_SECONDS)
             await asyncio.sleep(NAP_SECONDS)
