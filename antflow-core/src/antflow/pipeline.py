@@ -159,17 +159,13 @@ class Pipeline:
                 the run, as a KeyboardInterrupt in a task does.
         """
         source = self._checked_source(items)
-        shown = chosen_dashboard(
-            self._plugins.dashboard,
-            progress=progress,
-            dashboard=dashboard,
-            custom_dashboard=custom_dashboard,
+        shown = self._checked_display(
+            progress, dashboard, custom_dashboard, dashboard_update_interval
         )
-        interval = self._checked_interval(dashboard_update_interval)
         run = await self._begin(
             self._collector(most_failures=None),
             source=source,
-            shown=None if shown is None else (shown, interval),
+            shown=shown,
         )
         run.read(source, DEFAULT_PRIORITY)
         await run.wait()
@@ -211,20 +207,14 @@ class Pipeline:
                 "results that may wait, 0 or more, or None for ten per worker"
             )
         source = self._checked_source(items)
-        shown = chosen_dashboard(
-            self._plugins.dashboard,
-            progress=progress,
-            dashboard=dashboard,
-            custom_dashboard=custom_dashboard,
+        shown = self._checked_display(
+            progress, dashboard, custom_dashboard, dashboard_update_interval
         )
-        interval = self._checked_interval(dashboard_update_interval)
         context = copy_context()
 
         async def begin() -> Run:
             results = Results.for_stream(self.stages[-1].name, buffer_size)
-            run = await self._begin(
-                results, context, source, None if shown is None else (shown, interval)
-            )
+            run = await self._begin(results, context, source, shown)
             run.read(source, DEFAULT_PRIORITY)
             return run
 
@@ -556,13 +546,26 @@ class Pipeline:
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
 
-    def _checked_interval(self, seconds: float) -> float:
+    def _checked_display(
+        self,
+        progress: bool,
+        dashboard: str | None,
+        custom_dashboard: DashboardProtocol | None,
+        seconds: float,
+    ) -> tuple[DashboardProtocol, float] | None:
+        """Return the dashboard that is asked for, and the seconds between its updates."""
+        chosen = chosen_dashboard(
+            self._plugins.dashboard,
+            progress=progress,
+            dashboard=dashboard,
+            custom_dashboard=custom_dashboard,
+        )
         if not is_positive(seconds):
             raise ValueError(
                 f"dashboard_update_interval of pipeline {self.name!r} is {seconds!r}; give "
                 "seconds, above 0"
             )
-        return seconds
+        return None if chosen is None else (chosen, seconds)
 
     def _checked_source(self, items: Source) -> Source:
         if not isinstance(items, Iterable | AsyncIterable) and not hasattr(items, "__getitem__"):
