@@ -1243,6 +1243,37 @@ def test_a_fault_of_what_takes_part_in_one_run_is_counted_by_the_name_of_its_plu
     simulate(main)
 
 
+def test_a_pipeline_names_its_plugins_and_what_joined_its_last_run() -> None:
+    def make() -> object:
+        return Faulty("antflow_task_start", ValueError("x"), slow=False)
+
+    async def main() -> None:
+        one = pipeline(Scoping(make))
+        before = one.plugin_names
+        await one.run([1])
+        assert (before, one.plugin_names) == (("scoping",), ("scoping", "scoping.run"))
+
+    simulate(main)
+
+
+def test_statistics_name_their_run_as_events_do() -> None:
+    named: list[str] = []
+
+    class Naming:
+        @hookimpl
+        def antflow_task_start(self, event: TaskEvent) -> None:
+            named.append(event.run_id)
+
+    async def main() -> None:
+        one = pipeline(Naming())
+        for _ in range(2):
+            await one.run([1])
+            assert one.get_stats().run_id == named[-1]
+        assert named[0] != named[1]
+
+    simulate(main)
+
+
 def test_faults_are_those_of_the_last_run(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))

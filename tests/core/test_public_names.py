@@ -48,15 +48,15 @@ def test_a_documented_name_can_be_imported(name: str) -> None:
     assert name in antflow.__all__
 
 
-def test_names_are_listed_once_and_in_order() -> None:
-    assert antflow.__all__ == sorted(set(antflow.__all__))
+def test_names_are_listed_once() -> None:
+    assert len(antflow.__all__) == len(set(antflow.__all__))
 
 
 def test_a_star_import_gives_the_listed_names_and_no_module() -> None:
     names: dict[str, Any] = {}
     exec("from antflow import *", names)
     del names["__builtins__"]
-    assert sorted(names) == antflow.__all__
+    assert sorted(names) == sorted(antflow.__all__)
     assert [name for name, value in names.items() if inspect.ismodule(value)] == []
 
 

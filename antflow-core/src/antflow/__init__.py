@@ -22,6 +22,7 @@ from .pipeline import Pipeline, PipelineBuilder
 from .stage import Stage
 from .tracker import StatusTracker
 from .types import (
+    DURATION_BOUNDS,
     DashboardProtocol,
     DashboardSnapshot,
     ErrorSummary,
@@ -44,6 +45,7 @@ from .types import (
 )
 
 __all__ = [
+    "DURATION_BOUNDS",
     "AntFlowError",
     "CurrentItem",
     "DashboardProtocol",

@@ -3,18 +3,12 @@
 from bisect import bisect_left
 from math import inf
 
-from .types import Histogram
+from .types import DURATION_BOUNDS, Histogram
 
-BOUNDS: tuple[float, ...] = (
-    *(step * 10.0**decade for decade in range(-5, 3) for step in (1.0, 2.5, 5.0)),
-    1000.0,
-)
-"""Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from 10 microseconds to 1,000 s."""
-
-EDGES: tuple[float, ...] = (-inf, *BOUNDS, inf)
+EDGES: tuple[float, ...] = (-inf, *DURATION_BOUNDS, inf)
 """Bucket `i` holds what is above `EDGES[i]` and not above `EDGES[i + 1]`."""
 
-SUM = len(BOUNDS) + 1
+SUM = len(DURATION_BOUNDS) + 1
 """Where a record keeps the sum of what it counted; the buckets stand before it."""
 
 
@@ -29,12 +23,12 @@ def new_record() -> list[float]:
 
 def bucket(seconds: float) -> int:
     """Return the index of the bucket that a duration falls into."""
-    return bisect_left(BOUNDS, seconds)
+    return bisect_left(DURATION_BOUNDS, seconds)
 
 
 def add(record: list[float], seconds: float) -> None:
     """Count one duration."""
-    record[bisect_left(BOUNDS, seconds)] += 1
+    record[bisect_left(DURATION_BOUNDS, seconds)] += 1
     record[SUM] += seconds
 
 
@@ -46,4 +40,4 @@ def count(record: list[float]) -> int:
 def freeze(record: list[float]) -> Histogram:
     """Return an immutable copy of a record as users see it."""
     copy = list(record)
-    return Histogram(BOUNDS, tuple(int(n) for n in copy[:SUM]), copy[SUM])
+    return Histogram(DURATION_BOUNDS, tuple(int(n) for n in copy[:SUM]), copy[SUM])

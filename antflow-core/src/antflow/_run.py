@@ -94,7 +94,7 @@ class Run:
         self._input_error: BaseException | None = None
         self._is_told = False
         self._rates = rates
-        self._plugins = plugins
+        self.plugins = plugins
         self._pipeline: object = None
         self._total_items: int | None = None
         self._opening: Task[None] | None = None
@@ -137,8 +137,8 @@ class Run:
         """
         self.is_started = True
         self._pipeline, self._total_items, self._display = pipeline, total_items, display
-        self._plugins = self._plugins.and_also(also or {})
-        self.notifier.listen(self._plugins)
+        self.plugins = self.plugins.and_also(also or {})
+        self.notifier.listen(self.plugins)
         self.results = self.posts[-1].outlet = results
         self._context = context
         self.host = context.get(CURRENT_WORKER)
@@ -150,7 +150,7 @@ class Run:
             post.limits.rate = self._rates.of(post.stage)
             post.account.begin(now)
 
-        if display is None and not self._plugins.listeners(START):
+        if display is None and not self.plugins.listeners(START):
             self._has_begun = True
             self._open()
             return
@@ -207,8 +207,8 @@ class Run:
             return None
         waiting = [(item, post) for post in self.posts for item in post.inbox.queue]
         waiting += self.intake.announced.values()
-        self._plugins = self._plugins.and_also(scoped)
-        self.notifier.listen(self._plugins)
+        self.plugins = self.plugins.and_also(scoped)
+        self.notifier.listen(self.plugins)
         joined = those_called(self.notifier.status, scoped)
         cut: Cut = None
         for item, post in waiting if joined else ():
@@ -549,7 +549,7 @@ class Run:
         is_left = any(post.inbox.left_over for post in self.posts)
         return (
             self._display is not None
-            or (self._has_begun and bool(self._plugins.listeners(FINISH)))
+            or (self._has_begun and bool(self.plugins.listeners(FINISH)))
             or bool(is_left and self.notifier.status)
         )
 

@@ -48,6 +48,7 @@ def pipeline_stats(run: Run) -> PipelineStats:
         items_dropped=dropped,
         items_unprocessed=unprocessed,
         items_outstanding=outstanding,
+        run_id=run.notifier.run_id,
     )
 
 

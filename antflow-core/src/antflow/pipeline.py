@@ -431,6 +431,11 @@ class Pipeline:
         """How often each plugin raised in the last run, by its name; they are logged."""
         return dict(self._shown().notifier.faults)
 
+    @property
+    def plugin_names(self) -> tuple[str, ...]:
+        """Names of the plugins that take part, with what joined the last run alone."""
+        return tuple(self._shown().plugins.plugins)
+
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
         """Return what each worker has done in the last run, by its name."""
         return _snapshot.worker_metrics(self._shown())

@@ -174,6 +174,16 @@ class UnprocessedItem:
     carrier: dict[str, str] = field(default_factory=dict)
 
 
+DURATION_BOUNDS: tuple[float, ...] = (
+    *(step * 10.0**decade for decade in range(-5, 3) for step in (1.0, 2.5, 5.0)),
+    1000.0,
+)
+"""Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from 10 microseconds to 1,000 s.
+
+Every histogram of a run has these.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """How often durations fell into each bucket.
@@ -298,6 +308,7 @@ class PipelineStats:
         items_dropped: items dropped on purpose.
         items_unprocessed: items left over when the run stopped.
         items_outstanding: items accepted that have not ended.
+        run_id: names the run, uniquely in this process, as its events do.
     """
 
     items_processed: int
@@ -309,6 +320,7 @@ class PipelineStats:
     items_dropped: int = 0
     items_unprocessed: int = 0
     items_outstanding: int = 0
+    run_id: str = ""
 
 
 @dataclass(slots=True)
