@@ -1220,6 +1220,29 @@ def test_a_finish_hook_that_raises_cancelled_error_after_a_cancellation_is_a_fau
     assert mixed.pipeline.plugin_faults["last"] == 1
 
 
+def test_finish_is_told_when_all_tasks_are_cancelled_as_the_run_ends() -> None:
+    """asyncio.run does so at its end: the one that is about to tell may be among them."""
+    finished: list[Pipeline] = []
+
+    class Listener:
+        @hookimpl
+        def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
+            finished.append(pipeline)
+
+    async def main() -> None:
+        one = Pipeline([Stage("A", 2, [work])], plugins=[Listener()], autoload=False)
+        async for _ in one.stream(range(20)):
+            break
+        known = asyncio.all_tasks()
+        while not (telling := asyncio.all_tasks() - known):
+            await asyncio.sleep(0)
+        for task in telling:
+            task.cancel()
+
+    asyncio.run(main())
+    assert len(finished) == 1
+
+
 def test_a_pipeline_runs_again_after_a_strict_run(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))

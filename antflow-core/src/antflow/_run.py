@@ -522,7 +522,10 @@ class Run:
             worker.retire()
         if not self._has_to_tell():
             self._end()
-            return
+        else:
+            self._tell_and_end()
+
+    def _tell_and_end(self) -> None:
         telling = self._tell_of_end()
         try:
             self._conclusion = get_running_loop().create_task(telling, context=self._context)
@@ -580,7 +583,12 @@ class Run:
     def _concluded(self, conclusion: Task[None]) -> None:
         if not conclusion.cancelled() and (error := conclusion.exception()) is not None:
             self.error = self.error or error
-        self._end()
+        if (
+            self._concluding is None
+        ):  # cancelled before its first step, as asyncio.run does at its end
+            self._tell_and_end()
+        else:
+            self._end()
 
     def _end(self) -> None:
         self.is_settled = self.is_over = True
