@@ -16,11 +16,13 @@ from antflow import (
     ErrorSummary,
     FailedItem,
     Pipeline,
+    PipelineResult,
     PipelineStats,
     Stage,
     StageStats,
     StatusTracker,
 )
+from antflow._snapshot import MOST_FAILED_ITEMS
 from tests.core.simulation import Gate, settle, simulate
 
 STATES = ["idle", "busy", "waiting", "blocked"]
@@ -809,6 +811,33 @@ def test_failures_are_counted_by_type_and_by_stage(use: Use, watched: bool) -> N
         assert summary.errors_by_type == {"ValueError": 2, "KeyError": 2, "OSError": 3}
         assert summary.errors_by_stage == {"A": 4, "B": 3}
         assert len(summary.failed_items) == 7
+
+    simulate(main)
+
+
+def test_a_snapshot_shows_the_latest_failed_items_and_the_end_all_of_them() -> None:
+    ended: list[ErrorSummary] = []
+
+    class Silent:
+        def on_start(self, pipeline: Pipeline, total_items: int | None) -> None: ...
+
+        def on_update(self, snapshot: DashboardSnapshot) -> None: ...
+
+        def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> None:
+            ended.append(summary)
+
+    async def refuse(value: int) -> int:
+        raise ValueError(value)
+
+    async def main() -> None:
+        pipeline = piped(stage(refuse))
+        await pipeline.run(range(MOST_FAILED_ITEMS + 5), custom_dashboard=Silent())
+        ended.append(pipeline.get_error_summary())
+        for summary in ended:
+            assert [one.item_id for one in summary.failed_items] == list(range(1005))
+        latest = pipeline.get_dashboard_snapshot().error_summary
+        assert [one.item_id for one in latest.failed_items] == list(range(5, 1005))
+        assert latest.total_failed == 1005
 
     simulate(main)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ._notifier import cancellations
 from .context import TELLING, and_by
-from .types import DashboardProtocol, DashboardSnapshot, PipelineResult
+from .types import DashboardProtocol, DashboardSnapshot, ErrorSummary, PipelineResult
 
 PROGRESS = "progress"
 _logger = logging.getLogger(__name__)
@@ -65,6 +65,9 @@ class Shown(Protocol):
 
     def abort(self, error: BaseException | None = None) -> None:
         """End the run at once."""
+
+    def error_summary(self) -> ErrorSummary:
+        """Return what failed."""
 
 
 class Display:
@@ -123,7 +126,7 @@ class Display:
             await self._update()
         finally:
             await self._stop_ticking()
-            await self._call("on_finish", results, self._snapshot().error_summary)
+            await self._call("on_finish", results, self._run.error_summary())
             self._is_dropped = True
 
     async def _stop_ticking(self) -> None:

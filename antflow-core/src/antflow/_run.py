@@ -21,7 +21,7 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from inspect import isasyncgen
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from weakref import ref
 
@@ -601,8 +601,12 @@ class Run:
     def _all_workers(self) -> Iterable[Worker]:
         return chain.from_iterable(self.workers)
 
-    def error_summary(self) -> ErrorSummary:
-        """Return what failed: exact counts, and of the items the latest."""
+    def error_summary(self, most: int | None = None) -> ErrorSummary:
+        """Return what failed: exact counts, and of the items the latest.
+
+        Args:
+            most: how many items at most; None for all that are kept.
+        """
         by_type: Counter[str] = Counter()
         for post in self.posts:
             by_type.update(post.account.errors_by_type.copy())
@@ -611,7 +615,7 @@ class Run:
             total_failed=sum(by_stage.values()),
             errors_by_type=dict(by_type),
             errors_by_stage=by_stage,
-            failed_items=list(self.results.failed_items),
+            failed_items=list(islice(reversed(self.results.failed_items), most))[::-1],
         )
 
     def _warn_of_discarded(self) -> None:

@@ -19,6 +19,9 @@ from .types import (
     WorkerState,
 )
 
+MOST_FAILED_ITEMS = 1000
+"""In a snapshot, which displays take again and again: to copy them all would take ever longer."""
+
 
 def pipeline_stats(run: Run) -> PipelineStats:
     """Return the statistics of a run.
@@ -58,7 +61,7 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
         worker_states=worker_states(run),
         worker_metrics=worker_metrics(run),
         pipeline_stats=pipeline_stats(run),
-        error_summary=run.error_summary(),
+        error_summary=run.error_summary(MOST_FAILED_ITEMS),
         timestamp=time(),
     )
 

@@ -435,7 +435,7 @@ class DashboardSnapshot:
         worker_states: what each worker does, by its name.
         worker_metrics: what each worker has done, by its name.
         pipeline_stats: the statistics of the run.
-        error_summary: what failed.
+        error_summary: what failed; of the items, the latest 1,000 at most.
         timestamp: Unix time.
     """
 
