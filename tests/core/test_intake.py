@@ -671,10 +671,10 @@ def test_an_observer_may_end_a_run_while_its_input_is_read(error: BaseException)
     async def main() -> None:
         pipeline = told_by(leave)
         assert await caught(pipeline.run(["a", "b"])) is error
-        assert ids(pipeline.unprocessed) == [0]
+        assert ids(pipeline.unprocessed) == [0, 1]
 
     simulate(main)
-    assert vars(leave)["told"] == ["0 queued", "0 unprocessed!"]
+    assert vars(leave)["told"] == ["0 queued", "1 queued", "0 unprocessed!", "1 unprocessed!"]
 
 
 # Processing

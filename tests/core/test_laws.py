@@ -74,10 +74,12 @@ class Journey:
             ]
         )
 
-    def keys(self, count: int = 40) -> Iterator[int]:
-        for key in range(count):
+    def keys(self, *, by_run: bool) -> Iterator[int]:
+        """Return input; what a run has read is its own, what a stopped feed has read is not fed."""
+        for key in range(40):
+            self.fed += by_run
             yield key
-            self.fed += 1
+            self.fed += not by_run
             self.check_counts()
 
     async def trouble(self, key: int) -> int:
@@ -134,22 +136,22 @@ class Journey:
 
 
 async def to_the_end(journey: Journey) -> None:
-    await journey.pipeline.run(journey.keys())
+    await journey.pipeline.run(journey.keys(by_run=True))
     assert journey.pipeline.unprocessed == []
 
 
 async def until_cancelled(journey: Journey) -> None:
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(journey.pipeline.run(journey.keys()), 0.155)
+        await asyncio.wait_for(journey.pipeline.run(journey.keys(by_run=True)), 0.155)
 
 
 async def until_fatal(journey: Journey) -> None:
     with pytest.raises(CustomExit):
-        await journey.pipeline.run(journey.keys())
+        await journey.pipeline.run(journey.keys(by_run=True))
 
 
 async def until_left(journey: Journey) -> None:
-    async with journey.pipeline.stream(journey.keys(), buffer_size=1) as stream:
+    async with journey.pipeline.stream(journey.keys(by_run=True), buffer_size=1) as stream:
         async for result in stream:
             journey.delivered.append(result)
             await asyncio.sleep(0.02)
@@ -161,7 +163,7 @@ async def until_left(journey: Journey) -> None:
 
 async def until_shut_down(journey: Journey, **how: Any) -> None:
     await journey.pipeline.start()
-    feed = asyncio.ensure_future(journey.pipeline.feed(journey.keys()))
+    feed = asyncio.ensure_future(journey.pipeline.feed(journey.keys(by_run=False)))
     await asyncio.sleep(0.155)
     left = await journey.pipeline.shutdown(**how)
     assert left == journey.pipeline.unprocessed

@@ -432,7 +432,7 @@ def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -
         await settle()
         gate.open()
         assert await shutdown == []
-        assert values(await run) == [0, 1]
+        assert values(await run) == [0, 1, 2]
 
     simulate(main)
 
@@ -608,7 +608,7 @@ def test_cancelling_run_while_its_input_waits_for_room() -> None:
         await settle()
         await cancel(run)
         assert read == [0, 1, 2, 3]
-        assert values(pipeline.unprocessed) == [0, 1, 2]
+        assert values(pipeline.unprocessed) == [0, 1, 2, 3]
 
     simulate(main)
 

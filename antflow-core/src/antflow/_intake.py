@@ -37,6 +37,9 @@ class Host(Protocol):
     def is_inside(self) -> bool:
         """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""
 
+    def is_reader(self) -> bool:
+        """Tell whether the present task is the one that reads the run's input."""
+
     def check(self) -> None:
         """See whether everything is done."""
 
@@ -87,7 +90,7 @@ class Intake:
 
         Returns:
             False when the run was closed before everything was fed; the value that was read last
-            has then not been fed.
+            has then not been fed, unless it is the run itself that reads.
         """
         inside = self._run.is_inside()
         self._note_priority(priority)
@@ -126,7 +129,7 @@ class Intake:
             if notifier.status:
                 told = self._tell_queued(item, post)
                 if told is not None or run.is_settled:
-                    if not await self._hear_out(told, item, post):
+                    if not await self._hear_out(told, item, post) or not self._goes_on(inside):
                         return False
                     continue
             item.queued_at = now
@@ -205,27 +208,48 @@ class Intake:
         return await self._push(item, home, inside)
 
     async def _push(self, item: Item, post: StageRun, inside: bool) -> bool:
-        """Deposit an item when there is room; False when the run does not take it any more."""
+        """Deposit an item when there is room; False when the run does not take it any more.
+
+        What the run itself has read it takes even then: nobody else has that item.
+        """
         run = self._run
         now = run.clock()
-        if now > run.turns.until and run.turns.over(now, now):
-            await run.turns.rest()
-        has_room = post.inbox.has_room()
-        if inside:
-            if not has_room:
-                self._warn_of_growth(post)
-        elif not has_room:
-            self._warn_if_not_started(post)
-            await post.inbox.wait_for_place()
-        if run.is_settled or (not self.accepting and (run.is_over or not inside)):
+        try:
+            if now > run.turns.until and run.turns.over(now, now):
+                await run.turns.rest()
+            has_room = post.inbox.has_room()
+            if inside:
+                if not has_room:
+                    self._warn_of_growth(post)
+            elif not has_room:
+                self._warn_if_not_started(post)
+                await post.inbox.wait_for_place()
+        except CancelledError:
+            if run.is_reader() and not run.is_settled:
+                telling = self._take(item, post)
+                if telling is not None:
+                    await telling
+            raise
+        goes_on = self._goes_on(inside)
+        if not goes_on and (run.is_settled or not run.is_reader()):
             post.inbox.make_room()  # of the place that this feeder leaves free
             return False
+        telling = self._take(item, post)
+        return (telling is None or await telling) and goes_on
+
+    def _goes_on(self, inside: bool) -> bool:
+        """Tell whether items are still taken; those of the run's own tasks until it is over."""
+        run = self._run
+        return not run.is_settled and (self.accepting or (inside and not run.is_over))
+
+    def _take(self, item: Item, post: StageRun) -> Awaitable[bool] | None:
+        """Deposit an item at once, or return what does so when it has been told."""
         if self._notifier.status:
             told = self._tell_queued(item, post)
-            if told is not None or run.is_settled:
-                return await self._hear_out(told, item, post)
+            if told is not None or self._run.is_settled:
+                return self._hear_out(told, item, post)
         self._deposit(item, post)
-        return True
+        return None
 
     async def _hear_out(self, told: Awaitable[Cut] | None, item: Item, post: StageRun) -> bool:
         """Wait until it is told that an item is queued, then deposit it, whatever happened.

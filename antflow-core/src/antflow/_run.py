@@ -291,6 +291,10 @@ class Run:
             worker = worker.run.host
         return False
 
+    def is_reader(self) -> bool:
+        """Tell whether the present task is the one that reads the run's input."""
+        return self._reader is not None and current_task() is self._reader
+
     def note_consumer(self) -> None:
         """Remember the present task as the one that takes the stream's results.
 
