@@ -1,0 +1,95 @@
+"""The plugin: it tells which runs there are, and serves or pushes metrics where that is asked."""
+
+from __future__ import annotations
+
+import os
+from asyncio import get_running_loop, to_thread
+from collections.abc import Awaitable, Iterable, Mapping
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from antflow import DURATION_BOUNDS, Pipeline, hookimpl
+
+from ._collector import collector_of
+from ._environment import JOB, PUSHGATEWAY, SERVICE, port_of
+from ._push import Push
+from ._reading import Buckets
+
+DEFAULT_BUCKETS: Buckets = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= bound <= 100)
+"""Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from a millisecond to 100 s."""
+
+
+class Prometheus:
+    """Shows pipelines to Prometheus: metrics of every stage, read when they are scraped.
+
+    Args:
+        registry: that shows the metrics; every plugin of one registry adds to the same metrics.
+        buckets: upper bounds of the histograms in seconds, any of `antflow.DURATION_BOUNDS`.
+        pushgateway: address of a Pushgateway that gets the metrics of antflow at each run's end,
+            such as "127.0.0.1:9091"; None for the one that ANTFLOW_PROMETHEUS_PUSHGATEWAY names,
+            if any.
+        job: what they are pushed as; None for what ANTFLOW_PROMETHEUS_JOB says, or else "antflow".
+        grouping_key: further labels by which the Pushgateway tells pushes apart.
+
+    Raises:
+        TypeError: `registry` is none.
+        ValueError: a bucket is none that antflow counts, `registry` has other metrics of these
+            names, or an environment variable makes no sense.
+    """
+
+    antflow_name = "prometheus"
+
+    def __init__(
+        self,
+        registry: CollectorRegistry = REGISTRY,
+        buckets: Iterable[float] = DEFAULT_BUCKETS,
+        *,
+        pushgateway: str | None = None,
+        job: str | None = None,
+        grouping_key: Mapping[str, str] | None = None,
+    ) -> None:
+        if not isinstance(registry, CollectorRegistry):
+            raise TypeError(
+                f"registry of Prometheus is {registry!r}; give a prometheus_client "
+                "CollectorRegistry, or leave it out for the default one"
+            )
+        self._buckets = _checked(buckets)
+        port_of(os.environ)
+        self._registry = registry
+        self._collector = collector_of(registry)
+        address = pushgateway or os.environ.get(PUSHGATEWAY, "").strip()
+        job = job or os.environ.get(JOB, "").strip() or "antflow"
+        self._push = Push(self._collector, address, job, grouping_key) if address else None
+
+    @hookimpl(tryfirst=True)
+    def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
+        """Count the run from now on, and open the server that the environment asks for."""
+        self._collector.ledger.begin(pipeline, get_running_loop(), self._buckets)
+        if self._registry is REGISTRY:
+            SERVICE.open(os.environ)
+
+    @hookimpl(trylast=True)
+    def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:
+        """Keep what the run has counted, and push it if that is asked for."""
+        self._collector.ledger.finish(pipeline)
+        return None if self._push is None else to_thread(self._push)
+
+
+def _checked(buckets: Iterable[float]) -> Buckets:
+    """Return buckets in their order, without the last one, which every histogram has."""
+    try:
+        chosen = {float(bound) for bound in buckets} - {float("inf")}
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"buckets of Prometheus are {buckets!r}; give upper bounds in seconds, such as "
+            "[0.01, 0.1, 1]"
+        ) from None
+    counted = ", ".join(f"{bound:g}" for bound in DURATION_BOUNDS)
+    for bound in sorted(chosen - set(DURATION_BOUNDS)):
+        raise ValueError(
+            f"buckets of Prometheus has {bound!r}, which antflow does not count; choose among "
+            f"{counted}"
+        )
+    if not chosen:
+        raise ValueError(f"buckets of Prometheus is empty; choose among {counted}")
+    return tuple(sorted(chosen))

@@ -1,0 +1,83 @@
+"""Reading what a scraper would get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from antflow import Pipeline, Stage, StageStats
+from antflow_prometheus import Prometheus
+from antflow_prometheus._exposition import expose
+
+OPEN = "application/openmetrics-text; version=1.0.0"
+Key = tuple[str, frozenset[tuple[str, str]]]
+
+
+def key(name: str, **labels: str) -> Key:
+    return name, frozenset(labels.items())
+
+
+def families(text: str, *, is_open: bool = False) -> list[Metric]:
+    """Parse what was served, with the library's own parsers."""
+    parse: Callable[[str], Iterable[Metric]] = parse_open if is_open else parse_text
+    return list(parse(text))
+
+
+def samples(text: str, *, is_open: bool = False) -> dict[Key, float]:
+    """Return every sample's value, by its name and labels; a second one of a key is refused."""
+    found: dict[Key, float] = {}
+    for family in families(text, is_open=is_open):
+        for sample in family.samples:
+            name = key(sample.name, **sample.labels)
+            assert name not in found, f"{name} is exposed twice"
+            found[name] = sample.value
+    return found
+
+
+class Scraper:
+    """A registry with a plugin that fills it, and what it shows.
+
+    Args:
+        options: of the plugin.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.registry = CollectorRegistry()
+        self.plugin = Prometheus(self.registry, **options)
+
+    def text(self, accept: str = "") -> str:
+        return expose(self.registry, accept)[1].decode()
+
+    def samples(self) -> dict[Key, float]:
+        return samples(self.text())
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.samples()[key(name, **labels)]
+
+    def values(self, name: str, label: str) -> dict[str, float]:
+        """Return the values of one metric by one of its labels, summed over the others."""
+        found: dict[str, float] = {}
+        for (sample, labels), value in self.samples().items():
+            if sample == name:
+                told = dict(labels)[label]
+                found[told] = found.get(told, 0.0) + value
+        return found
+
+    def pipeline(self, *stages: Stage, name: str = "letters", **options: Any) -> Pipeline:
+        return Pipeline(stages, name=name, plugins=[self.plugin], autoload=False, **options)
+
+
+async def same(value: Any) -> Any:
+    return value
+
+
+def stage(name: str = "Work", task: Callable[..., Any] = same, **options: Any) -> Stage:
+    return Stage(name=name, **{"workers": 2, "tasks": [task], "task_attempts": 1, **options})
+
+
+def sum_of_ends(one: StageStats) -> int:
+    return one.completed_items + one.failed_items + one.dropped_items + one.unprocessed_items

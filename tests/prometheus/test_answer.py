@@ -1,0 +1,67 @@
+"""What is answered to a request."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from antflow_prometheus._answer import Answer, answer
+from tests.core.simulation import simulate
+from tests.prometheus.scraping import OPEN, Scraper, samples, stage
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    scraper = Scraper()
+    simulate(lambda: scraper.pipeline(stage()).run(range(4)))
+    return scraper.registry
+
+
+def ask(registry: CollectorRegistry, method: str = "GET", query: str = "", **wanted: str) -> Answer:
+    return answer(registry, method, query, wanted.get("accept", ""), wanted.get("encodings", ""))
+
+
+def test_metrics_are_shown(registry: CollectorRegistry) -> None:
+    found = ask(registry)
+    assert found.status == 200
+    assert dict(found.headers)["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert dict(found.headers)["Content-Length"] == str(len(found.body))
+    assert len(samples(found.body.decode())) > 50
+
+
+def test_open_metrics_are_shown_when_they_are_asked_for(registry: CollectorRegistry) -> None:
+    found = ask(registry, accept=OPEN)
+    assert dict(found.headers)["Content-Type"].startswith("application/openmetrics-text")
+    assert samples(found.body.decode(), is_open=True)
+
+
+def test_an_answer_is_compressed_for_who_understands_it(registry: CollectorRegistry) -> None:
+    found = ask(registry, encodings="deflate, gzip;q=0.8")
+    assert dict(found.headers)["Content-Encoding"] == "gzip"
+    assert gzip.decompress(found.body) == ask(registry).body
+    assert "Content-Encoding" not in dict(ask(registry, encodings="br").headers)
+
+
+def test_some_metrics_can_be_chosen(registry: CollectorRegistry) -> None:
+    query = "name[]=antflow_pipeline_items_fed_total&name[]=antflow_stage_workers"
+    found = samples(ask(registry, query=query).body.decode())
+    assert {name for name, _ in found} == {
+        "antflow_pipeline_items_fed_total",
+        "antflow_stage_workers",
+    }
+
+
+def test_head_gives_the_headers_alone(registry: CollectorRegistry) -> None:
+    found = ask(registry, "HEAD")
+    assert found.body == b""
+    assert found.headers == ask(registry).headers
+
+
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 200), ("POST", 405), ("PUT", 405)])
+def test_other_methods_are_told_which_are_served(
+    registry: CollectorRegistry, method: str, status: int
+) -> None:
+    found = ask(registry, method)
+    assert (found.status, found.headers) == (status, [("Allow", "GET, HEAD, OPTIONS")])

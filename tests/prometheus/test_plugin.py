@@ -1,0 +1,136 @@
+"""The plugin itself: its options, and when it is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+
+from antflow import DURATION_BOUNDS, Pipeline, PipelineError
+from antflow.plugins import hooks_of
+from antflow_prometheus import DEFAULT_BUCKETS, Prometheus, plugin
+from antflow_prometheus._environment import PORT, Service
+from tests.core.simulation import simulate
+from tests.prometheus.scraping import Scraper, key, samples, stage
+
+
+def les(scraper: Scraper, name: str = "antflow_stage_queue_wait_seconds_bucket") -> set[str]:
+    return {dict(labels)["le"] for sample, labels in scraper.samples() if sample == name}
+
+
+def test_it_listens_to_the_start_and_the_end_of_runs_alone() -> None:
+    assert hooks_of(Prometheus(CollectorRegistry())) == (
+        "antflow_pipeline_start",
+        "antflow_pipeline_finish",
+    )
+
+
+def test_buckets_are_shown_as_chosen() -> None:
+    scraper = Scraper(buckets=[1, 0.01, float("inf"), 0.01])
+    simulate(lambda: scraper.pipeline(stage()).run([1]))
+    assert les(scraper) == {"0.01", "1.0", "+Inf"}
+
+
+def test_without_a_choice_buckets_reach_from_a_millisecond_to_a_hundred_seconds() -> None:
+    scraper = Scraper()
+    simulate(lambda: scraper.pipeline(stage()).run([1]))
+    assert les(scraper) == {*(repr(bound) for bound in DEFAULT_BUCKETS), "+Inf"}
+    assert DEFAULT_BUCKETS[:3] == (0.001, 0.0025, 0.005)
+    assert DEFAULT_BUCKETS[-1] == 100.0
+
+
+def test_every_bound_that_is_counted_may_be_chosen() -> None:
+    scraper = Scraper(buckets=DURATION_BOUNDS)
+    simulate(lambda: scraper.pipeline(stage()).run([1]))
+    assert len(les(scraper)) == len(DURATION_BOUNDS) + 1
+
+
+def test_pipelines_of_one_registry_may_have_buckets_of_their_own() -> None:
+    scraper = Scraper()
+    other = Prometheus(scraper.registry, buckets=[1])
+
+    async def main() -> None:
+        await scraper.pipeline(stage()).run([1])
+        await Pipeline([stage()], name="other", plugins=[other], autoload=False).run([1])
+
+    simulate(main)
+    count = "antflow_stage_queue_wait_seconds_count"
+    assert scraper.value(count, pipeline="letters", stage="Work") == 1
+    assert scraper.value(count, pipeline="other", stage="Work") == 1
+    assert len(les(scraper)) == len(DEFAULT_BUCKETS) + 1
+
+
+@pytest.mark.parametrize(
+    ("buckets", "message"),
+    [
+        ([0.3], "has 0.3, which antflow does not count; choose among 1e-05, 2.5e-05"),
+        ([], "is empty; choose among"),
+        ([float("inf")], "is empty; choose among"),
+        (["often"], "give upper bounds in seconds, such as"),
+        (7, "give upper bounds in seconds, such as"),
+        ([float("nan")], "has nan, which antflow does not count"),
+    ],
+)
+def test_buckets_that_are_not_counted_are_refused(buckets: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Prometheus(CollectorRegistry(), buckets)
+
+
+def test_what_is_no_registry_is_refused() -> None:
+    registry: Any = "default"
+    with pytest.raises(TypeError, match="registry of Prometheus is 'default'; give a"):
+        Prometheus(registry)
+
+
+def test_two_in_one_pipeline_are_refused() -> None:
+    both = [Prometheus(CollectorRegistry()), Prometheus(CollectorRegistry())]
+    with pytest.raises(PipelineError, match="two plugins called 'prometheus'"):
+        Pipeline([stage()], plugins=both)
+
+
+def test_an_environment_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PORT, "often")
+    with pytest.raises(ValueError, match="ANTFLOW_PROMETHEUS_PORT is 'often'"):
+        Prometheus(CollectorRegistry())
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    service = Service()
+    monkeypatch.setattr(plugin, "SERVICE", service)
+    monkeypatch.setenv(PORT, "0")
+    return service
+
+
+def test_the_environment_opens_a_server_at_the_first_run(service: Service) -> None:
+    one = Pipeline([stage()], name="served", plugins=[Prometheus()], autoload=False)
+    assert service.server is None
+    simulate(lambda: one.run([1]))
+    assert service.server is not None
+    service.server.close()
+    shown = samples(generate_latest(REGISTRY).decode())
+    assert shown[key("antflow_pipeline_items_fed_total", pipeline="served")] == 1
+
+
+def test_the_environment_opens_none_for_a_registry_of_ones_own(service: Service) -> None:
+    simulate(lambda: Scraper().pipeline(stage()).run([1]))
+    assert service.server is None
+
+
+def test_a_port_that_is_taken_is_logged_and_the_run_goes_on(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Service()
+    other.open({PORT: "0"})
+    assert other.server is not None
+    monkeypatch.setenv(PORT, str(other.server.port))
+    one = Pipeline([stage()], plugins=[Prometheus()], autoload=False)
+    results = simulate(lambda: one.run(range(3)))
+    other.server.close()
+    assert len(results) == 3
+    assert one.plugin_faults == {"prometheus": 1}
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "another program listens there already" in str(record.exc_info[1])
