@@ -24,7 +24,15 @@ class Observer:
         """Do nothing."""
 
 
-KINDS = {"idle": Idle, "observer": Observer}
+def _prometheus() -> object:
+    from prometheus_client import CollectorRegistry
+
+    from antflow_prometheus import Prometheus
+
+    return Prometheus(CollectorRegistry())
+
+
+KINDS = {"idle": Idle, "observer": Observer, "prometheus": _prometheus}
 
 
 async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> Sequence[object]:

@@ -23,3 +23,6 @@ class Program(Protocol):
 
     def busy(self, count: int, workers: int) -> AbstractAsyncContextManager[Callable[[], object]]:
         """Enter with that many stages, each worker holding an item; give what takes a snapshot."""
+
+    def scraped(self, count: int, workers: int) -> AbstractAsyncContextManager[str]:
+        """Enter with that many stages, and give the address at which their metrics are served."""
