@@ -1,9 +1,10 @@
 """Run the tests against the built wheels, in environments that hold nothing else.
 
-For each Python version that is found, this makes an empty environment, installs the wheels of
-`dist/` and imports every module of them before any test dependency is there, so that an undeclared
-import cannot hide. Then it runs the tests from a copy that has no sources beside it. A version that
-is absent is skipped with a line that says so, unless `--require` names it.
+For each Python version that is found, each package of `dist/` is installed into an environment of
+its own, with antflow-core and what it declares and nothing else, and every module is imported, so
+that an undeclared import cannot hide. Then all are installed into one, and the tests run there from
+a copy that has no sources beside it. A version that is absent is skipped with a line that says so,
+unless `--require` names it.
 """
 
 import argparse
@@ -120,25 +121,50 @@ def ask(*command: str) -> str:
 
 
 def passes(python: str, wheels: list[Path]) -> bool:
-    """Test the wheels in a new environment of this Python."""
+    """Test the wheels in new environments of this Python."""
     with tempfile.TemporaryDirectory(prefix="antflow-wheel-") as name:
         folder = Path(name)
-        environment, checkout = folder / "environment", folder / "checkout"
-        copy_tests(checkout)
-        inside = str(environment / "bin" / "python")
-        # The pip of this environment installs into that one, so that a Python without ensurepip
-        # will do and the environment holds nothing but what is named here.
-        pip = [sys.executable, "-m", "pip", "--python", inside, "--quiet", "--no-input"]
-        install = [*pip, "install", "--constraint", str(ROOT / "constraints.txt")]
-        packages = sorted({wheel.name.partition("-")[0].removesuffix("_core") for wheel in wheels})
-        steps = [
-            [python, "-m", "venv", "--without-pip", str(environment)],
-            [*install, *map(str, wheels)],
-            [inside, "-I", "-W", "error", "-c", IMPORT_ALL, *packages],
-            [*install, "--group", f"{ROOT / 'pyproject.toml'}:test"],
-            [inside, "-I", "-c", RUN_TESTS, "-p", "no:cacheprovider"],
-        ]
-        return all(succeeds(step, checkout) for step in steps)
+        alone = [stands_alone(python, folder / wheel.name, wheel, wheels) for wheel in wheels]
+        return all(alone) and tests_pass(python, folder, wheels)
+
+
+def stands_alone(python: str, folder: Path, wheel: Path, wheels: list[Path]) -> bool:
+    """Import every module of a wheel where only antflow-core and what it declares is installed."""
+    inside = str(folder / "bin" / "python")
+    core = [other for other in wheels if module_of(other) == "antflow"]
+    steps = [
+        [python, "-m", "venv", "--without-pip", str(folder)],
+        [*install_into(inside), *map(str, {wheel, *core})],
+        [inside, "-I", "-W", "error", "-c", IMPORT_ALL, module_of(wheel)],
+    ]
+    return all(succeeds(step, folder.parent) for step in steps)
+
+
+def tests_pass(python: str, folder: Path, wheels: list[Path]) -> bool:
+    environment, checkout = folder / "environment", folder / "checkout"
+    copy_tests(checkout)
+    inside = str(environment / "bin" / "python")
+    steps = [
+        [python, "-m", "venv", "--without-pip", str(environment)],
+        [*install_into(inside), *map(str, wheels)],
+        [*install_into(inside), "--group", f"{ROOT / 'pyproject.toml'}:test"],
+        [inside, "-I", "-c", RUN_TESTS, "-p", "no:cacheprovider"],
+    ]
+    return all(succeeds(step, checkout) for step in steps)
+
+
+def install_into(python: str) -> list[str]:
+    """Return the command to install something for a Python.
+
+    The pip of this environment does it, so that one without ensurepip will do, and the environment
+    holds nothing but what is named.
+    """
+    pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--no-input"]
+    return [*pip, "install", "--constraint", str(ROOT / "constraints.txt")]
+
+
+def module_of(wheel: Path) -> str:
+    return wheel.name.partition("-")[0].removesuffix("_core")
 
 
 def copy_tests(checkout: Path) -> None:

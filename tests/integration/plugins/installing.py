@@ -1,8 +1,9 @@
-"""Makes environments of their own, with antflow-core and plugins installed from wheels.
+"""Makes environments of their own, with packages of antflow and plugins installed from wheels.
 
-Nothing is downloaded: what antflow-core and pytest need is linked from the environment of the
-tests. Where the tests have no sources beside them, antflow-core's wheel is put together again from
-what was installed of it; where they have no hatchling, those of the plugins are written by hand.
+Nothing is downloaded: what our packages and pytest need is linked from the environment of the
+tests. Where the tests have no sources beside them, the wheels of our packages are put together
+again from what was installed of them; where they have no hatchling, those of the plugins are
+written by hand.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[3]
-CORE = ROOT / "antflow-core"
+PACKAGES = ("antflow-core", "antflow-prometheus")
 JOURNAL = ROOT / "examples" / "antflow-journal"
 PROJECTS = sorted(path.parent for path in Path(__file__).parent.glob("*/pyproject.toml"))
 
-NEEDED = ("aiolimiter", "pluggy")
 OF_INSTALLERS = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
 Environ = Mapping[str, object]
 
@@ -87,7 +87,7 @@ def make_environment(folder: Path, wheels: Path, *names: str) -> Environment:
     """Return a new environment with these distributions, of a folder of wheels, in it."""
     venv.create(folder, symlinks=True)
     environment = Environment(folder)
-    link(NEEDED, environment.site)
+    link(needed_by(["antflow-core", *names]), environment.site)
     command = [*pip(), "--isolated", "--python", str(environment.python), "--quiet", "install"]
     sources = ["--no-index", "--find-links", str(wheels)]
     execute([*command, "--disable-pip-version-check", *sources, *names])
@@ -125,6 +125,25 @@ def link(names: Iterable[str], site: Path) -> None:
                 (site / top).symlink_to(Path(str(found.locate_file(top))).resolve())
 
 
+def needed_by(names: Iterable[str]) -> set[str]:
+    """Return what those of our packages that are among these need and that is not ours."""
+    return {
+        needed
+        for name in names
+        if name in PACKAGES
+        for needed in requirements(distribution(name))
+        if needed not in PACKAGES
+    }
+
+
+def requirements(installed: Distribution) -> list[str]:
+    """Return the names of what a distribution needs here, without its extras."""
+    needed = map(Requirement, installed.requires or ())
+    return [
+        each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})
+    ]
+
+
 def closure(names: Iterable[str]) -> Iterator[Distribution]:
     """Return distributions and all that they need here."""
     waiting, seen = list(names), set()
@@ -135,26 +154,22 @@ def closure(names: Iterable[str]) -> Iterator[Distribution]:
         seen.add(name)
         found = distribution(name)
         yield found
-        needed = map(Requirement, found.requires or ())
-        waiting += [
-            each.name
-            for each in needed
-            if each.marker is None or each.marker.evaluate({"extra": ""})
-        ]
+        waiting += requirements(found)
 
 
 # Wheels
 
 
 def make_wheels(folder: Path) -> Path:
-    """Return a folder with a wheel of antflow-core, of each plugin here, and of the journal."""
+    """Return a folder with a wheel of each of our packages, each plugin here, and the journal."""
     projects = [JOURNAL, *PROJECTS]
-    if (CORE / "pyproject.toml").exists():
-        if not find_spec("hatchling"):
-            pytest.skip("antflow-core's wheel is built with hatchling, which is not installed")
-        projects.append(CORE)
-    else:
-        repack(distribution("antflow-core"), folder)
+    for package in PACKAGES:
+        if (ROOT / package / "pyproject.toml").exists():
+            if not find_spec("hatchling"):
+                pytest.skip(f"{package}'s wheel is built with hatchling, which is not installed")
+            projects.append(ROOT / package)
+        else:
+            repack(distribution(package), folder)
     if find_spec("hatchling"):
         execute([sys.executable, "-c", BUILD, str(folder), *map(str, projects)])
     else:
