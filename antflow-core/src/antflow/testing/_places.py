@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import FrameType
 from typing import Any
 
+MADE_UP = re.compile(r"Task-\d+")
+"""What asyncio calls tasks that are given no name."""
+
 
 def described_tasks(tasks: Iterable[asyncio.Task[Any]]) -> str:
-    """Return one line a task: its name, and the coroutines that it is in."""
+    """Return one line a task."""
     return "\n".join(sorted(f"  task {described_task(task)}" for task in tasks))
 
 
 def described_task(task: asyncio.Task[Any]) -> str:
-    """Return a task's name and the coroutines that it is in, outermost first."""
+    """Return a task's name, if it was given one, and the coroutines that it is in."""
     places = []
     awaited: Any = task.get_coro()
     while awaited is not None:
@@ -23,7 +27,9 @@ def described_task(task: asyncio.Task[Any]) -> str:
         if frame is not None:
             places.append(f"{awaited.__qualname__} ({place(frame)})")
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return f"{task.get_name()!r} in {' > '.join(places) or repr(task.get_coro())}"
+    where = " > ".join(places) or repr(task.get_coro())
+    name = task.get_name()
+    return where if MADE_UP.fullmatch(name) else f"{name!r} in {where}"
 
 
 def place(frame: FrameType) -> str:

@@ -1,0 +1,166 @@
+"""What a run may leave behind: tasks and timers, threads and files, changes of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from ._clock import ClockLoop
+from ._places import described_function, described_task
+from ._stand import Note
+
+TURNS = 20
+JOIN_SECONDS = 1.0
+MOST_SEARCHED = 50_000
+OPEN_FILES = Path("/dev/fd")
+
+
+async def note_left_on_loop(note: Note) -> None:
+    """Note the tasks and timers that are still there, and end them."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        note(
+            "tasks",
+            f"Task {described_task(task)} was left running; wait for it or cancel it in "
+            "antflow_pipeline_finish.",
+        )
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=JOIN_SECONDS)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, ClockLoop)
+    for timer in loop.timers():
+        callback = getattr(timer, "_callback")  # noqa: B009
+        note(
+            "timers",
+            f"A timer that is to call {described_function(callback)} was left; cancel it when the "
+            "run ends.",
+        )
+        timer.cancel()
+
+
+class Process:
+    """What a process has and is set to at one moment."""
+
+    def __init__(self) -> None:
+        self._threads = set(threading.enumerate())
+        self._files = _open_files()
+        self._settings = _settings()
+
+    def note_threads(self, note: Note) -> None:
+        """Note the threads that have begun since, unless they are about to end."""
+        limit = time.monotonic() + JOIN_SECONDS
+        for thread in set(threading.enumerate()) - self._threads:
+            thread.join(max(0.0, limit - time.monotonic()))
+            if thread.is_alive():
+                note("threads", f"Thread {_described(thread)} was left running; end it.")
+
+    def note_files(self, note: Note) -> None:
+        """Note the files and connections that have been opened since."""
+        for number, target in _open_files().items():
+            if number not in self._files:
+                note("files", f"{target} was left open; close it, however the run ends.")
+
+    def note_settings(self, note: Note) -> None:
+        """Note what the process was set to otherwise before."""
+        for name, value in _settings().items():
+            if value != self._settings[name]:
+                note(
+                    "process",
+                    f"{name} was {self._settings[name]} and is {value}; a plugin leaves the "
+                    "process as it found it.",
+                )
+
+
+def _described(thread: threading.Thread) -> str:
+    target = vars(thread).get("_target")
+    return repr(thread.name) + (f" in {described_function(target)}" if target else "")
+
+
+def _open_files() -> dict[str, str]:
+    """Return what is open, by number, where the system tells."""
+    found = {}
+    for number in os.listdir(OPEN_FILES) if OPEN_FILES.is_dir() else ():  # noqa: PTH208 - of numbers
+        try:
+            found[number] = str((OPEN_FILES / number).readlink())
+        except OSError:
+            continue
+    return found
+
+
+def _settings() -> dict[str, str]:
+    root = logging.getLogger()
+    settings: dict[str, object] = {
+        "sys.stdout": sys.stdout,
+        "sys.stderr": sys.stderr,
+        "sys.excepthook": sys.excepthook,
+        "threading.excepthook": threading.excepthook,
+        "The level of the root logger": root.level,
+        "The handlers of the root logger": root.handlers,
+        "The working directory": Path.cwd(),
+    }
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            settings[f"The handler of {number.name}"] = signal.getsignal(number)
+    return {name: repr(value) for name, value in settings.items()}
+
+
+# References
+
+
+def path_from(source: object, target: object) -> str:
+    """Return the way on which one object keeps another: the types, outermost first."""
+    waiting, parents = deque([source]), {id(source): -1}
+    seen = [source]  # so that no id is used twice
+    while waiting and len(seen) < MOST_SEARCHED:
+        this = waiting.popleft()
+        for referent in _kept_by(this):
+            if id(referent) in parents:
+                continue
+            parents[id(referent)] = id(this)
+            seen.append(referent)
+            if referent is target:
+                return _way(id(target), parents, {id(each): each for each in seen})
+            waiting.append(referent)
+    return ""
+
+
+def _kept_by(thing: object) -> Iterator[object]:
+    """Return what an object refers to, but for what all code can reach anyway."""
+    if isinstance(thing, FunctionType):
+        yield from (thing.__closure__, thing.__defaults__, thing.__kwdefaults__)
+        return
+    for referent in gc.get_referents(thing):
+        if not isinstance(referent, ModuleType | BuiltinFunctionType | FrameType):
+            yield referent
+
+
+def _way(end: int, parents: dict[int, int], seen: dict[int, Any]) -> str:
+    types = []
+    while end != -1:
+        types.append(type(seen[end]).__qualname__)
+        end = parents[end]
+    return " -> ".join(reversed(types))
+
+
+def referrers_of(target: object) -> str:
+    """Return the types of what refers to an object, but for this code."""
+    found = {
+        type(each).__qualname__
+        for each in gc.get_referrers(target)
+        if not isinstance(each, FrameType)
+    }
+    return ", ".join(sorted(found)) or "a frame"
