@@ -17,7 +17,7 @@ from antflow.plugins import hooks_of, name_of, refusal
 
 from ._chosen import chosen
 from ._clock import Clock
-from ._leaks import Process, note_left_on_loop, path_from, referrers_of
+from ._leaks import Patience, Process, note_left_on_loop, path_from, referrers_of
 from ._noted import error_text, faults_noted
 from ._problems import Findings, PluginProblemsError, PluginReport, ProblemKind
 from ._scenarios import SCENARIOS, Scenario
@@ -65,8 +65,14 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         for broken in broken_rules(found, plugin):
             findings.add("rules", broken)
     tried = SCENARIOS if found is not None and refusal(found) is None else {}
-    for number, (title, scenario) in enumerate(tried.items()):
-        try_out(found, scenario, watch, partial(findings.add, scenario=title), is_first=not number)
+    patience: Patience | None = None
+    gc.freeze()  # so that collecting what a scenario leaves costs next to nothing
+    try:
+        for title, scenario in tried.items():
+            try_out(found, scenario, watch, partial(findings.add, scenario=title), patience)
+            patience = patience or Patience()
+    finally:
+        gc.unfreeze()
     report = PluginReport(name, tuple(tried), watch.calls, findings.problems())
     if report.problems:
         raise PluginProblemsError(report)
@@ -103,30 +109,47 @@ def displays_of(plugin: object) -> tuple[str, ...]:
 
 
 def try_out(
-    plugin: object, scenario: Scenario, watch: Watch, note: Note, *, is_first: bool
+    plugin: object, scenario: Scenario, watch: Watch, note: Note, patience: Patience | None
 ) -> None:
-    """Run a plugin through one scenario, and note what it raises and leaves behind."""
+    """Run a plugin through one scenario, and note what it raises and leaves behind.
+
+    Args:
+        plugin: the plugin.
+        scenario: what it is run through.
+        watch: watches it.
+        note: takes problems.
+        patience: with threads; None where threads and files that are left are no problem.
+    """
     gc.collect()
     before = Process()
     stand = Stand(plugin, displays_of(plugin), watch, note)
     with faults_noted(and_silent=[_run.__name__]) as noted, counted_warnings(note):
-        try:
-            Clock().run(play(scenario, stand, note))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            note("raised", f"The run ended by\n{error_text(error)}")
+        is_whole = is_played(scenario, stand, note)
+        if is_whole and patience is not None:
+            before.note_threads(patience, note)
         gc.collect()
     for text in noted.texts:
         note("raised", text)
     for text in watch.changes:
         note("events", text)
     watch.changes.clear()
-    note_references(stand, note)
-    if not is_first:
-        before.note_threads(note)
+    if is_whole:
+        note_references(stand, note)
+    if is_whole and patience is not None:
         before.note_files(note)
     before.note_settings(note)
+
+
+def is_played(scenario: Scenario, stand: Stand, note: Note) -> bool:
+    """Run a scenario, and tell whether it came to its end."""
+    try:
+        Clock().run(play(scenario, stand, note))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        note("raised", f"The run ended by\n{error_text(error)}")
+        return False
+    return True
 
 
 async def play(scenario: Scenario, stand: Stand, note: Note) -> None:
@@ -136,10 +159,10 @@ async def play(scenario: Scenario, stand: Stand, note: Note) -> None:
     try:
         await scenario(stand)
     finally:
-        for name in changed_variables(context, copy_context()):
-            note("context", f"Context variable {name!r} of the caller was left changed; reset it.")
-        await note_left_on_loop(note)
         stand.leave()
+    for name in changed_variables(context, copy_context()):
+        note("context", f"Context variable {name!r} of the caller was left changed; reset it.")
+    await note_left_on_loop(note)
 
 
 def note_report(note: Note, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -166,11 +189,13 @@ def note_references(stand: Stand, note: Note) -> None:
     """Note what is still there of a scenario, and on what way the plugin keeps it."""
     left = stand.left()
     of_pipelines = [each for each in left if each[0] == THE_PIPELINE]
-    for what, thing in of_pipelines or left:
+    for what, thing in (of_pipelines or left)[:1]:
         way = path_from(stand.plugin, thing)
-        kept = f"by {way}" if way else f"by something outside of the plugin: {referrers_of(thing)}"
+        if not way:
+            gc.unfreeze()  # or what is frozen would not be searched
+            way = f"something outside of the plugin: {referrers_of(thing)}"
         note(
             "references",
-            f"After the run {what} is kept alive {kept}; keep it in an object that "
+            f"After the run {what} is kept alive by {way}; keep it in an object that "
             "antflow_pipeline_start returns, or by weak reference.",
         )

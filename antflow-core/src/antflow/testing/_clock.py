@@ -7,8 +7,7 @@ import selectors
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import thread as executors
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, TypeVar
 
 from antflow import runners
@@ -19,18 +18,17 @@ from ._places import described_tasks
 T = TypeVar("T")
 Events = list[tuple[selectors.SelectorKey, int]]
 
-GRACE_SECONDS = 0.02
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
 
-WORK: frozenset[CodeType] = frozenset(
+PROMISES: frozenset[CodeType] = frozenset(
     function.__code__
     for function in (
-        vars(runners)["_Job"].run,
-        vars(executors)["_WorkItem"].run,
-        vars(asyncio.BaseEventLoop)["_do_shutdown"],
+        vars(runners)["_Job"].__init__,
+        asyncio.futures.wrap_future,
+        asyncio.BaseEventLoop.shutdown_default_executor,
     )
 )
-"""What a thread is in while an event loop waits for it."""
+"""What makes the futures that threads fulfil."""
 
 
 class StuckError(AssertionError):
@@ -42,8 +40,8 @@ class Clock:
 
     `run` drives a coroutine. When everything waits, the time jumps to the next timer, so that a
     delay of an hour takes no time and is an hour all the same. While a thread works for the event
-    loop, the clock stands still; while a connection is open, it goes on as real time does. The
-    `timestamp` of an event remains real Unix time.
+    loop, for a stage or by `asyncio.to_thread`, the clock stands still; while a connection is open,
+    it goes on as real time does. The `timestamp` of an event remains real Unix time.
 
         clock = Clock()
         clock.run(pipeline.run(items))
@@ -86,10 +84,11 @@ class Clock:
             )
         ended_at = self._now
         token = CLOCK.set(self.time)
+        loop = ClockLoop(self)
         try:
-            with asyncio.Runner(loop_factory=lambda: ClockLoop(self)) as runner:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 try:
-                    return runner.run(main)
+                    return runner.run(loop.until_stuck(main))
                 finally:
                     ended_at = self._now
         finally:
@@ -108,7 +107,27 @@ class ClockLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        super().__init__(_Waiting(self._pass_time, self._describe))
+        self._promised: list[asyncio.Future[Any]] = []
+        self._main: asyncio.Task[Any] | None = None
+        self._stuck: StuckError | None = None
+        super().__init__(_Waiting(self.is_promised_something, self._pass_time, self._be_stuck))
+
+    async def until_stuck(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end; where that does not come, cancel it.
+
+        Raises:
+            StuckError: it was cancelled, since nothing could happen any more.
+            BaseException: what the coroutine raises.
+        """
+        self._main = asyncio.current_task()
+        try:
+            return await main
+        except BaseException:
+            if self._stuck is not None:
+                raise self._stuck from None
+            raise
+        finally:
+            self._main = None
 
     def time(self) -> float:
         """Return the time of the clock, in seconds."""
@@ -118,6 +137,18 @@ class ClockLoop(asyncio.SelectorEventLoop):
         """Return the timers that are still to go off."""
         return [timer for timer in self._scheduled if not timer.cancelled()]
 
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a new future, and remember it if it is one that a thread is to fulfil."""
+        future = super().create_future()
+        if sys._getframe(1).f_code in PROMISES:  # noqa: SLF001 - documented, for such purposes
+            self._promised.append(future)
+        return future
+
+    def is_promised_something(self) -> bool:
+        """Tell whether a thread works for the loop."""
+        self._promised = [future for future in self._promised if not future.done()]
+        return bool(self._promised)
+
     def _pass_time(self, seconds: float) -> None:
         """Let time go by until the next timer, to the last digit, or for so many seconds."""
         due = self._scheduled[0].when()
@@ -125,22 +156,37 @@ class ClockLoop(asyncio.SelectorEventLoop):
         if 0 < due - self.time() < 1e-9:
             self._clock.advance(due - self.time())
 
-    def _describe(self) -> str:
-        return described_tasks(asyncio.all_tasks(self))
+    def _be_stuck(self) -> None:
+        """Cancel what the loop runs, once; raise where that does not end it."""
+        error = StuckError(
+            "Nothing can happen any more: every task waits, and no timer is set.\n"
+            + described_tasks(asyncio.all_tasks(self))
+        )
+        if self._main is None or self._stuck is not None:
+            raise error
+        self._stuck = error
+        self._main.cancel()
 
 
 class _Waiting(selectors.DefaultSelector):
     """Where a loop waits: lets its time go by, unless there is something real to wait for.
 
     Args:
+        is_promised_something: tells whether a thread works for the loop.
         pass_time: lets so many seconds go by.
-        describe: returns what the tasks of the loop wait for.
+        be_stuck: called when nothing can happen any more.
     """
 
-    def __init__(self, pass_time: Callable[[float], None], describe: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        is_promised_something: Callable[[], bool],
+        pass_time: Callable[[float], None],
+        be_stuck: Callable[[], None],
+    ) -> None:
         super().__init__()
+        self._is_promised_something = is_promised_something
         self._pass_time = pass_time
-        self._describe = describe
+        self._be_stuck = be_stuck
         self._strangers = set(threading.enumerate())
 
     def select(self, timeout: float | None = None) -> Events:
@@ -148,37 +194,16 @@ class _Waiting(selectors.DefaultSelector):
         found = super().select(0)
         if found or (timeout is not None and timeout <= 0):
             return found
-        if found := self._select_really(timeout):
+        if self._is_promised_something():
+            return super().select()
+        if len(self.get_map()) > 1:  # one is the loop's own, by which threads wake it
+            found = super().select(PATIENCE_SECONDS if timeout is None else timeout)
+        elif timeout is None and not self._strangers.issuperset(threading.enumerate()):
+            found = super().select(PATIENCE_SECONDS)
+        if found:
             return found
         if timeout is None:
-            raise StuckError(
-                "Nothing can happen any more: every task waits, and no timer is set.\n"
-                + self._describe()
-            )
-        self._pass_time(timeout)
+            self._be_stuck()
+        else:
+            self._pass_time(timeout)
         return []
-
-    def _select_really(self, timeout: float | None) -> Events:
-        """Wait for threads and connections, if there are any, as they take their own time."""
-        if len(self.get_map()) > 1:  # one is the loop's own, by which threads wake it
-            return super().select(PATIENCE_SECONDS if timeout is None else timeout)
-        while threads := self._threads():
-            if found := super().select(GRACE_SECONDS):
-                return found
-            frames = sys._current_frames()  # noqa: SLF001 - documented, for such purposes
-            if not any(is_at_work(frames.get(thread.ident or 0)) for thread in threads):
-                break
-        return []
-
-    def _threads(self) -> list[threading.Thread]:
-        """Return the threads that have begun since the loop was made."""
-        return [thread for thread in threading.enumerate() if thread not in self._strangers]
-
-
-def is_at_work(frame: FrameType | None) -> bool:
-    """Tell whether a thread that is in this frame works for an event loop."""
-    while frame is not None:
-        if frame.f_code in WORK:
-            return True
-        frame = frame.f_back
-    return False

@@ -21,7 +21,7 @@ from ._places import described_function, described_task
 from ._stand import Note
 
 TURNS = 20
-JOIN_SECONDS = 1.0
+JOIN_SECONDS = 2.0
 MOST_SEARCHED = 50_000
 OPEN_FILES = Path("/dev/fd")
 
@@ -52,6 +52,24 @@ async def note_left_on_loop(note: Note) -> None:
         timer.cancel()
 
 
+class Patience:
+    """How long threads that are about to end are waited for in all.
+
+    Args:
+        seconds: of real time.
+    """
+
+    def __init__(self, seconds: float = JOIN_SECONDS) -> None:
+        self._left = seconds
+
+    def join(self, thread: threading.Thread) -> bool:
+        """Wait for a thread, and tell whether it has ended."""
+        began = time.monotonic()
+        thread.join(max(0.0, self._left))
+        self._left -= time.monotonic() - began
+        return not thread.is_alive()
+
+
 class Process:
     """What a process has and is set to at one moment."""
 
@@ -60,12 +78,10 @@ class Process:
         self._files = _open_files()
         self._settings = _settings()
 
-    def note_threads(self, note: Note) -> None:
+    def note_threads(self, patience: Patience, note: Note) -> None:
         """Note the threads that have begun since, unless they are about to end."""
-        limit = time.monotonic() + JOIN_SECONDS
         for thread in set(threading.enumerate()) - self._threads:
-            thread.join(max(0.0, limit - time.monotonic()))
-            if thread.is_alive():
+            if not patience.join(thread):
                 note("threads", f"Thread {_described(thread)} was left running; end it.")
 
     def note_files(self, note: Note) -> None:

@@ -164,7 +164,14 @@ async def command_line(stand: Stand) -> None:
     """Have the options of `antflow run` made, and tell that none were given."""
     parser = ArgumentParser(add_help=False)
     stand.tell("antflow_add_options", parser.add_argument_group("the plugin"))
-    parser.format_help()
+    try:
+        parser.format_help()
+    except Exception as error:
+        stand.note(
+            "raised",
+            f"The help of the options cannot be shown: {type(error).__name__}: {error}; write %% "
+            "where it has a percent sign.",
+        )
     options = parser.parse_args([])
     vars(options).setdefault("dashboard", None)
     stand.tell("antflow_configure", options)
