@@ -338,7 +338,14 @@ class BadDefault(Everything):
         raise ValueError(f"no runs, but {options.dashboard}")
 
 
-@pytest.mark.parametrize("plugin", [BadOption, BadDefault])
+class TakenOption(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        super().antflow_add_options(parser)
+        parser.add_argument("--input", help="what `antflow run` has itself")
+
+
+@pytest.mark.parametrize("plugin", [BadOption, BadDefault, TakenOption])
 def test_options_that_do_not_work_are_found(plugin: type) -> None:
     problem = only(plugin)
     assert (problem.kind, problem.scenarios) == ("raised", ("command line",))

@@ -119,12 +119,12 @@ class Recorder:
     def _note(self, hook: str, **arguments: Any) -> None:
         self.calls.append(HookCall(PREFIX + hook, arguments))
 
-    @hookimpl(optionalhook=True)
+    @hookimpl
     def antflow_add_options(self, parser: Any) -> None:
         """Remember that the command line asked for options."""
         self._note("add_options", parser=parser)
 
-    @hookimpl(optionalhook=True)
+    @hookimpl
     def antflow_configure(self, options: Any) -> None:
         """Remember the options of the command line."""
         self._note("configure", options=options)

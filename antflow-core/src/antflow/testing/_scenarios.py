@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from argparse import ArgumentParser
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from typing import Any
 
+from antflow._command.options import run_parser
 from antflow.context import current_item
 
 from ._stand import Stand, Thing
@@ -161,8 +161,8 @@ async def show(stand: Stand, name: str) -> None:
 
 
 async def command_line(stand: Stand) -> None:
-    """Have the options of `antflow run` made, and tell that none were given."""
-    parser = ArgumentParser(add_help=False)
+    """Have the options of `antflow run` made, and tell that none of the plugin's was given."""
+    parser = run_parser()
     stand.tell("antflow_add_options", parser.add_argument_group("the plugin"))
     try:
         parser.format_help()
@@ -172,9 +172,7 @@ async def command_line(stand: Stand) -> None:
             f"The help of the options cannot be shown: {type(error).__name__}: {error}; write %% "
             "where it has a percent sign.",
         )
-    options = parser.parse_args([])
-    vars(options).setdefault("dashboard", None)
-    stand.tell("antflow_configure", options)
+    stand.tell("antflow_configure", parser.parse_args(["program.py:pipeline"]))
 
 
 def return_plainly(thing: Thing) -> Thing:

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import ref
 
 from antflow.pipeline import Pipeline
-from antflow.plugins import ARGUMENTS, named
+from antflow.plugins import named
 from antflow.stage import Stage
 from antflow.types import PipelineResult, TaskFunc, UnprocessedItem
 
@@ -76,11 +76,10 @@ class Stand:
         return [{"id": thing.number, "value": thing, "origin": "a check"} for thing in things]
 
     def tell(self, hook: str, argument: Any) -> None:
-        """Call the plugin's function for a hook of one argument, if there is such a hook."""
-        if hook in ARGUMENTS:
-            plugins = WatchedPlugins(named([self.plugin], "checked"), self.watch)
-            for listener in plugins.listeners(hook):
-                listener.call(argument)
+        """Call the plugin's function for a hook of one argument, if it has one."""
+        plugins = WatchedPlugins(named([self.plugin], "checked"), self.watch)
+        for listener in plugins.listeners(hook):
+            listener.call(argument)
 
     def expect(
         self, what: str, found: Iterable[PipelineResult | UnprocessedItem], wanted: list[int]
