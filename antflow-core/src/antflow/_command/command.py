@@ -55,6 +55,8 @@ class UsageError(Exception):
 
 
 def _check(options: Namespace, parser: ArgumentParser) -> None:
+    if options.target is None:
+        parser.error("TARGET is missing; write module:pipeline or file.py:pipeline")
     if options.items and options.input is not None:
         parser.error("there are both items and --input; give one of them")
     if options.items and options.lines:

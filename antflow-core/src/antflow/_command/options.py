@@ -70,7 +70,9 @@ def run_parser() -> argparse.ArgumentParser:
         conflict_handler="error",
     )
     parser.set_defaults(dashboard=None)
-    parser.add_argument("target", metavar="TARGET", help="what to run, as file.py:pipeline")
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="what to run, as file.py:pipeline"
+    )
     parser.add_argument("items", metavar="ITEM", nargs="*", help="an item, as text")
     _add_input_and_output(parser)
     _add_running(parser)

@@ -14,7 +14,6 @@ from antflow.types import ActivityState, PipelineStats, StageStats
 from .ledger import Ledger
 from .source import Source
 from .tables import table
-from .trace import trace_of
 
 COMMAND = "antflow run"
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
@@ -68,13 +67,15 @@ def lines_about(
     if failed := ledger.fates["failed"] + ledger.fates["malformed"]:
         types = ", ".join(f"{number:,} {name}" for name, number in _most(ledger.errors))
         yield f"{failed:,} of {_items(ledger.read)} failed ({types})"
+        if ledger.fates["malformed"] and ledger.errors["JSONDecodeError"]:
+            yield "a line of input is JSON; --lines reads text"
     if left := ledger.fates["unprocessed"]:
         yield f"{_items(left)} {_were(left)} read and left unprocessed"
     if unwritten := ledger.fates["unwritten"]:
-        yield f"{_items(unwritten)} succeeded, and the results could not be written"
+        yield f"{unwritten:,} {'result' if unwritten == 1 else 'results'} could not be written"
     if ledger.fates:
         kept = names.get("failures")
-        yield f"they are in {kept}" if kept else "--failures FILE keeps them"
+        yield f"{kept} has each of them" if kept else "--failures FILE keeps each of them"
     for option, sink in ("output", ledger.output), ("failures", ledger.failures):
         if sink is not None and sink.error is not None:
             reason = sink.error.strerror or str(sink.error)
@@ -86,8 +87,6 @@ def lines_about(
 
 
 def _of_error(error: BaseException, source: Source) -> Iterator[str]:
-    if trace := trace_of(error):
-        yield trace.rstrip()
     what = "the run ended"
     if error is source.error:
         what = f"the input cannot be read past {source.noun} {source.position:,}"

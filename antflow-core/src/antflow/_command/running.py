@@ -20,6 +20,7 @@ from .records import of_item, of_json_line, of_text_line, result_record, value_r
 from .report import COMMAND, exit_code, lines_about, say, summary
 from .sink import Sink
 from .source import Source, json_of, text_of_line
+from .trace import trace_of
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Execution:
             for name in ("output", "failures")
             if getattr(self._options, name)
         }
+        if self._error is not None and (trace := trace_of(self._error)):
+            say(trace.rstrip())
         for line in lines_about(ledger, self._source, names, self._error, signal):
             say(f"{COMMAND}: {line}")
         return exit_code(ledger, self._error, signal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from asyncio import AbstractEventLoop, Event
+from asyncio import AbstractEventLoop, Event, TimerHandle
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -12,6 +12,12 @@ from threading import Thread
 
 MOST_WAITING = 1 << 20
 """Bytes that may wait to be written before who adds more has to wait."""
+
+ENOUGH = 1 << 16
+"""Bytes that are written at once."""
+
+PAUSE_SECONDS = 0.01
+"""How long fewer may wait after what was written before: each switch of threads costs."""
 
 
 class _Chunk:
@@ -27,7 +33,7 @@ class _Chunk:
 class Sink:
     """Writes lines in the order in which they come, as soon as the file takes them.
 
-    What comes while the file is being written to is written at once when that is done.
+    What comes while the file is being written to, or has just been, is written together.
 
     Args:
         descriptor: of the file; closed with the sink.
@@ -52,6 +58,7 @@ class Sink:
         self._numbers: list[int] = []
         self._size = 0
         self._chunk: _Chunk | None = None
+        self._pause: TimerHandle | None = None
         self._chunks: SimpleQueue[_Chunk | None] = SimpleQueue()
         self._idle = ThreadEvent()
         self._idle.set()
@@ -75,7 +82,7 @@ class Sink:
         self._lines.append(line)
         self._numbers.append(number)
         self._size += len(line)
-        if self._chunk is None:
+        if self._chunk is None and (self._pause is None or self._size >= ENOUGH):
             self._send()
 
     async def room(self) -> None:
@@ -86,9 +93,12 @@ class Sink:
 
     async def close(self) -> None:
         """Wait until everything is written, or the file has failed, and close it."""
-        while self._chunk is not None:
+        while self._chunk is not None or self._lines:
+            if self._chunk is None:
+                self._send()
             self._changed.clear()
             await self._changed.wait()
+        self._end_pause()
         self._chunks.put(None)
         try:
             os.close(self._descriptor)
@@ -102,10 +112,13 @@ class Sink:
             seconds: how long to wait for the file, twice at most.
         """
         for _ in range(2):
+            if self._chunk is None and self._lines:
+                self._send()
             if self._chunk is not None and self._idle.wait(seconds):
                 self._settle()
 
     def _send(self) -> None:
+        self._end_pause()
         self._chunk = _Chunk(self._lines, self._numbers)
         self._lines, self._numbers, self._size = [], [], 0
         self._idle.clear()
@@ -123,9 +136,21 @@ class Sink:
             self._on_failed()
         else:
             self._on_written(chunk.numbers)
-            if self._lines:
+            if self._size >= ENOUGH:
                 self._send()
+            else:
+                self._pause = self._loop.call_later(PAUSE_SECONDS, self._go_on)
         self._changed.set()
+
+    def _go_on(self) -> None:
+        self._pause = None
+        if self._lines and self._chunk is None:
+            self._send()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
 
     def _write(self) -> None:
         while (chunk := self._chunks.get()) is not None:

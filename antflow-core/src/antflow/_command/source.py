@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from antflow.types import UnprocessedItem
@@ -18,12 +18,14 @@ Numbered = Callable[[], int]
 Parse = Callable[[bytes], Any]
 """Returns what a line says; raises ValueError or RecursionError if it says nothing."""
 
+NOTHING = object()
+decode = json.JSONDecoder().decode
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def json_of(line: bytes) -> Any:
     """Return what a line of JSON says."""
-    return json.loads(line.decode())
+    return decode(line.decode())
 
 
 def text_of_line(line: bytes) -> str:
@@ -58,39 +60,52 @@ class Source:
             parse: reads one.
             skips_blank: whether a line of nothing but spaces is none.
         """
-        ledger, numbered = self._ledger, self._numbered
-        async with aclosing(blocks.read()) as read:
-            async for block in read:
-                if not self.position:
-                    block[0] = block[0].removeprefix(BYTE_ORDER_MARK)
-                for line in block:
-                    if ledger.is_full:
-                        await ledger.room()
-                    self.position += 1
-                    try:
-                        value = parse(line)
-                    except (ValueError, RecursionError) as error:
-                        if line.strip() or not skips_blank:
-                            ledger.refuse(self.position, line, error)
-                        continue
-                    ledger.enter(numbered(), self.position, line)
-                    yield value
-        self.is_at_end = True
+        with self._noting():
+            async with aclosing(blocks.read()) as read:
+                async for block in read:
+                    if not self.position:
+                        block[0] = block[0].removeprefix(BYTE_ORDER_MARK)
+                    for line in block:
+                        if self._ledger.is_full:
+                            await self._ledger.room()
+                        value = self._parsed(line, parse, skips_blank=skips_blank)
+                        if value is not NOTHING:
+                            yield value
+            self.is_at_end = True
+
+    def _parsed(self, line: bytes, parse: Parse, *, skips_blank: bool) -> Any:
+        self.position += 1
+        try:
+            value = parse(line)
+        except (ValueError, RecursionError) as error:
+            if line.strip() or not skips_blank:
+                self._ledger.refuse(self.position, line, error)
+            return NOTHING
+        self._ledger.enter(self._numbered(), self.position, line)
+        return value
 
     async def items(self, items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
         """Read items of a program, or arguments."""
         ledger = self._ledger
-        async with aclosing(_each(items)) as read:
-            async for value in read:
-                self.position += 1
-                number = (
-                    value.sequence_id if isinstance(value, UnprocessedItem) else self._numbered()
-                )
-                ledger.enter(number, self.position, value)
-                yield value
-                if ledger.is_full:
-                    await ledger.room()
-        self.is_at_end = True
+        with self._noting():
+            async with aclosing(_each(items)) as read:
+                async for value in read:
+                    self.position += 1
+                    is_old = isinstance(value, UnprocessedItem)
+                    number = value.sequence_id if is_old else self._numbered()
+                    ledger.enter(number, self.position, value)
+                    yield value
+                    if ledger.is_full:
+                        await ledger.room()
+            self.is_at_end = True
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:

@@ -186,4 +186,6 @@ def _kind(value: object) -> str:
 
 
 def _raised(what: str, error: BaseException) -> TargetError:
+    if isinstance(error, SystemExit):
+        what += ' since it ends the program; put what it runs under if __name__ == "__main__"'
     return TargetError(f"{what}: {type(error).__name__}: {text_of(error)}", trace_of(error))
