@@ -85,12 +85,18 @@ def test_a_run_has_results_failures_calls_and_takes_no_time() -> None:
 
 
 def test_the_plugins_named_take_part_and_no_others(installed: None) -> None:
-    plugin, made = Recorder(), Counting.made
-    plugin.antflow_name = "mine"
-    run = run_pipeline(parsing(), ["1"], [plugin])
-    assert run.pipeline.plugin_names == ("recorder", "mine")
-    assert plugin.lines == run.recorder.lines
+    made = Counting.made
+    run = run_pipeline(parsing(), ["1"], [Raising], may_raise=True)
+    assert run.pipeline.plugin_names == ("recorder", "raising")
     assert Counting.made == made
+
+
+def test_a_recorder_that_is_given_is_the_one() -> None:
+    recorder = Recorder()
+    run = run_pipeline(parsing(), ["1"], [Counting, recorder])
+    assert run.recorder is recorder
+    assert run.pipeline.plugin_names == ("Counting", "recorder")
+    assert recorder.hooks[-1] == "pipeline_finish"
 
 
 def test_an_installed_plugin_can_be_named(installed: None) -> None:
@@ -174,11 +180,11 @@ async def test_where_an_event_loop_runs_it_is_refused() -> None:
 def test_a_fixture_runs_a_pipeline_on_the_clock_of_the_test(
     antflow_run: Callable[..., PluginRun], antflow_clock: Clock, antflow_recorder: Recorder
 ) -> None:
-    antflow_recorder.antflow_name = "mine"
     run = antflow_run(parsing(), ["1", "two"], [antflow_recorder])
     assert isinstance(run, PluginRun)
     assert antflow_clock.time() == run.seconds == 63
-    assert antflow_recorder.hooks == run.recorder.hooks
+    assert run.recorder is antflow_recorder
+    assert antflow_recorder.hooks.count("task_retry") == 1
 
 
 def test_a_fixture_is_new_for_each_test(antflow_clock: Clock, antflow_recorder: Recorder) -> None:

@@ -20,17 +20,22 @@ async def wait(seconds: float) -> float:
     return seconds
 
 
-async def fail(seconds: float) -> None:
-    await asyncio.sleep(seconds)
-    raise ValueError
-
-
 def test_the_slowest_attempt_of_each_stage_is_told(
     antflow_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = [Stage("Fetch", 2, [wait]), Stage("Parse", 2, [wait])]
     antflow_run(stages, [1, 3600, 60], [Slowest(prints=True)])  # an hour takes no time
     assert capsys.readouterr().err == "Fetch: 3600.000 s\nParse: 3600.000 s\n"
+
+
+@pytest.mark.parametrize("plugin", ["slowest", Slowest(prints=True)], ids=["installed", "printing"])
+def test_it_is_as_a_plugin_should_be(plugin: object) -> None:
+    check_plugin(plugin)
+
+
+async def fail(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    raise ValueError
 
 
 def test_attempts_that_fail_count(antflow_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,8 +65,3 @@ def test_the_command_line_may_ask(antflow_run: Run, capsys: pytest.CaptureFixtur
     plugin.antflow_configure(parser.parse_args(["--slowest"]))
     antflow_run(Stage("Fetch", 1, [wait]), [5], [plugin])
     assert capsys.readouterr().err == "Fetch: 5.000 s\n"
-
-
-@pytest.mark.parametrize("plugin", ["slowest", Slowest(prints=True)], ids=["installed", "printing"])
-def test_it_is_as_a_plugin_should_be(plugin: object) -> None:
-    check_plugin(plugin)

@@ -28,7 +28,7 @@ class PluginRun:
         pipeline: the pipeline, to be asked for `get_stats()` and the like.
         results: the successes, in input order.
         failures: what failed, in input order.
-        recorder: every call of a hook, in order.
+        recorder: every call of a hook, in order; the recorder that was given, if one was.
         seconds: how long the run took, on its clock.
         faults: what plugins raised, as text: once for each hook of each.
     """
@@ -72,12 +72,15 @@ def run_pipeline(
         RuntimeError: an event loop runs here already.
         BaseException: whatever `Pipeline.run` raises.
     """
-    recorder = Recorder()
-    clock = clock or Clock()
+    clock, taking_part = clock or Clock(), [*map(chosen, plugins)]
+    recorder = next((each for each in taking_part if isinstance(each, Recorder)), None)
+    if recorder is None:
+        recorder = Recorder()
+        taking_part.insert(0, recorder)
     pipeline = Pipeline(
         [stages] if isinstance(stages, Stage) else stages,
         name=name,
-        plugins=[recorder, *map(chosen, plugins)],
+        plugins=taking_part,
         autoload=False,
     )
     began = clock.time()
