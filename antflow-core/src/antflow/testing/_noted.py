@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from antflow import _display, _notifier, plugins
 
 LOGGERS = tuple(module.__name__ for module in (_notifier, _display, plugins))
-HOME = Path(_notifier.__file__).parent
+NOT_SHOWN = {Path(module.__file__ or "").parent for module in (_notifier, asyncio)}
 
 
 class Noted(logging.Filter):
@@ -35,14 +36,14 @@ class Noted(logging.Filter):
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error, and where it comes from, but for the frames of antflow itself.
+    """Return an error, and where it comes from, but for the frames of antflow and asyncio.
 
     What it was raised from is shown, and not what was merely being handled at the time, which is
     the error of the item.
     """
     told = traceback.TracebackException.from_exception(error, capture_locals=False)
     told.stack = traceback.StackSummary.from_list(
-        [frame for frame in told.stack if HOME not in Path(frame.filename).parents]
+        [frame for frame in told.stack if NOT_SHOWN.isdisjoint(Path(frame.filename).parents)]
     )
     lines = [*told.stack.format(), *told.format_exception_only()]
     if error.__cause__ is not None:
