@@ -561,9 +561,17 @@ def tidied() -> Iterator[None]:
         (LeavingError, "raised", "Task exception was never retrieved"),
         (LeavingVariable, "context", "'of_a_plugin' is not what it was before the item"),
         (LeavingVariableOfCaller, "context", "'of_a_plugin' of the caller was left changed"),
-        (KeepingRuns, "references", "the pipeline is kept alive by KeepingRuns -> dict -> list ->"),
+        (
+            KeepingRuns,
+            "references",
+            "the pipeline is kept alive by KeepingRuns.runs[0]['pipeline'];",
+        ),
         (KeepingElsewhere, "references", "something outside of the plugin: list"),
-        (KeepingValues, "references", "the values of items is kept alive by KeepingValues -> "),
+        (
+            KeepingValues,
+            "references",
+            "a value of an item is kept alive by KeepingValues.values[0];",
+        ),
         (
             ChangingEvents,
             "events",

@@ -17,9 +17,10 @@ from antflow.plugins import hooks_of, name_of, refusal
 
 from ._chosen import chosen
 from ._clock import Clock
-from ._leaks import Patience, Process, note_left_on_loop, path_from, referrers_of
+from ._leaks import Patience, Process, note_left_on_loop
 from ._noted import error_text, faults_noted
 from ._problems import Findings, PluginProblemsError, PluginReport, ProblemKind
+from ._references import path_from, referrers_of
 from ._scenarios import SCENARIOS, Scenario
 from ._stand import THE_PIPELINE, Note, Stand, changed_variables
 from ._watched import Watch

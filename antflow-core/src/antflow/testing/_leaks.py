@@ -1,20 +1,15 @@
-"""What a run may leave behind: tasks and timers, threads and files, changes of the process."""
+"""What a run may leave behind: tasks and timers, threads and files, a process that is changed."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
-from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
-from typing import Any
 
 from ._clock import ClockLoop
 from ._places import described_function, described_task
@@ -22,7 +17,6 @@ from ._stand import Note
 
 TURNS = 20
 JOIN_SECONDS = 2.0
-MOST_SEARCHED = 50_000
 OPEN_FILES = Path("/dev/fd")
 
 
@@ -132,51 +126,3 @@ def _settings() -> dict[str, str]:
         for number in (signal.SIGINT, signal.SIGTERM):
             settings[f"The handler of {number.name}"] = signal.getsignal(number)
     return {name: repr(value) for name, value in settings.items()}
-
-
-# References
-
-
-def path_from(source: object, target: object) -> str:
-    """Return the way on which one object keeps another: the types, outermost first."""
-    waiting, parents = deque([source]), {id(source): -1}
-    seen = [source]  # so that no id is used twice
-    while waiting and len(seen) < MOST_SEARCHED:
-        this = waiting.popleft()
-        for referent in _kept_by(this):
-            if id(referent) in parents:
-                continue
-            parents[id(referent)] = id(this)
-            seen.append(referent)
-            if referent is target:
-                return _way(id(target), parents, {id(each): each for each in seen})
-            waiting.append(referent)
-    return ""
-
-
-def _kept_by(thing: object) -> Iterator[object]:
-    """Return what an object refers to, but for what all code can reach anyway."""
-    if isinstance(thing, FunctionType):
-        yield from (thing.__closure__, thing.__defaults__, thing.__kwdefaults__)
-        return
-    for referent in gc.get_referents(thing):
-        if not isinstance(referent, ModuleType | BuiltinFunctionType | FrameType):
-            yield referent
-
-
-def _way(end: int, parents: dict[int, int], seen: dict[int, Any]) -> str:
-    types = []
-    while end != -1:
-        types.append(type(seen[end]).__qualname__)
-        end = parents[end]
-    return " -> ".join(reversed(types))
-
-
-def referrers_of(target: object) -> str:
-    """Return the types of what refers to an object, but for this code."""
-    found = {
-        type(each).__qualname__
-        for each in gc.get_referrers(target)
-        if not isinstance(each, FrameType)
-    }
-    return ", ".join(sorted(found)) or "a frame"

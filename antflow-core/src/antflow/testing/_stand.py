@@ -72,7 +72,7 @@ class Stand:
     def items(self, *numbers: int) -> list[dict[str, Any]]:
         """Return items of these ids, with metadata."""
         things = [Thing(number) for number in numbers]
-        self._made += [("the values of items", ref(thing)) for thing in things]
+        self._made += [("a value of an item", ref(thing)) for thing in things]
         return [{"id": thing.number, "value": thing, "origin": "a check"} for thing in things]
 
     def tell(self, hook: str, argument: Any) -> None:
