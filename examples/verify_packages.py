@@ -18,6 +18,11 @@ that the item's failure, hands it over like any other result, and goes on with t
     python examples/verify_packages.py
     python examples/verify_packages.py --path DIR --workers 8 --show 50
     python examples/verify_packages.py --json
+
+The command of antflow runs the second pipeline as well, with what plugins have to show, and writes
+a line of JSON for each file; `pipeline` and `items` are there for it:
+
+    antflow run examples/verify_packages.py:pipeline --output files.jsonl --failures wrong.jsonl
 """
 
 from __future__ import annotations
@@ -45,6 +50,7 @@ from antflow import Pipeline, PipelineResult, Stage, StageStats
 from antflow.types import ActivityState
 
 BLOCK = 1 << 16
+WORKERS = 8
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
 
 
@@ -149,9 +155,11 @@ def read_record(distribution: Distribution) -> list[Row] | None:
         raise UnreadableRecord(name, "RECORD", str(error)) from error
 
 
-def lists_no_hash(row: Row) -> bool:
+def lists_no_hash(row: Row | Fault) -> bool:
     """Tell whether a sound row has no hash, as those of RECORD itself and of .pyc files."""
-    return len(row.cells) == 3 and row.cells[0] != "" and row.cells[1] == ""
+    return (
+        isinstance(row, Row) and len(row.cells) == 3 and row.cells[0] != "" and row.cells[1] == ""
+    )
 
 
 def was_not_read(value: Row | Reading) -> bool:
@@ -159,8 +167,10 @@ def was_not_read(value: Row | Reading) -> bool:
     return isinstance(value, Row)
 
 
-async def understand(row: Row) -> Entry:
-    """Turn a row into an entry; raises MalformedRow or UnknownHash."""
+async def understand(row: Row | Fault) -> Entry:
+    """Turn a row into an entry; raises MalformedRow or UnknownHash, or what stands in its place."""
+    if isinstance(row, Fault):
+        raise row
 
     def malformed(why: str) -> MalformedRow:
         return MalformedRow(row.distribution, row.cells[0] or "RECORD", f"row {row.number} {why}")
@@ -229,7 +239,7 @@ def listing_pipeline() -> Pipeline:
     return Pipeline([stage], name="listing")
 
 
-def checking_pipeline(workers: int) -> Pipeline:
+def checking_pipeline(workers: int = WORKERS) -> Pipeline:
     """Define the pipeline from rows to compared files; it reads `workers` files at a time."""
     return Pipeline(
         [
@@ -272,6 +282,24 @@ async def verify(found: Iterable[Distribution], workers: int, show: int) -> Repo
         report.stages.update(pipeline.get_stats().stage_stats)
         report.workers.update({s: len(w) for s, w in pipeline.get_worker_names().items()})
     return report
+
+
+# What `antflow run` looks for
+
+pipeline = checking_pipeline
+
+
+async def items() -> AsyncIterator[Row | Fault]:
+    """Give the rows of all RECORDs here, and of one that cannot be read, in their place, why."""
+    async with listing_pipeline().stream(installed(None), buffer_size=1) as listed:
+        async for result in listed:
+            if isinstance(result.error, Fault):
+                yield result.error
+                continue
+            if result.error is not None:
+                raise result.error
+            for row in result.value or ():
+                yield row
 
 
 # The report
@@ -344,7 +372,7 @@ def share(stage: StageStats, state: ActivityState) -> float:
     return stage.seconds[state] / total if total else 0.0
 
 
-def items(stage: StageStats) -> int:
+def item_count(stage: StageStats) -> int:
     """Give the number of items that a stage worked on, to whatever end."""
     return stage.completed_items + stage.failed_items - stage.skipped_items
 
@@ -364,7 +392,7 @@ def as_json(report: Report) -> str:
         "stages": {
             name: {
                 "workers": report.workers[name],
-                "items": items(stage),
+                "items": item_count(stage),
                 **{state: round(share(stage, state), 4) for state in STATES},
             }
             for name, stage in report.stages.items()
@@ -417,7 +445,7 @@ def stage_lines(report: Report) -> Iterator[str]:
         (
             name,
             f"{report.workers[name]:,}",
-            f"{items(stage):,}",
+            f"{item_count(stage):,}",
             *(f"{share(stage, state):.1%}" for state in STATES),
         )
         for name, stage in report.stages.items()
@@ -490,7 +518,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=at_least(1),
-        default=8,
+        default=WORKERS,
         metavar="N",
         help="how many files to read at a time (default: %(default)s)",
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import Event
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from antflow.types import PipelineResult, UnprocessedItem
 
+from .order import Order
 from .records import (
     Describe,
     Fate,
@@ -25,8 +25,7 @@ NO_NUMBER = -1
 """The number of what is about no input of ours: the pipeline has fed it to itself."""
 
 MOST_SHOWN = 5
-MOST_AHEAD = 10_000
-"""Inputs that may be read past the first one that has not ended, where the order is kept."""
+"""Failures that are told on standard error where no file takes them."""
 
 
 class Ledger:
@@ -52,7 +51,7 @@ class Ledger:
         self._record = record
         self._open: dict[int, Origin] = {}
         self._finished: set[int] = set()
-        self._order = _Order(self._write) if ordered else None
+        self._order = Order(self._write) if ordered else None
 
     # Inputs
 
@@ -172,53 +171,3 @@ def _shown(described: dict[str, Any], about: dict[str, Any]) -> str:
     place = f"line {described['line']}" if "line" in described else f"item {about.get('id')!r}"
     stage = f" in stage {about['stage']!r}" if about.get("stage") else ""
     return f"{place} failed{stage}: {about['error_type']}: {about['error']}"
-
-
-class _Order:
-    """Keeps results back until those of the inputs before them have come.
-
-    Args:
-        write: writes a line about an input.
-    """
-
-    def __init__(self, write: Callable[[bytes, int], None]) -> None:
-        self._write = write
-        self._expected: deque[int] = deque()
-        self._ended: dict[int, bytes | None] = {}
-        self._numbers: set[int] = set()
-        self._changed = Event()
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._expected) >= MOST_AHEAD
-
-    async def room(self) -> None:
-        while self.is_full:
-            self._changed.clear()
-            await self._changed.wait()
-
-    def expect(self, number: int) -> None:
-        self._expected.append(number)
-        self._numbers.add(number)
-
-    def end(self, number: int, line: bytes | None) -> bool:
-        """Take the line of an input, None if it has none; False for a number not expected."""
-        if number not in self._numbers:
-            return False
-        self._ended[number] = line
-        while self._expected and self._expected[0] in self._ended:
-            self._let_go(self._expected.popleft())
-        self._changed.set()
-        return True
-
-    def release(self) -> None:
-        for number in self._expected:
-            if number in self._ended:
-                self._let_go(number)
-        self._expected.clear()
-
-    def _let_go(self, number: int) -> None:
-        self._numbers.discard(number)
-        line = self._ended.pop(number)
-        if line is not None:
-            self._write(line, number)

@@ -42,7 +42,7 @@ def exit_code(ledger: Ledger, error: BaseException | None, signal: Signals | Non
     is_written = ledger.output.error is None and (
         ledger.failures is None or ledger.failures.error is None
     )
-    return SUCCEEDED if error is None and is_written and not ledger.fates else FAILED
+    return SUCCEEDED if error is None and is_written and not ledger.fates.total() else FAILED
 
 
 def lines_about(
@@ -64,33 +64,37 @@ def lines_about(
     if isinstance(ledger.output.error, BrokenPipeError) and signal is None:
         return
     yield from ledger.shown
-    if failed := ledger.fates["failed"] + ledger.fates["malformed"]:
-        types = ", ".join(f"{number:,} {name}" for name, number in _most(ledger.errors))
-        yield f"{failed:,} of {_items(ledger.read)} failed ({types})"
-        if ledger.fates["malformed"] and ledger.errors["JSONDecodeError"]:
-            yield "a line of input is JSON; --lines reads text"
-    if left := ledger.fates["unprocessed"]:
-        yield f"{_items(left)} {_were(left)} read and left unprocessed"
-    if unwritten := ledger.fates["unwritten"]:
-        yield f"{unwritten:,} {'result' if unwritten == 1 else 'results'} could not be written"
-    if ledger.fates:
-        kept = names.get("failures")
-        yield f"{kept} has each of them" if kept else "--failures FILE keeps each of them"
+    yield from _of_fates(ledger, names.get("failures"))
     for option, sink in ("output", ledger.output), ("failures", ledger.failures):
         if sink is not None and sink.error is not None:
             reason = sink.error.strerror or str(sink.error)
             yield f"--{option} {names[option]} cannot be written: {reason}"
     if error is not None:
-        yield from _of_error(error, source)
+        yield _of_error(error, source)
     if signal is not None:
         yield f"interrupted by {signal.name}; {_unread(source)}"
 
 
-def _of_error(error: BaseException, source: Source) -> Iterator[str]:
+def _of_fates(ledger: Ledger, file: str | None) -> Iterator[str]:
+    fates = ledger.fates
+    if failed := fates["failed"] + fates["malformed"]:
+        types = ", ".join(f"{number:,} {name}" for name, number in _most(ledger.errors))
+        yield f"{failed:,} of {_items(ledger.read)} failed ({types})"
+    if fates["malformed"] and ledger.errors["JSONDecodeError"]:
+        yield "a line of input is JSON; --lines reads text"
+    if left := fates["unprocessed"]:
+        yield f"{_items(left)} {'was' if left == 1 else 'were'} read and left unprocessed"
+    if unwritten := fates["unwritten"]:
+        yield f"{unwritten:,} {'result' if unwritten == 1 else 'results'} could not be written"
+    if fates.total():
+        yield f"{file} has each of them" if file else "--failures FILE keeps each of them"
+
+
+def _of_error(error: BaseException, source: Source) -> str:
     what = "the run ended"
     if error is source.error:
         what = f"the input cannot be read past {source.noun} {source.position:,}"
-    yield f"{what}: {type(error).__name__}: {text_of(error)}"
+    return f"{what}: {type(error).__name__}: {text_of(error)}"
 
 
 def _unread(source: Source) -> str:
@@ -101,10 +105,6 @@ def _unread(source: Source) -> str:
 
 def _items(number: int) -> str:
     return f"{number:,} item" if number == 1 else f"{number:,} items"
-
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
 
 
 def _most(errors: Counter[str]) -> Iterator[tuple[str, int]]:

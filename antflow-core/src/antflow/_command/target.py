@@ -58,7 +58,7 @@ class Target:
         """
         found = self.found
         if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
-            found = await self._called(found, self.text)
+            found = await _called(found, self.text, f"name {WANTED}")
         if isinstance(found, PipelineBuilder):
             try:
                 found = found.build()
@@ -82,22 +82,15 @@ class Target:
         """
         found = getattr(self.module, ITEMS)
         name = f"{ITEMS!r} of {self.module.__name__}"
+        remedy = (
+            "make it an iterable or async iterable, or a function without arguments that returns "
+            "one, or give --input"
+        )
         if callable(found) and not isinstance(found, Iterable | AsyncIterable):
-            found = await self._called(found, name)
+            found = await _called(found, name, remedy)
         if not isinstance(found, Iterable | AsyncIterable) or isinstance(found, str | bytes):
-            raise TargetError(
-                f"{name} is {_kind(found)}; make it an iterable or async iterable, or a function "
-                "without arguments that returns one, or give --input"
-            )
+            raise TargetError(f"{name} is {_kind(found)}; {remedy}")
         return found
-
-    async def _called(self, function: Any, name: str) -> Any:
-        _check_signature(function, name)
-        try:
-            made = function()
-            return await made if inspect.isawaitable(made) else made
-        except Exception as error:
-            raise _raised(f"{name} raised", error) from error
 
 
 def load(text: str) -> Target:
@@ -170,7 +163,16 @@ def _others(module: ModuleType, name: str) -> str:
     return f"{close[0]!r} may be meant" if close else f"name {WANTED}"
 
 
-def _check_signature(function: Any, name: str) -> None:
+async def _called(function: Any, name: str, remedy: str) -> Any:
+    _check_signature(function, name, remedy)
+    try:
+        made = function()
+        return await made if inspect.isawaitable(made) else made
+    except Exception as error:
+        raise _raised(f"{name} raised", error) from error
+
+
+def _check_signature(function: Any, name: str, remedy: str) -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -178,7 +180,7 @@ def _check_signature(function: Any, name: str) -> None:
     try:
         signature.bind()
     except TypeError:
-        raise TargetError(f"{name} takes arguments, {signature}; name {WANTED}") from None
+        raise TargetError(f"{name} takes arguments, {signature}; {remedy}") from None
 
 
 def _kind(value: object) -> str:
