@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from antflow import Pipeline, StatusEvent, TaskEvent, hookimpl
+from antflow import Pipeline, StatusEvent, StatusTracker, TaskEvent, hookimpl
 from antflow._discovery import INSTALLED
 from antflow.plugins import ARGUMENTS
 from antflow.testing import (
@@ -151,6 +151,12 @@ def test_a_module_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     module = type(sys)("some_plugin")
     vars(module)["antflow_pipeline_finish"] = hookimpl(lambda: None)
     assert check_plugin(module).name == "some_plugin"
+
+
+def test_the_tracker_is_as_a_plugin_should_be() -> None:
+    seen: list[str] = []
+    check_plugin(StatusTracker(on_status_change=lambda event: seen.append(event.status)))
+    assert "unprocessed" in seen
 
 
 def test_the_log_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
