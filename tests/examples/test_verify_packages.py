@@ -397,7 +397,8 @@ async def test_a_record_that_cannot_be_read_is_a_failure_in_its_place(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.distribution("torn", record=b"\xff")
-    monkeypatch.setattr(program, "installed", lambda _: iter([*distributions(path=[str(site.folder)])]))
+    found = list(distributions(path=[str(site.folder)]))
+    monkeypatch.setattr(program, "installed", lambda _: iter(found))
     (item,) = [item async for item in program.items()]
     pipeline = program.pipeline()
     await pipeline.run([item])

@@ -45,7 +45,6 @@ class Ledger:
         self.fates: Counter[Fate] = Counter()
         self.errors: Counter[str] = Counter()
         self.shown: list[str] = []
-        self.succeeded = 0
         self.read = 0
         self._describe = describe
         self._record = record
@@ -104,7 +103,6 @@ class Ledger:
             except UnwritableError as error:
                 self._end_failed(result, error)
                 return
-            self.succeeded += 1
             if self._order is None or not self._order.end(number, line):
                 self._write(line, number)
         else:
@@ -164,7 +162,6 @@ class Ledger:
         for number in sorted({*self._open, *self._finished}):
             fate: Fate = "unwritten" if number in self._finished else "unprocessed"
             self._fail(fate, number, self._about(number, None), {})
-        self.succeeded -= self.fates["unwritten"]
 
 
 def _shown(described: dict[str, Any], about: dict[str, Any]) -> str:
