@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 Task = Callable[[int], Coroutine[Any, Any, int]]
@@ -23,6 +24,9 @@ class Program(Protocol):
 
     def busy(self, count: int, workers: int) -> AbstractAsyncContextManager[Callable[[], object]]:
         """Enter with that many stages, each worker holding an item; give what takes a snapshot."""
+
+    def lines_command(self, source: Path, output: Path) -> list[str]:
+        """Give the command that reads lines of JSON from a file and writes as many to another."""
 
     def scraped(self, count: int, workers: int) -> AbstractAsyncContextManager[str]:
         """Enter with that many stages, and give the address at which their metrics are served."""

@@ -97,6 +97,8 @@ _ALL = (
         "antflow_scraped",
         BENCH_SERVER="prometheus_client",
     ),
+    _ours("antflow-run", "antflow run", "antflow_run"),
+    _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),

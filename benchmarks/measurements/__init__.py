@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks.harness.model import Measurement
 from benchmarks.measurements import (
+    command,
     hooks,
     idle,
     imports,
@@ -34,6 +35,7 @@ _MODULES = (
     scrape,
     loop_turns,
     memory,
+    command,
     imports,
 )
 
