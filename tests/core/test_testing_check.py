@@ -6,10 +6,13 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from pathlib import Path
 from typing import Any, ClassVar
@@ -133,7 +136,7 @@ def test_a_plugin_that_is_as_it_should_be_passes(capfd: pytest.CaptureFixture[st
     assert report.scenarios == tuple(SCENARIOS)
     assert set(report.calls) == {*dir(Everything), *dir(EverythingOfRun)} & set(ARGUMENTS)
     assert min(report.calls.values()) >= 1
-    assert str(report).startswith("Plugin 'everything' is as it should be in success, plain fun")
+    assert str(report).startswith("Plugin 'everything' is as it should be in success, two at onc")
     assert capfd.readouterr() == ("", "")
 
 
@@ -290,7 +293,7 @@ class RaisingLate:
 def test_a_hook_that_raises_is_found(plugin: type) -> None:
     problem = only(plugin)
     assert (problem.kind, problem.scenarios) == ("raised", ("retry", "failure"))
-    assert problem.text.startswith("antflow_task_retry of plugin 'raising' raised at item 1 in st")
+    assert problem.text.startswith("antflow_task_retry of plugin 'raising' raised\n")
     assert problem.text.endswith("LookupError: no account")
     assert "is made to fail" not in problem.text
     assert "_notifier.py" not in problem.text
@@ -392,11 +395,23 @@ class Waiting:
         await asyncio.Event().wait()
 
 
-def test_a_hook_that_never_ends_is_found() -> None:
-    problem = problems(Waiting)[0]
+class WaitingStubbornly:
+    @hookimpl
+    async def antflow_pipeline_finish(self) -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("plugin", [Waiting, WaitingStubbornly])
+def test_a_hook_that_never_ends_is_found(plugin: type) -> None:
+    problem = problems(plugin)[0]
     assert problem.kind == "raised"
-    assert "StuckError" in problem.text
-    assert "Waiting.antflow_pipeline_finish (test_testing_check.py:" in problem.text
+    heading, error, *tasks = problem.text.splitlines()
+    assert heading == "The run ended by"
+    assert "StuckError: Nothing can happen any more" in error
+    assert len(tasks) == 1
+    assert f"{plugin.__name__}.antflow_pipeline_finish (test_testing_check.py:" in tasks[0]
 
 
 # What is left behind
@@ -437,6 +452,14 @@ class LeavingFile:
     @hookimpl
     def antflow_pipeline_start(self) -> None:
         self.opened.append(os.open(os.devnull, os.O_RDONLY))
+
+
+class LeavingConnection:
+    opened: ClassVar[list[socket.socket]] = []
+
+    @hookimpl
+    def antflow_pipeline_start(self) -> None:
+        self.opened.append(socket.socket())
 
 
 class LeavingOpen:
@@ -551,6 +574,8 @@ def tidied() -> Iterator[None]:
     signal.signal(signal.SIGTERM, handler)
     logging.getLogger().handlers[:] = handlers
     KEPT.clear()
+    while LeavingConnection.opened:
+        LeavingConnection.opened.pop().close()
     while LeavingFile.opened:
         os.close(LeavingFile.opened.pop())
 
@@ -562,6 +587,7 @@ def tidied() -> Iterator[None]:
         (LeavingTimer, "timers", "is to call LeavingTimer.flush (test_testing_check.py:"),
         (LeavingThread, "threads", "Thread 'flusher' in LeavingThread.work (test_testing_check.py"),
         (LeavingFile, "files", f"{os.devnull} was left open"),
+        (LeavingConnection, "files", "socket:[*] was left open"),
         (LeavingOpen, "warnings", "ResourceWarning: unclosed file"),
         (LeavingCoroutine, "warnings", "'LeavingCoroutine.flush' was never awaited"),
         (LeavingError, "raised", "Task exception was never retrieved"),
@@ -598,6 +624,37 @@ def test_what_is_left_behind_is_found(plugin: Callable[[], Any], kind: str, text
     assert any(text in problem.text for problem in found), [problem.text for problem in found]
     if isinstance(made, LeavingThread):
         made.end.set()
+
+
+def test_a_pool_of_threads_that_is_kept_is_the_plugins_own() -> None:
+    class Writing:
+        def __init__(self) -> None:
+            self.pool = ThreadPoolExecutor(2)
+
+        @hookimpl
+        async def antflow_pipeline_finish(self) -> None:
+            await asyncio.get_running_loop().run_in_executor(self.pool, len, "abc")
+
+    plugin = Writing()
+    check_plugin(plugin)
+    plugin.pool.shutdown()
+
+
+def test_a_pool_of_threads_for_each_run_is_found() -> None:
+    pools: list[ThreadPoolExecutor] = []
+
+    class Writing:
+        @hookimpl
+        async def antflow_pipeline_finish(self) -> None:
+            pools.append(ThreadPoolExecutor(1))
+            await asyncio.get_running_loop().run_in_executor(pools[-1], len, "abc")
+
+    problem = only(Writing)
+    assert problem.kind == "threads"
+    assert problem.text.startswith("Thread 'ThreadPoolExecutor-*_*' in _worker (thread.py:")
+    assert len(problem.scenarios) > 5
+    for pool in pools:
+        pool.shutdown()
 
 
 def test_what_is_made_in_the_first_run_and_kept_is_the_plugins_own() -> None:
@@ -644,8 +701,8 @@ def test_a_warning_about_something_else_goes_where_it_goes() -> None:
 
 def test_a_problem_is_told_once_with_where_it_was_seen() -> None:
     (problem,) = problems(ChangingEvents)
-    assert problem.scenarios[:4] == ("success", "plain function", "retry", "failure")
-    assert str(problem).startswith("events (in success, plain function, retry and ")
+    assert problem.scenarios[:4] == ("success", "two at once", "plain function", "retry")
+    assert str(problem).startswith("events (in success, two at once, plain function and ")
     assert str(problem).splitlines()[1].startswith("    antflow_task_start of")
 
 

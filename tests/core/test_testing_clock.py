@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -74,6 +75,28 @@ def test_what_can_never_end_is_found() -> None:
 
     with pytest.raises(StuckError, match=r"wait_for_nothing \(test_testing_clock\.py:\d+\)"):
         Clock().run(wait_for_nothing())
+
+
+def test_what_can_never_end_may_clean_up_and_is_left_if_it_does_not() -> None:
+    cleaned: list[bool] = []
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(5)
+            cleaned.append(True)
+
+    async def go_on() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    with pytest.raises(StuckError, match="clean_up"):
+        Clock().run(clean_up())
+    assert cleaned == [True]
+    with pytest.raises(StuckError, match="go_on"):
+        Clock().run(go_on())
 
 
 def test_the_clock_stands_still_while_a_plain_function_works() -> None:

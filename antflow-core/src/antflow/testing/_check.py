@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from antflow import _run
+from antflow import _run, runners
 from antflow.exceptions import PluginError
 from antflow.plugins import hooks_of, name_of, refusal
 
@@ -21,9 +21,12 @@ from ._leaks import Patience, Process, note_left_on_loop
 from ._noted import error_text, faults_noted
 from ._problems import Findings, PluginProblemsError, PluginReport, ProblemKind
 from ._references import path_from, referrers_of
-from ._scenarios import SCENARIOS, Scenario
+from ._scenarios import FIRST_RUNS, SCENARIOS, Scenario
 from ._stand import THE_PIPELINE, Note, Stand, changed_variables
 from ._watched import Watch
+
+SILENT = (_run.__name__, runners.__name__)
+"""What logs that items are left, which is meant here, and that threads are."""
 
 COUNTED_WARNINGS = (ResourceWarning, RuntimeWarning)
 
@@ -31,10 +34,10 @@ COUNTED_WARNINGS = (ResourceWarning, RuntimeWarning)
 def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> PluginReport:
     """Hold a plugin against the rules, and run it through all that can become of a run.
 
-    These are success, in coroutine functions and plain ones, retry, failure, skip, no items,
-    cancellation, shutdown, a stream that is left, an input that raises, a second run, two runs at
-    once, its displays and its options of the command line. Waits take no time. What a plugin opens
-    or starts in its first run and keeps, such as a server, is its own; what grows is a leak.
+    These are success, two runs at once, plain functions, retry, failure, skip, no items,
+    cancellation, shutdown, a stream that is left, an input that raises, a second run, its displays
+    and its options of the command line. Waits take no time. What a plugin opens or starts in its
+    first runs and keeps, such as a server, is its own; what grows is a leak.
 
     Args:
         plugin: an object, a class or a module, as for a Pipeline; or the name of an installed one,
@@ -66,12 +69,12 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         for broken in broken_rules(found, plugin):
             findings.add("rules", broken)
     tried = SCENARIOS if found is not None and refusal(found) is None else {}
-    patience: Patience | None = None
+    patience = Patience()
     gc.freeze()  # so that collecting what a scenario leaves costs next to nothing
     try:
         for title, scenario in tried.items():
-            try_out(found, scenario, watch, partial(findings.add, scenario=title), patience)
-            patience = patience or Patience()
+            note = partial(findings.add, scenario=title)
+            try_out(found, scenario, watch, note, None if title in FIRST_RUNS else patience)
     finally:
         gc.unfreeze()
     report = PluginReport(name, tuple(tried), watch.calls, findings.problems())
@@ -124,12 +127,12 @@ def try_out(
     gc.collect()
     before = Process()
     stand = Stand(plugin, displays_of(plugin), watch, note)
-    with faults_noted(and_silent=[_run.__name__]) as noted, counted_warnings(note):
+    with faults_noted(SILENT, names_items=False) as noted, counted_warnings(note):
         is_whole = is_played(scenario, stand, note)
         if is_whole and patience is not None:
             before.note_threads(patience, note)
         gc.collect()
-    for text in noted.texts:
+    for text in noted.texts + (stand.reports if is_whole else []):
         note("raised", text)
     for text in watch.changes:
         note("events", text)
@@ -155,7 +158,7 @@ def is_played(scenario: Scenario, stand: Stand, note: Note) -> bool:
 
 async def play(scenario: Scenario, stand: Stand, note: Note) -> None:
     """Run a scenario, and note what it leaves on the event loop and in this context."""
-    asyncio.get_running_loop().set_exception_handler(partial(note_report, note))
+    asyncio.get_running_loop().set_exception_handler(partial(keep_report, stand.reports))
     context = copy_context()
     try:
         await scenario(stand)
@@ -166,11 +169,13 @@ async def play(scenario: Scenario, stand: Stand, note: Note) -> None:
     await note_left_on_loop(note)
 
 
-def note_report(note: Note, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Note what is reported to an event loop, such as an error that nobody has asked for."""
+def keep_report(
+    reports: list[str], _: asyncio.AbstractEventLoop, context: Mapping[str, Any]
+) -> None:
+    """Keep the text of what is reported to an event loop, such as an error that nobody saw."""
     error = context.get("exception")
     about = error_text(error) if isinstance(error, BaseException) else ""
-    note("raised", f"{context.get('message', 'Reported to the event loop')}\n{about}".rstrip())
+    reports.append(f"{context.get('message', 'Reported to the event loop')}\n{about}".rstrip())
 
 
 @contextmanager

@@ -122,6 +122,8 @@ class ClockLoop(asyncio.SelectorEventLoop):
         self._main = asyncio.current_task()
         try:
             return await main
+        except GeneratorExit:
+            raise
         except BaseException:
             if self._stuck is not None:
                 raise self._stuck from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,8 @@ from ._stand import Note
 TURNS = 20
 JOIN_SECONDS = 2.0
 OPEN_FILES = Path("/dev/fd")
+OF_NO_FILE = re.compile(r"[a-z]+:\[\d+\]")
+"""What the system calls connections and pipes."""
 
 
 async def note_left_on_loop(note: Note) -> None:
@@ -82,6 +85,7 @@ class Process:
         """Note the files and connections that have been opened since."""
         for number, target in _open_files().items():
             if number not in self._files:
+                target = _without_numbers(target) if OF_NO_FILE.fullmatch(target) else target
                 note("files", f"{target} was left open; close it, however the run ends.")
 
     def note_settings(self, note: Note) -> None:
@@ -97,7 +101,14 @@ class Process:
 
 def _described(thread: threading.Thread) -> str:
     target = vars(thread).get("_target")
-    return repr(thread.name) + (f" in {described_function(target)}" if target else "")
+    return repr(_without_numbers(thread.name)) + (
+        f" in {described_function(target)}" if target else ""
+    )
+
+
+def _without_numbers(name: str) -> str:
+    """Return a name as it is each time, so that what happens again and again is told once."""
+    return re.sub(r"\d+", "*", name)
 
 
 def _open_files() -> dict[str, str]:

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import re
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from antflow import _display, _notifier, plugins
 
+from ._places import is_of_others
+
 LOGGERS = tuple(module.__name__ for module in (_notifier, _display, plugins))
-NOT_SHOWN = {Path(module.__file__ or "").parent for module in (_notifier, asyncio)}
+OF_ITEMS = re.compile(r"^Pipeline '[^']*': | at item .* in stage .*$")
 
 
 class Noted(logging.Filter):
     """Turns the errors that plugins raise into text, and keeps them out of the log.
 
     A log record holds an error, whose frames hold the run; and a test tool keeps log records.
+
+    Args:
+        names_items: whether the texts name pipelines and items.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names_items: bool) -> None:
         super().__init__()
         self.texts: list[str] = []
+        self._names_items = names_items
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the text of an error, and let no such record pass."""
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return True
-        said = record.getMessage().partition("; ")[0].removeprefix("Pipeline 'checked': ")
+        said = record.getMessage().partition("; ")[0]
+        if not self._names_items:
+            said = OF_ITEMS.sub("", said)
         self.texts.append(f"{said}\n{error_text(error)}")
         return False
 
@@ -43,7 +50,7 @@ def error_text(error: BaseException) -> str:
     """
     told = traceback.TracebackException.from_exception(error, capture_locals=False)
     told.stack = traceback.StackSummary.from_list(
-        [frame for frame in told.stack if NOT_SHOWN.isdisjoint(Path(frame.filename).parents)]
+        [frame for frame in told.stack if is_of_others(frame.filename)]
     )
     lines = [*told.stack.format(), *told.format_exception_only()]
     if error.__cause__ is not None:
@@ -52,13 +59,14 @@ def error_text(error: BaseException) -> str:
 
 
 @contextmanager
-def faults_noted(and_silent: Iterable[str] = ()) -> Iterator[Noted]:
+def faults_noted(and_silent: Iterable[str] = (), *, names_items: bool = True) -> Iterator[Noted]:
     """Note what plugins raise while this lasts, instead of having it logged.
 
     Args:
         and_silent: names of loggers that are to be silent meanwhile.
+        names_items: whether what is noted names pipelines and items.
     """
-    noted = Noted()
+    noted = Noted(names_items)
     with ExitStack() as until_the_end:
         for name in LOGGERS:
             until_the_end.enter_context(_heard(logging.getLogger(name), noted))

@@ -22,6 +22,13 @@ async def success(stand: Stand) -> None:
     stand.expect("succeeded", await pipeline.run(stand.items(1, 2, 3)), [1, 2, 3])
 
 
+async def two_at_once(stand: Stand) -> None:
+    """Run two pipelines at once."""
+    one, other = (stand.pipeline(stand.stage(wait_briefly)) for _ in range(2))
+    results = await asyncio.gather(one.run(stand.items(1, 2)), other.run(stand.items(3, 4)))
+    stand.expect("succeeded", results[0] + results[1], [1, 2, 3, 4])
+
+
 async def plain_function(stand: Stand) -> None:
     """Run items through a plain function, in a thread."""
     pipeline = stand.pipeline(stand.stage(return_plainly))
@@ -132,13 +139,6 @@ async def second_run(stand: Stand) -> None:
         stand.expect("succeeded", await pipeline.run(stand.items(*numbers)), [*numbers])
 
 
-async def two_at_once(stand: Stand) -> None:
-    """Run two pipelines at once."""
-    one, other = (stand.pipeline(stand.stage(wait_briefly)) for _ in range(2))
-    results = await asyncio.gather(one.run(stand.items(1, 2)), other.run(stand.items(3, 4)))
-    stand.expect("succeeded", results[0] + results[1], [1, 2, 3, 4])
-
-
 async def displays(stand: Stand) -> None:
     """Ask for each display of the plugin, show a run in it, and ask for one that nobody has."""
     with suppress(ValueError):
@@ -234,6 +234,7 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", " "): scenario
     for scenario in (
         success,
+        two_at_once,
         plain_function,
         retry,
         failure,
@@ -245,9 +246,11 @@ SCENARIOS: dict[str, Scenario] = {
         stream_left,
         broken_input,
         second_run,
-        two_at_once,
         displays,
         command_line,
     )
 }
 """What a plugin is run through, by name, in order."""
+
+FIRST_RUNS = ("success", "two at once")
+"""Where it may open and start what it keeps, such as a server or the threads of a pool."""

@@ -48,6 +48,7 @@ class Stand:
         self.dashboards = dashboards
         self.watch = watch
         self.note = note
+        self.reports: list[str] = []
         self._contexts: dict[asyncio.Task[Any], Context] = {}
         self._made: list[tuple[str, Callable[[], object]]] = []
 
@@ -64,8 +65,8 @@ class Stand:
     def skipping(self, task: TaskFunc) -> Stage:
         """Return a stage that skips items of an even number."""
 
-        def is_even(thing: Thing) -> bool:
-            return self._sees_no_change(thing) or thing.number % 2 == 0
+        def is_even(thing: object) -> bool:
+            return self._sees_no_change(thing) or getattr(thing, "number", 1) % 2 == 0
 
         return Stage("Work", 1, [task], skip_if=is_even)
 
