@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ._clock import ClockLoop
@@ -85,7 +86,6 @@ class Process:
         """Note the files and connections that have been opened since."""
         for number, target in _open_files().items():
             if number not in self._files:
-                target = _without_numbers(target) if OF_NO_FILE.fullmatch(target) else target
                 note("files", f"{target} was left open; close it, however the run ends.")
 
     def note_settings(self, note: Note) -> None:
@@ -100,10 +100,8 @@ class Process:
 
 
 def _described(thread: threading.Thread) -> str:
-    target = vars(thread).get("_target")
-    return repr(_without_numbers(thread.name)) + (
-        f" in {described_function(target)}" if target else ""
-    )
+    name, target = repr(_without_numbers(thread.name)), vars(thread).get("_target")
+    return f"{name} in {described_function(target)}" if target else name
 
 
 def _without_numbers(name: str) -> str:
@@ -111,15 +109,23 @@ def _without_numbers(name: str) -> str:
     return re.sub(r"\d+", "*", name)
 
 
-def _open_files() -> dict[str, str]:
-    """Return what is open, by number, where the system tells."""
+def _open_files() -> dict[int, str]:
+    """Return what is open, by its number, where the system tells."""
     found = {}
-    for number in os.listdir(OPEN_FILES) if OPEN_FILES.is_dir() else ():  # noqa: PTH208 - of numbers
-        try:
-            found[number] = str((OPEN_FILES / number).readlink())
-        except OSError:
-            continue
+    for number in map(int, os.listdir(OPEN_FILES) if OPEN_FILES.is_dir() else ()):  # noqa: PTH208
+        with suppress(OSError):  # it was closed meanwhile, as that of the listing itself
+            os.fstat(number)
+            found[number] = _target(number)
     return found
+
+
+def _target(number: int) -> str:
+    """Return what a number of an open file stands for."""
+    try:
+        target = str((OPEN_FILES / str(number)).readlink())
+    except OSError:
+        return "A file or connection"
+    return _without_numbers(target) if OF_NO_FILE.fullmatch(target) else target
 
 
 def _settings() -> dict[str, str]:
