@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 
 from antflow import Pipeline, Stage, StatusTracker, TaskEvent
 from antflow._clock import CLOCK
-from antflow.testing import Clock, StuckError
+from antflow.testing import Clock, StuckError, _clock
 
 
 def test_a_long_wait_takes_no_time_and_is_exact() -> None:
@@ -153,7 +154,58 @@ def test_a_connection_is_waited_for_as_long_as_it_takes() -> None:
             return line
 
     assert clock.run(main()) == b"hello\n"
-    assert clock.time() == 0
+    assert clock.time() < 60
+
+
+def test_time_goes_on_while_a_connection_is_busy() -> None:
+    clock = Clock()
+
+    async def main() -> int:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        far.setblocking(False)
+        loop, received = asyncio.get_running_loop(), 0
+        with near, far, suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                while True:  # something arrives again and again, and the timer goes off even so
+                    await loop.sock_sendall(far, b"x")
+                    received += len(await loop.sock_recv(near, 1))
+                    await asyncio.sleep(0.001)
+        return received
+
+    assert clock.run(main()) > 0
+    assert clock.time() >= 0.02
+
+
+def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_clock, "PATIENCE_SECONDS", 0.01)
+    clock, leave = Clock(), threading.Event()
+
+    async def let_go() -> None:
+        await asyncio.sleep(10)
+        leave.set()
+
+    async def main() -> None:
+        await asyncio.gather(asyncio.to_thread(leave.wait), let_go())
+
+    clock.run(main())
+    assert clock.time() == 10
+
+
+def test_a_thread_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clock, "LONGEST_WORK_SECONDS", 0.01)
+    leave = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.to_thread(leave.wait)
+        finally:
+            leave.set()
+
+    with pytest.raises(StuckError, match="wait"):
+        Clock().run(wait())
 
 
 def test_what_the_coroutine_raises_is_raised() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import selectors
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from types import CodeType
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ T = TypeVar("T")
 Events = list[tuple[selectors.SelectorKey, int]]
 
 PATIENCE_SECONDS = 5.0
+LONGEST_WORK_SECONDS = 60.0
 
 PROMISES: frozenset[CodeType] = frozenset(
     function.__code__
@@ -40,8 +42,9 @@ class Clock:
 
     `run` drives a coroutine. When everything waits, the time jumps to the next timer, so that a
     delay of an hour takes no time and is an hour all the same. While a thread works for the event
-    loop, for a stage or by `asyncio.to_thread`, the clock stands still; while a connection is open,
-    it goes on as real time does. The `timestamp` of an event remains real Unix time.
+    loop, for a stage or by `asyncio.to_thread`, the clock stands still, for five seconds at most
+    where a timer is set; while a connection is open, it goes on as real time does. The `timestamp`
+    of an event remains real Unix time.
 
         clock = Clock()
         clock.run(pipeline.run(items))
@@ -197,15 +200,27 @@ class _Waiting(selectors.DefaultSelector):
         if found or (timeout is not None and timeout <= 0):
             return found
         if self._is_promised_something():
-            return super().select()
-        if len(self.get_map()) > 1:  # one is the loop's own, by which threads wake it
-            found = super().select(PATIENCE_SECONDS if timeout is None else timeout)
+            found = super().select(LONGEST_WORK_SECONDS if timeout is None else PATIENCE_SECONDS)
+        elif len(self.get_map()) > 1:  # one is the loop's own, by which threads wake it
+            return self._select_as_time_goes_by(timeout)
         elif timeout is None and not self._strangers.issuperset(threading.enumerate()):
             found = super().select(PATIENCE_SECONDS)
-        if found:
-            return found
+        if not found:
+            self._move_on(timeout)
+        return found
+
+    def _select_as_time_goes_by(self, timeout: float | None) -> Events:
+        """Wait really, and have the clock go on meanwhile."""
+        began = time.monotonic()
+        found = super().select(PATIENCE_SECONDS if timeout is None else timeout)
+        if not found:
+            self._move_on(timeout)
+        elif timeout is not None:
+            self._pass_time(min(timeout, time.monotonic() - began))
+        return found
+
+    def _move_on(self, timeout: float | None) -> None:
         if timeout is None:
             self._be_stuck()
         else:
             self._pass_time(timeout)
-        return []
