@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
+from inspect import isasyncgen
 from typing import Any
 
 from antflow.types import UnprocessedItem
@@ -109,11 +110,13 @@ class Source:
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        if hasattr(items, "aclose"):
-            await items.aclose()
-    else:
+    if not isinstance(items, AsyncIterable):
         for item in items:
             yield item
+        return
+    try:
+        async for item in items:
+            yield item
+    finally:
+        if isasyncgen(items):
+            await items.aclose()

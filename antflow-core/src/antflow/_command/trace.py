@@ -18,6 +18,6 @@ def trace_of(error: BaseException) -> str:
         and not frame.filename.endswith("/importlib/__init__.py")
     ]
     if not theirs:
-        return ""
+        return "".join(traced.format_exception_only()) if isinstance(error, SyntaxError) else ""
     traced.stack[:] = theirs
     return "".join(traced.format(chain=False))
