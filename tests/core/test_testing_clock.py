@@ -7,6 +7,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -157,24 +158,45 @@ def test_a_connection_is_waited_for_as_long_as_it_takes() -> None:
     assert clock.time() < 60
 
 
-def test_time_goes_on_while_a_connection_is_busy() -> None:
+def receive(sends: Callable[[socket.socket], object], limit: float) -> tuple[bytes, float]:
+    """Return what arrives in a connection, b"" if nothing does in time, and when."""
     clock = Clock()
 
-    async def main() -> int:
+    async def main() -> bytes:
         near, far = socket.socketpair()
         near.setblocking(False)
-        far.setblocking(False)
-        loop, received = asyncio.get_running_loop(), 0
         with near, far, suppress(TimeoutError):
-            async with asyncio.timeout(0.02):
-                while True:  # something arrives again and again, and the timer goes off even so
-                    await loop.sock_sendall(far, b"x")
-                    received += len(await loop.sock_recv(near, 1))
-                    await asyncio.sleep(0.001)
-        return received
+            sends(far)
+            async with asyncio.timeout(limit):
+                return await asyncio.get_running_loop().sock_recv(near, 1)
+        return b""
 
-    assert clock.run(main()) > 0
-    assert clock.time() >= 0.02
+    return clock.run(main()), clock.time()
+
+
+def later(function: Callable[[], object]) -> None:
+    """Call a function in a thread, when the event loop waits already."""
+    threading.Timer(0.02, function).start()
+
+
+def test_time_goes_on_while_a_connection_is_open() -> None:
+    received, now = receive(lambda _: None, limit=0.01)
+    assert received == b""
+    assert now >= 0.01
+    received, now = receive(lambda far: later(lambda: far.send(b"x")), limit=60)
+    assert received == b"x"
+    assert 0 < now < 60
+
+
+def test_a_thread_that_comes_back_by_itself_is_waited_for() -> None:
+    async def main() -> None:
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        later(lambda: loop.call_soon_threadsafe(event.set))
+        await event.wait()
+
+    clock = Clock()
+    clock.run(main())
+    assert clock.time() == 0
 
 
 def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
