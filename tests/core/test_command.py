@@ -6,17 +6,19 @@ import json
 import logging
 import os
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from antflow import DashboardSnapshot, ErrorSummary, Pipeline, hookimpl
 from antflow._command import command
 from antflow._command.command import run
 from antflow._command.options import run_parser
 from antflow._discovery import INSTALLED
-from tests.core.test_discovery import install
+from tests.core.test_discovery import Entry, install
 
 PROGRAM = """
 from antflow import Pipeline, Stage
@@ -143,6 +145,41 @@ def test_a_display_that_is_not_installed_is_refused(
     monkeypatch.setattr(command, "run_parser", lambda: parser)
     refused(f"{program}:pipeline", "--output", output)
     assert "There is no dashboard 'absent'; installed are: none" in capsys.readouterr().err
+
+
+def test_a_plugin_chooses_the_display(
+    program: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+
+    class Board:
+        def on_start(self, pipeline: Pipeline, total_items: int | None) -> None:
+            shown.append(total_items)
+
+        def on_update(self, snapshot: DashboardSnapshot) -> None:
+            pass
+
+        def on_finish(self, results: Any, summary: ErrorSummary) -> None:
+            shown.append(summary.total_failed)
+
+    class Boards:
+        @hookimpl
+        def antflow_add_options(self, parser: ArgumentParser) -> None:
+            parser.add_argument("--board", dest="dashboard")
+
+        @hookimpl
+        def antflow_configure(self, options: Namespace) -> None:
+            options.dashboard = options.dashboard or "usual"
+
+        @hookimpl
+        def antflow_dashboard(self, name: str) -> Board:
+            shown.append(name)
+            return Board()
+
+    install(monkeypatch, Entry("boards", lambda: Boards))
+    assert run([f"{program}:pipeline", "--output", str(output)]) == 0
+    assert run([f"{program}:pipeline", "--output", str(output), "--board", "other"]) == 0
+    assert shown == ["usual", 3, 0, "other", 3, 0]
 
 
 def test_a_loop_that_is_not_installed_is_refused(

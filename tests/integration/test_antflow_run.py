@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from urllib.request import urlopen
 
 import pytest
+
+from tests.integration.plugins.installing import plain_environ
 
 PROGRAM = """
 import asyncio, atexit, os, subprocess, sys, time
@@ -102,17 +107,18 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def command(program: Path, name: str, *options: object) -> list[str]:
-    plain = [sys.executable, "-m", "antflow", "run", "--no-plugins", f"{program}:{name}"]
-    return plain + [str(option) for option in options]
+def command(program: Path, name: str, *options: object, plugins: bool = False) -> list[str]:
+    plain = [sys.executable, "-m", "antflow", "run", *([] if plugins else ["--no-plugins"])]
+    return [*plain, f"{program}:{name}", *(str(option) for option in options)]
 
 
 def run(
-    program: Path, name: str, *options: object, given: str | bytes = b""
+    program: Path, name: str, *options: object, given: str | bytes = b"", plugins: bool = False
 ) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(
-        command(program, name, *options),
+        command(program, name, *options, plugins=plugins),
         cwd=program.parent,
+        env=plain_environ(),
         input=given.encode() if isinstance(given, str) else given,
         capture_output=True,
         timeout=60,
@@ -324,20 +330,21 @@ class Started:
 
 
 @contextmanager
-def started(program: Path, name: str, *options: object) -> Iterator[Started]:
+def started(program: Path, name: str, *options: object, plugins: bool = False) -> Iterator[Started]:
     with listening_to_interrupts():
         process = subprocess.Popen(
-            command(program, name, *options),
+            command(program, name, *options, plugins=plugins),
             cwd=program.parent,
+            env=plain_environ(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-    try:
-        with process:
+    with process:
+        try:
             yield Started(process)
-    finally:
-        process.kill()
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -440,6 +447,29 @@ def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Pa
     failed = {record["line"]: record["status"] for record in lines(tmp_path / "failures")}
     assert done | failed.keys() == set(range(1, 41))
     assert "unwritten" in failed.values()
+
+
+def test_metrics_are_served_while_it_runs(program: Path, tmp_path: Path) -> None:
+    options = "--plugins=prometheus", "--prometheus-port=0", "--log-level=info"
+    with started(program, "patient", *options, plugins=True) as ran:
+        ran.feed(numbered(range(3)))
+        ran.hear("started", times=3)
+        (url,) = re.findall(r"Metrics are served at (\S+)", ran.said)
+        with urlopen(url, timeout=60) as answer:
+            text = answer.read().decode()
+        assert 'antflow_pipeline_items_fed_total{pipeline="pipeline"} 3.0' in text
+        (tmp_path / "go").touch()
+        ran.stdin.close()
+        assert ran.end()[0] == 0
+
+
+def test_a_port_that_is_taken_ends_the_command_before_the_run(program: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = "--plugins=prometheus", f"--prometheus-port={port}"
+        ran = run(program, "doubling", *options, given="1\n", plugins=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"plugin 'prometheus': Metrics cannot be served at 127.0.0.1 port {port}" in ran.stderr
 
 
 def test_a_run_may_use_uvloop(program: Path, tmp_path: Path) -> None:

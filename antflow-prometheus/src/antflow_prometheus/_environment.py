@@ -60,7 +60,7 @@ def _port(text: str) -> int:
 
 
 class Service:
-    """The server that the environment or the command line asks for: one a process, and none in a child process."""
+    """The server that is asked for: one a process, and none in a child process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
