@@ -66,12 +66,24 @@ class Interruption:
         try:
             for each, handler in before.items():
                 if handler is not signal.SIG_IGN:
-                    signal.signal(each, self._note)
+                    self._take(each)
             yield
         finally:
             for each, handler in before.items():
+                with suppress(NotImplementedError):
+                    self._loop.remove_signal_handler(each)
                 signal.signal(each, handler)
             self._events.put(_OVER)
+
+    def _take(self, number: signal.Signals) -> None:
+        """Have a signal noted, and the loop woken for that.
+
+        Without the loop's knowledge, a signal that comes just before it goes to sleep would be
+        noted when it wakes; through the loop alone, one that comes while a task holds it would be.
+        """
+        with suppress(NotImplementedError):  # on Windows the loop wakes for every signal
+            self._loop.add_signal_handler(number, _nothing)
+        signal.signal(number, self._note)
 
     def stop(self) -> None:
         """Have the run stopped as by a second signal."""
@@ -115,3 +127,7 @@ class Interruption:
         if self._once.acquire(blocking=False):
             self._left.set()
             self._ways.leave()
+
+
+def _nothing() -> None:
+    """Stand for what the loop does at a signal."""
