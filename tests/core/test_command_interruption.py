@@ -131,11 +131,46 @@ async def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_loop_that_sleeps_is_woken_by_what_the_system_writes() -> None:
+async def test_a_signal_is_known_before_any_handler_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Interruption, "_note", lambda *_: None)
     noted = Noted()
     with noted.interruption.watched():
-        descriptor = signal.set_wakeup_fd(-1)
-        signal.set_wakeup_fd(descriptor)
-        assert descriptor != -1
-    after = signal.set_wakeup_fd(-1)
-    assert after == -1
+        signal.raise_signal(signal.SIGTERM)
+        assert await noted.next(2) == ["announce", "drain"]
+    assert noted.interruption.signal is signal.SIGTERM
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_program_may_handle_signals_of_its_own() -> None:
+    noted, told = Noted(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with noted.interruption.watched():
+        loop.add_signal_handler(signal.SIGUSR1, told.set)
+        signal.raise_signal(signal.SIGUSR1)
+        await told.wait()
+        signal.raise_signal(signal.SIGTERM)
+        assert await noted.next(2) == ["announce", "drain"]
+        signal.raise_signal(signal.SIGTERM)
+        assert await noted.next(1) == ["stop"]
+        loop.remove_signal_handler(signal.SIGUSR1)
+    assert noted.ways.empty()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_another_signal_is_no_interruption() -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    noted = Noted()
+    with noted.interruption.watched():
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGINT)
+        assert await noted.next(2) == ["announce", "drain"]
+    signal.signal(signal.SIGUSR1, before)
+    assert noted.interruption.signal is signal.SIGINT
+
+
+async def test_what_python_wrote_signals_to_is_put_back() -> None:
+    with Noted().interruption.watched():
+        assert signal.set_wakeup_fd(-1) != -1
+    assert signal.set_wakeup_fd(-1) == -1

@@ -7,16 +7,19 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from socket import socketpair
 from threading import Event, Lock, Thread
+from time import monotonic
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 1.0
 """How long what was cancelled may take to end before the run goes without it."""
 
+LONGEST_SECONDS = 1e6
+
 _OVER = 0
-_STOP = -1
+_STOP = 255
 
 
 @dataclass(frozen=True)
@@ -53,49 +56,55 @@ class Interruption:
         self._ways = ways
         self._loop = loop
         self._drain_seconds = drain_seconds
-        self._events: SimpleQueue[int] = SimpleQueue()
+        self._reader, self._writer = socketpair()
+        self._writer.setblocking(False)
         self._left = Event()
         self._once = Lock()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Take the signals over, but for those that are ignored, until the block is left."""
+        """Take the signals over, but for those that are ignored, until the block is left.
+
+        The thread reads what Python writes of each signal as it comes. Python calls handlers
+        between two steps of the main thread only, and a task that waits in C makes none.
+        """
         before = {each: signal.getsignal(each) for each in SIGNALS}
-        thread = Thread(target=self._keep_watch, name="antflow-interruption", daemon=True)
-        thread.start()
+        Thread(target=self._keep_watch, name="antflow-interruption", daemon=True).start()
+        woken = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         try:
             for each, handler in before.items():
                 if handler is not signal.SIG_IGN:
-                    self._take(each)
+                    signal.signal(each, self._note)
             yield
         finally:
             for each, handler in before.items():
-                with suppress(NotImplementedError):
-                    self._loop.remove_signal_handler(each)
                 signal.signal(each, handler)
-            self._events.put(_OVER)
-
-    def _take(self, number: signal.Signals) -> None:
-        """Have a signal noted, and the loop woken for that.
-
-        Without the loop's knowledge, a signal that comes just before it goes to sleep would be
-        noted when it wakes; through the loop alone, one that comes while a task holds it would be.
-        """
-        with suppress(NotImplementedError):  # on Windows the loop wakes for every signal
-            self._loop.add_signal_handler(number, _nothing)
-        signal.signal(number, self._note)
+            signal.set_wakeup_fd(woken)
+            self._put(_OVER)
+            self._writer.close()
 
     def stop(self) -> None:
         """Have the run stopped as by a second signal."""
-        self._events.put(_STOP)
+        self._put(_STOP)
+
+    def _put(self, event: int) -> None:
+        with suppress(OSError):  # the run is over, or so many wait that one more says nothing
+            self._writer.send(bytes([event]))
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal is None:
-            self.signal = signal.Signals(number)
-        self._events.put(number)
+        """Pass a signal on where the program has signals written to somebody else by now."""
+        ours = self._writer.fileno()
+        to = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if to != ours:
+            signal.set_wakeup_fd(to)
+            self._put(number)
 
     def _keep_watch(self) -> None:
-        event: int | None = self._events.get()
+        with self._reader:
+            self._watch()
+
+    def _watch(self) -> None:
+        event = self._wait(None)
         if event == _OVER:
             return
         if event != _STOP:
@@ -112,12 +121,20 @@ class Interruption:
         if not self._left.wait(GRACE_SECONDS):
             self._leave()
 
-    def _wait(self, seconds: float) -> int | None:
+    def _wait(self, seconds: float | None) -> int | None:
         """Return what happens next; None if nothing does in time."""
-        try:
-            return self._events.get(timeout=min(seconds, 1e6))
-        except Empty:
-            return None
+        until = None if seconds is None else monotonic() + min(seconds, LONGEST_SECONDS)
+        while True:
+            self._reader.settimeout(None if until is None else max(0.0, until - monotonic()))
+            try:
+                written = self._reader.recv(1)
+            except (TimeoutError, BlockingIOError):
+                return None
+            event = written[0] if written else _OVER
+            if event in SIGNALS and self.signal is None:
+                self.signal = signal.Signals(event)
+            if event in {*SIGNALS, _STOP, _OVER}:
+                return event
 
     def _call(self, way: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the run is over
@@ -127,7 +144,3 @@ class Interruption:
         if self._once.acquire(blocking=False):
             self._left.set()
             self._ways.leave()
-
-
-def _nothing() -> None:
-    """Stand for what the loop does at a signal."""
