@@ -32,6 +32,20 @@ def test_metrics_of_others_stand_beside_ours(scraper: Scraper, accept: str) -> N
     assert text.count(b"# EOF") == is_open
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=new",
+        "application/openmetrics-text; version=1.x, text/plain",
+        "text/plain; version=1..0",
+        ";;,=;version=",
+    ],
+)
+def test_an_accept_that_makes_no_sense_gets_the_text_format(scraper: Scraper, accept: str) -> None:
+    assert expose(scraper.registry, accept)[0] == expose(scraper.registry, "")[0]
+    assert samples(scraper.text(accept)) == samples(scraper.text())
+
+
 def test_it_is_what_the_library_writes_of_the_same_registry(scraper: Scraper) -> None:
     assert samples(scraper.text()) == samples(generate_latest(scraper.registry).decode())
 
