@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -134,3 +135,15 @@ def test_a_port_that_is_taken_is_logged_and_the_run_goes_on(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert "another program listens there already" in str(record.exc_info[1])
+
+
+def test_a_push_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    scraper = Scraper(pushgateway="127.0.0.1:1")
+    one = scraper.pipeline(stage())
+    assert len(asyncio.run(one.run(range(3)))) == 3
+    faults = {"pipeline": "letters", "plugin": "prometheus"}
+    assert scraper.value("antflow_plugin_faults_total", **faults) == 1
+    assert one.plugin_faults == {"prometheus": 1}
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "could not be pushed to '127.0.0.1:1'" in str(record.exc_info[1])

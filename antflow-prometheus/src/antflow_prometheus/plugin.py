@@ -72,7 +72,15 @@ class Prometheus:
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:
         """Keep what the run has counted, and push it if that is asked for."""
         self._collector.ledger.finish(pipeline)
-        return None if self._push is None else to_thread(self._push)
+        return None if self._push is None else self._pushed(pipeline, self._push)
+
+    async def _pushed(self, pipeline: Pipeline, push: Push) -> None:
+        """Push, and count a failure, which comes after the run's own count of faults was kept."""
+        try:
+            await to_thread(push)
+        except OSError:
+            self._collector.ledger.count_fault(pipeline, self.antflow_name)
+            raise
 
 
 def _checked(buckets: Iterable[float]) -> Buckets:

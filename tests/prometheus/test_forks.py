@@ -1,0 +1,90 @@
+"""A forked child process counts what it does itself, and waits for no lock of its parent's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from antflow_prometheus._forks import renewed_in_children
+from tests.core.simulation import simulate
+from tests.prometheus.scraping import Scraper, stage
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
+]
+
+SECONDS = 30
+"""After which a child that hangs is killed by its own alarm."""
+
+
+def in_a_child(work: Callable[[], str]) -> str:
+    """Return what `work` returns in a forked child process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(SECONDS)
+            os.write(writing, work().encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        told = stream.read()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return told
+
+
+def test_what_is_known_begins_anew_in_a_child_alone() -> None:
+    class Counter:
+        count = 3
+
+        def renew(self) -> None:
+            self.count = 0
+
+    counter = Counter()
+    renewed_in_children(counter)
+    assert in_a_child(lambda: str(counter.count)) == "0"
+    assert counter.count == 3
+
+
+def test_a_child_shows_its_own_runs_alone() -> None:
+    scraper = Scraper()
+    name = "antflow_pipeline_items_fed_total"
+    simulate(lambda: scraper.pipeline(stage()).run(range(3)))
+
+    def work() -> str:
+        before = scraper.values(name, "pipeline")
+        asyncio.run(scraper.pipeline(stage(), name="child").run(range(2)))
+        return f"{before} {scraper.values(name, 'pipeline')}"
+
+    async def fork() -> str:
+        one = scraper.pipeline(stage(), name="lasting")
+        await one.start()
+        told = in_a_child(lambda: str(scraper.values(name, "pipeline")))
+        await one.join()
+        return told
+
+    assert in_a_child(work) == "{} {'child': 2.0}"
+    assert asyncio.run(fork()) == "{}"
+    assert scraper.values(name, "pipeline") == {"letters": 3, "lasting": 0}
+
+
+def test_a_child_does_not_wait_for_a_lock_that_its_parent_holds() -> None:
+    scraper = Scraper()
+    ledger = scraper.plugin._collector.ledger
+
+    def work() -> str:
+        asyncio.run(scraper.pipeline(stage()).run(range(2)))
+        return str(scraper.values("antflow_pipeline_runs_total", "pipeline"))
+
+    with ledger._lock, ledger._summing:
+        assert in_a_child(work) == "{'letters': 1.0}"
