@@ -97,6 +97,13 @@ _ALL = (
         "antflow_scraped",
         BENCH_SERVER="prometheus_client",
     ),
+    _ours(
+        "antflow-scraped-among-runs",
+        "antflow-prometheus's server, while runs begin and end",
+        "antflow_scraped",
+        BENCH_SERVER="antflow_prometheus",
+        BENCH_RUNS="1",
+    ),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),
