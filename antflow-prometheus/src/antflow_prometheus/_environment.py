@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from threading import Lock
 
-from ._server import LOOPBACK, MetricsServer, start_http_server
+from ._server import LOOPBACK, MetricsServer, checked_addr, start_http_server
 
 PORT = "ANTFLOW_PROMETHEUS_PORT"
 ADDR = "ANTFLOW_PROMETHEUS_ADDR"
 PUSHGATEWAY = "ANTFLOW_PROMETHEUS_PUSHGATEWAY"
 JOB = "ANTFLOW_PROMETHEUS_JOB"
+
+_logger = logging.getLogger(__name__)
 
 
 def port_of(environ: Mapping[str, str]) -> int | None:
@@ -35,20 +38,39 @@ class Service:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._is_declined = False
         self.server: MetricsServer | None = None
 
     def open(self, environ: Mapping[str, str]) -> None:
         """Begin to serve if that is asked for and not done already.
 
+        In a child process that `multiprocessing` has started, that is logged once instead.
+
         Raises:
             OSError: the port is taken; the next call tries again.
-            ValueError: it is no port.
+            ValueError: it is no port, or what is to be its address is none.
         """
+        port = port_of(environ)
+        if port is None:
+            return
         with self._lock:
-            port = port_of(environ)
-            if port is None or self.server is not None or parent_process() is not None:
-                return
-            self.server = start_http_server(port, environ.get(ADDR, "").strip() or LOOPBACK)
+            if parent_process() is not None:
+                self._decline()
+            elif self.server is None:
+                addr = checked_addr(environ.get(ADDR, "").strip() or LOOPBACK, ADDR)
+                self.server = start_http_server(port, addr)
+
+    def _decline(self) -> None:
+        if not self._is_declined:
+            _logger.warning(
+                "%s opens a port in the main process only, not in the child process %s; to show "
+                "its pipelines, call antflow_prometheus.start_http_server there, with a port for "
+                "each process, or set %s.",
+                PORT,
+                current_process().name,
+                PUSHGATEWAY,
+            )
+        self._is_declined = True
 
 
 SERVICE = Service()
