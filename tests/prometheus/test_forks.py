@@ -6,12 +6,17 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from socket import socketpair
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from antflow_prometheus import start_http_server
+from antflow_prometheus._environment import PORT, Service
 from antflow_prometheus._forks import renewed_in_children
 from tests.core.simulation import simulate
 from tests.prometheus.scraping import Scraper, stage
+from tests.prometheus.serving import get
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -88,3 +93,61 @@ def test_a_child_does_not_wait_for_a_lock_that_its_parent_holds() -> None:
 
     with ledger._lock, ledger._summing:
         assert in_a_child(work) == "{'letters': 1.0}"
+
+
+def test_a_child_does_not_keep_the_port_of_its_parent() -> None:
+    with start_http_server(0, registry=CollectorRegistry()) as server:
+        ours, childs = socketpair()
+        child = os.fork()
+        if child == 0:
+            ours.close()
+            signal.alarm(SECONDS)
+            childs.send(b"forked")
+            childs.recv(1)
+            os._exit(0)
+        childs.close()
+        with ours:
+            assert ours.recv(6) == b"forked"
+            server.close()
+            with start_http_server(server.port, registry=CollectorRegistry()) as again:
+                assert get(again)[0] == 200
+        os.waitpid(child, 0)
+
+
+def test_a_child_closes_its_copy_of_a_server_and_the_parents_goes_on() -> None:
+    with start_http_server(0, registry=CollectorRegistry()) as server:
+
+        def work() -> str:
+            server.close()
+            return str(server.port)
+
+        assert in_a_child(work) == str(server.port)
+        assert get(server)[0] == 200
+
+
+def test_the_environments_server_stays_with_the_parent(caplog: pytest.LogCaptureFixture) -> None:
+    service = Service()
+
+    def work() -> str:
+        service.open({PORT: "0"})
+        service.open({PORT: "0"})
+        return f"{service.server} {len(caplog.records)} {caplog.text}"
+
+    service.open({PORT: "0"})
+    assert service.server is not None
+    told = in_a_child(work)
+    service.server.close()
+    assert told.startswith("None 1 ")
+    assert "opens a port in the main process only" in told
+
+
+def test_a_program_that_forks_before_it_serves_serves_in_its_child() -> None:
+    service = Service()
+
+    def work() -> str:
+        service.open({PORT: "0"})
+        assert service.server is not None
+        with service.server as server:
+            return str(get(server)[0])
+
+    assert in_a_child(work) == "200"

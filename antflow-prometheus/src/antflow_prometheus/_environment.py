@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from multiprocessing import current_process, parent_process
 from threading import Lock
 
+from ._forks import renewed_in_children
 from ._server import LOOPBACK, MetricsServer, checked_addr, start_http_server
 
 PORT = "ANTFLOW_PROMETHEUS_PORT"
@@ -37,14 +39,22 @@ class Service:
     """The server that the environment asks for: one a process, and none in a child process."""
 
     def __init__(self) -> None:
+        self.server: MetricsServer | None = None
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """Leave the server to the parent process if that has one."""
         self._lock = Lock()
         self._is_declined = False
-        self.server: MetricsServer | None = None
+        self._is_a_childs = self.server is not None
+        self.server = None
 
     def open(self, environ: Mapping[str, str]) -> None:
         """Begin to serve if that is asked for and not done already.
 
-        In a child process that `multiprocessing` has started, that is logged once instead.
+        In a child process that `multiprocessing` has started, or that was forked when its parent
+        served already, that is logged once instead.
 
         Raises:
             OSError: the port is taken; the next call tries again.
@@ -54,7 +64,7 @@ class Service:
         if port is None:
             return
         with self._lock:
-            if parent_process() is not None:
+            if self._is_a_childs or parent_process() is not None:
                 self._decline()
             elif self.server is None:
                 addr = checked_addr(environ.get(ADDR, "").strip() or LOOPBACK, ADDR)
@@ -63,11 +73,12 @@ class Service:
     def _decline(self) -> None:
         if not self._is_declined:
             _logger.warning(
-                "%s opens a port in the main process only, not in the child process %s; to show "
+                "%s opens a port in the main process only, not in the child process %s (%d); to show "
                 "its pipelines, call antflow_prometheus.start_http_server there, with a port for "
                 "each process, or set %s.",
                 PORT,
                 current_process().name,
+                os.getpid(),
                 PUSHGATEWAY,
             )
         self._is_declined = True

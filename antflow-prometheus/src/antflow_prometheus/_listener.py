@@ -15,6 +15,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from ._answer import Answer, answer, told
+from ._forks import renewed_in_children
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Listener(ThreadingHTTPServer):
         super().__init__((addr, port), _Request)
         self.socket.setblocking(False)
         self._waking, self._woken = socketpair()
+        renewed_in_children(self)
 
     def server_bind(self) -> None:
         """Listen, without asking the network for a name, which may take seconds."""
@@ -58,6 +60,11 @@ class Listener(ThreadingHTTPServer):
     def stop(self) -> None:
         """Wake `serve` up, and have it return."""
         self._waking.close()
+
+    def renew(self) -> None:
+        """Let go of all sockets in a child process, so that its parent alone has the port."""
+        for one in (self.socket, self._waking, self._woken, *self._connections):
+            one.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer on a connection."""

@@ -34,7 +34,8 @@ class Prometheus:
     Raises:
         TypeError: `registry` is none.
         ValueError: a bucket is none that antflow counts, `registry` has other metrics of these
-            names, or an environment variable makes no sense.
+            names, a Pushgateway takes no such address, job or grouping key, or an environment
+            variable makes no sense.
     """
 
     antflow_name = "prometheus"
