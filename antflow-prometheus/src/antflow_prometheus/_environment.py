@@ -73,9 +73,9 @@ class Service:
     def _decline(self) -> None:
         if not self._is_declined:
             _logger.warning(
-                "%s opens a port in the main process only, not in the child process %s (%d); to show "
-                "its pipelines, call antflow_prometheus.start_http_server there, with a port for "
-                "each process, or set %s.",
+                "%s opens a port in the main process only, not in the child process %s (%d); to "
+                "show its pipelines, call antflow_prometheus.start_http_server there, with a port "
+                "for each process, or set %s.",
                 PORT,
                 current_process().name,
                 os.getpid(),
