@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Lock
+from time import sleep
 from typing import Any, Protocol
 
 from rich.text import Text
 
 from ._capture import Capture, Said, Written, streams_of
-from ._pacing import give_way
 from ._scene import Scene
 from ._terminal import Terminal
 
@@ -22,6 +22,10 @@ Ending = Callable[[Scene, int], list[Text]]
 
 IN_USE = Lock()
 """Held by the display that has the terminal: two would draw over each other."""
+
+
+SHORTEST = 1e-6
+"""Seconds after each line, for the event loop to have the interpreter; 0 would not give it up."""
 
 
 class Place(Protocol):
@@ -113,5 +117,5 @@ class Live:
         lines = []
         for text in texts:
             lines.append(self._terminal.line(text))
-            give_way()
+            sleep(SHORTEST)
         return lines

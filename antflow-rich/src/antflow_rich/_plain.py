@@ -10,8 +10,9 @@ from typing import Any, TextIO
 from rich.text import Text
 
 from ._capture import Written
+from ._glyphs import fit_for
 from ._scene import Scene
-from ._terminal import safe
+from ._terminal import encoding_of, safe
 
 WIDTH = 100
 """Characters in a line of the summary at most."""
@@ -55,7 +56,7 @@ class Plain:
         """
         if scene is not None and now >= self._due:
             self._due = now + self._interval
-            self._write([self._line(scene)])
+            self._write([Text(self._line(scene))])
 
     def close(self, scene: Scene | None) -> None:
         """Write the summary.
@@ -64,13 +65,11 @@ class Plain:
             scene: the last one; None for none.
         """
         if scene is not None:
-            self._write([text.plain.rstrip() for text in self._ending(scene, WIDTH)])
+            self._write(self._ending(scene, WIDTH))
 
-    def _write(self, lines: Sequence[str]) -> None:
-        if self._stream is not None:
-            self._stream.write("".join(f"{self._encodable(safe(line))}\n" for line in lines))
-            self._stream.flush()
-
-    def _encodable(self, line: str) -> str:
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        return line.encode(encoding, "replace").decode(encoding)
+    def _write(self, lines: Sequence[Text]) -> None:
+        if self._stream is None:
+            return
+        fitting = [fit_for(encoding_of(self._stream), line).plain for line in lines]
+        self._stream.write("".join(f"{safe(line).rstrip()}\n" for line in fitting))
+        self._stream.flush()

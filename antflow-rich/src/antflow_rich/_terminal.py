@@ -11,10 +11,11 @@ from rich.color import ColorSystem
 from rich.console import Console, detect_legacy_windows
 from rich.text import Text
 
+from ._glyphs import fit_for
+
 DEFAULT_SIZE = os.terminal_size((80, 24))
 """Of a terminal that does not tell its size."""
 
-BLOCKS = "█▏━╸▁…·"
 _DUMB = ("dumb", "unknown")
 _NO = ("", "0", "false", "no")
 _UNSAFE = dict.fromkeys(
@@ -80,6 +81,7 @@ class Terminal:
         self._colors = ColorSystem[console.color_system.upper()] if console.color_system else None
         self._without_color = console.no_color
         self._console = console
+        self._encoding = encoding_of(stream)
 
     def size(self) -> os.terminal_size:
         """Return its present width and height, in characters."""
@@ -91,18 +93,9 @@ class Terminal:
 
     def write(self, text: str) -> None:
         """Write at once, with question marks for what its encoding lacks."""
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        encoding = self._encoding
         self.stream.write(text.encode(encoding, "replace").decode(encoding))
         self.stream.flush()
-
-    @property
-    def has_blocks(self) -> bool:
-        """Whether its encoding has the characters that bars are made of."""
-        try:
-            BLOCKS.encode(self.stream.encoding or "ascii")
-        except (AttributeError, LookupError, UnicodeEncodeError):
-            return False
-        return True
 
     def line(self, text: Text) -> str:
         """Return what shows a text there, without what would move the cursor.
@@ -110,8 +103,10 @@ class Terminal:
         Args:
             text: of one line.
         """
+        fitting = fit_for(self._encoding, text)
         return "".join(
-            self._segment(segment.text, segment.style) for segment in text.render(self._console)
+            self._segment(segment.text, segment.style)
+            for segment in fitting.render(self._console)
         )
 
     def _segment(self, text: str, style: Any) -> str:
@@ -121,6 +116,11 @@ class Terminal:
         if self._without_color:
             style = style.without_color
         return str(style.render(text, color_system=self._colors))
+
+
+def encoding_of(stream: Any) -> str:
+    """Return the encoding of a stream; UTF-8 where it does not say."""
+    return getattr(stream, "encoding", None) or "utf-8"
 
 
 def safe(text: str) -> str:
