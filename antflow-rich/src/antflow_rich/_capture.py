@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import get_ident
+from threading import current_thread
 from time import sleep
 from typing import Any
 
@@ -63,7 +63,7 @@ class Capture:
 
     def begin(self) -> None:
         """Take all that is written from now on."""
-        self._thread, self._process = get_ident(), os.getpid()
+        self._thread, self._process = current_thread(), os.getpid()
         for number, stream in enumerate(self._streams):
             with suppress(AttributeError, TypeError, ValueError, OSError):
                 self._begin(number, stream)
@@ -106,7 +106,7 @@ class Capture:
         return take
 
     def _is_exempt(self) -> bool:
-        return get_ident() == self._thread or os.getpid() != self._process
+        return current_thread() == self._thread or os.getpid() != self._process
 
     def _pass_on(self) -> None:
         with suppress(Empty):

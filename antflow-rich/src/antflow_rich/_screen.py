@@ -60,7 +60,7 @@ class Screen:
         return f"{BEGIN_FRAME}{CUT}{HOME}{drawn}{ERASE_BELOW}{WRAP}{END_FRAME}"
 
     def closing(self, said: Sequence[str], width: int) -> str:
-        """Return what goes back to the normal screen, with the last 1,000 lines that came meanwhile.
+        """Return what goes back to the normal screen, with the last lines that came meanwhile.
 
         Args:
             said: lines that have come since the last frame.

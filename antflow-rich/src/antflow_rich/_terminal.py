@@ -16,6 +16,13 @@ from ._glyphs import fit_for
 DEFAULT_SIZE = os.terminal_size((80, 24))
 """Of a terminal that does not tell its size."""
 
+COLORS = {
+    "standard": ColorSystem.STANDARD,
+    "256": ColorSystem.EIGHT_BIT,
+    "truecolor": ColorSystem.TRUECOLOR,
+}
+"""By the names that rich has for them."""
+
 _DUMB = ("dumb", "unknown")
 _NO = ("", "0", "false", "no")
 _UNSAFE = dict.fromkeys(
@@ -78,7 +85,7 @@ class Terminal:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         console = Console(file=stream, force_terminal=True, legacy_windows=False)
-        self._colors = ColorSystem[console.color_system.upper()] if console.color_system else None
+        self._colors = COLORS.get(console.color_system or "")
         self._without_color = console.no_color
         self._console = console
         self._encoding = encoding_of(stream)
@@ -103,10 +110,10 @@ class Terminal:
         Args:
             text: of one line.
         """
-        fitting = fit_for(self._encoding, text)
+        fitting = fit_for(self._encoding, text).copy()
+        fitting.stylize_before(fitting.style)
         return "".join(
-            self._segment(segment.text, segment.style)
-            for segment in fitting.render(self._console)
+            self._segment(segment.text, segment.style) for segment in fitting.render(self._console)
         )
 
     def _segment(self, text: str, style: Any) -> str:
