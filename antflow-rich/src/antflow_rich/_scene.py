@@ -59,6 +59,7 @@ class StageScene:
     Args:
         name: its name.
         workers: how many it has.
+        busy: how many of them work now.
         in_progress: items that they hold.
         pending: items that wait in front of it.
         capacity: items that may wait there; None if without bound.
@@ -75,6 +76,7 @@ class StageScene:
 
     name: str
     workers: int = 0
+    busy: int = 0
     in_progress: int = 0
     pending: int = 0
     capacity: int | None = None

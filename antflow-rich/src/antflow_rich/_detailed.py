@@ -1,0 +1,28 @@
+"""The display "detailed": the head, the stages, the workers and the latest errors."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from ._errors import recent_errors
+from ._layout import Block, stacked
+from ._overall import overall
+from ._scene import Scene
+from ._stages import stage_table
+from ._workers import worker_table
+
+
+def detailed(scene: Scene, width: int, height: int) -> list[Text]:
+    """Return the lines of the display."""
+    if width < 1:
+        return []
+    head = overall(scene, width)
+    return stacked(
+        [
+            Block(lambda rows: head[:rows], 3, 3, 0),
+            stage_table(scene, width, 1),
+            worker_table(scene, width, 3),
+            recent_errors(scene, width, 2),
+        ],
+        height,
+    )

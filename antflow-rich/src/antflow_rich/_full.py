@@ -1,0 +1,50 @@
+"""The display "full": all that is known of a run, for a whole screen."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from ._errors import error_groups, recent_errors
+from ._layout import Block, stacked
+from ._lines import beside
+from ._overall import overall
+from ._scene import Scene
+from ._stages import stage_table
+from ._throughput import throughput
+from ._workers import items_in_flight, worker_table
+
+WIDE = 120
+BETWEEN = 4
+
+
+def full(scene: Scene, width: int, height: int) -> list[Text]:
+    """Return the lines of the display."""
+    if width < 1:
+        return []
+    head = overall(scene, width)
+    upper = [
+        Block(lambda rows: head[:rows], 3, 3, 0),
+        throughput(scene, width, 4),
+        stage_table(scene, width, 1),
+    ]
+    if width < WIDE:
+        return stacked([*upper, *lists(scene, width)], height)
+    left = width // 2 - BETWEEN // 2
+    right = width - left - BETWEEN
+
+    def draw(rows: int) -> list[Text]:
+        lower_left = stacked([items_in_flight(scene, left, 0)], rows)
+        lower_right = stacked(lists(scene, right)[1:], rows)
+        return beside(lower_left, lower_right, left, BETWEEN)
+
+    return stacked([*upper, Block(draw, 4, height, 2)], height)
+
+
+def lists(scene: Scene, width: int) -> list[Block]:
+    """Return the lists of a display."""
+    return [
+        items_in_flight(scene, width, 3),
+        error_groups(scene, width, 2),
+        recent_errors(scene, width, 6),
+        worker_table(scene, width, 5),
+    ]

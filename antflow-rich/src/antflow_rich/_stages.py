@@ -1,0 +1,141 @@
+"""Stages: a table with a bar of what their workers' time goes into, and one cell for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+
+from . import _colours as colours
+from ._bars import state_bar
+from ._columns import Column, table
+from ._figures import count, duration, many, rate, scaled
+from ._glyphs import ELLIPSIS, HERE, OF_STATE
+from ._layout import Block
+from ._lines import at_both_ends, cut, joined, padded, text
+from ._scene import STATES, Scene, StageScene
+
+SHORTEST_NAME = 8
+SHORT_BAR, LONG_BAR = 8, 40
+
+
+def stage_table(scene: Scene, width: int, rank: int) -> Block:
+    """Return the table, a row a stage, with a line below that says what the bar means."""
+
+    def draw(rows: int) -> list[Text]:
+        has_key = rows > 2
+        shown = most_telling(scene.stages, rows - 1 - has_key)
+        lines = table(columns(shown), len(shown), width)
+        hidden = [stage for stage in scene.stages if stage not in shown]
+        return [*lines, *[key(hidden, width) for _ in range(has_key)]]
+
+    stages = len(scene.stages)
+    return Block(draw, min(stages, 4) + 1, stages + 2 if stages else 0, rank)
+
+
+def most_telling(stages: Sequence[StageScene], most: int) -> list[StageScene]:
+    """Return so many stages, in their order: the bottleneck, those that fail, then the busiest."""
+    ranked = sorted(
+        stages, key=lambda stage: (not stage.is_bottleneck, -stage.failed, stage.lately[3])
+    )
+    kept = ranked[: max(most, 0)]
+    return [stage for stage in stages if stage in kept]
+
+
+def columns(stages: Sequence[StageScene]) -> list[Column]:
+    """Return the columns of the table."""
+
+    def each(say: Callable[[StageScene], Text]) -> list[Text]:
+        return [say(stage) for stage in stages]
+
+    has_retried = any(stage.retried for stage in stages)
+    return [
+        Column("stage", each(name), 0, "left", SHORTEST_NAME),
+        Column("workers", bars(stages), 1, "left", SHORT_BAR, LONG_BAR),
+        Column("active", each(active), 3),
+        Column("pending", each(pending), 4),
+        Column("done", each(lambda stage: number(stage.completed)), 5),
+        Column("failed", each(lambda stage: number(stage.failed, colours.BAD)), 2),
+        Column("retried", each(lambda stage: number(stage.retried)), 7 if has_retried else 10),
+        Column("rate", each(lambda stage: text(rate(stage.rate))), 6),
+        Column("p50", each(lambda stage: text(duration(stage.p50))), 9),
+        Column("p95", each(lambda stage: text(duration(stage.p95))), 8),
+    ]
+
+
+def bars(stages: Sequence[StageScene]) -> Callable[[int, int], Text]:
+    """Return what draws a stage's bar."""
+    return lambda row, width: state_bar(stages[row].lately, width)
+
+
+def name(stage: StageScene) -> Text:
+    """Return the name, marked where the stage is the bottleneck."""
+    if stage.is_bottleneck:
+        return text(f"{HERE} {stage.name}", colours.NARROWEST)
+    return text(f"  {stage.name}")
+
+
+def active(stage: StageScene) -> Text:
+    """Return how many items the workers hold, and how many workers there are."""
+    return joined(str(stage.in_progress), text(f"/{stage.workers}", colours.ASIDE))
+
+
+def pending(stage: StageScene) -> Text:
+    """Return how many items wait, and for how many there is room."""
+    if stage.capacity is None:
+        return number(stage.pending)
+    return joined(scaled(stage.pending), text(f"/{scaled(stage.capacity)}", colours.ASIDE))
+
+
+def number(value: int, style: str = "") -> Text:
+    """Return a count; 0 stays in the background."""
+    return text(count(value), style if value else colours.ASIDE)
+
+
+def key(hidden: Sequence[StageScene], width: int) -> Text:
+    """Return what the bars mean, and how many stages are not shown."""
+    states = [
+        joined(text(OF_STATE[state], colours.OF_STATE[state]), text(f" {state}", colours.ASIDE))
+        for state in STATES
+    ]
+    line = joined("  ", text("  ").join(states))
+    if not hidden:
+        return cut(line, width)
+    failing = sum(stage.failed > 0 for stage in hidden)
+    more = f"{ELLIPSIS} {many(len(hidden), 'stage')} more"
+    left_out = text(f"{more}, {failing} failing" if failing else more, colours.ASIDE)
+    both = at_both_ends(line, left_out, width)
+    return both if both.cell_len == width else cut(left_out, width)
+
+
+def stage_cells(stages: Sequence[StageScene], width: int, height: int) -> list[Text]:
+    """Return the stages as cells of a grid, each with a bar and busy of total workers."""
+    if not stages or height < 1:
+        return []
+    longest = max(name(stage).cell_len for stage in stages)
+    numbers = max(len(busy(stage).plain) for stage in stages)
+    cell = min(longest + 1 + SHORT_BAR + 1 + numbers, width)
+    columns_ = max((width + 3) // (cell + 3), 1)
+    shown = most_telling(stages, columns_ * height)
+    if len(shown) < len(stages):
+        shown = most_telling(stages, columns_ * height - 1)
+    cells = [stage_cell(stage, cell, numbers) for stage in shown]
+    if len(shown) < len(stages):
+        cells.append(text(f"  {ELLIPSIS} {len(stages) - len(shown)} more", colours.ASIDE))
+    return [
+        text("   ").join(padded(each, cell) for each in cells[at : at + columns_])
+        for at in range(0, len(cells), columns_)
+    ]
+
+
+def stage_cell(stage: StageScene, width: int, numbers: int) -> Text:
+    """Return one stage in few words."""
+    title = padded(name(stage), width - 1 - SHORT_BAR - 1 - numbers)
+    return joined(
+        title, " ", state_bar(stage.lately, SHORT_BAR), " ", padded(busy(stage), numbers, "right")
+    )
+
+
+def busy(stage: StageScene) -> Text:
+    """Return how many workers work, of how many."""
+    return joined(str(stage.busy), text(f"/{stage.workers}", colours.ASIDE))

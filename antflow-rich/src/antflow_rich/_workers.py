@@ -1,0 +1,77 @@
+"""Workers and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from . import _colours as colours
+from ._columns import Column
+from ._figures import age, duration
+from ._layout import Block
+from ._lines import text
+from ._lists import listed
+from ._scene import Scene, WorkerScene
+from ._stages import number
+
+SHORTEST_NAME = 8
+SHORTEST_TEXT = 12
+
+
+def worker_table(scene: Scene, width: int, rank: int) -> Block:
+    """Return the list of workers: those that have had their item longest first."""
+    return listed(scene.workers, scene.total_workers, of_workers, width, rank)
+
+
+def of_workers(workers: Sequence[WorkerScene]) -> list[Column]:
+    """Return the columns of that list."""
+    return [
+        Column("worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME),
+        Column("item", [item(each) for each in workers], 2, "left", SHORTEST_NAME),
+        Column("age", [held_for(each) for each in workers], 3),
+        Column("attempt", [attempt(each) for each in workers], 4),
+        Column("done", [number(each.completed) for each in workers], 6),
+        Column("failed", [number(each.failed, colours.BAD) for each in workers], 5),
+        Column("mean", [text(duration(each.mean)) for each in workers], 7),
+        Column("doing", [doing(each) for each in workers], 1, "left", SHORTEST_TEXT),
+    ]
+
+
+def items_in_flight(scene: Scene, width: int, rank: int) -> Block:
+    """Return the list of the items that workers hold, the oldest first."""
+    held = [worker for worker in scene.workers if worker.item is not None]
+    return listed(held, scene.busy_workers, of_items, width, rank)
+
+
+def of_items(workers: Sequence[WorkerScene]) -> list[Column]:
+    """Return the columns of that list."""
+    return [
+        Column("in flight", [item(each) for each in workers], 0, "left", SHORTEST_NAME),
+        Column("stage", [text(each.stage) for each in workers], 2, "left", SHORTEST_NAME),
+        Column("attempt", [attempt(each) for each in workers], 4),
+        Column("age", [held_for(each) for each in workers], 3),
+        Column("doing", [doing(each) for each in workers], 1, "left", SHORTEST_TEXT),
+    ]
+
+
+def item(worker: WorkerScene) -> Text:
+    """Return the item that a worker holds."""
+    return text("idle", colours.ASIDE) if worker.item is None else text(worker.item)
+
+
+def held_for(worker: WorkerScene) -> Text:
+    """Return how long it has held it."""
+    return text() if worker.item is None else text(age(worker.age))
+
+
+def attempt(worker: WorkerScene) -> Text:
+    """Return which attempt it is at; the first is not worth a look."""
+    if worker.item is None:
+        return text()
+    return text(str(worker.attempt), colours.WAITS if worker.attempt > 1 else colours.ASIDE)
+
+
+def doing(worker: WorkerScene) -> Text:
+    """Return what the task says of itself."""
+    return text(worker.status)
