@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any
 
 import pytest
@@ -18,12 +18,12 @@ from tests.rich.terminals import PseudoTerminal
 
 
 class Taken:
-    """A capture that another thread has begun, and what it takes."""
+    """A capture for a thread that does nothing, and what it takes."""
 
     def __init__(self, *streams: Any) -> None:
         self.inbox: SimpleQueue[Any] = SimpleQueue()
-        self.capture = Capture(streams, self.inbox)
-        elsewhere(self.capture.begin)
+        self.capture = Capture(streams, self.inbox, Thread())
+        self.capture.begin()
 
     def texts(self) -> list[str]:
         found = []
@@ -123,7 +123,8 @@ def test_a_write_that_was_replaced_meanwhile_is_left_alone() -> None:
 
 def test_the_thread_that_draws_writes_as_before() -> None:
     stream = io.StringIO()
-    capture = Capture([stream], inbox := SimpleQueue())
+    inbox: SimpleQueue[Any] = SimpleQueue()
+    capture = Capture([stream], inbox, current_thread())
     capture.begin()
     stream.write("drawn")
     assert stream.getvalue() == "drawn"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import current_thread
+from threading import Thread, current_thread
 from time import sleep
 from typing import Any
 
@@ -46,15 +46,17 @@ class Written:
 class Capture:
     """Takes what is written to streams, from any thread, until it ends.
 
-    Only the thread that begins it writes to them as before, and so do processes that are forked.
+    What a process writes that is forked from this one is not taken.
 
     Args:
         streams: what to take from; one that does not allow that is left alone.
         inbox: gets what was written, in its order.
+        painter: the thread that draws, which writes to them as before.
     """
 
-    def __init__(self, streams: Iterable[Any], inbox: SimpleQueue[Any]) -> None:
+    def __init__(self, streams: Iterable[Any], inbox: SimpleQueue[Any], painter: Thread) -> None:
         self._streams = list(streams)
+        self._painter = painter
         self._inbox = inbox
         self._writes: dict[int, Write] = {}
         self._takes: dict[int, Write] = {}
@@ -63,7 +65,7 @@ class Capture:
 
     def begin(self) -> None:
         """Take all that is written from now on."""
-        self._thread, self._process = current_thread(), os.getpid()
+        self._process = os.getpid()
         for number, stream in enumerate(self._streams):
             with suppress(AttributeError, TypeError, ValueError, OSError):
                 self._begin(number, stream)
@@ -106,7 +108,7 @@ class Capture:
         return take
 
     def _is_exempt(self) -> bool:
-        return current_thread() == self._thread or os.getpid() != self._process
+        return current_thread() is self._painter or os.getpid() != self._process
 
     def _pass_on(self) -> None:
         with suppress(Empty):

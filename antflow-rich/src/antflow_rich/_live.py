@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, Thread
 from time import sleep
 from typing import Any, Protocol
 
@@ -63,19 +63,20 @@ class Live:
         self._ending = ending
         self._said = Said()
         self._lines: list[str] = []
+        self._is_open = False
         self._size = terminal.size()
         self._shown: Scene | None = None
         self._capture: Capture | None = None
 
-    def open(self, inbox: SimpleQueue[Any]) -> None:
-        """Take the terminal.
+    def open(self, inbox: SimpleQueue[Any], painter: Thread) -> None:
+        """Keep the terminal free from what the program writes.
 
         Args:
-            inbox: gets what the program writes to the terminal, for `hear`.
+            inbox: gets that, for `hear`.
+            painter: the thread that will call everything else.
         """
-        self._capture = Capture(streams_of(self._terminal.stream), inbox)
+        self._capture = Capture(streams_of(self._terminal.stream), inbox, painter)
         self._capture.begin()
-        self._terminal.write(self._place.opening(self._terminal.size().columns))
 
     def hear(self, written: Written) -> None:
         """Take what the program wrote, to be shown with the next frame."""
@@ -93,8 +94,11 @@ class Live:
             texts = self._frame(scene, size.columns, self._place.rows(size.lines))
             self._lines = self._rendered(texts)
             self._shown, self._size = scene, size
+        opening = "" if self._is_open else self._place.opening(size.columns)
         said, begun = self._said.take(), self._said.begun
-        self._terminal.write(self._place.frame(said, begun, self._lines, size.lines))
+        frame = self._place.frame(said, begun, self._lines, size.lines)
+        self._is_open = True
+        self._terminal.write(opening + frame)
 
     def close(self, scene: Scene | None) -> None:
         """Give the terminal back as it was.
@@ -104,7 +108,8 @@ class Live:
         """
         try:
             columns = self._terminal.size().columns
-            self._terminal.write(self._place.closing(self._said.take_all(), columns))
+            if self._is_open:
+                self._terminal.write(self._place.closing(self._said.take_all(), columns))
             if scene is not None:
                 for line in self._rendered(self._ending(scene, columns)):
                     self._terminal.write(f"{line}\n")

@@ -27,8 +27,8 @@ PATIENCE = 2.0
 class Surface(Protocol):
     """What is drawn on."""
 
-    def open(self, inbox: SimpleQueue[Message]) -> None:
-        """Begin; what the program writes goes to the inbox from now on, if that is wanted."""
+    def open(self, inbox: SimpleQueue[Message], painter: Thread) -> None:
+        """Have what the program writes go to the inbox, for the thread that draws to hear it."""
 
     def hear(self, written: Written) -> None:
         """Take what the program wrote."""
@@ -96,8 +96,13 @@ class Painter:
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Begin to draw."""
-        self._thread.start()
+        """Begin to draw; what the program has written before is not touched."""
+        self._surface.open(self._inbox, self._thread)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._surface.close(None)
+            raise
 
     def show(self, snapshot: DashboardSnapshot, faults: Mapping[str, int]) -> None:
         """Have a state shown, unless a later one comes before its turn.
@@ -128,7 +133,6 @@ class Painter:
         """Draw until the end: what the thread does."""
         scene = None
         with self._keeping_error():
-            self._surface.open(self._inbox)
             self._draw()
             scene = self._last_scene()
         with self._keeping_error():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TextIO
 
 from rich.text import Text
@@ -41,7 +42,7 @@ class Plain:
         self._ending = ending
         self._due = -inf
 
-    def open(self, inbox: SimpleQueue[Any]) -> None:
+    def open(self, inbox: SimpleQueue[Any], painter: Thread) -> None:
         """Do nothing."""
 
     def hear(self, written: Written) -> None:

@@ -55,9 +55,8 @@ class Region:
         if begun or height >= ROOMY:
             shown.insert(0, f"{begun}{PLAIN}" if begun else "")
         shown = shown[: max(1, height - 1)]
-        drawn = NEW_LINE.join(f"{line}{ERASE_LINE}" for line in shown)
         back = f"\x1b[{len(shown) - 1}A" if len(shown) > 1 else ""
-        return f"{BEGIN_FRAME}\r{_above(said)}{CUT}{drawn}{ERASE_BELOW}{back}\r{WRAP}{END_FRAME}"
+        return f"{BEGIN_FRAME}\r{_above(said)}{CUT}{drawn(shown)}{back}\r{WRAP}{END_FRAME}"
 
     def closing(self, said: Sequence[str], width: int) -> str:
         """Return what takes the display away, and gives the cursor back.
@@ -67,6 +66,15 @@ class Region:
             width: of the window.
         """
         return f"{PLAIN}{WRAP}\r{_above(said) or ERASE_BELOW}{SHOW_CURSOR}"
+
+
+def drawn(lines: Sequence[str]) -> str:
+    """Return what writes lines over others, and erases what is below them.
+
+    A line is erased before it is written: behind the last column, that would erase a character.
+    """
+    *others, last = lines or [""]
+    return "".join(f"{ERASE_LINE}{line}{NEW_LINE}" for line in others) + ERASE_BELOW + last
 
 
 def _above(said: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from ._region import (
     PLAIN,
     SHOW_CURSOR,
     WRAP,
+    drawn,
 )
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
@@ -56,8 +57,7 @@ class Screen:
             height: of the window.
         """
         self._keep(said)
-        drawn = NEW_LINE.join(f"{line}{ERASE_LINE}" for line in lines[:height])
-        return f"{BEGIN_FRAME}{CUT}{HOME}{drawn}{ERASE_BELOW}{WRAP}{END_FRAME}"
+        return f"{BEGIN_FRAME}{CUT}{HOME}{drawn(lines[:height])}{WRAP}{END_FRAME}"
 
     def closing(self, said: Sequence[str], width: int) -> str:
         """Return what goes back to the normal screen, with the last lines that came meanwhile.
