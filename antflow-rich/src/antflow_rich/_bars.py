@@ -10,7 +10,7 @@ from rich.text import Text
 
 from . import _colours as colours
 from ._glyphs import DONE, EIGHTHS, OF_STATE, REST
-from ._lines import text
+from ._lines import joined, text
 from ._scene import STATES, Counts, Shares
 
 
@@ -20,12 +20,13 @@ def progress_bar(counts: Counts, width: int) -> Text:
     if not total:
         share = counts.share
         return text(DONE * width, colours.GOOD) if share else text(REST * width, colours.ASIDE)
-    good = counts.succeeded + counts.dropped
     failed = min(ceil(counts.failed / total * width), width)
     done = min(max(floor(counts.done / total * width), failed), width)
-    cells = text(DONE * (done - failed), colours.GOOD if good else "")
-    cells.append(DONE * failed, colours.BAD)
-    return cells.append(REST * (width - done), colours.ASIDE)
+    return joined(
+        text(DONE * (done - failed), colours.GOOD),
+        text(DONE * failed, colours.BAD),
+        text(REST * (width - done), colours.ASIDE),
+    )
 
 
 def state_bar(shares: Shares, width: int) -> Text:
@@ -64,13 +65,13 @@ def chart(figures: Sequence[float], width: int, rows: int) -> list[Text]:
         eighths = [min(max(height - 8 * row, 0), 8) for height in heights]
         if row == 0:
             eighths = [each or 1 for each in eighths]
-        lines.append(text("".join(EIGHTHS[each] for each in eighths), colours.GOOD))
+        lines.append(text("".join(EIGHTHS[each] for each in eighths), colours.ASIDE))
     return lines
 
 
 def resampled(figures: Sequence[float], width: int) -> list[float]:
-    """Return no more figures than that: where there are more, each is the mean of neighbours."""
+    """Return so many figures: means of neighbours where there are more, else repeated ones."""
     if len(figures) <= width:
-        return list(figures)
+        return [figures[at * len(figures) // width] for at in range(width)] if figures else []
     edges = [at * len(figures) // width for at in range(width + 1)]
     return [sum(figures[start:end]) / (end - start) for start, end in pairwise(edges)]

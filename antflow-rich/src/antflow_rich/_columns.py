@@ -36,14 +36,15 @@ class Column:
     def natural(self) -> int:
         """How wide it is where nothing is cut."""
         if callable(self.cells):
-            return self.smallest
+            return max(cell_len(self.heading), self.least or 0)
         return max([cell_len(self.heading), *(cell.cell_len for cell in self.cells)])
 
     @property
     def smallest(self) -> int:
         """How wide it is at least."""
-        heading = cell_len(self.heading)
-        return self.natural if self.least is None else max(heading, self.least)
+        if self.least is None:
+            return self.natural
+        return min(max(cell_len(self.heading), self.least), self.natural)
 
     def cell(self, row: int, width: int) -> Text:
         """Return one cell, of that width."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from ._errors import recent_errors
-from ._layout import Block, stacked
+from ._layout import fixed, stacked
 from ._overall import overall
 from ._scene import Scene
 from ._stages import stage_table
@@ -19,7 +19,7 @@ def detailed(scene: Scene, width: int, height: int) -> list[Text]:
     head = overall(scene, width)
     return stacked(
         [
-            Block(lambda rows: head[:rows], 3, 3, 0),
+            fixed(head, height),
             stage_table(scene, width, 1),
             worker_table(scene, width, 3),
             recent_errors(scene, width, 2),

@@ -14,8 +14,7 @@ from ._lines import joined, text
 from ._lists import listed
 from ._scene import ErrorGroup, Failure, Scene
 
-SHORTEST_TEXT = 16
-SHORTEST_NAME = 8
+SHORTEST_TYPE, SHORTEST_ITEM, SHORTEST_NAME = 16, 16, 16
 
 
 def recent_errors(scene: Scene, width: int, rank: int) -> Block:
@@ -23,14 +22,15 @@ def recent_errors(scene: Scene, width: int, rank: int) -> Block:
     return listed(scene.failures, scene.counts.failed, of_failures, width, rank)
 
 
-def of_failures(failures: Sequence[Failure]) -> list[Column]:
-    """Return the columns of that list."""
+def of_failures(failures: Sequence[Failure], width: int) -> list[Column]:
+    """Return the columns of that list; more than half of the width is for the errors' texts."""
+    most_of_it = width * 11 // 20
     return [
-        Column("failed", [text(each.item) for each in failures], 1, "left", SHORTEST_NAME),
+        Column("failed", [text(each.item) for each in failures], 1, "left", SHORTEST_ITEM),
         Column("stage", [text(each.stage) for each in failures], 2, "left", SHORTEST_NAME),
         Column("ago", [text(age(each.age), colours.ASIDE) for each in failures], 3),
         Column("attempts", [text(count(each.attempts)) for each in failures], 4),
-        Column("error", [message(each) for each in failures], 0, "left", SHORTEST_TEXT),
+        Column("error", [message(each) for each in failures], 0, "left", most_of_it),
     ]
 
 
@@ -45,19 +45,18 @@ def error_groups(scene: Scene, width: int, rank: int) -> Block:
     return listed(scene.groups, len(scene.groups), of_groups, width, rank)
 
 
-def of_groups(groups: Sequence[ErrorGroup]) -> list[Column]:
+def of_groups(groups: Sequence[ErrorGroup], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
-        Column("failed", [text(count(each.count), colours.BAD) for each in groups], 0),
-        Column(
-            "error",
-            [text(each.error_type, colours.BAD) for each in groups],
-            1,
-            "left",
-            SHORTEST_TEXT,
-        ),
-        Column("latest", [example(each) for each in groups], 2, "left", SHORTEST_TEXT),
+        Column("items", [text(count(each.count), colours.BAD) for each in groups], 0),
+        Column("error", [kind(each) for each in groups], 1, "left", SHORTEST_TYPE),
+        Column("latest", [example(each) for each in groups], 2, "left", max(width // 3, 24)),
     ]
+
+
+def kind(group: ErrorGroup) -> Text:
+    """Return the class of errors."""
+    return text(group.error_type, colours.BAD)
 
 
 def example(group: ErrorGroup) -> Text:

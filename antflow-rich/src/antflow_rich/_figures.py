@@ -12,6 +12,11 @@ def count(number: int) -> str:
     return f"{number:,}" if number < 10_000_000 else scaled(number)
 
 
+def exactly(number: int) -> str:
+    """Return a count with all of its digits."""
+    return f"{number:,}"
+
+
 def scaled(number: float) -> str:
     """Return a number with three digits at most, and a letter for its size."""
     for unit in ("", "k", "M", "G"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.text import Text
 
 from ._errors import error_groups, recent_errors
-from ._layout import Block, stacked
+from ._layout import Block, fixed, stacked
 from ._lines import beside
-from ._overall import overall
+from ._overall import overall_beside_chart
 from ._scene import Scene
 from ._stages import stage_table
 from ._throughput import throughput
-from ._workers import items_in_flight, worker_table
+from ._workers import items_in_flight, worker_totals
 
 WIDE = 120
 BETWEEN = 4
@@ -21,9 +21,9 @@ def full(scene: Scene, width: int, height: int) -> list[Text]:
     """Return the lines of the display."""
     if width < 1:
         return []
-    head = overall(scene, width)
+    head = overall_beside_chart(scene, width)
     upper = [
-        Block(lambda rows: head[:rows], 3, 3, 0),
+        fixed(head, height),
         throughput(scene, width, 4),
         stage_table(scene, width, 1),
     ]
@@ -46,5 +46,5 @@ def lists(scene: Scene, width: int) -> list[Block]:
         items_in_flight(scene, width, 3),
         error_groups(scene, width, 2),
         recent_errors(scene, width, 6),
-        worker_table(scene, width, 5),
+        worker_totals(scene, width, 5),
     ]

@@ -31,6 +31,17 @@ class Block:
     rank: int
 
 
+def fixed(lines: list[Text], height: int) -> Block:
+    """Return a block of lines that are shown in any case, as far as the height goes.
+
+    Args:
+        lines: the lines.
+        height: rows of the whole display.
+    """
+    rows = min(len(lines), max(height, 0))
+    return Block(lambda room: lines[:room], rows, rows, 0)
+
+
 def stacked(blocks: Sequence[Block], height: int) -> list[Text]:
     """Return the lines of all blocks that there is room for, in their order."""
     gap = 1 if height >= SPACIOUS else 0

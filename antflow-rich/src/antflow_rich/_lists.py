@@ -22,7 +22,7 @@ FEWEST = 3
 def listed(
     entries: Sequence[Entry],
     total: int,
-    columns: Callable[[Sequence[Entry]], list[Column]],
+    columns: Callable[[Sequence[Entry], int], list[Column]],
     width: int,
     rank: int,
 ) -> Block:
@@ -31,14 +31,14 @@ def listed(
     Args:
         entries: what it may show, the most telling first.
         total: how many there are.
-        columns: returns the columns of some entries.
+        columns: returns the columns of some entries in that width.
         width: how wide it is.
         rank: its rank among other blocks.
     """
 
     def draw(rows: int) -> list[Text]:
         shown = entries[: rows - 1]
-        lines = table(columns(shown), len(shown), width)
+        lines = table(columns(shown, width), len(shown), width)
         if len(shown) == total:
             return lines
         note = text(f"{count(len(shown))} of {count(total)}", colours.ASIDE)

@@ -6,11 +6,11 @@ from rich.text import Text
 
 from . import _colours as colours
 from ._bars import chart, progress_bar
-from ._figures import clock, count, percent, rate
-from ._lines import Piece, at_both_ends, cut, in_order, joined, text
+from ._figures import clock, exactly, percent, rate
+from ._lines import GAP, Piece, at_both_ends, cut, in_order, joined, text
 from ._scene import Scene
 
-SHORTEST_BAR = 8
+SHORTEST_BAR, SHORTEST_TITLE = 8, 20
 
 
 def figure(value: str, noun: str, style: str = "") -> Text:
@@ -22,14 +22,14 @@ def done(scene: Scene) -> Text:
     """Return how many items have ended, of how many."""
     counts = scene.counts
     if counts.total is None:
-        return figure(count(counts.done), "done")
-    return joined(count(counts.done), text(f"/{count(counts.total)}", colours.ASIDE))
+        return figure(exactly(counts.done), "done")
+    return joined(exactly(counts.done), text(f"/{exactly(counts.total)}", colours.ASIDE))
 
 
 def failed(scene: Scene) -> Text:
     """Return how many items failed."""
     number = scene.counts.failed
-    return figure(count(number), "failed", colours.BAD if number else "")
+    return figure(exactly(number), "failed", colours.BAD if number else "")
 
 
 def time_left(scene: Scene) -> Text:
@@ -39,9 +39,13 @@ def time_left(scene: Scene) -> Text:
 
 def title(scene: Scene, width: int) -> Text:
     """Return the name of the pipeline and, at the right end, the time."""
-    times = [figure(clock(scene.elapsed), "elapsed"), time_left(scene)]
-    right = text("  ").join(each for each in times if each)
-    return at_both_ends(cut(text(scene.name, colours.TITLE), width), right, width)
+    pieces = [Piece(figure(clock(scene.elapsed), "elapsed"), 1)]
+    if left := time_left(scene):
+        pieces.append(Piece(left, 0))
+    name = text(scene.name, colours.TITLE)
+    room = width - min(name.cell_len, SHORTEST_TITLE) - GAP
+    times = in_order(pieces, room)
+    return at_both_ends(cut(name, width - times.cell_len - GAP), times, width)
 
 
 def bar_line(scene: Scene, width: int, head: Text | None = None, tail: Text | None = None) -> Text:
@@ -72,24 +76,28 @@ def bar_line(scene: Scene, width: int, head: Text | None = None, tail: Text | No
 def outcome_line(scene: Scene, width: int) -> Text:
     """Return the items by what became of them, and the rate."""
     counts = scene.counts
+    rest = "in flight" if counts.total is None else "remaining"
     pieces = [
-        Piece(figure(count(counts.succeeded), "succeeded"), 2),
+        Piece(figure(exactly(counts.succeeded), "succeeded"), 2),
         Piece(failed(scene), 0),
-        Piece(figure(count(counts.remaining), "remaining"), 3),
+        Piece(figure(exactly(counts.remaining), rest), 3),
         Piece(text(rate(scene.rate), colours.TITLE), 1),
     ]
     if counts.dropped:
-        pieces.insert(2, Piece(figure(count(counts.dropped), "dropped"), 4))
+        pieces.insert(2, Piece(figure(exactly(counts.dropped), "dropped"), 4))
     if scene.faults:
         faults = sum(scene.faults.values())
-        pieces.append(Piece(figure(count(faults), "plugin faults", colours.BAD), 5))
+        pieces.append(Piece(figure(exactly(faults), "plugin faults", colours.BAD), 5))
     return in_order(pieces, width)
 
 
 def overall(scene: Scene, width: int) -> list[Text]:
-    """Return the three lines that say how far the run is."""
-    return [
-        title(scene, width),
-        bar_line(scene, width, tail=done(scene)),
-        outcome_line(scene, width),
-    ]
+    """Return the lines that say how far the run is."""
+    bar = bar_line(scene, width, tail=done(scene))
+    return [title(scene, width), bar, outcome_line(scene, width)]
+
+
+def overall_beside_chart(scene: Scene, width: int) -> list[Text]:
+    """Return these lines for a display that shows throughput over time as well."""
+    lines = overall(scene, width)
+    return lines if scene.counts.total is not None else [lines[0], lines[2]]

@@ -12,11 +12,11 @@ from ._columns import Column, table
 from ._figures import count, duration, many, rate, scaled
 from ._glyphs import ELLIPSIS, HERE, OF_STATE
 from ._layout import Block
-from ._lines import at_both_ends, cut, joined, padded, text
+from ._lines import Piece, at_both_ends, cut, in_order, joined, padded, text, width_of
 from ._scene import STATES, Scene, StageScene
 
-SHORTEST_NAME = 8
-SHORT_BAR, LONG_BAR = 8, 40
+SHORTEST_NAME = 16
+SHORT_BAR, LONG_BAR = 8, 80
 
 
 def stage_table(scene: Scene, width: int, rank: int) -> Block:
@@ -26,8 +26,9 @@ def stage_table(scene: Scene, width: int, rank: int) -> Block:
         has_key = rows > 2
         shown = most_telling(scene.stages, rows - 1 - has_key)
         lines = table(columns(shown), len(shown), width)
-        hidden = [stage for stage in scene.stages if stage not in shown]
-        return [*lines, *[key(hidden, width) for _ in range(has_key)]]
+        names = {stage.name for stage in shown}
+        hidden = [stage for stage in scene.stages if stage.name not in names]
+        return [*lines, *[key(shown, hidden, width) for _ in range(has_key)]]
 
     stages = len(scene.stages)
     return Block(draw, min(stages, 4) + 1, stages + 2 if stages else 0, rank)
@@ -38,8 +39,8 @@ def most_telling(stages: Sequence[StageScene], most: int) -> list[StageScene]:
     ranked = sorted(
         stages, key=lambda stage: (not stage.is_bottleneck, -stage.failed, stage.lately[3])
     )
-    kept = ranked[: max(most, 0)]
-    return [stage for stage in stages if stage in kept]
+    kept = {stage.name for stage in ranked[: max(most, 0)]}
+    return [stage for stage in stages if stage.name in kept]
 
 
 def columns(stages: Sequence[StageScene]) -> list[Column]:
@@ -92,20 +93,24 @@ def number(value: int, style: str = "") -> Text:
     return text(count(value), style if value else colours.ASIDE)
 
 
-def key(hidden: Sequence[StageScene], width: int) -> Text:
-    """Return what the bars mean, and how many stages are not shown."""
-    states = [
-        joined(text(OF_STATE[state], colours.OF_STATE[state]), text(f" {state}", colours.ASIDE))
-        for state in STATES
-    ]
-    line = joined("  ", text("  ").join(states))
+def key(stages: Sequence[StageScene], hidden: Sequence[StageScene], width: int) -> Text:
+    """Return what bars and marks mean, and how many stages are not shown."""
+    signs = [Piece(sign(OF_STATE[state], state, colours.OF_STATE[state]), 1) for state in STATES]
+    if any(stage.is_bottleneck for stage in stages):
+        signs.append(Piece(sign(HERE, "bottleneck", colours.NARROWEST), 2))
     if not hidden:
-        return cut(line, width)
+        return joined("  ", in_order(signs, width - 2))
     failing = sum(stage.failed > 0 for stage in hidden)
     more = f"{ELLIPSIS} {many(len(hidden), 'stage')} more"
     left_out = text(f"{more}, {failing} failing" if failing else more, colours.ASIDE)
-    both = at_both_ends(line, left_out, width)
-    return both if both.cell_len == width else cut(left_out, width)
+    room = width - left_out.cell_len - 4
+    line = joined("  ", in_order(signs, room)) if room >= width_of(signs[:4]) else text()
+    return at_both_ends(line, left_out, width) if line else cut(left_out, width)
+
+
+def sign(mark: str, meaning: str, style: str) -> Text:
+    """Return a mark with what it means."""
+    return joined(text(mark, style), text(f" {meaning}", colours.ASIDE))
 
 
 def stage_cells(stages: Sequence[StageScene], width: int, height: int) -> list[Text]:
@@ -122,10 +127,15 @@ def stage_cells(stages: Sequence[StageScene], width: int, height: int) -> list[T
     cells = [stage_cell(stage, cell, numbers) for stage in shown]
     if len(shown) < len(stages):
         cells.append(text(f"  {ELLIPSIS} {len(stages) - len(shown)} more", colours.ASIDE))
-    return [
-        text("   ").join(padded(each, cell) for each in cells[at : at + columns_])
-        for at in range(0, len(cells), columns_)
-    ]
+    rows = [cells[at : at + columns_] for at in range(0, len(cells), columns_)]
+    return [in_grid(row, cell) for row in rows]
+
+
+def in_grid(cells: Sequence[Text], width: int) -> Text:
+    """Return one line of cells of that width."""
+    line = text("   ").join(padded(each, width) for each in cells)
+    line.rstrip()
+    return line
 
 
 def stage_cell(stage: StageScene, width: int, numbers: int) -> Text:
@@ -138,4 +148,4 @@ def stage_cell(stage: StageScene, width: int, numbers: int) -> Text:
 
 def busy(stage: StageScene) -> Text:
     """Return how many workers work, of how many."""
-    return joined(str(stage.busy), text(f"/{stage.workers}", colours.ASIDE))
+    return joined(str(stage.busy), text(f"/{stage.workers} busy", colours.ASIDE))

@@ -57,7 +57,7 @@ def errors(scene: Scene, width: int) -> Iterator[Text]:
     """Return the errors by type."""
     shown = scene.groups[:MOST_GROUPS]
     if shown:
-        for line in table(of_groups(shown), len(shown), width - 2):
+        for line in table(of_groups(shown, width - 2), len(shown), width - 2):
             yield joined("  ", line)
     if len(scene.groups) > len(shown):
         more = len(scene.groups) - len(shown)

@@ -26,8 +26,8 @@ def throughput(scene: Scene, width: int, rank: int, rows: int = TALLEST) -> Bloc
 
     def draw(room: int) -> list[Text]:
         scale = at_both_ends(
-            joined(text("throughput"), text(f"  {clock(scene.elapsed)} until now", colours.ASIDE)),
-            text(f"at most {rate(max(scene.history))}", colours.ASIDE),
+            joined(text("throughput"), text(f"  over {clock(scene.elapsed)}", colours.ASIDE)),
+            text(f"peak {rate(max(scene.history))}", colours.ASIDE),
             width,
         )
         return [scale, *chart(scene.history, width, room - 1)]

@@ -15,8 +15,7 @@ from ._lists import listed
 from ._scene import Scene, WorkerScene
 from ._stages import number
 
-SHORTEST_NAME = 8
-SHORTEST_TEXT = 12
+SHORTEST_NAME, SHORTEST_ITEM = 16, 16
 
 
 def worker_table(scene: Scene, width: int, rank: int) -> Block:
@@ -24,17 +23,38 @@ def worker_table(scene: Scene, width: int, rank: int) -> Block:
     return listed(scene.workers, scene.total_workers, of_workers, width, rank)
 
 
-def of_workers(workers: Sequence[WorkerScene]) -> list[Column]:
+def of_workers(workers: Sequence[WorkerScene], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
         Column("worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME),
-        Column("item", [item(each) for each in workers], 2, "left", SHORTEST_NAME),
+        Column("item", [item(each) for each in workers], 2, "left", SHORTEST_ITEM),
         Column("age", [held_for(each) for each in workers], 3),
         Column("attempt", [attempt(each) for each in workers], 4),
+        *of_the_past(workers),
+        Column("doing", [doing(each) for each in workers], 1, "left", width // 3),
+    ]
+
+
+def of_the_past(workers: Sequence[WorkerScene]) -> list[Column]:
+    """Return the columns for what workers have done."""
+    return [
         Column("done", [number(each.completed) for each in workers], 6),
         Column("failed", [number(each.failed, colours.BAD) for each in workers], 5),
         Column("mean", [text(duration(each.mean)) for each in workers], 7),
-        Column("doing", [doing(each) for each in workers], 1, "left", SHORTEST_TEXT),
+    ]
+
+
+def worker_totals(scene: Scene, width: int, rank: int) -> Block:
+    """Return the list of workers with what they have done, for beside the items in flight."""
+    return listed(scene.workers, scene.total_workers, of_totals, width, rank)
+
+
+def of_totals(workers: Sequence[WorkerScene], width: int) -> list[Column]:
+    """Return the columns of that list."""
+    return [
+        Column("worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME),
+        *of_the_past(workers),
+        Column("item", [item(each) for each in workers], 1, "left", min(SHORTEST_ITEM, width)),
     ]
 
 
@@ -44,14 +64,14 @@ def items_in_flight(scene: Scene, width: int, rank: int) -> Block:
     return listed(held, scene.busy_workers, of_items, width, rank)
 
 
-def of_items(workers: Sequence[WorkerScene]) -> list[Column]:
+def of_items(workers: Sequence[WorkerScene], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
-        Column("in flight", [item(each) for each in workers], 0, "left", SHORTEST_NAME),
+        Column("in flight", [item(each) for each in workers], 0, "left", SHORTEST_ITEM),
         Column("stage", [text(each.stage) for each in workers], 2, "left", SHORTEST_NAME),
         Column("attempt", [attempt(each) for each in workers], 4),
         Column("age", [held_for(each) for each in workers], 3),
-        Column("doing", [doing(each) for each in workers], 1, "left", SHORTEST_TEXT),
+        Column("doing", [doing(each) for each in workers], 1, "left", width // 3),
     ]
 
 
