@@ -107,16 +107,26 @@ class Live:
             scene: the last one, of which a summary stays; None for none.
         """
         try:
-            columns = self._terminal.size().columns
-            if self._is_open:
-                self._terminal.write(self._place.closing(self._said.take_all(), columns))
+            self._leave_place()
             if scene is not None:
-                for line in self._rendered(self._ending(scene, columns)):
-                    self._terminal.write(f"{line}\n")
+                width = self._terminal.size().columns
+                self._write_lines(self._rendered(self._ending(scene, width)))
         finally:
             if self._capture is not None:
                 self._capture.end()
             IN_USE.release()
+
+    def _leave_place(self) -> None:
+        """Take the display away, if any of it was drawn, and write what it was to be kept clear of.
+        """
+        said = self._said.take_all()
+        if self._is_open:
+            self._terminal.write(self._place.closing(said, self._terminal.size().columns))
+        else:
+            self._write_lines(said)
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        self._terminal.write("".join(f"{line}\n" for line in lines))
 
     def _rendered(self, texts: Sequence[Text]) -> list[str]:
         lines = []

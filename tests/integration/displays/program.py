@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from antflow import Pipeline, Stage, set_task_status
@@ -27,11 +29,13 @@ class Work:
     Args:
         count: how many items there are.
         gate: a file; until it exists, the second half of the items does not get through.
+        event: what happens at page 15, of `EVENTS`.
     """
 
-    def __init__(self, count: int, gate: Path | None) -> None:
+    def __init__(self, count: int, gate: Path | None, event: str) -> None:
         self.half = count // 2
         self.gate = gate
+        self.event = EVENTS[event]
 
     async def fetch(self, page: int) -> int:
         if page >= self.half and self.gate is not None:
@@ -49,19 +53,54 @@ class Work:
         if page % 10 == 5:
             print(f"printed {page}")
             logger.info("logged %s", page)
+        if page == 15:
+            self.event()
         return page
 
 
-class Unprintable:
-    def __str__(self) -> str:
-        raise SystemExit("no text of it")
+def by_another_program() -> None:
+    subprocess.run(["echo", "said by another program"], check=True)
+
+
+def flood() -> None:
+    for number in range(1, 2001):
+        print(f"line {number}.")
+
+
+def begin_a_line() -> None:
+    print("begun", end=" ", flush=True)
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def spoil_the_display() -> None:
+    """Have the next frame fail."""
+
+    def fail(*_: object) -> list[object]:
+        raise RuntimeError("the picture is spoiled")
+
+    from antflow_rich import _live
+
+    _live.Live._rendered = fail  # type: ignore[method-assign,assignment]
+
+
+EVENTS: dict[str, Callable[[], None]] = {
+    "": lambda: None,
+    "another program": by_another_program,
+    "flood": flood,
+    "begun line": begin_a_line,
+    "exit": leave,
+    "spoiled display": spoil_the_display,
+}
 
 
 async def main(options: argparse.Namespace) -> None:
-    work = Work(options.items, options.gate)
+    work = Work(options.items, options.gate, options.event)
     stages = [
         Stage(name="Fetch", workers=4, tasks=[work.fetch]),
-        Stage(name="Parse", workers=2, tasks=[work.parse]),
+        Stage(name="Parse", workers=2, tasks=[work.parse], task_attempts=1),
         Stage(name="Store", workers=1, tasks=[work.store]),
     ]
     pipeline = Pipeline(stages, name="pages")
@@ -79,4 +118,5 @@ if __name__ == "__main__":
     parser.add_argument(
         "--unknown", action="store_true", help="do not say how many items there are"
     )
+    parser.add_argument("--event", choices=EVENTS, default="")
     asyncio.run(main(parser.parse_args()))
