@@ -34,10 +34,11 @@ def digits(number: float) -> str:
 
 
 def rate(items: float) -> str:
-    """Return items a second, or a minute where they are few."""
-    if 0 < items < 0.95:
-        return f"{digits(items * 60)}/min"
-    return f"{scaled(items)}/s"
+    """Return items a second, or a minute or an hour where they are few."""
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        if items * seconds >= 0.95:
+            return f"{scaled(items * seconds)}/{unit}"
+    return f"{digits(items * 3600)}/h" if items > 0 else "0/s"
 
 
 def duration(seconds: float) -> str:

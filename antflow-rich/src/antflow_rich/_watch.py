@@ -26,6 +26,9 @@ FULLY_AT_WORK = 0.7
 """What part of its workers' time a stage spends on items that holds up the others."""
 
 
+ABOUT = 0.05
+"""Parts of the time that are no further apart are about the same."""
+
 _NO_ITEMS = Lately(RATE_MEMORY)
 _NO_TIME = Lately(RATE_MEMORY, (0.0, 0.0, 0.0, 0.0))
 
@@ -41,19 +44,27 @@ class _StageMemory:
         shares: worker-seconds in each state lately.
     """
 
-    ended: int = 0
-    seconds: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    ended: int
+    seconds: tuple[float, ...]
     rate: Lately = _NO_ITEMS
     shares: Lately = _NO_TIME
 
-    def after(self, stats: StageStats, passed: float) -> _StageMemory:
+    @classmethod
+    def of(cls, stats: StageStats) -> _StageMemory:
+        """Return what is to be remembered of a first snapshot."""
         ended = stats.completed_items + stats.failed_items + stats.dropped_items
-        seconds = tuple(stats.seconds.get(state, 0.0) for state in STATES)
-        spent = [max(new - old, 0.0) for new, old in zip(seconds, self.seconds, strict=True)]
+        return cls(ended, tuple(stats.seconds.get(state, 0.0) for state in STATES))
+
+    def after(self, stats: StageStats, passed: float) -> _StageMemory:
+        """Return what is to be remembered after so many seconds more."""
+        if passed <= 0:
+            return self
+        now = self.of(stats)
+        spent = [max(new - old, 0.0) for new, old in zip(now.seconds, self.seconds, strict=True)]
         return _StageMemory(
-            ended,
-            seconds,
-            self.rate.after((ended - self.ended,), passed),
+            now.ended,
+            now.seconds,
+            self.rate.after((now.ended - self.ended,), passed),
             self.shares.after(spent, passed),
         )
 
@@ -152,12 +163,14 @@ class Watch:
 
     def _learn(self, stats: PipelineStats, done: int, now: float) -> None:
         if self._began is None:
-            self._began = self._last = now
+            self._began, self._last, self._done = now, now, done
         passed = max(now - self._last, 0.0)
         came = max(done - self._done, 0)
         self._last = max(now, self._last)
         self._stages = {
-            name: self._stages.get(name, _StageMemory()).after(stage, passed)
+            name: self._stages[name].after(stage, passed)
+            if name in self._stages
+            else _StageMemory.of(stage)
             for name, stage in stats.stage_stats.items()
         }
         if passed <= 0:
@@ -201,19 +214,23 @@ def time_left(counts: Counts, rate: float) -> float | None:
 
 
 def bottleneck(stages: list[StageScene]) -> StageScene | None:
-    """Return the stage that holds up the others: its workers are at work, and most of the time.
+    """Return the stage that holds up the others: its workers are at work most of the time.
 
     Of several that are about equally busy it is the one with the fullest queue in front.
     """
     if len(stages) < 2:
         return None
 
-    def rank(stage: StageScene) -> tuple[float, float]:
-        fullness = stage.pending / stage.capacity if stage.capacity else float(stage.pending > 0)
-        return round(at_work(stage.lately), 1), fullness
+    most = max(at_work(stage.lately) for stage in stages)
+    if most < FULLY_AT_WORK:
+        return None
+    busiest = [stage for stage in stages if at_work(stage.lately) >= most - ABOUT]
+    return max(busiest, key=fullness)
 
-    slowest = max(stages, key=rank)
-    return slowest if at_work(slowest.lately) >= FULLY_AT_WORK else None
+
+def fullness(stage: StageScene) -> float:
+    """Return how full the queue in front of a stage is; without a bound, one that is there is."""
+    return stage.pending / stage.capacity if stage.capacity else float(stage.pending > 0)
 
 
 def at_work(shares: Shares) -> float:
