@@ -6,7 +6,7 @@ from rich.text import Text
 
 from . import _colours as colours
 from ._bars import chart, progress_bar
-from ._figures import clock, exactly, percent, rate
+from ._figures import clock, exactly, many, percent, rate
 from ._lines import GAP, Piece, at_both_ends, cut, in_order, joined, text
 from ._scene import Scene
 
@@ -87,7 +87,7 @@ def outcome_line(scene: Scene, width: int) -> Text:
         pieces.insert(2, Piece(figure(exactly(counts.dropped), "dropped"), 4))
     if scene.faults:
         faults = sum(scene.faults.values())
-        pieces.append(Piece(figure(exactly(faults), "plugin faults", colours.BAD), 5))
+        pieces.append(Piece(text(many(faults, "plugin fault"), colours.BAD), 5))
     return in_order(pieces, width)
 
 

@@ -99,7 +99,7 @@ def key(stages: Sequence[StageScene], hidden: Sequence[StageScene], width: int) 
     if any(stage.is_bottleneck for stage in stages):
         signs.append(Piece(sign(HERE, "bottleneck", colours.NARROWEST), 2))
     if not hidden:
-        return joined("  ", in_order(signs, width - 2))
+        return cut(joined("  ", in_order(signs, width - 2)), width)
     failing = sum(stage.failed > 0 for stage in hidden)
     more = f"{ELLIPSIS} {many(len(hidden), 'stage')} more"
     left_out = text(f"{more}, {failing} failing" if failing else more, colours.ASIDE)

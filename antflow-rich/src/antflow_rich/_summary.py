@@ -11,29 +11,42 @@ from ._columns import table
 from ._errors import of_groups
 from ._figures import clock, count, many, percent, rate
 from ._glyphs import ELLIPSIS
-from ._lines import cut, joined, text
+from ._lines import cut, cut_text, joined, text
 from ._overall import figure
-from ._scene import Scene, StageScene
+from ._scene import Scene
 
 MOST_GROUPS = 10
+SHORTEST_NAME = 8
 
 
 def summary(scene: Scene, width: int) -> list[Text]:
     """Return the lines that sum up a run: counts, time, rate, errors, busiest stage, faults."""
-    lines = [verdict(scene), *outcomes(scene), *errors(scene, width), *remarks(scene)]
+    lines = [
+        verdict(scene, width),
+        *outcomes(scene),
+        *errors(scene, width),
+        *busiest(scene, width),
+        *faults(scene),
+    ]
     return [cut(line, width) for line in lines]
 
 
-def verdict(scene: Scene) -> Text:
+def verdict(scene: Scene, width: int) -> Text:
     """Return how the run ended, when, and how fast it was."""
     counts = scene.counts
     ended = "was stopped" if scene.was_interrupted else "is done"
     style = colours.WAITS if scene.was_interrupted else colours.GOOD
-    return joined(
-        text(scene.name, colours.TITLE),
+    end = joined(
         text(f" {ended}: ", style),
-        text(f"{many(counts.done, 'item')} in {clock(scene.elapsed)}, {rate(scene.rate)}"),
+        f"{many(counts.done, 'item')} in {clock(scene.elapsed)}, {rate(scene.rate)}",
     )
+    return with_name(text(), scene.name, end, width)
+
+
+def with_name(start: Text, name: str, end: Text, width: int) -> Text:
+    """Return a line with a name in it that is cut, if it must be, rather than the rest."""
+    room = max(width - start.cell_len - end.cell_len, SHORTEST_NAME)
+    return joined(start, text(cut_text(name, room), colours.TITLE), end)
 
 
 def outcomes(scene: Scene) -> Iterator[Text]:
@@ -64,25 +77,20 @@ def errors(scene: Scene, width: int) -> Iterator[Text]:
         yield text(f"  {ELLIPSIS} {many(more, 'type')} of errors more", colours.ASIDE)
 
 
-def remarks(scene: Scene) -> Iterator[Text]:
-    """Return the busiest stage, and the plugins that raised."""
-    busiest = max(scene.stages, key=lambda stage: stage.overall[0], default=None)
-    if busiest is not None and busiest.overall[0]:
-        yield joined("  ", busiest_line(busiest))
+def busiest(scene: Scene, width: int) -> Iterator[Text]:
+    """Return the stage whose workers were at work the longest part of their time."""
+    stage = max(scene.stages, key=lambda stage: stage.overall[0], default=None)
+    if stage is not None and stage.overall[0]:
+        whose = "worker's" if stage.workers == 1 else "workers'"
+        end = text(f" {percent(stage.overall[0])} of {count(stage.workers)} {whose} time")
+        yield with_name(text("  busiest ", colours.ASIDE), stage.name, end, width)
+
+
+def faults(scene: Scene) -> Iterator[Text]:
+    """Return the plugins that raised."""
     if scene.faults:
         by_plugin = ", ".join(f"{name} {count(number)}" for name, number in scene.faults.items())
         yield joined("  ", text("plugin faults", colours.BAD), f" {by_plugin} (see the log)")
-
-
-def busiest_line(stage: StageScene) -> Text:
-    """Return which stage was the busiest, in no more words than a narrow window has room for."""
-    workers = many(stage.workers, "worker")
-    return joined(
-        text("busiest ", colours.ASIDE),
-        text(stage.name, colours.TITLE),
-        f" {percent(stage.overall[0])} of {workers}",
-        text("' time" if stage.workers != 1 else "'s time"),
-    )
 
 
 def plain_line(scene: Scene) -> str:
