@@ -63,7 +63,7 @@ class Window:
         words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
         words += map(shlex.quote, [sys.executable, *map(str, command)])
         script = self.folder / "command.sh"
-        script.write_text(f"trap : INT\n{' '.join(words)}\necho \"exit code $?\"\n", encoding="utf-8")
+        script.write_text(f'trap : INT\n{" ".join(words)}\necho "exit code $?"\n', encoding="utf-8")
         self.ask("send-keys", f". {shlex.quote(str(script))}", "Enter")
 
     def press(self, key: str) -> None:

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread, current_thread
 from typing import Any
@@ -40,6 +41,10 @@ def elsewhere(function: Any, *arguments: Any) -> None:
     thread.join()
 
 
+def shouting(write: Callable[[str], int]) -> Callable[[str], int]:
+    return lambda text: write(text.upper())
+
+
 class Sealed:
     """A stream whose methods cannot be replaced."""
 
@@ -67,7 +72,7 @@ def test_whoever_holds_the_stream_is_captured(monkeypatch: pytest.MonkeyPatch) -
     stream.writelines(["lines\n"])
     elsewhere(stream.write, "by a thread\n")
     assert "".join(taken.texts()) == "printed\nlogged\nlines\nby a thread\n"
-    assert stream.buffer.getvalue() == b"before\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"before\n"
 
 
 def test_a_stream_is_given_back_as_it_was() -> None:
@@ -114,7 +119,7 @@ def test_a_write_that_was_replaced_meanwhile_is_left_alone() -> None:
     stream: Any = io.StringIO()
     taken = Taken(stream)
     before = stream.write
-    stream.write = own = lambda text: before(text.upper())
+    stream.write = own = shouting(before)
     taken.capture.end()
     assert stream.write is own
     stream.write("after")

@@ -41,7 +41,7 @@ def test_a_frame_is_lower_than_the_window(height: int) -> None:
     assert lines
     frame = region.frame([], "", lines, height)
     assert frame.count("\r\n") <= max(0, height - 2)
-    assert f"\x1b[J{lines[-1]}" in frame
+    assert f"{ERASE_BELOW}{lines[-1]}" in frame
     assert region.frame([], "", lines * 9, height).count("\r\n") <= max(0, height - 2)
 
 

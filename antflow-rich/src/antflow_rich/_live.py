@@ -117,8 +117,7 @@ class Live:
             IN_USE.release()
 
     def _leave_place(self) -> None:
-        """Take the display away, if any of it was drawn, and write what it was to be kept clear of.
-        """
+        """Take the display away, if one was drawn, and write what the program has written."""
         said = self._said.take_all()
         if self._is_open:
             self._terminal.write(self._place.closing(said, self._terminal.size().columns))

@@ -15,7 +15,10 @@ WRAP, CUT = "\x1b[?7h", "\x1b[?7l"
 BEGIN_FRAME, END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
 """For terminals that can, to show all of a frame at once; the others ignore it."""
 
-ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
+ERASE_LINE = "\x1b[K"
+ERASE_BELOW = f"{ERASE_LINE}\x1b[C\x1b[J\r"
+"""Not from the first column on: who erases all of a window may find it kept for scrolling back."""
+
 PLAIN = "\x1b[0m"
 NEW_LINE = "\r\n"
 ROOMY = 16

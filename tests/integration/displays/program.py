@@ -106,7 +106,9 @@ async def main(options: argparse.Namespace) -> None:
     pipeline = Pipeline(stages, name="pages")
     shown = {"progress": True} if options.display == "progress" else {"dashboard": options.display}
     items = range(options.items)
-    results = await pipeline.run(iter(items) if options.unknown else items, **shown)
+    results = await pipeline.run(
+        iter(items) if options.unknown else items, **shown, dashboard_update_interval=0.1
+    )
     print(f"total {sum(result.value for result in results)}")
 
 
