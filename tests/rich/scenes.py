@@ -126,7 +126,7 @@ LARGE = replace(
     stages=tuple(
         replace(
             STAGES[at % 4],
-            name=f"Stage number {at} with a long name",
+            name=f"Import orders of region {at}",
             workers=200 + at,
             in_progress=199,
             pending=1999 - at,

@@ -45,4 +45,4 @@ def test_throughput_is_not_shown_twice_for_an_endless_input() -> None:
 
 
 def test_thirty_stages_leave_room_for_items_and_errors() -> None:
-    assert headings(LARGE, 80, 24) == ["throughput", "stage", "in flight", "items"]
+    assert headings(LARGE, 80, 24) == ["stage", "in flight", "items"]

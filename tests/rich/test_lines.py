@@ -11,6 +11,7 @@ from antflow_rich._lines import (
     at_both_ends,
     beside,
     cut,
+    cut_inside,
     cut_text,
     fitting,
     in_order,
@@ -36,6 +37,22 @@ def test_cut_lines_are_no_wider(content: str, width: int) -> None:
 def test_padded_lines_are_as_wide(content: str, width: int) -> None:
     for align in "left", "right":
         assert padded(text(content), width, align).cell_len == width
+
+
+@given(WORDS, st.integers(0, 14))
+def test_lines_cut_inside_are_no_wider_and_keep_their_end(content: str, width: int) -> None:
+    shown = cut_inside(text(content), width)
+    assert shown.cell_len <= width
+    if text(content).cell_len <= width:
+        assert shown.plain == content
+    elif width >= 8:
+        head, tail = shown.plain.split("…")
+        assert content.startswith(head)
+        assert content.endswith(tail)
+
+
+def test_names_differ_at_their_ends() -> None:
+    assert cut_inside(text("FetchCustomerOrders-W12"), 12).plain == "FetchCu…-W12"
 
 
 def test_padding_goes_to_the_other_side() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from antflow_rich._columns import Column
+from antflow_rich._layout import Need
 from antflow_rich._lines import text
 from antflow_rich._lists import FEWEST, listed
 
@@ -35,7 +36,8 @@ def test_entries_that_are_not_even_known_are_counted() -> None:
 
 def test_what_it_asks_for() -> None:
     many = listed("abcdef", 6, columns, 40, 7)
-    assert (many.least, many.most, many.rank) == (FEWEST + 1, 7, 7)
+    assert (many.needs, many.most) == ([Need(7, FEWEST + 1)], 7)
     few = listed("a", 1, columns, 40, 7)
-    assert (few.least, few.most) == (2, 2)
-    assert listed("", 0, columns, 40, 7).most == 0
+    assert (few.needs, few.most) == ([Need(7, 2)], 2)
+    none = listed("", 0, columns, 40, 7)
+    assert (none.needs, none.most) == ([], 0)

@@ -20,8 +20,6 @@ from antflow_rich._reading import (
 from antflow_rich._scene import Counts
 from tests.rich.snapshots import NOW, errors, failed, snapshot, stage
 
-NO_TIME = (0.0, 0.0, 0.0, 0.0)
-
 
 def histogram(at: int, count: int) -> Histogram:
     counts = [0] * (len(DURATION_BOUNDS) + 1)
@@ -59,17 +57,16 @@ def test_a_stage() -> None:
         retried_attempts=4,
         workers={"idle": 1, "busy": 2, "waiting": 3, "blocked": 4},
     )
-    shown = stage_scene(stats, 2.5, (1.0, 0.0, 0.0, 0.0), NO_TIME)
+    shown = stage_scene(stats)
     assert (shown.name, shown.workers, shown.busy) == ("Fetch 1", 10, 2)
     assert (shown.pending, shown.capacity, shown.in_progress) == (3, 10, 2)
-    assert (shown.completed, shown.failed, shown.retried, shown.rate) == (7, 1, 4, 2.5)
+    assert (shown.completed, shown.failed, shown.retried) == (7, 1, 4)
     assert isnan(shown.p50)
-    assert (shown.lately, shown.overall) == ((1.0, 0.0, 0.0, 0.0), NO_TIME)
 
 
 def test_durations_are_of_all_its_tasks() -> None:
     stats = stage(tasks={"quick": task(3, 90), "slow": task(12, 10)})
-    shown = stage_scene(stats, 0.0, NO_TIME, NO_TIME)
+    shown = stage_scene(stats)
     assert shown.p50 < DURATION_BOUNDS[3]
     assert DURATION_BOUNDS[11] < shown.p95 <= DURATION_BOUNDS[12]
 

@@ -17,7 +17,7 @@ FETCH = "Fetch █▒▒▒▒▒▒▒ 3/20 100/100 6,342 4 31 412/s 48ms 310ms
 
 
 def table(scene: Scene, width: int, rows: int = 99) -> list[str]:
-    return [line.plain for line in stage_table(scene, width, 0).draw(rows)]
+    return [line.plain for line in stage_table(scene, width, 0, 1).draw(rows)]
 
 
 def test_all_of_it_is_there_in_eighty_columns() -> None:
@@ -44,7 +44,7 @@ def test_no_heading_is_cut_and_failures_and_bars_stay_longest(width: int) -> Non
 
 
 def test_the_bottleneck_is_marked_by_sign_and_colour() -> None:
-    lines = stage_table(MIDWAY, 80, 0).draw(99)
+    lines = stage_table(MIDWAY, 80, 0, 1).draw(99)
     marked = [
         line for line in lines if colours.NARROWEST in map(str, (s.style for s in line.spans))
     ]
@@ -58,7 +58,7 @@ def test_without_a_bottleneck_nothing_explains_the_mark() -> None:
 
 
 def test_a_zero_stays_in_the_background_and_a_failure_does_not() -> None:
-    lines = joined(*stage_table(MIDWAY, 80, 0).draw(99))
+    lines = joined(*stage_table(MIDWAY, 80, 0, 1).draw(99))
     by_style = {
         lines.plain[span.start : span.end]: span.style
         for span in lines.spans
@@ -76,11 +76,11 @@ def test_when_there_is_no_room_the_stages_that_tell_most_are_shown() -> None:
     lines = table(LARGE, 80, 6)
     assert len(lines) == 6
     shown = " ".join(lines)
-    assert "▶ Stage" in shown
+    assert "▶ Import…ion 13" in shown
     assert "190,214" in shown
     assert lines[-1].endswith("… 26 stages more")
     names = [stage.name for stage in most_telling(LARGE.stages, 4)]
-    assert names == [f"Stage number {at} with a long name" for at in (0, 1, 13, 17)]
+    assert names == [f"Import orders of region {at}" for at in (0, 1, 13, 17)]
 
 
 def test_failing_stages_that_are_not_shown_are_counted() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from antflow import DashboardSnapshot, Pipeline, Stage
 from antflow_rich._reading import counts_of
-from antflow_rich._scene import Scene, Shares, StageScene
-from antflow_rich._watch import Watch, bottleneck, time_left
+from antflow_rich._scene import Scene
+from antflow_rich._watch import Watch, time_left
 from tests.core.simulation import simulate
 from tests.rich.snapshots import errors, failed, snapshot, stage
 
@@ -76,49 +76,6 @@ def test_time_that_stands_still_or_goes_back_changes_no_rate() -> None:
     assert watch.update(at(230), 110.0).rate == before.rate
     assert watch.update(at(230), 90.0).elapsed == 10.0
     assert watch.update(at(230), 111.0).rate > before.rate
-
-
-def test_what_workers_time_went_into() -> None:
-    watch = Watch("p", None)
-    seconds = {"busy": 1.0, "waiting": 0.0, "blocked": 0.0, "idle": 3.0}
-    watch.update(snapshot(stage(seconds=seconds)), 100.0)
-    seconds = {"busy": 4.0, "waiting": 0.0, "blocked": 1.0, "idle": 3.0}
-    (shown,) = watch.update(snapshot(stage(seconds=seconds)), 102.0).stages
-    assert shown.lately == (0.75, 0.0, 0.25, 0.0)
-    assert shown.overall == (0.5, 0.0, 0.125, 0.375)
-
-
-def of(name: str, lately: Shares, pending: int = 0, capacity: int | None = 10) -> StageScene:
-    return StageScene(name, lately=lately, pending=pending, capacity=capacity)
-
-
-AT_WORK, BLOCKED, IDLE = (0.95, 0.0, 0.0, 0.05), (0.2, 0.0, 0.8, 0.0), (0.1, 0.0, 0.0, 0.9)
-
-
-def test_the_stage_that_is_at_work_all_the_time_is_the_bottleneck() -> None:
-    stages = [of("a", BLOCKED, 10), of("b", AT_WORK, 10), of("c", IDLE)]
-    assert bottleneck(stages) is stages[1]
-
-
-def test_a_stage_that_waits_for_a_limit_may_be_the_bottleneck() -> None:
-    stages = [of("a", BLOCKED), of("b", (0.1, 0.85, 0.0, 0.05))]
-    assert bottleneck(stages) is stages[1]
-
-
-def test_of_two_that_are_equally_busy_it_is_the_one_with_the_fuller_queue() -> None:
-    stages = [of("a", AT_WORK, 1), of("b", (0.96, 0.0, 0.0, 0.04), 0), of("c", AT_WORK, 9)]
-    assert bottleneck(stages) is stages[2]
-    without_bound = [of("a", AT_WORK, 1), of("b", AT_WORK, 500, None)]
-    assert bottleneck(without_bound) is without_bound[1]
-
-
-def test_where_all_wait_for_the_input_there_is_none() -> None:
-    assert bottleneck([of("a", IDLE), of("b", IDLE)]) is None
-    assert bottleneck([]) is None
-
-
-def test_a_stage_alone_is_no_bottleneck() -> None:
-    assert bottleneck([of("a", AT_WORK)]) is None
 
 
 def test_errors_by_type_with_the_latest_of_each() -> None:

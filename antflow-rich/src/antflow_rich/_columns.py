@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from ._colours import ASIDE
-from ._lines import GAP, Align, padded, text
+from ._lines import GAP, Align, cut_inside, padded, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Column:
         align: to which side its cells are put.
         least: cells that it may be cut to, and its heading be as wide as; None if it is not cut.
         most: cells that it may grow to where there is room to spare.
+        is_name: whether what it says may differ at the end only, as names do.
     """
 
     heading: str
@@ -31,6 +32,7 @@ class Column:
     align: Align = "right"
     least: int | None = None
     most: int = 0
+    is_name: bool = False
 
     @property
     def natural(self) -> int:
@@ -49,7 +51,7 @@ class Column:
     def cell(self, row: int, width: int) -> Text:
         """Return one cell, of that width."""
         cell = self.cells(row, width) if callable(self.cells) else self.cells[row]
-        return padded(cell, width, self.align)
+        return padded(cut_inside(cell, width) if self.is_name else cell, width, self.align)
 
 
 def table(columns: Sequence[Column], rows: int, width: int) -> list[Text]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from ._errors import recent_errors
-from ._layout import fixed, stacked
+from ._layout import fixed, gap_in, stacked
 from ._overall import overall
 from ._scene import Scene
 from ._stages import stage_table
@@ -20,9 +20,10 @@ def detailed(scene: Scene, width: int, height: int) -> list[Text]:
     return stacked(
         [
             fixed(head, height),
-            stage_table(scene, width, 1),
-            worker_table(scene, width, 3),
+            stage_table(scene, width, 1, 3),
+            worker_table(scene, width, 4),
             recent_errors(scene, width, 2),
         ],
         height,
+        gap_in(height),
     )

@@ -26,8 +26,12 @@ def of_failures(failures: Sequence[Failure], width: int) -> list[Column]:
     """Return the columns of that list; more than half of the width is for the errors' texts."""
     most_of_it = width * 11 // 20
     return [
-        Column("failed", [text(each.item) for each in failures], 1, "left", SHORTEST_ITEM),
-        Column("stage", [text(each.stage) for each in failures], 2, "left", SHORTEST_NAME),
+        Column(
+            "failed", [text(each.item) for each in failures], 1, "left", SHORTEST_ITEM, is_name=True
+        ),
+        Column(
+            "stage", [text(each.stage) for each in failures], 2, "left", SHORTEST_NAME, is_name=True
+        ),
         Column("ago", [text(age(each.age), colours.ASIDE) for each in failures], 3),
         Column("attempts", [text(count(each.attempts)) for each in failures], 4),
         Column("error", [message(each) for each in failures], 0, "left", most_of_it),
@@ -49,7 +53,7 @@ def of_groups(groups: Sequence[ErrorGroup], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
         Column("items", [text(count(each.count), colours.BAD) for each in groups], 0),
-        Column("error", [kind(each) for each in groups], 1, "left", SHORTEST_TYPE),
+        Column("error", [kind(each) for each in groups], 1, "left", SHORTEST_TYPE, is_name=True),
         Column("latest", [example(each) for each in groups], 2, "left", max(width // 3, 24)),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -14,21 +15,31 @@ SPACIOUS = 20
 """Rows from which on blocks have an empty line between them."""
 
 
+class Need(NamedTuple):
+    """Rows that a block asks for.
+
+    Args:
+        rank: the lower, the sooner it gets them.
+        rows: how many it would have then.
+    """
+
+    rank: int
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Something that takes up rows.
 
     Args:
         draw: returns its lines, no more than the rows that it is given.
-        least: rows below which it says nothing.
+        needs: the first is what it says nothing without; more rows may matter less.
         most: rows that it can make use of.
-        rank: the lower, the sooner it gets what it needs.
     """
 
     draw: Draw
-    least: int
+    needs: Sequence[Need]
     most: int
-    rank: int
 
 
 def fixed(lines: list[Text], height: int) -> Block:
@@ -39,12 +50,16 @@ def fixed(lines: list[Text], height: int) -> Block:
         height: rows of the whole display.
     """
     rows = min(len(lines), max(height, 0))
-    return Block(lambda room: lines[:room], rows, rows, 0)
+    return Block(lambda room: lines[:room], [Need(-1, rows)], rows)
 
 
-def stacked(blocks: Sequence[Block], height: int) -> list[Text]:
+def gap_in(height: int) -> int:
+    """Return how many empty lines are between blocks in a display of that height."""
+    return 1 if height >= SPACIOUS else 0
+
+
+def stacked(blocks: Sequence[Block], height: int, gap: int) -> list[Text]:
     """Return the lines of all blocks that there is room for, in their order."""
-    gap = 1 if height >= SPACIOUS else 0
     rows = shared_out(blocks, height, gap)
     lines: list[Text] = []
     for block, room in zip(blocks, rows, strict=True):
@@ -56,19 +71,31 @@ def stacked(blocks: Sequence[Block], height: int) -> list[Text]:
 
 
 def shared_out(blocks: Sequence[Block], height: int, gap: int) -> list[int]:
-    """Return the rows that each block gets: what it needs, then one by one what is left."""
+    """Return the rows that each block gets: what it needs, by rank, then what is left, evenly."""
     rows = [0] * len(blocks)
-    in_rank = sorted(range(len(blocks)), key=lambda at: blocks[at].rank)
     spare = height + gap
-    for at in in_rank:
-        block = blocks[at]
-        if 0 < block.least <= block.most and block.least + gap <= spare:
-            rows[at] = block.least
-            spare -= block.least + gap
-    wanting = [at for at in in_rank if 0 < rows[at] < blocks[at].most]
-    while spare > 0 and wanting:
+    for at, need, is_first in in_rank(blocks):
+        wanted = min(need.rows, blocks[at].most)
+        if is_first and 0 < wanted <= spare - gap:
+            rows[at] = wanted
+            spare -= wanted + gap
+        elif not is_first and rows[at]:
+            more = max(min(wanted - rows[at], spare), 0)
+            rows[at] += more
+            spare -= more
+    wanting = [at for at, _, is_first in in_rank(blocks) if is_first and rows[at]]
+    while spare > 0 and (wanting := [at for at in wanting if rows[at] < blocks[at].most]):
         for at in wanting[:spare]:
             rows[at] += 1
             spare -= 1
-        wanting = [at for at in wanting if rows[at] < blocks[at].most]
     return rows
+
+
+def in_rank(blocks: Sequence[Block]) -> list[tuple[int, Need, bool]]:
+    """Return all needs by rank: of which block, what, and whether it is that block's first."""
+    all_of_them = [
+        (at, need, need is block.needs[0])
+        for at, block in enumerate(blocks)
+        for need in block.needs
+    ]
+    return sorted(all_of_them, key=lambda entry: entry[1].rank)

@@ -12,6 +12,7 @@ from ._glyphs import ELLIPSIS
 
 Align = Literal["left", "right"]
 GAP = 2
+SHORTEST_TO_CUT_INSIDE = 8
 
 
 def text(content: str = "", style: str = "") -> Text:
@@ -42,6 +43,18 @@ def cut_text(content: str, width: int) -> str:
     if cell_len(content) <= width:
         return content
     return set_cell_size(content, max(width - 1, 0)).rstrip() + ELLIPSIS if width > 0 else ""
+
+
+def cut_inside(line: Text, width: int) -> Text:
+    """Return a line no wider than that; its end is kept, too, since names often differ there."""
+    if line.cell_len <= width or width < SHORTEST_TO_CUT_INSIDE:
+        return cut(line, width)
+    tail = (width - 1) * 2 // 5
+    start = next(at for at in range(len(line)) if cell_len(line.plain[at:]) <= tail)
+    head = line.copy()
+    head.truncate(width - 1 - tail, overflow="crop")
+    head.rstrip()
+    return joined(head, ELLIPSIS, line[start:])
 
 
 def padded(line: Text, width: int, align: Align = "left") -> Text:
@@ -101,6 +114,6 @@ def beside(left: Sequence[Text], right: Sequence[Text], width: int, gap: int) ->
     lines = []
     for at in range(max(len(left), len(right))):
         line = left[at] if at < len(left) else text()
-        other = right[at] if at < len(right) else None
-        lines.append(line if other is None else joined(padded(line, width), " " * gap, other))
+        other = right[at] if at < len(right) else text()
+        lines.append(joined(padded(line, width), " " * gap, other) if other else line)
     return lines

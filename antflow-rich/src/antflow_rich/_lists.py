@@ -11,7 +11,7 @@ from . import _colours as colours
 from ._columns import Column, table
 from ._figures import count
 from ._glyphs import ELLIPSIS
-from ._layout import Block
+from ._layout import Block, Need
 from ._lines import GAP, at_both_ends, cut, text
 
 Entry = TypeVar("Entry")
@@ -48,4 +48,5 @@ def listed(
         return [*lines[:-1], cut(text(rest, colours.ASIDE), width)]
 
     number = len(entries)
-    return Block(draw, min(number, FEWEST) + 1, number + 1 if number else 0, rank)
+    needs = [Need(rank, min(number, FEWEST) + 1)] if number else []
+    return Block(draw, needs, number + 1 if number else 0)

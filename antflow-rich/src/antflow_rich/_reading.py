@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from heapq import nsmallest
 from itertools import islice
 from math import nan
@@ -18,7 +18,7 @@ from antflow import (
     WorkerState,
 )
 
-from ._scene import Counts, Failure, Shares, StageScene, WorkerScene
+from ._scene import Counts, Failure, StageScene, WorkerScene
 from ._texts import one_line, text_of
 
 MOST_WORKERS = 200
@@ -40,17 +40,8 @@ def counts_of(stats: PipelineStats, total: int | None) -> Counts:
     )
 
 
-def stage_scene(
-    stats: StageStats, rate: float, lately: Sequence[float], overall: Sequence[float]
-) -> StageScene:
-    """Return one stage as it is shown.
-
-    Args:
-        stats: its present statistics.
-        rate: items a second that left it lately.
-        lately: what its workers' time went into lately, in the order of `STATES`.
-        overall: the same since the run began.
-    """
+def stage_scene(stats: StageStats) -> StageScene:
+    """Return one stage as it is shown, but for what follows from several snapshots."""
     durations = merged(task.duration for task in stats.tasks.values())
     return StageScene(
         name=one_line(stats.stage_name),
@@ -62,18 +53,9 @@ def stage_scene(
         completed=stats.completed_items,
         failed=stats.failed_items,
         retried=stats.retried_attempts,
-        rate=rate,
         p50=durations.quantile(0.5) if durations else nan,
         p95=durations.quantile(0.95) if durations else nan,
-        lately=as_shares(lately),
-        overall=as_shares(overall),
     )
-
-
-def as_shares(four: Sequence[float]) -> Shares:
-    """Return shares of the four states as what they are."""
-    busy, waiting, blocked, idle = four
-    return busy, waiting, blocked, idle
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram | None:

@@ -11,16 +11,24 @@ from ._bars import state_bar
 from ._columns import Column, table
 from ._figures import count, duration, many, rate, scaled
 from ._glyphs import ELLIPSIS, HERE, OF_STATE
-from ._layout import Block
-from ._lines import Piece, at_both_ends, cut, in_order, joined, padded, text, width_of
+from ._layout import Block, Need
+from ._lines import Piece, at_both_ends, cut, cut_inside, in_order, joined, padded, text, width_of
 from ._scene import STATES, Scene, StageScene
 
 SHORTEST_NAME = 16
+FEW, SEVERAL = 4, 8
 SHORT_BAR, LONG_BAR = 8, 80
 
 
-def stage_table(scene: Scene, width: int, rank: int) -> Block:
-    """Return the table, a row a stage, with a line below that says what the bar means."""
+def stage_table(scene: Scene, width: int, rank: int, rank_of_more: int) -> Block:
+    """Return the table, a row a stage, with a line below that says what the bar means.
+
+    Args:
+        scene: the run.
+        width: how wide it is.
+        rank: its rank among other blocks, for a few stages.
+        rank_of_more: the same for as many as are looked at easily.
+    """
 
     def draw(rows: int) -> list[Text]:
         has_key = rows > 2
@@ -31,7 +39,8 @@ def stage_table(scene: Scene, width: int, rank: int) -> Block:
         return [*lines, *[key(shown, hidden, width) for _ in range(has_key)]]
 
     stages = len(scene.stages)
-    return Block(draw, min(stages, 4) + 1, stages + 2 if stages else 0, rank)
+    needs = [Need(rank, min(stages, FEW) + 1), Need(rank_of_more, min(stages, SEVERAL) + 2)]
+    return Block(draw, needs, stages + 2 if stages else 0)
 
 
 def most_telling(stages: Sequence[StageScene], most: int) -> list[StageScene]:
@@ -51,7 +60,7 @@ def columns(stages: Sequence[StageScene]) -> list[Column]:
 
     has_retried = any(stage.retried for stage in stages)
     return [
-        Column("stage", each(name), 0, "left", SHORTEST_NAME),
+        Column("stage", each(name), 0, "left", SHORTEST_NAME, is_name=True),
         Column("workers", bars(stages), 1, "left", SHORT_BAR, LONG_BAR),
         Column("active", each(active), 3),
         Column("pending", each(pending), 4),
@@ -140,7 +149,8 @@ def in_grid(cells: Sequence[Text], width: int) -> Text:
 
 def stage_cell(stage: StageScene, width: int, numbers: int) -> Text:
     """Return one stage in few words."""
-    title = padded(name(stage), width - 1 - SHORT_BAR - 1 - numbers)
+    room = width - 1 - SHORT_BAR - 1 - numbers
+    title = padded(cut_inside(name(stage), room), room)
     return joined(
         title, " ", state_bar(stage.lately, SHORT_BAR), " ", padded(busy(stage), numbers, "right")
     )

@@ -7,7 +7,7 @@ from rich.text import Text
 from . import _colours as colours
 from ._bars import chart
 from ._figures import clock, rate
-from ._layout import Block
+from ._layout import Block, Need
 from ._lines import at_both_ends, joined, text
 from ._scene import Scene
 
@@ -32,4 +32,4 @@ def throughput(scene: Scene, width: int, rank: int, rows: int = TALLEST) -> Bloc
         )
         return [scale, *chart(scene.history, width, room - 1)]
 
-    return Block(draw, 2, rows if len(scene.history) > 1 else 0, rank)
+    return Block(draw, [Need(rank, 2)], rows if len(scene.history) > 1 else 0)

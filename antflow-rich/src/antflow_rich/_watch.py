@@ -3,70 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import nan
 
-from antflow import DashboardSnapshot, ErrorSummary, FailedItem, PipelineStats, StageStats
+from antflow import DashboardSnapshot, ErrorSummary, FailedItem, PipelineStats
 
-from ._reading import counts_of, failure_of, latest_failures, stage_scene, worker_scenes
-from ._scene import STATES, Counts, ErrorGroup, Scene, Shares, StageScene
-from ._smoothing import History, Lately, shares_of
+from ._bottleneck import bottleneck
+from ._reading import counts_of, failure_of, latest_failures, worker_scenes
+from ._scene import Counts, ErrorGroup, Scene, StageScene
+from ._smoothing import History, Lately
+from ._stage_memory import RATE_MEMORY, StageMemory
 from ._texts import one_line
 
-RATE_MEMORY = 5.0
-"""Seconds that a rate looks back, about."""
-
 LEFT_MEMORY = 30.0
-"""The same for the time that is left, which should not jump."""
+"""Seconds that the time that is left looks back, about; it should not jump."""
 
 LONGEST_LEFT = 100 * 86400.0
 """Seconds; what takes longer cannot be said to end."""
-
-FULLY_AT_WORK = 0.7
-"""What part of its workers' time a stage spends on items that holds up the others."""
-
-
-ABOUT = 0.05
-"""Parts of the time that are no further apart are about the same."""
-
-_NO_ITEMS = Lately(RATE_MEMORY)
-_NO_TIME = Lately(RATE_MEMORY, (0.0, 0.0, 0.0, 0.0))
-
-
-@dataclass(frozen=True, slots=True)
-class _StageMemory:
-    """What is remembered of a stage between two snapshots.
-
-    Args:
-        ended: items that had left it.
-        seconds: worker-seconds in each of `STATES`.
-        rate: items that left it lately.
-        shares: worker-seconds in each state lately.
-    """
-
-    ended: int
-    seconds: tuple[float, ...]
-    rate: Lately = _NO_ITEMS
-    shares: Lately = _NO_TIME
-
-    @classmethod
-    def of(cls, stats: StageStats) -> _StageMemory:
-        """Return what is to be remembered of a first snapshot."""
-        ended = stats.completed_items + stats.failed_items + stats.dropped_items
-        return cls(ended, tuple(stats.seconds.get(state, 0.0) for state in STATES))
-
-    def after(self, stats: StageStats, passed: float) -> _StageMemory:
-        """Return what is to be remembered after so many seconds more."""
-        if passed <= 0:
-            return self
-        now = self.of(stats)
-        spent = [max(new - old, 0.0) for new, old in zip(now.seconds, self.seconds, strict=True)]
-        return _StageMemory(
-            now.ended,
-            now.seconds,
-            self.rate.after((now.ended - self.ended,), passed),
-            self.shares.after(spent, passed),
-        )
 
 
 class Watch:
@@ -88,7 +41,7 @@ class Watch:
         self._rate = Lately(RATE_MEMORY)
         self._pace = Lately(LEFT_MEMORY)
         self._history = History()
-        self._stages: dict[str, _StageMemory] = {}
+        self._stages: dict[str, StageMemory] = {}
         self._examples: dict[str, FailedItem] = {}
         self._scene = Scene(self._name, Counts(total_items))
 
@@ -170,7 +123,7 @@ class Watch:
         self._stages = {
             name: self._stages[name].after(stage, passed)
             if name in self._stages
-            else _StageMemory.of(stage)
+            else StageMemory.of(stage)
             for name, stage in stats.stage_stats.items()
         }
         if passed <= 0:
@@ -182,7 +135,7 @@ class Watch:
 
     def _stage_scenes(self, stats: PipelineStats) -> tuple[StageScene, ...]:
         scenes = [
-            stage_scene(stage, memory.rate.rate, memory.shares.shares, shares_of(memory.seconds))
+            memory.scene(stage)
             for stage, memory in zip(stats.stage_stats.values(), self._stages.values(), strict=True)
         ]
         slowest = bottleneck(scenes)
@@ -211,28 +164,3 @@ def time_left(counts: Counts, rate: float) -> float | None:
         return 0.0
     left = counts.remaining / rate if rate > 0 else LONGEST_LEFT
     return left if left < LONGEST_LEFT else None
-
-
-def bottleneck(stages: list[StageScene]) -> StageScene | None:
-    """Return the stage that holds up the others: its workers are at work most of the time.
-
-    Of several that are about equally busy it is the one with the fullest queue in front.
-    """
-    if len(stages) < 2:
-        return None
-
-    most = max(at_work(stage.lately) for stage in stages)
-    if most < FULLY_AT_WORK:
-        return None
-    busiest = [stage for stage in stages if at_work(stage.lately) >= most - ABOUT]
-    return max(busiest, key=fullness)
-
-
-def fullness(stage: StageScene) -> float:
-    """Return how full the queue in front of a stage is; without a bound, one that is there is."""
-    return stage.pending / stage.capacity if stage.capacity else float(stage.pending > 0)
-
-
-def at_work(shares: Shares) -> float:
-    """Return the part of the time in which workers have an item, waits for a retry included."""
-    return shares[0] + shares[1]

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from . import _colours as colours
 from ._columns import Column
-from ._figures import age, duration
+from ._figures import duration
 from ._layout import Block
 from ._lines import text
 from ._lists import listed
@@ -26,8 +26,10 @@ def worker_table(scene: Scene, width: int, rank: int) -> Block:
 def of_workers(workers: Sequence[WorkerScene], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
-        Column("worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME),
-        Column("item", [item(each) for each in workers], 2, "left", SHORTEST_ITEM),
+        Column(
+            "worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME, is_name=True
+        ),
+        Column("item", [item(each) for each in workers], 2, "left", SHORTEST_ITEM, is_name=True),
         Column("age", [held_for(each) for each in workers], 3),
         Column("attempt", [attempt(each) for each in workers], 4),
         *of_the_past(workers),
@@ -52,9 +54,11 @@ def worker_totals(scene: Scene, width: int, rank: int) -> Block:
 def of_totals(workers: Sequence[WorkerScene], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
-        Column("worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME),
+        Column(
+            "worker", [text(each.name) for each in workers], 0, "left", SHORTEST_NAME, is_name=True
+        ),
         *of_the_past(workers),
-        Column("item", [item(each) for each in workers], 1, "left", min(SHORTEST_ITEM, width)),
+        Column("item", [item(each) for each in workers], 1, "left", SHORTEST_ITEM, is_name=True),
     ]
 
 
@@ -67,8 +71,12 @@ def items_in_flight(scene: Scene, width: int, rank: int) -> Block:
 def of_items(workers: Sequence[WorkerScene], width: int) -> list[Column]:
     """Return the columns of that list."""
     return [
-        Column("in flight", [item(each) for each in workers], 0, "left", SHORTEST_ITEM),
-        Column("stage", [text(each.stage) for each in workers], 2, "left", SHORTEST_NAME),
+        Column(
+            "in flight", [item(each) for each in workers], 0, "left", SHORTEST_ITEM, is_name=True
+        ),
+        Column(
+            "stage", [text(each.stage) for each in workers], 2, "left", SHORTEST_NAME, is_name=True
+        ),
         Column("attempt", [attempt(each) for each in workers], 4),
         Column("age", [held_for(each) for each in workers], 3),
         Column("doing", [doing(each) for each in workers], 1, "left", width // 3),
@@ -82,7 +90,7 @@ def item(worker: WorkerScene) -> Text:
 
 def held_for(worker: WorkerScene) -> Text:
     """Return how long it has held it."""
-    return text() if worker.item is None else text(age(worker.age))
+    return text() if worker.item is None else text(duration(worker.age))
 
 
 def attempt(worker: WorkerScene) -> Text:
