@@ -34,3 +34,9 @@ def test_at_the_beginning_there_are_the_stages() -> None:
 
 def test_thirty_stages_leave_room_for_workers_and_errors() -> None:
     assert {"stage", "worker", "failed"} <= set(first_words(LARGE, 80, 24))
+
+
+def test_of_a_high_window_a_third_is_left_to_what_tasks_print() -> None:
+    assert len(detailed(LARGE, 80, 24)) == 24
+    assert len(detailed(LARGE, 80, 30)) == 24
+    assert len(detailed(LARGE, 80, 60)) == 40

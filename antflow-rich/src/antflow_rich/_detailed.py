@@ -11,11 +11,15 @@ from ._scene import Scene
 from ._stages import stage_table
 from ._workers import worker_table
 
+SMALL = 24
+"""Rows of a window that it takes all of; of a higher one, a third is left to what tasks print."""
+
 
 def detailed(scene: Scene, width: int, height: int) -> list[Text]:
     """Return the lines of the display."""
     if width < 1:
         return []
+    height = min(height, max(SMALL, height * 2 // 3))
     head = overall(scene, width)
     return stacked(
         [
