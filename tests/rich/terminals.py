@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import termios
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ def pseudo_terminal(
     """Open one of that size."""
     other_end, own_end = os.openpty()
     os.set_blocking(other_end, False)
+    tty.setraw(own_end)
     try:
         with open(own_end, "w", encoding=encoding, buffering=1) as stream:  # noqa: PTH123
             terminal = PseudoTerminal(stream, other_end)
