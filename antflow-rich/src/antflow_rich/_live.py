@@ -25,7 +25,10 @@ IN_USE = Lock()
 
 
 SHORTEST = 1e-6
-"""Seconds after each line, for the event loop to have the interpreter; 0 would not give it up."""
+"""Seconds before each piece of work, for the event loop to have the interpreter if it wants it.
+
+A thread that wants it waits for 5 milliseconds while another one works; 0 would not give it up.
+"""
 
 
 class Place(Protocol):
@@ -91,6 +94,7 @@ class Live:
         """
         size = self._terminal.size()
         if scene is not None and (scene is not self._shown or size != self._size):
+            sleep(SHORTEST)
             texts = self._frame(scene, size.columns, self._place.rows(size.lines))
             self._lines = self._rendered(texts)
             self._shown, self._size = scene, size
@@ -130,6 +134,6 @@ class Live:
     def _rendered(self, texts: Sequence[Text]) -> list[str]:
         lines = []
         for text in texts:
-            lines.append(self._terminal.line(text))
             sleep(SHORTEST)
+            lines.append(self._terminal.line(text))
         return lines
