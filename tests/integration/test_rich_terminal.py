@@ -20,6 +20,7 @@ from tests.requirements import required
 PROGRAM = Path(__file__).parent / "displays" / "program.py"
 SIZES = [(40, 12), (80, 24), (120, 40), (200, 60)]
 DISPLAYS = ["progress", "compact", "detailed", "full"]
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "verify_packages.py"
 SAID = [f"{word} {page}" for page in (5, 15, 25, 35) for word in ("printed", "INFO logged")]
 
 
@@ -183,6 +184,30 @@ def test_what_stood_in_the_line_before_is_left_alone(opened: Opener) -> None:
 IN_PLACE = "import runpy, sys; sys.argv = ['', 'progress']; runpy.run_path({!r}, None, '__main__')"
 
 
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_the_example_can_be_watched(opened: Opener, display: str) -> None:
+    shown = opened(100, 30)
+    shown.run(EXAMPLE, "--workers", 1, "--dashboard", display)
+    shown.until_shown("checking")
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert_in_order(left, "checking is done", "Compare", "exit code 0")
+
+
+@pytest.mark.parametrize("display", ["progress", "full"])
+def test_a_program_that_leaves_its_loop_behind_leaves_the_terminal_as_it_was(
+    opened: Opener, display: str
+) -> None:
+    shown = opened()
+    told = shown.folder / "abandon"
+    halfway(shown, display, "--abandon", str(told))
+    told.touch()
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert_in_order(left, *SAID[:4], "left 2 alone", "exit code 0")
+    assert "20/40" not in left
+
+
 # Colour
 
 
@@ -213,6 +238,15 @@ def test_a_terminal_that_is_not_drawn_in_gets_plain_lines(
     shown.run(PROGRAM, display, "--gate", gate(shown), **variables)
     shown.until_shown("pages: 0 of 40")
     left = to_the_end(shown)
+    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
+    assert not COLOUR.search(shown.screen(with_escapes=True))
+
+
+def test_a_notebook_gets_plain_lines(opened: Opener) -> None:
+    shown = opened()
+    shell = "import builtins; builtins.get_ipython = type('ZMQInteractiveShell', (), {})"
+    shown.run("-c", f"{shell}; {IN_PLACE.format(str(PROGRAM))}")
+    left = shown.until_shown("exit code", with_history=True)
     assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
     assert not COLOUR.search(shown.screen(with_escapes=True))
 

@@ -112,6 +112,20 @@ async def main(options: argparse.Namespace) -> None:
     print(f"total {sum(result.value for result in results)}")
 
 
+async def stop(is_told: Callable[[], bool]) -> None:
+    while not is_told():
+        await asyncio.sleep(0.02)
+    asyncio.get_running_loop().stop()
+
+
+def abandon(options: argparse.Namespace) -> None:
+    """Stop the loop in the middle of the run, and leave both behind."""
+    loop = asyncio.new_event_loop()
+    tasks = [loop.create_task(main(options)), loop.create_task(stop(options.abandon.exists))]
+    loop.run_forever()
+    print(f"left {len(tasks)} alone")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("display")
@@ -121,4 +135,9 @@ if __name__ == "__main__":
         "--unknown", action="store_true", help="do not say how many items there are"
     )
     parser.add_argument("--event", choices=EVENTS, default="")
-    asyncio.run(main(parser.parse_args()))
+    parser.add_argument("--abandon", type=Path, help="leave the run when that file exists")
+    arguments = parser.parse_args()
+    if arguments.abandon:
+        abandon(arguments)
+    else:
+        asyncio.run(main(arguments))
