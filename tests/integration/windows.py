@@ -15,10 +15,19 @@ from pathlib import Path
 from tests.integration.plugins.installing import plain_environ
 from tests.requirements import required
 
-LIMIT = 6.0
+LIMIT = 20.0
 """Seconds that anything may take before a test fails."""
 
 OF_TERMINALS = ("CI", "COLORTERM", "FORCE_COLOR", "NO_COLOR", "TMUX", "TTY_COMPATIBLE")
+
+
+def until(look: Callable[[], str], condition: Callable[[str], object]) -> str:
+    """Look again and again, and return what is seen as soon as that is as wanted."""
+    end = time.monotonic() + LIMIT
+    while not condition(seen := look()):
+        assert time.monotonic() < end, f"not within {LIMIT} seconds:\n{seen}"
+        time.sleep(0.02)
+    return seen
 
 
 @dataclass
@@ -74,11 +83,7 @@ class Window:
 
     def until(self, condition: Callable[[str], object], *, with_history: bool = False) -> str:
         """Return what is seen as soon as that is as wanted."""
-        end = time.monotonic() + LIMIT
-        while not condition(seen := self.screen(with_history=with_history)):
-            assert time.monotonic() < end, f"not within {LIMIT} seconds:\n{seen}"
-            time.sleep(0.02)
-        return seen
+        return until(lambda: self.screen(with_history=with_history), condition)
 
     def until_shown(self, *texts: str, with_history: bool = False) -> str:
         return self.until(
