@@ -93,7 +93,6 @@ def test_states_are_drawn_and_the_end_is_told() -> None:
 
     asyncio.run(main())
     assert surface.drawn == [3]
-    assert not surface.painter.is_alive()
     [end] = surface.ends
     assert end is not None
     assert end.has_ended
@@ -116,57 +115,69 @@ def test_a_run_that_ends_early_was_interrupted() -> None:
 
 
 class Inbox:
-    """Gives messages at their times, moving the clock on.
+    """Gives messages at their times, moving the clock on; it is also what the end is awaited by.
 
     Args:
         clock: the painter's.
-        messages: with the seconds at which they come.
+        messages: with the seconds at which they come; the last one is the end.
     """
 
     def __init__(self, clock: Clock, *messages: tuple[float, object]) -> None:
         self.clock = clock
         self.messages = list(messages)
 
-    def get(self, timeout: float | None = None) -> object:
-        end = None if timeout is None else self.clock.now + timeout
-        if end is not None and self.messages[0][0] > end:
-            self.clock.now = end
-            raise Empty
+    def get(self) -> object:
         at, message = self.messages.pop(0)
         self.clock.now = max(at, self.clock.now)
         return message
 
     def get_nowait(self) -> object:
-        return self.get(timeout=0)
+        if self.messages and self.messages[0][0] <= self.clock.now:
+            return self.get()
+        raise Empty
+
+    def wait(self, timeout: float) -> None:
+        self.clock.now = min(self.clock.now + timeout, self.messages[-1][0])
+
+
+def painted(*messages: tuple[float, object]) -> tuple[Surface, float]:
+    """Have a painter get messages, and return what it drew on, and the time when it ended."""
+    clock, surface = Clock(), Surface()
+    painter = Painter(Watch("pages", 10), surface, clock)
+    painter._inbox = painter._is_ending = cast("Any", Inbox(clock, *messages))
+    painter.run()
+    return surface, clock.now
 
 
 def test_there_are_four_frames_a_second_at_most_and_the_latest_state_is_shown() -> None:
-    clock, surface = Clock(), Surface()
-    painter = Painter(Watch("pages", 10), surface, clock)
-    times = [number / 20 for number in range(21)]
     updates = [
-        (time, _painter.Update(snapshot(number), {}, time)) for number, time in enumerate(times)
+        (number / 20, _painter.Update(snapshot(number), {}, number / 20)) for number in range(21)
     ]
-    end = (1.0, _painter.Finish(NO_ERRORS, {}))
-    painter._inbox = cast("Any", Inbox(clock, *updates, end))
-    painter.run()
-    assert surface.drawn == [0, 5, 10, 15]
-    assert clock.now == 1.0
+    surface, end = painted(*updates, (1.1, _painter.Finish(NO_ERRORS, {})))
+    assert surface.drawn == [0, 5, 10, 15, 20]
+    assert end == 1.1
+
+
+def test_the_end_does_not_wait_for_the_next_frame() -> None:
+    surface, end = painted(
+        (0.0, _painter.Update(snapshot(1), {}, 0.0)),
+        (0.05, _painter.Update(snapshot(2), {}, 0.05)),
+        (0.1, _painter.Finish(NO_ERRORS, {})),
+    )
+    assert surface.drawn == [1]
+    assert end == 0.1
+    assert [scene is not None and scene.counts.done for scene in surface.ends] == [2]
 
 
 def test_what_the_program_writes_is_drawn_with_the_last_state() -> None:
-    clock, surface = Clock(), Surface()
-    painter = Painter(Watch("pages", 10), surface, clock)
-    messages = [
+    surface, _ = painted(
         (0.0, Written(0, "first")),
         (0.1, _painter.Update(snapshot(1), {}, 0.1)),
         (0.7, Written(0, "second")),
         (0.7, Written(0, "third")),
         (0.8, Written(0, "last")),
         (0.9, _painter.Finish(None, {})),
-    ]
-    painter._inbox = cast("Any", Inbox(clock, *messages))
-    painter.run()
+    )
     assert surface.drawn == [None, 1, 1]
     assert surface.heard == ["first", "second", "third", "last"]
     assert surface.ends == [None]
@@ -259,4 +270,7 @@ def test_who_is_cancelled_as_it_waits_for_the_end_does_not_end_it() -> None:
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
     yield
-    assert not [each for each in threading.enumerate() if each.name == "antflow-display"]
+    for thread in threading.enumerate():
+        if thread.name == "antflow-display":
+            thread.join(5)
+            assert not thread.is_alive()

@@ -20,7 +20,7 @@ from typing import Any
 
 from ._terminal import device_of
 
-MOST_WAITING = 10_000
+MOST_WAITING = 100_000
 """Texts that may wait to be drawn; who writes more waits, as for any slow terminal."""
 
 LONGEST_LINE = 10_000

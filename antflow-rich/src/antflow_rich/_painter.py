@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import Thread, current_thread
+from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import Protocol
 
@@ -87,6 +87,7 @@ class Painter:
         self._surface = surface
         self._clock = clock
         self._inbox: SimpleQueue[Message] = SimpleQueue()
+        self._is_ending = Event()
         self._update: Update | None = None
         self._finish: Finish | None = None
         self._scene: Scene | None = None
@@ -119,13 +120,13 @@ class Painter:
         Raises:
             Exception: what ended the drawing.
         """
-        self._inbox.put(Finish(summary, faults))
+        self._end(Finish(summary, faults))
         await wrap_future(self._over)
         self._check()
 
     def leave(self) -> None:
         """Have the terminal given back without a word, as the program ends or forgets the run."""
-        self._inbox.put(Finish(None, {}))
+        self._end(Finish(None, {}))
         if self._thread is not current_thread():
             self._thread.join(PATIENCE)
 
@@ -146,6 +147,10 @@ class Painter:
         except BaseException as error:
             self._error = self._error or error
 
+    def _end(self, finish: Finish) -> None:
+        self._inbox.put(finish)
+        self._is_ending.set()
+
     def _check(self) -> None:
         if isinstance(self._error, Exception):
             raise self._error
@@ -155,9 +160,9 @@ class Painter:
     def _draw(self) -> None:
         due = -inf
         while True:
-            self._take(None)
-            while self._finish is None and (left := due - self._clock()) > 0:
-                self._take(left)
+            self._sort(self._inbox.get())
+            if (left := due - self._clock()) > 0:
+                self._is_ending.wait(left)
             self._take_what_waits()
             if self._finish is not None:
                 return
@@ -179,10 +184,6 @@ class Painter:
         return self._watch.end(
             None, finish.summary, self._clock(), finish.faults, was_interrupted=is_left
         )
-
-    def _take(self, timeout: float | None) -> None:
-        with suppress(Empty):
-            self._sort(self._inbox.get(timeout=timeout))
 
     def _take_what_waits(self) -> None:
         with suppress(Empty):
