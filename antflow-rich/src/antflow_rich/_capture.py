@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread, current_thread
+from threading import Thread, get_ident
 from time import sleep
 from typing import Any
 
@@ -108,7 +108,7 @@ class Capture:
         return take
 
     def _is_exempt(self) -> bool:
-        return current_thread() is self._painter or os.getpid() != self._process
+        return get_ident() == self._painter.ident or os.getpid() != self._process
 
     def _pass_on(self) -> None:
         with suppress(Empty):
