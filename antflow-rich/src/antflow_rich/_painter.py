@@ -98,8 +98,8 @@ class Painter:
 
     def start(self) -> None:
         """Begin to draw; what the program has written before is not touched."""
-        self._surface.open(self._inbox, self._thread)
         try:
+            self._surface.open(self._inbox, self._thread)
             self._thread.start()
         except BaseException:
             self._surface.close(None)
