@@ -2,7 +2,7 @@
 # Needs make and Python >= 3.11 with venv; another one by `make test PYTHON=python3.13`.
 
 PYTHON   ?= python3
-PACKAGES := antflow-core antflow-prometheus
+PACKAGES := antflow-core antflow-prometheus antflow-rich
 VENV     := .venv
 READY    := $(VENV)/.ready
 PY       := $(VENV)/bin/python
@@ -15,7 +15,7 @@ SECONDS  ?= 600
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format bench build test-wheel clean
+.PHONY: help demo test coverage fuzz lint format bench pictures build test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ format: $(READY) ## put the code in the one format, fix what can be fixed
 
 bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
+
+pictures: $(READY) ## draw the displays for the documents anew, into docs/images
+	$(PY) -m tests.rich.pictures
 
 build: $(READY) ## build sdist and wheel into dist/
 	rm -rf dist
