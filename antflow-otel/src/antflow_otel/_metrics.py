@@ -1,0 +1,115 @@
+"""Metrics: whether a run is to be shown, and to which meter provider."""
+
+from __future__ import annotations
+
+import sys
+from asyncio import get_running_loop
+from collections.abc import Iterable
+from logging import getLogger
+
+from opentelemetry.metrics import Meter, MeterProvider, NoOpMeter, get_meter_provider
+
+from antflow import Pipeline
+
+from ._attributes import PIPELINE, SCHEMA_URL, SCOPE
+from ._metrics_feed import Feed, feed_of
+from ._metrics_recorder import Recorder
+from ._version import __version__
+
+PROMETHEUS_PLUGIN = "prometheus"
+PROMETHEUS_READER = "opentelemetry.exporter.prometheus"
+
+_logger = getLogger(__name__)
+
+
+class Metrics:
+    """Shows runs to a meter provider.
+
+    Args:
+        meter_provider: which one; None for the one that is the process's when a run begins.
+        quantiles: which quantiles of durations are shown, from 0 to 1, in place of histograms;
+            None for histograms.
+        enabled: whether runs are shown; None to leave that to antflow-prometheus where it takes
+            part in the run and OpenTelemetry's Prometheus reader is loaded.
+
+    Raises:
+        ValueError: a quantile is none.
+    """
+
+    def __init__(
+        self,
+        meter_provider: MeterProvider | None = None,
+        *,
+        quantiles: Iterable[float] | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        self._provider = meter_provider
+        self._quantiles = None if quantiles is None else _checked(quantiles)
+        self._enabled = enabled
+        self._feeds: dict[str, Feed] = {}
+
+    def begin(self, pipeline: Pipeline) -> tuple[object, ...]:
+        """Show the run that begins, where a meter provider is configured.
+
+        Returns:
+            What is to observe the run; nothing if all is read when it is collected.
+        """
+        feed = self._feed(pipeline)
+        if feed is None:
+            return ()
+        by_quantiles = self._quantiles is not None
+        if not feed.ledger.begin(pipeline, get_running_loop(), with_durations=by_quantiles):
+            return ()
+        self._feeds[pipeline.get_stats().run_id] = feed
+        if self._quantiles is not None:
+            feed.show_quantiles(feed.ledger.names.of(pipeline.name, PIPELINE), self._quantiles)
+            return ()
+        return (Recorder(pipeline, feed.ledger.names, *feed.histograms()),)
+
+    def finish(self, pipeline: Pipeline) -> None:
+        """Keep the totals of the run of a pipeline that ends."""
+        feed = self._feeds.pop(pipeline.get_stats().run_id, None)
+        if feed is not None:
+            feed.ledger.finish(pipeline)
+
+    def _feed(self, pipeline: Pipeline) -> Feed | None:
+        if self._enabled is False:
+            return None
+        provider = self._provider or get_meter_provider()
+        meter = _meter_of(provider)
+        if meter is None or (self._enabled is None and _is_shown_already(pipeline)):
+            return None
+        return feed_of(provider, meter)
+
+
+def _meter_of(provider: MeterProvider) -> Meter | None:
+    """Return a meter of a provider; None if that would record nothing."""
+    if type(provider).__module__.startswith("opentelemetry.metrics"):
+        return None  # the API's own, which stand for no provider
+    meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
+    return None if isinstance(meter, NoOpMeter) else meter
+
+
+def _is_shown_already(pipeline: Pipeline) -> bool:
+    """Tell whether antflow-prometheus shows the run where a reader of OpenTelemetry would, too."""
+    if PROMETHEUS_PLUGIN not in pipeline.plugin_names or PROMETHEUS_READER not in sys.modules:
+        return False
+    _logger.info(
+        "Metrics of pipeline %r are left to antflow-prometheus, since OpenTelemetry's Prometheus "
+        "reader would show them a second time; OTel(metrics=True) shows them by both.",
+        pipeline.name,
+    )
+    return True
+
+
+def _checked(quantiles: Iterable[float]) -> tuple[float, ...]:
+    """Return quantiles in their order."""
+    try:
+        chosen = tuple(sorted({float(q) for q in quantiles}))
+    except (TypeError, ValueError):
+        chosen = ()
+    if not chosen or not all(0.0 <= q <= 1.0 for q in chosen):
+        raise ValueError(
+            f"quantiles of OTel are {quantiles!r}; give numbers from 0 to 1, such as [0.5, 0.99]"
+        )
+    return chosen
