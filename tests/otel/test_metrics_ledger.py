@@ -182,8 +182,9 @@ def test_a_forked_process_counts_anew_even_where_the_ledger_was_being_read() -> 
                 os._exit(0 if ledger.read().figures == {} else 1)
         await told.pipeline.join()
         ledger.finish(told.pipeline)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return child
 
     sys.stdout.flush()
-    assert simulate(main) == 0
+    _, status = os.waitpid(simulate(main), 0)
+    assert os.waitstatus_to_exitcode(status) == 0
     assert succeeded(ledger) == 3

@@ -38,11 +38,14 @@ def test_durations_are_those_of_the_attempts_in_seconds() -> None:
         "ValueError": 1,
     }
     for series, point in points.items():
-        assert dict(series).items() >= {
-            "antflow.pipeline.name": "letters",
-            "antflow.stage.name": "Work",
-            "antflow.task.name": "sleep_and_fail",
-        }.items()
+        assert (
+            dict(series).items()
+            >= {
+                "antflow.pipeline.name": "letters",
+                "antflow.stage.name": "Work",
+                "antflow.task.name": "sleep_and_fail",
+            }.items()
+        )
         assert point.sum == pytest.approx(2 * point.count, abs=0.01)
         assert point.explicit_bounds[0] == 0.001
         assert point.explicit_bounds[-1] == 100
