@@ -14,7 +14,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 
 from antflow import Pipeline
-from antflow_otel import _metrics
+from antflow_otel import _providers
 from antflow_otel._metrics import PROMETHEUS_READER, Metrics
 from antflow_otel._metrics_recorder import Recorder
 from tests.core.simulation import simulate
@@ -50,7 +50,7 @@ def test_the_provider_is_looked_for_when_a_run_begins(monkeypatch: pytest.Monkey
     told = Told(Metrics())
     assert observers(told) == ()
     metered = Metered()
-    monkeypatch.setattr(_metrics, "get_meter_provider", lambda: metered.provider)
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
     assert len(observers(told)) == 1
     assert metered.value("antflow.item.fed") == 1
 
@@ -59,7 +59,7 @@ def test_the_provider_that_is_given_stands_before_that_of_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     metered, other = Metered(), Metered()
-    monkeypatch.setattr(_metrics, "get_meter_provider", lambda: other.provider)
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: other.provider)
     observers(metered.plugin)
     assert metered.value("antflow.item.fed") == 1
     assert other.metrics() == {}

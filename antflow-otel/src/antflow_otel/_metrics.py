@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from asyncio import get_running_loop
 from collections.abc import Iterable
 from logging import getLogger
 
-from opentelemetry.metrics import Meter, MeterProvider, NoOpMeter, get_meter_provider
+from opentelemetry.metrics import MeterProvider, NoOpMeter
 
 from antflow import Pipeline
 
 from ._attributes import PIPELINE, SCHEMA_URL, SCOPE
 from ._metrics_feed import Feed, feed_of
 from ._metrics_recorder import Recorder
+from ._providers import PROVIDERS
 from ._version import __version__
 
 PROMETHEUS_PLUGIN = "prometheus"
@@ -73,21 +75,18 @@ class Metrics:
             feed.ledger.finish(pipeline)
 
     def _feed(self, pipeline: Pipeline) -> Feed | None:
-        if self._enabled is False:
+        """Return what shows the run; None if nothing would, or something else does."""
+        provider = self._provider
+        if provider is None:
+            provider = PROVIDERS.meter_provider(os.environ)
+        if self._enabled is False or provider is None:
             return None
-        provider = self._provider or get_meter_provider()
-        meter = _meter_of(provider)
-        if meter is None or (self._enabled is None and _is_shown_already(pipeline)):
+        meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
+        if isinstance(meter, NoOpMeter):
+            return None
+        if self._enabled is None and _is_shown_already(pipeline):
             return None
         return feed_of(provider, meter)
-
-
-def _meter_of(provider: MeterProvider) -> Meter | None:
-    """Return a meter of a provider; None if that would record nothing."""
-    if type(provider).__module__.startswith("opentelemetry.metrics"):
-        return None  # the API's own, which stand for no provider
-    meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
-    return None if isinstance(meter, NoOpMeter) else meter
 
 
 def _is_shown_already(pipeline: Pipeline) -> bool:
