@@ -19,3 +19,7 @@ def test_each_place_has_its_own_names() -> None:
         names.of(f"s{number}", "stage", "p")
     assert names.of("one more", "stage", "p") == "other"
     assert names.of("one more", "stage", "q") == "one more"
+
+
+def test_what_otlp_cannot_carry_is_written_out() -> None:
+    assert Names().of("ants\udc80 \u00fc", "pipeline") == "ants\\udc80 \u00fc"
