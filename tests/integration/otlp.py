@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,18 @@ from tests.integration.prometheus_server import HOST, Server, free_port, until
 from tests.requirements import required
 
 S = TypeVar("S", bound=Server)
+
+
+class Receiver(Server):
+    """What takes OTLP by HTTP at the usual paths."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What has OpenTelemetry's SDK export to it."""
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{self.port}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
 
 
 # Rotel, a collector
@@ -51,18 +64,10 @@ class Received:
     events: list[str] = field(default_factory=list)
 
 
-class Rotel(Server):
+class Rotel(Receiver):
     """A collector that writes down what it receives, by HTTP or, at `grpc_port`, by gRPC."""
 
     grpc_port = 0
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What has OpenTelemetry's SDK export to it."""
-        return {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{self.port}",
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        }
 
     def spans(self) -> list[Received]:
         """Return the spans that it has received."""
@@ -77,11 +82,19 @@ class Rotel(Server):
 
         return until(found, wanted=f"{number} spans")
 
+    def logs(self) -> list[tuple[str, str, str]]:
+        """Return trace id, span id and text of the log records that it has received."""
+        return [(trace, span, text) for text, trace, span in LOG_RECORD.findall(self.said())]
+
     def metrics(self) -> set[str]:
         """Return the names of the metrics that it has received."""
         return set(re.findall(r"^     -> Name: (antflow\S+)$", self.said(), re.MULTILINE))
 
 
+LOG_RECORD = re.compile(
+    r"^Body: Str\((.*)\)$[^#]*?^    Trace ID       : (\w*)$\n^    Span ID        : (\w*)$",
+    re.MULTILINE,
+)
 LINE = re.compile(r"^(?P<indent> *)(?:-> )?(?P<key>[^:#]+?) *:+ ?(?P<value>.*)$")
 VALUE = re.compile(r"^\w+\((.*)\)$")
 SPAN_FIELDS = {
@@ -143,7 +156,7 @@ def rotel(folder: Path) -> Iterator[Rotel]:
         ports[:] = [free_port()]
         return [
             *(program, "start", "--exporter", "blackhole", "--debug-log-verbosity", "detailed"),
-            *("--debug-log", "traces", "--debug-log", "metrics"),
+            *("--debug-log", "traces", "--debug-log", "metrics", "--debug-log", "logs"),
             *("--otlp-http-endpoint", f"{HOST}:{port}"),
             *("--otlp-grpc-endpoint", f"{HOST}:{ports[0]}"),
         ]
@@ -151,6 +164,31 @@ def rotel(folder: Path) -> Iterator[Rotel]:
     ports: list[int] = []
     server = _started(Rotel, folder, command)
     server.grpc_port = ports[0]
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+# oteltap, a receiver that waits
+
+
+class Tap(Receiver):
+    """A receiver that ends once it has received what it waits for."""
+
+
+@contextmanager
+def oteltap(folder: Path, span: str) -> Iterator[Tap]:
+    """Run a receiver that waits for a span.
+
+    Args:
+        folder: for its log.
+        span: a pattern of its name.
+    """
+    program = required("oteltap")
+    server = _started(
+        Tap, folder, lambda port, _: [program, f"--port={port}", f"--await-span={span}"]
+    )
     try:
         yield server
     finally:
@@ -229,13 +267,14 @@ def _started(kind: type[S], folder: Path, command: Callable[[int, int], list[str
             )
         server = kind(process, log, port)
         try:
-            until(lambda server=server: _listens_or_is_over(server))
+            until(partial(_listens_or_is_over, server))
         except BaseException:
             server.end()
             raise
         if server.process.poll() is None:
             return server
-    raise AssertionError(f"{kind.__name__} did not start: {server.said()}")
+        assert attempt < 4, server.said()
+    raise AssertionError
 
 
 def _listens_or_is_over(server: Server) -> bool:

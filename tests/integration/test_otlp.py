@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.integration.otlp import Received, Rotel, VictoriaMetrics, rotel, victoria_metrics
+from antflow_otel._instruments import HISTOGRAMS, OBSERVED
+from tests.integration.otlp import (
+    Received,
+    Rotel,
+    VictoriaMetrics,
+    oteltap,
+    rotel,
+    victoria_metrics,
+)
 from tests.integration.plugins.installing import plain_environ
 from tests.integration.prometheus_server import HOST, LIMIT, until
 from tests.requirements import required
@@ -187,6 +196,12 @@ def test_spans_are_internal_and_say_which_function_it_was(job: Job) -> None:
         assert span.attributes["code.function.name"].endswith(".understand")
 
 
+def test_a_span_is_waited_for_by_its_name(tmp_path: Path) -> None:
+    with oteltap(tmp_path, "^Halve halve$") as tap:
+        instrumented("-c", METERED, environ={"OTEL_TRACES_EXPORTER": "otlp"} | tap.environ)
+        assert tap.wait() == 0, tap.said()
+
+
 # Metrics
 
 
@@ -255,6 +270,14 @@ def test_metrics_are_queried_back(store: VictoriaMetrics) -> None:
     assert spent * 0.9 < busy
 
 
+def test_a_collector_gets_every_metric(tmp_path: Path) -> None:
+    with rotel(tmp_path) as collector:
+        ran = instrumented("-c", METERED, environ=METRICS | collector.environ)
+        assert ran.stderr == ""
+        expected = {spec.name for spec in (*OBSERVED, *HISTOGRAMS)}
+        until(lambda: collector.metrics() == expected, wanted=f"{expected}")
+
+
 def test_without_telemetry_the_program_is_silent_and_nothing_arrives(collector: Rotel) -> None:
     ran = instrumented("-c", METERED, environ=collector.environ)
     assert (ran.stdout, ran.stderr) == ("", "")
@@ -266,3 +289,54 @@ def test_an_instrumentation_that_is_disabled_makes_nothing(collector: Rotel) -> 
     disabled = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "antflow"}
     instrumented("-c", METERED, environ=environ | disabled)
     assert SCOPE not in collector.said()
+
+
+# Logs
+
+
+LOGGED = """
+import asyncio
+import logging
+
+from antflow import Pipeline, Stage
+
+log = logging.getLogger("job")
+
+
+async def on_the_loop(number):
+    log.warning("loop %d", number)
+    return number
+
+
+def in_a_thread(number):
+    log.warning("thread %d", number)
+    return number
+
+
+stages = [Stage("Loop", 2, [on_the_loop]), Stage("Thread", 2, [in_a_thread])]
+asyncio.run(Pipeline(stages, name="logged").run(range(3)))
+log.warning("after all")
+"""
+LOG_LINE = re.compile(r"trace_id=(\w+) span_id=(\w+) .* - (.+)$", re.MULTILINE)
+
+
+def test_what_a_task_logs_has_the_ids_of_its_attempt(tmp_path: Path) -> None:
+    environ = {
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_PYTHON_LOG_CORRELATION": "true",
+    }
+    with rotel(tmp_path) as collector:
+        ran = instrumented("-c", LOGGED, environ=collector.environ | environ)
+        spans = collector.spans_from(SCOPE, 1 + 3 * 5)
+        records = until(lambda: found if len(found := collector.logs()) >= 7 else None)
+    attempts = {(span.trace, span.id): span.name for span in spans}
+    logged = sorted((text, attempts.get((trace, span))) for trace, span, text in records)
+    assert logged == [
+        ("after all", None),
+        *((f"loop {number}", "Loop on_the_loop") for number in range(3)),
+        *((f"thread {number}", "Thread in_a_thread") for number in range(3)),
+    ]
+    written = LOG_LINE.findall(ran.stderr)
+    assert {each for each in written if each[0] != "0"} == {each for each in records if each[0]}
+    assert ("0", "0", "after all") in written
