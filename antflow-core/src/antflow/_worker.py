@@ -439,15 +439,14 @@ class Worker(Teller):
     ) -> Channel:
         """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
         post, outlet = self.post, self.post.outlet
-        is_told = bool(post.notifier.status)
         try:
-            if is_told:
+            if self._is_told_of_success():
                 told = self._tell(item, status, final=post.follower is None)
                 if told is not None:
                     await self._hear(told)
             if callback is not None:
                 await self._call_back(callback, item, item.value)
-            if is_told and post.follower is not None:
+            if post.notifier.status and post.follower is not None:
                 told = post.notifier.tell_status(item, post.follower.name, "queued")
                 if told is not None:
                     await self._hear(told)
@@ -455,13 +454,18 @@ class Worker(Teller):
             self._put_through(item, skipped=status == "skipped")
         return outlet
 
+    def _is_told_of_success(self) -> bool:
+        """Tell whether anybody listens to what becomes of an item that goes through."""
+        post = self.post
+        return bool(post.notifier.finished if post.follower is None else post.notifier.status)
+
     def _hand_on(self, item: Item, value: Any) -> Awaitable[None] | None:
         """Hand a completed item on at once, unless somebody has to be waited for before that."""
         item.value = value
         if item.extra is not None:
             self._note_attempts(item)
         post, notifier = self.post, self.post.notifier
-        if notifier.status:
+        if self._is_told_of_success():
             told = self._tell(item, "completed", final=post.follower is None)
             if told is not None:
                 return self._hand_on_later(item, told, post.follower)
@@ -542,7 +546,7 @@ class Worker(Teller):
         item.error, item.stage = error, post.name
         described = error_text(error)
         try:
-            if post.notifier.status:
+            if post.notifier.finished:
                 await self._hear(self._tell(item, "failed", described, final=True))
             if post.stage.on_failure is not None:
                 await self._call_back(post.stage.on_failure, item, error)
