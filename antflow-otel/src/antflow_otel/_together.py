@@ -1,4 +1,4 @@
-"""Several observers of one run as one."""
+"""Several observers of one run as one, since a plugin may return but one."""
 
 from __future__ import annotations
 
@@ -8,45 +8,41 @@ from typing import Any
 
 from antflow import hookimpl
 
-HOOKS = (
-    "antflow_item_status",
-    "antflow_task_start",
+ENDS = (
     "antflow_task_success",
     "antflow_task_retry",
     "antflow_task_failure",
     "antflow_task_cancelled",
 )
+"""The hooks that more than one may have."""
+
+OTHERS = (
+    "antflow_item_start",
+    "antflow_item_finish",
+    "antflow_task_start",
+    "antflow_pipeline_finish",
+)
 
 
 def together(observers: Sequence[object]) -> object | None:
-    """Return an object with the hooks of all observers, that of the first called first.
+    """Return an observer with the hooks of all of these, or None if there are none.
 
-    Only the hooks of items and attempts are looked at. They are plain functions that take `event`;
-    each is called last, but a start first, so that what other plugins do is inside of it.
+    At the end of an attempt the first of them is called first.
     """
-    functions = {
-        hook: [getattr(observer, hook) for observer in observers if hasattr(observer, hook)]
-        for hook in HOOKS
-    }
-    made = {hook: _one(hook, each) for hook, each in functions.items() if each}
-    return SimpleNamespace(**made) if made else None
+    if len(observers) < 2:
+        return observers[0] if observers else None
+    hooks: dict[str, Callable[..., None]] = {}
+    for hook in (*ENDS, *OTHERS):
+        functions = [getattr(each, hook) for each in observers if hasattr(each, hook)]
+        if functions:
+            hooks[hook] = functions[0] if len(functions) == 1 else _in_turn(functions)
+    return SimpleNamespace(**hooks)
 
 
-def _one(hook: str, functions: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
-    is_start = hook == "antflow_task_start"
-    mark = hookimpl(tryfirst=is_start, trylast=not is_start)
-    if len(functions) == 1:
-        (only,) = functions
-
-        @mark
-        def call(event: Any) -> None:
-            only(event)
-
-        return call
-
-    @mark
-    def call_all(event: Any) -> None:
+def _in_turn(functions: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
+    @hookimpl(trylast=True)
+    def call(event: Any) -> None:
         for function in functions:
             function(event)
 
-    return call_all
+    return call

@@ -16,7 +16,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from antflow import ErrorSummary, Pipeline, StatusEvent, TaskEvent, hookimpl
+from antflow import ErrorSummary, Pipeline, Stage, StatusEvent, TaskEvent, hookimpl
 
 from ._attributes import (
     ATTEMPT,
@@ -48,12 +48,15 @@ Parent = Literal["item", "run"]
 FeedContext = Literal["link", "child"]
 """What an item is to the span that it is fed in."""
 
+SUCCESSES = frozenset({"completed", "skipped"})
+
 
 class ItemTrace:
     """What is open of one item.
 
-    `visit` is the span of the stage that it is at, and `attempt` that of the task; `token` takes
-    back the context that the task runs in, and `error` is what the last attempt failed with.
+    `visit` is the span of the stage that it is at, where `left` tasks are still to succeed, and
+    `attempt` that of the task. `token` takes back the context that the task runs in, and `error` is
+    what the last attempt failed with.
     """
 
     __slots__ = (
@@ -62,11 +65,11 @@ class ItemTrace:
         "context",
         "error",
         "is_recording",
+        "left",
         "span",
         "token",
         "visit",
         "visit_context",
-        "visited_at",
     )
 
     def __init__(self, carrier: Carrier, span: Span, context: Context) -> None:
@@ -74,7 +77,7 @@ class ItemTrace:
         self.span = span
         self.context = self.visit_context = context
         self.is_recording = span.is_recording()
-        self.visited_at = 0
+        self.left = 0
         self.visit: Span | None = None
         self.attempt: Span | None = None
         self.token: Token[Context] | None = None
@@ -88,6 +91,8 @@ class ItemTrace:
             outcome: what became of the visit, unless it simply succeeded.
         """
         if self.attempt is not None:
+            if outcome is not None:
+                self.attempt.set_attribute(OUTCOME, outcome)
             self.attempt.end(at)
             self.attempt = None
         if self.visit is not None:
@@ -108,6 +113,21 @@ class ItemTrace:
             if outcome is not None:
                 self.span.set_attribute(OUTCOME, outcome)
             self.span.end(at)
+
+
+class StageTrace:
+    """What the spans of a stage have in common.
+
+    Args:
+        stage: which one.
+    """
+
+    __slots__ = ("is_retried", "name", "tasks")
+
+    def __init__(self, stage: Stage) -> None:
+        self.name = plain(stage.name)
+        self.tasks = len(stage.tasks)
+        self.is_retried = stage.retry == "per_stage"
 
 
 class Traces:
@@ -134,11 +154,11 @@ class Traces:
         self._name = plain(pipeline.name)
         self._run_id = plain(pipeline.get_stats().run_id)
         self._steps = name_steps(pipeline.stages)
-        self._stages = {stage.name: plain(stage.name) for stage in pipeline.stages}
+        self._stages = {stage.name: StageTrace(stage) for stage in pipeline.stages}
         self._parent = parent
         self._feed_context = feed_context
         self._live: dict[int, ItemTrace] = {}  # by the id of the carrier, which it keeps
-        self._at: dict[str | None, ItemTrace] = {}  # by the name of the worker
+        self._at: dict[str, ItemTrace] = {}  # by the name of the worker
         self._opened_in = get_current_span().get_span_context()
         attributes: dict[str, str | int] = {PIPELINE: self._name, RUN: self._run_id}
         if total_items is not None:
@@ -148,48 +168,21 @@ class Traces:
         self._run_links = (Link(where),) if where.is_valid else ()
 
     @hookimpl
-    def antflow_item_status(self, event: StatusEvent) -> None:
-        """Begin or end the span of an item, and that of its visit to a stage."""
-        status = event.status
-        if status == "completed":
-            trace = self._at.pop(event.worker)
-            if trace.is_recording:
-                trace.leave(nanoseconds(event.timestamp))
-            if event.final:
-                self._end(trace, event)
-            return
+    def antflow_item_start(self, event: StatusEvent) -> None:
+        """Begin the span of an item, where it belongs by the context of who feeds it."""
         carrier = event.item.carrier
-        found = self._live.get(id(carrier))
-        if status == "queued":
-            if found is None:
-                self._begin(event, carrier, get_current())
-        elif status == "in_progress":
-            trace = self._begin(event, carrier, Context()) if found is None else found
-            trace.visited_at = nanoseconds(event.timestamp)
-            self._at[event.worker] = trace
-        elif found is not None:
-            self._turn_aside(found, event)
-
-    def _begin(self, event: StatusEvent, carrier: Carrier, feeder: Context) -> ItemTrace:
-        """Begin the trace of an item that is fed in some context."""
-        context, links = self._place(carrier, feeder)
+        context, links = self._place(carrier, get_current())
         span = self._start(
             self._name,
             context,
-            attributes={
-                PIPELINE: self._name,
-                RUN: self._run_id,
-                ITEM: text_of(event.item_id),
-            },
+            attributes={PIPELINE: self._name, RUN: self._run_id, ITEM: text_of(event.item_id)},
             links=links,
             start_time=nanoseconds(event.timestamp),
         )
         where = span.get_span_context()
         if where.is_valid:
             inject(where, carrier)
-        trace = ItemTrace(carrier, span, set_span_in_context(span, context))
-        self._live[id(carrier)] = trace
-        return trace
+        self._live[id(carrier)] = ItemTrace(carrier, span, set_span_in_context(span, context))
 
     def _place(self, carrier: Carrier, feeder: Context) -> tuple[Context, tuple[Link, ...]]:
         """Return where an item's span belongs, as a context, and what it is linked to.
@@ -212,104 +205,119 @@ class Traces:
             return set_span_in_context(self._run, feeder), links[len(self._run_links) :]
         return set_span_in_context(INVALID_SPAN, feeder), links
 
-    def _turn_aside(self, trace: ItemTrace, event: StatusEvent) -> None:
-        """Note that an item did not simply complete a stage."""
-        self._at.pop(event.worker, None)
-        if event.status == "skipped":
-            self._skip(trace, event)
-        else:
-            outcome = "retried" if event.status == "retrying" else event.status
-            trace.leave(nanoseconds(event.timestamp), outcome)
-        if event.final:
-            self._end(trace, event)
-
-    def _skip(self, trace: ItemTrace, event: StatusEvent) -> None:
-        """Make a span of no length, of a visit that was none."""
-        if trace.is_recording:
-            stage = self._stages[event.stage or ""]
-            at = nanoseconds(event.timestamp)
-            attributes = {PIPELINE: self._name, STAGE: stage, OUTCOME: event.status}
-            span = self._start(stage, trace.context, attributes=attributes, start_time=at)
-            span.end(at)
-
-    def _end(self, trace: ItemTrace, event: StatusEvent) -> None:
-        """End the trace of an item."""
-        del self._live[id(trace.carrier)]
-        if not trace.is_recording:
+    @hookimpl
+    def antflow_item_finish(self, event: StatusEvent) -> None:
+        """End the span of an item, and whatever is open below it."""
+        trace = self._live.pop(id(event.item.carrier), None)
+        if trace is None or not trace.is_recording:
             return
         if event.status == "failed":
             error, told = trace.error, event.metadata
             name = told.get("error_type", "_OTHER") if error is None else type_name(error)
             note_failure(trace.span, name, plain(told.get("error", "")))
-        is_success = event.status in {"completed", "skipped"}
+        is_success = event.status in SUCCESSES
         trace.end(nanoseconds(event.timestamp), None if is_success else event.status)
 
     @hookimpl(tryfirst=True)
     def antflow_task_start(self, event: TaskEvent) -> None:
         """Begin the span of an attempt, and have the task run in it."""
-        trace = self._at[event.worker]
-        if not trace.is_recording:
+        trace = self._at.get(event.worker)
+        if trace is None:
+            trace = self._live.get(id(event.item.carrier))
+            if trace is None:
+                return
+            self._at[event.worker] = trace
+            if trace.is_recording:
+                self._visit(trace, event)
+        if trace.is_recording:
+            trace.token = attach(self._attempt(trace, event))
+        else:
             trace.token = attach(trace.context)
-            return
-        at = nanoseconds(event.timestamp)
-        if trace.visit is None:
-            self._visit(trace, event)
+
+    def _attempt(self, trace: ItemTrace, event: TaskEvent) -> Context:
+        """Begin the span of an attempt; return the context that the task is to run in."""
         name, attributes = self._steps[event.stage, event.task_name]
-        attempt = self._start(
+        trace.attempt = self._start(
             name,
             trace.visit_context,
             attributes={**attributes, ATTEMPT: event.attempt},
-            start_time=at,
+            start_time=nanoseconds(event.timestamp),
         )
-        trace.attempt = attempt
-        trace.token = attach(set_span_in_context(attempt, trace.visit_context))
+        return set_span_in_context(trace.attempt, trace.visit_context)
 
     def _visit(self, trace: ItemTrace, event: TaskEvent) -> None:
-        """Begin the span of a visit, which has begun when the worker took the item."""
+        """Begin the span of a visit to a stage."""
         stage = self._stages[event.stage]
+        trace.left = stage.tasks
         trace.visit = self._start(
-            stage,
+            stage.name,
             trace.context,
             attributes={
                 PIPELINE: self._name,
-                STAGE: stage,
+                STAGE: stage.name,
                 WORKER: plain(event.worker),
                 QUEUE_WAIT: event.queue_wait,
             },
-            start_time=trace.visited_at,
+            start_time=nanoseconds(event.timestamp),
         )
         trace.visit_context = set_span_in_context(trace.visit, trace.context)
 
     @hookimpl(trylast=True)
     def antflow_task_success(self, event: TaskEvent) -> None:
-        """End the span of an attempt that returned."""
-        trace = self._at[event.worker]
-        if (attempt := _closed(trace)) is not None:
-            attempt.end(nanoseconds(event.timestamp))
+        """End the span of an attempt that returned, and that of the visit with its last task."""
+        trace = self._out_of(event)
+        if trace is None:
+            return
+        at = nanoseconds(event.timestamp)
+        if trace.attempt is not None:
+            trace.attempt.end(at)
+            trace.attempt = None
+        trace.left -= 1
+        if trace.left:
+            self._at[event.worker] = trace
+        else:
+            trace.leave(at)
 
     @hookimpl(trylast=True)
     def antflow_task_retry(self, event: TaskEvent) -> None:
         """End the span of an attempt that failed and is followed by another."""
-        self._fail(event, "retried")
+        trace = self._out_of(event)
+        if trace is None:
+            return
+        self._fail(trace, event, "retried")
+        if self._stages[event.stage].is_retried:
+            trace.leave(nanoseconds(event.timestamp), "retried")
+        else:
+            self._at[event.worker] = trace
 
     @hookimpl(trylast=True)
     def antflow_task_failure(self, event: TaskEvent) -> None:
-        """End the span of an attempt that failed and was the last."""
-        self._at[event.worker].error = event.error
-        self._fail(event, "failed")
+        """End the span of an attempt that failed and was the last, and that of the visit."""
+        trace = self._out_of(event)
+        if trace is not None:
+            trace.error = event.error
+            self._fail(trace, event, "failed")
+            trace.leave(nanoseconds(event.timestamp), "failed")
 
     @hookimpl(trylast=True)
     def antflow_task_cancelled(self, event: TaskEvent) -> None:
-        """End the span of an attempt that was cancelled, and that of its visit to the stage."""
-        trace = self._at.pop(event.worker)
-        at = nanoseconds(event.timestamp)
-        if (attempt := _closed(trace)) is not None:
-            attempt.set_attribute(OUTCOME, "cancelled")
-            attempt.end(at)
-        trace.leave(at, "cancelled")
+        """End the span of an attempt that was cancelled, and that of the visit."""
+        trace = self._out_of(event)
+        if trace is not None:
+            trace.leave(nanoseconds(event.timestamp), "cancelled")
 
-    def _fail(self, event: TaskEvent, outcome: str) -> None:
-        attempt = _closed(self._at[event.worker])
+    def _out_of(self, event: TaskEvent) -> ItemTrace | None:
+        """Take back the context of an attempt that is over; return its item if that is recorded."""
+        trace = self._at.pop(event.worker, None)
+        if trace is None:
+            return None
+        if (token := trace.token) is not None:
+            trace.token = None
+            detach(token)
+        return trace if trace.is_recording else None
+
+    def _fail(self, trace: ItemTrace, event: TaskEvent, outcome: str) -> None:
+        attempt, trace.attempt = trace.attempt, None
         if attempt is None:
             return
         attempt.set_attribute(OUTCOME, outcome)
@@ -329,12 +337,3 @@ class Traces:
             self._live.popitem()[1].end(at, "unprocessed")
         self._at.clear()
         self._run.end(at)
-
-
-def _closed(trace: ItemTrace) -> Span | None:
-    """Return the span of an attempt that is over, its context taken back."""
-    if trace.token is not None:
-        detach(trace.token)
-        trace.token = None
-    attempt, trace.attempt = trace.attempt, None
-    return attempt
