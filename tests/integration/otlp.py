@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -74,13 +74,16 @@ class Rotel(Receiver):
         return list(_spans(self.said().splitlines()))
 
     def spans_from(self, scope: str, number: int) -> list[Received]:
-        """Return the spans that a library made, as soon as there are so many."""
+        """Return the spans that a library made, once there are so many or time is up."""
+        found: list[Received] = []
 
-        def found() -> list[Received] | None:
-            spans = [span for span in self.spans() if span.scope == scope]
-            return spans if len(spans) >= number else None
+        def have_arrived() -> bool:
+            found[:] = [span for span in self.spans() if span.scope == scope]
+            return len(found) >= number
 
-        return until(found, wanted=f"{number} spans")
+        with suppress(AssertionError):  # what is compared with them shows which are missing
+            until(have_arrived)
+        return found
 
     def logs(self) -> list[tuple[str, str, str]]:
         """Return trace id, span id and text of the log records that it has received."""
