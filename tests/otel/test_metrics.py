@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Iterable
@@ -17,7 +19,7 @@ from antflow import Pipeline
 from antflow_otel import _providers
 from antflow_otel._metrics import PROMETHEUS_READER, Metrics
 from antflow_otel._metrics_recorder import Recorder
-from tests.core.simulation import simulate
+from tests.core.simulation import Gate, settle, simulate
 from tests.otel.metering import Metered, Told, stage
 
 
@@ -116,6 +118,37 @@ def test_where_two_exporters_meet_metrics_are_left_to_antflow_prometheus(
     assert bool(found) is is_shown
     assert bool(metered.metrics()) is is_shown
     assert ("OTel(metrics=True)" in caplog.text) is not is_shown
+
+
+@pytest.mark.parametrize("quantiles", [None, [0.5]])
+def test_however_a_run_ends_it_is_over(quantiles: list[float] | None) -> None:
+    metered = Metered(quantiles=quantiles)
+
+    async def leave_a_stream() -> None:
+        async for _ in metered.pipeline(stage()).stream(range(50), buffer_size=1):
+            break
+        await settle()
+
+    async def be_cancelled() -> None:
+        running = asyncio.create_task(metered.pipeline(stage(task=Gate())).run(range(3)))
+        await settle()
+        assert metered.value("antflow.item.count") == 3
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def be_shut_down() -> None:
+        pipeline = metered.pipeline(stage(task=Gate()))
+        await pipeline.start()
+        await pipeline.feed([1, 2])
+        await pipeline.shutdown(timeout=0)
+
+    for number, end in enumerate((leave_a_stream, be_cancelled, be_shut_down), 1):
+        simulate(end)
+        gc.collect()
+        assert metered.value("antflow.run.started") == number
+        assert metered.value("antflow.run.count") == 0
+        assert metered.value("antflow.item.count") == 0
+        assert metered.value("antflow.item.fed") == metered.value("antflow.item.ended")
 
 
 def test_a_run_that_fails_to_be_told_of_its_start_may_be_told_of_its_end() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+from threading import Event, Thread
+from typing import Any
 from weakref import ref
 
 import pytest
@@ -186,3 +189,36 @@ def test_exemplars_are_those_of_the_current_span() -> None:
     span_id = simulate(main)
     (point,) = metered.points("antflow.task.attempt.duration").values()
     assert [each.span_id for each in point.exemplars] == [span_id]
+
+
+def test_no_counter_falls_while_it_is_collected_from_another_thread() -> None:
+    metered = Metered()
+    stop = Event()
+    fallen: list[str] = []
+    collections = 0
+
+    def watch() -> None:
+        nonlocal collections
+        known: dict[tuple[str, frozenset[tuple[str, Any]]], float] = {}
+        while not stop.is_set():
+            for name, metric in metered.metrics().items():
+                if getattr(metric.data, "is_monotonic", False):
+                    for series, point in points(metric).items():
+                        if point.value < known.get((name, series), 0):
+                            fallen.append(f"{name} {dict(series)}")
+                        known[name, series] = point.value
+            collections += 1
+
+    async def main() -> None:
+        pipelines = [metered.pipeline(stage(), stage("Other")) for _ in range(2)]
+        while collections < 30:
+            await asyncio.gather(*(pipeline.run(range(200)) for pipeline in pipelines))
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        asyncio.run(main())
+    finally:
+        stop.set()
+        thread.join()
+    assert fallen == []
