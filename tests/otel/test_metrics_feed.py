@@ -113,10 +113,8 @@ def test_a_provider_is_not_kept_alive() -> None:
         return ref(metered.provider)
 
     provider = use()
-    before = len(_metrics_feed._feeds)
     gc.collect()
     assert provider() is None
-    assert len(_metrics_feed._feeds) < before
 
 
 def test_quantiles_take_the_place_of_histograms() -> None:
