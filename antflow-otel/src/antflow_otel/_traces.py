@@ -31,7 +31,7 @@ from ._attributes import (
     TOTAL_ITEMS,
     WORKER,
 )
-from ._carrier import Carrier, extract, inject
+from ._carrier import TRACEPARENT, Carrier, extract, inject
 from ._spans import (
     name_steps,
     nanoseconds,
@@ -51,6 +51,20 @@ FeedContext = Literal["link", "child"]
 SUCCESSES = frozenset({"completed", "skipped"})
 
 
+class Unsampled:
+    """An item of which nothing is recorded; its tasks run in its context all the same.
+
+    So what they make is not sampled either. `token` takes the context back. The carrier is told
+    only when the item leaves the run unprocessed, to be fed again.
+    """
+
+    __slots__ = ("context", "token")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.token: Token[Context] | None = None
+
+
 class ItemTrace:
     """What is open of one item.
 
@@ -61,10 +75,8 @@ class ItemTrace:
 
     __slots__ = (
         "attempt",
-        "carrier",
         "context",
         "error",
-        "is_recording",
         "left",
         "span",
         "token",
@@ -72,11 +84,9 @@ class ItemTrace:
         "visit_context",
     )
 
-    def __init__(self, carrier: Carrier, span: Span, context: Context) -> None:
-        self.carrier = carrier
+    def __init__(self, span: Span, context: Context) -> None:
         self.span = span
         self.context = self.visit_context = context
-        self.is_recording = span.is_recording()
         self.left = 0
         self.visit: Span | None = None
         self.attempt: Span | None = None
@@ -109,10 +119,9 @@ class ItemTrace:
             outcome: what became of the item, unless it simply succeeded.
         """
         self.leave(at, outcome)
-        if self.is_recording:
-            if outcome is not None:
-                self.span.set_attribute(OUTCOME, outcome)
-            self.span.end(at)
+        if outcome is not None:
+            self.span.set_attribute(OUTCOME, outcome)
+        self.span.end(at)
 
 
 class StageTrace:
@@ -157,8 +166,9 @@ class Traces:
         self._stages = {stage.name: StageTrace(stage) for stage in pipeline.stages}
         self._parent = parent
         self._feed_context = feed_context
-        self._live: dict[int, ItemTrace] = {}  # by the id of the carrier, which it keeps
-        self._at: dict[str, ItemTrace] = {}  # by the name of the worker
+        self._live: dict[int, ItemTrace | Unsampled] = {}  # by the id of the item's carrier
+        self._at: dict[str, ItemTrace | Unsampled] = {}  # by the name of the worker
+        self._feeder: Context | None = None
         self._opened_in = get_current_span().get_span_context()
         attributes: dict[str, str | int] = {PIPELINE: self._name, RUN: self._run_id}
         if total_items is not None:
@@ -171,18 +181,24 @@ class Traces:
     def antflow_item_start(self, event: StatusEvent) -> None:
         """Begin the span of an item, where it belongs by the context of who feeds it."""
         carrier = event.item.carrier
-        context, links = self._place(carrier, get_current())
+        feeder = get_current()
+        if feeder is not self._feeder or TRACEPARENT in carrier:
+            self._context, self._links = self._place(carrier, feeder)
+            self._feeder = None if TRACEPARENT in carrier else feeder
+        context = self._context
         span = self._start(
             self._name,
             context,
             attributes={PIPELINE: self._name, RUN: self._run_id, ITEM: text_of(event.item_id)},
-            links=links,
+            links=self._links,
             start_time=nanoseconds(event.timestamp),
         )
-        where = span.get_span_context()
-        if where.is_valid:
-            inject(where, carrier)
-        self._live[id(carrier)] = ItemTrace(carrier, span, set_span_in_context(span, context))
+        within = set_span_in_context(span, context)
+        if span.is_recording():
+            inject(span.get_span_context(), carrier)
+            self._live[id(carrier)] = ItemTrace(span, within)
+        else:
+            self._live[id(carrier)] = Unsampled(within)
 
     def _place(self, carrier: Carrier, feeder: Context) -> tuple[Context, tuple[Link, ...]]:
         """Return where an item's span belongs, as a context, and what it is linked to.
@@ -208,8 +224,13 @@ class Traces:
     @hookimpl
     def antflow_item_finish(self, event: StatusEvent) -> None:
         """End the span of an item, and whatever is open below it."""
-        trace = self._live.pop(id(event.item.carrier), None)
-        if trace is None or not trace.is_recording:
+        carrier = event.item.carrier
+        trace = self._live.pop(id(carrier), None)
+        if trace is None:
+            return
+        if isinstance(trace, Unsampled):
+            if event.status == "unprocessed":
+                inject(get_current_span(trace.context).get_span_context(), carrier)
             return
         if event.status == "failed":
             error, told = trace.error, event.metadata
@@ -227,9 +248,9 @@ class Traces:
             if trace is None:
                 return
             self._at[event.worker] = trace
-            if trace.is_recording:
+            if isinstance(trace, ItemTrace):
                 self._visit(trace, event)
-        if trace.is_recording:
+        if isinstance(trace, ItemTrace):
             trace.token = attach(self._attempt(trace, event))
         else:
             trace.token = attach(trace.context)
@@ -314,7 +335,7 @@ class Traces:
         if (token := trace.token) is not None:
             trace.token = None
             detach(token)
-        return trace if trace.is_recording else None
+        return trace if isinstance(trace, ItemTrace) else None
 
     def _fail(self, trace: ItemTrace, event: TaskEvent, outcome: str) -> None:
         attempt, trace.attempt = trace.attempt, None
@@ -333,7 +354,8 @@ class Traces:
         if error_summary.total_failed:
             self._run.set_attribute(FAILED_ITEMS, error_summary.total_failed)
         at = time_ns()
-        while self._live:
-            self._live.popitem()[1].end(at, "unprocessed")
-        self._at.clear()
+        for trace in self._live.values():
+            if isinstance(trace, ItemTrace):
+                trace.end(at, "unprocessed")
+        self._live.clear()
         self._run.end(at)
