@@ -85,6 +85,8 @@ _ALL = (
     _with_plugins("antflow-observer", "an observer", "observer"),
     _with_plugins("antflow-3-observers", "three observers", "observer observer observer"),
     _with_plugins("antflow-prometheus", "antflow-prometheus", "prometheus"),
+    _with_plugins("antflow-otel-quantiles", "antflow-otel's quantiles", "otel-quantiles"),
+    _with_plugins("antflow-otel-histograms", "antflow-otel's histograms", "otel-histograms"),
     _ours(
         "antflow-scraped",
         "antflow-prometheus's server",
