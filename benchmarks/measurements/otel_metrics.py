@@ -7,9 +7,9 @@ from benchmarks.measurements.no_op import MICROSECONDS, measure
 MEASUREMENT = Measurement(
     name="otel-metrics",
     title="No-op, 3 x 10 workers, with metrics by antflow-otel",
-    about="The no-op pipeline with a meter provider of OpenTelemetry's SDK. Counts are read when they "
-    "are collected; durations are read as quantiles, or recorded in two histograms per attempt, "
-    "for which the SDK takes some 8 microseconds each.",
+    about="The no-op pipeline with a meter provider of OpenTelemetry's SDK. Counts are read when "
+    "they are collected; durations are read as quantiles, or recorded in two histograms for "
+    "each attempt, which takes the SDK some 8 microseconds each.",
     size_heading="items",
     entries=(
         Entry("antflow", 100_000),
