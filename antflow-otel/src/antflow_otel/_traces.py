@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from contextvars import Token
 from time import time_ns
-from typing import Literal
 
-from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
-    INVALID_SPAN,
-    Link,
-    Span,
     Tracer,
     get_current_span,
     set_span_in_context,
 )
 
-from antflow import ErrorSummary, Pipeline, Stage, StatusEvent, TaskEvent, hookimpl
+from antflow import ErrorSummary, Pipeline, StatusEvent, TaskEvent, hookimpl
 
 from ._attributes import (
     ATTEMPT,
@@ -31,7 +26,9 @@ from ._attributes import (
     TOTAL_ITEMS,
     WORKER,
 )
-from ._carrier import TRACEPARENT, Carrier, extract, inject
+from ._carrier import inject
+from ._places import FeedContext, Parent, Places
+from ._records import ItemTrace, StageTrace, Unsampled
 from ._spans import (
     name_steps,
     nanoseconds,
@@ -42,101 +39,7 @@ from ._spans import (
     type_name,
 )
 
-Parent = Literal["item", "run"]
-"""What a trace is made of."""
-
-FeedContext = Literal["link", "child"]
-"""What an item is to the span that it is fed in."""
-
 SUCCESSES = frozenset({"completed", "skipped"})
-
-
-class Unsampled:
-    """An item of which nothing is recorded; its tasks run in its context all the same.
-
-    So what they make is not sampled either. `token` takes the context back. The carrier is told
-    only when the item leaves the run unprocessed, to be fed again.
-    """
-
-    __slots__ = ("context", "token")
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.token: Token[Context] | None = None
-
-
-class ItemTrace:
-    """What is open of one item.
-
-    `visit` is the span of the stage that it is at, where `left` tasks are still to succeed, and
-    `attempt` that of the task. `token` takes back the context that the task runs in, and `error` is
-    what the last attempt failed with.
-    """
-
-    __slots__ = (
-        "attempt",
-        "context",
-        "error",
-        "left",
-        "span",
-        "token",
-        "visit",
-        "visit_context",
-    )
-
-    def __init__(self, span: Span, context: Context) -> None:
-        self.span = span
-        self.context = self.visit_context = context
-        self.left = 0
-        self.visit: Span | None = None
-        self.attempt: Span | None = None
-        self.token: Token[Context] | None = None
-        self.error: BaseException | None = None
-
-    def leave(self, at: int, outcome: str | None = None) -> None:
-        """End what is open below the item's own span.
-
-        Args:
-            at: Unix time in nanoseconds.
-            outcome: what became of the visit, unless it simply succeeded.
-        """
-        if self.attempt is not None:
-            if outcome is not None:
-                self.attempt.set_attribute(OUTCOME, outcome)
-            self.attempt.end(at)
-            self.attempt = None
-        if self.visit is not None:
-            if outcome is not None:
-                self.visit.set_attribute(OUTCOME, outcome)
-            self.visit.end(at)
-            self.visit = None
-
-    def end(self, at: int, outcome: str | None = None) -> None:
-        """End all that is open.
-
-        Args:
-            at: Unix time in nanoseconds.
-            outcome: what became of the item, unless it simply succeeded.
-        """
-        self.leave(at, outcome)
-        if outcome is not None:
-            self.span.set_attribute(OUTCOME, outcome)
-        self.span.end(at)
-
-
-class StageTrace:
-    """What the spans of a stage have in common.
-
-    Args:
-        stage: which one.
-    """
-
-    __slots__ = ("is_retried", "name", "tasks")
-
-    def __init__(self, stage: Stage) -> None:
-        self.name = plain(stage.name)
-        self.tasks = len(stage.tasks)
-        self.is_retried = stage.retry == "per_stage"
 
 
 class Traces:
@@ -158,39 +61,30 @@ class Traces:
         parent: Parent,
         feed_context: FeedContext,
     ) -> None:
-        self._tracer = tracer
         self._start = tracer.start_span
         self._name = plain(pipeline.name)
         self._run_id = plain(pipeline.get_stats().run_id)
         self._steps = name_steps(pipeline.stages)
         self._stages = {stage.name: StageTrace(stage) for stage in pipeline.stages}
-        self._parent = parent
-        self._feed_context = feed_context
+        self._places = Places(parent, feed_context)
         self._live: dict[int, ItemTrace | Unsampled] = {}  # by the id of the item's carrier
         self._at: dict[str, ItemTrace | Unsampled] = {}  # by the name of the worker
-        self._feeder: Context | None = None
-        self._opened_in = get_current_span().get_span_context()
         attributes: dict[str, str | int] = {PIPELINE: self._name, RUN: self._run_id}
         if total_items is not None:
             attributes[TOTAL_ITEMS] = total_items
         self._run = self._start(f"run {self._name}", attributes=attributes)
-        where = self._run.get_span_context()
-        self._run_links = (Link(where),) if where.is_valid else ()
+        self._places.know(self._run)
 
     @hookimpl
     def antflow_item_start(self, event: StatusEvent) -> None:
         """Begin the span of an item, where it belongs by the context of who feeds it."""
         carrier = event.item.carrier
-        feeder = get_current()
-        if feeder is not self._feeder or TRACEPARENT in carrier:
-            self._context, self._links = self._place(carrier, feeder)
-            self._feeder = None if TRACEPARENT in carrier else feeder
-        context = self._context
+        context, links = self._places.of(carrier)
         span = self._start(
             self._name,
             context,
             attributes={PIPELINE: self._name, RUN: self._run_id, ITEM: text_of(event.item_id)},
-            links=self._links,
+            links=links,
             start_time=nanoseconds(event.timestamp),
         )
         within = set_span_in_context(span, context)
@@ -199,27 +93,6 @@ class Traces:
             self._live[id(carrier)] = ItemTrace(span, within)
         else:
             self._live[id(carrier)] = Unsampled(within)
-
-    def _place(self, carrier: Carrier, feeder: Context) -> tuple[Context, tuple[Link, ...]]:
-        """Return where an item's span belongs, as a context, and what it is linked to.
-
-        An item that was traced before goes on in its trace; that comes before all options.
-        """
-        links = self._run_links
-        active = get_current_span(feeder).get_span_context()
-        before = extract(carrier, feeder)
-        if before is None and not active.is_valid and self._parent == "item":
-            return feeder, links
-        is_apart = self._parent == "item" or active != self._opened_in
-        if before is None and active.is_valid and self._feed_context == "child" and is_apart:
-            return feeder, links
-        if active.is_valid and is_apart:
-            links = (*links, Link(active))
-        if before is not None:
-            return before, links
-        if self._parent == "run":
-            return set_span_in_context(self._run, feeder), links[len(self._run_links) :]
-        return set_span_in_context(INVALID_SPAN, feeder), links
 
     @hookimpl
     def antflow_item_finish(self, event: StatusEvent) -> None:

@@ -13,9 +13,10 @@ from antflow import Pipeline, hookimpl
 
 from ._attributes import SCHEMA_URL, SCOPE
 from ._metrics import Metrics
+from ._places import FeedContext, Parent
 from ._providers import PROVIDERS
 from ._together import together
-from ._traces import FeedContext, Parent, Traces
+from ._traces import Traces
 from ._version import __version__
 
 
