@@ -12,8 +12,8 @@ from opentelemetry.metrics import MeterProvider, NoOpMeter
 
 from antflow import Pipeline
 
-from ._attributes import PIPELINE, SCHEMA_URL, SCOPE
-from ._metrics_feed import Feed, feed_of
+from ._attributes import SCHEMA_URL, SCOPE
+from ._metrics_exposition import Exposition, exposition_of
 from ._metrics_recorder import Recorder
 from ._providers import PROVIDERS
 from ._version import __version__
@@ -48,7 +48,7 @@ class Metrics:
         self._provider = meter_provider
         self._quantiles = None if quantiles is None else _checked(quantiles)
         self._enabled = enabled
-        self._feeds: dict[str, Feed] = {}
+        self._expositions: dict[str, Exposition] = {}
 
     def begin(self, pipeline: Pipeline) -> tuple[object, ...]:
         """Show the run that begins, where a meter provider is configured.
@@ -56,25 +56,25 @@ class Metrics:
         Returns:
             What is to observe the run; nothing if all is read when it is collected.
         """
-        feed = self._feed(pipeline)
-        if feed is None:
+        exposition = self._exposition(pipeline)
+        if exposition is None:
             return ()
         by_quantiles = self._quantiles is not None
-        if not feed.ledger.begin(pipeline, get_running_loop(), with_durations=by_quantiles):
+        if not exposition.ledger.begin(pipeline, get_running_loop(), with_durations=by_quantiles):
             return ()
-        self._feeds[pipeline.get_stats().run_id] = feed
+        self._expositions[pipeline.get_stats().run_id] = exposition
         if self._quantiles is not None:
-            feed.show_quantiles(feed.ledger.names.of(pipeline.name, PIPELINE), self._quantiles)
+            exposition.show_quantiles(pipeline.name, self._quantiles)
             return ()
-        return (Recorder(pipeline, feed.ledger.names, *feed.histograms()),)
+        return (Recorder(pipeline, exposition.ledger.names, *exposition.histograms()),)
 
     def finish(self, pipeline: Pipeline) -> None:
         """Keep the totals of the run of a pipeline that ends."""
-        feed = self._feeds.pop(pipeline.get_stats().run_id, None)
-        if feed is not None:
-            feed.ledger.finish(pipeline)
+        exposition = self._expositions.pop(pipeline.get_stats().run_id, None)
+        if exposition is not None:
+            exposition.ledger.finish(pipeline)
 
-    def _feed(self, pipeline: Pipeline) -> Feed | None:
+    def _exposition(self, pipeline: Pipeline) -> Exposition | None:
         """Return what shows the run; None if nothing would, or something else does."""
         provider = self._provider
         if provider is None:
@@ -86,7 +86,7 @@ class Metrics:
             return None
         if self._enabled is None and _is_shown_already(pipeline):
             return None
-        return feed_of(provider, meter)
+        return exposition_of(provider, meter)
 
 
 def _is_shown_already(pipeline: Pipeline) -> bool:
