@@ -9,8 +9,8 @@ from typing import Any
 from weakref import ref
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Sum
+from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, Sum
 from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -93,6 +93,19 @@ def test_every_reader_of_a_provider_gets_the_present_figures() -> None:
         for reader in readers:
             (point,) = points(collected(reader)["antflow.item.fed"]).values()
             assert point.value == number
+
+
+def test_a_reader_that_wants_differences_gets_them() -> None:
+    reader = InMemoryMetricReader({ObservableCounter: AggregationTemporality.DELTA})
+    metered = Metered()
+    metered.plugin = Told(Metrics(MeterProvider([reader], shutdown_on_exit=False)))
+    for number in (3, 4):
+        simulate(metered.pipeline(stage()).run(range(number)))
+        metrics = collected(reader)
+        (point,) = points(metrics["antflow.item.fed"]).values()
+        assert point.value == number
+        (level,) = points(metrics["antflow.item.count"]).values()
+        assert level.value == 0
 
 
 def test_plugins_of_one_provider_add_to_the_same_metrics(
