@@ -42,9 +42,15 @@ async def post(app: ASGIApp, path: str, said: object) -> tuple[int, Any]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    headers = [(b"traceparent", REMOTE.encode())]
-    scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    scope |= {"query_string": b"", "root_path": "", "raw_path": path.encode()}
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"traceparent", REMOTE.encode())],
+    }
     await app(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in sent)
     return sent[0]["status"], json.loads(body)
