@@ -42,10 +42,27 @@ def _otel_metrics(quantiles: Sequence[float] | None) -> object:
     return OTel(meter_provider=MeterProvider([InMemoryMetricReader()]), quantiles=quantiles)
 
 
+def _otel() -> object:
+    """Return the plugin where no provider is configured."""
+    from antflow_otel import OTel
+
+    return OTel()
+
+
+def _otel_traces(*, sampled: bool) -> object:
+    from antflow_otel import OTel
+    from benchmarks.contenders.spans_by_hand import provider
+
+    return OTel(provider(sampled=sampled))
+
+
 KINDS: Mapping[str, Callable[[], object]] = {
     "idle": Idle,
     "observer": Observer,
     "prometheus": _prometheus,
+    "otel": _otel,
+    "otel-unsampled": partial(_otel_traces, sampled=False),
+    "otel-traces": partial(_otel_traces, sampled=True),
     "otel-quantiles": partial(_otel_metrics, (0.5, 0.99)),
     "otel-histograms": partial(_otel_metrics, None),
 }

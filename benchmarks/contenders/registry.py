@@ -85,6 +85,16 @@ _ALL = (
     _with_plugins("antflow-observer", "an observer", "observer"),
     _with_plugins("antflow-3-observers", "three observers", "observer observer observer"),
     _with_plugins("antflow-prometheus", "antflow-prometheus", "prometheus"),
+    _with_plugins("antflow-otel", "antflow-otel and no provider", "otel"),
+    _with_plugins("antflow-otel-unsampled", "antflow-otel, not sampled", "otel-unsampled"),
+    _with_plugins("antflow-otel-traces", "antflow-otel's traces", "otel-traces"),
+    Contender(name="spans", label="spans by hand", module="spans_by_hand"),
+    Contender(
+        name="lean-spans",
+        label="spans by hand, the attempt's alone made current",
+        module="spans_by_hand",
+        settings={"BENCH_SPANS": "lean"},
+    ),
     _with_plugins("antflow-otel-quantiles", "antflow-otel's quantiles", "otel-quantiles"),
     _with_plugins("antflow-otel-histograms", "antflow-otel's histograms", "otel-histograms"),
     _ours(

@@ -17,6 +17,7 @@ from benchmarks.measurements import (
     scrape,
     snapshot,
     stream,
+    tracing,
     tracker,
     waits,
 )
@@ -26,6 +27,7 @@ _MODULES = (
     tracker,
     hooks,
     prometheus,
+    tracing,
     otel_metrics,
     waits,
     retries,
