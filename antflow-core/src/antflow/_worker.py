@@ -180,6 +180,7 @@ class Worker(Teller):
         post, clock, turns = self.post, self.run.clock, self.run.turns
         inbox, outlet, step = post.inbox, post.outlet, post.steps[0]
         queue, call, waits = inbox.queue, step.call, post.account.queue_wait
+        notifier = post.notifier
         while (now := await self._receive()) is not None:
             while queue:
                 item = queue.popleft()
@@ -190,7 +191,7 @@ class Worker(Teller):
                 self.item, self.step, self._remark = item, step, None
                 self.since = begun = start = now
                 try:
-                    opened = self._open(item, step)
+                    opened = self._open(item, step) if notifier.status else self._begin(step)
                     if opened is not None:
                         await opened
                     start = clock()
@@ -338,12 +339,9 @@ class Worker(Teller):
         return result
 
     def _open(self, item: Item, step: Step) -> Awaitable[None] | None:
-        """Begin a visit and its first attempt, as `_begin` does."""
-        if self.post.notifier.status:
-            told = self._tell(item, "in_progress")
-            if told is not None:
-                return self._open_later(told, step)
-        return self._begin(step)
+        """Tell that a visit begins, then begin its first attempt, as `_begin` does."""
+        told = self._tell(item, "in_progress")
+        return self._begin(step) if told is None else self._open_later(told, step)
 
     async def _open_later(self, told: Awaitable[Cut], step: Step) -> None:
         await self._hear(told)
@@ -369,7 +367,7 @@ class Worker(Teller):
     def _end_well(self, step: Step, duration: float) -> Awaitable[None] | None:
         """Conclude an attempt that returned; what is returned is to be awaited."""
         add(step.account.duration, duration)
-        if self._cancellations():
+        if self.task is not None and self.task.cancelling():
             self._sift(None)
             self._forget_swallowed()
         if self.activity == WAITING:
