@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from time import time_ns
 
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import attach, detach
 from opentelemetry.trace import (
+    SpanKind,
     Tracer,
     get_current_span,
     set_span_in_context,
@@ -39,6 +40,7 @@ from ._spans import (
     type_name,
 )
 
+INTERNAL = SpanKind.INTERNAL
 SUCCESSES = frozenset({"completed", "skipped"})
 
 
@@ -80,13 +82,9 @@ class Traces:
         """Begin the span of an item, where it belongs by the context of who feeds it."""
         carrier = event.item.carrier
         context, links = self._places.of(carrier)
-        span = self._start(
-            self._name,
-            context,
-            attributes={PIPELINE: self._name, RUN: self._run_id, ITEM: text_of(event.item_id)},
-            links=links,
-            start_time=nanoseconds(event.timestamp),
-        )
+        of_item = {PIPELINE: self._name, RUN: self._run_id, ITEM: text_of(event.item_id)}
+        at = nanoseconds(event.timestamp)
+        span = self._start(self._name, context, INTERNAL, of_item, links, at)
         within = set_span_in_context(span, context)
         if span.is_recording():
             inject(span.get_span_context(), carrier)
@@ -121,39 +119,29 @@ class Traces:
             if trace is None:
                 return
             self._at[event.worker] = trace
-            if isinstance(trace, ItemTrace):
-                self._visit(trace, event)
-        if isinstance(trace, ItemTrace):
-            trace.token = attach(self._attempt(trace, event))
-        else:
+        if isinstance(trace, Unsampled):
             trace.token = attach(trace.context)
+            return
+        at = nanoseconds(event.timestamp)
+        if trace.visit is None:
+            self._visit(trace, event, at)
+        context = trace.visit_context
+        name, of_task = self._steps[event.stage, event.task_name]
+        of_attempt: dict[str, str | int] = {**of_task, ATTEMPT: event.attempt}
+        trace.attempt = self._start(name, context, INTERNAL, of_attempt, (), at)
+        trace.token = attach(set_span_in_context(trace.attempt, context))
 
-    def _attempt(self, trace: ItemTrace, event: TaskEvent) -> Context:
-        """Begin the span of an attempt; return the context that the task is to run in."""
-        name, attributes = self._steps[event.stage, event.task_name]
-        trace.attempt = self._start(
-            name,
-            trace.visit_context,
-            attributes={**attributes, ATTEMPT: event.attempt},
-            start_time=nanoseconds(event.timestamp),
-        )
-        return set_span_in_context(trace.attempt, trace.visit_context)
-
-    def _visit(self, trace: ItemTrace, event: TaskEvent) -> None:
+    def _visit(self, trace: ItemTrace, event: TaskEvent, at: int) -> None:
         """Begin the span of a visit to a stage."""
         stage = self._stages[event.stage]
+        of_visit: dict[str, str | float] = {
+            PIPELINE: self._name,
+            STAGE: stage.name,
+            WORKER: plain(event.worker),
+            QUEUE_WAIT: event.queue_wait,
+        }
         trace.left = stage.tasks
-        trace.visit = self._start(
-            stage.name,
-            trace.context,
-            attributes={
-                PIPELINE: self._name,
-                STAGE: stage.name,
-                WORKER: plain(event.worker),
-                QUEUE_WAIT: event.queue_wait,
-            },
-            start_time=nanoseconds(event.timestamp),
-        )
+        trace.visit = self._start(stage.name, trace.context, INTERNAL, of_visit, (), at)
         trace.visit_context = set_span_in_context(trace.visit, trace.context)
 
     @hookimpl(trylast=True)
