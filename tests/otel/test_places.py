@@ -105,6 +105,17 @@ def test_one_feeder_after_the_other_has_places_of_its_own() -> None:
     ]
 
 
+def test_feeders_that_take_turns_keep_theirs() -> None:
+    places = made()
+    contexts = [set_span_in_context(each) for each in (FEEDER, CALLER)]
+    found: list[list[int]] = []
+    for context in contexts * 2:
+        token = attach(context)
+        found += ([link.context.span_id for link in places.of({})[1]] for _ in range(2))
+        detach(token)
+    assert found == [[1, 2], [1, 2], [1, 3], [1, 3]] * 2
+
+
 def test_a_run_without_a_span_is_linked_to_by_nobody() -> None:
     assert place(made(run=INVALID_SPAN), NOWHERE) == (0, [])
     assert place(made(run=INVALID_SPAN), FEEDER) == (0, [2])

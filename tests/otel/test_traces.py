@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, get_current_span
 
 from antflow import Pipeline, Stage, StatusEvent, TaskEvent, current_item, hookimpl
+from antflow._item import read_item
+from antflow_otel._traces import Traces
 from tests.core.simulation import others, settle, simulate
 from tests.otel.tracing import (
     Traced,
@@ -594,6 +596,30 @@ def test_tasks_see_the_baggage_of_who_fed_their_item() -> None:
 
     simulate(main)
     assert seen == ["a", "b"]
+
+
+# An end that is told too late
+
+
+def test_what_is_open_when_the_run_ends_is_ended_with_it() -> None:
+    traced = Traced()
+    one = traced.pipeline(stage())
+    traces = Traces(traced.tracer, one, None, "item", "link")
+    item = read_item("x", 0, 100)
+    traces.antflow_item_start(StatusEvent("x", "Work", "queued", None, 1.0).about(item))
+    traces.antflow_pipeline_finish(one.get_error_summary())
+    assert traced.outcomes() == {"letters": [("unprocessed", False)]}
+    traces.antflow_item_finish(StatusEvent("x", "Work", "unprocessed", None, 2.0).about(item))
+    assert len(traced.spans) == 2
+
+
+def test_an_item_whose_start_was_missed_is_left_alone() -> None:
+    traced = Traced()
+    traces = Traces(traced.tracer, traced.pipeline(stage()), None, "item", "link")
+    event = TaskEvent("x", "Work", "same", "Work-W0", "start", 1, 1.0).about(read_item("x", 0, 100))
+    for told in ("start", "success", "retry", "failure", "cancelled"):
+        getattr(traces, f"antflow_task_{told}")(event)
+    assert traced.spans == ()
 
 
 # Nested pipelines
