@@ -180,7 +180,7 @@ class Worker(Teller):
         post, clock, turns = self.post, self.run.clock, self.run.turns
         inbox, outlet, step = post.inbox, post.outlet, post.steps[0]
         queue, call, waits = inbox.queue, step.call, post.account.queue_wait
-        notifier = post.notifier
+        notifier, is_last = post.notifier, post.follower is None
         while (now := await self._receive()) is not None:
             while queue:
                 item = queue.popleft()
@@ -202,8 +202,12 @@ class Worker(Teller):
                 ended = self._end_well(step, clock() - start)
                 if ended is not None:
                     await ended
-                handed = self._hand_on(item, value)
-                if handed is not None:
+                if item.extra is None and not (notifier.finished if is_last else notifier.status):
+                    item.value = value
+                    self.processed += 1
+                    self.completed_at = item.queued_at = clock()
+                    outlet.put(item)
+                elif (handed := self._hand_on(item, value)) is not None:
                     await handed
                 now = self.completed_at
                 if self._cut is not None or outlet.is_over() or now > turns.until:
