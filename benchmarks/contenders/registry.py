@@ -64,6 +64,10 @@ def _with_plugins(name: str, label: str, plugins: str) -> Contender:
     return _ours(name, f"antflow with {label}", "antflow_plugins", BENCH_PLUGINS=plugins)
 
 
+def _by_hand(name: str, label: str, way: str) -> Contender:
+    return Contender(name=name, label=label, module="spans_by_hand", settings={"BENCH_SPANS": way})
+
+
 def _peer(imports: str, module: str, distribution: str) -> Contender:
     return Contender(
         name=imports,
@@ -88,13 +92,9 @@ _ALL = (
     _with_plugins("antflow-otel", "antflow-otel and no provider", "otel"),
     _with_plugins("antflow-otel-unsampled", "antflow-otel, not sampled", "otel-unsampled"),
     _with_plugins("antflow-otel-traces", "antflow-otel's traces", "otel-traces"),
-    Contender(name="spans", label="spans by hand", module="spans_by_hand"),
-    Contender(
-        name="lean-spans",
-        label="spans by hand, the attempt's alone made current",
-        module="spans_by_hand",
-        settings={"BENCH_SPANS": "lean"},
-    ),
+    _by_hand("spans", "spans by hand", "current"),
+    _by_hand("lean-spans", "spans by hand, the attempt's alone made current", "lean"),
+    _by_hand("queue-spans", "asyncio.Queue pipeline with spans by hand", "queue"),
     _with_plugins("antflow-otel-quantiles", "antflow-otel's quantiles", "otel-quantiles"),
     _with_plugins("antflow-otel-histograms", "antflow-otel's histograms", "otel-histograms"),
     _ours(
