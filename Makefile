@@ -2,7 +2,7 @@
 # Needs make and Python >= 3.11 with venv; another one by `make test PYTHON=python3.13`.
 
 PYTHON   ?= python3
-PACKAGES := antflow-core antflow-prometheus antflow-rich
+PACKAGES := antflow-core antflow-otel antflow-prometheus antflow-rich
 VENV     := .venv
 READY    := $(VENV)/.ready
 PY       := $(VENV)/bin/python

@@ -43,7 +43,7 @@ for name in sys.argv[1:]:
     assert home.parent == site, f"{name} is {home}, not the wheel in {site}"
     assert (home / "py.typed").is_file(), f"{name} has no py.typed"
     for module in pkgutil.walk_packages(package.__path__, name + "."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", "antflow_otel._instrumentor")):  # it is an extra's
             importlib.import_module(module.name)
     (distribution,) = importlib.metadata.packages_distributions()[name]
     installed = importlib.metadata.version(distribution)
