@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider
 from opentelemetry.util._once import Once
 
-from antflow import Pipeline, PipelineError, hookimpl
+from antflow import Pipeline, PipelineError, StatusEvent, hookimpl
 from antflow.plugins import hooks_of
 from antflow_otel import OTel
 from tests.core.simulation import simulate
@@ -96,12 +96,20 @@ def test_one_that_is_given_comes_before_the_global_one() -> None:
 
 
 def test_each_run_of_a_pipeline_has_a_span() -> None:
+    told: list[str] = []
+
+    class Noting:
+        @hookimpl
+        def antflow_item_finish(self, event: StatusEvent) -> None:
+            told.append(event.run_id)
+
     traced = Traced()
-    one = traced.pipeline(stage())
+    one = traced.pipeline(stage(), plugins=[Noting()])
     simulate(lambda: one.run([1]))
     simulate(lambda: one.run(iter([1])))
     runs = [dict(span.attributes or {}) for span in traced.named("run letters")]
-    assert len({run["antflow.run.id"] for run in runs}) == 2
+    assert [run["antflow.run.id"] for run in runs] == told
+    assert len(set(told)) == 2
     assert ["antflow.run.total_items" in run for run in runs] == [True, False]
 
 
