@@ -21,7 +21,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## check every file of every installed package against its RECORD
-	$(PY) examples/verify_packages.py $(ARGS)
+	@echo "Metrics are served at the address below while it runs; ARGS=\"--help\" says what else there is."
+	@$(VENV)/bin/antflow run examples/verify_packages.py:pipeline --output /dev/null --summary \
+	    --log-level info --prometheus-port 0 $(ARGS)
 
 test: $(READY) ## run the tests (ARGS="-k channel" for some)
 	$(PY) -m pytest $(ARGS)

@@ -19,6 +19,11 @@ that the item's failure, hands it over like any other result, and goes on with t
     python examples/verify_packages.py --path DIR --workers 8 --show 50
     python examples/verify_packages.py --json
     python examples/verify_packages.py --dashboard detailed
+
+The command of antflow runs the second pipeline as well, with what plugins have to show, and writes
+a line of JSON for each file; `pipeline` and `items` are there for it:
+
+    antflow run examples/verify_packages.py:pipeline --output files.jsonl --failures wrong.jsonl
 """
 
 from __future__ import annotations
@@ -46,6 +51,7 @@ from antflow import Pipeline, PipelineResult, Stage, StageStats
 from antflow.types import ActivityState
 
 BLOCK = 1 << 16
+WORKERS = 8
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
 
 
@@ -150,9 +156,11 @@ def read_record(distribution: Distribution) -> list[Row] | None:
         raise UnreadableRecord(name, "RECORD", str(error)) from error
 
 
-def lists_no_hash(row: Row) -> bool:
+def lists_no_hash(row: Row | Fault) -> bool:
     """Tell whether a sound row has no hash, as those of RECORD itself and of .pyc files."""
-    return len(row.cells) == 3 and row.cells[0] != "" and row.cells[1] == ""
+    return (
+        isinstance(row, Row) and len(row.cells) == 3 and row.cells[0] != "" and row.cells[1] == ""
+    )
 
 
 def was_not_read(value: Row | Reading) -> bool:
@@ -160,8 +168,10 @@ def was_not_read(value: Row | Reading) -> bool:
     return isinstance(value, Row)
 
 
-async def understand(row: Row) -> Entry:
-    """Turn a row into an entry; raises MalformedRow or UnknownHash."""
+async def understand(row: Row | Fault) -> Entry:
+    """Turn a row into an entry; raises MalformedRow or UnknownHash, or what stands in its place."""
+    if isinstance(row, Fault):
+        raise row
 
     def malformed(why: str) -> MalformedRow:
         return MalformedRow(row.distribution, row.cells[0] or "RECORD", f"row {row.number} {why}")
@@ -230,7 +240,7 @@ def listing_pipeline() -> Pipeline:
     return Pipeline([stage], name="listing")
 
 
-def checking_pipeline(workers: int) -> Pipeline:
+def checking_pipeline(workers: int = WORKERS) -> Pipeline:
     """Define the pipeline from rows to compared files; it reads `workers` files at a time."""
     return Pipeline(
         [
@@ -275,6 +285,24 @@ async def verify(
         report.stages.update(pipeline.get_stats().stage_stats)
         report.workers.update({s: len(w) for s, w in pipeline.get_worker_names().items()})
     return report
+
+
+# What `antflow run` looks for
+
+pipeline = checking_pipeline
+
+
+async def items() -> AsyncIterator[Row | Fault]:
+    """Give the rows of all RECORDs here, and of one that cannot be read, in their place, why."""
+    async with listing_pipeline().stream(installed(None), buffer_size=1) as listed:
+        async for result in listed:
+            if isinstance(result.error, Fault):
+                yield result.error
+                continue
+            if result.error is not None:
+                raise result.error
+            for row in result.value or ():
+                yield row
 
 
 # The report
@@ -347,7 +375,7 @@ def share(stage: StageStats, state: ActivityState) -> float:
     return stage.seconds[state] / total if total else 0.0
 
 
-def items(stage: StageStats) -> int:
+def item_count(stage: StageStats) -> int:
     """Give the number of items that a stage worked on, to whatever end."""
     return stage.completed_items + stage.failed_items - stage.skipped_items
 
@@ -367,7 +395,7 @@ def as_json(report: Report) -> str:
         "stages": {
             name: {
                 "workers": report.workers[name],
-                "items": items(stage),
+                "items": item_count(stage),
                 **{state: round(share(stage, state), 4) for state in STATES},
             }
             for name, stage in report.stages.items()
@@ -420,7 +448,7 @@ def stage_lines(report: Report) -> Iterator[str]:
         (
             name,
             f"{report.workers[name]:,}",
-            f"{items(stage):,}",
+            f"{item_count(stage):,}",
             *(f"{share(stage, state):.1%}" for state in STATES),
         )
         for name, stage in report.stages.items()
@@ -493,7 +521,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=at_least(1),
-        default=8,
+        default=WORKERS,
         metavar="N",
         help="how many files to read at a time (default: %(default)s)",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 Task = Callable[[int], Coroutine[Any, Any, int]]
@@ -28,6 +29,9 @@ class Program(Protocol):
         self, items: Sequence[int], tasks: Sequence[Task], workers: int
     ) -> Sequence[object]:
         """Do as `collect`, and show it in a terminal."""
+
+    def lines_command(self, source: Path, output: Path) -> list[str]:
+        """Give the command that reads lines of JSON from a file and writes as many to another."""
 
     def scraped(self, count: int, workers: int) -> AbstractAsyncContextManager[str]:
         """Enter with that many stages, and give the address at which their metrics are served."""

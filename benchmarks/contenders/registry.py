@@ -128,6 +128,8 @@ _ALL = (
         BENCH_RUNS="1",
     ),
     *(_displayed(name) for name in ("progress", "compact", "detailed", "full")),
+    _ours("antflow-run", "antflow run", "antflow_run"),
+    _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks.harness.model import Measurement
 from benchmarks.measurements import (
+    command,
     display,
     hooks,
     idle,
@@ -40,6 +41,7 @@ _MODULES = (
     display,
     loop_turns,
     memory,
+    command,
     imports,
 )
 

@@ -27,12 +27,12 @@ from antflow import (
     current_item,
     hookimpl,
 )
-from antflow.plugins import ARGUMENTS
+from antflow.plugins import ARGUMENTS, PLAIN
 from tests.core.simulation import Gate, others, settle, simulate
 from tests.core.test_discovery import Entry, install
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
-OBSERVED = [hook for hook in ARGUMENTS if hook != "antflow_dashboard"]
+OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
 LONG = 1000.0
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 

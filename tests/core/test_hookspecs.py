@@ -19,6 +19,8 @@ def name(spec: object) -> str:
 
 def test_the_hooks_and_their_arguments() -> None:
     assert ARGUMENTS == {
+        "antflow_add_options": ("parser",),
+        "antflow_configure": ("options",),
         "antflow_dashboard": ("name",),
         "antflow_pipeline_start": ("pipeline", "total_items"),
         "antflow_item_start": ("event",),

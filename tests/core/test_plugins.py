@@ -25,6 +25,7 @@ from antflow import (
 from antflow._worker import Worker
 from antflow.plugins import (
     ARGUMENTS,
+    PLAIN,
     PluginSet,
     has_hooks,
     hooks_of,
@@ -36,7 +37,7 @@ from antflow.plugins import (
 from tests.core.simulation import simulate
 from tests.core.test_discovery import Entry, install
 
-OBSERVED = [hook for hook in ARGUMENTS if hook != "antflow_dashboard"]
+OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
 
 
 async def work(value: Any) -> Any:
@@ -573,6 +574,8 @@ class Events:
         ("antflow_pipeline_start", []),
         ("antflow_pipeline_finish", []),
         ("antflow_dashboard", []),
+        ("antflow_add_options", []),
+        ("antflow_configure", []),
     ],
 )
 def test_no_event_is_made_for_a_hook_without_implementation(

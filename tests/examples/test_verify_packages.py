@@ -8,10 +8,12 @@ import csv
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -373,3 +375,33 @@ def test_bytes_for_people(count: int, shown: tuple[str, str]) -> None:
 def test_columns() -> None:
     rows = [("name", "count"), ("a", "1"), ("longer", "")]
     assert list(program.aligned(rows, "<>")) == ["name    count", "a           1", "longer"]
+
+
+# `antflow run`
+
+
+def test_the_command_of_antflow_checks_the_same_files(run: Run, tmp_path: Path) -> None:
+    report = json.loads(run("verify_packages.py", "--json").stdout)
+    target, output = f"{program.__file__}:pipeline", tmp_path / "files.jsonl"
+    command = [sys.executable, "-m", "antflow", "run", target, "--output", str(output)]
+    failures = tmp_path / "wrong.jsonl"
+    ran = subprocess.run([*command, "--failures", str(failures)], timeout=60, check=False)
+    assert ran.returncode == (1 if report["shown"] else 0)
+    checked = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    wrong = failures.read_text(encoding="utf-8").splitlines()
+    assert len(checked) + len(wrong) >= report["files"] + report["without_hash"] > 0
+    assert len(wrong) == len(report["shown"])
+
+
+async def test_a_record_that_cannot_be_read_is_a_failure_in_its_place(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.distribution("torn", record=b"\xff")
+    found = list(distributions(path=[str(site.folder)]))
+    monkeypatch.setattr(program, "installed", lambda _: iter(found))
+    (item,) = [item async for item in program.items()]
+    pipeline = program.pipeline()
+    await pipeline.run([item])
+    (failure,) = pipeline.failures
+    assert failure.error is item
+    assert isinstance(item, program.UnreadableRecord)

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "examples" / "antflow-plugin-template" / "src"  # the tutorial is about it
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("antflow-*/README.md")),
     *sorted((ROOT / "docs").glob("**/*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [
@@ -31,8 +33,9 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 @pytest.mark.parametrize("program", BLOCKS)
 def test_a_block_runs_without_an_error_or_warning(program: str) -> None:
     command = [sys.executable, "-W", "error", "-c", program]
+    environ = {**ENVIRON, "PYTHONPATH": str(TEMPLATE)}
     run = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=ENVIRON
+        command, capture_output=True, text=True, timeout=60, check=False, env=environ
     )
     assert run.returncode == 0, run.stderr
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from antflow.plugins import ARGUMENTS
+from antflow.plugins import ARGUMENTS, PLAIN
 from tests.integration.plugins.installing import (
     JOURNAL,
     PROJECTS,
@@ -51,6 +51,15 @@ BROKEN = {
     "wrong-argument": ("antflow-wrong-argument 1.10", "Plugin", "task_event"),
 }
 RAISES_EVERYWHERE = ("raises", "raises-async", "cancels", "cancels-async")
+PROGRAM = """
+from antflow import Pipeline, Stage
+
+async def upper(text):
+    return text.upper()
+
+pipeline = Pipeline([Stage("Upper", 1, [upper])], name="letters")
+"""
+OF_THE_COMMAND_LINE = {"antflow_add_options", "antflow_configure"}
 ENDS = ("task_success", "task_retry", "task_failure", "task_cancelled")
 
 
@@ -152,8 +161,8 @@ def test_the_hooks_of_each_plugin_are_listed_in_their_order(listed: list[dict[st
     hooks = {plugin["name"]: plugin["hooks"] for plugin in listed if plugin["hooks"]}
     every = list(ARGUMENTS)
     assert hooks["good"] == hooks["raises"] == hooks["cancels"] == every
-    assert hooks["raises-async"] == [hook for hook in every if hook != "antflow_dashboard"]
-    assert hooks["journal"] == ["antflow_dashboard", "antflow_pipeline_start"]
+    assert hooks["raises-async"] == [hook for hook in every if hook not in PLAIN]
+    assert hooks["journal"] == [*PLAIN, "antflow_pipeline_start"]
     assert hooks["a-class"] == hooks["an-object"] == ["antflow_item_status"]
     assert hooks["a-module"] == ["antflow_pipeline_finish"]
 
@@ -192,7 +201,7 @@ def test_hooks_are_listed_with_those_who_implement_them(full: Environment) -> No
     assert list(implemented) == list(ARGUMENTS)
     assert implemented == {
         **dict.fromkeys(ARGUMENTS, "good"),
-        "antflow_dashboard": "journal, good",
+        **dict.fromkeys(PLAIN, "journal, good"),
         "antflow_pipeline_start": "journal, good",
         "antflow_item_status": "good, a-class",
         "antflow_task_success": "raises-late, good",
@@ -202,14 +211,14 @@ def test_hooks_are_listed_with_those_who_implement_them(full: Environment) -> No
 # Runs
 
 
-def test_an_installed_plugin_gets_every_hook(full: Environment) -> None:
+def test_an_installed_plugin_gets_every_hook_of_a_run(full: Environment) -> None:
     whole = probe(full, "--dashboard=good", ANTFLOW_PLUGINS="good")
     stopped = probe(full, "--cancelled", ANTFLOW_PLUGINS="good")
     for told in whole, stopped:
         assert_right(told)
         assert (told["faults"], told["warnings"]) == ({}, [])
     called = {f"antflow_{hook}" for hook in counts(whole) | counts(stopped)}
-    assert called == set(ARGUMENTS)
+    assert called == set(ARGUMENTS) - OF_THE_COMMAND_LINE
     assert whole["calls"][:2] == [["dashboard", "good"], ["pipeline_start", ["installed", 3]]]
     assert stopped["calls"][0] == ["pipeline_start", ["installed", None]]
     for told in whole, stopped:
@@ -311,6 +320,47 @@ def test_calls_are_traced_if_that_is_wanted(full: Environment) -> None:
     assert_right(told)
     assert told["stderr"].count("good: antflow_task_start(") == counts(told)["task_start"]
     assert told["stderr"].count("a-module: antflow_pipeline_finish(") == 1
+
+
+# The command line
+
+
+def test_help_shows_the_options_of_each_plugin(full: Environment) -> None:
+    ran = full.run("antflow", "run", "--help", "--plugins", "good,journal")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (good,) = (part for part in ran.stdout.split("\n\n") if "--good-label" in part)
+    assert good.splitlines()[0] == "plugin good (antflow-good 1.1):"
+    assert "plugin journal (antflow-journal 0.1.0):" in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["raises", "cancels"])
+def test_a_plugin_that_raises_at_its_options_does_no_harm_to_a_command(
+    full: Environment, name: str, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal.jsonl"
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    command = ["antflow", "run", f"--plugins=journal,{name}", f"--journal={journal}", "--ordered"]
+    ran = full.run(*command, f"{program}:pipeline", "a", "b")
+    assert (ran.returncode, ran.stdout) == (
+        0,
+        '{"id": 0, "value": "A"}\n{"id": 1, "value": "B"}\n',
+    )
+    assert ran.stderr.count(f"warning: plugin {name!r} cannot add its options") == 1
+    assert json.loads(journal.read_text().splitlines()[-1]) == {
+        "pipeline": "letters",
+        "what": "end",
+        "failed": 0,
+    }
+
+
+def test_a_strict_command_ends_with_what_a_plugin_raised(full: Environment) -> None:
+    ran = full.run(
+        *("antflow", "run", "--plugins=raises", "nothing.py:pipeline"),
+        environ={"ANTFLOW_STRICT_PLUGINS": 1},
+    )
+    assert ran.returncode == 2
+    assert "plugin 'raises' cannot add its options: RuntimeError: add_options" in ran.stderr
 
 
 # Which ones take part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 from typing import Any
@@ -21,8 +22,10 @@ def les(scraper: Scraper, name: str = "antflow_stage_queue_wait_seconds_bucket")
     return {dict(labels)["le"] for sample, labels in scraper.samples() if sample == name}
 
 
-def test_it_listens_to_the_start_and_the_end_of_runs_alone() -> None:
+def test_it_listens_to_the_command_line_and_the_start_and_the_end_of_runs_alone() -> None:
     assert hooks_of(Prometheus(CollectorRegistry())) == (
+        "antflow_add_options",
+        "antflow_configure",
         "antflow_pipeline_start",
         "antflow_pipeline_finish",
     )
@@ -135,6 +138,12 @@ def test_an_environment_that_makes_no_sense_is_refused(monkeypatch: pytest.Monke
         Prometheus(CollectorRegistry())
 
 
+def configure(*arguments: str) -> None:
+    prometheus, parser = Prometheus(CollectorRegistry()), argparse.ArgumentParser()
+    prometheus.antflow_add_options(parser)
+    prometheus.antflow_configure(parser.parse_args(arguments))
+
+
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service()
@@ -151,6 +160,52 @@ def test_the_environment_opens_a_server_at_the_first_run(service: Service) -> No
     service.server.close()
     shown = samples(generate_latest(REGISTRY).decode())
     assert shown[key("antflow_pipeline_items_fed_total", pipeline="served")] == 1
+
+
+def test_the_command_line_opens_a_server_at_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(PORT, "1")  # which the command line overrules
+    with caplog.at_level("INFO"):
+        configure("--prometheus-port", "0", "--prometheus-addr", "0.0.0.0")
+    assert service.server is not None
+    service.server.close()
+    assert f"Metrics are served at {service.server.url}" in caplog.text
+    assert service.server.url.startswith("http://0.0.0.0:")
+
+
+def test_the_command_line_may_ask_for_no_server(service: Service) -> None:
+    configure()
+    assert service.server is None
+
+
+def test_an_address_without_a_port_is_refused(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PORT)
+    with pytest.raises(ValueError, match="--prometheus-addr needs --prometheus-port; give both"):
+        configure("--prometheus-addr", "127.0.0.1")
+    assert service.server is None
+
+
+def test_a_port_that_is_taken_is_refused_on_the_command_line(service: Service) -> None:
+    other = Service()
+    other.open({PORT: "0"})
+    assert other.server is not None
+    port = other.server.port
+    with pytest.raises(ValueError, match=f"port {port}: another program listens there already"):
+        configure("--prometheus-port", str(port))
+    other.server.close()
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "65536"])
+def test_what_is_no_port_is_refused_on_the_command_line(
+    service: Service, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        configure(f"--prometheus-port={port}")
+    assert f"{port!r} is no port; give a number from 1 to 65535" in capsys.readouterr().err
+    assert service.server is None
 
 
 def test_the_environment_opens_none_for_a_registry_of_ones_own(service: Service) -> None:

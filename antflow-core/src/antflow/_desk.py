@@ -198,7 +198,10 @@ class Desk:
     def current_item(self) -> CurrentItem | None:
         """Return the item that it holds."""
         item = self.item
-        return None if item is None else CurrentItem(item, self.post.name, self.attempt_number)
+        if item is None:
+            return None
+        pipeline = self.post.notifier.pipeline
+        return CurrentItem(item, self.post.name, self.attempt_number, pipeline)
 
     def say(self, text: str, min_interval: float) -> bool:
         """Say what it is at; False if that was done less than `min_interval` seconds ago."""

@@ -66,6 +66,11 @@ class Intake:
         self._priority: int | None = None  # until the first item
         self._warned: set[str] = set()
 
+    @property
+    def numbered(self) -> int:
+        """How many items were numbered so far."""
+        return self._numbered
+
     def post_of(self, stage: str) -> StageRun:
         """Return a stage by its name.
 

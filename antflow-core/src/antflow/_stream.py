@@ -31,6 +31,11 @@ class ResultStream:
     def __aiter__(self) -> Self:
         return self
 
+    @property
+    def numbered(self) -> int:
+        """How many items were read so far: the next one has this as its `sequence_id`."""
+        return 0 if self._run is None else self._run.intake.numbered
+
     async def __anext__(self) -> PipelineResult:
         """Return the next result.
 

@@ -1,20 +1,16 @@
-"""The command `antflow`: what is installed, and who listens to what."""
+"""The command `antflow`: it runs pipelines, and says what is installed and who listens to what."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
-from dataclasses import fields
+from collections.abc import Sequence
 
-from ._discovery import INSTALLED, FoundPlugin
+from ._command.listing import hooks_as_text, plugins_as_json, plugins_as_text
+from ._command.plugins import found_plugins
 from ._version import __version__
-from .plugins import ARGUMENTS
 
-LISTED = [field.name for field in fields(FoundPlugin) if field.name != "plugin"]
+RUN = "run"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,18 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows the command's name; None for those of this process.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] == RUN:
+        from ._command.command import run
+
+        return run(arguments[1:])
     options = _parser().parse_args(arguments)
-    with warnings.catch_warnings(record=True) as noted, redirect_stdout(sys.stderr):
-        warnings.simplefilter("always")
-        found = INSTALLED.found()
-    for note in noted:
-        print(f"warning: {note.message}", file=sys.stderr)
+    found = found_plugins()
     if options.command == "hooks":
-        print(_hooks_text())
+        print(hooks_as_text())
     elif options.json:
-        print(_as_json(found))
+        print(plugins_as_json(found))
     else:
-        print(_plugins_text(found))
+        print(plugins_as_text(found))
     return 0
 
 
@@ -45,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"antflow {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(RUN, help="run a pipeline over the lines of a file", add_help=False)
     plugins = commands.add_parser(
         "plugins",
         help="list the plugins that are installed",
@@ -61,38 +59,3 @@ def _parser() -> argparse.ArgumentParser:
         "order in which they are called.",
     )
     return parser
-
-
-def _as_json(found: Iterable[FoundPlugin]) -> str:
-    listed = [{name: getattr(plugin, name) for name in LISTED} for plugin in found]
-    return json.dumps(listed, indent=2)
-
-
-def _plugins_text(found: Sequence[FoundPlugin]) -> str:
-    if not found:
-        return "No plugin is installed."
-    rows = [("NAME", "STATUS", "DISTRIBUTION", "VERSION", "HOOKS OR REASON")]
-    for plugin in found:
-        about = plugin.reason or ", ".join(hook.removeprefix("antflow_") for hook in plugin.hooks)
-        rows.append(
-            (plugin.name, plugin.status, plugin.distribution, plugin.version, about or "none")
-        )
-    return _table(rows)
-
-
-def _hooks_text() -> str:
-    rows = [("HOOK", "PLUGINS, IN THE ORDER OF THE CALLS")]
-    active = INSTALLED.active()
-    for hook, arguments in ARGUMENTS.items():
-        names = ", ".join(listener.name for listener in active.listeners(hook))
-        rows.append((f"{hook}({', '.join(arguments)})", names or "-"))
-    return _table(rows)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)

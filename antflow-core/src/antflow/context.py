@@ -19,14 +19,16 @@ class CurrentItem:
         item: the item.
         stage: name of the stage.
         attempt: number of the attempt.
+        pipeline: name of the pipeline.
     """
 
-    __slots__ = ("_item", "attempt", "stage")
+    __slots__ = ("_item", "attempt", "pipeline", "stage")
 
-    def __init__(self, item: Item, stage: str, attempt: int) -> None:
+    def __init__(self, item: Item, stage: str, attempt: int, pipeline: str) -> None:
         self._item = item
         self.stage = stage
         self.attempt = attempt
+        self.pipeline = pipeline
 
     def __repr__(self) -> str:
         return f"CurrentItem(id={self.id!r}, stage={self.stage!r}, attempt={self.attempt})"

@@ -2,7 +2,8 @@
 
 A plugin is a module, or an object, with functions of these names that carry `@antflow.hookimpl`.
 Each takes any of the arguments, by their names, and is a plain function or a coroutine function,
-but for `antflow_dashboard`, which is plain. They stand in the order in which a run calls them.
+but for those of the command line and `antflow_dashboard`, which are plain. They stand in the order
+in which they are called.
 """
 
 from __future__ import annotations
@@ -17,6 +18,29 @@ from .types import DashboardProtocol, ErrorSummary
 PROJECT = "antflow"
 hookspec = HookspecMarker(PROJECT)
 hookimpl = HookimplMarker(PROJECT)
+
+
+@hookspec
+def antflow_add_options(parser: Any) -> None:
+    """Add options to the command `antflow run`.
+
+    Args:
+        parser: the plugin's own group of options, in which `antflow run --help` shows them; it has
+            argparse's `add_argument`.
+    """
+
+
+@hookspec
+def antflow_configure(options: Any) -> None:
+    """Be told what `antflow run` was given, before the pipeline is loaded.
+
+    Args:
+        options: all options, the plugin's own among them. `options.dashboard` is the name of the
+            display that the run is to have, None without; it may be set here.
+
+    Raises:
+        ValueError: the options make no sense; the command ends, with this text and exit code 2.
+    """
 
 
 @hookspec(firstresult=True)

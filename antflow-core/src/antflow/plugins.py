@@ -29,6 +29,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 """The hooks, and the names of their arguments."""
 
+PLAIN = ("antflow_add_options", "antflow_configure", "antflow_dashboard")
+"""The hooks that are called where nothing can be awaited."""
+
 NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
 """What may be given in the place of a plugin by mistake."""
 
@@ -79,7 +82,7 @@ def _wrong_with(hook: str, function: Callable[..., Any], options: Mapping[str, A
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return "is a generator function, which would not be run; make it a plain one"
-    if hook == "antflow_dashboard" and inspect.iscoroutinefunction(function):
+    if hook in PLAIN and inspect.iscoroutinefunction(function):
         return "is a coroutine function; make it a plain one"
     if hook in ARGUMENTS:
         return _wrong_among_arguments(hook, function)

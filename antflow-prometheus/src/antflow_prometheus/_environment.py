@@ -1,7 +1,8 @@
-"""What the environment asks for: a server of metrics, or a push at the end of each run."""
+"""What the environment or the command line asks for: a server of metrics, or a push at the end."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ PORT = "ANTFLOW_PROMETHEUS_PORT"
 ADDR = "ANTFLOW_PROMETHEUS_ADDR"
 PUSHGATEWAY = "ANTFLOW_PROMETHEUS_PUSHGATEWAY"
 JOB = "ANTFLOW_PROMETHEUS_JOB"
+MOST = 65535
+
+_logger = logging.getLogger(__name__)
 
 _logger = logging.getLogger(__name__)
 
@@ -28,15 +32,39 @@ def port_of(environ: Mapping[str, str]) -> int | None:
     text = environ.get(PORT, "").strip()
     if not text:
         return None
-    if not text.isdecimal() or int(text) > 65535:
+    if not text.isdecimal() or int(text) > MOST:
         raise ValueError(
             f"{PORT} is {text!r}; set it to a number from 1 to 65535, or to 0 for any free port"
         )
     return int(text)
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add to the options of `antflow run` those that say where metrics are served."""
+    parser.add_argument(
+        "--prometheus-port",
+        metavar="PORT",
+        type=_port,
+        help="serve metrics at http://127.0.0.1:PORT/metrics while the run lasts; 0 for any free "
+        "port, which is logged as info",
+    )
+    parser.add_argument(
+        "--prometheus-addr",
+        metavar="ADDR",
+        help="serve them at this address of the machine; 0.0.0.0 for all who reach it",
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port; give a number from 1 to {MOST}, or 0 for any free one"
+        )
+    return int(text)
+
+
 class Service:
-    """The server that the environment asks for: one a process, and none in a child process."""
+    """The server that is asked for: one a process, and none in a child process."""
 
     def __init__(self) -> None:
         self.server: MetricsServer | None = None
@@ -83,6 +111,30 @@ class Service:
                 PUSHGATEWAY,
             )
         self._is_declined = True
+
+    def open_as_asked(self, port: int | None, addr: str | None, environ: Mapping[str, str]) -> None:
+        """Begin to serve where the command line says, the environment saying the rest.
+
+        Args:
+            port: to listen at; None if that is not said.
+            addr: address to listen at; None if that is not said.
+            environ: the environment.
+
+        Raises:
+            ValueError: the port is taken, or there is none for the address.
+        """
+        said = {PORT: None if port is None else str(port), ADDR: addr}
+        asked = {**environ, **{name: text for name, text in said.items() if text is not None}}
+        if addr is not None and port_of(asked) is None:
+            raise ValueError("--prometheus-addr needs --prometheus-port; give both")
+        if port is None and addr is None:
+            return
+        try:
+            self.open(asked)
+        except OSError as error:
+            raise ValueError(str(error.strerror)) from error
+        if self.server is not None:
+            _logger.info("Metrics are served at %s", self.server.url)
 
 
 SERVICE = Service()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentParser, Namespace
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Iterable, Mapping
 
@@ -11,7 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from antflow import DURATION_BOUNDS, Pipeline, hookimpl
 
 from ._collector import collector_of
-from ._environment import JOB, PUSHGATEWAY, SERVICE, port_of
+from ._environment import JOB, PUSHGATEWAY, SERVICE, add_options, port_of
 from ._push import Push
 from ._reading import Buckets
 
@@ -61,6 +62,16 @@ class Prometheus:
         address = pushgateway or os.environ.get(PUSHGATEWAY, "").strip()
         job = job or os.environ.get(JOB, "").strip() or "antflow"
         self._push = Push(self._collector, address, job, grouping_key) if address else None
+
+    @hookimpl
+    def antflow_add_options(self, parser: ArgumentParser) -> None:
+        """Let `antflow run` say where metrics are served."""
+        add_options(parser)
+
+    @hookimpl
+    def antflow_configure(self, options: Namespace) -> None:
+        """Open the server that `antflow run` was asked for."""
+        SERVICE.open_as_asked(options.prometheus_port, options.prometheus_addr, os.environ)
 
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline) -> None:

@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("antflow-core", "antflow-otel", "antflow-prometheus", "antflow-rich")
 JOURNAL = ROOT / "examples" / "antflow-journal"
+TEMPLATE = ROOT / "examples" / "antflow-plugin-template"
 PROJECTS = sorted(path.parent for path in Path(__file__).parent.glob("*/pyproject.toml"))
 
 OF_INSTALLERS = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
@@ -161,8 +162,8 @@ def closure(names: Iterable[str]) -> Iterator[Distribution]:
 
 
 def make_wheels(folder: Path) -> Path:
-    """Return a folder with a wheel of each of our packages, each plugin here, and the journal."""
-    projects = [JOURNAL, *PROJECTS]
+    """Return a folder with a wheel of each of our packages, each plugin here, and the examples."""
+    projects = [JOURNAL, TEMPLATE, *PROJECTS]
     for package in PACKAGES:
         if (ROOT / package / "pyproject.toml").exists():
             if not find_spec("hatchling"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -34,6 +35,16 @@ class Journal:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self._path = path
+
+    @hookimpl
+    def antflow_add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Let `antflow run` name the file."""
+        parser.add_argument("--journal", metavar="FILE", help="write what happens to this file")
+
+    @hookimpl
+    def antflow_configure(self, options: argparse.Namespace) -> None:
+        """Write to the file that `antflow run` was given."""
+        self._path = options.journal or self._path
 
     @hookimpl
     def antflow_dashboard(self, name: str) -> DashboardProtocol | None:

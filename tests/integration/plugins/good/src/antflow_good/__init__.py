@@ -29,6 +29,14 @@ class Good:
         self.label = label
 
     @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        parser.add_argument("--good-label", metavar="TEXT", help="what it is called")
+
+    @hookimpl
+    def antflow_configure(self, options: Any) -> None:
+        self.label = options.good_label or self.label
+
+    @hookimpl
     def antflow_dashboard(self, name: str) -> DashboardProtocol | None:
         CALLS.append(("dashboard", name))
         return Display() if name == "good" else None

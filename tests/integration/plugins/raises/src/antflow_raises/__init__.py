@@ -15,6 +15,14 @@ class Raises:
     error: Callable[[str], BaseException] = RuntimeError
 
     @hookimpl
+    def antflow_add_options(self) -> None:
+        raise self.error("add_options")
+
+    @hookimpl
+    def antflow_configure(self) -> None:
+        raise self.error("configure")
+
+    @hookimpl
     def antflow_dashboard(self) -> None:
         raise self.error("dashboard")
 

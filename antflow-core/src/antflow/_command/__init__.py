@@ -1,0 +1,1 @@
+"""The command `antflow run`, room by room; `cli` is its door."""

@@ -1,0 +1,118 @@
+"""`antflow run`: its options, its errors of usage, and what they lead to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from importlib import import_module
+
+from .files import FileError, check_files, open_input, open_output, printing_elsewhere
+from .options import LEVELS, STANDARD, run_parser
+from .plugins import Options
+from .report import say
+from .running import Execution, Files
+from .target import Target, TargetError, load
+
+INTERRUPTED = 130
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `antflow run`, and return its exit code.
+
+    Args:
+        arguments: what follows `run`.
+    """
+    parser = run_parser()
+    plugins = Options(parser, arguments)
+    options = plugins.parse()
+    _check(options, parser)
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(levelname)s: %(name)s: %(message)s"
+    )
+    logging.getLogger("antflow._run").setLevel(logging.ERROR)  # what is left is reported here
+    plugins.configure(options)
+    try:
+        return _run(options)
+    except TargetError as error:
+        if error.trace:
+            say(error.trace.rstrip())
+        parser.error(str(error))
+    except (FileError, UsageError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+class UsageError(Exception):
+    """The options cannot be followed; the text says why, and what to do."""
+
+
+def _check(options: Namespace, parser: ArgumentParser) -> None:
+    if options.target is None:
+        parser.error("TARGET is missing; write module:pipeline or file.py:pipeline")
+    if options.items and options.input is not None:
+        parser.error("there are both items and --input; give one of them")
+    if options.items and options.lines:
+        parser.error("--lines is about --input; items behind TARGET are text already")
+    assert options.log_level in LEVELS
+
+
+def _run(options: Namespace) -> int:
+    loop_factory = _loop_factory(options.loop)
+    is_standard = options.output == STANDARD
+    with printing_elsewhere() if is_standard else nullcontext(-1) as standard_output:
+        check_files(options)
+        target = load(options.target)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(_execute(target, options, standard_output))
+
+
+async def _execute(target: Target, options: Namespace, standard_output: int) -> int:
+    pipeline = await target.pipeline()
+    files = await _open(target, options, standard_output)
+    try:
+        execution = Execution(pipeline, options, files)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return await execution.run()
+
+
+async def _open(target: Target, options: Namespace, standard_output: int) -> Files:
+    descriptor, items = None, options.items
+    if options.input is not None:
+        descriptor = open_input(options.input)
+    elif not items and target.has_items:
+        items = await target.items()
+    elif not items:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError(
+                "there is no input; give items behind TARGET or --input FILE (- for the terminal), "
+                "or have the program define `items`"
+            )
+        descriptor = open_input(STANDARD)
+    is_standard = options.output == STANDARD
+    return Files(
+        descriptor,
+        items,
+        os.dup(standard_output) if is_standard else open_output(options.output, "--output"),
+        None if options.failures is None else open_output(options.failures, "--failures"),
+    )
+
+
+def _loop_factory(name: str) -> LoopFactory | None:
+    if name == "asyncio":
+        return None
+    try:
+        factory: LoopFactory = import_module("uvloop").new_event_loop
+    except ImportError:
+        raise UsageError(
+            "--loop uvloop needs the package uvloop: pip install uvloop, or leave --loop out"
+        ) from None
+    return factory

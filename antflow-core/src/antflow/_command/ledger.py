@@ -1,0 +1,170 @@
+"""The inputs of a run: each is in the ledger until what became of it has been written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from antflow.types import PipelineResult, UnprocessedItem
+
+from .order import Order
+from .records import (
+    Describe,
+    Fate,
+    Origin,
+    UnwritableError,
+    about_error,
+    as_line,
+    failure_line,
+    of_text_line,
+)
+from .sink import Sink
+
+NO_NUMBER = -1
+"""The number of what is about no input of ours: the pipeline has fed it to itself."""
+
+MOST_SHOWN = 5
+"""Failures that are told on standard error where no file takes them."""
+
+
+class Ledger:
+    """Writes what becomes of each input, and knows of which that has not been written.
+
+    Args:
+        describe: returns what is written of an input.
+        record: returns what is written of a result.
+        ordered: write results in the order of the inputs.
+    """
+
+    def __init__(
+        self, describe: Describe, record: Callable[[PipelineResult], object], *, ordered: bool
+    ) -> None:
+        self.output: Sink
+        self.failures: Sink | None = None
+        self.fates: Counter[Fate] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.shown: list[str] = []
+        self.read = 0
+        self._describe = describe
+        self._record = record
+        self._open: dict[int, Origin] = {}
+        self._finished: set[int] = set()
+        self._order = Order(self._write) if ordered else None
+
+    # Inputs
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to wait for room before the next input is read."""
+        is_ahead = self._order is not None and self._order.is_full
+        return is_ahead or (self.failures is not None and self.failures.is_full)
+
+    async def room(self) -> None:
+        """Wait until there is room for another input."""
+        while self.is_full:
+            if self.failures is not None:
+                await self.failures.room()
+            if self._order is not None:
+                await self._order.room()
+
+    def enter(self, number: int, position: int, value: Any) -> None:
+        """Take note of an input, before its item is fed.
+
+        Args:
+            number: its item's `sequence_id`.
+            position: its place in the input, from 1.
+            value: what was read.
+        """
+        self.read += 1
+        self._open[number] = position, value
+        if self._order is not None:
+            self._order.expect(number)
+
+    def refuse(self, line: int, raw: bytes, error: Exception) -> None:
+        """Take note of a line that is no item.
+
+        Args:
+            line: its number, from 1.
+            raw: what was read.
+            error: why it is none.
+        """
+        self.read += 1
+        self._fail("malformed", NO_NUMBER, of_text_line((line, raw)), about_error(error))
+
+    # What becomes of them
+
+    def end(self, result: PipelineResult) -> None:
+        """Write a result, or why there is none."""
+        number = result.sequence_id
+        if result.error is None:
+            try:
+                line = as_line(self._record(result))
+            except UnwritableError as error:
+                self._end_failed(result, error)
+                return
+            if self._order is None or not self._order.end(number, line):
+                self._write(line, number)
+        else:
+            self._end_failed(result, result.error, stage=result.stage, attempts=result.attempts)
+
+    def _end_failed(self, result: PipelineResult, error: BaseException, **about: Any) -> None:
+        number = result.sequence_id
+        described = self._about(number, result.value)
+        self._fail("failed", number, described, {"id": result.id, **about, **about_error(error)})
+        if self._order is not None:
+            self._order.end(number, None)
+
+    def _write(self, line: bytes, number: int) -> None:
+        self._finished.add(number)
+        self.output.add(line, number)
+
+    def _fail(
+        self, fate: Fate, number: int, described: dict[str, Any], about: dict[str, Any]
+    ) -> None:
+        self.forget([number])
+        self.fates[fate] += 1
+        if error_type := about.get("error_type"):
+            self.errors[error_type] += 1
+        if self.failures is not None:
+            self.failures.add(failure_line(fate, described, **about), NO_NUMBER)
+        elif len(self.shown) < MOST_SHOWN and error_type:
+            self.shown.append(_shown(described, about))
+
+    def _about(self, number: int, value: Any) -> dict[str, Any]:
+        origin = self._open.get(number)
+        return {"input": value} if origin is None else self._describe(origin)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Strike out what has been written."""
+        strike_out, discard = self._open.pop, self._finished.discard
+        for number in numbers:
+            strike_out(number, None)
+            discard(number)
+
+    # The end
+
+    def release(self) -> None:
+        """Write the results that are kept back for one before them, which may not come."""
+        if self._order is not None:
+            self._order.release()
+
+    def close(self, left: Iterable[UnprocessedItem]) -> None:
+        """Write of all that is still in the ledger that it is.
+
+        Args:
+            left: what the pipeline says that it has not processed.
+        """
+        for item in left:
+            described = self._about(item.sequence_id, item.value)
+            about = {"id": item.id, "stage": item.stage}
+            self._fail("unprocessed", item.sequence_id, described, about)
+        for number in sorted({*self._open, *self._finished}):
+            fate: Fate = "unwritten" if number in self._finished else "unprocessed"
+            self._fail(fate, number, self._about(number, None), {})
+
+
+def _shown(described: dict[str, Any], about: dict[str, Any]) -> str:
+    place = f"line {described['line']}" if "line" in described else f"item {about.get('id')!r}"
+    stage = f" in stage {about['stage']!r}" if about.get("stage") else ""
+    return f"{place} failed{stage}: {about['error_type']}: {about['error']}"

@@ -1,0 +1,142 @@
+"""The options of `antflow run`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+
+DRAIN_SECONDS = 10.0
+LEVELS = ("debug", "info", "warning", "error")
+LOOPS = ("asyncio", "uvloop")
+STANDARD = "-"
+
+DESCRIPTION = """\
+Runs the items of an input through a pipeline, and writes the results as they come.
+
+TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, or a function, maybe async,
+that returns either. The items are the arguments behind it, as text; or the lines of --input; or,
+with neither, the iterable `items` of the program, if it has one; or else the lines of standard
+input. A line is JSON, and an object with an "id" names its item; with --lines it is text.
+
+Results are written as lines of JSON, {"id": ..., "value": ...}, which another pipeline can read."""
+
+EPILOG = """\
+The first SIGINT or SIGTERM ends the reading and has finished what was read, for --drain-seconds at
+most; the second stops at once. Either way, what was read and has no result goes to --failures.
+
+Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 130 or 143 interrupted by SIGINT
+or SIGTERM, 141 the output was closed by who reads it."""
+
+
+def plugin_choice() -> argparse.ArgumentParser:
+    """Return a parser of what is read before any plugin is loaded."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chosen = parser.add_argument_group("plugins")
+    chosen.add_argument(
+        "--plugins",
+        metavar="NAMES",
+        help="load these plugins only, as in a,b; as ANTFLOW_PLUGINS does",
+    )
+    chosen.add_argument(
+        "--disable-plugins",
+        metavar="NAMES",
+        help="do not load these plugins, as in a,b; as ANTFLOW_DISABLE_PLUGINS does",
+    )
+    chosen.add_argument("--no-plugins", action="store_true", help="load no plugin")
+    return parser
+
+
+def chosen_by(options: argparse.Namespace) -> Mapping[str, str]:
+    """Return the environment variables that say the same as these options."""
+    variables = {
+        "ANTFLOW_PLUGINS": options.plugins,
+        "ANTFLOW_DISABLE_PLUGINS": options.disable_plugins,
+        "ANTFLOW_PLUGIN_AUTOLOAD": "0" if options.no_plugins else None,
+    }
+    return {name: text for name, text in variables.items() if text is not None}
+
+
+def run_parser() -> argparse.ArgumentParser:
+    """Return the parser of `antflow run`, to which plugins add theirs."""
+    parser = argparse.ArgumentParser(
+        prog="antflow run",
+        usage="antflow run [OPTIONS] TARGET [ITEM ...]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[plugin_choice()],
+        conflict_handler="error",
+    )
+    parser.set_defaults(dashboard=None)
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="what to run, as file.py:pipeline"
+    )
+    parser.add_argument("items", metavar="ITEM", nargs="*", help="an item, as text")
+    _add_input_and_output(parser)
+    _add_running(parser)
+    return parser
+
+
+def _add_input_and_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input and output")
+    group.add_argument(
+        "--input", metavar="FILE", help="read items from this file; - is standard input"
+    )
+    group.add_argument("--lines", action="store_true", help="each line of input is text, not JSON")
+    group.add_argument(
+        "--output",
+        metavar="FILE",
+        default=STANDARD,
+        help="write results to this file; - is standard output (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ordered",
+        action="store_true",
+        help="write results in the order of the input, not as they come",
+    )
+    group.add_argument(
+        "--values", action="store_true", help="write the values of results alone, without ids"
+    )
+    group.add_argument(
+        "--failures",
+        metavar="FILE",
+        help="write each input without a result to this file, with the reason",
+    )
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--drain-seconds",
+        metavar="N",
+        type=_seconds,
+        default=DRAIN_SECONDS,
+        help="how long what was read may take to finish after a signal (default: %(default)g)",
+    )
+    group.add_argument(
+        "--loop",
+        choices=LOOPS,
+        default=LOOPS[0],
+        help="the event loop; uvloop where it is installed (default: %(default)s)",
+    )
+    group.add_argument(
+        "--summary", action="store_true", help="print what each stage did to standard error"
+    )
+    group.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default="warning",
+        help="log this and worse to standard error (default: %(default)s)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; give 0 or more")
+    return seconds

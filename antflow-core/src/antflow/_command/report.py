@@ -1,0 +1,135 @@
+"""What the command says of a run, on standard error: nothing, where all is well."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from signal import Signals
+
+from antflow.exceptions import text_of
+from antflow.types import ActivityState, PipelineStats, StageStats
+
+from .ledger import Ledger
+from .source import Source
+from .tables import table
+
+COMMAND = "antflow run"
+STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
+SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
+MOST_TYPES = 5
+
+
+def say(text: str) -> None:
+    """Print on standard error, if there is one."""
+    with suppress(OSError, ValueError, AttributeError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def exit_code(ledger: Ledger, error: BaseException | None, signal: Signals | None) -> int:
+    """Return what the process is to end with.
+
+    Args:
+        ledger: of the run.
+        error: what ended it, or its input.
+        signal: that interrupted it, if one did.
+    """
+    if signal is not None:
+        return 128 + signal
+    if isinstance(ledger.output.error, BrokenPipeError):
+        return OUTPUT_CLOSED
+    is_written = ledger.output.error is None and (
+        ledger.failures is None or ledger.failures.error is None
+    )
+    return SUCCEEDED if error is None and is_written and not ledger.fates.total() else FAILED
+
+
+def lines_about(
+    ledger: Ledger,
+    source: Source,
+    names: dict[str, str],
+    error: BaseException | None,
+    signal: Signals | None,
+) -> Iterator[str]:
+    """Return what there is to say of a run that did not go well.
+
+    Args:
+        ledger: of the run.
+        source: what was read.
+        names: of the files that are written, by option.
+        error: what ended the run, or its input.
+        signal: that interrupted it, if one did.
+    """
+    if isinstance(ledger.output.error, BrokenPipeError) and signal is None:
+        return
+    yield from ledger.shown
+    yield from _of_fates(ledger, names.get("failures"))
+    for option, sink in ("output", ledger.output), ("failures", ledger.failures):
+        if sink is not None and sink.error is not None:
+            reason = sink.error.strerror or str(sink.error)
+            yield f"--{option} {names[option]} cannot be written: {reason}"
+    if error is not None:
+        yield _of_error(error, source)
+    if signal is not None:
+        yield f"interrupted by {signal.name}; {_unread(source)}"
+
+
+def _of_fates(ledger: Ledger, file: str | None) -> Iterator[str]:
+    fates = ledger.fates
+    if failed := fates["failed"] + fates["malformed"]:
+        types = ", ".join(f"{number:,} {name}" for name, number in _most(ledger.errors))
+        yield f"{failed:,} of {_items(ledger.read)} failed ({types})"
+    if fates["malformed"] and ledger.errors["JSONDecodeError"]:
+        yield "a line of input is JSON; --lines reads text"
+    if left := fates["unprocessed"]:
+        yield f"{_items(left)} {'was' if left == 1 else 'were'} read and left unprocessed"
+    if unwritten := fates["unwritten"]:
+        yield f"{unwritten:,} {'result' if unwritten == 1 else 'results'} could not be written"
+    if fates.total():
+        yield f"{file} has each of them" if file else "--failures FILE keeps each of them"
+
+
+def _of_error(error: BaseException, source: Source) -> str:
+    what = "the run ended"
+    if error is source.error:
+        what = f"the input cannot be read past {source.noun} {source.position:,}"
+    return f"{what}: {type(error).__name__}: {text_of(error)}"
+
+
+def _unread(source: Source) -> str:
+    if source.is_at_end:
+        return "all input was read"
+    return f"the first unread {source.noun} is {source.position + 1}"
+
+
+def _items(number: int) -> str:
+    return f"{number:,} item" if number == 1 else f"{number:,} items"
+
+
+def _most(errors: Counter[str]) -> Iterator[tuple[str, int]]:
+    yield from errors.most_common(MOST_TYPES)
+    if others := errors.total() - sum(count for _, count in errors.most_common(MOST_TYPES)):
+        yield "others", others
+
+
+def summary(stats: PipelineStats, seconds: float) -> str:
+    """Return a table of the stages, and how fast items went through them.
+
+    Args:
+        stats: of the run.
+        seconds: that it took.
+    """
+    rows = [("STAGE", "ITEMS", "FAILED", "RETRIES", *(state.upper() for state in STATES))]
+    for stage in stats.stage_stats.values():
+        counts = stage.completed_items, stage.failed_items, stage.retried_attempts
+        shares = (f"{_share(stage, state):.0%}" for state in STATES)
+        rows.append((stage.stage_name, *(f"{count:,}" for count in counts), *shares))
+    done = stats.items_processed + stats.items_failed
+    rate = f"{done / seconds:,.0f} a second" if seconds else ""
+    return f"{table(rows)}\n{_items(done)} in {seconds:.2f} s, {rate}"
+
+
+def _share(stage: StageStats, state: ActivityState) -> float:
+    total = sum(stage.seconds.values())
+    return stage.seconds[state] / total if total else 0.0

@@ -1,0 +1,191 @@
+"""One run of the command, from the pipeline to the exit code."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from asyncio import AbstractEventLoop, Task, get_running_loop
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sized
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from antflow._stream import ResultStream
+from antflow.pipeline import Pipeline
+
+from .interruption import GRACE_SECONDS, Interruption, Ways
+from .ledger import Ledger
+from .reading import Blocks
+from .records import of_item, of_json_line, of_text_line, result_record, value_record
+from .report import COMMAND, exit_code, lines_about, say, summary
+from .sink import Sink
+from .source import Source, json_of, text_of_line
+from .trace import trace_of
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is read and written.
+
+    Args:
+        input: descriptor of the file that is read; None for `items`.
+        items: what is fed, where no file is read.
+        output: descriptor of the file of results.
+        failures: descriptor of the file of failures, if there is one.
+    """
+
+    input: int | None
+    items: Iterable[Any] | AsyncIterable[Any]
+    output: int
+    failures: int | None
+
+
+class Execution:
+    """Runs a pipeline over an input, and writes what becomes of it.
+
+    Args:
+        pipeline: that is run.
+        options: of the command.
+        files: what is read and written.
+    """
+
+    def __init__(self, pipeline: Pipeline, options: Namespace, files: Files) -> None:
+        self._pipeline = pipeline
+        self._options = options
+        self._files = files
+        self._loop = get_running_loop()
+        describe = of_item
+        if files.input is not None:
+            describe = of_text_line if options.lines else of_json_line
+        record = value_record if options.values else result_record
+        self._ledger = Ledger(describe, record, ordered=options.ordered)
+        self._source = Source(
+            self._ledger, lambda: self._results.numbered, "item" if files.input is None else "line"
+        )
+        self._fed = self._begin_source()
+        self._results: ResultStream = pipeline.stream(
+            self._with_length(), dashboard=options.dashboard
+        )
+        self._error: BaseException | None = None
+        self._endings: set[Task[Any]] = set()
+        self._began = perf_counter()
+        self._interruption = Interruption(
+            Ways(self._announce, self._drain, self._stop, self._leave),
+            self._loop,
+            options.drain_seconds,
+        )
+
+    def _begin_source(self) -> AsyncIterator[Any]:
+        if self._files.input is None:
+            return self._source.items(self._files.items)
+        parse = text_of_line if self._options.lines else json_of
+        blocks = Blocks(self._files.input)
+        return self._source.lines(blocks, parse, skips_blank=not self._options.lines)
+
+    def _with_length(self) -> AsyncIterable[Any]:
+        items = self._files.items
+        if self._files.input is None and isinstance(items, Sized):
+            return _Counted(self._fed, len(items))
+        return self._fed
+
+    async def run(self) -> int:
+        """Run, and return the exit code."""
+        with self._interruption.watched():
+            self._open_sinks(self._loop)
+            await self._consume()
+            self._ledger.release()
+            await self._ledger.output.close()
+            self._ledger.close(self._pipeline.unprocessed)
+            if self._ledger.failures is not None:
+                await self._ledger.failures.close()
+        return self._report()
+
+    def _open_sinks(self, loop: AbstractEventLoop) -> None:
+        ledger, stop = self._ledger, self._interruption.stop
+        ledger.output = Sink(self._files.output, loop, ledger.forget, stop)
+        if self._files.failures is not None:
+            ledger.failures = Sink(self._files.failures, loop, ledger.forget, stop)
+
+    async def _consume(self) -> None:
+        ledger, output = self._ledger, self._ledger.output
+        try:
+            async with self._results as results:
+                async for result in results:
+                    ledger.end(result)
+                    if output.is_full:
+                        await output.room()
+                    if ledger.failures is not None and ledger.failures.is_full:
+                        await ledger.failures.room()
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            self._error = error
+
+    def _report(self) -> int:
+        if self._options.summary:
+            say(summary(self._pipeline.get_stats(), perf_counter() - self._began))
+        ledger, signal = self._ledger, self._interruption.signal
+        names = {
+            name: getattr(self._options, name)
+            for name in ("output", "failures")
+            if getattr(self._options, name)
+        }
+        if self._error is not None and (trace := trace_of(self._error)):
+            say(trace.rstrip())
+        for line in lines_about(ledger, self._source, names, self._error, signal):
+            say(f"{COMMAND}: {line}")
+        return exit_code(ledger, self._error, signal)
+
+    # Ways to end early
+
+    def _announce(self) -> None:
+        signal, seconds = self._interruption.signal, self._options.drain_seconds
+        assert signal is not None
+        say(
+            f"{COMMAND}: {signal.name}: what was read is finished, for {seconds:g} s at most; "
+            "once more to stop at once"
+        )
+
+    def _drain(self) -> None:
+        seconds = self._options.drain_seconds
+        self._end(self._pipeline.shutdown(drain=True, timeout=seconds))
+
+    def _stop(self) -> None:
+        self._end(self._pipeline.shutdown(timeout=0))
+
+    def _end(self, shutdown: Coroutine[Any, Any, object]) -> None:
+        task = self._loop.create_task(shutdown)
+        self._endings.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: Task[Any]) -> None:
+        self._endings.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = self._error or error
+
+    def _leave(self) -> None:
+        """Write of what is left, without the event loop, and end the process."""
+        code = 1
+        try:
+            ledger = self._ledger
+            ledger.release()
+            ledger.output.hurry(GRACE_SECONDS)
+            ledger.close(self._pipeline.unprocessed)
+            if ledger.failures is not None:
+                ledger.failures.hurry(GRACE_SECONDS)
+            say(f"{COMMAND}: tasks that ignored their cancellation were left behind")
+            code = self._report()
+        finally:
+            os._exit(code)
+
+
+class _Counted:
+    """An input that says how long it is."""
+
+    def __init__(self, items: AsyncIterator[Any], length: int) -> None:
+        self._items = items
+        self._length = length
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._items
+
+    def __len__(self) -> int:
+        return self._length

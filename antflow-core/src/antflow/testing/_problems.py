@@ -1,0 +1,119 @@
+"""What is wrong with a plugin, and how that is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from textwrap import indent
+from typing import Literal, get_args
+
+ProblemKind = Literal[
+    "rules",
+    "raised",
+    "outcome",
+    "events",
+    "tasks",
+    "timers",
+    "threads",
+    "files",
+    "context",
+    "references",
+    "process",
+    "warnings",
+]
+"""What a plugin may do wrong: see `check_plugin`."""
+
+KINDS: tuple[ProblemKind, ...] = get_args(ProblemKind)
+
+MOST_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a plugin.
+
+    Args:
+        kind: what sort of thing.
+        text: what it is, and what to do about it.
+        scenarios: where it was seen; none for what is wrong before any run.
+    """
+
+    kind: ProblemKind
+    text: str
+    scenarios: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.scenarios[:MOST_SHOWN])
+        if more := len(self.scenarios[MOST_SHOWN:]):
+            shown += f" and {more} more"
+        where = f" (in {shown})" if shown else ""
+        return f"{self.kind}{where}:\n{indent(self.text, '    ')}"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReport:
+    """What a check of a plugin has found.
+
+    Args:
+        name: what the plugin is called.
+        scenarios: what it was run through.
+        calls: how often each hook of it was called.
+        problems: what is wrong.
+    """
+
+    name: str
+    scenarios: tuple[str, ...]
+    calls: Counter[str]
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return f"Plugin {self.name!r} is as it should be in {', '.join(self.scenarios)}."
+        number = len(self.problems)
+        heading = f"Plugin {self.name!r} has {number} problem{'s' if number > 1 else ''}."
+        return "\n\n".join([heading, *map(str, self.problems)])
+
+
+class PluginProblemsError(AssertionError):
+    """A plugin is not as it should be.
+
+    Args:
+        report: says what is wrong.
+    """
+
+    def __init__(self, report: PluginReport) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+class Findings:
+    """Problems as they are found, each once, with all the scenarios where it was seen.
+
+    Args:
+        ignore: kinds that do not count.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+
+    def __init__(self, ignore: Iterable[ProblemKind]) -> None:
+        self._ignored = {ignore} if isinstance(ignore, str) else set(ignore)
+        self._found: dict[tuple[ProblemKind, str], list[str]] = {}
+        for kind in sorted(self._ignored - set(KINDS)):
+            raise ValueError(
+                f"ignore of check_plugin names {kind!r}; choose among {', '.join(KINDS)}"
+            )
+
+    def add(self, kind: ProblemKind, text: str, scenario: str | None = None) -> None:
+        """Note a problem."""
+        if kind not in self._ignored:
+            scenarios = self._found.setdefault((kind, text), [])
+            if scenario is not None and scenario not in scenarios:
+                scenarios.append(scenario)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what was found, as it was found."""
+        return tuple(
+            Problem(kind, text, tuple(scenarios)) for (kind, text), scenarios in self._found.items()
+        )

@@ -1,0 +1,185 @@
+"""A plugin that remembers every call of a hook, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from antflow.events import StatusEvent, TaskEvent
+from antflow.hookspecs import hookimpl
+from antflow.plugins import PREFIX
+from antflow.types import ErrorSummary
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """One call of a hook.
+
+    As text it says all that stays the same from run to run, such as
+    "task_retry item=1 stage=Parse task=parse attempt=1 error=ValueError".
+
+    Args:
+        hook: the hook, such as "antflow_task_start".
+        arguments: what it was called with, by name.
+    """
+
+    hook: str
+    arguments: dict[str, Any]
+
+    @property
+    def event(self) -> Any:
+        """The event of a hook that gets one.
+
+        Raises:
+            LookupError: this hook gets none.
+        """
+        if "event" not in self.arguments:
+            raise LookupError(f"{self.hook} gets no event, but {', '.join(self.arguments)}")
+        return self.arguments["event"]
+
+    @property
+    def item_id(self) -> Any:
+        """The id of the item that it is about; None where it is about none."""
+        return getattr(self.arguments.get("event"), "item_id", None)
+
+    def __str__(self) -> str:
+        told = " ".join(f"{name}={value}" for name, value in self._told())
+        return f"{self.hook.removeprefix(PREFIX)} {told}".rstrip()
+
+    def _told(self) -> Iterator[tuple[str, object]]:
+        for name, value in self.arguments.items():
+            if isinstance(value, TaskEvent):
+                yield from _of_attempt(value)
+            elif isinstance(value, StatusEvent):
+                yield from _of_status(value)
+            elif isinstance(value, ErrorSummary):
+                yield "failed", value.total_failed
+            elif name == "pipeline":
+                yield name, getattr(value, "name", value)
+            elif value is None or isinstance(value, str | int):
+                yield name, value
+
+
+def _of_attempt(event: TaskEvent) -> Iterator[tuple[str, object]]:
+    yield "item", event.item_id
+    yield "stage", event.stage
+    yield "task", event.task_name
+    yield "attempt", event.attempt
+    if event.error is not None:
+        yield "error", type(event.error).__name__
+
+
+def _of_status(event: StatusEvent) -> Iterator[tuple[str, object]]:
+    yield "item", event.item_id
+    yield "stage", event.stage
+    yield "status", event.status
+
+
+class Recorder:
+    """A plugin that remembers every call of a hook, in order, and does nothing else.
+
+    It keeps the events and what they are about, so it is for tests. `calls` has them all.
+    """
+
+    antflow_name = "recorder"
+
+    def __init__(self) -> None:
+        self.calls: list[HookCall] = []
+
+    @property
+    def hooks(self) -> list[str]:
+        """The names of the hooks that were called, in order, without "antflow_"."""
+        return [call.hook.removeprefix(PREFIX) for call in self.calls]
+
+    @property
+    def lines(self) -> list[str]:
+        """The calls as text, in order."""
+        return [str(call) for call in self.calls]
+
+    def of(self, hook: str) -> list[HookCall]:
+        """Return the calls of one hook.
+
+        Args:
+            hook: with or without "antflow_".
+        """
+        full = PREFIX + hook.removeprefix(PREFIX)
+        return [call for call in self.calls if call.hook == full]
+
+    def about(self, item_id: Any) -> list[HookCall]:
+        """Return the calls that are about one item."""
+        return [
+            call for call in self.calls if "event" in call.arguments and call.item_id == item_id
+        ]
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self.calls.clear()
+
+    def _note(self, hook: str, **arguments: Any) -> None:
+        self.calls.append(HookCall(PREFIX + hook, arguments))
+
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        """Remember that the command line asked for options."""
+        self._note("add_options", parser=parser)
+
+    @hookimpl
+    def antflow_configure(self, options: Any) -> None:
+        """Remember the options of the command line."""
+        self._note("configure", options=options)
+
+    @hookimpl
+    def antflow_dashboard(self, name: str) -> None:
+        """Remember that a dashboard was asked for, and have none."""
+        self._note("dashboard", name=name)
+
+    @hookimpl
+    def antflow_pipeline_start(self, pipeline: Any, total_items: int | None) -> None:
+        """Remember that a run begins."""
+        self._note("pipeline_start", pipeline=pipeline, total_items=total_items)
+
+    @hookimpl
+    def antflow_item_start(self, event: StatusEvent) -> None:
+        """Remember that an item enters the run."""
+        self._note("item_start", event=event)
+
+    @hookimpl
+    def antflow_item_status(self, event: StatusEvent) -> None:
+        """Remember that an item has changed its status."""
+        self._note("item_status", event=event)
+
+    @hookimpl
+    def antflow_item_finish(self, event: StatusEvent) -> None:
+        """Remember that an item has ended."""
+        self._note("item_finish", event=event)
+
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        """Remember that an attempt begins."""
+        self._note("task_start", event=event)
+
+    @hookimpl
+    def antflow_task_success(self, event: TaskEvent) -> None:
+        """Remember that an attempt has returned."""
+        self._note("task_success", event=event)
+
+    @hookimpl
+    def antflow_task_retry(self, event: TaskEvent) -> None:
+        """Remember that an attempt has failed and another follows."""
+        self._note("task_retry", event=event)
+
+    @hookimpl
+    def antflow_task_failure(self, event: TaskEvent) -> None:
+        """Remember that an attempt has failed and none follows."""
+        self._note("task_failure", event=event)
+
+    @hookimpl
+    def antflow_task_cancelled(self, event: TaskEvent) -> None:
+        """Remember that an attempt was cancelled."""
+        self._note("task_cancelled", event=event)
+
+    @hookimpl
+    def antflow_pipeline_finish(self, pipeline: Any, error_summary: ErrorSummary) -> None:
+        """Remember that a run has ended."""
+        self._note("pipeline_finish", pipeline=pipeline, error_summary=error_summary)

@@ -1,0 +1,125 @@
+"""Lines of JSON: what is written of results, and of inputs that have none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from antflow import PipelineResult
+from antflow._command.records import (
+    UnwritableError,
+    about_error,
+    as_line,
+    failure_line,
+    of_item,
+    of_json_line,
+    of_text_line,
+    result_record,
+    value_record,
+)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+    path: PurePosixPath
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"a": [1, None, True, 1.5, "ü"]}, {"a": [1, None, True, 1.5, "ü"]}),
+        (Point(1, PurePosixPath("a/b")), {"x": 1, "path": "a/b"}),
+        (Colour.RED, "red"),
+        (frozenset({1}), [1]),
+        ((1, 2), [1, 2]),
+        (date(2020, 1, 2), "2020-01-02"),
+        (datetime(2020, 1, 2, tzinfo=UTC), "2020-01-02T00:00:00+00:00"),
+        (time(1, 2), "01:02:00"),
+        (Decimal("1.10"), "1.10"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ("half of a pair: \ud800", "half of a pair: \ud800"),
+    ],
+)
+def test_what_is_written_of_a_value(value: Any, written: Any) -> None:
+    line = as_line(value)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == written
+
+
+def test_letters_are_written_as_they_are() -> None:
+    assert as_line("ü") == '"ü"\n'.encode()
+
+
+def endless() -> Iterator[list[Any]]:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    yield deep
+    ring: list[Any] = []
+    ring.append(ring)
+    yield ring
+
+
+@pytest.mark.parametrize(
+    "value", [object(), float("nan"), float("inf"), {(1, 2): 3}, b"bytes", Point, *endless()]
+)
+def test_what_json_has_not_is_refused_with_the_remedy(value: Any) -> None:
+    with pytest.raises(UnwritableError, match="have the last stage return what JSON has"):
+        as_line(value)
+
+
+def test_a_result_is_what_another_pipeline_reads_as_the_same_item() -> None:
+    assert result_record(PipelineResult("a", 1, 0)) == {"id": "a", "value": 1}
+    with_more = PipelineResult("a", 1, 0, {"kind": "b", "value": 2})
+    assert result_record(with_more) == {"id": "a", "value": 1, "kind": "b"}
+    assert value_record(with_more) == 1
+
+
+def test_looking_at_a_result_makes_nothing_more_of_it() -> None:
+    result = PipelineResult("a", 1, 0)
+    result_record(result)
+    assert result.rare is None
+
+
+def test_a_failure_tells_where_and_what_was_read() -> None:
+    error = ValueError("not\nthis")
+    line = failure_line("failed", of_json_line((3, b'{"a": 1}')), id=2, **about_error(error))
+    assert json.loads(line) == {
+        "status": "failed",
+        "line": 3,
+        "input": {"a": 1},
+        "id": 2,
+        "error_type": "ValueError",
+        "error": "not this",
+    }
+
+
+def test_a_line_of_text_that_is_no_text_is_shown_all_the_same() -> None:
+    assert of_text_line((1, b"a\xff")) == {"line": 1, "input": "a\\xff"}
+
+
+def test_of_what_cannot_be_written_its_text_is() -> None:
+    line = failure_line("unprocessed", of_item((1, {1, 2}.__len__)), id=Unspeakable())
+    written = json.loads(line)
+    assert written["input"].startswith("<method-wrapper '__len__'")
+    assert written["id"] == "(a Unspeakable)"

@@ -1,0 +1,159 @@
+"""What is said of a run, and the exit code."""
+
+from __future__ import annotations
+
+import errno
+import io
+import signal
+import sys
+
+import pytest
+
+from antflow import PipelineStats, StageStats
+from antflow._command.ledger import Ledger
+from antflow._command.report import exit_code, lines_about, say, summary
+from antflow._command.source import Source
+from tests.core.command_parts import failed, make_ledger
+
+NAMES = {"output": "out.jsonl", "failures": "failures.jsonl"}
+
+
+def source_of(ledger: Ledger, position: int = 0, *, at_end: bool = False) -> Source:
+    source = Source(ledger, lambda: 0, "line")
+    source.position, source.is_at_end = position, at_end
+    return source
+
+
+def said(
+    ledger: Ledger,
+    source: Source | None = None,
+    names: dict[str, str] = NAMES,
+    error: BaseException | None = None,
+    sent: signal.Signals | None = None,
+) -> list[str]:
+    return list(lines_about(ledger, source or source_of(ledger), names, error, sent))
+
+
+def test_of_a_run_that_went_well_nothing_is_said() -> None:
+    ledger, _, _ = make_ledger()
+    assert said(ledger) == []
+    assert exit_code(ledger, None, None) == 0
+
+
+def test_failures_are_counted_by_their_types() -> None:
+    ledger, _, _ = make_ledger()
+    ledger.read = 1_234
+    for number in range(3):
+        ledger.end(failed(number, ValueError()))
+    ledger.end(failed(4, KeyError()))
+    assert said(ledger) == [
+        "4 of 1,234 items failed (3 ValueError, 1 KeyError)",
+        "failures.jsonl has each of them",
+    ]
+    assert exit_code(ledger, None, None) == 1
+
+
+def test_of_many_types_the_most_frequent_are_named() -> None:
+    ledger, _, _ = make_ledger(failures=False)
+    for number in range(10):
+        ledger.end(failed(number, type(f"Error{number % 7}", (Exception,), {})()))
+    (counts,) = (line for line in said(ledger) if " failed (" in line)
+    assert counts.endswith("(2 Error0, 2 Error1, 2 Error2, 1 Error3, 1 Error4, 2 others)")
+
+
+def test_without_a_file_of_failures_the_first_are_told() -> None:
+    ledger, _, _ = make_ledger(failures=False)
+    ledger.enter(0, 1, b"1")
+    ledger.end(failed(0, ValueError("no")))
+    assert said(ledger, names={"output": "-"}) == [
+        "line 1 failed in stage 'Work': ValueError: no",
+        "1 of 1 item failed (1 ValueError)",
+        "--failures FILE keeps each of them",
+    ]
+
+
+def test_lines_that_are_no_json_are_told_of_the_option() -> None:
+    ledger, _, _ = make_ledger()
+    type_of = type("JSONDecodeError", (ValueError,), {})
+    ledger.refuse(1, b"x", type_of())
+    assert "a line of input is JSON; --lines reads text" in said(ledger)
+
+
+def test_what_was_interrupted_says_where_to_go_on() -> None:
+    ledger, _, _ = make_ledger()
+    for number in range(2):
+        ledger.enter(number, number + 1, b"1")
+    ledger.close([])
+    source = source_of(ledger, 2)
+    assert said(ledger, source, sent=signal.SIGINT) == [
+        "2 items were read and left unprocessed",
+        "failures.jsonl has each of them",
+        "interrupted by SIGINT; the first unread line is 3",
+    ]
+    source.is_at_end = True
+    assert said(ledger, source, sent=signal.SIGTERM)[-1].endswith("SIGTERM; all input was read")
+    assert exit_code(ledger, None, signal.SIGINT) == 130
+    assert exit_code(ledger, None, signal.SIGTERM) == 143
+
+
+def test_an_output_that_is_closed_ends_quietly() -> None:
+    ledger, output, _ = make_ledger()
+    output.error = BrokenPipeError(errno.EPIPE, "Broken pipe")
+    ledger.fates["unwritten"] = 3
+    assert said(ledger) == []
+    assert exit_code(ledger, None, None) == 141
+
+
+def test_an_output_that_is_full_is_told() -> None:
+    ledger, output, _ = make_ledger()
+    output.error = OSError(errno.ENOSPC, "No space left on device")
+    ledger.fates["unwritten"] = 1
+    assert said(ledger) == [
+        "1 result could not be written",
+        "failures.jsonl has each of them",
+        "--output out.jsonl cannot be written: No space left on device",
+    ]
+    assert exit_code(ledger, None, None) == 1
+
+
+def test_failures_that_cannot_be_written_are_a_failure() -> None:
+    ledger, _, failures = make_ledger()
+    failures.error = OSError(errno.ENOSPC, "No space left on device")
+    assert said(ledger)[0].startswith("--failures failures.jsonl cannot be written: No space")
+    assert exit_code(ledger, None, None) == 1
+
+
+def test_an_input_that_broke_is_told_apart_from_a_run_that_did() -> None:
+    ledger, _, _ = make_ledger()
+    source, error = source_of(ledger, 1_000), OSError("gone")
+    assert said(ledger, source, error=error) == ["the run ended: OSError: gone"]
+    source.error = error
+    assert said(ledger, source, error=error) == [
+        "the input cannot be read past line 1,000: OSError: gone"
+    ]
+    assert exit_code(ledger, error, None) == 1
+
+
+def test_a_summary_of_the_stages() -> None:
+    seconds = {"busy": 3.0, "waiting": 0.0, "blocked": 1.0, "idle": 0.0}
+    stages = {
+        "Fetch": StageStats("Fetch", 0, 0, 1_000, 2, seconds=seconds, retried_attempts=5),  # type: ignore[arg-type]
+        "Store": StageStats("Store", 0, 0, 1_000, 0, seconds=dict.fromkeys(seconds, 0.0)),  # type: ignore[arg-type]
+    }
+    text = summary(PipelineStats(1_000, 2, 0, {}, stages), 2.0).splitlines()
+    assert text[0].split() == [
+        *("STAGE", "ITEMS", "FAILED", "RETRIES", "BUSY", "WAITING", "BLOCKED", "IDLE")
+    ]
+    assert text[1].split() == ["Fetch", "1,000", "2", "5", "75%", "0%", "25%", "0%"]
+    assert text[2].split() == ["Store", "1,000", "0", "0", "0%", "0%", "0%", "0%"]
+    assert text[3] == "1,002 items in 2.00 s, 501 a second"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_standard_error_that_is_not_there_is_no_matter(
+    monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    file = io.StringIO()
+    file.close()
+    monkeypatch.setattr(sys, "stderr", file if closed else None)
+    say("nobody hears this")

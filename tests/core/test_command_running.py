@@ -1,0 +1,147 @@
+"""One run of the command, on the loop of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from antflow import Pipeline, Stage
+from antflow._command.running import Execution, Files
+
+
+class Folder:
+    """A run whose files are in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.execution: Execution
+
+    def options(self, **others: Any) -> Namespace:
+        usual = {"lines": False, "values": False, "ordered": False, "summary": False}
+        files = {"output": "out", "failures": "failures"}
+        return Namespace(**{"dashboard": None, "drain_seconds": 60.0, **usual, **files, **others})
+
+    async def run(self, task: Callable[[Any], Any], items: Any, **others: Any) -> int:
+        out, failures = (self.open(name) for name in ("out", "failures"))
+        pipeline = Pipeline([Stage("Work", 2, [task], task_attempts=1)], autoload=False)
+        files = Files(None, items, out, failures)
+        self.execution = Execution(pipeline, self.options(**others), files)
+        return await self.execution.run()
+
+    def open(self, name: str) -> int:
+        return os.open(self.path / name, os.O_WRONLY | os.O_CREAT)
+
+    def records(self, name: str) -> list[Any]:
+        text = (self.path / name).read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+async def test_results_are_written_as_another_pipeline_reads_them(folder: Folder) -> None:
+    items = [{"id": "a", "value": 1, "kind": "b"}, 2]
+    assert await folder.run(double, items, ordered=True) == 0
+    assert folder.records("out") == [
+        {"id": "a", "value": 2, "kind": "b"},
+        {"id": 1, "value": 4},
+    ]
+    assert folder.records("failures") == []
+
+
+async def test_plugins_and_displays_are_told_how_many_items_there_are(folder: Folder) -> None:
+    told: list[int | None] = []
+
+    async def work(number: int) -> int:
+        told.append(folder.execution._pipeline._run._total_items)  # type: ignore[union-attr]
+        return number
+
+    assert await folder.run(work, [1]) == 0
+    assert await folder.run(work, iter([1])) == 0
+    assert told == [1, None]
+
+
+async def test_what_ends_the_run_leaves_nothing_unaccounted_for(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def work(number: int) -> int:
+        if number == 3:
+            raise SystemExit(9)
+        return number
+
+    assert await folder.run(work, range(100)) == 1
+    err = capsys.readouterr().err
+    assert "antflow run: the run ended: SystemExit: 9" in err
+    read = folder.execution._source.position
+    done = len(folder.records("out")) + len(folder.records("failures"))
+    assert 4 <= read == done
+
+
+async def test_an_output_that_fails_stops_the_run(folder: Folder) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    folder.open = lambda name: writer if name == "out" else Folder.open(folder, name)  # type: ignore[method-assign]
+
+    async def endless() -> Any:
+        number = 0
+        while True:
+            yield (number := number + 1)
+
+    assert await folder.run(double, endless()) == 141
+    items = sorted(record["item"] for record in folder.records("failures"))
+    assert items == list(range(1, folder.execution._source.position + 1))
+    assert "unwritten" in {record["status"] for record in folder.records("failures")}
+
+
+async def test_to_leave_is_to_account_for_all_and_end_the_process(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    stuck = asyncio.Event()
+
+    async def work(number: int) -> int:
+        if number == 0:
+            return number
+        stuck.set()
+        return await asyncio.Future()
+
+    executing = asyncio.create_task(folder.run(work, range(3), ordered=True))
+    await stuck.wait()
+    while not folder.execution._ledger._finished and not folder.records("out"):
+        await asyncio.sleep(0)
+    folder.execution._leave()
+    assert codes == [1]
+    assert [record["id"] for record in folder.records("out")] == [0]
+    assert [record["item"] for record in folder.records("failures")] == [2, 3]
+    assert "tasks that ignored their cancellation were left behind" in capsys.readouterr().err
+    executing.cancel()
+    await asyncio.wait([executing])
+
+
+async def test_a_stop_cancels_what_runs(folder: Folder) -> None:
+    begun = asyncio.Event()
+
+    async def work(number: int) -> int:
+        begun.set()
+        return await asyncio.Future()
+
+    executing = asyncio.create_task(folder.run(work, range(3)))
+    await begun.wait()
+    folder.execution._stop()
+    assert await executing == 1
+    assert {record["status"] for record in folder.records("failures")} == {"unprocessed"}
+    assert len(folder.records("failures")) == 3

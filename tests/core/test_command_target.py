@@ -1,0 +1,245 @@
+"""TARGET: what is found, and each way in which nothing is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from antflow import Pipeline
+from antflow._command.target import Target, TargetError, load
+
+PROGRAM = """
+from antflow import Pipeline, Stage
+
+async def work(item):
+    return item
+
+pipeline = Pipeline([Stage("Work", 1, [work])], name="ready")
+builder = Pipeline.create(name="built").add("Work", work)
+unfinished = Pipeline.create()
+number = 3
+
+class Holder:
+    inner = pipeline
+
+def make():
+    return builder
+
+async def make_later():
+    return pipeline
+
+class Maker:
+    def __call__(self):
+        return pipeline
+
+maker = Maker()
+
+def nothing():
+    pass
+
+def raising():
+    raise LookupError("no account")
+"""
+
+
+@pytest.fixture(autouse=True)
+def imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return write(tmp_path, "jobs_of_a_test.py", PROGRAM)
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(text: str) -> TargetError:
+    with pytest.raises(TargetError) as refused:
+        load(text)
+    return refused.value
+
+
+async def refusal_of(target: Target) -> TargetError:
+    with pytest.raises(TargetError) as refused:
+        await target.pipeline()
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("pipeline", "ready"),
+        ("Holder.inner", "ready"),
+        ("builder", "built"),
+        ("make", "built"),
+        ("make_later", "ready"),
+        ("maker", "ready"),
+    ],
+)
+async def test_a_pipeline_a_builder_or_what_makes_one(program: Path, name: str, found: str) -> None:
+    for target in load(f"{program}:{name}"), load(f"{program.stem}:{name}"):
+        pipeline = await target.pipeline()
+        assert isinstance(pipeline, Pipeline)
+        assert pipeline.name == found
+
+
+def test_a_module_in_a_package_of_the_present_folder(tmp_path: Path) -> None:
+    write(tmp_path, "pack_of_a_test/__init__.py", "")
+    write(tmp_path, "pack_of_a_test/inner.py", PROGRAM)
+    assert load("pack_of_a_test.inner:pipeline").module.__name__ == "pack_of_a_test.inner"
+
+
+def test_a_file_finds_its_neighbours_and_itself(tmp_path: Path) -> None:
+    write(tmp_path, "deep/neighbour_of_a_test.py", "pipeline = 1")
+    text = "import sys\nfrom neighbour_of_a_test import pipeline\nme = sys.modules[__name__]\n"
+    path = write(tmp_path, "deep/me_in_a_test.py", text)
+    target = load(f"{path}:pipeline")
+    assert target.found == 1
+    assert target.module is target.module.me
+
+
+@pytest.mark.parametrize("name", ["json.py", "pytest.py", "my-jobs.py"])
+async def test_the_name_of_a_file_hides_no_module(tmp_path: Path, name: str) -> None:
+    before = sys.modules.get(name.removesuffix(".py"))
+    target = load(f"{write(tmp_path, name, PROGRAM)}:pipeline")
+    assert (await target.pipeline()).name == "ready"
+    assert sys.modules.get(name.removesuffix(".py")) is before
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("jobs", "such as jobs:pipeline"),
+        ("jobs.py:", "such as jobs.py:pipeline"),
+        (":pipeline", "such as pipeline:pipeline"),
+        ("", "such as jobs.py:pipeline"),
+    ],
+)
+def test_a_target_that_is_half_of_one(text: str, example: str) -> None:
+    error = refusal(text)
+    assert f"TARGET is {text!r}; write module:pipeline or file.py:pipeline" in str(error)
+    assert example in str(error)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    assert f"none.py is not there, seen from {tmp_path};" in str(refusal("none.py:pipeline"))
+    (tmp_path / "folder.py").mkdir()
+    assert "folder.py is no file; write" in str(refusal("folder.py:pipeline"))
+    write(tmp_path, "notes.txt", "")
+    assert "./notes.txt is no Python file; write" in str(refusal("./notes.txt:pipeline"))
+
+
+def test_a_module_that_is_not_there() -> None:
+    assert "There is no module 'no_jobs', here or installed;" in str(refusal("no_jobs:pipeline"))
+    assert "There is no module 'json.no_jobs'" in str(refusal("json.no_jobs:pipeline"))
+
+
+@pytest.mark.parametrize("form", ["{name}.py", "{name}"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys\nsys.exit(3)", 'under if __name__ == "__main__": SystemExit: 3'),
+        ("x = (", "SyntaxError: '(' was never closed"),
+    ],
+)
+def test_a_program_that_raises(tmp_path: Path, form: str, text: str, reason: str) -> None:
+    path = write(tmp_path, "bad_in_a_test.py", text)
+    error = refusal(f"{form.format(name=path.stem)}:pipeline")
+    assert " cannot be imported" in str(error)
+    assert reason in str(error)
+    assert "_command" not in error.trace
+    assert "importlib" not in error.trace
+    assert "bad_in_a_test.py" in error.trace
+
+
+def test_a_name_that_is_not_there(program: Path, tmp_path: Path) -> None:
+    error = str(refusal(f"{program}:pipelines"))
+    assert f"{program} has no 'pipelines'; its pipelines are: pipeline, builder, unf" in error
+    other = write(tmp_path, "other_in_a_test.py", "def make_pipeline(): ...")
+    assert "'make_pipeline' may be meant" in str(refusal(f"{other}:makepipeline"))
+    assert "name a Pipeline, a builder, or a" in str(refusal(f"{other}:zzz"))
+    assert "has no 'make_pipeline.x'" in str(refusal(f"{other}:make_pipeline.x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("number", "is of type int; name a Pipeline, a builder, or a function without arguments"),
+        ("work", "takes arguments, (item); name a Pipeline"),
+        ("nothing", "returned None; name a Pipeline"),
+        ("raising", "raised: LookupError: no account"),
+        ("unfinished", "cannot be built: PipelineError: Pipeline 'pipeline' must have"),
+    ],
+)
+async def test_what_is_no_pipeline(program: Path, name: str, reason: str) -> None:
+    error = await refusal_of(load(f"{program}:{name}"))
+    assert f"{program}:{name} {reason}" in str(error)
+    assert ("in raising" in error.trace) is (name == "raising")
+
+
+# The program's own items
+
+
+async def items_of(target: Target) -> list[Any]:
+    items = await target.items()
+    if hasattr(items, "__aiter__"):
+        return [item async for item in items]
+    return list(items)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "items = [1, 2]",
+        "items = {1: 'one', 2: 'two'}",
+        "def items(): return range(1, 3)",
+        "def items():\n    yield 1\n    yield 2",
+        "async def items():\n    yield 1\n    yield 2",
+        "async def items(): return [1, 2]",
+    ],
+)
+async def test_items_of_every_kind(tmp_path: Path, text: str) -> None:
+    target = load(f"{write(tmp_path, 'items_in_a_test.py', PROGRAM + text)}:pipeline")
+    assert target.has_items
+    assert await items_of(target) == [1, 2]
+
+
+def test_a_program_may_have_no_items(program: Path) -> None:
+    assert not load(f"{program}:pipeline").has_items
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("items = 3", "is of type int; make it an iterable or async iterable"),
+        ("items = 'text'", "is of type str; make it"),
+        ("def items(): return None", "is None; make it"),
+        ("def items(path): ...", "takes arguments, (path); make it"),
+        ("def items(): raise LookupError('none')", "raised: LookupError: none"),
+    ],
+)
+async def test_items_that_are_none(tmp_path: Path, text: str, reason: str) -> None:
+    target = load(f"{write(tmp_path, 'items_in_a_test.py', PROGRAM + text)}:pipeline")
+    with pytest.raises(TargetError) as refused:
+        await target.items()
+    assert f"'items' of items_in_a_test {reason}" in str(refused.value)

@@ -1,0 +1,41 @@
+"""Where a program raised, without our frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from antflow._command import trace
+from antflow._command.trace import trace_of
+
+
+def broken() -> None:
+    raise ValueError("broken")
+
+
+def raised() -> ValueError:
+    with pytest.raises(ValueError, match="broken") as caught:
+        broken()
+    return caught.value
+
+
+def test_it_is_what_python_would_show() -> None:
+    text = trace_of(raised())
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert "in broken\n" in text
+    assert text.endswith("ValueError: broken\n")
+
+
+def test_frames_of_ours_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "OURS", __file__)
+    assert trace_of(raised()) == ""
+
+
+def test_an_error_that_was_not_raised_has_none() -> None:
+    assert trace_of(ValueError("new")) == ""
+
+
+def test_wrong_syntax_is_shown() -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = (", "program.py", "exec")
+    caught.value.__traceback__ = None
+    assert trace_of(caught.value).startswith('  File "program.py", line 1\n    x = (\n')

@@ -1,0 +1,285 @@
+"""Time that a test controls."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from antflow import Pipeline, Stage, StatusTracker, TaskEvent
+from antflow._clock import CLOCK
+from antflow.testing import Clock, StuckError, _clock
+
+
+def test_a_long_wait_takes_no_time_and_is_exact() -> None:
+    clock = Clock()
+    began = time.perf_counter()
+    for number in range(1, 4):
+        clock.run(asyncio.sleep(100_000.1))
+        assert clock.time() == pytest.approx(number * 100_000.1, rel=1e-12)
+    assert time.perf_counter() - began < 5
+
+
+def test_timers_go_off_in_their_order() -> None:
+    clock, seen = Clock(), []
+
+    async def wait(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        seen.append((seconds, clock.time()))
+
+    async def main() -> None:
+        await asyncio.gather(*map(wait, (3, 1, 0.5, 2)))
+
+    clock.run(main())
+    assert seen == [(0.5, 0.5), (1, 1), (2, 2), (3, 3)]
+
+
+def test_delays_between_attempts_and_durations_are_those_of_the_clock() -> None:
+    clock, events = Clock(), list[TaskEvent]()
+
+    async def fail(value: int) -> None:
+        await asyncio.sleep(value)
+        clock.advance(0.25)
+        raise ValueError
+
+    tracker = StatusTracker(on_task_retry=events.append, on_task_fail=events.append)
+    stage = Stage("Fail", 1, [fail], task_attempts=2, task_wait_seconds=3600)
+    pipeline = Pipeline([stage], status_tracker=tracker, autoload=False)
+    clock.run(pipeline.run([2]))
+    assert [event.duration for event in events] == [2.25, 2.25]
+    assert clock.time() == 3604.5
+    assert pipeline.get_stats().stage_stats["Fail"].seconds["waiting"] == 3600
+
+
+def test_a_time_out_is_one_of_the_clock() -> None:
+    clock = Clock()
+
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        clock.run(main())
+    assert clock.time() == 60
+
+
+def test_what_can_never_end_is_found() -> None:
+    async def wait_for_nothing() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(StuckError, match=r"wait_for_nothing \(test_testing_clock\.py:\d+\)"):
+        Clock().run(wait_for_nothing())
+
+
+def test_what_can_never_end_may_clean_up_and_is_left_if_it_does_not() -> None:
+    cleaned: list[bool] = []
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(5)
+            cleaned.append(True)
+
+    async def go_on() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    with pytest.raises(StuckError, match="clean_up"):
+        Clock().run(clean_up())
+    assert cleaned == [True]
+    with pytest.raises(StuckError, match="go_on"):
+        Clock().run(go_on())
+
+
+def test_the_clock_stands_still_while_a_plain_function_works() -> None:
+    clock, entered, leave = Clock(), threading.Event(), threading.Event()
+
+    def work(_: Any) -> bool:
+        entered.set()
+        return leave.wait(20)
+
+    async def main() -> list[Any]:
+        release = asyncio.get_running_loop().run_in_executor(None, entered.wait)
+        timer = asyncio.create_task(asyncio.sleep(50))
+        pipeline = Pipeline([Stage("Work", 1, [work])], autoload=False)
+        run = asyncio.create_task(pipeline.run(["x"]))
+        await release
+        leave.set()
+        results = await run
+        assert not timer.done()
+        timer.cancel()
+        return results
+
+    (result,) = clock.run(main())
+    assert result.value is True
+    assert clock.time() == 0
+
+
+def test_a_thread_that_is_idle_holds_up_nothing() -> None:
+    clock = Clock()
+
+    async def main() -> None:
+        await asyncio.to_thread(math.sqrt, 4)
+        await asyncio.sleep(7)
+
+    clock.run(main())
+    assert clock.time() == 7
+
+
+def test_a_connection_is_waited_for_as_long_as_it_takes() -> None:
+    clock = Clock()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+
+    async def main() -> bytes:
+        async with await asyncio.start_server(answer, "127.0.0.1") as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            async with asyncio.timeout(60):
+                writer.write(b"hello\n")
+                line = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+            return line
+
+    assert clock.run(main()) == b"hello\n"
+    assert clock.time() < 60
+
+
+def receive(sends: Callable[[socket.socket], object], limit: float) -> tuple[bytes, float]:
+    """Return what arrives in a connection, b"" if nothing does in time, and when."""
+    clock = Clock()
+
+    async def main() -> bytes:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        with near, far, suppress(TimeoutError):
+            sends(far)
+            async with asyncio.timeout(limit):
+                return await asyncio.get_running_loop().sock_recv(near, 1)
+        return b""
+
+    return clock.run(main()), clock.time()
+
+
+def later(function: Callable[[], object]) -> None:
+    """Call a function in a thread, when the event loop waits already."""
+    threading.Timer(0.02, function).start()
+
+
+def test_time_goes_on_while_a_connection_is_open() -> None:
+    received, now = receive(lambda _: None, limit=0.01)
+    assert received == b""
+    assert now >= 0.01
+    received, now = receive(lambda far: later(lambda: far.send(b"x")), limit=60)
+    assert received == b"x"
+    assert 0 < now < 60
+
+
+def test_a_thread_that_comes_back_by_itself_is_waited_for() -> None:
+    async def main() -> None:
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        later(lambda: loop.call_soon_threadsafe(event.set))
+        await event.wait()
+
+    clock = Clock()
+    clock.run(main())
+    assert clock.time() == 0
+
+
+def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_clock, "PATIENCE_SECONDS", 0.01)
+    clock, leave = Clock(), threading.Event()
+
+    async def let_go() -> None:
+        await asyncio.sleep(10)
+        leave.set()
+
+    async def main() -> None:
+        await asyncio.gather(asyncio.to_thread(leave.wait), let_go())
+
+    clock.run(main())
+    assert clock.time() == 10
+
+
+def test_a_thread_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clock, "LONGEST_WORK_SECONDS", 0.01)
+    leave = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.to_thread(leave.wait)
+        finally:
+            leave.set()
+
+    with pytest.raises(StuckError, match="wait"):
+        Clock().run(wait())
+
+
+def test_what_the_coroutine_raises_is_raised() -> None:
+    async def fail() -> None:
+        raise LookupError("nothing")
+
+    with pytest.raises(LookupError, match="nothing"):
+        Clock().run(fail())
+
+
+async def test_it_is_refused_where_an_event_loop_runs() -> None:
+    with pytest.raises(RuntimeError, match="make the test a plain function"):
+        Clock().run(asyncio.sleep(1))
+
+
+def test_the_engine_has_its_own_clock_again_afterwards() -> None:
+    before = CLOCK.get()
+    Clock().run(asyncio.sleep(1))
+    assert CLOCK.get() is before
+
+
+def test_closing_the_loop_takes_no_time() -> None:
+    clock = Clock()
+
+    async def clean_up_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(30)
+
+    async def main() -> None:
+        task = asyncio.create_task(clean_up_slowly())
+        await asyncio.sleep(1)
+        assert not task.done()
+
+    clock.run(main())
+    assert clock.time() == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan])
+def test_time_does_not_go_backwards(seconds: float) -> None:
+    with pytest.raises(ValueError, match="give 0 or more"):
+        Clock().advance(seconds)
+
+
+def test_threads_of_others_hold_up_nothing() -> None:
+    leave = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(leave.wait)
+        try:
+            clock = Clock()
+            clock.run(asyncio.sleep(5))
+            assert clock.time() == 5
+        finally:
+            leave.set()

@@ -1,0 +1,67 @@
+"""What keeps an object alive, as it is written."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+
+from antflow.testing._references import path_from, referrers_of
+
+
+class Keeper:
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+class Slotted:
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+
+class Thing:
+    """What is kept."""
+
+
+THING = Thing()
+
+
+def closing_over(thing: object) -> Any:
+    return lambda: thing
+
+
+@pytest.mark.parametrize(
+    ("keeper", "way"),
+    [
+        (Keeper(thing=THING), "Keeper.thing"),
+        (Keeper(runs=[1, {"one": THING}]), "Keeper.runs[1]['one']"),
+        (Keeper(runs={7: (THING,)}), "Keeper.runs[7][0]"),
+        (Keeper(runs=deque([THING])), "Keeper.runs[0]"),
+        (Keeper(runs={(1, 2): THING}), "Keeper.runs -> Thing"),
+        (Keeper(runs={THING}), "Keeper.runs -> Thing"),
+        (Keeper(of=Keeper(thing=THING)), "Keeper.of.thing"),
+        (Keeper(slotted=Slotted(THING)), "Keeper.slotted -> Thing"),
+        (Keeper(call=closing_over(THING)), "Keeper.call -> tuple[0] -> Thing"),
+        (Keeper(of=[[[[[[[THING]]]]]]]), "Keeper.of[0][0][0][0][0] ... Thing"),
+        (Keeper(), ""),
+    ],
+)
+def test_the_way_is_written_as_one_would_write_it(keeper: object, way: str) -> None:
+    assert path_from(keeper, THING) == way
+
+
+def test_what_all_code_can_reach_is_no_way() -> None:
+    def function() -> object:
+        return THING  # by the globals of the module
+
+    assert path_from(Keeper(call=function), THING) == ""
+
+
+def test_who_refers_to_it_is_said_by_type() -> None:
+    thing = Thing()
+    keeper = [thing]
+    assert referrers_of(thing) == "list"
+    assert keeper

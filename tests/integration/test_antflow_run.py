@@ -1,0 +1,486 @@
+"""`antflow run` in a process of its own: pipes, files, signals, and every line accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.integration.plugins.installing import plain_environ
+
+PROGRAM = """
+import asyncio, atexit, os, subprocess, sys, time
+from pathlib import Path
+from antflow import Pipeline, Stage
+
+GO = Path(__file__).with_name("go")
+
+async def double(number):
+    if number == 7:
+        raise ValueError("seven is not to be doubled")
+    return 2 * number
+
+async def length(text):
+    return len(text)
+
+def started(number):
+    print("started", number, flush=True)
+
+async def until_go(number):
+    started(number)
+    while not GO.exists():
+        await asyncio.sleep(0.005)
+    return number
+
+async def for_ever(number):
+    started(number)
+    await asyncio.sleep(3600)
+
+async def stubborn(number):
+    started(number)
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+async def holding(number):
+    started(number)
+    time.sleep(3600)
+
+def in_a_thread(number):
+    started(number)
+    time.sleep(3600)
+
+def first_then(task):
+    async def work(number):
+        return number if number < 3 else await task(number)
+    return work
+
+async def large(number):
+    return "x" * 100_000
+
+async def printing(number):
+    print("printed")
+    subprocess.run([sys.executable, "-c", "print('by a child')"], check=True)
+    return number
+
+def one(task, workers=3):
+    return Pipeline([Stage("Work", workers, [task], task_attempts=1)])
+
+doubling, lengths, patient, endless = one(double), one(length), one(until_go), one(for_ever)
+ignoring, blocking, threaded = one(first_then(stubborn)), one(holding), one(in_a_thread)
+larger, talking = one(large), one(printing)
+
+def measured():
+    def note():
+        status = dict(l.split(":", 1) for l in Path("/proc/self/status").read_text().splitlines())
+        Path(__file__).with_name("peak").write_text(status["VmHWM"].split()[0])
+    atexit.register(note)
+    return lengths
+
+async def crawl(number):
+    if number < 10:
+        await crawling.feed([10 * number + 1, 10 * number + 2])
+    return number
+
+crawling = one(crawl)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM, encoding="utf-8")
+    return path
+
+
+def command(program: Path, name: str, *options: object, plugins: bool = False) -> list[str]:
+    plain = [sys.executable, "-m", "antflow", "run", *([] if plugins else ["--no-plugins"])]
+    return [*plain, f"{program}:{name}", *(str(option) for option in options)]
+
+
+def run(
+    program: Path, name: str, *options: object, given: str | bytes = b"", plugins: bool = False
+) -> subprocess.CompletedProcess[str]:
+    ran = subprocess.run(
+        command(program, name, *options, plugins=plugins),
+        cwd=program.parent,
+        env=plain_environ(),
+        input=given.encode() if isinstance(given, str) else given,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode()
+    )
+
+
+def lines(text: str | Path) -> list[Any]:
+    text = text.read_text(encoding="utf-8") if isinstance(text, Path) else text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def numbered(numbers: Iterable[int]) -> str:
+    return "".join(f"{number}\n" for number in numbers)
+
+
+def values(records: Iterable[Any]) -> list[Any]:
+    return [record["value"] for record in records]
+
+
+# Pipes and files
+
+
+def test_lines_of_a_pipe_become_lines_of_a_pipe(program: Path) -> None:
+    ran = run(program, "doubling", given=numbered(range(7)))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    records = sorted(lines(ran.stdout), key=lambda record: record["id"])
+    assert records == [{"id": number, "value": 2 * number} for number in range(7)]
+
+
+def test_what_is_written_can_be_read_by_another(program: Path) -> None:
+    first = run(program, "doubling", given='{"id": "a", "value": 1, "kind": "b"}\n')
+    assert lines(first.stdout) == [{"id": "a", "value": 2, "kind": "b"}]
+    assert lines(run(program, "doubling", given=first.stdout).stdout) == [
+        {"id": "a", "value": 4, "kind": "b"}
+    ]
+
+
+def test_files_in_order_and_failures_with_their_lines(program: Path, tmp_path: Path) -> None:
+    source, output, failures = tmp_path / "in", tmp_path / "out", tmp_path / "failures"
+    source.write_bytes(b'\xef\xbb\xbf1\n\n7\nnone\n"\xff"\r\n' + b"2\r\n3")
+    options = "--ordered", "--values", "--input", source, "--output", output
+    ran = run(program, "doubling", *options, "--failures", failures)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert output.read_text(encoding="utf-8") == "2\n4\n6\n"
+    by_line = {record["line"]: record for record in lines(failures)}
+    assert by_line[3] == {
+        "status": "failed",
+        "line": 3,
+        "input": 7,
+        "id": 1,
+        "stage": "Work",
+        "attempts": 1,
+        "error_type": "ValueError",
+        "error": "seven is not to be doubled",
+    }
+    assert {line: record["status"] for line, record in by_line.items()} == {
+        3: "failed",
+        4: "malformed",
+        5: "malformed",
+    }
+    assert by_line[4]["input"] == "none"
+    assert "3 of 6 items failed (1 JSONDecodeError, 1 UnicodeDecodeError, 1 ValueEr" in ran.stderr
+    assert f"{failures} has each of them" in ran.stderr
+
+
+def test_failures_are_named_where_no_file_takes_them(program: Path) -> None:
+    ran = run(program, "doubling", given="7\nx\n")
+    assert ran.returncode == 1
+    assert "line 1 failed in stage 'Work': ValueError: seven is not to be" in ran.stderr
+    assert "line 2 failed: JSONDecodeError: Expecting value" in ran.stderr
+    assert "--failures FILE keeps each of them" in ran.stderr
+
+
+def test_lines_of_text(program: Path) -> None:
+    ran = run(program, "lengths", "--lines", "--ordered", "--values", given="a\n\nabc\r\n")
+    assert (ran.returncode, ran.stdout) == (0, "1\n0\n3\n")
+
+
+def test_items_as_arguments(program: Path) -> None:
+    ran = run(program, "lengths", "--ordered", "a", "--values", "abc", "--", "--")
+    assert (ran.returncode, ran.stdout) == (0, "1\n3\n2\n")
+
+
+def test_items_of_the_program(program: Path) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write(
+            "async def items():\n    yield 1\n    yield 2\n    raise OSError('it is gone')\n"
+        )
+    ran = run(program, "doubling", "--ordered", "--values")
+    assert (ran.returncode, ran.stdout) == (1, "2\n4\n")
+    assert "the input cannot be read past item 2: OSError: it is gone" in ran.stderr
+    assert "program.py" in ran.stderr
+    assert "antflow/_" not in ran.stderr.replace("\\", "/")
+
+
+def test_items_that_a_pipeline_feeds_to_itself_are_results_too(program: Path) -> None:
+    ran = run(program, "crawling", "--ordered", given="1\n2\n")
+    assert sorted(values(lines(ran.stdout))) == [1, 2, 11, 12, 21, 22]
+    assert ran.returncode == 0
+
+
+def test_what_the_program_prints_is_kept_out_of_the_results(program: Path) -> None:
+    ran = run(program, "talking", "--values", given="1\n")
+    assert (ran.returncode, ran.stdout) == (0, "1\n")
+    assert "printed" in ran.stderr
+    assert "by a child" in ran.stderr
+
+
+def test_a_terminal_is_no_input_unless_it_is_named(program: Path) -> None:
+    leader, follower = pty.openpty()
+    try:
+        ran = subprocess.run(
+            command(program, "doubling"),
+            stdin=follower,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert ran.returncode == 2
+    assert b"there is no input; give items behind TARGET or --input FILE" in ran.stderr
+
+
+def test_a_stream_that_is_closed_by_its_reader_ends_the_run_quietly(program: Path) -> None:
+    with started(program, "doubling") as ran:
+        feeder = subprocess.Popen(
+            [sys.executable, "-c", "for n in range(10**9): print(8)"],
+            stdout=ran.stdin,
+            stderr=subprocess.DEVNULL,
+        )
+        ran.stdin.close()
+        assert ran.stdout.readline()
+        ran.stdout.close()
+        assert ran.process.wait(timeout=60) == 141
+        assert ran.stderr.read() == b""
+        feeder.wait(timeout=60)
+
+
+# As it goes
+
+
+def test_results_come_while_the_input_is_open(program: Path) -> None:
+    with started(program, "doubling", "--values", "--ordered") as ran:
+        for number in range(3):
+            ran.feed(numbered([number]))
+            assert ran.stdout.readline() == f"{2 * number}\n".encode()
+        ran.feed("5")
+        ran.stdin.close()
+        assert ran.stdout.read() == b"10\n"
+        assert ran.process.wait(timeout=60) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system tells no peak")
+@pytest.mark.parametrize("option", ["--ordered", "--values"])
+def test_memory_does_not_grow_with_the_input(program: Path, option: str) -> None:
+    few, many = (peak_of(program, option, count) for count in (2_000, 40_000))
+    assert many < few + 4_000  # KiB; the lines are 8 MB
+
+
+def peak_of(program: Path, option: str, count: int) -> int:
+    """Return the most KiB that a run over so many lines takes."""
+    source, output = program.with_name("in.jsonl"), program.with_name("out.jsonl")
+    source.write_text("".join(f'"{number:0200}"\n' for number in range(count)), encoding="utf-8")
+    ran = run(program, "measured", option, "--input", source, "--output", output)
+    assert ran.returncode == 0
+    with output.open(encoding="utf-8") as lines_written:
+        assert sum(1 for _ in lines_written) == count
+    return int(program.with_name("peak").read_text(encoding="utf-8"))
+
+
+# Signals
+
+
+class Started:
+    """A command that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.process = process
+        self.stdin: IO[bytes] = process.stdin
+        self.stdout: IO[bytes] = process.stdout
+        self.stderr: IO[bytes] = process.stderr
+        self.said = ""
+
+    def feed(self, text: str) -> None:
+        self.stdin.write(text.encode())
+        self.stdin.flush()
+
+    def hear(self, text: str, times: int = 1) -> None:
+        """Read standard error until it has said something so often."""
+        while self.said.count(text) < times:
+            line = self.stderr.readline()
+            assert line, f"{text!r} was not said:\n{self.said}"
+            self.said += line.decode()
+
+    def end(self) -> tuple[int, str, str]:
+        """Return exit code, output and errors, the input staying open."""
+        output, rest = self.stdout.read(), self.stderr.read()
+        code = self.process.wait(timeout=60)
+        return code, output.decode(), self.said + rest.decode()
+
+
+@contextmanager
+def started(program: Path, name: str, *options: object, plugins: bool = False) -> Iterator[Started]:
+    with listening_to_interrupts():
+        process = subprocess.Popen(
+            command(program, name, *options, plugins=plugins),
+            cwd=program.parent,
+            env=plain_environ(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    with process:
+        try:
+            yield Started(process)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def listening_to_interrupts() -> Iterator[None]:
+    """Undo what a shell does to what it runs in the background, and to all that this starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def lines_accounted_for(output: str, failures: Path) -> list[int]:
+    """Return the lines that are in the output or among the failures."""
+    done = [record["id"] + 1 for record in lines(output)]
+    return sorted(done + [record["line"] for record in lines(failures)])
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_first_signal_has_what_was_read_finished(
+    program: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    with started(program, "patient", "--failures", tmp_path / "failures") as ran:
+        ran.feed(numbered(range(5)))
+        ran.hear("started", times=3)
+        ran.process.send_signal(sent)
+        ran.hear("what was read is finished, for 10 s at most; once more to stop at once")
+        (tmp_path / "go").touch()
+        ended, output, said = ran.end()
+    assert ended == code
+    assert sorted(values(lines(output))) == [0, 1, 2, 3, 4]
+    assert lines(tmp_path / "failures") == []
+    assert f"interrupted by {sent.name}; the first unread line is 6" in said
+
+
+def test_at_the_deadline_what_runs_is_cancelled(program: Path, tmp_path: Path) -> None:
+    options = "--failures", tmp_path / "failures", "--drain-seconds", "0.05"
+    with started(program, "endless", *options) as ran:
+        ran.feed(numbered(range(5)))
+        ran.hear("started", times=3)
+        ran.process.terminate()
+        code, output, said = ran.end()
+    assert (code, output) == (143, "")
+    assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3, 4, 5]
+    assert {record["status"] for record in lines(tmp_path / "failures")} == {"unprocessed"}
+    assert "5 items were read and left unprocessed" in said
+
+
+def test_the_second_signal_stops_at_once(program: Path, tmp_path: Path) -> None:
+    with started(program, "endless", "--failures", tmp_path / "failures") as ran:
+        ran.feed(numbered(range(4)))
+        ran.hear("started", times=3)
+        ran.process.terminate()
+        ran.hear("once more")
+        ran.process.terminate()
+        code, output, said = ran.end()
+    assert (code, output) == (143, "")
+    assert lines(tmp_path / "failures")[0] == {
+        "status": "unprocessed",
+        "line": 1,
+        "input": 0,
+        "id": 0,
+        "stage": "Work",
+    }
+    assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3, 4]
+    assert "the first unread line is 5" in said
+    assert "discarded" not in said
+
+
+@pytest.mark.parametrize("name", ["ignoring", "blocking", "threaded"])
+def test_tasks_that_cannot_be_cancelled_keep_no_process(
+    program: Path, tmp_path: Path, name: str
+) -> None:
+    with started(program, name, "--failures", tmp_path / "failures") as ran:
+        ran.feed(numbered(range(6)))
+        ran.hear("started", times=1 if name == "blocking" else 3)
+        for _ in range(3):
+            ran.process.terminate()
+            ran.hear("once more")
+        code, output, _ = ran.end()
+    assert code == 143
+    assert sorted(values(lines(output))) == ([0, 1, 2] if name == "ignoring" else [])
+    read = lines_accounted_for(output, tmp_path / "failures")
+    assert read == list(range(1, len(read) + 1))
+    assert len(read) == 6
+
+
+def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Path) -> None:
+    with started(program, "larger", "--failures", tmp_path / "failures") as ran:
+        ran.feed(numbered(range(40)))
+        while b'{"id"' not in os.read(ran.stdout.fileno(), 10):
+            pass
+        ran.process.terminate()
+        ran.hear("once more")
+        ran.process.terminate()
+        assert ran.process.wait(timeout=60) == 143
+        output = ran.stdout.read()
+    whole = [line for line in output.split(b"\n")[1:] if line.endswith(b'"}')]
+    done = {1} | {json.loads(line)["id"] + 1 for line in whole}
+    failed = {record["line"]: record["status"] for record in lines(tmp_path / "failures")}
+    assert done | failed.keys() == set(range(1, 41))
+    assert "unwritten" in failed.values()
+
+
+def test_metrics_are_served_while_it_runs(program: Path, tmp_path: Path) -> None:
+    options = "--plugins=prometheus", "--prometheus-port=0", "--log-level=info"
+    with started(program, "patient", *options, plugins=True) as ran:
+        ran.feed(numbered(range(3)))
+        ran.hear("started", times=3)
+        (url,) = re.findall(r"Metrics are served at (\S+)", ran.said)
+        with urlopen(url, timeout=60) as answer:
+            text = answer.read().decode()
+        assert 'antflow_pipeline_items_fed_total{pipeline="pipeline"} 3.0' in text
+        (tmp_path / "go").touch()
+        ran.stdin.close()
+        assert ran.end()[0] == 0
+
+
+def test_a_port_that_is_taken_ends_the_command_before_the_run(program: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = "--plugins=prometheus", f"--prometheus-port={port}"
+        ran = run(program, "doubling", *options, given="1\n", plugins=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"plugin 'prometheus': Metrics cannot be served at 127.0.0.1 port {port}" in ran.stderr
+
+
+def test_a_run_may_use_uvloop(program: Path, tmp_path: Path) -> None:
+    pytest.importorskip("uvloop")
+    options = "--loop", "uvloop", "--failures", tmp_path / "failures"
+    with started(program, "endless", *options) as ran:
+        ran.feed(numbered(range(4)))
+        ran.hear("started", times=3)
+        ran.process.terminate()
+        ran.hear("once more")
+        ran.process.terminate()
+        code, output, _ = ran.end()
+    assert code == 143
+    assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3, 4]
