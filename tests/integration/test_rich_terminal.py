@@ -83,6 +83,43 @@ def test_a_run_is_seen_from_its_start_to_its_end(
     assert "20/40" not in left
 
 
+COMMAND = """
+import asyncio
+from pathlib import Path
+
+from antflow import Pipeline, Stage
+
+items = range(40)
+
+
+async def stop(number):
+    while number >= 20 and not Path(__file__).with_name("go").exists():
+        await asyncio.sleep(0.01)
+    return number
+
+
+pipeline = Pipeline([Stage("Stop", workers=4, tasks=[stop])], name="numbers")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "shown_text"), [((), "50%"), (("--dashboard", "detailed"), "worker")]
+)
+def test_antflow_run_shows_its_run(
+    opened: Opener, options: tuple[str, ...], shown_text: str
+) -> None:
+    shown = opened()
+    (shown.folder / "program.py").write_text(COMMAND, encoding="utf-8")
+    target, output = shown.folder / "program.py:pipeline", shown.folder / "output.jsonl"
+    shown.run("-m", "antflow", "run", target, "--output", output, *options)
+    shown.until_shown("20/40", shown_text)
+    left = to_the_end(shown)
+    assert is_restored(shown)
+    assert "numbers is done" in left
+    assert "exit code 0" in left
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 40
+
+
 @pytest.mark.parametrize("display", ["compact", "full"])
 def test_without_a_total_it_is_seen_too(opened: Opener, display: str) -> None:
     shown = opened()

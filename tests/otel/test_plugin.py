@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,34 @@ def globally() -> Iterator[None]:
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
     yield
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = saved
+
+
+def configured(*arguments: str) -> OTel:
+    parser, plugin = ArgumentParser(), OTel()
+    plugin.antflow_add_options(parser)
+    plugin.antflow_configure(parser.parse_args(arguments))
+    return plugin
+
+
+def test_a_command_that_asks_for_nothing_changes_nothing() -> None:
+    plugin, plain = configured(), OTel()
+    assert plugin._trace == plain._trace == "item"
+    assert (plugin._metrics._quantiles, plugin._metrics._enabled) == (None, None)
+
+
+def test_a_command_chooses_what_is_traced_and_measured() -> None:
+    plugin = configured("--otel-trace=run", "--otel-quantiles=0.5,0.95", "--no-otel-metrics")
+    assert plugin._trace == "run"
+    assert plugin._metrics._quantiles == (0.5, 0.95)
+    assert plugin._metrics._enabled is False
+
+
+def test_a_command_refuses_what_is_no_quantile(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        configured("--otel-quantiles=most")
+    assert "'most' has a part that is no number" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="2"):
+        configured("--otel-quantiles=2")
 
 
 class Watching:
@@ -57,8 +86,13 @@ def run_with(plugin: OTel) -> Watching:
     return watching
 
 
-def test_it_listens_to_the_start_and_the_end_of_runs_alone() -> None:
-    assert hooks_of(OTel()) == ("antflow_pipeline_start", "antflow_pipeline_finish")
+def test_it_listens_to_no_item_and_no_attempt() -> None:
+    assert hooks_of(OTel()) == (
+        "antflow_add_options",
+        "antflow_configure",
+        "antflow_pipeline_start",
+        "antflow_pipeline_finish",
+    )
 
 
 @pytest.mark.usefixtures("globally")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from argparse import ArgumentParser
 from typing import Any
 
 import pytest
@@ -16,8 +17,61 @@ from antflow_rich import Rich
 from antflow_rich.plugin import DASHBOARDS
 
 
-def test_it_is_asked_for_displays_alone() -> None:
-    assert hooks_of(Rich()) == ("antflow_dashboard",)
+def test_it_is_asked_for_displays_and_options_alone() -> None:
+    assert hooks_of(Rich()) == ("antflow_add_options", "antflow_configure", "antflow_dashboard")
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
+def is_terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether standard error is a terminal that can be drawn in."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: request.param, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    return bool(request.param)
+
+
+def chosen(*arguments: str) -> str | None:
+    parser = ArgumentParser()
+    plugin = Rich()
+    plugin.antflow_add_options(parser)
+    options = parser.parse_args(arguments)
+    plugin.antflow_configure(options)
+    dashboard: str | None = options.dashboard
+    return dashboard
+
+
+def test_a_command_shows_the_progress_bar_on_a_terminal(is_terminal: bool) -> None:
+    assert chosen() == ("progress" if is_terminal else None)
+
+
+@pytest.mark.usefixtures("is_terminal")
+@pytest.mark.parametrize(
+    ("arguments", "dashboard"),
+    [
+        (["--progress"], "progress"),
+        (["--no-progress"], ""),
+        (["--dashboard", "full"], "full"),
+        (["--dashboard=compact"], "compact"),
+    ],
+)
+def test_a_command_shows_what_it_is_asked_for(arguments: list[str], dashboard: str) -> None:
+    assert chosen(*arguments) == dashboard
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--progress", "--no-progress"], "not allowed with argument --progress"),
+        (["--progress", "--dashboard=full"], "not allowed with argument --progress"),
+        (["--dashboard=wonderful"], "choose from"),
+    ],
+)
+def test_a_command_refuses_two_displays_and_unknown_ones(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        chosen(*arguments)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Iterable
 from typing import get_args
 
@@ -63,6 +64,36 @@ class OTel:
         self._feed_context: FeedContext = feed_context
         self._metrics = Metrics(meter_provider, quantiles=quantiles, enabled=metrics)
 
+    @hookimpl
+    def antflow_add_options(self, parser: ArgumentParser) -> None:
+        """Let `antflow run` say how its run is traced; where to, the variables OTEL_* say."""
+        parser.add_argument(
+            "--otel-trace",
+            choices=get_args(Parent),
+            help="a trace of each item, or one of the run with all its items (default: item)",
+        )
+        parser.add_argument(
+            "--otel-quantiles",
+            metavar="Q,...",
+            type=_quantiles,
+            help="show these quantiles of durations, as in 0.5,0.95, in place of histograms",
+        )
+        parser.add_argument(
+            "--otel-metrics",
+            action=BooleanOptionalAction,
+            help="have metrics, or none; by default, none where antflow-prometheus shows the same",
+        )
+
+    @hookimpl
+    def antflow_configure(self, options: Namespace) -> None:
+        """Do as `antflow run` was asked."""
+        if options.otel_trace is not None:
+            self._trace = options.otel_trace
+        if options.otel_quantiles is not None or options.otel_metrics is not None:
+            self._metrics = Metrics(
+                None, quantiles=options.otel_quantiles, enabled=options.otel_metrics
+            )
+
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> object:
         """Return what watches the run, where a provider is configured."""
@@ -85,6 +116,13 @@ class OTel:
             return None
         tracer = provider.get_tracer(SCOPE, __version__, SCHEMA_URL)
         return None if isinstance(tracer, NoOpTracer | ProxyTracer) else tracer
+
+
+def _quantiles(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} has a part that is no number; give 0.5,0.95") from None
 
 
 def _check_provider(option: str, value: object, kind: type) -> None:

@@ -1,6 +1,10 @@
-"""The plugin: which displays there are."""
+"""The plugin: which displays there are, and which one `antflow run` has."""
 
 from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
 
 from antflow import DashboardProtocol, hookimpl
 
@@ -33,6 +37,37 @@ class Rich:
         self._plain_interval = plain_interval
 
     @hookimpl
+    def antflow_add_options(self, parser: ArgumentParser) -> None:
+        """Let `antflow run` be shown."""
+        choice = parser.add_mutually_exclusive_group()
+        choice.add_argument(
+            "--progress",
+            dest="dashboard",
+            action="store_const",
+            const=DASHBOARDS[0],
+            help="show a progress bar on standard error; on a terminal that is the default",
+        )
+        choice.add_argument(
+            "--no-progress",
+            dest="dashboard",
+            action="store_const",
+            const="",
+            help="show nothing",
+        )
+        choice.add_argument(
+            "--dashboard",
+            dest="dashboard",
+            choices=DASHBOARDS,
+            help="show this display on standard error",
+        )
+
+    @hookimpl
+    def antflow_configure(self, options: Namespace) -> None:
+        """Choose the progress bar where nothing is chosen and there is a terminal for it."""
+        if options.dashboard is None and _has_terminal():
+            options.dashboard = DASHBOARDS[0]
+
+    @hookimpl
     def antflow_dashboard(self, name: str) -> DashboardProtocol | None:
         """Return a new display, or None if there is none of that name here."""
         if name not in DASHBOARDS:
@@ -40,6 +75,15 @@ class Rich:
         from ._display import display  # with all of rich, which few programs draw with
 
         return display(name, self._plain_interval)
+
+
+def _has_terminal() -> bool:
+    """Return whether a display can be drawn on standard error; a pipe needs no rich for that."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return False
+    from ._terminal import can_redraw
+
+    return can_redraw(sys.stderr, os.environ)
 
 
 def _is_duration(value: object) -> bool:
