@@ -35,7 +35,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def test_it_is_active_by_being_installed(installed: Environment) -> None:
     (plugin,) = json.loads(installed.run("antflow", "plugins", "--json").stdout)
     assert (plugin["name"], plugin["status"]) == ("otel", "active")
-    assert plugin["hooks"] == ["antflow_pipeline_start", "antflow_pipeline_finish"]
+    assert plugin["hooks"] == [
+        "antflow_add_options",
+        "antflow_configure",
+        "antflow_pipeline_start",
+        "antflow_pipeline_finish",
+    ]
 
 
 def test_without_a_provider_it_is_idle_and_silent(installed: Environment) -> None:
