@@ -43,7 +43,7 @@ def steps(wheels: list[Wheel]) -> list[str]:
         lines.append(f"  python -m twine upload {files_of(wheel)}")
         if wheel.name == CORE and len(wheels) > 1:
             lines.append(f"  python -m pip download --no-deps {wheel.name}=={version}")
-            lines.append("  # goes on when that works: the packages below require it")
+            lines.append("  # go on once that works: the packages below require it")
     return [*lines, f"  git push origin v{version}"]
 
 
