@@ -47,7 +47,7 @@ sizes: $(READY) ## report how long files and functions are
 	$(PY) -m tools.sizes
 
 docs: $(VENV)/.docs-ready ## build the site strictly, into site/
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
