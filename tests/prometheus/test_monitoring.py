@@ -21,7 +21,7 @@ from tests.requirements import required
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "monitoring"
 GUIDE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
-SOURCES = ROOT / "antflow-prometheus" / "src" / "antflow_prometheus" / "monitoring"
+SOURCES = "../../../antflow-prometheus/src/antflow_prometheus/monitoring"
 INSTALLED = Path(antflow_prometheus.__file__).parent / "monitoring"
 RULES = [INSTALLED / "recording-rules.yml", INSTALLED / "alert-rules.yml"]
 UNIT_TESTS = sorted(HERE.glob("*.yml"))
@@ -125,13 +125,12 @@ def test_promtool_accepts_the_rules() -> None:
 
 
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
-def test_promtool_finds_that_the_rules_do_what_they_should(path: Path) -> None:
-    promtool("test", "rules", path)
-
-
-def test_what_promtool_tests_is_what_is_installed() -> None:
-    for path in RULES:
-        assert path.read_bytes() == (SOURCES / path.name).read_bytes()
+def test_promtool_finds_that_the_rules_do_what_they_should(path: Path, tmp_path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert f"{SOURCES}/{RULES[0].name}" in text
+    installed = tmp_path / path.name
+    installed.write_text(text.replace(SOURCES, str(INSTALLED)), encoding="utf-8")
+    promtool("test", "rules", installed)
 
 
 @pytest.mark.parametrize("alert", ALERTS)
