@@ -17,6 +17,7 @@ from tools.workspace import ROOT, Package, module_of, packages
 PACKAGES = packages()
 CONFIGURATION: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TOOL = CONFIGURATION["tool"]
+TARGET = re.compile("[a-z]+(-[a-z]+)*")
 
 
 def make_package(root: Path, name: str) -> None:
@@ -103,9 +104,10 @@ def test_workflows_call_targets_that_are_there() -> None:
     for path in (ROOT / ".github" / "workflows").glob("*.yml"):
         jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
         steps = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
-        called |= {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step)}
+        lines = [line for step in steps for line in step.splitlines() if line.startswith("make ")]
+        called |= {word for line in lines for word in line.split() if TARGET.fullmatch(word)}
     assert called >= {"test", "lint", "docs", "check-packages"}
-    assert called <= targets
+    assert called - {"make"} <= targets
 
 
 def test_make_help_names_every_target() -> None:
