@@ -7,25 +7,9 @@ from pathlib import Path
 
 from tools.environments import CONSTRAINTS, Environment
 from tools.wheels import Wheel
-from tools.workspace import CORE
+from tools.workspace import CORE, ROOT
 
-IMPORT_ALL = """
-import importlib, importlib.metadata, pathlib, pkgutil, sys, sysconfig
-
-site = pathlib.Path(sysconfig.get_path("purelib")).resolve()
-for name in sys.argv[1:]:
-    package = importlib.import_module(name)
-    home = pathlib.Path(package.__file__).resolve().parent
-    assert home.parent == site, f"{name} is {home}, not the wheel in {site}"
-    assert (home / "py.typed").is_file(), f"{name} has no py.typed"
-    for module in pkgutil.walk_packages(package.__path__, name + "."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-    (distribution,) = set(importlib.metadata.packages_distributions()[name])
-    installed = importlib.metadata.version(distribution)
-    assert package.__version__ == installed, f"{package.__version__} is not {installed}"
-    print(f"{distribution} {installed}: every module imports, without the test dependencies")
-"""
+IMPORT_ALL = ROOT / "tools" / "import_all.py"
 
 
 def try_alone(
@@ -43,4 +27,10 @@ def try_alone(
     core = {other.path for other in wheels if other.name == CORE}
     environment = Environment(folder / wheel.path.stem, constraints).make(python)
     environment.install(*sorted({wheel.path, *core}))
-    environment.run("-I", "-W", "error", "-c", IMPORT_ALL, wheel.module)
+    environment.run("-I", "-W", "error", IMPORT_ALL, wheel.module, *of_extras(wheel))
+
+
+def of_extras(wheel: Wheel) -> list[str]:
+    """Return the names of what a wheel's extras bring, and it does not need otherwise."""
+    needed = {one.name for one in wheel.needs()}
+    return sorted({one.name for one in wheel.requirements} - needed)

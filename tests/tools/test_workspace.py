@@ -73,6 +73,8 @@ def test_a_package_carries_what_belongs_to_it(package: Package) -> None:
     assert (package.folder / "README.md").exists()
     assert (package.sources / "py.typed").exists()
     assert package.name in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sample = (ROOT / "tests" / "typing" / "sample.py").read_text(encoding="utf-8")
+    assert f"from {module_of(package.name)} import " in sample
 
 
 def test_packages_agree_in_what_they_say_of_themselves() -> None:
