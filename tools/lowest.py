@@ -1,8 +1,8 @@
 """The lowest versions that our packages declare to work with, as constraints for pip.
 
 `python -m tools.test_wheel --lowest` installs and tests with them. Of constraints.txt that holds
-which has nothing to do with a version that is lowered: what requires such a package, or is required
-by it, is pip's to choose.
+which has nothing to do with a version that is lowered: what requires such a package, and all that
+is required by these, is pip's to choose.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def lowered(pins: Pins, lowest: Pins, requires: Mapping[str, set[str]]) -> Pins:
     for name, needed in requires.items():
         for each in needed:
             required_by.setdefault(each, set()).add(name)
-    tied = reachable(changed, requires) | reachable(changed, required_by)
+    tied = reachable(reachable(changed, required_by), requires)
     kept = {name: version for name, version in pins.items() if name not in tied}
     return kept | lowest
 

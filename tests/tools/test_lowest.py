@@ -45,8 +45,8 @@ def test_pins_are_read_by_their_normal_names() -> None:
 
 
 def test_what_has_to_do_with_a_lowered_version_is_not_pinned() -> None:
-    pins = {"api": "9", "sdk": "9", "wire": "9", "pytest": "8", "pluggy": "1.7.0"}
-    requires = {"sdk": {"api"}, "api": {"wire"}, "pytest": {"pluggy"}}
+    pins = {"api": "9", "sdk": "9", "proto": "9", "wire": "9", "pytest": "8", "pluggy": "1.7.0"}
+    requires = {"sdk": {"api", "proto"}, "api": {"wire"}, "pytest": {"pluggy"}}
     assert lowered(pins, {"api": "1", "pluggy": "1.7"}, requires) == {
         "api": "1",
         "pluggy": "1.7",
