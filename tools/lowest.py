@@ -1,8 +1,8 @@
 """The lowest versions that our packages declare to work with, as constraints for pip.
 
 `python -m tools.test_wheel --lowest` installs and tests with them. Of constraints.txt that holds
-which has nothing to do with a version that is lowered: what requires such a package, and all that
-is required by these, is pip's to choose.
+which the tests need and which has nothing to do with a version that is lowered: what requires such
+a package, and all that is required by these, is pip's to choose.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from tools.environments import CONSTRAINTS
 from tools.wheels import Wheel, built_wheels
+from tools.workspace import group
 
 Pins = dict[str, str]
 LOWER = (">=", "~=", "==")
@@ -78,6 +79,12 @@ def lowered(pins: Pins, lowest: Pins, requires: Mapping[str, set[str]]) -> Pins:
     return kept | lowest
 
 
+def needed_by(names: Iterable[str], pins: Pins, requires: Mapping[str, set[str]]) -> Pins:
+    """Return those of the pins that packages of these names need, or that are of them."""
+    needed = reachable(names, requires)
+    return {name: version for name, version in pins.items() if name in needed}
+
+
 def same(version: str, other: str | None) -> bool:
     return other is not None and Version(version) == Version(other)
 
@@ -113,8 +120,10 @@ def parsed(text: str) -> Requirement | None:
 
 def lowest_constraints(wheels: Iterable[Wheel]) -> str:
     """Return the text of a file of constraints with the lowest versions that wheels declare."""
+    wheels, requires = list(wheels), installed_requirements()
     pins = read_pins(CONSTRAINTS.read_text(encoding="utf-8"))
-    chosen = lowered(pins, lowest_pins(wheels), installed_requirements())
+    tested = [*group("test"), *(wheel.name for wheel in wheels)]
+    chosen = lowered(needed_by(tested, pins, requires), lowest_pins(wheels), requires)
     return "".join(f"{name}=={version}\n" for name, version in sorted(chosen.items()))
 
 

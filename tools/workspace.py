@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).resolve().parent.parent
 CORE = "antflow-core"
 
@@ -44,6 +46,13 @@ def project_of(folder: Path) -> dict[str, Any]:
     text = (folder / "pyproject.toml").read_text(encoding="utf-8")
     project: dict[str, Any] = tomllib.loads(text)["project"]
     return project
+
+
+def group(name: str, root: Path = ROOT) -> list[str]:
+    """Return the names of what a dependency group of the workspace names itself."""
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    named = tomllib.loads(text)["dependency-groups"][name]
+    return [canonicalize_name(one.partition("[")[0]) for one in named if isinstance(one, str)]
 
 
 def module_of(distribution: str) -> str:

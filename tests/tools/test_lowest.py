@@ -6,7 +6,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.tools.building import core, plugin, wheel
-from tools.lowest import lowered, lowest_pins, lowest_version, read_pins
+from tools.lowest import lowered, lowest_pins, lowest_version, needed_by, read_pins
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,12 @@ def test_what_has_to_do_with_a_lowered_version_is_not_pinned() -> None:
         "pluggy": "1.7",
         "pytest": "8",
     }
+
+
+def test_pins_of_what_the_tests_do_not_need_are_left_out() -> None:
+    pins = {"pytest": "9", "pluggy": "1.7.0", "twine": "7", "keyring": "25"}
+    requires = {"pytest": {"pluggy"}, "twine": {"keyring"}}
+    assert needed_by(["pytest"], pins, requires) == {"pytest": "9", "pluggy": "1.7.0"}
 
 
 def test_a_circle_of_requirements_does_no_harm() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.integration.plugins import installing
-from tools.workspace import ROOT, Package, module_of, packages
+from tools.workspace import ROOT, Package, group, module_of, packages
 
 PACKAGES = packages()
 CONFIGURATION: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -41,6 +41,14 @@ def test_a_package_says_where_its_sources_are() -> None:
 def test_the_core_is_imported_without_its_last_name() -> None:
     assert module_of("antflow-core") == "antflow"
     assert module_of("antflow-some") == "antflow_some"
+
+
+def test_a_group_is_read_by_normal_names_without_the_groups_that_it_includes(
+    tmp_path: Path,
+) -> None:
+    text = '[dependency-groups]\na = ["B_c[d]", { include-group = "e" }]\ne = []\n'
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert group("a", tmp_path) == ["b-c"]
 
 
 # This workspace
@@ -122,10 +130,7 @@ def test_make_help_names_every_target() -> None:
 def test_every_dependency_of_a_group_is_pinned() -> None:
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([\w.-]+)==", pins, re.MULTILINE))
-    groups = CONFIGURATION["dependency-groups"]
-    named = {
-        one.partition("[")[0] for group in groups.values() for one in group if isinstance(one, str)
-    }
+    named = {name for each in CONFIGURATION["dependency-groups"] for name in group(each)}
     assert named <= pinned
 
 
