@@ -15,7 +15,7 @@ SECONDS  ?= 600
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench build test-wheel check-packages release clean
+.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ docs: $(VENV)/.docs-ready ## build the site strictly, into site/
 
 bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
+
+pictures: $(READY) ## draw the displays for the documents anew, into docs/images
+	$(PY) -m tests.rich.pictures
 
 build: $(READY) ## build sdist and wheel into dist/
 	rm -rf dist

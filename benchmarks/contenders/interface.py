@@ -24,5 +24,10 @@ class Program(Protocol):
     def busy(self, count: int, workers: int) -> AbstractAsyncContextManager[Callable[[], object]]:
         """Enter with that many stages, each worker holding an item; give what takes a snapshot."""
 
+    async def displayed(
+        self, items: Sequence[int], tasks: Sequence[Task], workers: int
+    ) -> Sequence[object]:
+        """Do as `collect`, and show it in a terminal."""
+
     def scraped(self, count: int, workers: int) -> AbstractAsyncContextManager[str]:
         """Enter with that many stages, and give the address at which their metrics are served."""

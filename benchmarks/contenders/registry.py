@@ -64,6 +64,17 @@ def _with_plugins(name: str, label: str, plugins: str) -> Contender:
     return _ours(name, f"antflow with {label}", "antflow_plugins", BENCH_PLUGINS=plugins)
 
 
+def _displayed(name: str) -> Contender:
+    return _ours(
+        f"antflow-{name}",
+        f"antflow-rich's {name}",
+        "antflow_displayed",
+        BENCH_DISPLAY=name,
+        TERM="xterm-256color",
+        CI="",
+    )
+
+
 def _peer(imports: str, module: str, distribution: str) -> Contender:
     return Contender(
         name=imports,
@@ -104,6 +115,7 @@ _ALL = (
         BENCH_SERVER="antflow_prometheus",
         BENCH_RUNS="1",
     ),
+    *(_displayed(name) for name in ("progress", "compact", "detailed", "full")),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks.harness.model import Measurement
 from benchmarks.measurements import (
+    display,
     hooks,
     idle,
     imports,
@@ -32,6 +33,7 @@ _MODULES = (
     latency,
     snapshot,
     scrape,
+    display,
     loop_turns,
     memory,
     imports,

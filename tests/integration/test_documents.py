@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -21,13 +22,18 @@ BLOCKS = [
     for document in DOCUMENTS
     for number, match in enumerate(BLOCK.finditer(document.read_text(encoding="utf-8")), 1)
 ]
+ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
+"""A reader's: what is installed is active."""
+
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @pytest.mark.parametrize("program", BLOCKS)
 def test_a_block_runs_without_an_error_or_warning(program: str) -> None:
     command = [sys.executable, "-W", "error", "-c", program]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=ENVIRON
+    )
     assert run.returncode == 0, run.stderr
 
 

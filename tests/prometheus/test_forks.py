@@ -11,12 +11,13 @@ from socket import socketpair
 import pytest
 from prometheus_client import CollectorRegistry
 
-from antflow_prometheus import start_http_server
+from antflow_prometheus import make_asgi_app, start_http_server
 from antflow_prometheus._environment import PORT, Service
 from antflow_prometheus._forks import renewed_in_children
 from tests.core.simulation import simulate
 from tests.prometheus.scraping import Scraper, stage
 from tests.prometheus.serving import get
+from tests.prometheus.test_apps import HTTP, call
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -151,3 +152,30 @@ def test_a_program_that_forks_before_it_serves_serves_in_its_child() -> None:
             return str(get(server)[0])
 
     assert in_a_child(work) == "200"
+
+
+def test_a_grandchild_leaves_the_server_to_its_grandparent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service = Service()
+
+    def work() -> str:
+        service.open({PORT: "0"})
+        return f"{service.server} {len(caplog.records)}"
+
+    service.open({PORT: "0"})
+    assert service.server is not None
+    told = in_a_child(lambda: in_a_child(work))
+    service.server.close()
+    assert told == "None 1"
+
+
+def test_an_application_that_was_asked_before_is_answered_in_a_child() -> None:
+    app = make_asgi_app(CollectorRegistry())
+
+    def status() -> str:
+        start, _ = asyncio.run(call(app, HTTP))
+        return str(start["status"])
+
+    assert status() == "200"
+    assert in_a_child(status) == "200"

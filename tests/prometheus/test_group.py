@@ -61,7 +61,7 @@ def test_a_password_is_refused_and_not_shown(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("job", ["", ".", "..", None, 5])
+@pytest.mark.parametrize("job", ["", ".", "..", "caf\udce9", None, 5])
 def test_what_is_no_job_is_refused(job: Any) -> None:
     with pytest.raises(ValueError, match=re.escape(f"job is {job!r}; give a name")):
         group_of(ADDRESS, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 from dataclasses import replace
 from weakref import ref
 
@@ -148,6 +149,20 @@ def test_runs_that_were_left_behind_are_forgotten_where_nobody_reads() -> None:
     assert levels(ledger) == [0, 0]
 
 
+def test_a_loop_that_was_left_behind_is_not_kept_alive() -> None:
+    ledger = Ledger()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(Told(ledger).begin(1))
+    gone = ref(loop)
+    del loop
+    with warnings.catch_warnings():  # of the loop, which nobody has closed
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    assert gone() is None
+    assert ledger.loops() == {}
+    assert levels(ledger) == [0, 0]
+
+
 def test_a_run_that_ends_while_it_is_read_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger()
 
@@ -183,7 +198,7 @@ def test_a_run_that_is_followed_by_another_while_it_is_read_is_counted_once(
         def follow() -> None:
             monkeypatch.undo()
             ledger.finish(told.pipeline)
-            later = replace(followed, run_id="later", items_processed=0)
+            later = replace(followed, run_id="later", items_processed=7)
             monkeypatch.setattr(told.pipeline, "get_stats", lambda: later)
 
         monkeypatch.setattr("antflow_prometheus._ledger.give_way", follow)

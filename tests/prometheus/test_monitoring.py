@@ -127,10 +127,16 @@ def test_promtool_accepts_the_rules() -> None:
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
 def test_promtool_finds_that_the_rules_do_what_they_should(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert f"{SOURCES}/{RULES[0].name}" in text
-    installed = tmp_path / path.name
-    installed.write_text(text.replace(SOURCES, str(INSTALLED)), encoding="utf-8")
-    promtool("test", "rules", installed)
+    assert SOURCES in text
+    of_the_installed = tmp_path / path.name
+    of_the_installed.write_text(text.replace(SOURCES, f"{INSTALLED}"), encoding="utf-8")
+    promtool("test", "rules", of_the_installed)
+
+
+def test_unit_tests_find_the_rules_beside_them() -> None:
+    beside = HERE / SOURCES
+    if beside.is_dir():  # it is not where the tests are tried without the sources
+        assert {path.name for path in RULES} <= {path.name for path in beside.iterdir()}
 
 
 @pytest.mark.parametrize("alert", ALERTS)

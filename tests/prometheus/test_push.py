@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from socket import create_connection, create_server, socket
 from threading import Event, Thread
@@ -32,7 +33,7 @@ def pushgateway() -> Iterator[str]:
     program = required("prometheus-pushgateway")
     address = f"127.0.0.1:{free_port()}"
     with subprocess.Popen(
-        [program, f"--web.listen-address={address}", "--log.level=error"],
+        [program, f"--web.listen-address={address}", "--persistence.file=", "--log.level=error"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
@@ -171,7 +172,7 @@ def test_an_answer_that_takes_nothing_is_an_error(answer: bytes, message: str) -
             OSError, match=f"could not be pushed to '{address}' as job 'night.*{message}"
         ),
     ):
-        pushing(address)()
+        asyncio.run(pushing(address)())
 
 
 def test_a_push_ends_in_time_though_its_answer_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +189,29 @@ def test_a_push_ends_in_time_though_its_answer_does_not(monkeypatch: pytest.Monk
     with answering(trickle) as address:
         try:
             with pytest.raises(OSError, match=r"it took more than 0\.1 seconds"):
-                pushing(address)()
+                asyncio.run(pushing(address)())
         finally:
             raised.set()
+
+
+def test_runs_that_wait_for_a_push_leave_the_loops_threads_to_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_push, "SECONDS", 0.3)
+
+    async def main() -> None:
+        with create_server(("127.0.0.1", 0)) as silent:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(ThreadPoolExecutor(1))
+            push = pushing(f"127.0.0.1:{silent.getsockname()[1]}")
+            waiting = asyncio.create_task(push())
+            await asyncio.sleep(0)
+            assert await asyncio.to_thread(int) == 0
+            assert not waiting.done()
+            with pytest.raises(OSError, match="could not be pushed"):
+                await waiting
+
+    asyncio.run(main())
 
 
 # The order of pushes
@@ -208,7 +229,7 @@ def test_a_push_collects_and_sends_under_the_lock_of_its_group() -> None:
 
     with answering(answer) as address:
         group = group_of(address, "nightly", {"instance": "one"})
-        pushing(address, look)()
+        asyncio.run(pushing(address, look)())
     assert held == [True, True]
     assert not LOCKS.of(group).locked()
 
@@ -217,7 +238,7 @@ def test_a_push_that_fails_frees_its_lock() -> None:
     address = f"127.0.0.1:{free_port()}"
     lock = LOCKS.of(group_of(address, "nightly", {"instance": "one"}))
     with pytest.raises(OSError, match="refused"):
-        pushing(address)()
+        asyncio.run(pushing(address)())
     assert not lock.locked()
 
 
@@ -231,7 +252,7 @@ def test_a_push_waits_for_an_earlier_one_of_its_group_in_vain(
         LOCKS.of(group_of(f"http://{address}/", "nightly", {"instance": "one"})),
         pytest.raises(OSError, match="with the wait for earlier pushes"),
     ):
-        pushing(address, collected.set)()
+        asyncio.run(pushing(address, collected.set)())
     assert not collected.is_set()
 
 

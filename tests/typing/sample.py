@@ -30,6 +30,7 @@ from antflow import (
     set_task_status,
 )
 from antflow_prometheus import MetricsServer, Prometheus, start_http_server
+from antflow_rich import Rich
 
 
 async def fetch(page: str) -> str:
@@ -87,7 +88,7 @@ def make_pipeline() -> Pipeline:
         ],
         status_tracker=StatusTracker(on_task_fail=lambda event: assert_type(event, TaskEvent)),
         name="pages",
-        plugins=[Watcher(), Prometheus(registry=CollectorRegistry(), buckets=(0.1, 1.0))],
+        plugins=[Watcher(), Prometheus(registry=CollectorRegistry(), buckets=(0.1, 1.0)), Rich()],
     )
 
 

@@ -40,6 +40,7 @@ class Service:
 
     def __init__(self) -> None:
         self.server: MetricsServer | None = None
+        self._is_a_childs = False
         self.renew()
         renewed_in_children(self)
 
@@ -47,7 +48,7 @@ class Service:
         """Leave the server to the parent process if that has one."""
         self._lock = Lock()
         self._is_declined = False
-        self._is_a_childs = self.server is not None
+        self._is_a_childs = self._is_a_childs or self.server is not None
         self.server = None
 
     def open(self, environ: Mapping[str, str]) -> None:

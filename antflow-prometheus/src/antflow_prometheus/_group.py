@@ -73,7 +73,15 @@ def _check(name: object, value: object) -> None:
 
 def _is_part(value: object) -> bool:
     """Return whether a value can be part of a path."""
-    return isinstance(value, str) and value not in {".", ".."}
+    return isinstance(value, str) and value not in {".", ".."} and _is_utf8(value)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _url(address: object) -> str:

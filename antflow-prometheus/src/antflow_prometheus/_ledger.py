@@ -25,7 +25,7 @@ class LiveRun:
     Args:
         run_id: tells it from all others.
         pipeline: whose run it is; it is not kept alive.
-        loop: the event loop that it works in.
+        loop: the event loop that it works in; it is not kept alive.
         label: what the pipeline is called.
         names: what all else is called.
     """
@@ -36,14 +36,20 @@ class LiveRun:
         self.run_id = run_id
         self._pipeline = ref(pipeline)
         self._names = names
-        self.loop = loop
+        self._loop = ref(loop)
         self.label = label
         self.figures = at_the_start(label)
 
     @property
+    def loop(self) -> AbstractEventLoop | None:
+        """The event loop that it works in; None if that is closed, or gone."""
+        loop = self._loop()
+        return None if loop is None or loop.is_closed() else loop
+
+    @property
     def is_left(self) -> bool:
         """Whether it was left behind: its loop is closed, or its pipeline collected."""
-        return self._pipeline() is None or self.loop.is_closed()
+        return self._pipeline() is None or self.loop is None
 
     def last(self) -> Reading:
         """Return its figures when they were last read."""
@@ -52,7 +58,7 @@ class LiveRun:
     def update(self) -> bool:
         """Read its figures as they are now, and return False if it was left behind."""
         pipeline = self._pipeline()
-        if pipeline is None or self.loop.is_closed():
+        if pipeline is None or self.loop is None:
             return False
         stats = pipeline.get_stats()
         if stats.run_id != self.run_id:
@@ -144,12 +150,13 @@ class Ledger:
             return sums, buckets
 
     def loops(self) -> dict[str, set[AbstractEventLoop]]:
-        """Return the event loops that runs work in, by the pipeline's label; closed ones, too."""
+        """Return the event loops that runs work in, by the pipeline's label."""
         with self._lock:
             live = list(self._live.values())
         loops: dict[str, set[AbstractEventLoop]] = {}
         for run in live:
-            loops.setdefault(run.label, set()).add(run.loop)
+            if (loop := run.loop) is not None:
+                loops.setdefault(run.label, set()).add(loop)
         return loops
 
     def _update(self, live: list[LiveRun]) -> list[LiveRun]:
@@ -185,7 +192,7 @@ class Ledger:
         if len(self._unread) <= MOST_UNREAD or not self._summing.acquire(blocking=False):
             return
         try:
-            for _ in range(2):
+            for _ in range(min(2, len(self._unread))):
                 self._ended.add(self._unread.popleft()(), is_over=True)
         finally:
             self._summing.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import wait_for, wrap_future
 from collections.abc import Mapping
 from concurrent.futures import Future
 from http.client import HTTPException
@@ -47,7 +48,7 @@ class Push:
         self._registry.register(collector)
         self._address = address
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         """Push, for 10 seconds at most.
 
         Raises:
@@ -56,7 +57,7 @@ class Push:
         pushed: Future[None] = Future()
         Thread(target=self._run, args=(pushed,), name="antflow-metrics-push", daemon=True).start()
         try:
-            pushed.result(SECONDS)
+            await wait_for(wrap_future(pushed), SECONDS)
         except HTTPError as error:
             error.close()
             raise self._failed(str(error), "its log says why") from error

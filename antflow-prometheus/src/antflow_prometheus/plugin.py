@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from asyncio import get_running_loop, to_thread
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Iterable, Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -78,7 +78,7 @@ class Prometheus:
     async def _pushed(self, pipeline: Pipeline, push: Push) -> None:
         """Push, and count a failure, which comes after the run's own count of faults was kept."""
         try:
-            await to_thread(push)
+            await push()
         except OSError:
             self._collector.ledger.count_fault(pipeline, self.antflow_name)
             raise
