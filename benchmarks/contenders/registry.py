@@ -75,6 +75,10 @@ def _displayed(name: str) -> Contender:
     )
 
 
+def _by_hand(name: str, label: str, way: str) -> Contender:
+    return Contender(name=name, label=label, module="spans_by_hand", settings={"BENCH_SPANS": way})
+
+
 def _peer(imports: str, module: str, distribution: str) -> Contender:
     return Contender(
         name=imports,
@@ -96,6 +100,14 @@ _ALL = (
     _with_plugins("antflow-observer", "an observer", "observer"),
     _with_plugins("antflow-3-observers", "three observers", "observer observer observer"),
     _with_plugins("antflow-prometheus", "antflow-prometheus", "prometheus"),
+    _with_plugins("antflow-otel", "antflow-otel and no provider", "otel"),
+    _with_plugins("antflow-otel-unsampled", "antflow-otel, not sampled", "otel-unsampled"),
+    _with_plugins("antflow-otel-traces", "antflow-otel's traces", "otel-traces"),
+    _by_hand("spans", "spans by hand", "current"),
+    _by_hand("lean-spans", "spans by hand, the attempt's alone made current", "lean"),
+    _by_hand("queue-spans", "asyncio.Queue pipeline with spans by hand", "queue"),
+    _with_plugins("antflow-otel-quantiles", "antflow-otel's quantiles", "otel-quantiles"),
+    _with_plugins("antflow-otel-histograms", "antflow-otel's histograms", "otel-histograms"),
     _ours(
         "antflow-scraped",
         "antflow-prometheus's server",

@@ -21,7 +21,9 @@ def test_the_hooks_and_their_arguments() -> None:
     assert ARGUMENTS == {
         "antflow_dashboard": ("name",),
         "antflow_pipeline_start": ("pipeline", "total_items"),
+        "antflow_item_start": ("event",),
         "antflow_item_status": ("event",),
+        "antflow_item_finish": ("event",),
         "antflow_task_start": ("event",),
         "antflow_task_success": ("event",),
         "antflow_task_retry": ("event",),

@@ -29,6 +29,7 @@ from antflow import (
     rate_limit,
     set_task_status,
 )
+from antflow_otel import OTel
 from antflow_prometheus import MetricsServer, Prometheus, start_http_server
 from antflow_rich import Rich
 
@@ -88,7 +89,12 @@ def make_pipeline() -> Pipeline:
         ],
         status_tracker=StatusTracker(on_task_fail=lambda event: assert_type(event, TaskEvent)),
         name="pages",
-        plugins=[Watcher(), Prometheus(registry=CollectorRegistry(), buckets=(0.1, 1.0)), Rich()],
+        plugins=[
+            Watcher(),
+            Prometheus(registry=CollectorRegistry(), buckets=(0.1, 1.0)),
+            Rich(),
+            OTel(),
+        ],
     )
 
 

@@ -94,6 +94,8 @@ class Notifier:
         "_audience",
         "_logged",
         "faults",
+        "fed",
+        "finished",
         "pipeline",
         "run_id",
         "status",
@@ -125,6 +127,8 @@ class Notifier:
         """See who listens to what; a hook that nobody listens to costs nothing when it is told."""
         listeners = self._audience.listeners
         self.status = listeners("antflow_item_status")
+        self.fed = listeners("antflow_item_start") + self.status
+        self.finished = self.status + listeners("antflow_item_finish")
         self.task_start = listeners("antflow_task_start")
         self.task_success = listeners("antflow_task_success")
         self.task_retry = listeners("antflow_task_retry")
@@ -136,7 +140,7 @@ class Notifier:
     @property
     def is_silent(self) -> bool:
         """Whether nobody listens."""
-        return not (self.status or self.watches_tasks)
+        return not (self.fed or self.finished or self.watches_tasks)
 
     def tell_status(
         self,
@@ -149,7 +153,19 @@ class Notifier:
         final: bool = False,
         listeners: Listeners | None = None,
     ) -> Awaitable[Cut] | None:
-        """Tell that an item changed its status in a stage: all who listen, or only those named."""
+        """Tell that an item changed its status in a stage.
+
+        Args:
+            item: the item.
+            stage: name of the stage.
+            status: what it is at.
+            worker: name of the worker that has it.
+            metadata: what else the event says.
+            final: whether it is the item's last event.
+            listeners: who is told; None for all who listen to that.
+        """
+        if listeners is None:
+            listeners = self.finished if final else self.status
         event = StatusEvent(
             item.id,
             stage,
@@ -161,7 +177,7 @@ class Notifier:
             self.run_id,
             final,
         )
-        return self.tell(self.status if listeners is None else listeners, event.about(item))
+        return self.tell(listeners, event.about(item))
 
     def tell(self, listeners: Sequence[Listener], event: Any) -> Awaitable[Cut] | None:
         """Call every one of some listeners with an event."""
