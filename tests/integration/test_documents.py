@@ -47,6 +47,14 @@ def test_there_are_blocks_to_run() -> None:
 @pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT))
 )
+def test_no_block_is_hidden_in_a_list(document: Path) -> None:
+    """Else it would not be run, and the site would not show it as code."""
+    assert re.findall(r"^[ ]+```.*", document.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT))
+)
 def test_a_link_leads_to_a_file(document: Path) -> None:
     links = LINK.findall(document.read_text(encoding="utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
