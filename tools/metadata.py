@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -62,7 +63,9 @@ def about_wheel(wheel: Wheel) -> Iterator[str]:
 def about_files(wheel: Wheel) -> Iterator[str]:
     tops = {name.partition("/")[0] for name in wheel.files}
     information = f"{wheel.name.replace('-', '_')}-{wheel.version}.dist-info"
-    if extra := tops - {wheel.module, information}:
+    # A plugin of pytest stands beside its package, for sessions that need none of it.
+    beside = {top for top in tops if fnmatch(top, f"_{wheel.module}_*.py")}
+    if extra := tops - {wheel.module, information} - beside:
         yield f"has more than the package {wheel.module}: {', '.join(sorted(extra))}"
     if f"{wheel.module}/py.typed" not in wheel.files:
         yield "no py.typed, so its types are not seen"

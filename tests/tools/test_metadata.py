@@ -46,6 +46,12 @@ def test_a_link_into_the_repository_is_named() -> None:
     assert "links to docs/a.md" in found
 
 
+def test_a_module_for_pytest_may_stand_beside_the_package() -> None:
+    assert complaints([wheel("antflow-core", more=["_antflow_pytest.py"])], []) == []
+    (found,) = complaints([wheel("antflow-core", more=["_other_pytest.py"])], [])
+    assert "has more than the package antflow: _other_pytest.py" in found
+
+
 def test_a_stray_package_and_a_missing_marker_of_types_are_named() -> None:
     flawed = wheel("antflow-core", more=["tests/test_a.py"])
     (found,) = complaints([flawed], [])
