@@ -13,7 +13,6 @@ from typing import (
     Protocol,
     Self,
     TypeVar,
-    cast,
     overload,
     runtime_checkable,
 )
