@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Task, current_task
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator
 from inspect import isawaitable
 from itertools import count
 from time import time
@@ -179,29 +179,29 @@ class Notifier:
         )
         return self.tell(listeners, event.about(item))
 
-    def tell(self, listeners: Sequence[Listener], event: Any) -> Awaitable[Cut] | None:
+    def tell(self, listeners: Listeners, event: Any) -> Awaitable[Cut] | None:
         """Call every one of some listeners with an event."""
-        for index, listener in enumerate(listeners):
+        rest = iter(listeners)
+        for listener in rest:
             try:
                 answer = listener.call(event)
             except BaseException as error:
                 if (cut := self._sift(listener, event, error)) is not None:
-                    return self._go_on(listeners, index + 1, event, cut)
+                    return self._go_on(tuple(rest), event, cut)
             else:
                 if answer is not None and isawaitable(answer):
-                    return self._go_on(listeners, index, event, answer=answer)
+                    return self._go_on((listener, *rest), event, answer=answer)
         return None
 
     async def _go_on(
         self,
-        listeners: Sequence[Listener],
-        index: int,
+        listeners: Listeners,
         event: Any,
         cut: Cut = None,
         answer: Awaitable[Any] | None = None,
     ) -> Cut:
-        """Call the rest, from one of them on, whose answer may have been begun."""
-        for listener in listeners[index:]:
+        """Call the rest, the first of which may have begun its answer."""
+        for listener in listeners:
             cut = await self._call(listener, event, answer) or cut
             answer = None
         return cut
@@ -214,15 +214,17 @@ class Notifier:
             interrupted the last of them.
         """
         listeners = self.task_start
-        for index, listener in enumerate(listeners):
+        rest = iter(listeners)
+        for listener in rest:
             try:
                 answer = listener.call(event)
             except BaseException as error:
                 if (cut := self._sift(listener, event, error)) is not None:
-                    return _stopped(listeners[: index + 1], cut)
+                    return _stopped(listeners[: _called(listeners, rest)], cut)
             else:
                 if answer is not None and isawaitable(answer):
-                    return self._start_on(listeners, index, event, answer)
+                    before = _called(listeners, rest) - 1
+                    return self._start_on(listeners, before, event, answer)
         return None
 
     async def _start_on(
@@ -322,6 +324,11 @@ def _where(event: Any) -> str:
     except Exception:
         item = f"(an id of type {type(event.item_id).__name__})"
     return f" at item {item} in stage {event.stage!r}"
+
+
+def _called(listeners: Listeners, rest: Iterator[Listener]) -> int:
+    """Return how many have been called: it is counted only where somebody has to be awaited."""
+    return len(listeners) - len(tuple(rest))
 
 
 async def _stopped(called: Listeners, cut: Cut) -> tuple[Listeners, Cut]:

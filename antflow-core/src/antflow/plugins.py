@@ -35,6 +35,9 @@ PLAIN = ("antflow_add_options", "antflow_configure", "antflow_dashboard")
 NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
 """What may be given in the place of a plugin by mistake."""
 
+EVERYWHERE = frozenset(dir(object))
+"""What every object has, and none implements a hook with: more than half of what most have."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -56,6 +59,8 @@ class Manager(PluginManager):
         Raises:
             PluginValidationError: it seems to, and cannot.
         """
+        if name in EVERYWHERE:
+            return None
         options = super().parse_hookimpl_opts(plugin, name)
         if options is None:
             if name.startswith(PREFIX) and _is_function(inspect.getattr_static(plugin, name, None)):

@@ -55,6 +55,20 @@ class ItemTrace:
         self.token: Token[Context] | None = None
         self.error: BaseException | None = None
 
+    def succeed(self, at: int) -> None:
+        """End the span of an attempt that returned, and that of the visit with its last task.
+
+        Args:
+            at: Unix time in nanoseconds.
+        """
+        if self.attempt is not None:
+            self.attempt.end(at)
+            self.attempt = None
+        self.left -= 1
+        if not self.left and self.visit is not None:
+            self.visit.end(at)
+            self.visit = None
+
     def leave(self, at: int, outcome: str | None = None) -> None:
         """End what is open below the item's own span.
 

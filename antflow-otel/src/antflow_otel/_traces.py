@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import time_ns
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     SpanKind,
     Tracer,
@@ -70,7 +70,7 @@ class Traces:
         self._stages = {stage.name: StageTrace(stage) for stage in pipeline.stages}
         self._places = Places(parent, feed_context)
         self._live: dict[int, ItemTrace | Unsampled] = {}  # by the id of the item's carrier
-        self._at: dict[str, ItemTrace | Unsampled] = {}  # by the name of the worker
+        self._at: dict[str, ItemTrace | Unsampled] = {}  # in a task, by the name of the worker
         attributes: dict[str, str | int] = {PIPELINE: self._name, RUN: self._run_id}
         if total_items is not None:
             attributes[TOTAL_ITEMS] = total_items
@@ -113,15 +113,15 @@ class Traces:
     @hookimpl(tryfirst=True)
     def antflow_task_start(self, event: TaskEvent) -> None:
         """Begin the span of an attempt, and have the task run in it."""
-        trace = self._at.get(event.worker)
+        trace = self._live.get(id(event.item.carrier))
         if trace is None:
-            trace = self._live.get(id(event.item.carrier))
-            if trace is None:
-                return
-            self._at[event.worker] = trace
-        if isinstance(trace, Unsampled):
-            trace.token = attach(trace.context)
             return
+        context = self._attempt(trace, event) if isinstance(trace, ItemTrace) else trace.context
+        trace.token = attach(context)
+        self._at[event.worker] = trace
+
+    def _attempt(self, trace: ItemTrace, event: TaskEvent) -> Context:
+        """Begin the span of an attempt, and of a visit with the first; return its context."""
         at = nanoseconds(event.timestamp)
         if trace.visit is None:
             self._visit(trace, event, at)
@@ -129,7 +129,7 @@ class Traces:
         name, of_task = self._steps[event.stage, event.task_name]
         of_attempt: dict[str, str | int] = {**of_task, ATTEMPT: event.attempt}
         trace.attempt = self._start(name, context, INTERNAL, of_attempt, (), at)
-        trace.token = attach(set_span_in_context(trace.attempt, context))
+        return set_span_in_context(trace.attempt, context)
 
     def _visit(self, trace: ItemTrace, event: TaskEvent, at: int) -> None:
         """Begin the span of a visit to a stage."""
@@ -148,17 +148,8 @@ class Traces:
     def antflow_task_success(self, event: TaskEvent) -> None:
         """End the span of an attempt that returned, and that of the visit with its last task."""
         trace = self._out_of(event)
-        if trace is None:
-            return
-        at = nanoseconds(event.timestamp)
-        if trace.attempt is not None:
-            trace.attempt.end(at)
-            trace.attempt = None
-        trace.left -= 1
-        if trace.left:
-            self._at[event.worker] = trace
-        else:
-            trace.leave(at)
+        if trace is not None:
+            trace.succeed(nanoseconds(event.timestamp))
 
     @hookimpl(trylast=True)
     def antflow_task_retry(self, event: TaskEvent) -> None:
@@ -169,8 +160,6 @@ class Traces:
         self._fail(trace, event, "retried")
         if self._stages[event.stage].is_retried:
             trace.leave(nanoseconds(event.timestamp), "retried")
-        else:
-            self._at[event.worker] = trace
 
     @hookimpl(trylast=True)
     def antflow_task_failure(self, event: TaskEvent) -> None:
@@ -193,9 +182,9 @@ class Traces:
         trace = self._at.pop(event.worker, None)
         if trace is None:
             return None
-        if (token := trace.token) is not None:
+        if trace.token is not None:
+            detach(trace.token)
             trace.token = None
-            detach(token)
         return trace if isinstance(trace, ItemTrace) else None
 
     def _fail(self, trace: ItemTrace, event: TaskEvent, outcome: str) -> None:
