@@ -42,7 +42,7 @@ def test_what_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> Non
         open_input(str(tmp_path))
     with pytest.raises(FileError, match=r"--failures .* cannot be written: Is a directory; give"):
         open_output(str(tmp_path), "--failures")
-    with pytest.raises(FileError, match="cannot be read: embedded null byte"):
+    with pytest.raises(FileError, match=r"cannot be read: .*embedded null"):
         open_input("a\0b")
 
 

@@ -41,6 +41,9 @@ class Listener(ThreadingHTTPServer):
         super().__init__((addr, port), _Request)
         self.socket.setblocking(False)
         self._waking, self._woken = socketpair()
+        self._selector = DefaultSelector()
+        self._selector.register(self.socket, EVENT_READ)
+        self._selector.register(self._woken, EVENT_READ)
         renewed_in_children(self)
 
     def server_bind(self) -> None:
@@ -51,9 +54,7 @@ class Listener(ThreadingHTTPServer):
 
     def serve(self) -> None:
         """Answer requests until `stop` is called."""
-        with self._woken, DefaultSelector() as selector:
-            selector.register(self.socket, EVENT_READ)
-            selector.register(self._woken, EVENT_READ)
+        with self._woken, self._selector as selector:
             while self._woken not in (key.fileobj for key, _ in selector.select()):
                 self.handle_request()
 
@@ -63,7 +64,7 @@ class Listener(ThreadingHTTPServer):
 
     def renew(self) -> None:
         """Let go of all sockets in a child process, so that its parent alone has the port."""
-        for one in (self.socket, self._waking, self._woken, *self._connections):
+        for one in (self._selector, self.socket, self._waking, self._woken, *self._connections):
             one.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
