@@ -34,7 +34,7 @@ LONG = 1000.0
 @pytest.fixture(autouse=True)
 def nothing_is_complained_of(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
-    assert complaints(caplog.records) == []
+    assert complaints(caplog.get_records("call")) == []
 
 
 def fails(*times: int, error: type[BaseException] = ValueError) -> Any:
