@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind, get_current_span
 
 from antflow import Pipeline, Stage, StatusEvent, TaskEvent, current_item, hookimpl
 from antflow._item import read_item
+from antflow_otel import _traces
 from antflow_otel._traces import Traces
 from tests.core.simulation import others, settle, simulate
 from tests.otel.tracing import (
@@ -290,6 +291,41 @@ def test_an_error_without_text_and_names_that_utf8_lacks_do_no_harm() -> None:
         ]
         texts += [str(each) for event in span.events for each in (event.attributes or {}).values()]
         assert "".join(texts).encode()
+
+
+class Unshowable(Exception):
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise RuntimeError
+
+
+def test_an_error_that_cannot_be_shown_is_one_of_attempt_and_item_like_others() -> None:
+    traced = Traced()
+    one = traced.pipeline(stage(task=fails(1, 2, error=Unshowable), task_attempts=2))
+    simulate(lambda: one.run([1]))
+    assert not one.plugin_faults
+    assert traced.outcomes() == {
+        "letters": [("failed", True)],
+        "Work": [("failed", False)],
+        "Work work": [("retried", True), ("failed", True)],
+    }
+
+
+def test_an_attempt_is_ended_even_if_nothing_can_be_said_of_its_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(_traces, "note_error", fail)
+    traced = Traced()
+    one = traced.pipeline(stage(task=fails(1, 2), task_attempts=2))
+    simulate(lambda: one.run([1]))
+    assert one.plugin_faults == {"otel.run": 2}
+    assert traced.tree() == [
+        *("run letters", "letters", "  Work", "    Work work", "    Work work"),
+    ]
+    caplog.clear()
 
 
 # Skips

@@ -205,9 +205,11 @@ class Traces:
         attempt.set_attribute(OUTCOME, outcome)
         if event.delay is not None:
             attempt.set_attribute(DELAY, event.delay)
-        if event.error is not None:
-            note_error(attempt, event.error)
-        attempt.end(nanoseconds(event.timestamp))
+        try:
+            if event.error is not None:
+                note_error(attempt, event.error)
+        finally:
+            attempt.end(nanoseconds(event.timestamp))
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, error_summary: ErrorSummary) -> None:
