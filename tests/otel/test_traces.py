@@ -11,7 +11,7 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
 from antflow import Pipeline, Stage, StatusEvent, TaskEvent, current_item, hookimpl
 from antflow._item import read_item
@@ -170,15 +170,29 @@ def test_so_does_a_thread() -> None:
     assert traced.tree() == ["run letters", "letters", "  Work", "    Work ask", "      asked"]
 
 
-def test_after_an_attempt_no_span_is_current() -> None:
-    traced, seen = Traced(), []
+@pytest.mark.parametrize("feed_context", ["link", "child"])
+@pytest.mark.parametrize("trace", ["item", "run"])
+def test_outside_of_attempts_the_span_of_the_run_is_current_and_never_that_of_who_began_it(
+    trace: str, feed_context: str
+) -> None:
+    traced, seen = Traced(trace=trace, feed_context=feed_context), []
 
     def look(*_: Any) -> None:
-        seen.append(get_current_span().get_span_context().is_valid)
+        seen.append(get_current_span().get_span_context())
 
-    one = stage(on_success=look, skip_if=look)
-    simulate(lambda: traced.pipeline(one).run(range(3)))
-    assert seen == [False] * 6
+    async def main() -> None:
+        one = traced.pipeline(stage(on_success=look, skip_if=look))
+        with traced.tracer.start_as_current_span("request") as request:
+            await one.start()
+            assert get_current_span() is request
+            await one.process(1)
+            assert get_current_span() is request
+        await one.process(2)
+        await one.shutdown()
+        assert get_current_span() is INVALID_SPAN
+
+    simulate(main)
+    assert seen == [context_of(traced.only("run letters"))] * 4
 
 
 def test_what_a_task_leaves_attached_is_gone_at_its_end() -> None:
@@ -637,10 +651,14 @@ def test_tasks_see_the_baggage_of_who_fed_their_item() -> None:
 # An end that is told too late
 
 
+async def traces_of(traced: Traced, one: Pipeline) -> Traces:
+    return Traces(traced.tracer, one, None, "item", "link")
+
+
 def test_what_is_open_when_the_run_ends_is_ended_with_it() -> None:
     traced = Traced()
     one = traced.pipeline(stage())
-    traces = Traces(traced.tracer, one, None, "item", "link")
+    traces = simulate(lambda: traces_of(traced, one))
     item = read_item("x", 0, 100)
     traces.antflow_item_start(StatusEvent("x", "Work", "queued", None, 1.0).about(item))
     traces.antflow_pipeline_finish(one.get_error_summary())
@@ -651,7 +669,7 @@ def test_what_is_open_when_the_run_ends_is_ended_with_it() -> None:
 
 def test_an_item_whose_start_was_missed_is_left_alone() -> None:
     traced = Traced()
-    traces = Traces(traced.tracer, traced.pipeline(stage()), None, "item", "link")
+    traces = simulate(lambda: traces_of(traced, traced.pipeline(stage())))
     event = TaskEvent("x", "Work", "same", "Work-W0", "start", 1, 1.0).about(read_item("x", 0, 100))
     for told in ("start", "success", "retry", "failure", "cancelled"):
         getattr(traces, f"antflow_task_{told}")(event)
@@ -705,3 +723,38 @@ def test_an_item_that_a_task_feeds_is_linked_to_the_attempt() -> None:
     assert second.parent is None
     assert context_of(attempts[0]).span_id in links_of(second)
     assert context_of(attempts[0]).span_id not in links_of(first)
+
+
+@pytest.mark.parametrize("feed_context", ["link", "child"])
+@pytest.mark.parametrize("trace", ["item", "run"])
+def test_an_item_that_a_callback_feeds_is_of_the_run(trace: str, feed_context: str) -> None:
+    traced = Traced(trace=trace, feed_context=feed_context)
+
+    async def follow(item_id: Any, value: int, _: Any) -> None:
+        if value < 2:
+            await one.feed([value + 1])
+
+    one = traced.pipeline(stage(on_success=follow, workers=1))
+
+    async def main() -> None:
+        with traced.tracer.start_as_current_span("request"):
+            await one.feed([0])
+            await one.start()
+        await one.join()
+
+    simulate(main)
+    assert not one.plugin_faults
+    request, run = traced.only("request"), context_of(traced.only("run letters"))
+    first, *fed = traced.named("letters")
+    above = first.parent.span_id if first.parent else None
+    if trace == "run":
+        assert above == run.span_id
+    elif feed_context == "child":
+        assert above == context_of(request).span_id
+    else:
+        assert links_of(first) == {run.span_id, context_of(request).span_id}
+    assert len(fed) == 2
+    for item in fed:
+        above = item.parent.span_id if item.parent else None
+        assert above == (run.span_id if trace == "run" else None)
+        assert [link.context for link in item.links] == ([run] if trace == "item" else [])
