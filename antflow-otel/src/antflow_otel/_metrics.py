@@ -13,7 +13,7 @@ from opentelemetry.metrics import MeterProvider, NoOpMeter
 from antflow import Pipeline
 
 from ._attributes import SCHEMA_URL, SCOPE
-from ._metrics_exposition import Exposition, exposition_of
+from ._metrics_exposition import EXPOSITIONS, Exposition
 from ._metrics_recorder import Recorder
 from ._providers import PROVIDERS
 from ._version import __version__
@@ -86,7 +86,7 @@ class Metrics:
             return None
         if self._enabled is None and _is_shown_already(pipeline):
             return None
-        return exposition_of(provider, meter)
+        return EXPOSITIONS.of(provider, meter)
 
 
 def _is_shown_already(pipeline: Pipeline) -> bool:
