@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
@@ -18,6 +19,7 @@ from antflow._item import read_item
 from antflow_otel import _traces
 from antflow_otel._traces import Traces
 from tests.core.simulation import others, settle, simulate
+from tests.otel.metering import Metered
 from tests.otel.tracing import (
     Traced,
     complaints,
@@ -122,7 +124,9 @@ def test_spans_come_from_one_scope_with_a_schema() -> None:
         assert scope is not None
         assert scope.name == "antflow_otel"
         assert scope.version
-        assert (scope.schema_url or "").startswith("https://opentelemetry.io/schemas/")
+        assert (
+            scope.schema_url == "https://opentelemetry.io/schemas/1.33.0"
+        )  # of code.function.name
 
 
 def test_a_span_is_inside_of_its_parent_in_time() -> None:
@@ -305,6 +309,18 @@ def test_an_error_without_text_and_names_that_utf8_lacks_do_no_harm() -> None:
         ]
         texts += [str(each) for event in span.events for each in (event.attributes or {}).values()]
         assert "".join(texts).encode()
+
+
+@pytest.mark.parametrize("error", [ValueError("\udcff"), ExceptionGroup("\ud800", [KeyError()])])
+def test_errors_with_text_that_utf8_lacks_can_be_exported(error: Exception) -> None:
+    async def raises(value: Any) -> Any:
+        raise error from ValueError("\udc80")
+
+    traced = Traced()
+    simulate(lambda: traced.pipeline(stage(task=raises)).run([1]))
+    sent = encode_spans(traced.spans).SerializeToString()
+    assert str(error).encode("utf-8", "backslashreplace") in sent
+    assert b"\\udc80" in sent
 
 
 class Unshowable(Exception):
@@ -538,7 +554,8 @@ def test_a_cancellation_in_another_plugins_start_ends_the_attempt() -> None:
     assert traced.outcomes()["Work same"] == [("cancelled", False)]
 
 
-def test_other_plugins_act_inside_of_the_attempt() -> None:
+@pytest.mark.parametrize("with_metrics", [True, False])
+def test_other_plugins_act_inside_of_the_attempt(with_metrics: bool) -> None:
     seen: list[bool] = []
 
     class Looking:
@@ -550,9 +567,32 @@ def test_other_plugins_act_inside_of_the_attempt() -> None:
         def antflow_task_success(self, event: TaskEvent) -> None:
             seen.append(get_current_span().is_recording())
 
-    traced = Traced()
-    simulate(lambda: traced.pipeline(stage(), plugins=[Looking()]).run([1]))
+    traced = Traced(meter_provider=Metered().provider if with_metrics else None)
+    one = traced.pipeline(stage(), plugins=[Looking()])
+    simulate(lambda: one.run([1]))
     assert seen == [True, True]
+    assert one.plugin_faults == {}
+
+
+@pytest.mark.parametrize("with_metrics", [True, False])
+def test_at_start_and_end_of_a_run_they_act_inside_of_its_span(with_metrics: bool) -> None:
+    seen: list[Any] = []
+
+    class Looking:
+        @hookimpl
+        def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
+            seen.append(get_current_span())
+
+        @hookimpl
+        def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
+            seen.extend([get_current_span(), get_current_span().is_recording()])
+
+    traced = Traced(meter_provider=Metered().provider if with_metrics else None)
+    simulate(lambda: traced.pipeline(stage(), plugins=[Looking()]).run([1]))
+    at_start, at_end, is_recording = seen
+    assert at_start is at_end
+    assert at_start.name == "run letters"
+    assert is_recording
 
 
 # Sampling
@@ -576,6 +616,20 @@ def test_of_an_item_that_is_not_sampled_nothing_is_recorded_but_its_tasks_know()
     assert traced.spans == ()
     assert flags == [True] * 5
     assert not one.plugin_faults
+
+
+def test_the_carrier_of_an_item_that_is_not_sampled_is_left_alone_if_it_ends() -> None:
+    carriers: list[dict[str, str]] = []
+
+    class Noting:
+        @hookimpl
+        def antflow_item_start(self, event: StatusEvent) -> None:
+            carriers.append(event.item.carrier)
+
+    traced = Traced(ParentBased(ALWAYS_OFF))
+    one = traced.pipeline(stage(task=fails(2)), plugins=[Noting()])
+    simulate(lambda: one.run(range(3)))
+    assert carriers == [{}] * 3
 
 
 # Carriers
@@ -663,6 +717,8 @@ def test_what_is_open_when_the_run_ends_is_ended_with_it() -> None:
     traces.antflow_item_start(StatusEvent("x", "Work", "queued", None, 1.0).about(item))
     traces.antflow_pipeline_finish(one.get_error_summary())
     assert traced.outcomes() == {"letters": [("unprocessed", False)]}
+    assert traced.only("letters").start_time == 1_000_000_000  # the event's
+    assert not traces._live
     traces.antflow_item_finish(StatusEvent("x", "Work", "unprocessed", None, 2.0).about(item))
     assert len(traced.spans) == 2
 
