@@ -157,10 +157,12 @@ def test_each_signal_is_switched_off_by_itself(
 def test_both_are_by_what_opentelemetry_is_told_to_leave_alone(
     disabled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    early = trace.get_tracer_provider()
     trace.set_tracer_provider(Traced().provider)
     monkeypatch.setattr(_providers, "get_meter_provider", lambda: Metered().provider)
     monkeypatch.setenv(_providers.DISABLED, disabled)
     assert run_with(OTel()).is_silent
+    assert run_with(OTel(early)).is_silent
     assert not run_with(Traced().plugin).is_silent
 
 
@@ -171,6 +173,21 @@ def test_one_that_is_given_comes_before_the_global_one() -> None:
     simulate(lambda: traced.pipeline(stage()).run([1]))
     assert traced.named("letters")
     assert not other.spans
+
+
+def test_what_goes_wrong_at_the_end_of_a_run_is_counted() -> None:
+    class Faulty:
+        antflow_name = "faulty"
+
+        @hookimpl
+        def antflow_pipeline_finish(self) -> None:
+            raise ValueError
+
+    metered = Metered()
+    plugins = [Faulty(), OTel(meter_provider=metered.provider)]
+    one = Pipeline([stage()], plugins=plugins, autoload=False)
+    simulate(lambda: one.run([1]))
+    assert metered.values("antflow.plugin.errors", "antflow.plugin.name")["faulty"] == 1
 
 
 def test_each_run_of_a_pipeline_has_a_span() -> None:

@@ -168,3 +168,13 @@ def test_of_an_error_that_cannot_be_shown_the_frames_are_told(
     told = stacktrace(caught.value)
     assert "in raises" in told
     assert f"{type_name(caught.value)}: (it cannot be shown in full)" in told
+
+
+def test_nor_do_frames_of_an_odd_file_hold_what_utf8_lacks() -> None:
+    code = compile("def raises(error):\n    raise error", "odd\udcff.py", "exec")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    for error in (ValueError(), Unshowable()):
+        with pytest.raises(type(error)):
+            names["raises"](error)
+        assert "odd\\udcff.py" in stacktrace(error)

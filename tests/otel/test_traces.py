@@ -11,6 +11,7 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
@@ -124,9 +125,7 @@ def test_spans_come_from_one_scope_with_a_schema() -> None:
         assert scope is not None
         assert scope.name == "antflow_otel"
         assert scope.version
-        assert (
-            scope.schema_url == "https://opentelemetry.io/schemas/1.33.0"
-        )  # of code.function.name
+        assert scope.schema_url == "https://opentelemetry.io/schemas/1.33.0"
 
 
 def test_a_span_is_inside_of_its_parent_in_time() -> None:
@@ -556,21 +555,37 @@ def test_a_cancellation_in_another_plugins_start_ends_the_attempt() -> None:
 
 @pytest.mark.parametrize("with_metrics", [True, False])
 def test_other_plugins_act_inside_of_the_attempt(with_metrics: bool) -> None:
-    seen: list[bool] = []
+    seen: list[str] = []
 
     class Looking:
         @hookimpl(tryfirst=True)
         def antflow_task_start(self, event: TaskEvent) -> None:
-            seen.append(get_current_span().is_recording())
+            self.look()
 
         @hookimpl
         def antflow_task_success(self, event: TaskEvent) -> None:
-            seen.append(get_current_span().is_recording())
+            self.look()
+
+        @hookimpl
+        def antflow_task_retry(self, event: TaskEvent) -> None:
+            self.look()
+
+        @hookimpl
+        def antflow_task_failure(self, event: TaskEvent) -> None:
+            self.look()
+
+        def look(self) -> None:
+            span = get_current_span()
+            assert isinstance(span, ReadableSpan)
+            assert span.is_recording()
+            seen.append(span.name)
 
     traced = Traced(meter_provider=Metered().provider if with_metrics else None)
-    one = traced.pipeline(stage(), plugins=[Looking()])
-    simulate(lambda: one.run([1]))
-    assert seen == [True, True]
+    one = traced.pipeline(
+        stage(task=fails(1, 3, 4), task_attempts=2, workers=1), plugins=[Looking()]
+    )
+    simulate(lambda: one.run([1, 2]))
+    assert seen == ["Work work"] * 8
     assert one.plugin_faults == {}
 
 
@@ -681,6 +696,29 @@ def test_an_item_that_is_left_and_fed_again_goes_on_in_its_trace(sampled: bool) 
     if sampled:
         before, *after = traced.named("letters")
         assert [span.parent.span_id for span in after if span.parent] == [ids(before)[1]] * 2
+
+
+def test_one_that_is_fed_again_before_the_start_is_linked_to_who_starts() -> None:
+    traced = Traced()
+
+    async def main() -> None:
+        one = traced.pipeline(stage(task=sleeps))
+        await one.start()
+        await one.feed([1])
+        await settle()
+        left = await one.shutdown(timeout=0)
+        again = traced.pipeline(stage(), name="again")
+        await again.feed(left)
+        with traced.tracer.start_as_current_span("request"):
+            await again.start()
+        await again.join()
+
+    simulate(main)
+    before, run, request = map(traced.only, ("letters", "run again", "request"))
+    item = traced.only("again")
+    assert item.parent is not None
+    assert item.parent.span_id == context_of(before).span_id
+    assert links_of(item) == {context_of(run).span_id, context_of(request).span_id}
 
 
 def test_tasks_see_the_baggage_of_who_fed_their_item() -> None:
