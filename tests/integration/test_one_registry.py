@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from inspect import signature
 
 import pytest
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from antflow import Pipeline
-from antflow_otel import OTel
+from antflow_otel import OTel, _providers
 from antflow_prometheus import Prometheus
 from tests.core.simulation import simulate
 from tests.integration.plugins.installing import plain_environ
@@ -26,13 +27,21 @@ OURS = "antflow_stage_items_total"
 THEIRS = "antflow_stage_item_left_total"
 
 
+def reader_of(registry: CollectorRegistry) -> PrometheusMetricReader:
+    """Return OpenTelemetry's reader, showing a registry; an older one knows but the default."""
+    if "registry" in signature(PrometheusMetricReader).parameters:
+        return PrometheusMetricReader(registry=registry)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("opentelemetry.exporter.prometheus.REGISTRY", registry)
+        return PrometheusMetricReader()
+
+
 class Both:
     """A registry that both exporters show, and what it shows."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.reader = PrometheusMetricReader(registry=self.registry)
-        self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
+        self.provider = MeterProvider([reader_of(self.registry)], shutdown_on_exit=False)
 
     def run(self, *plugins: object) -> None:
         pipeline = Pipeline([stage()], name="p", plugins=plugins, autoload=False)
@@ -54,9 +63,10 @@ class Both:
         return {name for name, _ in series if name.startswith("antflow")}
 
 
-def test_nothing_is_exposed_twice() -> None:
+def test_nothing_is_exposed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     both = Both()
-    both.run(Prometheus(both.registry), OTel(meter_provider=both.provider))
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: both.provider)
+    both.run(Prometheus(both.registry), OTel())
     names = both.metrics()
     assert OURS in names
     assert THEIRS not in names
@@ -72,9 +82,12 @@ def test_without_antflow_prometheus_the_reader_shows_all() -> None:
 
 
 @pytest.mark.parametrize("quantiles", [None, [0.5]])
-def test_where_both_are_demanded_their_names_differ(quantiles: list[float] | None) -> None:
+@pytest.mark.parametrize("metrics", [None, True])
+def test_where_both_are_demanded_their_names_differ(
+    metrics: bool | None, quantiles: list[float] | None
+) -> None:
     both = Both()
-    plugin = OTel(meter_provider=both.provider, metrics=True, quantiles=quantiles)
+    plugin = OTel(meter_provider=both.provider, metrics=metrics, quantiles=quantiles)
     both.run(Prometheus(both.registry), plugin)
     assert {OURS, THEIRS} < both.metrics()
 

@@ -16,9 +16,10 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 
 from antflow import Pipeline
-from antflow_otel import _providers
+from antflow_otel import _metrics, _providers
 from antflow_otel._metrics import PROMETHEUS_READER, Metrics
 from antflow_otel._metrics_recorder import Recorder
+from antflow_otel._providers import Providers
 from tests.core.simulation import Gate, settle, simulate
 from tests.otel.metering import Metered, Told, stage
 
@@ -112,9 +113,10 @@ def test_where_two_exporters_meet_metrics_are_left_to_antflow_prometheus(
     monkeypatch.delitem(sys.modules, PROMETHEUS_READER, raising=False)
     if is_loaded:
         monkeypatch.setitem(sys.modules, PROMETHEUS_READER, ModuleType(PROMETHEUS_READER))
-    metered = Metered(enabled=enabled)
+    metered = Metered()
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
     with caplog.at_level(logging.INFO, "antflow_otel"):
-        found = observers(metered.plugin, *map(Named, plugins))
+        found = observers(Told(Metrics(enabled=enabled)), *map(Named, plugins))
     assert bool(found) is is_shown
     assert bool(metered.metrics()) is is_shown
     assert ("OTel(metrics=True)" in caplog.text) is not is_shown
@@ -154,3 +156,37 @@ def test_however_a_run_ends_it_is_over(quantiles: list[float] | None) -> None:
 def test_a_run_that_fails_to_be_told_of_its_start_may_be_told_of_its_end() -> None:
     pipeline = Pipeline([stage()], name="p", autoload=False)
     Metrics().finish(pipeline)
+
+
+@pytest.mark.parametrize("by_plugin", [True, False])
+def test_a_provider_that_is_given_is_shown_all_whoever_else_shows_it(
+    by_plugin: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, PROMETHEUS_READER, ModuleType(PROMETHEUS_READER))
+    metered = Metered()
+    if not by_plugin:
+        monkeypatch.setattr(_metrics, "PROVIDERS", providers := Providers())
+        providers.use(None, metered.provider)
+    told = metered.plugin if by_plugin else Told(Metrics())
+    assert observers(told, Named("prometheus"))
+    assert metered.value("antflow.item.fed") == 1
+
+
+def test_what_stands_for_the_global_provider_is_that_once_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    early = metrics.get_meter_provider()
+    assert type(early).__name__ == "_ProxyMeterProvider"
+    told, other = Told(Metrics(early)), Told(Metrics())
+    assert observers(told) == ()
+    metered = Metered()
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
+    for each in (told, other):
+        assert len(observers(each)) == 1
+    assert metered.value("antflow.item.fed") == 2  # and by one instrument, not by two
+
+
+def test_what_was_kept_of_a_run_is_let_go_at_its_end() -> None:
+    metered = Metered()
+    observers(metered.plugin)
+    assert metered.plugin.metrics._expositions == {}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
+import sys
 from threading import Event, Thread
 from typing import Any
 from weakref import ref
@@ -15,13 +18,15 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from antflow_otel import _metrics_exposition
 from antflow_otel._instruments import HISTOGRAMS, OBSERVED, QUANTILES
 from antflow_otel._metrics import Metrics
+from antflow_otel._metrics_exposition import EXPOSITIONS
 from antflow_otel._metrics_ledger import Ledger
 from antflow_otel._metrics_reading import Reading
 from tests.core.simulation import Gate, settle, simulate
 from tests.otel.metering import Metered, Told, collected, points, same, stage
+
+LIMIT = 10  # seconds
 
 
 @pytest.fixture
@@ -172,7 +177,7 @@ def test_while_figures_are_read_other_runs_may_begin(monkeypatch: pytest.MonkeyP
     async def main() -> None:
         pipeline = metered.pipeline(stage())
         await pipeline.start()
-        ledger = _metrics_exposition._expositions[metered.provider].ledger
+        ledger = EXPOSITIONS._known[metered.provider].ledger
         (live,) = ledger._live.values()
         read = live.read
 
@@ -233,3 +238,48 @@ def test_no_counter_falls_while_it_is_collected_from_another_thread() -> None:
         stop.set()
         thread.join()
     assert fallen == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("held", ["source", "exposition", "module"])
+def test_a_forked_process_shows_its_own_runs_whatever_lock_was_held(held: str) -> None:
+    metered = Metered(quantiles=[0.5])
+    simulate(lambda: metered.pipeline(stage()).run(range(3)))
+    exposition = EXPOSITIONS._known[metered.provider]
+    locks = {
+        "source": exposition._source._lock,
+        "exposition": exposition._lock,
+        "module": EXPOSITIONS._lock,
+    }
+    assert metered.value("antflow.item.fed") == 3
+    sys.stdout.flush()
+    with locks[held]:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(LIMIT)  # which ends a child that waits for a lock
+            try:
+                simulate(lambda: metered.pipeline(stage()).run([1]))
+                os._exit(int(metered.value("antflow.item.fed") != 1))
+            finally:
+                os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert metered.value("antflow.item.fed") == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_quantiles_of_its_own_runs() -> None:
+    metered = Metered(quantiles=[0.5])
+    simulate(lambda: metered.pipeline(stage()).run([1]))
+    exposition = EXPOSITIONS._known[metered.provider]
+    before = dict(exposition._windows)
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        after = exposition._windows
+        is_anew = all(after[spec] is not before[spec] for spec in before)
+        os._exit(0 if before and set(after) == set(before) and is_anew else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

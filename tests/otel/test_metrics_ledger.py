@@ -12,7 +12,8 @@ import pytest
 
 from antflow import Pipeline
 from antflow_otel import _instruments as of
-from antflow_otel._metrics_ledger import Ledger
+from antflow_otel._metrics_ledger import Ledger, LiveRun
+from antflow_otel._metrics_reading import Reading
 from tests.core.simulation import Gate, settle, simulate
 from tests.otel.metering import stage
 
@@ -188,3 +189,41 @@ def test_a_forked_process_counts_anew_even_where_the_ledger_was_being_read() -> 
     _, status = os.waitpid(simulate(main), 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert succeeded(ledger) == 3
+
+
+def test_a_run_that_ends_while_it_is_read_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+    told = Told(ledger)
+    read = LiveRun.read
+
+    def ends_meanwhile(run: LiveRun) -> Reading | None:
+        monkeypatch.setattr(LiveRun, "read", read)
+        ledger.finish(told.pipeline)
+        return None  # as of a run whose event loop is closed
+
+    async def main() -> None:
+        await told.begin(3)
+        await told.pipeline.join()
+
+    simulate(main)
+    monkeypatch.setattr(LiveRun, "read", ends_meanwhile)
+    assert figure(ledger, of.RUNS_STARTED) == 1
+    assert LiveRun.read is read
+    assert figure(ledger, of.RUNS_STARTED) == 1
+    assert figure(ledger, of.RUNS) == 0
+
+
+def test_a_run_whose_end_was_not_told_is_not_taken_for_the_next_one() -> None:
+    ledger = Ledger()
+
+    async def main() -> None:
+        told = Told(ledger)
+        await told.begin(3)
+        await told.pipeline.join()
+        assert succeeded(ledger) == 3
+        await told.pipeline.run(range(10))  # of which the ledger knows nothing
+        assert succeeded(ledger) == 3
+        assert figure(ledger, of.RUNS_STARTED) == 1
+        assert figure(ledger, of.RUNS) == 0
+
+    simulate(main)

@@ -15,8 +15,9 @@ from opentelemetry.util._once import Once
 
 from antflow import Pipeline, PipelineError, StatusEvent, hookimpl
 from antflow.plugins import hooks_of
-from antflow_otel import OTel
+from antflow_otel import OTel, _providers
 from tests.core.simulation import simulate
+from tests.otel.metering import Metered
 from tests.otel.tracing import Traced, links_of, stage
 
 
@@ -121,12 +122,72 @@ def test_a_provider_that_is_set_globally_is_seen_by_the_next_run() -> None:
 
 
 @pytest.mark.usefixtures("globally")
+def test_what_stands_for_the_global_one_is_that_once_it_is_set() -> None:
+    traced, plugin = Traced(), OTel(trace.get_tracer_provider())
+    assert run_with(plugin).is_silent
+    trace.set_tracer_provider(traced.provider)
+    assert not run_with(plugin).is_silent
+    assert traced.named("pipeline")
+
+
+@pytest.mark.usefixtures("globally")
+@pytest.mark.parametrize(
+    ("options", "is_traced", "is_measured"),
+    [
+        ({}, True, True),
+        ({"tracer_provider": NoOpTracerProvider()}, False, True),
+        ({"metrics": False}, True, False),
+        ({"tracer_provider": NoOpTracerProvider(), "metrics": False}, False, False),
+    ],
+)
+def test_each_signal_is_switched_off_by_itself(
+    options: Any, is_traced: bool, is_measured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced, metered = Traced(), Metered()
+    trace.set_tracer_provider(traced.provider)
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
+    watching = run_with(OTel(**options))
+    assert bool(traced.spans) is is_traced
+    assert bool(metered.metrics()) is is_measured
+    assert watching.is_silent is not (is_traced or is_measured)
+
+
+@pytest.mark.usefixtures("globally")
+@pytest.mark.parametrize("disabled", ["antflow", "*"])
+def test_both_are_by_what_opentelemetry_is_told_to_leave_alone(
+    disabled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = trace.get_tracer_provider()
+    trace.set_tracer_provider(Traced().provider)
+    monkeypatch.setattr(_providers, "get_meter_provider", lambda: Metered().provider)
+    monkeypatch.setenv(_providers.DISABLED, disabled)
+    assert run_with(OTel()).is_silent
+    assert run_with(OTel(early)).is_silent
+    assert not run_with(Traced().plugin).is_silent
+
+
+@pytest.mark.usefixtures("globally")
 def test_one_that_is_given_comes_before_the_global_one() -> None:
     other, traced = Traced(), Traced()
     trace.set_tracer_provider(other.provider)
     simulate(lambda: traced.pipeline(stage()).run([1]))
     assert traced.named("letters")
     assert not other.spans
+
+
+def test_what_goes_wrong_at_the_end_of_a_run_is_counted() -> None:
+    class Faulty:
+        antflow_name = "faulty"
+
+        @hookimpl
+        def antflow_pipeline_finish(self) -> None:
+            raise ValueError
+
+    metered = Metered()
+    plugins = [Faulty(), OTel(meter_provider=metered.provider)]
+    one = Pipeline([stage()], plugins=plugins, autoload=False)
+    simulate(lambda: one.run([1]))
+    assert metered.values("antflow.plugin.errors", "antflow.plugin.name")["faulty"] == 1
 
 
 def test_each_run_of_a_pipeline_has_a_span() -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 from opentelemetry.metrics import MeterProvider as AnyMeterProvider
-from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.metrics import NoOpMeterProvider, get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import get_tracer_provider
+from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, get_tracer_provider
 
 from antflow_otel import _providers
-from antflow_otel._providers import DISABLED, Providers
+from antflow_otel._providers import (
+    DISABLED,
+    Providers,
+    given_meter_provider,
+    given_tracer_provider,
+)
 
 
 @pytest.fixture
@@ -68,3 +73,25 @@ def test_what_opentelemetry_is_told_to_leave_alone_uses_none(
     providers = Providers()
     assert (providers.meter_provider(environ) is not None) is is_used
     assert (providers.tracer_provider(environ) is not None) is is_used
+
+
+def test_a_stand_in_of_the_global_provider_is_no_choice(meter_provider: MeterProvider) -> None:
+    early = get_meter_provider()
+    assert type(early).__name__ == "_ProxyMeterProvider"
+    assert given_meter_provider(early) is None
+    assert given_tracer_provider(ProxyTracerProvider()) is None
+    providers = Providers()
+    providers.use(ProxyTracerProvider(), early)
+    assert providers.tracer_provider({}) is get_tracer_provider()
+    assert providers.meter_provider({}) is meter_provider
+    assert not providers.has_meter_provider
+
+
+def test_a_provider_of_nothing_is_one() -> None:
+    chosen = NoOpTracerProvider(), NoOpMeterProvider()
+    assert given_tracer_provider(chosen[0]) is chosen[0]
+    assert given_meter_provider(chosen[1]) is chosen[1]
+    providers = Providers()
+    providers.use(*chosen)
+    assert providers.tracer_provider({}) is chosen[0]
+    assert providers.has_meter_provider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from antflow_otel._spans import (
     nanoseconds,
     note_error,
     plain,
+    stacktrace,
     text_of,
     type_name,
 )
@@ -140,3 +142,39 @@ def test_a_span_says_what_it_failed_with(error: Exception, message: str) -> None
     assert event.attributes["exception.type"] == type_name(error)
     assert event.attributes["exception.message"] == message
     assert "raise error" in event.attributes["exception.stacktrace"]
+
+
+class Unshowable(Exception):
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise RuntimeError
+
+
+def odd_syntax() -> SyntaxError:
+    error = SyntaxError("odd")
+    error.lineno, error.text = 1, 5  # type: ignore[assignment]
+    return error
+
+
+@pytest.mark.parametrize("make", [Unshowable, odd_syntax])
+def test_of_an_error_that_cannot_be_shown_the_frames_are_told(
+    make: Callable[[], Exception],
+) -> None:
+    def raises() -> None:
+        raise make()
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        raises()
+    told = stacktrace(caught.value)
+    assert "in raises" in told
+    assert f"{type_name(caught.value)}: (it cannot be shown in full)" in told
+
+
+def test_nor_do_frames_of_an_odd_file_hold_what_utf8_lacks() -> None:
+    code = compile("def raises(error):\n    raise error", "odd\udcff.py", "exec")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    for error in (ValueError(), Unshowable()):
+        with pytest.raises(type(error)):
+            names["raises"](error)
+        assert "odd\\udcff.py" in stacktrace(error)

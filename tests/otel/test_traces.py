@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
 from antflow import Pipeline, Stage, StatusEvent, TaskEvent, current_item, hookimpl
 from antflow._item import read_item
+from antflow_otel import _traces
 from antflow_otel._traces import Traces
 from tests.core.simulation import others, settle, simulate
+from tests.otel.metering import Metered
 from tests.otel.tracing import (
     Traced,
     complaints,
@@ -34,7 +38,7 @@ LONG = 1000.0
 @pytest.fixture(autouse=True)
 def nothing_is_complained_of(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
-    assert complaints(caplog.records) == []
+    assert complaints(caplog.get_records("call")) == []
 
 
 def fails(*times: int, error: type[BaseException] = ValueError) -> Any:
@@ -121,7 +125,7 @@ def test_spans_come_from_one_scope_with_a_schema() -> None:
         assert scope is not None
         assert scope.name == "antflow_otel"
         assert scope.version
-        assert (scope.schema_url or "").startswith("https://opentelemetry.io/schemas/")
+        assert scope.schema_url == "https://opentelemetry.io/schemas/1.33.0"
 
 
 def test_a_span_is_inside_of_its_parent_in_time() -> None:
@@ -169,15 +173,29 @@ def test_so_does_a_thread() -> None:
     assert traced.tree() == ["run letters", "letters", "  Work", "    Work ask", "      asked"]
 
 
-def test_after_an_attempt_no_span_is_current() -> None:
-    traced, seen = Traced(), []
+@pytest.mark.parametrize("feed_context", ["link", "child"])
+@pytest.mark.parametrize("trace", ["item", "run"])
+def test_outside_of_attempts_the_span_of_the_run_is_current_and_never_that_of_who_began_it(
+    trace: str, feed_context: str
+) -> None:
+    traced, seen = Traced(trace=trace, feed_context=feed_context), []
 
     def look(*_: Any) -> None:
-        seen.append(get_current_span().get_span_context().is_valid)
+        seen.append(get_current_span().get_span_context())
 
-    one = stage(on_success=look, skip_if=look)
-    simulate(lambda: traced.pipeline(one).run(range(3)))
-    assert seen == [False] * 6
+    async def main() -> None:
+        one = traced.pipeline(stage(on_success=look, skip_if=look))
+        with traced.tracer.start_as_current_span("request") as request:
+            await one.start()
+            assert get_current_span() is request
+            await one.process(1)
+            assert get_current_span() is request
+        await one.process(2)
+        await one.shutdown()
+        assert get_current_span() is INVALID_SPAN
+
+    simulate(main)
+    assert seen == [context_of(traced.only("run letters"))] * 4
 
 
 def test_what_a_task_leaves_attached_is_gone_at_its_end() -> None:
@@ -290,6 +308,53 @@ def test_an_error_without_text_and_names_that_utf8_lacks_do_no_harm() -> None:
         ]
         texts += [str(each) for event in span.events for each in (event.attributes or {}).values()]
         assert "".join(texts).encode()
+
+
+@pytest.mark.parametrize("error", [ValueError("\udcff"), ExceptionGroup("\ud800", [KeyError()])])
+def test_errors_with_text_that_utf8_lacks_can_be_exported(error: Exception) -> None:
+    async def raises(value: Any) -> Any:
+        raise error from ValueError("\udc80")
+
+    traced = Traced()
+    simulate(lambda: traced.pipeline(stage(task=raises)).run([1]))
+    sent = encode_spans(traced.spans).SerializeToString()
+    assert str(error).encode("utf-8", "backslashreplace") in sent
+    assert b"\\udc80" in sent
+
+
+class Unshowable(Exception):
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise RuntimeError
+
+
+def test_an_error_that_cannot_be_shown_is_one_of_attempt_and_item_like_others() -> None:
+    traced = Traced()
+    one = traced.pipeline(stage(task=fails(1, 2, error=Unshowable), task_attempts=2))
+    simulate(lambda: one.run([1]))
+    assert not one.plugin_faults
+    assert traced.outcomes() == {
+        "letters": [("failed", True)],
+        "Work": [("failed", False)],
+        "Work work": [("retried", True), ("failed", True)],
+    }
+
+
+def test_an_attempt_is_ended_even_if_nothing_can_be_said_of_its_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(_traces, "note_error", fail)
+    traced = Traced()
+    one = traced.pipeline(stage(task=fails(1, 2), task_attempts=2))
+    simulate(lambda: one.run([1]))
+    assert one.plugin_faults == {"otel.run": 2}
+    assert traced.tree() == [
+        *("run letters", "letters", "  Work", "    Work work", "    Work work"),
+    ]
+    caplog.clear()
 
 
 # Skips
@@ -488,21 +553,61 @@ def test_a_cancellation_in_another_plugins_start_ends_the_attempt() -> None:
     assert traced.outcomes()["Work same"] == [("cancelled", False)]
 
 
-def test_other_plugins_act_inside_of_the_attempt() -> None:
-    seen: list[bool] = []
+@pytest.mark.parametrize("with_metrics", [True, False])
+def test_other_plugins_act_inside_of_the_attempt(with_metrics: bool) -> None:
+    seen: list[str] = []
 
     class Looking:
         @hookimpl(tryfirst=True)
         def antflow_task_start(self, event: TaskEvent) -> None:
-            seen.append(get_current_span().is_recording())
+            self.look()
 
         @hookimpl
         def antflow_task_success(self, event: TaskEvent) -> None:
-            seen.append(get_current_span().is_recording())
+            self.look()
 
-    traced = Traced()
+        @hookimpl
+        def antflow_task_retry(self, event: TaskEvent) -> None:
+            self.look()
+
+        @hookimpl
+        def antflow_task_failure(self, event: TaskEvent) -> None:
+            self.look()
+
+        def look(self) -> None:
+            span = get_current_span()
+            assert isinstance(span, ReadableSpan)
+            assert span.is_recording()
+            seen.append(span.name)
+
+    traced = Traced(meter_provider=Metered().provider if with_metrics else None)
+    one = traced.pipeline(
+        stage(task=fails(1, 3, 4), task_attempts=2, workers=1), plugins=[Looking()]
+    )
+    simulate(lambda: one.run([1, 2]))
+    assert seen == ["Work work"] * 8
+    assert one.plugin_faults == {}
+
+
+@pytest.mark.parametrize("with_metrics", [True, False])
+def test_at_start_and_end_of_a_run_they_act_inside_of_its_span(with_metrics: bool) -> None:
+    seen: list[Any] = []
+
+    class Looking:
+        @hookimpl
+        def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
+            seen.append(get_current_span())
+
+        @hookimpl
+        def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
+            seen.extend([get_current_span(), get_current_span().is_recording()])
+
+    traced = Traced(meter_provider=Metered().provider if with_metrics else None)
     simulate(lambda: traced.pipeline(stage(), plugins=[Looking()]).run([1]))
-    assert seen == [True, True]
+    at_start, at_end, is_recording = seen
+    assert at_start is at_end
+    assert at_start.name == "run letters"
+    assert is_recording
 
 
 # Sampling
@@ -526,6 +631,20 @@ def test_of_an_item_that_is_not_sampled_nothing_is_recorded_but_its_tasks_know()
     assert traced.spans == ()
     assert flags == [True] * 5
     assert not one.plugin_faults
+
+
+def test_the_carrier_of_an_item_that_is_not_sampled_is_left_alone_if_it_ends() -> None:
+    carriers: list[dict[str, str]] = []
+
+    class Noting:
+        @hookimpl
+        def antflow_item_start(self, event: StatusEvent) -> None:
+            carriers.append(event.item.carrier)
+
+    traced = Traced(ParentBased(ALWAYS_OFF))
+    one = traced.pipeline(stage(task=fails(2)), plugins=[Noting()])
+    simulate(lambda: one.run(range(3)))
+    assert carriers == [{}] * 3
 
 
 # Carriers
@@ -579,6 +698,29 @@ def test_an_item_that_is_left_and_fed_again_goes_on_in_its_trace(sampled: bool) 
         assert [span.parent.span_id for span in after if span.parent] == [ids(before)[1]] * 2
 
 
+def test_one_that_is_fed_again_before_the_start_is_linked_to_who_starts() -> None:
+    traced = Traced()
+
+    async def main() -> None:
+        one = traced.pipeline(stage(task=sleeps))
+        await one.start()
+        await one.feed([1])
+        await settle()
+        left = await one.shutdown(timeout=0)
+        again = traced.pipeline(stage(), name="again")
+        await again.feed(left)
+        with traced.tracer.start_as_current_span("request"):
+            await again.start()
+        await again.join()
+
+    simulate(main)
+    before, run, request = map(traced.only, ("letters", "run again", "request"))
+    item = traced.only("again")
+    assert item.parent is not None
+    assert item.parent.span_id == context_of(before).span_id
+    assert links_of(item) == {context_of(run).span_id, context_of(request).span_id}
+
+
 def test_tasks_see_the_baggage_of_who_fed_their_item() -> None:
     traced, seen = Traced(), []
 
@@ -601,21 +743,27 @@ def test_tasks_see_the_baggage_of_who_fed_their_item() -> None:
 # An end that is told too late
 
 
+async def traces_of(traced: Traced, one: Pipeline) -> Traces:
+    return Traces(traced.tracer, one, None, "item", "link")
+
+
 def test_what_is_open_when_the_run_ends_is_ended_with_it() -> None:
     traced = Traced()
     one = traced.pipeline(stage())
-    traces = Traces(traced.tracer, one, None, "item", "link")
+    traces = simulate(lambda: traces_of(traced, one))
     item = read_item("x", 0, 100)
     traces.antflow_item_start(StatusEvent("x", "Work", "queued", None, 1.0).about(item))
     traces.antflow_pipeline_finish(one.get_error_summary())
     assert traced.outcomes() == {"letters": [("unprocessed", False)]}
+    assert traced.only("letters").start_time == 1_000_000_000  # the event's
+    assert not traces._live
     traces.antflow_item_finish(StatusEvent("x", "Work", "unprocessed", None, 2.0).about(item))
     assert len(traced.spans) == 2
 
 
 def test_an_item_whose_start_was_missed_is_left_alone() -> None:
     traced = Traced()
-    traces = Traces(traced.tracer, traced.pipeline(stage()), None, "item", "link")
+    traces = simulate(lambda: traces_of(traced, traced.pipeline(stage())))
     event = TaskEvent("x", "Work", "same", "Work-W0", "start", 1, 1.0).about(read_item("x", 0, 100))
     for told in ("start", "success", "retry", "failure", "cancelled"):
         getattr(traces, f"antflow_task_{told}")(event)
@@ -669,3 +817,38 @@ def test_an_item_that_a_task_feeds_is_linked_to_the_attempt() -> None:
     assert second.parent is None
     assert context_of(attempts[0]).span_id in links_of(second)
     assert context_of(attempts[0]).span_id not in links_of(first)
+
+
+@pytest.mark.parametrize("feed_context", ["link", "child"])
+@pytest.mark.parametrize("trace", ["item", "run"])
+def test_an_item_that_a_callback_feeds_is_of_the_run(trace: str, feed_context: str) -> None:
+    traced = Traced(trace=trace, feed_context=feed_context)
+
+    async def follow(item_id: Any, value: int, _: Any) -> None:
+        if value < 2:
+            await one.feed([value + 1])
+
+    one = traced.pipeline(stage(on_success=follow, workers=1))
+
+    async def main() -> None:
+        with traced.tracer.start_as_current_span("request"):
+            await one.feed([0])
+            await one.start()
+        await one.join()
+
+    simulate(main)
+    assert not one.plugin_faults
+    request, run = traced.only("request"), context_of(traced.only("run letters"))
+    first, *fed = traced.named("letters")
+    above = first.parent.span_id if first.parent else None
+    if trace == "run":
+        assert above == run.span_id
+    elif feed_context == "child":
+        assert above == context_of(request).span_id
+    else:
+        assert links_of(first) == {run.span_id, context_of(request).span_id}
+    assert len(fed) == 2
+    for item in fed:
+        above = item.parent.span_id if item.parent else None
+        assert above == (run.span_id if trace == "run" else None)
+        assert [link.context for link in item.links] == ([run] if trace == "item" else [])

@@ -12,6 +12,7 @@ from time import time
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
+from ._faults import log_error
 from ._item import Item
 from .events import StatusEvent, StatusType, TaskEvent
 from .exceptions import PluginError, text_of
@@ -268,14 +269,15 @@ class Notifier:
         self.faults[name] += 1
         if (name, hook) not in self._logged:
             self._logged.add((name, hook))
-            _logger.error(
+            log_error(
+                _logger,
+                error,
                 "Pipeline %r: %s of plugin %r raised%s; the run goes on regardless, and this is "
                 "not logged again in it.",
                 self.pipeline,
                 hook,
                 name,
                 _where(event),
-                exc_info=error,
             )
         if self.strict:
             unforgiven = PluginError(

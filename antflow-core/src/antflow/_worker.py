@@ -14,6 +14,7 @@ from typing import Any
 from ._accounting import BLOCKED, BUSY, IDLE, WAITING
 from ._channel import Channel
 from ._desk import Control
+from ._faults import log_error
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
 from ._notifier import Cut
@@ -612,12 +613,13 @@ class Worker(Teller):
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)
             return
-        _logger.error(
+        log_error(
+            _logger,
+            error,
             "Stage %r: the %s of item %r raised; the item goes on regardless.",
             self.post.name,
             role,
             item.id,
-            exc_info=error,
         )
 
     async def _wait_for_room(self, outlet: Channel) -> float:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from . import hookspecs
+from ._faults import log_error
 from ._notifier import Listener, Listeners, Observer
 from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
@@ -287,7 +288,7 @@ class PluginSet:
                         plugin=listener.name,
                         hook=listener.hook,
                     ) from error
-                _logger.exception("Plugin %r raised at dashboard %r.", listener.name, name)
+                log_error(_logger, error, "Plugin %r raised at dashboard %r.", listener.name, name)
             else:
                 if found is not None:
                     return cast("DashboardProtocol", found)

@@ -13,9 +13,9 @@ from opentelemetry.metrics import MeterProvider, NoOpMeter
 from antflow import Pipeline
 
 from ._attributes import SCHEMA_URL, SCOPE
-from ._metrics_exposition import Exposition, exposition_of
+from ._metrics_exposition import EXPOSITIONS, Exposition
 from ._metrics_recorder import Recorder
-from ._providers import PROVIDERS
+from ._providers import PROVIDERS, given_meter_provider
 from ._version import __version__
 
 PROMETHEUS_PLUGIN = "prometheus"
@@ -32,7 +32,8 @@ class Metrics:
         quantiles: which quantiles of durations are shown, from 0 to 1, in place of histograms;
             None for histograms.
         enabled: whether runs are shown; None to leave that to antflow-prometheus where it takes
-            part in the run and OpenTelemetry's Prometheus reader is loaded.
+            part in the run and OpenTelemetry's Prometheus reader is loaded, unless a provider is
+            given.
 
     Raises:
         ValueError: a quantile is none.
@@ -45,7 +46,7 @@ class Metrics:
         quantiles: Iterable[float] | None = None,
         enabled: bool | None = None,
     ) -> None:
-        self._provider = meter_provider
+        self._provider = given_meter_provider(meter_provider)
         self._quantiles = None if quantiles is None else _checked(quantiles)
         self._enabled = enabled
         self._expositions: dict[str, Exposition] = {}
@@ -84,9 +85,10 @@ class Metrics:
         meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
         if isinstance(meter, NoOpMeter):
             return None
-        if self._enabled is None and _is_shown_already(pipeline):
+        is_chosen = self._provider is not None or PROVIDERS.has_meter_provider
+        if self._enabled is None and not is_chosen and _is_shown_already(pipeline):
             return None
-        return exposition_of(provider, meter)
+        return EXPOSITIONS.of(provider, meter)
 
 
 def _is_shown_already(pipeline: Pipeline) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from threading import Lock
@@ -37,6 +38,10 @@ class Source:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.forget()
+
+    def forget(self) -> None:
+        """Read anew, whatever another thread was about to do."""
         self._lock = Lock()
         self._reading = Reading()
         self._shown: set[InstrumentSpec] | None = None
@@ -54,6 +59,9 @@ class Source:
 class Exposition:
     """Shows the figures of runs to one meter provider.
 
+    In a process that was forked, what is read starts anew, as the ledger does; histograms, which
+    the meter keeps, go on from what they were.
+
     Args:
         meter: of that provider.
     """
@@ -68,6 +76,12 @@ class Exposition:
         self._quantiles: dict[str, tuple[float, ...]] = {}
         for spec in OBSERVED:
             self._observe(spec)
+
+    def forget(self) -> None:
+        """Start from nothing but the instruments, whatever another thread was about to do."""
+        self._lock = Lock()
+        self._source.forget()
+        self._windows = {spec: Window() for spec in self._windows}
 
     def histograms(self) -> tuple[Histogram, Histogram]:
         """Return those of how long items wait and of how long attempts take."""
@@ -118,19 +132,35 @@ class Exposition:
                 yield Observation(seconds, {**dict(series), QUANTILE: name})
 
 
-_lock = Lock()
-_expositions: WeakKeyDictionary[MeterProvider, Exposition] = WeakKeyDictionary()
+class Expositions:
+    """The one exposition of each provider."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: WeakKeyDictionary[MeterProvider, Exposition] = WeakKeyDictionary()
+
+    def of(self, provider: MeterProvider, meter: Meter) -> Exposition:
+        """Return that of a provider; the first who asks has its instruments made.
+
+        Args:
+            provider: which provider.
+            meter: of that provider.
+        """
+        with self._lock:
+            exposition = self._known.get(provider)
+            if exposition is None:
+                exposition = self._known[provider] = Exposition(meter)
+            return exposition
+
+    def forget(self) -> None:
+        """Have each start from nothing, whatever another thread was about to do."""
+        self._lock = Lock()
+        for exposition in self._known.values():
+            exposition.forget()
 
 
-def exposition_of(provider: MeterProvider, meter: Meter) -> Exposition:
-    """Return the one exposition of a provider; the first who asks has its instruments made.
+EXPOSITIONS = Expositions()
+"""Those of this process."""
 
-    Args:
-        provider: which provider.
-        meter: of that provider.
-    """
-    with _lock:
-        exposition = _expositions.get(provider)
-        if exposition is None:
-            exposition = _expositions[provider] = Exposition(meter)
-        return exposition
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=EXPOSITIONS.forget)

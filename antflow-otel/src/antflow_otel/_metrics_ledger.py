@@ -105,17 +105,15 @@ class Ledger:
             return sums
 
     def _update(self, run: LiveRun, reading: Reading | None) -> None:
-        """Take over what was read of a run, unless it has ended since."""
-        if run.run_id not in self._live:
-            return
+        """Take over what was read of a run; that counts no more if it has ended since."""
         if reading is None:
             self._close(run)
         else:
             run.reading.rise(reading)
 
     def _close(self, run: LiveRun) -> None:
-        self._ended.add(run.reading, is_over=True)
-        del self._live[run.run_id]
+        if self._live.pop(run.run_id, None) is not None:
+            self._ended.add(run.reading, is_over=True)
 
 
 _ledgers: WeakSet[Ledger] = WeakSet()

@@ -58,22 +58,22 @@ class Recorder:
                 self._tasks[stage.name, name] = _Task(own, entered, always=always)
                 entered = None
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> None:
         """Record an attempt that returned."""
         self._record(event)
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def antflow_task_retry(self, event: TaskEvent) -> None:
         """Record an attempt that failed and that another follows."""
         self._record(event)
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> None:
         """Record an attempt that failed for good."""
         self._record(event)
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def antflow_task_cancelled(self, event: TaskEvent) -> None:
         """Record an attempt that was cancelled."""
         self._record(event)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from asyncio import Task, current_task
+from typing import Any, Literal
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, Span, get_current_span, set_span_in_context
@@ -30,16 +31,23 @@ class Places:
     def __init__(self, parent: Parent, feed_context: FeedContext) -> None:
         self._is_apart = parent == "item"
         self._is_child = feed_context == "child"
-        self._opened_in = get_current_span().get_span_context()
+        self._opener = get_current_span()
+        self._opened_in = self._opener.get_span_context()
+        self._opening: Task[Any] | None = None
         self._run: Span = INVALID_SPAN
         self._run_links: tuple[Link, ...] = ()
         self._feeder: Context | None = None
         self._latest: Place = Context(), ()
 
-    def know(self, run: Span) -> None:
-        """Learn of the run's span."""
+    def know(self, run: Span, opening: Task[Any] | None = None) -> None:
+        """Learn of the run's span.
+
+        Args:
+            run: the span, which is current in workers outside of attempts.
+            opening: what the run begins in; it tells of items that were fed before.
+        """
         where = run.get_span_context()
-        self._run = run
+        self._run, self._opening = run, opening
         self._run_links = (Link(where),) if where.is_valid else ()
 
     def of(self, carrier: Carrier) -> Place:
@@ -51,11 +59,18 @@ class Places:
         if TRACEPARENT in carrier:
             before = extract(carrier, feeder)
             if before is not None:
-                return before, self._run_links + self._links_to(feeder)
+                return before, self._run_links + self._links_to(self._as_fed(feeder))
         if feeder is not self._feeder:
-            self._latest = self._among(feeder)
-            self._feeder = feeder
+            self._feeder = self._as_fed(feeder)
+            self._latest = self._among(self._feeder)
         return self._latest
+
+    def _as_fed(self, feeder: Context) -> Context:
+        """Return the context that an item was fed in: one fed before the run, around the run."""
+        if self._opening is None or get_current_span(feeder) is not self._run:
+            return feeder
+        is_opening = current_task() is self._opening
+        return set_span_in_context(self._opener, feeder) if is_opening else feeder
 
     def _among(self, feeder: Context) -> Place:
         """Return the place of an item that was not traced before, by the options."""
@@ -67,12 +82,15 @@ class Places:
         return set_span_in_context(INVALID_SPAN, feeder), self._run_links + links
 
     def _links_to(self, feeder: Context) -> tuple[Link, ...]:
-        """Return a link to the span that is current in a context, if there is one.
+        """Return a link to the span that is current in a context, if there is one but the run's.
 
         Where the run is the parent, that is none if the run was begun in the same span: it is
         known as the run's own parent.
         """
-        active = get_current_span(feeder).get_span_context()
-        if not active.is_valid or (not self._is_apart and active == self._opened_in):
+        span = get_current_span(feeder)
+        active = span.get_span_context()
+        if span is self._run or not active.is_valid:
+            return ()
+        if not self._is_apart and active == self._opened_in:
             return ()
         return (Link(active),)

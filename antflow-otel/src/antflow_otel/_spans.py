@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from traceback import format_exception
+from traceback import format_exception, format_tb
 
 from opentelemetry.trace import Span, StatusCode
 
@@ -62,6 +62,15 @@ def _dotted(named: object) -> str:
     return f"{getattr(named, '__module__', None) or '?'}.{getattr(named, '__qualname__', '?')}"
 
 
+def stacktrace(error: BaseException) -> str:
+    """Return the traceback of an error, also where its notes or its arguments cannot be shown."""
+    try:
+        return plain("".join(format_exception(error)))
+    except Exception:
+        frames = "".join(format_tb(error.__traceback__))
+        return plain(f"{frames}{type_name(error)}: (it cannot be shown in full)")
+
+
 def note_error(span: Span, error: BaseException) -> None:
     """Have a span say that it failed, and with what."""
     name, message = type_name(error), text_of(error)
@@ -70,7 +79,7 @@ def note_error(span: Span, error: BaseException) -> None:
         {
             EXCEPTION_TYPE: name,
             EXCEPTION_MESSAGE: message,
-            EXCEPTION_STACKTRACE: plain("".join(format_exception(error))),
+            EXCEPTION_STACKTRACE: stacktrace(error),
         },
     )
     note_failure(span, name, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import current_task
 from time import time_ns
 
 from opentelemetry.context import Context, attach, detach
@@ -47,6 +48,9 @@ SUCCESSES = frozenset({"completed", "skipped"})
 class Traces:
     """Makes the spans of one run; takes part in it as an observer.
 
+    It is made in the context that the run copies for its workers, and leaves the run's span
+    current there, so that what callbacks make does not end up in the trace of who began the run.
+
     Args:
         tracer: makes them.
         pipeline: whose run it is.
@@ -75,7 +79,8 @@ class Traces:
         if total_items is not None:
             attributes[TOTAL_ITEMS] = total_items
         self._run = self._start(f"run {self._name}", attributes=attributes)
-        self._places.know(self._run)
+        self._places.know(self._run, current_task())
+        attach(set_span_in_context(self._run))
 
     @hookimpl
     def antflow_item_start(self, event: StatusEvent) -> None:
@@ -194,9 +199,11 @@ class Traces:
         attempt.set_attribute(OUTCOME, outcome)
         if event.delay is not None:
             attempt.set_attribute(DELAY, event.delay)
-        if event.error is not None:
-            note_error(attempt, event.error)
-        attempt.end(nanoseconds(event.timestamp))
+        try:
+            if event.error is not None:
+                note_error(attempt, event.error)
+        finally:
+            attempt.end(nanoseconds(event.timestamp))
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, error_summary: ErrorSummary) -> None:

@@ -15,7 +15,7 @@ from antflow import Pipeline, hookimpl
 from ._attributes import SCHEMA_URL, SCOPE
 from ._metrics import Metrics
 from ._places import FeedContext, Parent
-from ._providers import PROVIDERS
+from ._providers import PROVIDERS, given_tracer_provider
 from ._together import together
 from ._traces import Traces
 from ._version import __version__
@@ -36,7 +36,8 @@ class OTel:
         quantiles: which quantiles of durations are shown, from 0 to 1, in place of histograms;
             None for histograms.
         metrics: whether there are metrics; None to leave them to antflow-prometheus where it takes
-            part in the run and OpenTelemetry's Prometheus reader is loaded.
+            part in the run and OpenTelemetry's Prometheus reader is loaded, unless a meter
+            provider is given.
 
     Raises:
         TypeError: a provider is none.
@@ -59,7 +60,7 @@ class OTel:
         _check_provider("meter_provider", meter_provider, MeterProvider)
         _check_choice("trace", trace, get_args(Parent))
         _check_choice("feed_context", feed_context, get_args(FeedContext))
-        self._tracer_provider = tracer_provider
+        self._tracer_provider = given_tracer_provider(tracer_provider)
         self._trace: Parent = trace
         self._feed_context: FeedContext = feed_context
         self._metrics = Metrics(meter_provider, quantiles=quantiles, enabled=metrics)
