@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from tests.integration.prometheus_server import HOST, Server, free_port, until
 from tests.requirements import required
 
 S = TypeVar("S", bound=Server)
+
+LIBRARIES = {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))}
+"""Where rotel finds this Python's, which it is linked to."""
 
 
 class Receiver(Server):
@@ -266,7 +271,11 @@ def _started(kind: type[S], folder: Path, command: Callable[[int, int], list[str
         log = folder / f"{kind.__name__}-{attempt}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command(port, attempt), cwd=folder, stdout=file, stderr=subprocess.STDOUT
+                command(port, attempt),
+                cwd=folder,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=os.environ | LIBRARIES,
             )
         server = kind(process, log, port)
         try:

@@ -118,6 +118,7 @@ def shown(**environ: str) -> Mapping[str, str]:
         "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "logging",  # see test_otlp
     }
     ran = subprocess.run(
         [required("opentelemetry-instrument"), sys.executable, "-c", PROGRAM],
