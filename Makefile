@@ -2,7 +2,7 @@
 # Needs make and Python >= 3.11 with venv; another one by `make test PYTHON=python3.13`.
 
 PYTHON   ?= python3
-PACKAGES := antflow-core antflow-prometheus
+PACKAGES := $(patsubst %/pyproject.toml,%,$(sort $(wildcard antflow-*/pyproject.toml)))
 VENV     := .venv
 READY    := $(VENV)/.ready
 PY       := $(VENV)/bin/python
@@ -12,21 +12,22 @@ CACHES   := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache
 ARGS     ?=
 REQUIRE  ?=
 SECONDS  ?= 600
+JOBS     ?= auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format bench build test-wheel clean
+.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## check every file of every installed package against its RECORD
 	@echo "Metrics are served at the address below while it runs; ARGS=\"--help\" says what else there is."
 	@$(VENV)/bin/antflow run examples/verify_packages.py:pipeline --output /dev/null --summary \
 	    --log-level info --prometheus-port 0 $(ARGS)
 
-test: $(READY) ## run the tests (ARGS="-k channel" for some)
-	$(PY) -m pytest $(ARGS)
+test: $(READY) ## run the tests (ARGS="-k channel" for some; JOBS=0 in one process)
+	$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 coverage: $(READY) ## run the tests and show the lines they do not reach
 	$(PY) -m coverage run -m pytest $(ARGS)
@@ -45,8 +46,17 @@ format: $(READY) ## put the code in the one format, fix what can be fixed
 	$(PY) -m ruff check --fix-only
 	$(PY) -m ruff format
 
+sizes: $(READY) ## report how long files and functions are
+	$(PY) -m tools.sizes
+
+docs: $(VENV)/.docs-ready ## build the site strictly, into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
+
+pictures: $(READY) ## draw the displays for the documents anew, into docs/images
+	$(PY) -m tests.rich.pictures
 
 build: $(READY) ## build sdist and wheel into dist/
 	rm -rf dist
@@ -54,11 +64,18 @@ build: $(READY) ## build sdist and wheel into dist/
 	    $(PY) -m build --no-isolation --outdir dist $$package || exit; \
 	done
 
-test-wheel: build ## run the tests against the built wheel on each Python found (REQUIRE=3.11)
-	$(PY) tools/test_wheel.py $(addprefix --require ,$(REQUIRE))
+test-wheel: build ## run the tests against the built wheels on each Python found (REQUIRE=3.11, ARGS=--lowest)
+	$(PY) -m tools.test_wheel $(addprefix --require ,$(REQUIRE)) $(ARGS)
+
+check-packages: build $(VENV)/.release-ready ## check what is built: metadata, installing each alone, types
+	$(PY) -m tools.check_packages
+
+release: test lint docs check-packages test-wheel ## build and check everything, and say how to publish it
+	$(PY) -m tools.test_wheel --lowest --require 3.11 3.11
+	$(PY) -m tools.release
 
 clean: ## remove all that make has made, .venv included
-	rm -rf $(VENV) dist benchmarks/.envs $(CACHES)
+	rm -rf $(VENV) dist site benchmarks/.envs $(CACHES)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
@@ -73,4 +90,9 @@ $(READY): pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PIP) install --constraint constraints.txt --upgrade pip
 	@$(PIP) install --constraint constraints.txt --group dev
 	@$(PIP) install --constraint constraints.txt --no-build-isolation $(PACKAGES:%=--editable %)
+	@touch $@
+
+# What only some targets need is installed when one of them is made.
+$(VENV)/.%-ready: $(READY)
+	@$(PIP) install --constraint constraints.txt --group $*
 	@touch $@

@@ -18,6 +18,7 @@ that the item's failure, hands it over like any other result, and goes on with t
     python examples/verify_packages.py
     python examples/verify_packages.py --path DIR --workers 8 --show 50
     python examples/verify_packages.py --json
+    python examples/verify_packages.py --dashboard detailed
 
 The command of antflow runs the second pipeline as well, with what plugins have to show, and writes
 a line of JSON for each file; `pipeline` and `items` are there for it:
@@ -262,7 +263,9 @@ def checking_pipeline(workers: int = WORKERS) -> Pipeline:
     )
 
 
-async def verify(found: Iterable[Distribution], workers: int, show: int) -> Report:
+async def verify(
+    found: Iterable[Distribution], workers: int, show: int, dashboard: str | None = None
+) -> Report:
     """Check all files of the distributions; the report keeps the first `show` failures."""
     report = Report(show=show)
     listing, checking = listing_pipeline(), checking_pipeline(workers)
@@ -274,7 +277,7 @@ async def verify(found: Iterable[Distribution], workers: int, show: int) -> Repo
                     yield row
 
     started = time.perf_counter()
-    async with checking.stream(rows()) as checked:
+    async with checking.stream(rows(), dashboard=dashboard) as checked:
         async for result in checked:
             report.count_file(result)
     report.seconds = time.perf_counter() - started
@@ -529,6 +532,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="how many failures to show by name (default: %(default)s)",
     )
+    parser.add_argument(
+        "--dashboard",
+        metavar="NAME",
+        help="watch the check; antflow-rich has progress, compact, detailed and full",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser.parse_args(argv)
 
@@ -562,7 +570,8 @@ def at_least(least: int) -> Callable[[str], int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and give its exit code."""
     options = arguments(argv)
-    report = asyncio.run(verify(installed(options.path), options.workers, options.show))
+    found = installed(options.path)
+    report = asyncio.run(verify(found, options.workers, options.show, options.dashboard))
     if report.distributions == 0:
         place = options.path or "this environment"
         print(

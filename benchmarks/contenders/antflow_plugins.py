@@ -1,7 +1,8 @@
 """antflow with plugins: as many as the environment variable `BENCH_PLUGINS` names."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from antflow import Pipeline, TaskEvent, hookimpl
 from benchmarks.contenders.antflow_pipeline import stages
@@ -32,7 +33,39 @@ def _prometheus() -> object:
     return Prometheus(CollectorRegistry())
 
 
-KINDS = {"idle": Idle, "observer": Observer, "prometheus": _prometheus}
+def _otel_metrics(quantiles: Sequence[float] | None) -> object:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    from antflow_otel import OTel
+
+    return OTel(meter_provider=MeterProvider([InMemoryMetricReader()]), quantiles=quantiles)
+
+
+def _otel() -> object:
+    """Return the plugin where no provider is configured."""
+    from antflow_otel import OTel
+
+    return OTel()
+
+
+def _otel_traces(*, sampled: bool) -> object:
+    from antflow_otel import OTel
+    from benchmarks.contenders.spans_by_hand import provider
+
+    return OTel(provider(sampled=sampled))
+
+
+KINDS: Mapping[str, Callable[[], object]] = {
+    "idle": Idle,
+    "observer": Observer,
+    "prometheus": _prometheus,
+    "otel": _otel,
+    "otel-unsampled": partial(_otel_traces, sampled=False),
+    "otel-traces": partial(_otel_traces, sampled=True),
+    "otel-quantiles": partial(_otel_metrics, (0.5, 0.99)),
+    "otel-histograms": partial(_otel_metrics, None),
+}
 
 
 async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> Sequence[object]:

@@ -25,6 +25,11 @@ class Program(Protocol):
     def busy(self, count: int, workers: int) -> AbstractAsyncContextManager[Callable[[], object]]:
         """Enter with that many stages, each worker holding an item; give what takes a snapshot."""
 
+    async def displayed(
+        self, items: Sequence[int], tasks: Sequence[Task], workers: int
+    ) -> Sequence[object]:
+        """Do as `collect`, and show it in a terminal."""
+
     def lines_command(self, source: Path, output: Path) -> list[str]:
         """Give the command that reads lines of JSON from a file and writes as many to another."""
 

@@ -64,6 +64,21 @@ def _with_plugins(name: str, label: str, plugins: str) -> Contender:
     return _ours(name, f"antflow with {label}", "antflow_plugins", BENCH_PLUGINS=plugins)
 
 
+def _displayed(name: str) -> Contender:
+    return _ours(
+        f"antflow-{name}",
+        f"antflow-rich's {name}",
+        "antflow_displayed",
+        BENCH_DISPLAY=name,
+        TERM="xterm-256color",
+        CI="",
+    )
+
+
+def _by_hand(name: str, label: str, way: str) -> Contender:
+    return Contender(name=name, label=label, module="spans_by_hand", settings={"BENCH_SPANS": way})
+
+
 def _peer(imports: str, module: str, distribution: str) -> Contender:
     return Contender(
         name=imports,
@@ -85,6 +100,14 @@ _ALL = (
     _with_plugins("antflow-observer", "an observer", "observer"),
     _with_plugins("antflow-3-observers", "three observers", "observer observer observer"),
     _with_plugins("antflow-prometheus", "antflow-prometheus", "prometheus"),
+    _with_plugins("antflow-otel", "antflow-otel and no provider", "otel"),
+    _with_plugins("antflow-otel-unsampled", "antflow-otel, not sampled", "otel-unsampled"),
+    _with_plugins("antflow-otel-traces", "antflow-otel's traces", "otel-traces"),
+    _by_hand("spans", "spans by hand", "current"),
+    _by_hand("lean-spans", "spans by hand, the attempt's alone made current", "lean"),
+    _by_hand("queue-spans", "asyncio.Queue pipeline with spans by hand", "queue"),
+    _with_plugins("antflow-otel-quantiles", "antflow-otel's quantiles", "otel-quantiles"),
+    _with_plugins("antflow-otel-histograms", "antflow-otel's histograms", "otel-histograms"),
     _ours(
         "antflow-scraped",
         "antflow-prometheus's server",
@@ -97,6 +120,14 @@ _ALL = (
         "antflow_scraped",
         BENCH_SERVER="prometheus_client",
     ),
+    _ours(
+        "antflow-scraped-among-runs",
+        "antflow-prometheus's server, while runs begin and end",
+        "antflow_scraped",
+        BENCH_SERVER="antflow_prometheus",
+        BENCH_RUNS="1",
+    ),
+    *(_displayed(name) for name in ("progress", "compact", "detailed", "full")),
     _ours("antflow-run", "antflow run", "antflow_run"),
     _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),
     _peer("streamable", "streamable_map", "streamable"),

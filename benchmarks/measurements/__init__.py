@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from benchmarks.harness.model import Measurement
 from benchmarks.measurements import (
     command,
+    display,
     hooks,
     idle,
     imports,
@@ -12,11 +13,13 @@ from benchmarks.measurements import (
     loop_turns,
     memory,
     no_op,
+    otel_metrics,
     prometheus,
     retries,
     scrape,
     snapshot,
     stream,
+    tracing,
     tracker,
     waits,
 )
@@ -26,6 +29,8 @@ _MODULES = (
     tracker,
     hooks,
     prometheus,
+    tracing,
+    otel_metrics,
     waits,
     retries,
     stream,
@@ -33,6 +38,7 @@ _MODULES = (
     latency,
     snapshot,
     scrape,
+    display,
     loop_turns,
     memory,
     command,

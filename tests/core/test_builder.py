@@ -21,6 +21,7 @@ from antflow import (
 )
 from antflow.builder import Draft
 from tests.core.simulation import simulate
+from tests.naming import id_of
 
 
 async def same(value: Any) -> Any:
@@ -231,7 +232,7 @@ def test_a_first_stage_that_pulls_is_refused() -> None:
         Pipeline.create().add("A", same, pull=True).build()
 
 
-@pytest.mark.parametrize("tracker", [5, StatusTracker, print], ids=repr)
+@pytest.mark.parametrize("tracker", [5, StatusTracker, print], ids=id_of)
 def test_what_is_no_tracker_is_refused(tracker: Any) -> None:
     with pytest.raises(PipelineError, match="give a StatusTracker"):
         Pipeline.create().add("A", same).with_tracker(tracker).build()

@@ -51,6 +51,15 @@ def test_what_did_not_end_is_told_at_the_end_with_its_stage_where_that_is_known(
     assert ledger.fates == {"unprocessed": 2}
 
 
+def test_what_is_left_is_told_once_though_the_process_is_told_to_leave_meanwhile() -> None:
+    ledger, _, failures = make_ledger()
+    enter(ledger, 0)
+    ledger.close([left(0)])
+    ledger.close([left(0)])
+    assert len(failures.records) == 1
+    assert ledger.fates == {"unprocessed": 1}
+
+
 def test_a_failure_is_told_with_what_was_read() -> None:
     ledger, output, failures = make_ledger()
     enter(ledger, 0)

@@ -28,6 +28,7 @@ from antflow import (
 from antflow._display import chosen_dashboard
 from antflow.plugins import NONE, PluginSet
 from tests.core.simulation import Gate, others, settle, simulate
+from tests.naming import id_of
 
 METHODS = ["on_start", "on_update", "on_finish"]
 each_method = pytest.mark.parametrize("method", METHODS)
@@ -627,7 +628,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
         ({"dashboard": "detailed"}, "detailed"),
         ({"dashboard": "full", "progress": False}, "full"),
     ],
-    ids=str,
+    ids=id_of,
 )
 def test_an_installed_dashboard_is_found_by_its_name(
     installed: dict[str, Recorder], options: dict[str, Any], name: str, use: Use
@@ -706,7 +707,7 @@ def test_progress_and_dashboard_at_once_are_refused(use: Use) -> None:
         ({"dashboard": "compact"}, "Cannot use both dashboard and custom_dashboard"),
         ({"progress": True, "dashboard": "full"}, "Cannot use both progress and dashboard"),
     ],
-    ids=str,
+    ids=id_of,
 )
 def test_a_custom_dashboard_beside_another_display_is_refused(
     options: dict[str, Any], text: str, use: Use
@@ -741,7 +742,7 @@ def test_a_custom_dashboard_that_lacks_a_method_is_refused_by_that(
 
 
 @each_use
-@pytest.mark.parametrize("dashboard", [5, "compact", object(), print], ids=repr)
+@pytest.mark.parametrize("dashboard", [5, "compact", object(), print], ids=id_of)
 def test_what_is_no_dashboard_is_refused(dashboard: Any, use: Use) -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="has no method on_start"):
@@ -751,7 +752,7 @@ def test_what_is_no_dashboard_is_refused(dashboard: Any, use: Use) -> None:
 
 
 @each_use
-@pytest.mark.parametrize("interval", [0, 0.0, -1, nan, inf, "1", None, True, [1]], ids=repr)
+@pytest.mark.parametrize("interval", [0, 0.0, -1, nan, inf, "1", None, True, [1]], ids=id_of)
 def test_an_interval_that_is_no_number_of_seconds_is_refused(interval: Any, use: Use) -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="give seconds, above 0") as caught:
@@ -764,7 +765,7 @@ def test_an_interval_that_is_no_number_of_seconds_is_refused(interval: Any, use:
 
 
 @pytest.mark.parametrize("use", [*CUSTOM, by_quick])
-@pytest.mark.parametrize("progress", [5, 1, 2.5, "yes", [1]], ids=repr)
+@pytest.mark.parametrize("progress", [5, 1, 2.5, "yes", [1]], ids=id_of)
 def test_progress_that_is_neither_true_nor_false_is_refused(progress: Any, use: Use) -> None:
     async def main() -> None:
         found = await raised_by(use(piped(), [1], progress=progress))
@@ -775,7 +776,7 @@ def test_progress_that_is_neither_true_nor_false_is_refused(progress: Any, use: 
 
 
 @pytest.mark.parametrize("use", [*CUSTOM, by_quick])
-@pytest.mark.parametrize("nothing", [None, False, 0, ""], ids=repr)
+@pytest.mark.parametrize("nothing", [None, False, 0, ""], ids=id_of)
 def test_what_says_no_asks_for_nothing(nothing: Any, use: Use) -> None:
     async def main() -> None:
         assert await use(piped(), [1], progress=nothing, dashboard=nothing) == [1]
@@ -792,7 +793,7 @@ def test_what_says_no_asks_for_nothing(nothing: Any, use: Use) -> None:
         {"custom_dashboard": object()},
         {"dashboard_update_interval": 0},
     ],
-    ids=str,
+    ids=id_of,
 )
 def test_what_is_refused_has_read_nothing_and_started_nothing(
     options: dict[str, Any], use: Use
@@ -834,7 +835,7 @@ def raising(error: BaseException, is_async: bool) -> Callable[[], Any]:
 @each_method
 @sync_or_async
 @pytest.mark.parametrize(
-    "error", [ValueError("broken"), StrangeError(), asyncio.CancelledError()], ids=repr
+    "error", [ValueError("broken"), StrangeError(), asyncio.CancelledError()], ids=id_of
 )
 def test_a_dashboard_that_raises_is_logged_and_dropped_and_the_run_goes_on(
     use: Use,
@@ -897,7 +898,7 @@ def test_a_dashboard_that_was_dropped_is_called_again_in_the_next_run(method: st
 @run_or_stream
 @each_method
 @sync_or_async
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=id_of)
 def test_an_interrupt_in_a_dashboard_ends_the_run_and_is_raised(
     use: Use, method: str, is_async: bool, error: BaseException
 ) -> None:

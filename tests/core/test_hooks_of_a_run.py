@@ -27,12 +27,12 @@ from antflow import (
     current_item,
     hookimpl,
 )
-from antflow.plugins import ARGUMENTS
+from antflow.plugins import ARGUMENTS, PLAIN
 from tests.core.simulation import Gate, others, settle, simulate
 from tests.core.test_discovery import Entry, install
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
-OBSERVED = [hook for hook in ARGUMENTS if hook != "antflow_dashboard"]
+OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
 LONG = 1000.0
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
@@ -972,6 +972,98 @@ def test_a_start_hook_that_has_a_task_shut_the_pipeline_down_does_not_make_it_ha
     simulate(main)
 
 
+# The start and the end of an item
+
+
+class Items:
+    """A plugin that notes when items start and finish, and nothing else."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, str, str | None]] = []
+        self.context: list[str] = []
+
+    @hookimpl
+    def antflow_item_start(self, event: StatusEvent) -> None:
+        assert (event.status, event.worker, event.final) == ("queued", None, False)
+        self.told.append((event.item_id, "start", event.stage))
+        self.context.append(VARIABLE.get())
+
+    @hookimpl
+    def antflow_item_finish(self, event: StatusEvent) -> None:
+        assert event.final
+        self.told.append((event.item_id, event.status, event.stage))
+
+    def of(self, item_id: Any) -> list[tuple[str, str | None]]:
+        return [(how, stage) for known, how, stage in self.told if known == item_id]
+
+
+async def fails_at_two(value: int) -> int:
+    if value == 2:
+        raise ValueError(value)
+    return value
+
+
+@pytest.mark.parametrize("also", [(), (Journal(),)], ids=["alone", "with one that hears all"])
+def test_an_item_starts_once_and_finishes_once(also: tuple[object, ...]) -> None:
+    items = Items()
+    first = Stage("First", 1, [work, fails_at_two], retry="per_stage", stage_attempts=2)
+    last = Stage("Last", 1, [work], skip_if=lambda value: value == 1)
+    simulate(lambda: Pipeline([first, last], plugins=[*also, items]).run([0, 1, 2]))
+    assert items.of(0) == [("start", "First"), ("completed", "Last")]
+    assert items.of(1) == [("start", "First"), ("skipped", "Last")]
+    assert items.of(2) == [("start", "First"), ("failed", "First")]
+    assert len(items.told) == 6
+
+
+def test_an_item_starts_in_the_context_of_who_feeds_it() -> None:
+    items = Items()
+
+    async def main() -> None:
+        async with Pipeline([Stage("Work", 1, [work])], plugins=[items]) as one:
+            await one.start()
+            VARIABLE.set("of the feeder")
+            await one.process(1)
+            VARIABLE.set("of another")
+            await one.feed([2])
+            await one.join()
+
+    simulate(main)
+    assert items.context == ["of the feeder", "of another"]
+
+
+def test_an_item_that_is_left_finishes_unprocessed() -> None:
+    items = Items()
+
+    async def main() -> None:
+        one = Pipeline([Stage("Work", 1, [check])], plugins=[items])
+        await one.start()
+        await one.feed(["long", "waits"])
+        await settle()
+        await one.shutdown(timeout=0)
+        assert len(one.unprocessed) == 2
+
+    simulate(main)
+    assert [how for _, how, _ in items.told] == ["start", "start", "unprocessed", "unprocessed"]
+
+
+def test_what_a_run_is_joined_by_is_told_which_items_wait_already() -> None:
+    items = Items()
+
+    class Joining:
+        @hookimpl
+        def antflow_pipeline_start(self) -> object:
+            return items
+
+    async def main() -> None:
+        one = Pipeline([Stage("Work", 1, [work])], plugins=[Joining()])
+        await one.feed([1])
+        await one.start()
+        await one.join()
+
+    simulate(main)
+    assert items.told == [(0, "start", "Work"), (0, "completed", "Work")]
+
+
 # Hooks that raise
 
 
@@ -1037,7 +1129,9 @@ class Mixed:
 
 
 EVENTS = {
+    "antflow_item_start": "queued",
     "antflow_item_status": "queued",
+    "antflow_item_finish": "completed",
     "antflow_task_start": "start",
     "antflow_task_success": "complete",
     "antflow_task_retry": "retry",
@@ -1089,6 +1183,10 @@ def times_told(hook: str, journal: Journal, *, slow: bool) -> int:
     """How often a hook was called and came to its end: an aborted run does not wait at its end."""
     if hook in (START, FINISH):
         return 1
+    if hook == "antflow_item_start":
+        return journal.told.count("queued")
+    if hook == "antflow_item_finish":
+        return len([each for each in journal.told if each.endswith("!")]) - slow
     if hook == "antflow_item_status":
         all_told = len([each for each in journal.told if each.rstrip("!") in STATUSES])
         return all_told - slow

@@ -84,6 +84,15 @@ def test_a_left_over_item_names_its_stage_and_comes_back_as_it_was() -> None:
     assert (again.priority, again.sequence_id) == (50, 3)
 
 
+def test_what_is_taken_back_twice_is_two_items() -> None:
+    item = read_item(1, 0, 100)
+    item.carrier["trace"] = "t"
+    left = item.left_over("Stage")
+    one, other = take_back(left), take_back(left)
+    one.carrier["trace"] = "of one"
+    assert (left.carrier, other.carrier) == ({"trace": "t"}, {"trace": "t"})
+
+
 def test_what_most_items_do_without_is_made_once() -> None:
     item = read_item("x", 0, 100)
     assert item.extra is None

@@ -304,6 +304,12 @@ def values_left(pipeline: Pipeline) -> list[Any]:
     return [left.value for left in pipeline.unprocessed]
 
 
+@pytest.mark.parametrize("name", [7, None, b"books", ""])
+def test_what_is_no_name_is_refused(name: Any) -> None:
+    with pytest.raises(PipelineError, match=f"not {name!r}"):
+        Pipeline([stage(same)], name=name)
+
+
 def test_what_is_no_input_is_refused_by_name() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)])

@@ -13,6 +13,7 @@ import pytest
 from antflow import Pipeline, PipelineError, StageValidationError
 from antflow.builder import stages_for
 from tests.core.simulation import others, simulate
+from tests.naming import id_of
 
 
 async def fetch_data(value: Any) -> Any:
@@ -268,7 +269,7 @@ def test_no_task_is_refused(tasks: Any) -> None:
     simulate(main)
 
 
-@pytest.mark.parametrize("tasks", [None, 5, "double", {"double": double}, {double}], ids=str)
+@pytest.mark.parametrize("tasks", [None, 5, "double", {"double": double}, {double}], ids=id_of)
 def test_what_is_no_task_and_no_list_is_refused(tasks: Any) -> None:
     async def main() -> None:
         text = await refusal([1], tasks)
@@ -278,7 +279,7 @@ def test_what_is_no_task_and_no_list_is_refused(tasks: Any) -> None:
     simulate(main)
 
 
-@pytest.mark.parametrize("task", [None, 5, "double", [double]], ids=str)
+@pytest.mark.parametrize("task", [None, 5, "double", [double]], ids=id_of)
 def test_a_task_that_cannot_be_called_is_refused(task: Any) -> None:
     async def main() -> None:
         text = await refusal([1], [double, task])
@@ -288,7 +289,7 @@ def test_a_task_that_cannot_be_called_is_refused(task: Any) -> None:
     simulate(main)
 
 
-@pytest.mark.parametrize("workers", [0, -1, 1.5, None, "5", True], ids=repr)
+@pytest.mark.parametrize("workers", [0, -1, 1.5, None, "5", True], ids=id_of)
 def test_a_bad_number_of_workers_is_refused(workers: Any) -> None:
     async def main() -> None:
         text = await refusal([1], [fetch_data, double], workers=workers)
@@ -298,7 +299,7 @@ def test_a_bad_number_of_workers_is_refused(workers: Any) -> None:
     simulate(main)
 
 
-@pytest.mark.parametrize("retries", [0, -1, 1.5, None, "5", True], ids=repr)
+@pytest.mark.parametrize("retries", [0, -1, 1.5, None, "5", True], ids=id_of)
 def test_a_bad_number_of_retries_is_refused(retries: Any) -> None:
     async def main() -> None:
         text = await refusal([1], fetch_data, retries=retries)
@@ -308,7 +309,7 @@ def test_a_bad_number_of_retries_is_refused(retries: Any) -> None:
     simulate(main)
 
 
-@pytest.mark.parametrize("items", [None, 5, double], ids=str)
+@pytest.mark.parametrize("items", [None, 5, double], ids=id_of)
 def test_what_is_no_input_is_refused(items: Any) -> None:
     async def main() -> None:
         with pytest.raises(TypeError, match="iterable"):

@@ -16,6 +16,7 @@ import pytest
 
 from antflow.runners import Threads, prepare
 from tests.core.simulation import settle, simulate
+from tests.naming import id_of
 
 COLOUR: ContextVar[str] = ContextVar("colour", default="none")
 PATIENCE_SECONDS = 10
@@ -156,7 +157,7 @@ class Text(str):
         (range(2), (range(2),), {}),
         (Text("ab"), (Text("ab"),), {}),
     ],
-    ids=repr,
+    ids=id_of,
 )
 def test_unpacking_spreads_a_dict_a_list_or_a_tuple(
     threads: Threads,

@@ -14,6 +14,7 @@ import pytest
 from antflow import Pipeline, PipelineError, Stage, StageValidationError
 from antflow.retry import ONCE, RetryPolicy
 from antflow.stage import is_coroutine_function, task_name
+from tests.naming import id_of
 
 
 def double(value: int) -> int:
@@ -109,7 +110,7 @@ def test_two_stages_do_not_share_their_limits() -> None:
         {"call_concurrency": None, "call_rate": None},
         {"call_concurrency": 2, "call_rate": 5, "call_rate_period": 3600},
     ],
-    ids=str,
+    ids=id_of,
 )
 def test_valid_settings_are_accepted(changes: dict[str, Any]) -> None:
     stage(**changes).validate()
@@ -159,7 +160,7 @@ REMEDIES = {
 @pytest.mark.parametrize(
     ("field", "value"),
     [(field, value) for field, values in BAD.items() for value in values],
-    ids=repr,
+    ids=id_of,
 )
 def test_a_bad_value_is_named_with_its_stage_and_field(field: str, value: Any) -> None:
     text = refusal(**{field: value})
@@ -176,7 +177,7 @@ def test_a_bad_value_is_refused_with_what_to_give_instead(field: str, remedy: st
         assert remedy in text
 
 
-@pytest.mark.parametrize("most", NOT_COUNTS, ids=repr)
+@pytest.mark.parametrize("most", NOT_COUNTS, ids=id_of)
 def test_the_limit_of_a_task_must_be_a_number_of_workers(most: Any) -> None:
     text = refusal(task_concurrency_limits={"double": most})
     assert text == (
@@ -185,7 +186,7 @@ def test_the_limit_of_a_task_must_be_a_number_of_workers(most: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["Double", "", "tripel", None, 0, double], ids=repr)
+@pytest.mark.parametrize("name", ["Double", "", "tripel", None, 0, double], ids=id_of)
 def test_a_limit_for_an_unknown_task_is_refused_with_the_tasks_there_are(name: Any) -> None:
     text = refusal(tasks=[double, fetch], task_concurrency_limits={"double": 1, name: 1})
     assert text == (
@@ -245,7 +246,7 @@ def test_a_task_that_cannot_be_called_is_refused_by_value(task: Any) -> None:
         ({"pull": True, "queue_capacity": 5}, ["pull", "queue_capacity=5", "leave one"]),
         ({"pull": True, "queue_capacity": 0}, ["pull", "queue_capacity=0", "leave one"]),
     ],
-    ids=str,
+    ids=id_of,
 )
 def test_texts_that_existing_programs_rely_on(changes: dict[str, Any], parts: list[str]) -> None:
     text = refusal(**changes)
@@ -291,7 +292,7 @@ def test_a_stage_is_checked_when_it_is_used_and_not_when_it_is_made() -> None:
         ({"queue_capacity": 0}, inf),
         ({"pull": True}, 0),
     ],
-    ids=str,
+    ids=id_of,
 )
 def test_capacity(changes: dict[str, Any], capacity: float) -> None:
     assert stage(**changes).capacity == capacity

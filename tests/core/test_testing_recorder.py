@@ -42,18 +42,22 @@ def test_every_call_of_a_run_is_remembered_in_order() -> None:
     recorder = recorded("1", "two")
     assert recorder.lines == [
         "pipeline_start pipeline=pipeline total_items=2",
+        "item_start item=0 stage=Parse status=queued",
         "item_status item=0 stage=Parse status=queued",
+        "item_start item=1 stage=Parse status=queued",
         "item_status item=1 stage=Parse status=queued",
         "item_status item=0 stage=Parse status=in_progress",
         "task_start item=0 stage=Parse task=parse attempt=1",
         "task_success item=0 stage=Parse task=parse attempt=1",
         "item_status item=0 stage=Parse status=completed",
+        "item_finish item=0 stage=Parse status=completed",
         "item_status item=1 stage=Parse status=in_progress",
         "task_start item=1 stage=Parse task=parse attempt=1",
         "task_retry item=1 stage=Parse task=parse attempt=1 error=ValueError",
         "task_start item=1 stage=Parse task=parse attempt=2",
         "task_failure item=1 stage=Parse task=parse attempt=2 error=ValueError",
         "item_status item=1 stage=Parse status=failed",
+        "item_finish item=1 stage=Parse status=failed",
         "pipeline_finish pipeline=pipeline failed=1",
     ]
     assert [line.split()[0] for line in recorder.lines] == recorder.hooks
@@ -70,7 +74,7 @@ def test_calls_of_a_hook_can_be_asked_for_with_or_without_its_prefix() -> None:
 def test_calls_about_one_item_can_be_asked_for() -> None:
     recorder = recorded("1", "two")
     assert {call.item_id for call in recorder.about(1)} == {1}
-    assert len(recorder.about(1)) == 7
+    assert len(recorder.about(1)) == 9
     assert recorder.about(None) == []
 
 

@@ -360,7 +360,9 @@ def listening_to_interrupts() -> Iterator[None]:
 def lines_accounted_for(output: str, failures: Path) -> list[int]:
     """Return the lines that are in the output or among the failures."""
     done = [record["id"] + 1 for record in lines(output)]
-    return sorted(done + [record["line"] for record in lines(failures)])
+    failed = lines(failures)
+    assert all("line" in record for record in failed), failed
+    return sorted(done + [record["line"] for record in failed])
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -24,13 +24,16 @@ BLOCKS = [
     for document in DOCUMENTS
     for number, match in enumerate(BLOCK.finditer(document.read_text(encoding="utf-8")), 1)
 ]
+ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
+"""A reader's: what is installed is active."""
+
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @pytest.mark.parametrize("program", BLOCKS)
 def test_a_block_runs_without_an_error_or_warning(program: str) -> None:
     command = [sys.executable, "-W", "error", "-c", program]
-    environ = {**os.environ, "PYTHONPATH": str(TEMPLATE)}
+    environ = {**ENVIRON, "PYTHONPATH": str(TEMPLATE)}
     run = subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environ
     )
@@ -39,6 +42,14 @@ def test_a_block_runs_without_an_error_or_warning(program: str) -> None:
 
 def test_there_are_blocks_to_run() -> None:
     assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT))
+)
+def test_no_block_is_hidden_in_a_list(document: Path) -> None:
+    """Else it would not be run, and the site would not show it as code."""
+    assert re.findall(r"^[ ]+```.*", document.read_text(encoding="utf-8"), re.MULTILINE) == []
 
 
 @pytest.mark.parametrize(

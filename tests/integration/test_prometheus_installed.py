@@ -65,7 +65,12 @@ def test_it_is_active_by_being_installed(installed: Environment) -> None:
     listed = json.loads(installed.run("antflow", "plugins", "--json").stdout)
     (plugin,) = listed
     assert (plugin["name"], plugin["status"]) == ("prometheus", "active")
-    assert plugin["hooks"] == ["antflow_pipeline_start", "antflow_pipeline_finish"]
+    assert plugin["hooks"] == [
+        "antflow_add_options",
+        "antflow_configure",
+        "antflow_pipeline_start",
+        "antflow_pipeline_finish",
+    ]
 
 
 def test_it_opens_no_port_and_shows_runs_in_the_default_registry(installed: Environment) -> None:

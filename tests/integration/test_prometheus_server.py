@@ -255,7 +255,7 @@ def test_a_stalled_stage_raises_an_alert_until_it_goes_on(busy: Watched) -> None
     assert (
         server.state(STALLED, stage="Parse") == server.state(STALLED, stage="Store") == "inactive"
     )
-    assert has_numbers(server, STUCK)
+    until(lambda: has_numbers(server, STUCK), wanted=STUCK)
     health = busy.service.get("/healthz")
     assert (health.status, health.json["stalled"]) == (503, ["Fetch"])
     busy.service.post("/upstream/resume")

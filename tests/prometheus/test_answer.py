@@ -7,7 +7,7 @@ import gzip
 import pytest
 from prometheus_client import CollectorRegistry
 
-from antflow_prometheus._answer import Answer, answer
+from antflow_prometheus._answer import Answer, answer, told
 from tests.core.simulation import simulate
 from tests.prometheus.scraping import OPEN, Scraper, samples, stage
 
@@ -40,8 +40,22 @@ def test_open_metrics_are_shown_when_they_are_asked_for(registry: CollectorRegis
 def test_an_answer_is_compressed_for_who_understands_it(registry: CollectorRegistry) -> None:
     found = ask(registry, encodings="deflate, gzip;q=0.8")
     assert dict(found.headers)["Content-Encoding"] == "gzip"
+    assert dict(found.headers)["Content-Length"] == str(len(found.body))
     assert gzip.decompress(found.body) == ask(registry).body
-    assert "Content-Encoding" not in dict(ask(registry, encodings="br").headers)
+
+
+@pytest.mark.parametrize("encodings", ["GZIP", "gzip;q=1", "br, gzip ; q=0.01", "gzip;q=0.001"])
+def test_gzip_is_read_among_what_is_understood(registry: CollectorRegistry, encodings: str) -> None:
+    assert "Content-Encoding" in dict(ask(registry, encodings=encodings).headers)
+
+
+@pytest.mark.parametrize("encodings", ["br", "", "gzip;q=0", "gzip; Q = 0.000, br", "gzipped"])
+def test_an_answer_is_not_compressed_for_who_refuses_it(
+    registry: CollectorRegistry, encodings: str
+) -> None:
+    found = ask(registry, encodings=encodings)
+    assert "Content-Encoding" not in dict(found.headers)
+    assert found.body == ask(registry).body
 
 
 def test_some_metrics_can_be_chosen(registry: CollectorRegistry) -> None:
@@ -59,9 +73,28 @@ def test_head_gives_the_headers_alone(registry: CollectorRegistry) -> None:
     assert found.headers == ask(registry).headers
 
 
-@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 200), ("POST", 405), ("PUT", 405)])
+@pytest.mark.parametrize(
+    ("method", "status", "body"),
+    [
+        ("OPTIONS", 200, b""),
+        ("POST", 405, b"Ask for metrics with GET.\n"),
+        ("PUT", 405, b"Ask for metrics with GET.\n"),
+    ],
+)
 def test_other_methods_are_told_which_are_served(
-    registry: CollectorRegistry, method: str, status: int
+    registry: CollectorRegistry, method: str, status: int, body: bytes
 ) -> None:
     found = ask(registry, method)
-    assert (found.status, found.headers) == (status, [("Allow", "GET, HEAD, OPTIONS")])
+    assert (found.status, found.body) == (status, body)
+    assert dict(found.headers) == {
+        "Allow": "GET, HEAD, OPTIONS",
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": str(len(body)),
+    }
+
+
+def test_what_is_told_has_no_body_for_head() -> None:
+    found = told("HEAD", 500, "Sorry.")
+    assert found.body == b""
+    assert found.headers == told("GET", 500, "Sorry.").headers
+    assert dict(found.headers)["Content-Length"] == "6"

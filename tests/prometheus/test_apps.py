@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from io import BytesIO, StringIO
 from threading import Event, current_thread, main_thread
 from typing import Any
 from wsgiref.validate import validator
@@ -97,21 +98,24 @@ async def test_asgi_serves_nothing_but_http(registry: CollectorRegistry) -> None
         await call(make_asgi_app(registry), {"type": "websocket"})
 
 
-def test_wsgi_shows_metrics(registry: CollectorRegistry) -> None:
-    started: list[Any] = []
+def call_wsgi(
+    registry: CollectorRegistry, method: str = "GET", accept: str = ""
+) -> tuple[str, dict[str, str], bytes]:
+    """Return the status, headers and body of an answer; the standard's validator checks it."""
+    started: list[tuple[str, dict[str, str]]] = []
     environ: dict[str, Any] = {
-        "REQUEST_METHOD": "GET",
+        "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
         "PATH_INFO": "/metrics",
         "QUERY_STRING": "",
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_ACCEPT": OPEN,
+        "HTTP_ACCEPT": accept,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.input": _input(),
-        "wsgi.errors": _errors(),
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": StringIO(),
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
@@ -125,18 +129,31 @@ def test_wsgi_shows_metrics(registry: CollectorRegistry) -> None:
     body = b"".join(answer)
     answer.close()  # type: ignore[attr-defined]
     ((status, headers),) = started
+    return status, headers, body
+
+
+def test_wsgi_shows_metrics(registry: CollectorRegistry) -> None:
+    status, headers, body = call_wsgi(registry, accept=OPEN)
     assert status == "200 OK"
     assert headers["Content-Type"].startswith("application/openmetrics-text")
     assert samples(body.decode(), is_open=True)
 
 
-def _input() -> Any:
-    from io import BytesIO
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("HEAD", "200 OK"), ("OPTIONS", "200 OK"), ("DELETE", "405 Method Not Allowed")],
+)
+def test_wsgi_answers_other_methods_as_the_standard_wants(
+    registry: CollectorRegistry, method: str, expected: str
+) -> None:
+    status, headers, body = call_wsgi(registry, method)
+    assert status == expected
+    assert method == "HEAD" or int(headers["Content-Length"]) == len(body)
 
-    return BytesIO()
 
-
-def _errors() -> Any:
-    from io import StringIO
-
-    return StringIO()
+async def test_asgi_answers_a_method_that_is_none_of_its_own(registry: CollectorRegistry) -> None:
+    start, body = await call(make_asgi_app(registry), HTTP | {"method": "DELETE"})
+    told = dict(start["headers"])
+    assert start["status"] == 405
+    assert told[b"content-type"].startswith(b"text/plain")
+    assert int(told[b"content-length"]) == len(body["body"]) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import Iterator
 from math import isnan
 from threading import Event, Thread
@@ -16,7 +17,9 @@ from prometheus_client import CollectorRegistry, Gauge
 import antflow
 import antflow_prometheus
 from antflow import Pipeline, hookimpl
+from antflow_prometheus import Prometheus
 from antflow_prometheus._collector import AntflowCollector, collector_of
+from antflow_prometheus._table import ENDS
 from tests.core.simulation import Gate, settle, simulate
 from tests.prometheus.scraping import Key, Scraper, key, stage, sum_of_ends
 
@@ -43,6 +46,15 @@ def test_a_name_that_is_taken_is_refused() -> None:
     Gauge("antflow_stage_workers", "Mine.", registry=registry)
     with pytest.raises(ValueError, match="antflow_stage_workers"):
         collector_of(registry)
+
+
+def test_a_collector_that_was_taken_out_of_its_registry_comes_back() -> None:
+    scraper = Scraper()
+    simulate(lambda: scraper.pipeline(stage()).run([1]))
+    scraper.registry.unregister(collector_of(scraper.registry))
+    assert scraper.samples() == {}
+    Prometheus(scraper.registry)
+    assert scraper.value("antflow_pipeline_runs_total", pipeline="letters") == 1
 
 
 def test_being_registered_collects_nothing() -> None:
@@ -242,10 +254,21 @@ def scraped() -> Iterator[Scraper]:
         assert thread.count > 3
 
 
+def counts(one: Pipeline) -> dict[tuple[str, ...], int]:
+    """How the items of the last run ended in each stage."""
+    found: dict[tuple[str, ...], int] = {}
+    for name, of in one.get_stats().stage_stats.items():
+        done = of.completed_items - of.skipped_items
+        ends = (done, of.failed_items, of.skipped_items, of.dropped_items, of.unprocessed_items)
+        found |= {(one.name, name, end): number for end, number in zip(ENDS, ends, strict=True)}
+    return found
+
+
 def test_counters_never_fall_while_runs_begin_and_end_and_threads_scrape(
     scraped: Scraper,
 ) -> None:
     items, runs = 30, 12
+    totals: Counter[tuple[str, ...]] = Counter()
 
     async def odd(value: int) -> int:
         await asyncio.sleep(0)
@@ -259,16 +282,27 @@ def test_counters_never_fall_while_runs_begin_and_end_and_threads_scrape(
         )
         for _ in range(runs // 3):
             await one.run(range(items))
+            totals.update(counts(one))
         await one.start()
         await one.feed(range(items))
         await one.shutdown(timeout=0)
-        async for _ in one.stream(range(items)):
-            break
+        totals.update(counts(one))
+        async with one.stream(range(items)) as results:
+            async for _ in results:
+                break
+        totals.update(counts(one))
 
     async def main() -> None:
         await asyncio.gather(*map(work, range(6)))
 
     asyncio.run(main())
+    shown = {
+        tuple(dict(labels)[label] for label in ("pipeline", "stage", "outcome")): value
+        for (name, labels), value in scraped.samples().items()
+        if name == "antflow_stage_items_total"
+    }
+    assert shown == {of: totals[of] for of in shown}
+    assert len(shown) == 3 * 2 * len(ENDS)
     fed = scraped.values("antflow_pipeline_items_fed_total", "pipeline")
     ended = scraped.values("antflow_pipeline_items_total", "pipeline")
     assert fed == ended

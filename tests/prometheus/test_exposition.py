@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
+from packaging.version import Version
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from antflow_prometheus._exposition import expose
 from tests.core.simulation import simulate
 from tests.prometheus.scraping import OPEN, Scraper, families, key, samples, stage
 
+IS_OLD = Version(version("prometheus-client")) < Version("0.23")
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
@@ -30,6 +34,27 @@ def test_metrics_of_others_stand_beside_ours(scraper: Scraper, accept: str) -> N
     assert content_type.startswith("application/openmetrics" if is_open else "text/plain")
     assert text.endswith(b"# EOF\n") == is_open
     assert text.count(b"# EOF") == is_open
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=new",
+        "application/openmetrics-text; version=1.x, text/plain",
+        "text/plain; version=1..0",
+        ";;,=;version=",
+    ],
+)
+def test_an_accept_that_makes_no_sense_is_answered_all_the_same(
+    scraper: Scraper, accept: str
+) -> None:
+    content_type, text = expose(scraper.registry, accept)
+    # An old library does not look at the version that is asked for.
+    is_open = IS_OLD and "openmetrics" in accept
+    assert content_type.startswith("application/openmetrics" if is_open else "text/plain")
+    found = samples(text.decode(), is_open=is_open)
+    assert found[key("orders_total")] == 3
+    assert is_open or found == samples(scraper.text())
 
 
 def test_it_is_what_the_library_writes_of_the_same_registry(scraper: Scraper) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from threading import Event, Thread
+from unittest.mock import Mock
+from weakref import ref
 
 import pytest
 
-from antflow_prometheus._lag import LIMIT, lags
+from antflow_prometheus._lag import LIMIT, Lags
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_a_loop_with_nothing_to_do_answers_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    assert 0.0 < lags([loop])[loop] < LIMIT
+    assert 0.0 < Lags().of([loop])[loop] < LIMIT
 
 
 def test_a_loop_that_is_held_up_is_waited_for_no_longer_than_the_limit(
@@ -32,26 +35,50 @@ def test_a_loop_that_is_held_up_is_waited_for_no_longer_than_the_limit(
 ) -> None:
     release = Event()
     loop.call_soon_threadsafe(release.wait)
-    assert lags([loop]) == {loop: LIMIT}
+    assert Lags().of([loop]) == {loop: LIMIT}
     release.set()
 
 
 def test_a_closed_loop_has_no_lag() -> None:
     closed = asyncio.new_event_loop()
     closed.close()
-    assert lags([closed]) == {}
+    assert Lags().of([closed]) == {}
 
 
 async def test_a_loop_that_asks_itself_is_not_waited_for() -> None:
-    assert lags([asyncio.get_running_loop()]) == {}
+    assert Lags().of([asyncio.get_running_loop()]) == {}
 
 
 def test_several_loops_are_waited_for_together(loop: asyncio.AbstractEventLoop) -> None:
     idle = [asyncio.new_event_loop() for _ in range(3)]
     try:
-        measured = lags([loop, *idle])
+        measured = Lags().of([loop, *idle])
     finally:
         for one in idle:
             one.close()
     assert [measured[one] for one in idle] == [LIMIT] * 3
     assert measured[loop] < LIMIT
+
+
+def test_a_loop_that_does_not_answer_is_called_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = asyncio.new_event_loop()
+    call = Mock(wraps=stopped.call_soon_threadsafe)
+    monkeypatch.setattr(stopped, "call_soon_threadsafe", call)
+    lags = Lags()
+    assert [lags.of([stopped]) for _ in range(3)] == [{stopped: LIMIT}] * 3
+    assert call.call_count == 1
+    stopped.run_until_complete(asyncio.sleep(0))
+    assert lags.of([stopped]) == {stopped: LIMIT}
+    assert call.call_count == 2
+    stopped.close()
+
+
+def test_a_loop_that_is_gone_is_not_kept_alive() -> None:
+    one = asyncio.new_event_loop()
+    lags = Lags()
+    lags.of([one])
+    one.close()
+    gone = ref(one)
+    del one
+    gc.collect()
+    assert gone() is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
+from dataclasses import replace
 from weakref import ref
 
 import pytest
 
 from antflow import Pipeline
-from antflow_prometheus._ledger import Ledger
+from antflow_prometheus._ledger import MOST_UNREAD, Ledger
 from antflow_prometheus._table import Scope
 from tests.core.simulation import Gate, settle, simulate
 from tests.prometheus.scraping import stage
@@ -91,7 +93,9 @@ def test_zeros_are_there_before_the_first_item() -> None:
         await told.begin(0)
         reading, buckets = ledger.read()
         await told.pipeline.join()
-        assert set(figures(ledger, Scope.STAGE, "p", "Work").values()) >= {0}
+        of_the_stage = figures(ledger, Scope.STAGE, "p", "Work")
+        of_the_stage.pop("idle")
+        assert set(of_the_stage.values()) == {0}
         assert figures(ledger, Scope.TASK, "p", "Work", "same")["failures"] == 0
         assert reading.completed_at == {("p", "Work"): 0.0}
         assert buckets == {"p": BUCKETS}
@@ -111,6 +115,127 @@ def test_an_ended_pipeline_is_not_kept_alive() -> None:
     gc.collect()
     assert gone() is None
     assert figures(ledger)["succeeded"] == 3
+
+
+def test_ended_runs_that_nobody_reads_are_summed_and_not_kept() -> None:
+    ledger = Ledger()
+    runs = 5 * MOST_UNREAD
+
+    async def main() -> None:
+        told = Told(ledger)
+        for _ in range(runs):
+            await told.run(1)
+
+    simulate(main)
+    assert len(ledger._unread) <= MOST_UNREAD
+    assert figures(ledger)["succeeded"] == runs
+
+
+def test_runs_that_were_left_behind_are_forgotten_where_nobody_reads() -> None:
+    ledger = Ledger()
+    runs = 5 * MOST_UNREAD
+
+    async def main() -> None:
+        for _ in range(runs):
+            told = Told(ledger)
+            await told.begin(1)
+            await told.pipeline.shutdown()
+            del told
+            gc.collect()
+
+    simulate(main)
+    assert len(ledger._live) <= MOST_UNREAD + 1
+    assert figures(ledger)["runs"] == runs
+    assert levels(ledger) == [0, 0]
+
+
+def test_a_loop_that_was_left_behind_is_not_kept_alive() -> None:
+    ledger = Ledger()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(Told(ledger).begin(1))
+    gone = ref(loop)
+    del loop
+    with warnings.catch_warnings():  # of the loop, which nobody has closed
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    assert gone() is None
+    assert ledger.loops() == {}
+    assert levels(ledger) == [0, 0]
+
+
+def test_a_run_that_ends_while_it_is_read_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+
+    async def main() -> None:
+        told = Told(ledger)
+        await told.begin(3)
+        await told.pipeline.join()
+
+        def end() -> None:
+            monkeypatch.undo()
+            ledger.finish(told.pipeline)
+
+        monkeypatch.setattr("antflow_prometheus._ledger.give_way", end)
+        assert figures(ledger)["succeeded"] == 3
+        assert figures(ledger)["succeeded"] == 3
+        assert levels(ledger) == [0, 0]
+
+    simulate(main)
+
+
+def test_a_run_that_is_followed_by_another_while_it_is_read_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = Ledger()
+
+    async def main() -> None:
+        told = Told(ledger)
+        await told.begin(3)
+        await told.pipeline.join()
+        assert figures(ledger)["succeeded"] == 3
+        followed = told.pipeline.get_stats()
+
+        def follow() -> None:
+            monkeypatch.undo()
+            ledger.finish(told.pipeline)
+            later = replace(followed, run_id="later", items_processed=7)
+            monkeypatch.setattr(told.pipeline, "get_stats", lambda: later)
+
+        monkeypatch.setattr("antflow_prometheus._ledger.give_way", follow)
+        assert figures(ledger)["succeeded"] == 3
+        monkeypatch.undo()
+        assert figures(ledger)["succeeded"] == 3
+        assert figures(ledger)["runs"] == 1
+
+    simulate(main)
+
+
+def test_a_fault_after_the_end_is_counted() -> None:
+    ledger = Ledger()
+
+    async def main() -> None:
+        told = Told(ledger)
+        await told.run(1)
+        ledger.count_fault(told.pipeline, "prometheus")
+        ledger.count_fault(told.pipeline, "prometheus")
+
+    simulate(main)
+    assert figures(ledger, Scope.FAULT, "p", "prometheus") == {"faults": 2}
+    assert figures(ledger)["runs"] == 1
+
+
+def test_a_run_begins_and_ends_while_a_scrape_sums() -> None:
+    ledger = Ledger()
+
+    async def main() -> None:
+        told = Told(ledger)
+        await told.run(1)
+        with ledger._summing:
+            for _ in range(2 * MOST_UNREAD):
+                await told.run(1)
+
+    simulate(main)
+    assert figures(ledger)["runs"] == 1 + 2 * MOST_UNREAD
 
 
 def test_a_run_that_was_left_without_an_end_keeps_what_was_read_of_it_last() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
-from antflow import DURATION_BOUNDS, Pipeline, PipelineError
+from antflow import DURATION_BOUNDS, Pipeline, PipelineError, hookimpl
 from antflow.plugins import hooks_of
 from antflow_prometheus import DEFAULT_BUCKETS, Prometheus, plugin
 from antflow_prometheus._environment import PORT, Service
@@ -91,6 +92,44 @@ def test_two_in_one_pipeline_are_refused() -> None:
     both = [Prometheus(CollectorRegistry()), Prometheus(CollectorRegistry())]
     with pytest.raises(PipelineError, match="two plugins called 'prometheus'"):
         Pipeline([stage()], plugins=both)
+
+
+class Loud:
+    """Raises at the start and at the end of a run, and sees what a scraper sees meanwhile."""
+
+    antflow_name = "loud"
+
+    def __init__(self, scraper: Scraper) -> None:
+        self.scraper = scraper
+        self.seen: list[float] = []
+
+    def see(self) -> None:
+        self.seen.append(self.scraper.value("antflow_pipeline_runs_active", pipeline="letters"))
+
+    @hookimpl
+    def antflow_pipeline_start(self) -> None:
+        self.see()
+        raise ValueError("start")
+
+    @hookimpl
+    async def antflow_pipeline_finish(self) -> None:
+        self.see()
+        raise ValueError("finish")
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_runs_are_counted_before_other_plugins_are_told_and_until_they_were(
+    is_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    scraper = Scraper()
+    loud = Loud(scraper)
+    plugins = [loud, scraper.plugin] if is_first else [scraper.plugin, loud]
+    one = Pipeline([stage()], name="letters", plugins=plugins, autoload=False)
+    simulate(lambda: one.run([1]))
+    assert loud.seen == [1, 1]
+    faults = {"pipeline": "letters", "plugin": "loud"}
+    assert scraper.value("antflow_plugin_faults_total", **faults) == 2
+    assert len(caplog.records) == 2
 
 
 def test_an_environment_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,3 +228,15 @@ def test_a_port_that_is_taken_is_logged_and_the_run_goes_on(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert "another program listens there already" in str(record.exc_info[1])
+
+
+def test_a_push_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    scraper = Scraper(pushgateway="127.0.0.1:1")
+    one = scraper.pipeline(stage())
+    assert len(asyncio.run(one.run(range(3)))) == 3
+    faults = {"pipeline": "letters", "plugin": "prometheus"}
+    assert scraper.value("antflow_plugin_faults_total", **faults) == 1
+    assert one.plugin_faults == {"prometheus": 1}
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "could not be pushed to '127.0.0.1:1'" in str(record.exc_info[1])

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from socket import create_connection, create_server
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from socket import create_connection, create_server, socket
+from threading import Event, Thread
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from antflow import Pipeline
-from antflow_prometheus import Prometheus
+from antflow_prometheus import Prometheus, _push
 from antflow_prometheus._environment import JOB, PUSHGATEWAY
+from antflow_prometheus._group import group_of
+from antflow_prometheus._push import LOCKS, Locks, Push
 from tests.prometheus.scraping import Scraper, key, samples, stage
 from tests.requirements import required
 
@@ -26,7 +33,7 @@ def pushgateway() -> Iterator[str]:
     program = required("prometheus-pushgateway")
     address = f"127.0.0.1:{free_port()}"
     with subprocess.Popen(
-        [program, f"--web.listen-address={address}", "--log.level=error"],
+        [program, f"--web.listen-address={address}", "--persistence.file=", "--log.level=error"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
@@ -96,6 +103,165 @@ def test_a_push_that_fails_is_logged_and_the_run_is_unharmed(
     assert "see whether a Pushgateway listens there" in str(record.exc_info[1])
 
 
-def test_without_an_address_nothing_is_pushed() -> None:
-    assert Prometheus(Scraper().registry)._push is None
-    assert Path(__file__).exists()
+def test_without_an_address_nothing_is_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PUSHGATEWAY, raising=False)
+    assert Prometheus(CollectorRegistry())._push is None
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"pushgateway": "127.0.0.1:port"}, "127.0.0.1:port"),
+        ({"pushgateway": "127.0.0.1:9091", "grouping_key": {"in-stance": "one"}}, "in-stance"),
+    ],
+)
+def test_what_cannot_be_pushed_to_is_refused_at_once(options: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=f"{named}.*; give "):
+        Prometheus(CollectorRegistry(), **options)
+
+
+# Answers that a Pushgateway gives not
+
+
+class Figure(Collector):
+    """A collector of one figure, which says when it is collected."""
+
+    def __init__(self, collected: Callable[[], None] = lambda: None) -> None:
+        self._collected = collected
+
+    def collect(self) -> Iterator[Metric]:
+        self._collected()
+        yield GaugeMetricFamily("heat", "Heat.", 1)
+
+
+@contextmanager
+def answering(answer: Callable[[socket], None]) -> Iterator[str]:
+    """A server that has one connection answered when a request has come; yields its address."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection, connection.makefile("rb") as request:
+            while b"# TYPE heat" not in request.readline():
+                pass
+            request.readline()
+            answer(connection)
+
+    with create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        thread.join()
+
+
+def pushing(address: str, collected: Callable[[], None] = lambda: None) -> Push:
+    return Push(Figure(collected), address, "nightly", {"instance": "one"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"What?\r\n", "What?.*; see whether a Pushgateway listens there"),
+        (b"", "closed connection.*; see whether a Pushgateway listens there"),
+        (b"HTTP/1.0 400 Bad\r\n\r\n", "HTTP Error 400: Bad; its log says why"),
+    ],
+)
+def test_an_answer_that_takes_nothing_is_an_error(answer: bytes, message: str) -> None:
+    with (
+        answering(lambda connection: connection.sendall(answer)) as address,
+        pytest.raises(
+            OSError, match=f"could not be pushed to '{address}' as job 'night.*{message}"
+        ),
+    ):
+        asyncio.run(pushing(address)())
+
+
+def test_a_push_ends_in_time_though_its_answer_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_push, "SECONDS", 0.1)
+    raised = Event()
+
+    def trickle(connection: socket) -> None:
+        connection.sendall(b"HTTP/1.0 200 OK\r\nSlow: ")
+        for _ in range(100):
+            connection.sendall(b".")
+            if raised.wait(0.05):
+                break
+
+    with answering(trickle) as address:
+        try:
+            with pytest.raises(OSError, match=r"it took more than 0\.1 seconds"):
+                asyncio.run(pushing(address)())
+        finally:
+            raised.set()
+
+
+def test_runs_that_wait_for_a_push_leave_the_loops_threads_to_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_push, "SECONDS", 0.3)
+
+    async def main() -> None:
+        with create_server(("127.0.0.1", 0)) as silent:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(ThreadPoolExecutor(1))
+            push = pushing(f"127.0.0.1:{silent.getsockname()[1]}")
+            waiting = asyncio.create_task(push())
+            await asyncio.sleep(0)
+            assert await asyncio.to_thread(int) == 0
+            assert not waiting.done()
+            with pytest.raises(OSError, match="could not be pushed"):
+                await waiting
+
+    asyncio.run(main())
+
+
+# The order of pushes
+
+
+def test_a_push_collects_and_sends_under_the_lock_of_its_group() -> None:
+    held: list[bool] = []
+
+    def look() -> None:
+        held.append(LOCKS.of(group).locked())
+
+    def answer(connection: socket) -> None:
+        look()
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+
+    with answering(answer) as address:
+        group = group_of(address, "nightly", {"instance": "one"})
+        asyncio.run(pushing(address, look)())
+    assert held == [True, True]
+    assert not LOCKS.of(group).locked()
+
+
+def test_a_push_that_fails_frees_its_lock() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    lock = LOCKS.of(group_of(address, "nightly", {"instance": "one"}))
+    with pytest.raises(OSError, match="refused"):
+        asyncio.run(pushing(address)())
+    assert not lock.locked()
+
+
+def test_a_push_waits_for_an_earlier_one_of_its_group_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_push, "SECONDS", 0.1)
+    collected = Event()
+    address = f"127.0.0.1:{free_port()}"
+    with (
+        LOCKS.of(group_of(f"http://{address}/", "nightly", {"instance": "one"})),
+        pytest.raises(OSError, match="with the wait for earlier pushes"),
+    ):
+        asyncio.run(pushing(address, collected.set)())
+    assert not collected.is_set()
+
+
+def test_each_group_has_a_lock_for_as_long_as_it_is_held() -> None:
+    locks = Locks()
+    one, other = (group_of("127.0.0.1:9091", job) for job in ("one", "other"))
+    lock = locks.of(one)
+    assert locks.of(group_of("http://127.0.0.1:9091/", "one", {})) is lock
+    assert locks.of(other) is not lock
+    with lock:
+        locks.renew()
+        assert not locks.of(one).locked()

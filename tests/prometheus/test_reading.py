@@ -15,7 +15,8 @@ PIPELINE, STAGE = ("p",), ("p", "Work")
 
 
 def reading_of(pipeline: Pipeline, stats: PipelineStats | None = None) -> Reading:
-    return read(pipeline, stats or pipeline.get_stats(), "p", Names())
+    stats = stats or pipeline.get_stats()
+    return read(stats, pipeline.plugin_names, pipeline.plugin_faults, "p", Names())
 
 
 def one_pipeline(*stages: Stage) -> Pipeline:
@@ -72,10 +73,10 @@ def test_stages_that_share_a_label_are_summed_within_a_run() -> None:
     async def main() -> Reading:
         names = Names()
         for number in range(200):
-            names.of(("p",), str(number))
+            names.of("stage", ("p",), str(number))
         one = one_pipeline(stage("A"), stage("B"))
         await one.run(range(4))
-        return read(one, one.get_stats(), "p", names)
+        return read(one.get_stats(), (), {}, "p", names)
 
     reading = simulate(main)
     assert list(reading.counted[Scope.STAGE]) == [("p", "other")]

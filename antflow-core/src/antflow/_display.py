@@ -8,6 +8,7 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any, Protocol
 
+from ._faults import log_error
 from ._notifier import cancellations
 from .context import TELLING, and_by
 from .types import DashboardProtocol, DashboardSnapshot, ErrorSummary, PipelineResult
@@ -167,9 +168,10 @@ class Display:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._run.abort(error)
             return
-        _logger.error(
+        log_error(
+            _logger,
+            error,
             "Dashboard %s: %s raised; it is not called again, and the run goes on.",
             type(self._dashboard).__name__,
             method,
-            exc_info=error,
         )

@@ -131,7 +131,7 @@ class Intake:
             number = self._numbered
             self._numbered = number + 1
             item = Item(number, value, number, priority)
-            if notifier.status:
+            if notifier.fed:
                 told = self._tell_queued(item, post)
                 if told is not None or run.is_settled:
                     if not await self._hear_out(told, item, post) or not self._goes_on(inside):
@@ -249,7 +249,7 @@ class Intake:
 
     def _take(self, item: Item, post: StageRun) -> Awaitable[bool] | None:
         """Deposit an item at once, or return what does so when it has been told."""
-        if self._notifier.status:
+        if self._notifier.fed:
             told = self._tell_queued(item, post)
             if told is not None or self._run.is_settled:
                 return self._hear_out(told, item, post)
@@ -306,7 +306,8 @@ class Intake:
     def _tell_queued(self, item: Item, post: StageRun) -> Awaitable[Cut] | None:
         token = TELLING.set(and_by(self._run))
         try:
-            return self._notifier.tell_status(item, post.name, "queued")
+            notifier = self._notifier
+            return notifier.tell_status(item, post.name, "queued", listeners=notifier.fed)
         finally:
             TELLING.reset(token)
 

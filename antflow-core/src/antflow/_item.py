@@ -131,7 +131,7 @@ def take_back(left: UnprocessedItem) -> Item:
     priority = checked_priority(left.priority)
     item = Item(left.id, left.value, left.sequence_id, priority, left.metadata)
     if left.carrier:
-        item.carrier = left.carrier
+        item.carrier = dict(left.carrier)  # of its own, should the same be fed twice
     return item
 
 

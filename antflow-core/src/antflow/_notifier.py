@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Task, current_task
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator
 from inspect import isawaitable
 from itertools import count
 from time import time
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
+from ._faults import log_error
 from ._item import Item
 from .events import StatusEvent, StatusType, TaskEvent
 from .exceptions import PluginError, text_of
@@ -94,6 +95,8 @@ class Notifier:
         "_audience",
         "_logged",
         "faults",
+        "fed",
+        "finished",
         "pipeline",
         "run_id",
         "status",
@@ -125,6 +128,8 @@ class Notifier:
         """See who listens to what; a hook that nobody listens to costs nothing when it is told."""
         listeners = self._audience.listeners
         self.status = listeners("antflow_item_status")
+        self.fed = listeners("antflow_item_start") + self.status
+        self.finished = self.status + listeners("antflow_item_finish")
         self.task_start = listeners("antflow_task_start")
         self.task_success = listeners("antflow_task_success")
         self.task_retry = listeners("antflow_task_retry")
@@ -136,7 +141,7 @@ class Notifier:
     @property
     def is_silent(self) -> bool:
         """Whether nobody listens."""
-        return not (self.status or self.watches_tasks)
+        return not (self.fed or self.finished or self.watches_tasks)
 
     def tell_status(
         self,
@@ -149,7 +154,19 @@ class Notifier:
         final: bool = False,
         listeners: Listeners | None = None,
     ) -> Awaitable[Cut] | None:
-        """Tell that an item changed its status in a stage: all who listen, or only those named."""
+        """Tell that an item changed its status in a stage.
+
+        Args:
+            item: the item.
+            stage: name of the stage.
+            status: what it is at.
+            worker: name of the worker that has it.
+            metadata: what else the event says.
+            final: whether it is the item's last event.
+            listeners: who is told; None for all who listen to that.
+        """
+        if listeners is None:
+            listeners = self.finished if final else self.status
         event = StatusEvent(
             item.id,
             stage,
@@ -161,31 +178,31 @@ class Notifier:
             self.run_id,
             final,
         )
-        return self.tell(self.status if listeners is None else listeners, event.about(item))
+        return self.tell(listeners, event.about(item))
 
-    def tell(self, listeners: Sequence[Listener], event: Any) -> Awaitable[Cut] | None:
+    def tell(self, listeners: Listeners, event: Any) -> Awaitable[Cut] | None:
         """Call every one of some listeners with an event."""
-        for index, listener in enumerate(listeners):
+        rest = iter(listeners)
+        for listener in rest:
             try:
                 answer = listener.call(event)
             except BaseException as error:
                 if (cut := self._sift(listener, event, error)) is not None:
-                    return self._go_on(listeners, index + 1, event, cut)
+                    return self._go_on(tuple(rest), event, cut)
             else:
                 if answer is not None and isawaitable(answer):
-                    return self._go_on(listeners, index, event, answer=answer)
+                    return self._go_on((listener, *rest), event, answer=answer)
         return None
 
     async def _go_on(
         self,
-        listeners: Sequence[Listener],
-        index: int,
+        listeners: Listeners,
         event: Any,
         cut: Cut = None,
         answer: Awaitable[Any] | None = None,
     ) -> Cut:
-        """Call the rest, from one of them on, whose answer may have been begun."""
-        for listener in listeners[index:]:
+        """Call the rest, the first of which may have begun its answer."""
+        for listener in listeners:
             cut = await self._call(listener, event, answer) or cut
             answer = None
         return cut
@@ -198,15 +215,17 @@ class Notifier:
             interrupted the last of them.
         """
         listeners = self.task_start
-        for index, listener in enumerate(listeners):
+        rest = iter(listeners)
+        for listener in rest:
             try:
                 answer = listener.call(event)
             except BaseException as error:
                 if (cut := self._sift(listener, event, error)) is not None:
-                    return _stopped(listeners[: index + 1], cut)
+                    return _stopped(listeners[: _called(listeners, rest)], cut)
             else:
                 if answer is not None and isawaitable(answer):
-                    return self._start_on(listeners, index, event, answer)
+                    before = _called(listeners, rest) - 1
+                    return self._start_on(listeners, before, event, answer)
         return None
 
     async def _start_on(
@@ -250,14 +269,15 @@ class Notifier:
         self.faults[name] += 1
         if (name, hook) not in self._logged:
             self._logged.add((name, hook))
-            _logger.error(
+            log_error(
+                _logger,
+                error,
                 "Pipeline %r: %s of plugin %r raised%s; the run goes on regardless, and this is "
                 "not logged again in it.",
                 self.pipeline,
                 hook,
                 name,
                 _where(event),
-                exc_info=error,
             )
         if self.strict:
             unforgiven = PluginError(
@@ -306,6 +326,11 @@ def _where(event: Any) -> str:
     except Exception:
         item = f"(an id of type {type(event.item_id).__name__})"
     return f" at item {item} in stage {event.stage!r}"
+
+
+def _called(listeners: Listeners, rest: Iterator[Listener]) -> int:
+    """Return how many have been called: it is counted only where somebody has to be awaited."""
+    return len(listeners) - len(tuple(rest))
 
 
 async def _stopped(called: Listeners, cut: Cut) -> tuple[Listeners, Cut]:

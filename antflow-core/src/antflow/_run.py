@@ -209,7 +209,7 @@ class Run:
         waiting += self.intake.announced.values()
         self.plugins = self.plugins.and_also(scoped)
         self.notifier.listen(self.plugins)
-        joined = those_called(self.notifier.status, scoped)
+        joined = those_called(self.notifier.fed, scoped)
         cut: Cut = None
         for item, post in waiting if joined else ():
             told = self.notifier.tell_status(item, post.name, "queued", listeners=joined)
@@ -543,7 +543,7 @@ class Run:
         """Tell of each item that is left, then let the display end."""
         self._concluding = current_task()  # from now on it may be cancelled
         TELLING.set((self,))
-        if self.notifier.status:
+        if self.notifier.finished:
             await self._tell_of_left_overs()
         self.is_settled = True
         if self._has_begun:
@@ -557,7 +557,7 @@ class Run:
         return (
             self._display is not None
             or (self._has_begun and bool(self.plugins.listeners(FINISH)))
-            or bool(is_left and self.notifier.status)
+            or bool(is_left and self.notifier.finished)
         )
 
     async def _tell_of_left_overs(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from ._accounting import BLOCKED, BUSY, IDLE, WAITING
 from ._channel import Channel
 from ._desk import Control
+from ._faults import log_error
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
 from ._notifier import Cut
@@ -180,6 +181,7 @@ class Worker(Teller):
         post, clock, turns = self.post, self.run.clock, self.run.turns
         inbox, outlet, step = post.inbox, post.outlet, post.steps[0]
         queue, call, waits = inbox.queue, step.call, post.account.queue_wait
+        notifier, is_last = post.notifier, post.follower is None
         while (now := await self._receive()) is not None:
             while queue:
                 item = queue.popleft()
@@ -190,7 +192,7 @@ class Worker(Teller):
                 self.item, self.step, self._remark = item, step, None
                 self.since = begun = start = now
                 try:
-                    opened = self._open(item, step)
+                    opened = self._open(item, step) if notifier.status else self._begin(step)
                     if opened is not None:
                         await opened
                     start = clock()
@@ -201,8 +203,12 @@ class Worker(Teller):
                 ended = self._end_well(step, clock() - start)
                 if ended is not None:
                     await ended
-                handed = self._hand_on(item, value)
-                if handed is not None:
+                if item.extra is None and not (notifier.finished if is_last else notifier.status):
+                    item.value = value
+                    self.processed += 1
+                    self.completed_at = item.queued_at = clock()
+                    outlet.put(item)
+                elif (handed := self._hand_on(item, value)) is not None:
                     await handed
                 now = self.completed_at
                 if self._cut is not None or outlet.is_over() or now > turns.until:
@@ -338,12 +344,9 @@ class Worker(Teller):
         return result
 
     def _open(self, item: Item, step: Step) -> Awaitable[None] | None:
-        """Begin a visit and its first attempt, as `_begin` does."""
-        if self.post.notifier.status:
-            told = self._tell(item, "in_progress")
-            if told is not None:
-                return self._open_later(told, step)
-        return self._begin(step)
+        """Tell that a visit begins, then begin its first attempt, as `_begin` does."""
+        told = self._tell(item, "in_progress")
+        return self._begin(step) if told is None else self._open_later(told, step)
 
     async def _open_later(self, told: Awaitable[Cut], step: Step) -> None:
         await self._hear(told)
@@ -369,7 +372,7 @@ class Worker(Teller):
     def _end_well(self, step: Step, duration: float) -> Awaitable[None] | None:
         """Conclude an attempt that returned; what is returned is to be awaited."""
         add(step.account.duration, duration)
-        if self._cancellations():
+        if self.task is not None and self.task.cancelling():
             self._sift(None)
             self._forget_swallowed()
         if self.activity == WAITING:
@@ -439,15 +442,14 @@ class Worker(Teller):
     ) -> Channel:
         """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
         post, outlet = self.post, self.post.outlet
-        is_told = bool(post.notifier.status)
         try:
-            if is_told:
+            if self._is_told_of_success():
                 told = self._tell(item, status, final=post.follower is None)
                 if told is not None:
                     await self._hear(told)
             if callback is not None:
                 await self._call_back(callback, item, item.value)
-            if is_told and post.follower is not None:
+            if post.notifier.status and post.follower is not None:
                 told = post.notifier.tell_status(item, post.follower.name, "queued")
                 if told is not None:
                     await self._hear(told)
@@ -455,13 +457,18 @@ class Worker(Teller):
             self._put_through(item, skipped=status == "skipped")
         return outlet
 
+    def _is_told_of_success(self) -> bool:
+        """Tell whether anybody listens to what becomes of an item that goes through."""
+        post = self.post
+        return bool(post.notifier.finished if post.follower is None else post.notifier.status)
+
     def _hand_on(self, item: Item, value: Any) -> Awaitable[None] | None:
         """Hand a completed item on at once, unless somebody has to be waited for before that."""
         item.value = value
         if item.extra is not None:
             self._note_attempts(item)
         post, notifier = self.post, self.post.notifier
-        if notifier.status:
+        if self._is_told_of_success():
             told = self._tell(item, "completed", final=post.follower is None)
             if told is not None:
                 return self._hand_on_later(item, told, post.follower)
@@ -542,7 +549,7 @@ class Worker(Teller):
         item.error, item.stage = error, post.name
         described = error_text(error)
         try:
-            if post.notifier.status:
+            if post.notifier.finished:
                 await self._hear(self._tell(item, "failed", described, final=True))
             if post.stage.on_failure is not None:
                 await self._call_back(post.stage.on_failure, item, error)
@@ -606,12 +613,13 @@ class Worker(Teller):
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)
             return
-        _logger.error(
+        log_error(
+            _logger,
+            error,
             "Stage %r: the %s of item %r raised; the item goes on regardless.",
             self.post.name,
             role,
             item.id,
-            exc_info=error,
         )
 
     async def _wait_for_room(self, outlet: Channel) -> float:

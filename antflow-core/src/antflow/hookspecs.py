@@ -69,11 +69,32 @@ def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
 
 
 @hookspec
+def antflow_item_start(event: StatusEvent) -> None:
+    """Be told that an item enters the run; exactly one `antflow_item_finish` follows.
+
+    It is called in the context of who feeds the item. Who needs no more than this and the end pays
+    for two events an item, whatever the number of stages.
+
+    Args:
+        event: which item, and the stage that it is queued for.
+    """
+
+
+@hookspec
 def antflow_item_status(event: StatusEvent) -> None:
     """Be told that an item has changed its status.
 
     Args:
         event: which item, in which stage, and its status.
+    """
+
+
+@hookspec
+def antflow_item_finish(event: StatusEvent) -> None:
+    """Be told that an item has ended: the event is its last one.
+
+    Args:
+        event: which item, in which stage, and how it has ended.
     """
 
 

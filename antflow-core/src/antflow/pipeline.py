@@ -51,8 +51,8 @@ class Pipeline:
         autoload: have the plugins that are installed take part.
 
     Raises:
-        PipelineError: there is no stage, the first one pulls, `status_tracker` is none, or two
-            plugins have one name.
+        PipelineError: there is no stage, the first one pulls, `name` is no text or an empty one,
+            `status_tracker` is none, or two plugins have one name.
         StageValidationError: a stage contradicts itself, or two have one name.
         PluginError: a plugin cannot take part.
     """
@@ -67,6 +67,8 @@ class Pipeline:
         plugins: Iterable[object] = (),
         autoload: bool = True,
     ) -> None:
+        if not isinstance(name, str) or not name:
+            raise PipelineError(f"A pipeline's name must be a text that is not empty, not {name!r}")
         if status_tracker is not None and not isinstance(status_tracker, StatusTracker):
             raise PipelineError(
                 f"status_tracker of pipeline {name!r} is {status_tracker!r}; give a StatusTracker"

@@ -13,6 +13,7 @@ from typing import Any, cast
 from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from . import hookspecs
+from ._faults import log_error
 from ._notifier import Listener, Listeners, Observer
 from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
@@ -35,6 +36,9 @@ PLAIN = ("antflow_add_options", "antflow_configure", "antflow_dashboard")
 NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
 """What may be given in the place of a plugin by mistake."""
 
+EVERYWHERE = frozenset(dir(object))
+"""What every object has, and none implements a hook with: more than half of what most have."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -56,6 +60,8 @@ class Manager(PluginManager):
         Raises:
             PluginValidationError: it seems to, and cannot.
         """
+        if name in EVERYWHERE:
+            return None
         options = super().parse_hookimpl_opts(plugin, name)
         if options is None:
             if name.startswith(PREFIX) and _is_function(inspect.getattr_static(plugin, name, None)):
@@ -282,7 +288,7 @@ class PluginSet:
                         plugin=listener.name,
                         hook=listener.hook,
                     ) from error
-                _logger.exception("Plugin %r raised at dashboard %r.", listener.name, name)
+                log_error(_logger, error, "Plugin %r raised at dashboard %r.", listener.name, name)
             else:
                 if found is not None:
                     return cast("DashboardProtocol", found)

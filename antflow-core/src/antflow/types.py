@@ -13,7 +13,6 @@ from typing import (
     Protocol,
     Self,
     TypeVar,
-    cast,
     overload,
     runtime_checkable,
 )
@@ -73,7 +72,8 @@ class _Rarely(Generic[T]):
             if self._usual is not None:
                 return self._usual()
             result.rare = _Rare()
-        return cast("T", getattr(result.rare, self._name))
+        found: T = getattr(result.rare, self._name)
+        return found
 
     def __set__(self, result: _Record, value: T) -> None:
         if result.rare is None:

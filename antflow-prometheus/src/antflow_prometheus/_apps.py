@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from ._answer import answer
+from ._forks import renewed_in_children
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,7 +51,7 @@ def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
     Args:
         registry: whose metrics are shown.
     """
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="antflow-metrics")
+    collecting = _Collecting()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -60,7 +61,7 @@ def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
             raise ValueError(f"Metrics are served over HTTP, not over {scope['type']!r}")
         headers = _joined(scope["headers"])
         found = await get_running_loop().run_in_executor(
-            thread,
+            collecting.thread,
             answer,
             registry,
             scope["method"],
@@ -73,6 +74,17 @@ def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
         await send({"type": "http.response.body", "body": found.body})
 
     return app
+
+
+class _Collecting:
+    """A thread that collects, and another one in a forked child process."""
+
+    def __init__(self) -> None:
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="antflow-metrics")
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from math import nan
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -13,7 +14,8 @@ from prometheus_client.registry import Collector
 import antflow
 
 from ._family import Family
-from ._lag import lags
+from ._forks import renewed_in_children
+from ._lag import Lags
 from ._ledger import Ledger
 from ._names import Labels
 from ._reading import Reading
@@ -22,15 +24,13 @@ from ._version import __version__
 
 VERSIONS: Labels = (antflow.__version__, __version__)
 
-_lock = Lock()
-_collectors: WeakKeyDictionary[CollectorRegistry, AntflowCollector] = WeakKeyDictionary()
-
 
 class AntflowCollector(Collector):
     """Reads the figures of runs when it is asked, and shows them as metrics."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self._lags = Lags()
 
     def describe(self) -> Iterator[Family]:
         """Return the metrics without their series."""
@@ -50,7 +50,7 @@ class AntflowCollector(Collector):
         This comes before the ledger is read, because no lock may be held that a loop may want.
         """
         loops = self.ledger.loops()
-        measured = lags({loop for several in loops.values() for loop in several})
+        measured = self._lags.of({loop for several in loops.values() for loop in several})
         return {
             label: max((measured[loop] for loop in several if loop in measured), default=nan)
             for label, several in loops.items()
@@ -70,16 +70,36 @@ def _rows(
     return figures[spec.scope]
 
 
+class _Collectors:
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[CollectorRegistry, AntflowCollector] = WeakKeyDictionary()
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        self._lock = Lock()
+
+    def of(self, registry: CollectorRegistry) -> AntflowCollector:
+        with self._lock:
+            known = self._of.get(registry)
+            if known is None:
+                collector = AntflowCollector()
+                registry.register(collector)
+                self._of[registry] = collector
+                return collector
+            # Someone may have taken it out; a registry that still has it refuses it.
+            with suppress(ValueError):
+                registry.register(known)
+            return known
+
+
+_COLLECTORS = _Collectors()
+
+
 def collector_of(registry: CollectorRegistry) -> AntflowCollector:
-    """Return the one collector of antflow in a registry, registered by the first who asks.
+    """Return the one collector of antflow in a registry, and see that it is registered.
 
     Raises:
         ValueError: something else in the registry has the name of one of antflow's metrics.
     """
-    with _lock:
-        collector = _collectors.get(registry)
-        if collector is None:
-            collector = AntflowCollector()
-            registry.register(collector)
-            _collectors[registry] = collector
-        return collector
+    return _COLLECTORS.of(registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
@@ -30,9 +30,10 @@ def expose(registry: Collector, accept: str) -> tuple[str, bytes]:
 
     Args:
         registry: whose metrics.
-        accept: the formats that are wanted, as in the HTTP header Accept.
+        accept: the formats that are wanted, as in the HTTP header Accept; when it makes no sense,
+            the text format is taken.
     """
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = _encoder(accept)
     ours: list[Family] = []
     others: list[Metric] = []
     for metric in registry.collect():
@@ -44,6 +45,13 @@ def expose(registry: Collector, accept: str) -> tuple[str, bytes]:
     is_open = text.endswith(END)
     lines = "".join(_paced(line for family in ours for line in _lines(family, is_open=is_open)))
     return content_type, text.removesuffix(END) + lines.encode() + (END if is_open else b"")
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # of a version that is no number
+        return choose_encoder("")
 
 
 def _paced(lines: Iterable[str]) -> Iterator[str]:

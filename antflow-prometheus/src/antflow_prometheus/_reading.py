@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import add
 
-from antflow import Histogram, Pipeline, PipelineStats, StageStats, TaskStats
+from antflow import Histogram, PipelineStats, StageStats, TaskStats
 
 from ._names import Labels, Names
 from ._table import STATES, Scope
@@ -86,12 +86,44 @@ def _add(table: Table, more: Table) -> None:
             _put(table, scope, labels, figures)
 
 
-def read(pipeline: Pipeline, stats: PipelineStats, label: str, names: Names) -> Reading:
+def at_the_start(label: str) -> Reading:
+    """Return the figures of a run that begins, of which nothing has been read.
+
+    Args:
+        label: what the pipeline is called.
+    """
+    reading = Reading()
+    reading.counted[Scope.PIPELINE][label,] = [1, *[0] * (len(Scope.PIPELINE.counted) - 1)]
+    reading.measured[Scope.PIPELINE][label,] = [1, 0]
+    return reading
+
+
+def a_fault(label: str, plugin: str, names: Names) -> Reading:
+    """Return one fault of a plugin, and nothing else.
+
+    Args:
+        label: what the pipeline is called.
+        plugin: its name.
+        names: what plugins are called.
+    """
+    reading = Reading()
+    reading.counted[Scope.FAULT][names.of("plugin", (label,), plugin)] = [1]
+    return reading
+
+
+def read(
+    stats: PipelineStats,
+    plugins: Iterable[str],
+    faults: Mapping[str, int],
+    label: str,
+    names: Names,
+) -> Reading:
     """Return the figures of a run.
 
     Args:
-        pipeline: whose run it is.
-        stats: the run's.
+        stats: of the run.
+        plugins: the names of those that take part.
+        faults: how often each of them raised, by its name.
         label: what the pipeline is called.
         names: what all else is called.
     """
@@ -106,11 +138,10 @@ def read(pipeline: Pipeline, stats: PipelineStats, label: str, names: Names) -> 
     ]
     _put(reading.counted, Scope.PIPELINE, (label,), counted)
     _put(reading.measured, Scope.PIPELINE, (label,), [1.0, stats.items_outstanding])
-    faults = dict.fromkeys(pipeline.plugin_names, 0) | pipeline.plugin_faults
-    for plugin, number in faults.items():
-        _put(reading.counted, Scope.FAULT, names.of((label,), plugin), [number])
+    for plugin, number in {**dict.fromkeys(plugins, 0), **faults}.items():
+        _put(reading.counted, Scope.FAULT, names.of("plugin", (label,), plugin), [number])
     for stage in stats.stage_stats.values():
-        _read_stage(reading, stage, names.of((label,), stage.stage_name), names)
+        _read_stage(reading, stage, names.of("stage", (label,), stage.stage_name), names)
     return reading
 
 
@@ -126,9 +157,10 @@ def _read_stage(reading: Reading, stage: StageStats, labels: Labels, names: Name
     _put(reading.counted, Scope.STAGE, labels, list(_counted(stage)))
     reading.complete(labels, stage.last_completion or 0.0)
     for name, number in stage.errors_by_type.items():
-        _put(reading.counted, Scope.ERROR, names.of(labels, name), [number])
+        _put(reading.counted, Scope.ERROR, names.of("error", labels, name), [number])
     for name, task in stage.tasks.items():
-        _put(reading.counted, Scope.TASK, names.of(labels, name), list(_counted_of_task(task)))
+        row = names.of("task", labels, name)
+        _put(reading.counted, Scope.TASK, row, list(_counted_of_task(task)))
 
 
 def _put(table: Table, scope: Scope, labels: Labels, figures: Figures) -> None:

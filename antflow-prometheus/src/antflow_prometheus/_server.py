@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import errno
-import logging
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET6
-from socketserver import TCPServer
-from sys import exc_info
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from ._answer import Answer, answer
+from ._listener import Listener
 
 LOOPBACK = "127.0.0.1"
-POLL_SECONDS = 0.2
-_logger = logging.getLogger(__name__)
 
 
 class MetricsServer:
@@ -31,24 +24,21 @@ class MetricsServer:
 
     Raises:
         OSError: the port is taken, or cannot be listened at.
-        ValueError: it is no port.
+        ValueError: it is no port, or `addr` is no address.
     """
 
     def __init__(self, port: int, addr: str, registry: CollectorRegistry) -> None:
-        self._server = _listening(port, addr, registry)
+        self._listener = _listening(port, checked_addr(addr), registry)
         self._addr = addr
         self._thread = Thread(
-            target=self._server.serve_forever,
-            args=(POLL_SECONDS,),
-            name="antflow-metrics-server",
-            daemon=True,
+            target=self._listener.serve, name="antflow-metrics-server", daemon=True
         )
         self._thread.start()
 
     @property
     def port(self) -> int:
         """The port that it listens at."""
-        return self._server.server_port
+        return self._listener.server_port
 
     @property
     def url(self) -> str:
@@ -57,11 +47,11 @@ class MetricsServer:
         return f"http://{host}:{self.port}/metrics"
 
     def close(self) -> None:
-        """Stop to serve, and free the port; a second time, do nothing."""
+        """Stop to serve, cut all connections, and free the port; a second time, do nothing."""
         if self._thread.is_alive():
-            self._server.shutdown()
+            self._listener.stop()
             self._thread.join()
-            self._server.server_close()
+            self._listener.server_close()
 
     def __enter__(self) -> Self:
         return self
@@ -91,67 +81,44 @@ def start_http_server(
 
     Raises:
         OSError: the port is taken, or cannot be listened at.
-        ValueError: it is no port.
+        ValueError: it is no port, or `addr` is no address.
     """
     return MetricsServer(port, addr, registry)
 
 
-class _Server(ThreadingHTTPServer):
-    registry: CollectorRegistry
+def checked_addr(addr: object, name: str = "addr") -> str:
+    """Return what may be an address of a network interface.
 
-    def server_bind(self) -> None:
-        """Listen, without asking the network for a name, which may take seconds."""
-        TCPServer.server_bind(self)
-        host, self.server_port = self.socket.getsockname()[:2]
-        self.server_name = str(host)
+    Args:
+        addr: that is asked for.
+        name: what it is called where it is asked for.
 
-    def handle_error(self, *_: object) -> None:
-        """Note what went wrong with one request, such as a scraper that went away."""
-        _logger.debug("A scrape was not answered.", exc_info=exc_info())
-
-
-class _Server6(_Server):
-    address_family = AF_INET6
-
-
-class _Request(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = 30.0  # seconds for which a client may keep silent
-
-    def do_GET(self) -> None:
-        """Answer with metrics."""
-        found = self._found()
-        self.send_response(found.status)
-        for header in found.headers:
-            self.send_header(*header)
-        self.end_headers()
-        self.wfile.write(found.body)
-
-    do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - named after the methods
-
-    def _found(self) -> Answer:
-        _, _, query = self.path.partition("?")
-        accept = self.headers.get("Accept", "")
-        encodings = self.headers.get("Accept-Encoding", "")
-        try:
-            return answer(self.server.registry, self.command, query, accept, encodings)
-        except Exception:
-            _logger.exception("Metrics could not be collected.")
-            return Answer(500, [], b"Metrics could not be collected; the log says why.\n")
-
-    def log_message(self, *_: Any) -> None:
-        """Log no requests."""
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(addr, str) and addr.startswith("[") and addr.endswith("]"):
+        raise ValueError(f"{name} is {addr!r}; give {addr[1:-1]!r}, without the brackets")
+    if not isinstance(addr, str) or not addr.strip():
+        raise ValueError(_no_address(addr, name))
+    return addr
 
 
-def _listening(port: int, addr: str, registry: CollectorRegistry) -> _Server:
+def _no_address(addr: object, name: str) -> str:
+    return (
+        f"{name} is {addr!r}; give an address of this machine, such as '127.0.0.1' or '::1', "
+        "or '0.0.0.0' for all that it has"
+    )
+
+
+def _listening(port: int, addr: str, registry: CollectorRegistry) -> Listener:
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
         raise ValueError(f"port is {port!r}; give a number from 1 to 65535, or 0 for any free one")
     try:
-        server = (_Server6 if ":" in addr else _Server)((addr, port), _Request)
+        return Listener(addr, port, registry)
     except OSError as error:
         raise _explained(error, port, addr) from error
-    server.registry = registry
-    return server
+    except (TypeError, ValueError) as error:
+        raise ValueError(_no_address(addr, "addr")) from error
 
 
 def _explained(error: OSError, port: int, addr: str) -> OSError:

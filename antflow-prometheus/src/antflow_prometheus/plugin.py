@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from asyncio import get_running_loop, to_thread
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Iterable, Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -35,7 +35,8 @@ class Prometheus:
     Raises:
         TypeError: `registry` is none.
         ValueError: a bucket is none that antflow counts, `registry` has other metrics of these
-            names, or an environment variable makes no sense.
+            names, a Pushgateway takes no such address, job or grouping key, or an environment
+            variable makes no sense.
     """
 
     antflow_name = "prometheus"
@@ -83,7 +84,15 @@ class Prometheus:
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:
         """Keep what the run has counted, and push it if that is asked for."""
         self._collector.ledger.finish(pipeline)
-        return None if self._push is None else to_thread(self._push)
+        return None if self._push is None else self._pushed(pipeline, self._push)
+
+    async def _pushed(self, pipeline: Pipeline, push: Push) -> None:
+        """Push, and count a failure, which comes after the run's own count of faults was kept."""
+        try:
+            await push()
+        except OSError:
+            self._collector.ledger.count_fault(pipeline, self.antflow_name)
+            raise
 
 
 def _checked(buckets: Iterable[float]) -> Buckets:

@@ -26,9 +26,9 @@ def test_everything_that_happens_is_written(tmp_path: Path) -> None:
     pipeline = Pipeline([stage], plugins=[Journal(path)], autoload=False)
     asyncio.run(pipeline.run(["1", "two"]))
     assert lines_of(path) == [
-        *("run", "queued", "queued"),
-        *("in_progress", "start", "complete", "completed"),
-        *("in_progress", "start", "retry", "start", "fail", "failed"),
+        *("run", "enters", "queued", "enters", "queued"),
+        *("in_progress", "start", "complete", "completed", "leaves"),
+        *("in_progress", "start", "retry", "start", "fail", "failed", "leaves"),
         "end",
     ]
     assert not pipeline.plugin_faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Any
 
 from antflow.types import PipelineResult, UnprocessedItem
@@ -50,6 +51,8 @@ class Ledger:
         self._record = record
         self._open: dict[int, Origin] = {}
         self._finished: set[int] = set()
+        self._closing = Lock()
+        self._is_closed = False
         self._order = Order(self._write) if ordered else None
 
     # Inputs
@@ -150,11 +153,19 @@ class Ledger:
             self._order.release()
 
     def close(self, left: Iterable[UnprocessedItem]) -> None:
-        """Write of all that is still in the ledger that it is.
+        """Write of all that is still in the ledger that it is; a second time, do nothing.
+
+        The process may be told to leave at once, by another thread, when the run is just ending.
 
         Args:
             left: what the pipeline says that it has not processed.
         """
+        with self._closing:
+            if not self._is_closed:
+                self._write_left(left)
+            self._is_closed = True
+
+    def _write_left(self, left: Iterable[UnprocessedItem]) -> None:
         for item in left:
             described = self._about(item.sequence_id, item.value)
             about = {"id": item.id, "stage": item.stage}

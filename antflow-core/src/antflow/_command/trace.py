@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from traceback import TracebackException
 
+from antflow._faults import can_be_shown
+
 OURS = str(Path(__file__).parent.parent)
 
 
 def trace_of(error: BaseException) -> str:
-    """Return where an error was raised, without our own frames; "" if nowhere else."""
+    """Return where an error was raised, without our own frames; "" if nowhere else, or unknown."""
+    if not can_be_shown(error):
+        return ""
     traced = TracebackException.from_exception(error)
     theirs = [
         frame

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from antflow import _display, _notifier, plugins
+from antflow._faults import can_be_shown
+from antflow.exceptions import text_of
 
 from ._places import is_of_others
 
@@ -48,6 +50,8 @@ def error_text(error: BaseException) -> str:
     What it was raised from is shown, and not what was merely being handled at the time, which is
     the error of the item.
     """
+    if not can_be_shown(error):
+        return f"{type(error).__name__}: {text_of(error)} (it cannot be shown in full)"
     told = traceback.TracebackException.from_exception(error, capture_locals=False)
     told.stack = traceback.StackSummary.from_list(
         [frame for frame in told.stack if is_of_others(frame.filename)]

@@ -139,7 +139,7 @@ class Recorder:
         """Remember that a run begins."""
         self._note("pipeline_start", pipeline=pipeline, total_items=total_items)
 
-    @hookimpl(optionalhook=True)
+    @hookimpl
     def antflow_item_start(self, event: StatusEvent) -> None:
         """Remember that an item enters the run."""
         self._note("item_start", event=event)
@@ -149,7 +149,7 @@ class Recorder:
         """Remember that an item has changed its status."""
         self._note("item_status", event=event)
 
-    @hookimpl(optionalhook=True)
+    @hookimpl
     def antflow_item_finish(self, event: StatusEvent) -> None:
         """Remember that an item has ended."""
         self._note("item_finish", event=event)

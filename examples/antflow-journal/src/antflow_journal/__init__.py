@@ -67,9 +67,19 @@ class JournalOfRun:
         self._write("run", items=total_items)
 
     @hookimpl
+    def antflow_item_start(self, event: StatusEvent) -> None:
+        """Write that an item enters the run."""
+        self._write("enters", item=event.item_id)
+
+    @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> None:
         """Write that an item has changed its status."""
         self._write(event.status, item=event.item_id, stage=event.stage, final=event.final)
+
+    @hookimpl
+    def antflow_item_finish(self, event: StatusEvent) -> None:
+        """Write that an item has ended."""
+        self._write("leaves", item=event.item_id)
 
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> None:

@@ -52,6 +52,14 @@ class Good:
         CALLS.append(("pipeline_finish", error_summary.total_failed))
 
     @hookimpl
+    def antflow_item_start(self, event: StatusEvent) -> None:
+        CALLS.append(("item_start", [event.item_id, event.status]))
+
+    @hookimpl
+    def antflow_item_finish(self, event: StatusEvent) -> None:
+        CALLS.append(("item_finish", [event.item_id, event.status]))
+
+    @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> None:
         CALLS.append(("item_status", [event.item_id, event.status]))
 

@@ -31,6 +31,14 @@ class Raises:
         raise self.error("pipeline_start")
 
     @hookimpl
+    def antflow_item_start(self) -> None:
+        raise self.error("item_start")
+
+    @hookimpl
+    def antflow_item_finish(self) -> None:
+        raise self.error("item_finish")
+
+    @hookimpl
     def antflow_item_status(self) -> None:
         raise self.error("item_status")
 
@@ -65,6 +73,14 @@ class RaisesAsync:
     @hookimpl
     async def antflow_pipeline_start(self) -> None:
         await self._raise("pipeline_start")
+
+    @hookimpl
+    async def antflow_item_start(self) -> None:
+        await self._raise("item_start")
+
+    @hookimpl
+    async def antflow_item_finish(self) -> None:
+        await self._raise("item_finish")
 
     @hookimpl
     async def antflow_item_status(self) -> None:

@@ -1,0 +1,76 @@
+"""Which providers are used where a plugin was given none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from opentelemetry.metrics import MeterProvider, NoOpMeterProvider, get_meter_provider
+from opentelemetry.trace import ProxyTracerProvider, TracerProvider, get_tracer_provider
+
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+INSTRUMENTATION = "antflow"
+ALL = "*"
+API = "opentelemetry.metrics"
+"""Where the meter providers are at home that stand for none."""
+
+
+def given_tracer_provider(given: TracerProvider | None) -> TracerProvider | None:
+    """Return a provider that was given; None for what stands for the global one, not yet set."""
+    return None if isinstance(given, ProxyTracerProvider) else given
+
+
+def given_meter_provider(given: MeterProvider | None) -> MeterProvider | None:
+    """Return a provider that was given; None for what stands for the global one, not yet set."""
+    is_proxy = _is_of_api(given) and not isinstance(given, NoOpMeterProvider)
+    return None if is_proxy else given
+
+
+def _is_of_api(provider: object) -> bool:
+    return type(provider).__module__.startswith(API)
+
+
+class Providers:
+    """What the process has chosen: those of OpenTelemetry's globals, others, or none."""
+
+    def __init__(self) -> None:
+        self.use(None, None)
+
+    def use(
+        self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+    ) -> None:
+        """Use these from the next run on; None for the global one."""
+        self._is_on = True
+        self._tracer_provider = given_tracer_provider(tracer_provider)
+        self._meter_provider = given_meter_provider(meter_provider)
+
+    def use_none(self) -> None:
+        """Make nothing from the next run on."""
+        self._is_on = False
+
+    def tracer_provider(self, environ: Mapping[str, str]) -> TracerProvider | None:
+        """Return what makes spans; None if nothing is to."""
+        if not self._is_wanted(environ):
+            return None
+        chosen = self._tracer_provider
+        return get_tracer_provider() if chosen is None else chosen
+
+    def meter_provider(self, environ: Mapping[str, str]) -> MeterProvider | None:
+        """Return what makes metrics; None if nothing is to, or nothing is configured."""
+        if not self._is_wanted(environ):
+            return None
+        chosen = self._meter_provider
+        provider = get_meter_provider() if chosen is None else chosen
+        return None if _is_of_api(provider) else provider
+
+    @property
+    def has_meter_provider(self) -> bool:
+        """Whether one was chosen that makes metrics."""
+        return self._meter_provider is not None
+
+    def _is_wanted(self, environ: Mapping[str, str]) -> bool:
+        disabled = {name.strip() for name in environ.get(DISABLED, "").split(",")}
+        return self._is_on and not disabled & {INSTRUMENTATION, ALL}
+
+
+PROVIDERS = Providers()
+"""Those of this process."""

@@ -1,0 +1,163 @@
+"""What the program writes to the terminal meanwhile: taken from the streams, kept line by line.
+
+The stream objects themselves get another `write` for the time of a display. Whoever holds one has
+its lines captured: `print`, a log handler, whether set up before or meanwhile, any logging library.
+And what is replaced is undone without a trace, where a replaced `sys.stdout` would live on in all
+that took hold of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread, get_ident
+from time import sleep
+from typing import Any
+
+from ._terminal import device_of
+
+MOST_WAITING = 100_000
+"""Texts that may wait to be drawn; who writes more waits, as for any slow terminal."""
+
+LONGEST_LINE = 10_000
+"""Characters after which a line that does not end is taken for one."""
+
+_PATIENCE = 0.001
+Write = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the program wrote.
+
+    Args:
+        stream: the number of the stream.
+        text: what was written.
+    """
+
+    stream: int
+    text: str
+
+
+class Capture:
+    """Takes what is written to streams, from any thread, until it ends.
+
+    What a process writes that is forked from this one is not taken.
+
+    Args:
+        streams: what to take from; one that does not allow that is left alone.
+        inbox: gets what was written, in its order.
+        painter: the thread that draws, which writes to them as before.
+    """
+
+    def __init__(self, streams: Iterable[Any], inbox: SimpleQueue[Any], painter: Thread) -> None:
+        self._streams = list(streams)
+        self._painter = painter
+        self._inbox = inbox
+        self._writes: dict[int, Write] = {}
+        self._takes: dict[int, Write] = {}
+        self._before: dict[int, Write] = {}
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Take all that is written from now on."""
+        self._process = os.getpid()
+        for number, stream in enumerate(self._streams):
+            with suppress(AttributeError, TypeError, ValueError, OSError):
+                self._begin(number, stream)
+
+    def end(self) -> None:
+        """Give the streams back, and write what has been taken and is not drawn."""
+        for number, take in self._takes.items():
+            with suppress(AttributeError):
+                self._restore(self._streams[number], take, self._before.get(number))
+        self._is_over = True
+        self._pass_on()
+
+    def _begin(self, number: int, stream: Any) -> None:
+        stream.flush()
+        if own := vars(stream).get("write"):
+            self._before[number] = own
+        self._writes[number] = stream.write
+        self._takes[number] = stream.write = self._taking(number, stream.write)
+
+    def _restore(self, stream: Any, take: Write, before: Write | None) -> None:
+        """Undo what `_begin` did, unless somebody has replaced that meanwhile."""
+        if vars(stream).get("write") is not take:
+            return
+        if before is None:
+            del stream.write
+        else:
+            stream.write = before
+
+    def _taking(self, number: int, write: Write) -> Write:
+        def take(text: str) -> int:
+            if self._is_over or not isinstance(text, str) or self._is_exempt():
+                return write(text)
+            self._inbox.put(Written(number, text))
+            if self._is_over:
+                self._pass_on()
+            while self._inbox.qsize() > MOST_WAITING and not self._is_over:
+                sleep(_PATIENCE)
+            return len(text)
+
+        return take
+
+    def _is_exempt(self) -> bool:
+        return get_ident() == self._painter.ident or os.getpid() != self._process
+
+    def _pass_on(self) -> None:
+        with suppress(Empty):
+            while True:
+                each = self._inbox.get_nowait()
+                if isinstance(each, Written):
+                    self._writes[each.stream](each.text)
+
+
+class Said:
+    """Puts what was written together to lines."""
+
+    def __init__(self) -> None:
+        self._begun: dict[int, str] = {}
+        self._lines: list[str] = []
+
+    def add(self, written: Written) -> None:
+        """Take what was written to one of the streams."""
+        *lines, begun = (self._begun.pop(written.stream, "") + written.text).split("\n")
+        if len(begun) > LONGEST_LINE:
+            lines.append(begun)
+            begun = ""
+        self._lines += lines
+        if begun:
+            self._begun[written.stream] = begun
+
+    def take(self) -> list[str]:
+        """Return the lines that have been completed since."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def take_all(self) -> list[str]:
+        """Return them, and what has been begun and not completed."""
+        lines = [*self.take(), *self._begun.values()]
+        self._begun.clear()
+        return lines
+
+    @property
+    def begun(self) -> str:
+        """The line that has been begun last, as it is seen after any carriage return in it."""
+        if not self._begun:
+            return ""
+        last = list(self._begun.values())[-1].rstrip("\r")
+        return last.rpartition("\r")[2]
+
+
+def streams_of(terminal: Any) -> list[Any]:
+    """Return the standard streams that write to the terminal that a stream is of."""
+    device = device_of(terminal)
+    standard = (terminal, sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+    distinct = {id(stream): stream for stream in standard}
+    return [each for each in distinct.values() if device is not None and device_of(each) == device]

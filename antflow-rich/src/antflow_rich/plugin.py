@@ -1,0 +1,90 @@
+"""The plugin: which displays there are, and which one `antflow run` has."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+
+from antflow import DashboardProtocol, hookimpl
+
+DASHBOARDS = ("progress", "compact", "detailed", "full")
+"""The names of the displays; `progress=True` is the first."""
+
+PLAIN_INTERVAL = 10.0
+
+
+class Rich:
+    """Draws runs in the terminal, on standard error.
+
+    Args:
+        plain_interval: seconds between two lines where nothing can be drawn again and again: in a
+            file, a pipe, the log of a CI job, a notebook, a terminal of the type "dumb".
+
+    Raises:
+        ValueError: `plain_interval` is no number of seconds.
+    """
+
+    antflow_name = "rich"
+    antflow_dashboards = DASHBOARDS
+
+    def __init__(self, plain_interval: float = PLAIN_INTERVAL) -> None:
+        if not _is_duration(plain_interval):
+            raise ValueError(
+                f"plain_interval of Rich is {plain_interval!r}; give the seconds between two "
+                "lines, 0 for one at each update"
+            )
+        self._plain_interval = plain_interval
+
+    @hookimpl
+    def antflow_add_options(self, parser: ArgumentParser) -> None:
+        """Let `antflow run` be shown."""
+        choice = parser.add_mutually_exclusive_group()
+        choice.add_argument(
+            "--progress",
+            dest="dashboard",
+            action="store_const",
+            const=DASHBOARDS[0],
+            help="show a progress bar on standard error; on a terminal that is the default",
+        )
+        choice.add_argument(
+            "--no-progress",
+            dest="dashboard",
+            action="store_const",
+            const="",
+            help="show nothing",
+        )
+        choice.add_argument(
+            "--dashboard",
+            dest="dashboard",
+            choices=DASHBOARDS,
+            help="show this display on standard error",
+        )
+
+    @hookimpl
+    def antflow_configure(self, options: Namespace) -> None:
+        """Choose the progress bar where nothing is chosen and there is a terminal for it."""
+        if options.dashboard is None and _has_terminal():
+            options.dashboard = DASHBOARDS[0]
+
+    @hookimpl
+    def antflow_dashboard(self, name: str) -> DashboardProtocol | None:
+        """Return a new display, or None if there is none of that name here."""
+        if name not in DASHBOARDS:
+            return None
+        from ._display import display  # with all of rich, which few programs draw with
+
+        return display(name, self._plain_interval)
+
+
+def _has_terminal() -> bool:
+    """Return whether a display can be drawn on standard error; a pipe needs no rich for that."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return False
+    from ._terminal import can_redraw
+
+    return can_redraw(sys.stderr, os.environ)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,341 @@
+"""Displays in a real terminal: what is seen of them, and what they leave behind."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import pytest
+
+from tests.integration.windows import LIMIT, Window, environ, until, window
+from tests.requirements import required
+
+PROGRAM = Path(__file__).parent / "displays" / "program.py"
+SIZES = [(40, 12), (80, 24), (120, 40), (200, 60)]
+DISPLAYS = ["progress", "compact", "detailed", "full"]
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "verify_packages.py"
+SAID = [f"{word} {page}" for page in (5, 15, 25, 35) for word in ("printed", "INFO logged")]
+
+
+class Opener(Protocol):
+    def __call__(self, columns: int = 80, lines: int = 24) -> Window:
+        """Open a window."""
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    required("tmux")
+    with ExitStack() as stack:
+
+        def open_one(columns: int = 80, lines: int = 24) -> Window:
+            folder = stack.enter_context(TemporaryDirectory(prefix="antflow-"))
+            return stack.enter_context(window(Path(folder), columns, lines))
+
+        yield open_one
+
+
+def halfway(shown: Window, display: str, *options: str, **variables: str) -> str:
+    """Run the program until it has stopped halfway, and return what is seen then."""
+    shown.run(PROGRAM, display, "--gate", gate(shown), *options, **variables)
+    return shown.until_shown("20/40")
+
+
+def gate(shown: Window) -> Path:
+    return shown.folder / "go"
+
+
+def to_the_end(shown: Window) -> str:
+    """Let the program go on, and return all that is left when it has ended."""
+    gate(shown).touch()
+    return shown.until_shown("exit code", with_history=True)
+
+
+def is_restored(shown: Window) -> bool:
+    wanted = {"cursor_flag": "1", "alternate_on": "0", "wrap_flag": "1"}
+    return all(shown.state(variable) == value for variable, value in wanted.items())
+
+
+@pytest.mark.parametrize(("columns", "lines"), SIZES)
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_a_run_is_seen_from_its_start_to_its_end(
+    opened: Opener, display: str, columns: int, lines: int
+) -> None:
+    shown = opened(columns, lines)
+    seen = halfway(shown, display)
+    assert "2 failed" in seen
+    assert shown.state("cursor_flag") == "0"
+    assert shown.state("alternate_on") == str(int(display == "full"))
+    assert max(map(len, seen.split("\n"))) <= columns
+    left = to_the_end(shown)
+    assert is_restored(shown)
+    assert left.count("pages is done") == 1
+    assert "exit code 0" in left
+    assert "36 succeeded" in left
+    assert "EmptyPageError" in left
+    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
+    assert "20/40" not in left
+
+
+COMMAND = """
+import asyncio
+from pathlib import Path
+
+from antflow import Pipeline, Stage
+
+items = range(40)
+
+
+async def stop(number):
+    while number >= 20 and not Path(__file__).with_name("go").exists():
+        await asyncio.sleep(0.01)
+    return number
+
+
+pipeline = Pipeline([Stage("Stop", workers=4, tasks=[stop])], name="numbers")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "shown_text"), [((), "50%"), (("--dashboard", "detailed"), "worker")]
+)
+def test_antflow_run_shows_its_run(
+    opened: Opener, options: tuple[str, ...], shown_text: str
+) -> None:
+    shown = opened()
+    (shown.folder / "program.py").write_text(COMMAND, encoding="utf-8")
+    target, output = shown.folder / "program.py:pipeline", shown.folder / "output.jsonl"
+    shown.run("-m", "antflow", "run", target, "--output", output, *options)
+    shown.until_shown("20/40", shown_text)
+    left = to_the_end(shown)
+    assert is_restored(shown)
+    assert "numbers is done" in left
+    assert "exit code 0" in left
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 40
+
+
+@pytest.mark.parametrize("display", ["compact", "full"])
+def test_without_a_total_it_is_seen_too(opened: Opener, display: str) -> None:
+    shown = opened()
+    shown.run(PROGRAM, display, "--gate", gate(shown), "--unknown")
+    seen = shown.until_shown("2 failed")
+    assert " 20/40" not in seen
+    assert_in_order(to_the_end(shown), *SAID, "pages is done", "total 708", "exit code 0")
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_it_fits_again_after_the_window_has_been_resized(opened: Opener, display: str) -> None:
+    shown = opened()
+    halfway(shown, display)
+    for columns, lines in [*SIZES, (80, 24)]:
+        shown.resize(columns, lines)
+        shown.until(partial(is_whole, display=display, columns=columns, lines=lines))
+    left = to_the_end(shown)
+    assert is_restored(shown)
+    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
+    for text in SAID:
+        assert left.count(text + "\n") == 1, left
+    if display != "detailed":  # which is scrolled away in part as it is higher than the window
+        assert "20/40" not in left
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_an_interrupted_run_leaves_the_terminal_as_it_was(opened: Opener, display: str) -> None:
+    shown = opened()
+    halfway(shown, display)
+    shown.press("C-c")
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert "exit code 130" in left
+    assert_in_order(left, *SAID[:4], "pages was stopped", "KeyboardInterrupt", "exit code")
+    assert "20/40" not in left.partition("pages was stopped")[0]
+    shown.press("Enter")
+
+
+@pytest.mark.parametrize("display", ["progress", "full"])
+def test_a_task_that_ends_the_program_leaves_the_terminal_as_it_was(
+    opened: Opener, display: str
+) -> None:
+    shown = opened()
+    shown.run(PROGRAM, display, "--event", "exit")
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert_in_order(left, *SAID[:4], "pages was stopped", "exit code 3")
+
+
+@pytest.mark.parametrize("display", ["progress", "full"])
+def test_a_display_that_fails_is_logged_and_the_run_goes_on(opened: Opener, display: str) -> None:
+    shown = opened()
+    shown.run(PROGRAM, display, "--gate", gate(shown), "--event", "spoiled display")
+    shown.until_shown("the picture is spoiled")
+    assert is_restored(shown)
+    left = to_the_end(shown)
+    assert left.count("Traceback") == 1
+    assert_in_order(left, *SAID[:4], "it is not called again", "Traceback", "spoiled", *SAID[4:])
+    assert_in_order(left, "total 708", "exit code 0")
+
+
+def test_what_another_program_writes_stays_above_the_display(opened: Opener) -> None:
+    shown = opened(lines=40)
+    seen = halfway(shown, "detailed", "--event", "another program")
+    assert_in_order(seen, "said by another program", "20/40")
+    left = to_the_end(shown)
+    assert_in_order(left, "said by another program", "printed 25", "total 708")
+    assert_in_order(left, *SAID)
+
+
+def test_a_line_that_is_only_begun_is_seen_above_the_display(opened: Opener) -> None:
+    shown = opened()
+    seen = halfway(shown, "progress", "--event", "begun line")
+    assert_in_order(seen, "logged 15", "begun", "20/40")
+    assert_in_order(to_the_end(shown), "logged 15", "begun printed 25", "pages is done")
+
+
+@pytest.mark.parametrize("display", ["compact", "full"])
+def test_many_lines_are_kept_in_order(opened: Opener, display: str) -> None:
+    shown = opened()
+    shown.ask("set-option", "-g", "history-limit", 5000)
+    halfway(shown, display, "--event", "flood")
+    left = to_the_end(shown)
+    numbers = [int(number) for number in re.findall(r"^line (\d+)\.$", left, re.MULTILINE)]
+    kept = 2000 if display == "compact" else numbers[-1] - numbers[0] + 1
+    assert numbers == list(range(2001 - kept, 2001))
+    assert kept >= 990
+    assert ("earlier lines are left out" in left) == (display == "full")
+    assert_in_order(left, "line 2000.", "printed 25", "pages is done", "total 708")
+
+
+def test_what_stood_in_the_line_before_is_left_alone(opened: Opener) -> None:
+    shown = opened()
+    shown.run("-c", f"print('Working:', end=' ', flush=True); {IN_PLACE.format(str(PROGRAM))}")
+    left = shown.until_shown("exit code", with_history=True)
+    assert_in_order(left, "Working:", "printed 5", "pages is done", "exit code 0")
+
+
+IN_PLACE = "import runpy, sys; sys.argv = ['', 'progress']; runpy.run_path({!r}, None, '__main__')"
+
+
+@pytest.mark.parametrize("display", ["compact", "full"])
+def test_the_example_can_be_watched(opened: Opener, display: str) -> None:
+    shown = opened(100, 30)
+    shown.run(EXAMPLE, "--workers", 1, "--dashboard", display)
+    shown.until_shown("checking")
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert_in_order(left, "checking is done", "Compare", "exit code 0")
+
+
+@pytest.mark.parametrize("display", ["progress", "full"])
+def test_a_program_that_leaves_its_loop_behind_leaves_the_terminal_as_it_was(
+    opened: Opener, display: str
+) -> None:
+    shown = opened()
+    told = shown.folder / "abandon"
+    halfway(shown, display, "--abandon", str(told))
+    told.touch()
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert_in_order(left, *SAID[:4], "left 2 alone", "exit code 0")
+    assert "20/40" not in left
+
+
+# Colour
+
+
+@pytest.mark.parametrize("display", ["progress", "full"])
+def test_there_is_colour_unless_it_is_not_wanted(opened: Opener, display: str) -> None:
+    coloured, plain = opened(), opened()
+    halfway(coloured, display)
+    halfway(plain, display, NO_COLOR="1", FORCE_COLOR="1")
+    assert COLOUR.search(coloured.screen(with_escapes=True))
+    assert not COLOUR.search(plain.screen(with_escapes=True))
+    for shown in (coloured, plain):
+        to_the_end(shown)
+    assert not COLOUR.search(plain.ask("capture-pane", "-p", "-e"))
+
+
+COLOUR = re.compile(r"\x1b\[[\d;]*[34]\d")
+
+
+# Where nothing can be drawn
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"CI": "true"}])
+@pytest.mark.parametrize("display", ["progress", "full"])
+def test_a_terminal_that_is_not_drawn_in_gets_plain_lines(
+    opened: Opener, display: str, variables: dict[str, str]
+) -> None:
+    shown = opened()
+    shown.run(PROGRAM, display, "--gate", gate(shown), **variables)
+    shown.until_shown("pages: 0 of 40")
+    left = to_the_end(shown)
+    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
+    assert not COLOUR.search(shown.screen(with_escapes=True))
+
+
+def test_a_notebook_gets_plain_lines(opened: Opener) -> None:
+    shown = opened()
+    shell = "import builtins; builtins.get_ipython = type('ZMQInteractiveShell', (), {})"
+    shown.run("-c", f"{shell}; {IN_PLACE.format(str(PROGRAM))}")
+    left = shown.until_shown("exit code", with_history=True)
+    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
+    assert not COLOUR.search(shown.screen(with_escapes=True))
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}])
+def test_what_is_piped_has_no_escapes_and_stdout_is_clean(
+    display: str, variables: dict[str, str], tmp_path: Path
+) -> None:
+    gate, out, err = tmp_path / "go", tmp_path / "out", tmp_path / "err"
+    with (
+        out.open("w", encoding="utf-8") as stdout_file,
+        err.open("w", encoding="utf-8") as stderr_file,
+        subprocess.Popen(
+            [sys.executable, str(PROGRAM), display, "--gate", str(gate)],
+            env={**environ(), **variables},
+            stdout=stdout_file,
+            stderr=stderr_file,
+        ) as process,
+    ):
+        until(partial(err.read_text, encoding="utf-8"), lambda said: "pages: 0 of 40" in said)
+        gate.touch()
+        assert process.wait(LIMIT) == 0
+    stdout, stderr = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+    assert stdout.split("\n") == [*SAID[::2], "total 708", ""]
+    assert "\x1b" not in stderr + stdout
+    assert "\r" not in stderr
+    assert_in_order(stderr, *SAID[1::2], "pages is done", "36 succeeded")
+
+
+def test_data_on_stdout_is_not_touched_by_a_display_in_the_terminal(opened: Opener) -> None:
+    shown = opened()
+    file = shown.folder / "out"
+    script = f"import sys; sys.stdout = open({str(file)!r}, 'w'); {IN_PLACE.format(str(PROGRAM))}"
+    shown.run("-c", script)
+    left = shown.until_shown("exit code 0", with_history=True)
+    assert "printed" not in left
+    assert_in_order(left, *SAID[1::2], "pages is done")
+    assert file.read_text(encoding="utf-8").split("\n") == [*SAID[::2], "total 708", ""]
+
+
+def is_whole(seen: str, *, display: str, columns: int, lines: int) -> bool:
+    """Tell whether a display has been drawn since the window has that size."""
+    rows = seen.split("\n")
+    if display == "progress":
+        return "20/40" in rows[-1] and seen.count("20/40") == 1
+    bars = [row for row in rows if "20/40" in row]
+    is_one = len(bars) == 1 or (bool(bars) and display == "detailed")
+    return is_one and len(bars[-1]) == columns and len(rows) <= lines
+
+
+def assert_in_order(text: str, *words: str) -> None:
+    places = [text.find(word) for word in words]
+    assert -1 not in places, (words, places, text)
+    assert places == sorted(places), text

@@ -1,0 +1,20 @@
+"""Asking a server of metrics."""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection
+
+from antflow_prometheus import MetricsServer
+
+
+def get(
+    server: MetricsServer, method: str = "GET", path: str = "/metrics", **headers: str
+) -> tuple[int, bytes]:
+    """Return the status and the body of an answer."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()

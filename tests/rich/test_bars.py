@@ -1,0 +1,65 @@
+"""Bars show shares in whole cells."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antflow_rich import _colours as colours
+from antflow_rich._bars import chart, divided, progress_bar, resampled, state_bar
+from antflow_rich._scene import Counts
+
+
+def test_a_bar_shows_what_succeeded_what_failed_and_the_rest() -> None:
+    bar = progress_bar(Counts(100, 70, 40, 20), 10)
+    assert bar.plain == "━━━━━━────"
+    assert [(span.end, span.style) for span in bar.spans] == [
+        (4, colours.GOOD),
+        (6, colours.BAD),
+        (10, colours.ASIDE),
+    ]
+
+
+def test_one_failure_among_many_is_seen() -> None:
+    bar = progress_bar(Counts(1000, 900, 899, 1), 10)
+    assert (len(bar.plain), colours.BAD) in [(10, span.style) for span in bar.spans]
+    assert colours.BAD in [span.style for span in progress_bar(Counts(1000, 1, 0, 1), 10).spans]
+
+
+def test_a_bar_is_full_only_when_all_is_done() -> None:
+    assert progress_bar(Counts(1000, 999, 999), 10).plain == "━━━━━━━━━─"
+    assert progress_bar(Counts(1000, 1000, 1000), 10).plain == "━" * 10
+    assert progress_bar(Counts(0), 10).plain == "━" * 10
+    assert progress_bar(Counts(None, 5, 5), 10).plain == "─" * 10
+
+
+def test_states_in_their_order() -> None:
+    assert state_bar((0.5, 0.25, 0.125, 0.125), 8).plain == "████▓▓▒░"
+    assert state_bar((0.0, 0.0, 0.0, 0.0), 4).plain == "░░░░"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.integers(0, 50))
+def test_parts_add_up_to_the_whole(shares: list[float], width: int) -> None:
+    parts = divided(shares, width)
+    assert sum(parts) == width
+    total = sum(shares)
+    for part, share in zip(parts, shares, strict=True):
+        if total:
+            assert part == pytest.approx(share / total * width, abs=1.0)
+
+
+def test_a_chart_reaches_the_top_and_shows_the_least() -> None:
+    assert [line.plain for line in chart([0, 0.001, 4, 8], 4, 1)] == ["▁▁▄█"]
+    assert [line.plain for line in chart([0, 4, 6, 8], 4, 2)] == ["  ▄█", "▁███"]
+
+
+def test_a_chart_of_nothing() -> None:
+    assert [line.plain for line in chart([0.0, 0.0], 4, 1)] == ["▁▁▁▁"]
+    assert [line.plain for line in chart([], 4, 1)] == [""]
+
+
+def test_figures_are_stretched_and_drawn_together() -> None:
+    assert resampled([1, 2], 4) == [1, 1, 2, 2]
+    assert resampled([1, 3, 5, 7], 2) == [2, 6]
+    assert resampled([], 3) == []

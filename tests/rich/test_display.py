@@ -1,0 +1,166 @@
+"""A display through a run: what it is drawn on, and what remains of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.text import Text
+
+from antflow import Pipeline, Stage
+from antflow_rich import Rich, _display
+from antflow_rich._display import surface
+from antflow_rich._frames import FRAMES
+from antflow_rich._live import IN_USE, Live
+from antflow_rich._plain import Plain
+from antflow_rich._scene import Scene
+from antflow_rich._screen import ENTER, LEAVE
+from antflow_rich.plugin import DASHBOARDS
+from tests.core.simulation import Gate
+from tests.rich.terminals import PseudoTerminal
+
+SHOW_CURSOR = "\x1b[?25h"
+
+
+@pytest.fixture(autouse=True)
+def _terminal_is_given_back() -> Iterator[None]:
+    yield
+    assert not IN_USE.locked()
+
+
+async def half(item: int) -> float:
+    if item == 7:
+        raise ValueError("seven")
+    print(f"said {item}", file=sys.stderr)
+    return item / 2
+
+
+def pipeline(task: Any = half) -> Pipeline:
+    stage = Stage(name="Half", workers=2, tasks=[task], task_attempts=1)
+    return Pipeline([stage], name="halves", plugins=[Rich()], autoload=False)
+
+
+def test_every_name_has_a_frame() -> None:
+    assert tuple(FRAMES) == DASHBOARDS
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_run_leaves_its_lines_and_a_summary(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+    shown = {"progress": True} if name == "progress" else {"dashboard": name}
+    results = asyncio.run(pipeline().run(range(10), **shown))
+    assert len(results) == 9
+    written = tty.written()
+    assert [
+        written.count(f"said {item}\n") + written.count(f"said {item}\x1b[0m\r\n")
+        for item in (0, 9)
+    ] == [1, 1]
+    assert " is done" in written
+    assert "write" not in vars(tty.stream)
+    assert (ENTER in written) <= (LEAVE in written)
+
+
+def test_a_stream_is_shown_too(tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+
+    async def main() -> int:
+        return len([each async for each in pipeline().stream(range(10), progress=True)])
+
+    assert asyncio.run(main()) == 10
+    assert " is done" in tty.written()
+
+
+def test_what_it_is_drawn_on_depends_on_the_stream(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+    live = surface("progress", 1.0)
+    assert isinstance(live, Live)
+    live.close(None)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(surface("progress", 1.0), Plain)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert isinstance(surface("progress", 1.0), Plain)
+
+
+def test_the_second_display_of_a_terminal_writes_plain_lines_above_the_first(
+    tty: PseudoTerminal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+
+    async def main() -> None:
+        gate = Gate()
+        first = asyncio.create_task(pipeline(gate).run([1], progress=True))
+        while not IN_USE.locked():
+            await asyncio.sleep(0)
+        await pipeline().run([2], dashboard="full")
+        assert IN_USE.locked()
+        assert "write" in vars(tty.stream)
+        gate.open()
+        await first
+
+    asyncio.run(main())
+    written = tty.written()
+    assert ENTER not in written
+    assert written.count(" is done") == 2
+
+
+def test_a_frame_that_fails_is_logged_and_the_run_goes_on(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+
+    def fail(scene: Scene, width: int, height: int) -> list[Text]:
+        raise RuntimeError("torn")
+
+    monkeypatch.setitem(FRAMES, "compact", fail)
+
+    async def main() -> int:
+        gate = Gate()
+        run = asyncio.create_task(
+            pipeline(gate).run([1, 2], dashboard="compact", dashboard_update_interval=0.001)
+        )
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+        assert not run.done()
+        gate.open()
+        return len(await run)
+
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(main()) == 2
+    [record] = caplog.records
+    assert "it is not called again, and the run goes on" in record.getMessage()
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "torn"
+    assert "write" not in vars(tty.stream)
+
+
+def test_a_display_that_is_forgotten_gives_the_terminal_back(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+    display = _display.display("full", 1.0)
+    display.on_start(pipeline(), 10)
+    assert "write" in vars(tty.stream)
+    del display
+    gc.collect()
+    assert "write" not in vars(tty.stream)
+    assert tty.written() == ""
+
+
+def test_what_is_no_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    asyncio.run(pipeline().run(range(10), dashboard="detailed"))
+    assert " is done" in stream.getvalue()
+    assert "said 0\n" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()

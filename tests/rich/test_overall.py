@@ -1,0 +1,78 @@
+"""The head of a display."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from antflow_rich._overall import bar_line, outcome_line, overall, overall_beside_chart, title
+from antflow_rich._scene import Counts
+from tests.rich.scenes import ENDLESS, LARGE, MIDWAY, STOPPED
+
+
+def test_the_name_and_the_time() -> None:
+    line = title(MIDWAY, 60).plain
+    assert line.startswith("orders  ")
+    assert line.endswith("  0:15 elapsed  0:09 left")
+
+
+def test_a_long_name_makes_room_for_the_time() -> None:
+    assert title(LARGE, 46).plain == "nightly import of every order…   14:10:00 left"
+
+
+def test_time_left_is_not_said_where_it_is_unknown() -> None:
+    assert title(ENDLESS, 60).plain.endswith("0:15 elapsed")
+
+
+def test_the_bar_fills_its_line() -> None:
+    line = bar_line(MIDWAY, 50)
+    assert line.cell_len == 50
+    assert line.plain.endswith("  62%")
+    assert set(line.plain[:40]) == {"━", "─"}
+
+
+def test_a_line_without_room_for_a_bar_keeps_its_figures() -> None:
+    assert bar_line(MIDWAY, 12).plain == " 62%"
+
+
+def test_where_the_total_is_unknown_throughput_takes_the_place_of_the_bar() -> None:
+    line = bar_line(ENDLESS, 60).plain
+    assert len(line) == 60
+    assert set(line) <= set("▁▂▃▄▅▆▇█")
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (80, "6,209 succeeded  5 failed  3,786 remaining  409/s"),
+        (40, "6,209 succeeded  5 failed  409/s"),
+        (20, "5 failed  409/s"),
+        (8, "5 failed"),
+    ],
+)
+def test_failures_stay_the_longest(width: int, text: str) -> None:
+    assert outcome_line(MIDWAY, width).plain == text
+
+
+def test_what_is_rare_is_shown_where_it_happens() -> None:
+    assert "120 dropped" in outcome_line(LARGE, 100).plain
+    assert "3 plugin faults" in outcome_line(STOPPED, 100).plain
+    one = replace(MIDWAY, faults={"journal": 1})
+    assert "1 plugin fault" in outcome_line(one, 100).plain.split("  ")
+
+
+def test_items_of_an_endless_input_are_in_flight() -> None:
+    assert "186 in flight" in outcome_line(ENDLESS, 80).plain
+
+
+def test_no_failure_is_no_alarm() -> None:
+    line = outcome_line(replace(MIDWAY, counts=Counts(10, 5, 5)), 80)
+    assert "0 failed" in line.plain
+    assert not any("red" in str(span.style) for span in line.spans)
+
+
+def test_throughput_is_not_shown_twice() -> None:
+    assert len(overall(ENDLESS, 80)) == 3
+    assert len(overall_beside_chart(ENDLESS, 80)) == 2
+    assert len(overall_beside_chart(MIDWAY, 80)) == 3

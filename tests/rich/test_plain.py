@@ -1,0 +1,80 @@
+"""Plain lines, where nothing can be drawn again and again."""
+
+from __future__ import annotations
+
+import io
+from queue import SimpleQueue
+from threading import Thread
+from typing import TextIO
+
+import pytest
+from rich.text import Text
+
+from antflow_rich._capture import Written
+from antflow_rich._plain import WIDTH, Plain
+from antflow_rich._scene import Scene
+
+SCENE = Scene("pages")
+
+
+def line(scene: Scene) -> str:
+    return f"{scene.name} … 日\x1b[31m"
+
+
+def summary(scene: Scene, width: int) -> list[Text]:
+    return [Text(f"━━ {scene.name}   ", "bold red"), Text(f"in {width}")]
+
+
+def plain(stream: TextIO | None, interval: float = 10.0) -> Plain:
+    made = Plain(stream, interval, line, summary)
+    made.open(SimpleQueue(), Thread())
+    return made
+
+
+def test_lines_come_at_once_and_then_at_intervals() -> None:
+    stream = io.StringIO()
+    display = plain(stream)
+    for now in (100.0, 100.5, 109.9, 110.0, 119.0, 125.0, 134.0):
+        display.draw(Scene(f"at {now}"), now)
+    told = [text.partition(" …")[0] for text in stream.getvalue().splitlines()]
+    assert told == ["at 100.0", "at 110.0", "at 125.0"]
+
+
+def test_an_interval_of_nothing_gives_a_line_at_each_update() -> None:
+    stream = io.StringIO()
+    display = plain(stream, 0)
+    for now in (0.0, 0.25, 0.5):
+        display.draw(SCENE, now)
+    assert len(stream.getvalue().splitlines()) == 3
+
+
+def test_there_is_nothing_to_tell_before_the_first_scene() -> None:
+    stream = io.StringIO()
+    display = plain(stream)
+    display.hear(Written(0, "not ours"))
+    display.draw(None, 0.0)
+    display.close(None)
+    assert stream.getvalue() == ""
+
+
+def test_neither_lines_nor_summary_have_escapes() -> None:
+    stream = io.StringIO()
+    display = plain(stream)
+    display.draw(SCENE, 0.0)
+    display.close(SCENE)
+    assert stream.getvalue() == f"pages … 日[31m\n━━ pages\nin {WIDTH}\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_the_encoding_lacks_is_replaced(encoding: str) -> None:
+    raw = io.BytesIO()
+    display = plain(io.TextIOWrapper(raw, encoding))
+    display.draw(SCENE, 0.0)
+    display.close(SCENE)
+    assert raw.getvalue().decode("ascii").splitlines() == ["pages ~ ?[31m", "== pages", "in 100"]
+
+
+def test_without_a_stream_nothing_is_told() -> None:
+    display = plain(None)
+    display.draw(SCENE, 0.0)
+    display.close(SCENE)

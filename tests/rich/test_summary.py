@@ -1,0 +1,73 @@
+"""What stays when a run is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from antflow_rich._scene import Counts, Scene
+from antflow_rich._summary import MOST_GROUPS, plain_line, summary
+from tests.rich.scenes import BEGINNING, ENDED, ENDLESS, LARGE, MIDWAY, STOPPED
+
+
+def lines(scene: Scene, width: int = 100) -> list[str]:
+    return [line.plain for line in summary(scene, width)]
+
+
+def test_all_of_it() -> None:
+    assert lines(ENDED, 80) == [
+        "orders is done: 10,000 items in 0:24, 410/s",
+        "  9,988 succeeded  12 failed",
+        "  items  error               latest",
+        "     11  ConnectionError     order-6201 in Fetch: the host did not answer withi…",
+        "      1  UnicodeDecodeError  order-5988 in Parse: 'utf-8' codec can't decode by…",
+        "  busiest Parse 96% of 8 workers' time",
+    ]
+
+
+def test_a_run_that_was_stopped() -> None:
+    shown = lines(STOPPED)
+    assert shown[0] == "orders was stopped: 6,214 items in 0:15, 406/s"
+    assert shown[1] == "  6,209 succeeded  5 failed  186 unprocessed"
+    assert shown[-1] == "  plugin faults journal 3 (see the log)"
+
+
+def test_a_run_of_nothing() -> None:
+    ended = replace(BEGINNING, counts=Counts(0), has_ended=True)
+    assert lines(ended) == ["orders is done: 0 items in 0:00, 0/s", "  0 succeeded  0 failed"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_busiest_stage_is_not_cut(width: int) -> None:
+    assert "  busiest Parse 96% of 8 workers' time" in lines(ENDED, width)
+
+
+def test_names_are_cut_rather_than_figures() -> None:
+    name = "a stage with quite a long name, and then some"
+    long = replace(ENDED, name=name, stages=(replace(ENDED.stages[1], name=name),))
+    shown = lines(long, 60)
+    assert shown[0] == "a stage with quite a l… is done: 10,000 items in 0:24, 410/s"
+    assert shown[-1] == "  busiest a stage with quite a long… 96% of 8 workers' time"
+
+
+def test_one_worker_one_item() -> None:
+    alone = replace(ENDED.stages[1], workers=1)
+    shown = lines(replace(ENDED, counts=Counts(1, 1, 1), stages=(alone,), groups=()))
+    assert shown[0].startswith("orders is done: 1 item in ")
+    assert shown[-1] == "  busiest Parse 96% of 1 worker's time"
+
+
+def test_many_types_of_errors() -> None:
+    shown = lines(LARGE)
+    assert f"  … {40 - MOST_GROUPS} types of errors more" in shown
+
+
+def test_one_line_for_a_log() -> None:
+    assert plain_line(MIDWAY) == (
+        "orders: 6,214 of 10,000 (62%) done, 409/s, 5 failed, 0:15 elapsed, 0:09 left, "
+        "bottleneck Parse"
+    )
+    assert plain_line(ENDLESS) == (
+        "orders: 6,214 done, 409/s, 5 failed, 0:15 elapsed, bottleneck Parse"
+    )

@@ -1,0 +1,41 @@
+"""What users' objects say is made fit for one line of a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from antflow_rich._texts import LONGEST, one_line, text_of
+
+
+class Mute:
+    def __str__(self) -> str:
+        raise LookupError("nothing to say")
+
+
+def test_a_plain_text_stays_as_it_is() -> None:
+    assert one_line("order 7: größer als 3") == "order 7: größer als 3"
+
+
+def test_several_lines_become_one() -> None:
+    assert one_line("first\n  second\tthird\r\n") == "first second third"
+
+
+@pytest.mark.parametrize("command", ["\x1b[2J", "\x07", "\x9b1m", "\u202eabc", "\x00"])
+def test_commands_to_a_terminal_are_made_harmless(command: str) -> None:
+    shown = one_line(f"a{command}b")
+    assert shown.isprintable()
+    assert shown[0] + shown[-1] == "ab"
+
+
+def test_what_is_longer_than_any_line_is_cut() -> None:
+    assert len(one_line("x" * 10**6)) == LONGEST
+
+
+def test_objects_are_shown_by_what_they_say() -> None:
+    assert text_of(17) == "17"
+    assert text_of(("a", 1)) == "('a', 1)"
+
+
+def test_an_object_that_cannot_say_it() -> None:
+    assert text_of(Mute()) == "(no text: LookupError in __str__)"
+    assert text_of(10**5000).startswith("(no text: ValueError")

@@ -1,0 +1,114 @@
+"""What is amiss with packages that are about to be published, as lines to read."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from tools.wheels import Wheel
+from tools.workspace import CORE
+
+FIELDS = (
+    "Summary",
+    "Author",
+    "License-Expression",
+    "License-File",
+    "Requires-Python",
+    "Keywords",
+    "Description-Content-Type",
+)
+CLASSIFIERS = (
+    "Development Status :: ",
+    "Framework :: AsyncIO",
+    "Intended Audience :: ",
+    "Operating System :: OS Independent",
+    "Programming Language :: Python :: 3 :: Only",
+    "Topic :: ",
+    "Typing :: Typed",
+)
+URLS = ("Changelog", "Documentation", "Homepage", "Issues", "Source")
+LINK = re.compile(r"\]\((?!https?:|#)([^)\s]+)")
+IN_SDIST = re.compile(r"src/.*|README\.md|LICENSE|PKG-INFO|pyproject\.toml|\.gitignore")
+
+
+def complaints(wheels: list[Wheel], sdists: Iterable[Path]) -> list[str]:
+    """Return all that is amiss with packages: what they say, what is in them, what they require."""
+    found = [f"{wheel.path.name}: {text}" for wheel in wheels for text in about_wheel(wheel)]
+    found += [f"{path.name}: {text}" for path in sdists for text in about_sdist(path)]
+    return [*found, *about_versions(wheels)]
+
+
+def about_wheel(wheel: Wheel) -> Iterator[str]:
+    yield from (f"no {field}" for field in FIELDS if not wheel.metadata[field])
+    classifiers = wheel.metadata.get_all("Classifier", [])
+    for wanted in CLASSIFIERS:
+        if not any(each.startswith(wanted) for each in classifiers):
+            yield f"no classifier {wanted!r}"
+    urls = {text.partition(",")[0] for text in wheel.metadata.get_all("Project-URL", [])}
+    yield from (f"no url {name!r}" for name in URLS if name not in urls)
+    yield from (
+        f"its README links to {link}, which leads nowhere outside of the repository"
+        for link in LINK.findall(str(wheel.metadata.get_payload()))
+    )
+    yield from about_files(wheel)
+
+
+def about_files(wheel: Wheel) -> Iterator[str]:
+    tops = {name.partition("/")[0] for name in wheel.files}
+    information = f"{wheel.name.replace('-', '_')}-{wheel.version}.dist-info"
+    # A plugin of pytest stands beside its package, for sessions that need none of it.
+    beside = {top for top in tops if fnmatch(top, f"_{wheel.module}_*.py")}
+    if extra := tops - {wheel.module, information} - beside:
+        yield f"has more than the package {wheel.module}: {', '.join(sorted(extra))}"
+    if f"{wheel.module}/py.typed" not in wheel.files:
+        yield "no py.typed, so its types are not seen"
+
+
+def about_sdist(path: Path) -> Iterator[str]:
+    with tarfile.open(path) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    for name in ("README.md", "LICENSE", "pyproject.toml"):
+        if name not in names:
+            yield f"no {name}"
+    if extra := [name for name in names if not IN_SDIST.fullmatch(name)]:
+        yield f"has more than sources: {', '.join(sorted(extra))}"
+
+
+def about_versions(wheels: list[Wheel]) -> Iterator[str]:
+    versions = {wheel.name: wheel.version for wheel in wheels}
+    if len(set(versions.values())) > 1:
+        told = ", ".join(f"{name} {version}" for name, version in versions.items())
+        yield f"The packages have different versions: {told}; publish all under one"
+    if CORE not in versions:
+        yield f"There is no wheel of {CORE}"
+        return
+    wanted = core_range(versions[CORE])
+    for wheel in wheels:
+        ranges = [core_of(one) for one in wheel.requirements if one.name == CORE]
+        if wheel.name != CORE and ranges != [wanted]:
+            yield f"{wheel.name} has to require {CORE}{wanted}, since that is what it is tried with"
+
+
+def core_of(requirement: Requirement) -> SpecifierSet:
+    return requirement.specifier
+
+
+def core_range(version: str) -> SpecifierSet:
+    """Return the versions of the core that plugins of this version work with.
+
+    Before 1.0, a minor version may change what plugins use; from then on, a major one.
+    """
+    found = Version(version)
+    low, high = (
+        (f"{found.major}.0", f"{found.major + 1}")
+        if found.major
+        else (f"0.{found.minor}", f"0.{found.minor + 1}")
+    )
+    return SpecifierSet(f">={low},<{high}")
