@@ -21,7 +21,7 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from inspect import isasyncgen
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 from weakref import ref
 
@@ -38,7 +38,7 @@ from .context import CURRENT_WORKER, TELLING, and_by
 from .exceptions import PipelineError, PluginError
 from .plugins import STRICT, PluginSet, is_on, refusal
 from .stage import Stage
-from .types import ErrorSummary, UnprocessedItem
+from .types import ErrorSummary, FailedItem, UnprocessedItem
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 _logger = logging.getLogger(__name__)
@@ -619,8 +619,13 @@ class Run:
             total_failed=sum(by_stage.values()),
             errors_by_type=dict(by_type),
             errors_by_stage=by_stage,
-            failed_items=list(islice(reversed(self.results.failed_items), most))[::-1],
+            failed_items=self._latest_failed(most),
         )
+
+    def _latest_failed(self, most: int | None) -> list[FailedItem]:
+        # Another thread may ask: the loop can add to what is copied only between two steps.
+        kept = list(self.results.failed_items)
+        return kept if most is None else kept[-most:]
 
     def _warn_of_discarded(self) -> None:
         left = {post.name: len(post.inbox.left_over) for post in self.posts}
