@@ -10,6 +10,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from select import select
 from typing import TextIO
 
 
@@ -33,6 +34,11 @@ class PseudoTerminal:
                 self._read.append(os.read(self.other_end, 65536))
             except BlockingIOError:
                 return b"".join(self._read).decode()
+
+    def wait_until_stopped(self) -> None:
+        """Wait until it takes nothing more, as nobody reads it."""
+        while select([], [self.stream], [], 0)[1]:
+            pass
 
     def resize(self, columns: int, lines: int) -> None:
         size = struct.pack("HHHH", lines, columns, 0, 0)
