@@ -10,8 +10,10 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from select import select
 from typing import TextIO
+
+NEARLY_FULL = 4000
+"""Bytes that wait to be read, of 4,095 at most; further ones do not count until these are read."""
 
 
 @dataclass
@@ -36,9 +38,13 @@ class PseudoTerminal:
                 return b"".join(self._read).decode()
 
     def wait_until_stopped(self) -> None:
-        """Wait until it takes nothing more, as nobody reads it."""
-        while select([], [self.stream], [], 0)[1]:
+        """Wait until one write is at more than the terminal takes, as nobody reads it."""
+        while self._waiting() < NEARLY_FULL:
             pass
+
+    def _waiting(self) -> int:
+        (count,) = struct.unpack("i", fcntl.ioctl(self.other_end, termios.FIONREAD, b"    "))
+        return int(count)
 
     def resize(self, columns: int, lines: int) -> None:
         size = struct.pack("HHHH", lines, columns, 0, 0)

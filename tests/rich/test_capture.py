@@ -235,6 +235,16 @@ def test_of_a_line_that_is_begun_again_the_end_is_seen() -> None:
     assert said.begun == "30 %"
 
 
+def test_a_bar_that_is_written_over_and_over_leaves_its_last_state_only() -> None:
+    said = Said()
+    for percent in range(101):
+        said.add(Written(0, f"\r{percent} % " + "#" * (LONGEST_LINE // 10)))
+    said.add(Written(0, "\r"))
+    assert said.take() == []
+    said.add(Written(0, "\n"))
+    assert [line.rstrip("#\r") for line in said.take()] == ["100 % "]
+
+
 def test_a_line_without_an_end_is_not_kept_forever() -> None:
     said = Said()
     for _ in range(3):

@@ -163,6 +163,7 @@ class Said:
     def add(self, written: Written) -> None:
         """Take what was written to one of the streams."""
         *lines, begun = (self._begun.pop(written.stream, "") + written.text).split("\n")
+        begun = rewritten(begun)
         if len(begun) > LONGEST_LINE:
             lines.append(begun)
             begun = ""
@@ -183,11 +184,14 @@ class Said:
 
     @property
     def begun(self) -> str:
-        """The line that has been begun last, as it is seen after any carriage return in it."""
-        if not self._begun:
-            return ""
-        last = list(self._begun.values())[-1].rstrip("\r")
-        return last.rpartition("\r")[2]
+        """The line that has been begun last."""
+        return list(self._begun.values())[-1].rstrip("\r") if self._begun else ""
+
+
+def rewritten(line: str) -> str:
+    """Return what is to be seen of a line that carriage returns begin anew, as bars do."""
+    seen = line.rstrip("\r")
+    return seen.rpartition("\r")[2] + line[len(seen) :]
 
 
 def streams_of(terminal: Any) -> list[Any]:

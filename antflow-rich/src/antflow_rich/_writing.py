@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 from io import TextIOWrapper
-from select import select
+from time import sleep
 from typing import Any
+
+PAUSE = 0.01
+"""Seconds between two attempts to write to what takes nothing at present."""
 
 
 def encoding_of(stream: Any) -> str:
@@ -51,4 +54,4 @@ def write_all(descriptor: int, encoded: bytes) -> None:
         try:
             left = left[os.write(descriptor, left) :]
         except BlockingIOError:
-            select([], [descriptor], [])
+            sleep(PAUSE)  # select says of a terminal that takes nothing that it does
