@@ -63,7 +63,7 @@ class StageRun:
 
     @property
     def keeps_items(self) -> bool:
-        """Whether its workers hold an item that they are done with until the next stage takes it."""
+        """Whether its workers hold an item that is done until the next stage takes it."""
         return self.follower is not None and self.follower.stage.pull
 
     @property
