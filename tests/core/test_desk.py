@@ -474,34 +474,46 @@ def test_a_worker_that_waits_for_a_limit_is_busy_with_the_item(
 
 
 @watched_or_not
-@pytest.mark.parametrize("fields", [{"queue_capacity": 1}, {"pull": True}], ids=str)
-def test_a_worker_without_room_downstream_still_has_the_item(
-    fields: dict[str, Any], watched: bool
-) -> None:
+def test_a_worker_without_room_downstream_has_handed_its_item_on(watched: bool) -> None:
     gate = Gate()
 
     async def main() -> None:
-        pipeline = piped(stage(same), stage(gate, name="Last", **fields), watched=watched)
+        last = stage(gate, name="Last", queue_capacity=1)
+        pipeline = piped(stage(same), last, watched=watched)
         async with running(pipeline, range(5)):
-            state = state_of(pipeline)
-            held = 1 if "pull" in fields else 2
-            assert (state.status, state.current_item_id) == ("busy", held)
+            assert state_of(pipeline) == IDLE_STATE
+            assert state_of(pipeline, "Last-W0").current_item_id == 0
             assert workers_of(pipeline) == [0, 0, 0, 1]
-            assert metrics_of(pipeline).items_processed == held + 1
+            assert metrics_of(pipeline).items_processed == 3
             gate.open()
 
     simulate(main)
 
 
 @watched_or_not
-def test_a_worker_whose_results_nobody_takes_still_has_the_item(watched: bool) -> None:
+def test_a_worker_in_front_of_a_pull_stage_still_has_the_item(watched: bool) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pipeline = piped(stage(same), stage(gate, name="Last", pull=True), watched=watched)
+        async with running(pipeline, range(5)):
+            state = state_of(pipeline)
+            assert (state.status, state.current_item_id) == ("busy", 1)
+            assert workers_of(pipeline) == [0, 0, 0, 1]
+            assert metrics_of(pipeline).items_processed == 2
+            gate.open()
+
+    simulate(main)
+
+
+@watched_or_not
+def test_a_worker_whose_results_nobody_takes_has_handed_its_item_on(watched: bool) -> None:
     async def main() -> None:
         pipeline = piped(stage(same), watched=watched)
         async with pipeline.stream(range(5), buffer_size=1) as stream:
             await anext(stream)
             await settle()
-            state = state_of(pipeline)
-            assert (state.status, state.current_item_id) == ("busy", 2)
+            assert state_of(pipeline) == IDLE_STATE
             assert workers_of(pipeline) == [0, 0, 0, 1]
 
     simulate(main)

@@ -6,7 +6,9 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from math import inf, nan
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,7 +27,7 @@ from antflow import (
     hookimpl,
     set_task_status,
 )
-from antflow._display import chosen_dashboard
+from antflow._display import Display, chosen_dashboard
 from antflow.plugins import NONE, PluginSet
 from tests.core.simulation import Gate, others, settle, simulate
 from tests.naming import id_of
@@ -1541,3 +1543,20 @@ def test_a_dashboard_is_told_in_order_whatever_happens(seed: int) -> None:
             assert middle == ["on_update"] * len(middle)
 
     simulate(main, seed)
+
+
+def test_a_display_that_the_loop_leaves_behind_is_closed_without_a_word() -> None:
+    """As after a `break` from a stream that is the last thing in the program."""
+    dashboard = Recorder(on_start=lambda: asyncio.sleep(1))
+
+    async def main() -> None:
+        pipeline = piped(sleep)
+        run: Any = SimpleNamespace(abort=None)
+        beginning = Display(dashboard, pipeline, 1, 1.0, pipeline.get_dashboard_snapshot, run)
+        begin = beginning.begin()
+        copy_context().run(begin.send, None)
+        begin.close()
+        assert beginning.caller is None
+
+    simulate(main)
+    assert dashboard.calls == ["on_start"]

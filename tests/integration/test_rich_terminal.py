@@ -126,7 +126,7 @@ def test_without_a_total_it_is_seen_too(opened: Opener, display: str) -> None:
     shown.run(PROGRAM, display, "--gate", gate(shown), "--unknown")
     seen = shown.until_shown("2 failed")
     assert " 20/40" not in seen
-    assert_in_order(to_the_end(shown), *SAID, "pages is done", "total 708", "exit code 0")
+    assert_in_order(to_the_end(shown), *SAID, "pages has ended", "total 708", "exit code 0")
 
 
 @pytest.mark.parametrize("display", DISPLAYS)

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
+NEARLY_FULL = 4000
+"""Bytes that wait to be read, of 4,095 at most; further ones do not count until these are read."""
+
 
 @dataclass
 class PseudoTerminal:
@@ -33,6 +36,15 @@ class PseudoTerminal:
                 self._read.append(os.read(self.other_end, 65536))
             except BlockingIOError:
                 return b"".join(self._read).decode()
+
+    def wait_until_stopped(self) -> None:
+        """Wait until one write is at more than the terminal takes, as nobody reads it."""
+        while self._waiting() < NEARLY_FULL:
+            pass
+
+    def _waiting(self) -> int:
+        (count,) = struct.unpack("i", fcntl.ioctl(self.other_end, termios.FIONREAD, b"    "))
+        return int(count)
 
     def resize(self, columns: int, lines: int) -> None:
         size = struct.pack("HHHH", lines, columns, 0, 0)

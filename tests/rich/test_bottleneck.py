@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antflow_rich._bottleneck import bottleneck
+from antflow_rich._bottleneck import FULLY_AT_WORK, bottleneck
 from antflow_rich._scene import Shares, StageScene
 
 
@@ -37,3 +37,11 @@ def test_where_all_wait_for_the_input_there_is_none() -> None:
 
 def test_a_stage_alone_is_no_bottleneck() -> None:
     assert bottleneck([of("a", AT_WORK)]) is None
+
+
+def test_a_stage_that_is_at_work_a_part_of_the_time_holds_nobody_up() -> None:
+    less, more = FULLY_AT_WORK - 0.01, FULLY_AT_WORK + 0.01
+    stages = [of("a", IDLE), of("b", (less, 0.0, 0.0, 1 - less), 10)]
+    assert bottleneck(stages) is None
+    stages = [of("a", IDLE), of("b", (more / 2, more / 2, 0.0, 1 - more))]
+    assert bottleneck(stages) is stages[1]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from antflow_rich import _capture
-from antflow_rich._capture import LONGEST_LINE, Capture, Said, Written, streams_of
+from antflow_rich._capture import LEFT_OUT, LONGEST_LINE, Capture, Said, Written, streams_of
 from tests.rich.terminals import PseudoTerminal
 
 
@@ -164,6 +164,12 @@ def test_what_is_no_text_is_refused_as_before() -> None:
     taken.capture.end()
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_capture, "MOST_WAITING", 3)
+
+
+@pytest.mark.usefixtures("few")
 def test_who_writes_faster_than_can_be_drawn_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     taken = Taken(stream)
@@ -173,12 +179,32 @@ def test_who_writes_faster_than_can_be_drawn_waits(monkeypatch: pytest.MonkeyPat
         waits.append(seconds)
         taken.inbox.get_nowait()
 
-    monkeypatch.setattr(_capture, "MOST_WAITING", 3)
     monkeypatch.setattr(_capture, "sleep", draw_one)
     for number in range(5):
         stream.write(f"{number}\n")
     assert len(waits) == 2
     assert "".join(taken.texts()) == "2\n3\n4\n"
+
+
+@pytest.mark.usefixtures("few")
+def test_nobody_waits_for_a_stopped_terminal_and_what_is_left_out_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    taken = Taken(stream)
+    waits: list[float] = []
+    monkeypatch.setattr(_capture, "sleep", waits.append)
+    monkeypatch.setattr(_capture, "monotonic", lambda: len(waits) / 10)
+    for number in range(9):
+        assert stream.write(f"{number}\n") == 2
+    assert len(waits) / 10 == pytest.approx(_capture.LONGEST_WAIT, abs=0.11)
+    assert "".join(taken.texts()) == "0\n1\n2\n"
+    stream.write("on again\n")
+    assert "".join(taken.texts()) == LEFT_OUT.format(6) + "on again\n"
+    for number in range(5):
+        stream.write(f"{number}\n")
+    taken.capture.end()
+    assert stream.getvalue() == "0\n1\n2\n" + LEFT_OUT.format(2)
 
 
 def test_texts_are_put_together_to_lines() -> None:
@@ -207,6 +233,16 @@ def test_of_a_line_that_is_begun_again_the_end_is_seen() -> None:
     assert said.begun == "20 %"
     said.add(Written(0, "30 %"))
     assert said.begun == "30 %"
+
+
+def test_a_bar_that_is_written_over_and_over_leaves_its_last_state_only() -> None:
+    said = Said()
+    for percent in range(101):
+        said.add(Written(0, f"\r{percent} % " + "#" * (LONGEST_LINE // 10)))
+    said.add(Written(0, "\r"))
+    assert said.take() == []
+    said.add(Written(0, "\n"))
+    assert [line.rstrip("#\r") for line in said.take()] == ["100 % "]
 
 
 def test_a_line_without_an_end_is_not_kept_forever() -> None:

@@ -7,6 +7,7 @@ import gc
 import io
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from antflow_rich import Rich, _display
 from antflow_rich._display import surface
 from antflow_rich._frames import FRAMES
 from antflow_rich._live import IN_USE, Live
+from antflow_rich._painter import Painter
 from antflow_rich._plain import Plain
 from antflow_rich._scene import Scene
 from antflow_rich._screen import ENTER, LEAVE
@@ -76,6 +78,61 @@ def test_a_stream_is_shown_too(tty: PseudoTerminal, monkeypatch: pytest.MonkeyPa
 
     assert asyncio.run(main()) == 10
     assert " is done" in tty.written()
+
+
+def test_a_stream_that_main_leaves_by_break_is_summed_up(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+
+    async def main() -> None:
+        async for _ in pipeline().stream(range(1000), progress=True):
+            break
+
+    asyncio.run(main())
+    gc.collect()
+    assert " was stopped" in tty.written()
+    assert [record.name for record in caplog.records if record.name == "asyncio"] == []
+    assert "antflow-display" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_display_that_has_finished_is_not_left_once_more(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+    leaves: list[None] = []
+    monkeypatch.setattr(Painter, "leave", lambda painter: leaves.append(None))
+    asyncio.run(pipeline().run([1], progress=True))
+    gc.collect()
+    assert leaves == []
+
+
+def test_a_stopped_terminal_stops_neither_the_run_nor_who_logs(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames and log lines are more than the terminal takes, and nobody reads it at first."""
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+    logger = logging.getLogger("of a test")
+    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(tty.stream)])
+    monkeypatch.setattr(logger, "propagate", False)
+
+    async def log(item: int) -> None:
+        logger.warning("item %s %s", item, "x" * 50_000)
+
+    async def main() -> None:
+        run = asyncio.create_task(pipeline(log).run(range(4), progress=True))
+        await asyncio.to_thread(tty.wait_until_stopped)
+        logger.warning("meanwhile")
+        while not run.done():
+            tty.written()
+            await asyncio.sleep(0)
+        await run
+
+    asyncio.run(main())
+    written = tty.written()
+    assert [written.count(f"item {item} x") for item in range(4)] == [1] * 4
+    assert "meanwhile" in written
+    assert " is done" in written
 
 
 def test_what_it_is_drawn_on_depends_on_the_stream(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.text import Text
 
-from antflow_rich._capture import Written
+from antflow_rich._capture import Capture, Written
 from antflow_rich._live import IN_USE, Live
 from antflow_rich._region import Region
 from antflow_rich._scene import Scene
@@ -178,3 +178,18 @@ def test_the_alternate_screen_is_entered_and_left(tty: PseudoTerminal, frames: F
     written = tty.written()
     assert written.count(ENTER) == written.count(LEAVE) == 1
     assert written.index("frame 2") < written.index(LEAVE) < written.index("summary of pages")
+
+
+def test_the_terminal_is_free_for_the_next_display_whatever_happens(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(capture: Capture) -> None:
+        end(capture)
+        raise OSError("gone")
+
+    end = Capture.end
+    monkeypatch.setattr(Capture, "end", fail)
+    begin(live)
+    with pytest.raises(OSError, match="gone"):
+        live.close(None)
+    assert not IN_USE.locked()

@@ -62,6 +62,18 @@ class Surface:
             raise self.fails_at_end
 
 
+class Stopped(Surface):
+    """One that draws nothing more until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = Event()
+
+    def draw(self, scene: Scene | None, now: float) -> None:
+        super().draw(scene, now)
+        assert self.goes_on.wait(5)
+
+
 class Clock:
     """Seconds that pass as the painter waits."""
 
@@ -119,17 +131,22 @@ class Inbox:
 
     Args:
         clock: the painter's.
+        painter: gets the updates among them, as `show` gives them.
         messages: with the seconds at which they come; the last one is the end.
     """
 
-    def __init__(self, clock: Clock, *messages: tuple[float, object]) -> None:
+    def __init__(self, clock: Clock, painter: Painter, *messages: tuple[float, object]) -> None:
         self.clock = clock
+        self.updates = painter._updates
         self.messages = list(messages)
 
     def get(self) -> object:
         at, message = self.messages.pop(0)
         self.clock.now = max(at, self.clock.now)
-        return message
+        if not isinstance(message, _painter.Update):
+            return message
+        self.updates.append(message)
+        return _painter.Wake()
 
     def get_nowait(self) -> object:
         if self.messages and self.messages[0][0] <= self.clock.now:
@@ -144,7 +161,7 @@ def painted(*messages: tuple[float, object]) -> tuple[Surface, float]:
     """Have a painter get messages, and return what it drew on, and the time when it ended."""
     clock, surface = Clock(), Surface()
     painter = Painter(Watch("pages", 10), surface, clock)
-    painter._inbox = painter._is_ending = cast("Any", Inbox(clock, *messages))
+    painter._inbox = painter._is_ending = cast("Any", Inbox(clock, painter, *messages))
     painter.run()
     return surface, clock.now
 
@@ -191,6 +208,114 @@ def test_who_leaves_gets_no_summary() -> None:
     painter.leave()
     assert surface.ends == [None]
     assert not surface.painter.is_alive()
+
+
+def test_while_the_terminal_is_stopped_only_the_latest_state_is_kept() -> None:
+    surface = Stopped()
+    painter = made(surface)
+    painter.start()
+    painter.show(snapshot(0), {})
+    assert surface.has_drawn.wait(5)
+    for done in range(1, 9):
+        painter.show(snapshot(done), {})
+    assert len(painter._updates) == painter._inbox.qsize() == 1
+    surface.goes_on.set()
+    asyncio.run(finished(painter))
+    assert surface.drawn == [0]
+    [end] = surface.ends
+    assert end is not None
+    assert end.counts.succeeded == 8
+
+
+def test_the_end_of_the_program_waits_for_a_stopped_terminal_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_painter, "PATIENCE", 0.01)
+    surface = Stopped()
+    painter = made(surface)
+    painter.start()
+    painter.show(snapshot(), {})
+    assert surface.has_drawn.wait(5)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(finished(painter))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    painter.leave()
+    assert surface.painter.is_alive()
+    surface.goes_on.set()
+
+
+def test_nothing_is_left_of_the_thread_when_the_end_was_told() -> None:
+    surface = Surface()
+    painter = made(surface)
+    told: list[str] = []
+
+    def run() -> None:
+        painter.run()
+        told.append("over")
+
+    painter._thread = Thread(target=run)
+
+    async def main() -> list[str]:
+        painter.start()
+        await finished(painter)
+        return list(told)
+
+    assert asyncio.run(main()) == ["over"]
+
+
+def test_a_run_that_outlives_main_is_drawn_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does after a `break` from a stream: its end comes as `asyncio.run` tidies up."""
+    surface = Stopped()
+    shut_down = asyncio.BaseEventLoop.shutdown_default_executor
+
+    async def shut_down_later(loop: Any) -> None:
+        if loop._default_executor is not None:  # else nothing waits for what goes on
+            surface.goes_on.set()
+        await shut_down(loop)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "shutdown_default_executor", shut_down_later)
+    painter = made(surface)
+
+    async def outlive() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            loop = asyncio.get_running_loop()
+            left_behind.append(loop.create_task(finished(painter)))
+
+    async def main() -> None:
+        left_behind.append(asyncio.create_task(outlive()))
+        await asyncio.sleep(0)
+
+    left_behind: list[asyncio.Task[None]] = []
+    painter.start()
+    painter.show(snapshot(3), {})
+    assert surface.has_drawn.wait(5)
+    asyncio.run(main())
+    was_waited_for = surface.goes_on.is_set()
+    surface.goes_on.set()
+    assert was_waited_for
+    assert [scene is not None for scene in surface.ends] == [True]
+    assert left_behind[1].done()
+
+
+def test_the_end_is_told_where_the_loop_has_no_threads_any_more() -> None:
+    surface = Surface()
+    painter = made(surface)
+
+    async def main() -> None:
+        painter.start()
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await finished(painter)
+
+    asyncio.run(main())
+    assert len(surface.ends) == 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("torn"), SystemExit("torn")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import TextIO
@@ -13,6 +14,7 @@ from rich.text import Text
 from antflow_rich._capture import Written
 from antflow_rich._plain import WIDTH, Plain
 from antflow_rich._scene import Scene
+from tests.rich.terminals import PseudoTerminal
 
 SCENE = Scene("pages")
 
@@ -78,3 +80,28 @@ def test_without_a_stream_nothing_is_told() -> None:
     display = plain(None)
     display.draw(SCENE, 0.0)
     display.close(SCENE)
+
+
+def test_lines_stand_after_what_the_program_has_begun(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write("begun\n")
+        plain(stream).close(SCENE)
+        stream.write("afterwards\n")
+    assert path.read_text() == f"begun\n━━ pages\nin {WIDTH}\nafterwards\n"
+
+
+def test_who_is_stopped_does_not_stop_who_flushes_the_stream(tty: PseudoTerminal) -> None:
+    display = plain(tty.stream)
+    long = Scene("x" * 100_000)
+    drawing = Thread(target=display.draw, args=(long, 0.0), daemon=True)
+    drawing.start()
+    tty.wait_until_stopped()
+    flushing = Thread(target=tty.stream.flush, daemon=True)
+    flushing.start()
+    flushing.join(5)
+    assert drawing.is_alive()
+    assert not flushing.is_alive()
+    while drawing.is_alive():
+        tty.written()
+    assert long.name in tty.written()

@@ -33,6 +33,27 @@ def test_a_run_that_was_stopped() -> None:
     assert shown[-1] == "  plugin faults journal 3 (see the log)"
 
 
+def test_of_an_input_of_unknown_length_it_is_not_known_whether_the_end_is_good() -> None:
+    ended = replace(ENDLESS, counts=replace(ENDLESS.counts, fed=6214), has_ended=True)
+    verdict = summary(ended, 100)[0]
+    assert verdict.plain == "orders has ended: 6,214 items in 0:15, 409/s"
+    assert {str(span.style) for span in verdict.spans} == {"bold"}
+    stopped = replace(ended, was_interrupted=True)
+    assert lines(stopped)[0].startswith("orders was stopped: ")
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (44, "orders was stopped: 6,214 items in 0:15"),
+        (46, "orders was stopped: 6,214 items in 0:15, 406/s"),
+        (37, "orders was stopped: 6,214 items in 0…"),
+    ],
+)
+def test_a_rate_that_there_is_no_room_for_is_left_out_whole(width: int, expected: str) -> None:
+    assert lines(STOPPED, width)[0] == expected
+
+
 def test_a_run_of_nothing() -> None:
     ended = replace(BEGINNING, counts=Counts(0), has_ended=True)
     assert lines(ended) == ["orders is done: 0 items in 0:00, 0/s", "  0 succeeded  0 failed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from typing import Any
+from threading import Thread
 
 import pytest
 from rich.text import Text
@@ -15,7 +15,6 @@ from antflow_rich._terminal import (
     Terminal,
     can_redraw,
     device_of,
-    encoding_of,
     in_notebook,
     is_terminal,
     safe,
@@ -143,6 +142,28 @@ def test_what_the_encoding_lacks_is_replaced(encoding: str) -> None:
         assert tty.written() == f"{line} ?"
 
 
-def test_a_stream_without_an_encoding_gets_utf_8() -> None:
-    stream: Any = object()
-    assert encoding_of(stream) == encoding_of(io.StringIO()) == "utf-8"
+def test_who_is_stopped_by_the_terminal_does_not_stop_who_flushes_the_stream(
+    tty: PseudoTerminal,
+) -> None:
+    terminal = Terminal(tty.stream)
+    text = "x" * 100_000
+    drawing = Thread(target=terminal.write, args=(text,), daemon=True)
+    drawing.start()
+    tty.wait_until_stopped()
+    flushing = Thread(target=tty.stream.flush, daemon=True)
+    flushing.start()
+    flushing.join(5)
+    assert drawing.is_alive()
+    assert not flushing.is_alive()
+    while len(tty.written()) < len(text):
+        pass
+    drawing.join(5)
+    assert tty.written() == text
+
+
+def test_a_terminal_is_written_to_when_its_stream_is_captured(tty: PseudoTerminal) -> None:
+    terminal = Terminal(tty.stream)
+    taken: list[str] = []
+    tty.stream.write = taken.append  # type: ignore[assignment, method-assign]
+    terminal.write("drawn")
+    assert (tty.written(), taken) == ("drawn", [])

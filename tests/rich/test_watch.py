@@ -99,6 +99,28 @@ def test_an_example_is_kept_after_its_item_is_not() -> None:
     assert examples["other"] is None
 
 
+def test_an_example_of_a_type_that_is_gone_is_not_kept() -> None:
+    watch = Watch("p", None)
+    for number in range(3):
+        name = f"Error{number}"
+        watch.update(snapshot(summary=errors([failed(number, name)])), 100.0)
+    assert set(watch._examples) == {"Error2"}
+
+
+def test_time_that_went_back_is_not_counted_once_more() -> None:
+    """Neither as negative time, nor again as it comes back."""
+    watch, other = Watch("p", None), Watch("p", None)
+    for now in (100.0, 110.0, 105.0, 112.0):
+        scene = watch.update(at(10), now)
+    for now in (100.0, 110.0, 112.0):
+        straight = other.update(at(10), now)
+    assert (scene.elapsed, scene.history, scene.rate) == (
+        12.0,
+        straight.history,
+        pytest.approx(straight.rate),
+    )
+
+
 def test_plugin_faults_stay_until_others_are_told() -> None:
     watch = Watch("p", None)
     assert watch.update(at(0), 100.0, {"journal": 2}).faults == {"journal": 2}
@@ -162,8 +184,8 @@ def test_the_scenes_of_a_real_run() -> None:
     simulate(pipeline.run(range(30), custom_dashboard=recorder, dashboard_update_interval=1.0))
     midway, last = recorder.scenes[5], recorder.scenes[-1]
     assert midway.bottleneck is midway.stages[1]
-    assert midway.busy_workers == 5  # those of Quick hold what they wait to hand on
-    assert {worker.status for worker in midway.workers} == {"quick", "slow"}
+    assert midway.busy_workers == 3  # those of Quick have handed on what they wait for
+    assert [worker.stage for worker in midway.workers if worker.item is not None] == ["Slow"] * 3
     assert midway.rate == pytest.approx(3.0, rel=0.4)
     assert (last.counts.succeeded, last.counts.failed, last.counts.remaining) == (29, 1, 0)
     assert [(group.error_type, group.count) for group in last.groups] == [("ValueError", 1)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from ._accounting import BUSY, IDLE, WAITING
+from ._accounting import BLOCKED, BUSY, IDLE, WAITING
 from ._item import Item
 from ._limits import Limits
 from ._stage_run import StageRun, Step
@@ -149,7 +149,8 @@ class Desk:
             to_unix: turns a time on the run's clock into Unix time, when added.
         """
         item, last, post = self.item, self._remark, self.post
-        if item is None:
+        has_handed_on = self.activity == BLOCKED and not post.keeps_items
+        if item is None or has_handed_on:
             return WorkerState(self.name, post.name, "idle")
         step = self.step or post.steps[0]
         task = said = step.name

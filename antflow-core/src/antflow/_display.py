@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Lock, Task, current_task, get_running_loop, sleep, wait
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any, Protocol
 
@@ -160,8 +161,9 @@ class Display:
                     raise
                 self._drop(method, error)
             finally:
-                TELLING.reset(token)
                 self.caller = None
+                with suppress(ValueError):  # what a loop leaves behind is closed in another context
+                    TELLING.reset(token)
 
     def _drop(self, method: str, error: BaseException) -> None:
         self._is_dropped = True

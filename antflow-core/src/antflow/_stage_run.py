@@ -62,6 +62,11 @@ class StageRun:
         self.stage_policy = stage.stage_policy
 
     @property
+    def keeps_items(self) -> bool:
+        """Whether its workers hold an item that is done until the next stage takes it."""
+        return self.follower is not None and self.follower.stage.pull
+
+    @property
     def is_simple(self) -> bool:
         """Whether an item that does not fail needs nothing but one call."""
         stage = self.stage

@@ -330,7 +330,8 @@ class WorkerState:
     Args:
         worker_name: the worker's name, `{stage}-W{number}`.
         stage: its stage's name.
-        status: whether it holds an item.
+        status: whether it holds an item; who waits for room has handed its item on, and is idle
+            here, unless it waits for a pull stage.
         current_item_id: that item's id.
         current_task: what the task says of itself, else the task's name.
         processing_since: Unix time at which the worker took the item.

@@ -14,19 +14,23 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread, get_ident
-from time import sleep
+from threading import Lock, Thread, get_ident
+from time import monotonic, sleep
 from typing import Any
 
 from ._terminal import device_of
 
 MOST_WAITING = 100_000
-"""Texts that may wait to be drawn; who writes more waits, as for any slow terminal."""
+"""Texts that may wait to be drawn."""
+
+LONGEST_WAIT = 0.5
+"""Seconds that who writes more waits for a slow terminal; then it is taken to be stopped."""
 
 LONGEST_LINE = 10_000
 """Characters after which a line that does not end is taken for one."""
 
-_PATIENCE = 0.001
+_PAUSE = 0.001
+LEFT_OUT = "\n(The terminal was stopped; {:,} texts of the program are left out)\n"
 Write = Callable[[str], int]
 
 
@@ -62,6 +66,9 @@ class Capture:
         self._takes: dict[int, Write] = {}
         self._before: dict[int, Write] = {}
         self._is_over = False
+        self._is_stopped = False
+        self._left_out = 0
+        self._counting = Lock()
 
     def begin(self) -> None:
         """Take all that is written from now on."""
@@ -76,6 +83,7 @@ class Capture:
             with suppress(AttributeError):
                 self._restore(self._streams[number], take, self._before.get(number))
         self._is_over = True
+        self._tell_left_out(0)
         self._pass_on()
 
     def _begin(self, number: int, stream: Any) -> None:
@@ -98,14 +106,41 @@ class Capture:
         def take(text: str) -> int:
             if self._is_over or not isinstance(text, str) or self._is_exempt():
                 return write(text)
-            self._inbox.put(Written(number, text))
+            if self._has_room():
+                self._put(Written(number, text))
+            else:
+                with self._counting:
+                    self._left_out += 1
             if self._is_over:
                 self._pass_on()
-            while self._inbox.qsize() > MOST_WAITING and not self._is_over:
-                sleep(_PATIENCE)
             return len(text)
 
         return take
+
+    def _has_room(self) -> bool:
+        """Return whether a text can be taken, after a wait where the terminal is slow."""
+        if self._inbox.qsize() < MOST_WAITING:
+            self._is_stopped = False
+            return True
+        end = monotonic() + LONGEST_WAIT
+        while not self._is_stopped:
+            sleep(_PAUSE)
+            if self._inbox.qsize() < MOST_WAITING or self._is_over:
+                return True
+            self._is_stopped = monotonic() > end
+        return False
+
+    def _put(self, written: Written) -> None:
+        self._tell_left_out(written.stream)
+        self._inbox.put(written)
+
+    def _tell_left_out(self, stream: int) -> None:
+        if not self._left_out:
+            return
+        with self._counting:
+            number, self._left_out = self._left_out, 0
+        if number:
+            self._inbox.put(Written(stream, LEFT_OUT.format(number)))
 
     def _is_exempt(self) -> bool:
         return get_ident() == self._painter.ident or os.getpid() != self._process
@@ -128,6 +163,7 @@ class Said:
     def add(self, written: Written) -> None:
         """Take what was written to one of the streams."""
         *lines, begun = (self._begun.pop(written.stream, "") + written.text).split("\n")
+        begun = rewritten(begun)
         if len(begun) > LONGEST_LINE:
             lines.append(begun)
             begun = ""
@@ -148,11 +184,14 @@ class Said:
 
     @property
     def begun(self) -> str:
-        """The line that has been begun last, as it is seen after any carriage return in it."""
-        if not self._begun:
-            return ""
-        last = list(self._begun.values())[-1].rstrip("\r")
-        return last.rpartition("\r")[2]
+        """The line that has been begun last."""
+        return list(self._begun.values())[-1].rstrip("\r") if self._begun else ""
+
+
+def rewritten(line: str) -> str:
+    """Return what is to be seen of a line that carriage returns begin anew, as bars do."""
+    seen = line.rstrip("\r")
+    return seen.rpartition("\r")[2] + line[len(seen) :]
 
 
 def streams_of(terminal: Any) -> list[Any]:

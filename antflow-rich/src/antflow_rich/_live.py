@@ -116,9 +116,11 @@ class Live:
                 width = self._terminal.size().columns
                 self._write_lines(self._rendered(self._ending(scene, width)))
         finally:
-            if self._capture is not None:
-                self._capture.end()
-            IN_USE.release()
+            try:
+                if self._capture is not None:
+                    self._capture.end()
+            finally:
+                IN_USE.release()
 
     def _leave_place(self) -> None:
         """Take the display away, if one was drawn, and write what the program has written."""

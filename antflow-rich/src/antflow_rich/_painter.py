@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from asyncio import wrap_future
+from asyncio import get_running_loop, wrap_future
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -68,7 +69,12 @@ class Finish:
     faults: Mapping[str, int]
 
 
-Message = Update | Finish | Written
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """That there is a newer state than the one that was drawn."""
+
+
+Message = Wake | Finish | Written
 
 
 class Painter:
@@ -88,7 +94,7 @@ class Painter:
         self._clock = clock
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._is_ending = Event()
-        self._update: Update | None = None
+        self._updates: deque[Update] = deque(maxlen=1)
         self._finish: Finish | None = None
         self._scene: Scene | None = None
         self._thread = Thread(target=self.run, name="antflow-display", daemon=True)
@@ -112,7 +118,9 @@ class Painter:
             Exception: what ended the drawing.
         """
         self._check()
-        self._inbox.put(Update(snapshot, faults, self._clock()))
+        self._updates.append(Update(snapshot, faults, self._clock()))
+        if self._inbox.empty():  # else the thread looks for it after what it finds there
+            self._inbox.put(Wake())
 
     async def finish(self, summary: ErrorSummary, faults: Mapping[str, int]) -> None:
         """Have the last state shown and the terminal given back, and wait for that.
@@ -121,8 +129,15 @@ class Painter:
             Exception: what ended the drawing.
         """
         self._end(Finish(summary, faults))
+        self._keep_loop_open()
         await wrap_future(self._over)
+        self._thread.join()
         self._check()
+
+    def _keep_loop_open(self) -> None:
+        """Have `asyncio.run` wait for the thread, where the run outlives the program's `main`."""
+        with suppress(RuntimeError):  # it is shut down already
+            get_running_loop().run_in_executor(None, self._thread.join, PATIENCE)
 
     def leave(self) -> None:
         """Have the terminal given back without a word, as the program ends or forgets the run."""
@@ -170,8 +185,8 @@ class Painter:
             due = self._clock() + FRAME_SECONDS
 
     def _next_scene(self) -> Scene | None:
-        update, self._update = self._update, None
-        if update is not None:
+        if self._updates:
+            update = self._updates.pop()
             self._scene = self._watch.update(update.snapshot, update.time, update.faults)
         return self._scene
 
@@ -194,7 +209,5 @@ class Painter:
         match message:
             case Written():
                 self._surface.hear(message)
-            case Update():
-                self._update = message
             case Finish():
                 self._finish = message

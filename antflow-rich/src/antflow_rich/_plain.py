@@ -13,7 +13,8 @@ from rich.text import Text
 from ._capture import Written
 from ._glyphs import fit_for
 from ._scene import Scene
-from ._terminal import encoding_of, safe
+from ._terminal import safe
+from ._writing import encoding_of, is_descriptors, write
 
 WIDTH = 100
 """Characters in a line of the summary at most."""
@@ -69,8 +70,12 @@ class Plain:
             self._write(self._ending(scene, WIDTH))
 
     def _write(self, lines: Sequence[Text]) -> None:
-        if self._stream is None:
+        stream = self._stream
+        if stream is None:
             return
-        fitting = [fit_for(encoding_of(self._stream), line).plain for line in lines]
-        self._stream.write("".join(f"{safe(line).rstrip()}\n" for line in fitting))
-        self._stream.flush()
+        fitting = [fit_for(encoding_of(stream), line).plain for line in lines]
+        to_descriptor = is_descriptors(stream)
+        if to_descriptor:
+            stream.flush()  # what the program has begun there stands before
+        text = "".join(f"{safe(line).rstrip()}\n" for line in fitting)
+        write(stream, text, to_descriptor=to_descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, isclose
+from math import exp
 
 MOST_SPANS = 240
 """How many spans a history has at most, and more than a line is wide."""
@@ -96,6 +96,6 @@ class History:
         rates = [amount / self.span for amount in self.amounts]
         if begun < self.span / 2 and len(rates) > 1:
             rates.pop()
-        elif begun > 0 and not isclose(begun, self.span):
+        else:
             rates[-1] = self.amounts[-1] / begun
         return tuple(rates)

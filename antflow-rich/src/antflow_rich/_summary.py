@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from . import _colours as colours
@@ -32,15 +33,27 @@ def summary(scene: Scene, width: int) -> list[Text]:
 
 
 def verdict(scene: Scene, width: int) -> Text:
-    """Return how the run ended, when, and how fast it was."""
-    counts = scene.counts
-    ended = "was stopped" if scene.was_interrupted else "is done"
-    style = colours.WAITS if scene.was_interrupted else colours.GOOD
-    end = joined(
-        text(f" {ended}: ", style),
-        f"{many(counts.done, 'item')} in {clock(scene.elapsed)}, {rate(scene.rate)}",
-    )
+    """Return how the run ended, when, and how fast it was, if there is room for that."""
+    ended = text(f" {how_it_ended(scene)}: ", colour_of_end(scene))
+    figures = f"{many(scene.counts.done, 'item')} in {clock(scene.elapsed)}"
+    with_rate = joined(ended, f"{figures}, {rate(scene.rate)}")
+    least = min(cell_len(scene.name), SHORTEST_NAME)
+    end = with_rate if least + with_rate.cell_len <= width else joined(ended, figures)
     return with_name(text(), scene.name, end, width)
+
+
+def how_it_ended(scene: Scene) -> str:
+    """Return what can be said of the end: an input of unknown length may have broken off."""
+    if scene.was_interrupted:
+        return "was stopped"
+    return "has ended" if scene.counts.total is None else "is done"
+
+
+def colour_of_end(scene: Scene) -> str:
+    """Return the colour of what is said of the end; none where it may be good or bad."""
+    if scene.was_interrupted:
+        return colours.WAITS
+    return "" if scene.counts.total is None else colours.GOOD
 
 
 def with_name(start: Text, name: str, end: Text, width: int) -> Text:

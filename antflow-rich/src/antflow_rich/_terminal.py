@@ -12,6 +12,7 @@ from rich.console import Console, detect_legacy_windows
 from rich.text import Text
 
 from ._glyphs import fit_for
+from ._writing import encoding_of, is_descriptors, write
 
 DEFAULT_SIZE = os.terminal_size((80, 24))
 """Of a terminal that does not tell its size."""
@@ -89,6 +90,7 @@ class Terminal:
         self._without_color = console.no_color
         self._console = console
         self._encoding = encoding_of(stream)
+        self._is_descriptors = is_descriptors(stream)  # as it is before it is captured
 
     def size(self) -> os.terminal_size:
         """Return its present width and height, in characters."""
@@ -100,9 +102,7 @@ class Terminal:
 
     def write(self, text: str) -> None:
         """Write at once, with question marks for what its encoding lacks."""
-        encoding = self._encoding
-        self.stream.write(text.encode(encoding, "replace").decode(encoding))
-        self.stream.flush()
+        write(self.stream, text, to_descriptor=self._is_descriptors)
 
     def line(self, text: Text) -> str:
         """Return what shows a text there, without what would move the cursor.
@@ -123,11 +123,6 @@ class Terminal:
         if self._without_color:
             style = style.without_color
         return str(style.render(text, color_system=self._colors))
-
-
-def encoding_of(stream: Any) -> str:
-    """Return the encoding of a stream; UTF-8 where it does not say."""
-    return getattr(stream, "encoding", None) or "utf-8"
 
 
 def safe(text: str) -> str:

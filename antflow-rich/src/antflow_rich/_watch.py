@@ -117,7 +117,7 @@ class Watch:
     def _learn(self, stats: PipelineStats, done: int, now: float) -> None:
         if self._began is None:
             self._began, self._last, self._done = now, now, done
-        passed = max(now - self._last, 0.0)
+        passed = now - self._last
         came = max(done - self._done, 0)
         self._last = max(now, self._last)
         self._stages = {
