@@ -109,16 +109,14 @@ def test_an_example_of_a_type_that_is_gone_is_not_kept() -> None:
 
 def test_time_that_went_back_is_not_counted_once_more() -> None:
     """Neither as negative time, nor again as it comes back."""
-    watch, other = Watch("p", None), Watch("p", None)
-    for now in (100.0, 110.0, 105.0, 112.0):
-        scene = watch.update(at(10), now)
-    for now in (100.0, 110.0, 112.0):
-        straight = other.update(at(10), now)
-    assert (scene.elapsed, scene.history, scene.rate) == (
-        12.0,
-        straight.history,
-        pytest.approx(straight.rate),
-    )
+
+    def last(*times: float) -> Scene:
+        watch = Watch("p", None)
+        return [watch.update(at(10), now) for now in times][-1]
+
+    back, straight = last(100.0, 110.0, 105.0, 112.0), last(100.0, 110.0, 112.0)
+    assert (back.elapsed, back.history) == (12.0, straight.history)
+    assert back.rate == pytest.approx(straight.rate)
 
 
 def test_plugin_faults_stay_until_others_are_told() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from antflow_rich import _writing
 from antflow_rich._writing import encoding_of, is_descriptors, write
 from tests.rich.terminals import PseudoTerminal
 
@@ -25,7 +24,7 @@ def test_only_what_does_nothing_but_write_to_a_file_is_gone_past(
 ) -> None:
     stream: Any = tty.stream
     assert is_descriptors(stream)
-    monkeypatch.setattr(_writing.os, "name", "nt")
+    monkeypatch.setattr("os.name", "nt")
     assert not is_descriptors(stream)
     monkeypatch.undo()
     stream.write = print
