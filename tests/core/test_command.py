@@ -193,7 +193,7 @@ def test_a_loop_that_is_not_installed_is_refused(
 def test_an_interrupt_before_the_run_is_one_of_it(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: object) -> int:
+    def interrupted(_: object, *, is_process: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "_run", interrupted)

@@ -21,7 +21,7 @@ import pytest
 from tests.integration.plugins.installing import plain_environ
 
 PROGRAM = """
-import asyncio, atexit, os, subprocess, sys, time
+import asyncio, atexit, os, subprocess, sys, threading, time
 from pathlib import Path
 from antflow import Pipeline, Stage
 
@@ -64,6 +64,20 @@ def in_a_thread(number):
     started(number)
     time.sleep(3600)
 
+async def awaiting_a_thread(number):
+    started(number)
+    await asyncio.to_thread(time.sleep, 3600)
+
+async def with_a_thread(number):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    await for_ever(number)
+
+BEGUN = []
+
+async def with_a_task(number):
+    BEGUN.append(asyncio.create_task(stubborn(number)))
+    await asyncio.sleep(3600)
+
 def first_then(task):
     async def work(number):
         return number if number < 3 else await task(number)
@@ -82,6 +96,7 @@ def one(task, workers=3):
 
 doubling, lengths, patient, endless = one(double), one(length), one(until_go), one(for_ever)
 ignoring, blocking, threaded = one(first_then(stubborn)), one(holding), one(in_a_thread)
+awaiting, threading_on, tasking = one(awaiting_a_thread), one(with_a_thread), one(with_a_task)
 larger, talking = one(large), one(printing)
 
 def measured():
@@ -432,6 +447,21 @@ def test_tasks_that_cannot_be_cancelled_keep_no_process(
     read = lines_accounted_for(output, tmp_path / "failures")
     assert read == list(range(1, len(read) + 1))
     assert len(read) == 6
+
+
+@pytest.mark.parametrize("name", ["awaiting", "threading_on", "tasking"])
+def test_what_tasks_have_left_running_keeps_no_process(
+    program: Path, tmp_path: Path, name: str
+) -> None:
+    options = "--failures", tmp_path / "failures", "--drain-seconds", "0.01"
+    with started(program, name, *options) as ran:
+        ran.feed(numbered(range(3)))
+        ran.hear("started", times=3)
+        ran.process.terminate()
+        code, output, said = ran.end()
+    assert code == 143
+    assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3]
+    assert "interrupted by SIGTERM; the first unread line is 4" in said
 
 
 def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Path) -> None:

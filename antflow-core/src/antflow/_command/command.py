@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from importlib import import_module
 
 from .files import FileError, check_files, open_input, open_output, printing_elsewhere
+from .leaving import leave_in_time
 from .options import LEVELS, STANDARD, run_parser
 from .plugins import Options
 from .report import say
@@ -23,11 +24,12 @@ INTERRUPTED = 130
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
     """Run `antflow run`, and return its exit code.
 
     Args:
         arguments: what follows `run`.
+        is_process: whether this process is there for nothing else; it may be ended then.
     """
     parser = run_parser()
     plugins = Options(parser, arguments)
@@ -39,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("antflow._run").setLevel(logging.ERROR)  # what is left is reported here
     plugins.configure(options)
     try:
-        return _run(options)
+        return _run(options, is_process=is_process)
     except TargetError as error:
         if error.trace:
             say(error.trace.rstrip())
@@ -64,24 +66,29 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
     assert options.log_level in LEVELS
 
 
-def _run(options: Namespace) -> int:
+def _run(options: Namespace, *, is_process: bool) -> int:
     loop_factory = _loop_factory(options.loop)
     is_standard = options.output == STANDARD
     with printing_elsewhere() if is_standard else nullcontext(-1) as standard_output:
         check_files(options)
         target = load(options.target)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(_execute(target, options, standard_output))
+            execution, code = runner.run(_execute(target, options, standard_output))
+            if is_process and execution.is_cut_short:
+                leave_in_time(code)
+            return code
 
 
-async def _execute(target: Target, options: Namespace, standard_output: int) -> int:
+async def _execute(
+    target: Target, options: Namespace, standard_output: int
+) -> tuple[Execution, int]:
     pipeline = await target.pipeline()
     files = await _open(target, options, standard_output)
     try:
         execution = Execution(pipeline, options, files)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return await execution.run()
+    return execution, await execution.run()
 
 
 async def _open(target: Target, options: Namespace, standard_output: int) -> Files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sized
@@ -14,6 +13,7 @@ from antflow._stream import ResultStream
 from antflow.pipeline import Pipeline
 
 from .interruption import GRACE_SECONDS, Interruption, Ways
+from .leaving import leave
 from .ledger import Ledger
 from .reading import Blocks
 from .records import of_item, of_json_line, of_text_line, result_record, value_record
@@ -100,6 +100,14 @@ class Execution:
                 await self._ledger.failures.close()
         return self._report()
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a signal, or a file that could not be written to, has ended the run."""
+        ledger = self._ledger
+        sinks = ledger.output, ledger.failures
+        failed = any(sink is not None and sink.error is not None for sink in sinks)
+        return failed or self._interruption.signal is not None
+
     def _open_sinks(self, loop: AbstractEventLoop) -> None:
         ledger, stop = self._ledger, self._interruption.stop
         ledger.output = Sink(self._files.output, loop, ledger.forget, stop)
@@ -174,7 +182,7 @@ class Execution:
             say(f"{COMMAND}: tasks that ignored their cancellation were left behind")
             code = self._report()
         finally:
-            os._exit(code)
+            leave(code)
 
 
 class _Counted:
