@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -244,6 +245,38 @@ def test_what_the_program_prints_is_kept_out_of_the_results(program: Path) -> No
     assert (ran.returncode, ran.stdout) == (0, "1\n")
     assert "printed" in ran.stderr
     assert "by a child" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("--output old < old", "standard input and --output are the same file"),
+        ("--output new --failures new", "--output and --failures are the same file"),
+        ("--failures new > new", "standard output and --failures are the same file"),
+        ("< old >> old", "standard input and standard output are the same file"),
+        ("<&-", "standard input is closed; give --input FILE"),
+        (">&-", "standard output is closed; give --output FILE"),
+        ("--output old --input none", "--input none cannot be read"),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused_and_stay(
+    program: Path, tmp_path: Path, shell: str, said: str
+) -> None:
+    (tmp_path / "old").write_text("1\n")
+    line = f"{shlex.join(command(program, 'doubling'))} {shell}"
+    ran = subprocess.run(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        env=plain_environ(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert said in ran.stderr
+    assert (tmp_path / "old").read_text() == "1\n"
 
 
 def test_a_terminal_is_no_input_unless_it_is_named(program: Path) -> None:

@@ -22,6 +22,8 @@ from .sink import Sink
 from .source import Source, json_of, text_of_line
 from .trace import trace_of
 
+Items = Iterable[Any] | AsyncIterable[Any]
+
 
 @dataclass(frozen=True)
 class Files:
@@ -35,7 +37,7 @@ class Files:
     """
 
     input: int | None
-    items: Iterable[Any] | AsyncIterable[Any]
+    items: Items
     output: int
     failures: int | None
 
