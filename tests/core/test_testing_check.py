@@ -354,10 +354,41 @@ class TakenOption(Everything):
         parser.add_argument("--input", help="what `antflow run` has itself")
 
 
-@pytest.mark.parametrize("plugin", [BadOption, BadDefault, TakenOption])
-def test_options_that_do_not_work_are_found(plugin: type) -> None:
+class TakenPlace(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        super().antflow_add_options(parser)
+        parser.add_argument("--target", default="prod")
+
+
+class NamelessOption(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        super().antflow_add_options(parser)
+        parser.add_argument("account", nargs="?")
+
+
+class RaisingOptions(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        raise LookupError("no account")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "text"),
+    [
+        (BadOption, "write %% where it has a percent sign"),
+        (BadDefault, "ValueError: no runs, but None"),
+        (TakenOption, "conflicting option string: --input"),
+        (TakenPlace, "argument --target: its value would take the place of that of TARGET"),
+        (NamelessOption, "argument account: what is given without a name is TARGET or an item"),
+        (RaisingOptions, "in antflow_add_options\n    raise LookupError"),
+    ],
+)
+def test_options_that_do_not_work_are_found(plugin: type, text: str) -> None:
     problem = only(plugin)
     assert (problem.kind, problem.scenarios) == ("raised", ("command line",))
+    assert text in problem.text
 
 
 class Returning:

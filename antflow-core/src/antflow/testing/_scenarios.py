@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from io import StringIO
 from typing import Any
 
+from antflow._command.additions import add_options
 from antflow._command.options import run_parser
 from antflow.context import current_item
 
+from ._noted import error_text
 from ._stand import Stand, Thing
 
 NOBODY_HAS = "a display that nobody has"
@@ -163,16 +166,12 @@ async def show(stand: Stand, name: str) -> None:
 async def command_line(stand: Stand) -> None:
     """Have the options of `antflow run` made, and tell that none of the plugin's was given."""
     parser = run_parser()
-    stand.tell("antflow_add_options", parser.add_argument_group("the plugin"))
     try:
-        parser.format_help()
+        add_options(parser, "the plugin", partial(stand.tell, "antflow_add_options"))
     except Exception as error:
-        stand.note(
-            "raised",
-            f"The help of the options cannot be shown: {type(error).__name__}: {error}; write %% "
-            "where it has a percent sign.",
-        )
-    stand.tell("antflow_configure", parser.parse_args(["program.py:pipeline"]))
+        stand.note("raised", f"Its options cannot be added:\n{error_text(error)}")
+    else:
+        stand.tell("antflow_configure", parser.parse_args(["program.py:pipeline"]))
 
 
 def return_plainly(thing: Thing) -> Thing:
