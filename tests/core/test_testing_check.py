@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -706,6 +707,32 @@ def test_what_is_made_in_the_first_run_and_kept_is_the_plugins_own() -> None:
     assert plugin.thread is not None
     plugin.end.set()
     plugin.thread.join()
+
+
+def test_a_server_of_each_run_passes_and_is_not_waited_for() -> None:
+    class Serving:
+        @hookimpl
+        def antflow_pipeline_start(self) -> object:
+            return ServingOfRun()
+
+    class ServingOfRun:
+        server: asyncio.Server | None = None
+
+        @hookimpl
+        async def antflow_task_start(self) -> None:
+            if self.server is None:
+                self.server = await asyncio.start_server(print, "127.0.0.1", 0)
+
+        @hookimpl
+        async def antflow_pipeline_finish(self) -> None:
+            if self.server is not None:
+                self.server.close()
+                await self.server.wait_closed()
+
+    began = time.monotonic()
+    report = check_plugin(Serving)
+    assert report.calls["antflow_task_start"] > 10
+    assert time.monotonic() - began < 10  # a minute where waits are of seconds
 
 
 def test_what_cannot_happen_to_the_plugin_is_not_its_problem() -> None:

@@ -18,6 +18,9 @@ from ._stand import Stand, Thing
 
 NOBODY_HAS = "a display that nobody has"
 
+MOMENT = 0.01
+"""Seconds of a wait: short, since they are real ones while the plugin has a connection open."""
+
 
 async def success(stand: Stand) -> None:
     """Run items through two stages, one after the other in each."""
@@ -41,7 +44,7 @@ async def plain_function(stand: Stand) -> None:
 async def retry(stand: Stand) -> None:
     """Have the first attempt at each item fail, of a task and of a stage as a whole."""
     pipeline = stand.pipeline(
-        stand.stage(fail_at_first, task_attempts=2, task_wait_seconds=10),
+        stand.stage(fail_at_first, task_attempts=2, task_wait_seconds=MOMENT),
         stand.stage(fail_at_first, "Next", retry="per_stage", stage_attempts=2),
     )
     stand.expect("succeeded", await pipeline.run(stand.items(1, 2)), [1, 2])
@@ -49,7 +52,7 @@ async def retry(stand: Stand) -> None:
 
 async def failure(stand: Stand) -> None:
     """Have all attempts fail."""
-    pipeline = stand.pipeline(stand.stage(fail, task_attempts=2, task_wait_seconds=10))
+    pipeline = stand.pipeline(stand.stage(fail, task_attempts=2, task_wait_seconds=MOMENT))
     await pipeline.run(stand.items(1, 2))
     stand.expect("failed", pipeline.failures, [1, 2])
 
@@ -85,7 +88,7 @@ async def shutdown(stand: Stand) -> None:
     await pipeline.start()
     await at_work.wait()
     stopping = asyncio.create_task(pipeline.shutdown())
-    await asyncio.sleep(1)
+    await asyncio.sleep(MOMENT)
     leave.set()
     left = await stopping
     stand.expect("succeeded", pipeline.results, [1])
@@ -103,7 +106,7 @@ async def shutdown_at_once(stand: Stand) -> None:
     await pipeline.start()
     await pipeline.feed(stand.items(1, 2))
     await at_work.wait()
-    left = await pipeline.shutdown(timeout=1)
+    left = await pipeline.shutdown(timeout=MOMENT)
     stand.expect("were left unprocessed", left, [1, 2])
 
 
@@ -185,14 +188,14 @@ async def return_at_once(thing: Thing) -> Thing:
 
 
 async def wait_briefly(thing: Thing) -> Thing:
-    """Return the value after a second."""
-    await asyncio.sleep(1)
+    """Return the value after a moment."""
+    await asyncio.sleep(MOMENT)
     return thing
 
 
 async def fail(thing: Thing) -> None:
-    """Raise, after a second."""
-    await asyncio.sleep(1)
+    """Raise, after a moment."""
+    await asyncio.sleep(MOMENT)
     raise ValueError(f"item {thing.number} is made to fail")
 
 
