@@ -554,6 +554,14 @@ class KeepingValues:
         self.values.append(event.item.value)
 
 
+class KeepingErrors:
+    last: BaseException | None = None
+
+    @hookimpl
+    def antflow_task_failure(self, event: TaskEvent) -> None:
+        self.last = event.error
+
+
 class ChangingEvents:
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> None:
@@ -636,6 +644,8 @@ def tidied() -> Iterator[None]:
             "references",
             "a value of an item is kept alive by KeepingValues.values[0];",
         ),
+        (KeepingErrors, "references", "is kept alive by KeepingErrors.last.__traceback__["),
+        (KeepingErrors, "references", "; keep the text of the error"),
         (
             ChangingEvents,
             "events",
