@@ -506,7 +506,9 @@ def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Pa
         ran.hear("once more")
         ran.process.terminate()
         assert ran.process.wait(timeout=60) == 143
-        output = ran.stdout.read()
+        output, said = ran.stdout.read(), ran.stderr.read().decode()
+    assert "--output - did not take what was to be written in time" in said
+    assert "tasks" not in said
     whole = [line for line in output.split(b"\n")[1:] if line.endswith(b'"}')]
     done = {1} | {json.loads(line)["id"] + 1 for line in whole}
     failed = {record["line"]: record["status"] for record in lines(tmp_path / "failures")}

@@ -17,7 +17,7 @@ from .leaving import leave
 from .ledger import Ledger
 from .reading import Blocks
 from .records import of_item, of_json_line, of_text_line, result_record, value_record
-from .report import COMMAND, exit_code, lines_about, say, summary
+from .report import COMMAND, blocked, exit_code, lines_about, say, summary
 from .sink import Sink
 from .source import Source, json_of, text_of_line
 from .trace import trace_of
@@ -129,18 +129,18 @@ class Execution:
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             self._error = error
 
+    @property
+    def _names(self) -> dict[str, str]:
+        names = {name: getattr(self._options, name) for name in ("output", "failures")}
+        return {name: given for name, given in names.items() if given}
+
     def _report(self) -> int:
         if self._options.summary:
             say(summary(self._pipeline.get_stats(), perf_counter() - self._began))
         ledger, signal = self._ledger, self._interruption.signal
-        names = {
-            name: getattr(self._options, name)
-            for name in ("output", "failures")
-            if getattr(self._options, name)
-        }
         if self._error is not None and (trace := trace_of(self._error)):
             say(trace.rstrip())
-        for line in lines_about(ledger, self._source, names, self._error, signal):
+        for line in lines_about(ledger, self._source, self._names, self._error, signal):
             say(f"{COMMAND}: {line}")
         return exit_code(ledger, self._error, signal)
 
@@ -181,10 +181,17 @@ class Execution:
             ledger.close(self._pipeline.unprocessed)
             if ledger.failures is not None:
                 ledger.failures.hurry(GRACE_SECONDS)
-            say(f"{COMMAND}: tasks that ignored their cancellation were left behind")
+            self._say_what_is_left_behind()
             code = self._report()
         finally:
             leave(code)
+
+    def _say_what_is_left_behind(self) -> None:
+        lines = list(blocked(self._ledger, self._names))
+        if not lines or self._endings:
+            lines.append("tasks that ignored their cancellation were left behind")
+        for line in lines:
+            say(f"{COMMAND}: {line}")
 
 
 class _Counted:
