@@ -18,6 +18,7 @@ class Paper:
         self.numbers: list[int] = []
         self.error: OSError | None = None
         self.is_full = False
+        self.is_writing = False
 
     def add(self, line: bytes, number: int) -> None:
         if self.error is None:

@@ -143,8 +143,10 @@ def test_a_display_that_is_not_installed_is_refused(
     parser = run_parser()
     parser.set_defaults(dashboard="absent")
     monkeypatch.setattr(command, "run_parser", lambda: parser)
+    output.write_text("precious")
     refused(f"{program}:pipeline", "--output", output)
     assert "There is no dashboard 'absent'; installed are: none" in capsys.readouterr().err
+    assert output.read_text() == "precious"
 
 
 def test_a_plugin_chooses_the_display(
@@ -193,7 +195,7 @@ def test_a_loop_that_is_not_installed_is_refused(
 def test_an_interrupt_before_the_run_is_one_of_it(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: object) -> int:
+    def interrupted(_: object, *, is_process: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "_run", interrupted)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,22 +14,19 @@ import pytest
 from antflow._command import files
 from antflow._command.files import (
     FileError,
-    check_files,
+    check_distinct,
+    check_names,
+    empty,
+    occupy_standard,
     open_input,
     open_output,
     printing_elsewhere,
 )
 
 
-def options(**names: str | Path) -> Namespace:
-    given = {"input": None, "output": "-", "failures": None} | names
-    return Namespace(**{name: None if path is None else str(path) for name, path in given.items()})
-
-
-def test_a_file_is_read_and_another_written_anew(tmp_path: Path) -> None:
+def test_a_file_is_read_and_another_written(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"in")
-    other.write_bytes(b"what was there before")
     reading, writing = open_input(str(one)), open_output(str(other), "--output")
     os.write(writing, os.read(reading, 10))
     os.close(reading)
@@ -46,27 +45,54 @@ def test_what_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> Non
         open_input("a\0b")
 
 
-def test_one_file_for_two_is_refused_before_it_is_emptied(tmp_path: Path) -> None:
-    one, link = tmp_path / "one", tmp_path / "link"
-    one.write_text("precious")
-    link.symlink_to(one)
-    for two in {"input": one, "output": link}, {"input": one, "failures": one}:
-        with pytest.raises(FileError, match=r"--input and --\w+ are the same file; give two"):
-            check_files(options(**two))
-    assert one.read_text() == "precious"
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Opens files of the folder of a test, and closes them when it ends."""
+    with ExitStack() as stack:
+
+        def open_one(name: str) -> int:
+            descriptor = open_output(str(tmp_path / name), "--output")
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        yield open_one
 
 
-def test_files_that_differ_are_accepted(tmp_path: Path) -> None:
-    one = tmp_path / "one"
-    one.write_text("")
-    check_files(options(input=one, output=tmp_path / "new", failures=tmp_path / "newer"))
-    check_files(options(output=os.devnull, failures=os.devnull))
-    check_files(options(input="-"))
+def test_a_file_has_what_it_had_until_it_is_emptied(
+    tmp_path: Path, opened: Callable[[str], int]
+) -> None:
+    (tmp_path / "one").write_text("precious")
+    descriptor = opened("one")
+    assert (tmp_path / "one").read_text() == "precious"
+    empty(descriptor)
+    assert (tmp_path / "one").read_text() == ""
+
+
+def test_what_keeps_nothing_is_not_emptied() -> None:
+    reader, writer = os.pipe()
+    empty(writer)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_one_file_for_two_is_refused(tmp_path: Path, opened: Callable[[str], int]) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    one, link = opened("new"), opened("link")
+    for one_name, other in ("--input", "--output"), ("standard output", "--failures"):
+        with pytest.raises(FileError, match=f"^{one_name} and {other} are the same file; give two"):
+            check_distinct({one_name: one, other: link})
+
+
+def test_files_that_differ_are_accepted(opened: Callable[[str], int]) -> None:
+    check_distinct({"--input": opened("one"), "--output": opened("other"), "--failures": None})
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    check_distinct({"--output": nowhere, "--failures": nowhere})
+    os.close(nowhere)
 
 
 def test_failures_go_to_no_standard_file() -> None:
     with pytest.raises(FileError, match="takes the name of a file; for standard error, /dev/std"):
-        check_files(options(failures="-"))
+        check_names(Namespace(failures="-"))
 
 
 def test_what_is_printed_goes_elsewhere(
@@ -87,8 +113,8 @@ def test_what_is_printed_goes_elsewhere(
 
 
 def test_standard_files_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in "STDIN", "STDOUT":
-        monkeypatch.setattr(files, name, 9999)
+    for name in "__stdin__", "__stdout__":
+        monkeypatch.setattr(sys, name, None)
     with pytest.raises(FileError, match="standard input is closed; give --input FILE"):
         open_input("-")
     with (
@@ -98,10 +124,9 @@ def test_standard_files_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-def test_without_standard_error_what_is_printed_goes_nowhere(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(files, "STDERR", 9999)
-    with printing_elsewhere():
-        os.write(1, b"printed\n")
-    assert capfd.readouterr() == ("", "")
+def test_no_file_takes_the_place_of_a_standard_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(files, "STDIN", 9999)
+    monkeypatch.setattr(os, "open", lambda name, _: opened.append(name))
+    occupy_standard()
+    assert opened == [os.devnull]

@@ -35,10 +35,22 @@ class Optional:
             raise RuntimeError("bad luck")
 
 
-class Greedy(Optional):
+class Adding(Optional):
+    """A plugin with one more option.
+
+    Args:
+        arguments: names of the option.
+        fields: the rest of it.
+    """
+
+    def __init__(self, *arguments: str, **fields: Any) -> None:
+        super().__init__()
+        self.arguments, self.fields = arguments, fields
+
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--output")
+        parser.add_argument("--first", help="before it")
+        parser.add_argument(*self.arguments, **self.fields)
 
 
 @pytest.fixture(autouse=True)
@@ -90,18 +102,71 @@ def test_plugins_may_be_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["ANTFLOW_PLUGINS"] == "fast"
 
 
-def test_an_option_that_is_taken_is_a_warning_and_the_plugin_is_not_configured(
+@pytest.mark.parametrize(
+    ("plugin", "text"),
+    [
+        (Adding("--output"), "ArgumentError: argument --output: conflicting option string: --ou"),
+        (Adding("--target"), "argument --target: its value would take the place of that of TARGET"),
+        (Adding("--bad-in", dest="input"), "take the place of that of --input; give it a name, or"),
+        (Adding("account"), "argument account: what is given without a name is TARGET or an item"),
+        (Adding("--account", required=True), "argument --account: nothing would run without it"),
+        (Adding("--full", help="up to 100%"), "(ValueError: incomplete format); write %% where it"),
+        (Adding("--full", help="%(nothing)s"), "cannot be shown (KeyError: 'nothing')"),
+    ],
+)
+def test_an_option_that_cannot_work_is_a_warning_and_its_plugin_adds_none(
+    plugin: Adding, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch, Entry("bad", lambda: plugin), Entry("fast", lambda: Optional))
+    parser = run_parser()
+    options = Options(parser, ["t:p", "1", "--output", "o", "--speed", "3"])
+    parsed = options.parse()
+    options.configure(parsed)
+    assert (parsed.target, parsed.items, parsed.output, parsed.speed) == ("t:p", ["1"], "o", 3)
+    assert plugin.told == []
+    assert "first" not in parsed
+    assert "plugin bad" not in parser.format_help()
+    err = capsys.readouterr().err
+    assert err.startswith("warning: plugin 'bad' cannot add its options: ")
+    assert text in err
+    assert err.endswith("; mend it, or leave it out by --disable-plugins bad\n")
+    assert err.count("\n") == 1
+
+
+def test_an_option_may_not_take_the_place_of_another_plugins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plugin = Greedy()
-    install(monkeypatch, Entry("greedy", lambda: plugin))
-    options, parsed = options_of("--output", "o")
-    options.configure(parsed)
-    assert parsed.output == "o"
-    assert plugin.told == []
-    err = capsys.readouterr().err
-    assert err.startswith("warning: plugin 'greedy' cannot add its options: ArgumentError: ")
-    assert "conflicting option string: --output" in err
+    bad = Adding("--bad-speed", dest="speed", default="slow")
+    install(monkeypatch, Entry("bad", lambda: bad), Entry("fast", lambda: Optional))
+    _, parsed = options_of()
+    assert parsed.speed is None
+    assert "would take the place of that of --speed" in capsys.readouterr().err
+
+
+class Board:
+    """A plugin with an option that chooses a display.
+
+    Args:
+        names: of the option.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    @hookimpl
+    def antflow_add_options(self, parser: ArgumentParser) -> None:
+        for name in self.names:
+            parser.add_argument(name, dest="dashboard")
+
+
+def test_options_of_several_plugins_may_choose_the_display(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = Board("--board", "--screen"), Board("--lamp")
+    install(monkeypatch, Entry("one", lambda: one), Entry("other", lambda: other))
+    for name in (*one.names, *other.names):
+        assert options_of(name, "it")[1].dashboard == "it"
+    assert capsys.readouterr().err == ""
 
 
 def test_a_plugin_may_refuse_its_options(
@@ -121,12 +186,15 @@ def test_any_other_error_is_a_warning_unless_plugins_are_held_strictly(
     install(monkeypatch, Entry("fast", lambda: Optional))
     options, parsed = options_of("--speed=13")
     options.configure(parsed)
-    text = "plugin 'fast' cannot be configured: RuntimeError: bad luck"
+    text = (
+        "plugin 'fast' cannot be configured: RuntimeError: bad luck; mend it, or leave it out by "
+        "--disable-plugins fast"
+    )
     assert capsys.readouterr().err == f"warning: {text}\n"
     monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
     with pytest.raises(SystemExit):
         options.configure(parsed)
-    assert f"error: {text}; mend it, disable the plugin, or unset" in capsys.readouterr().err
+    assert f"error: {text}, or unset ANTFLOW_STRICT_PLUGINS" in capsys.readouterr().err
 
 
 def test_what_is_wrong_with_a_plugin_goes_to_standard_error(

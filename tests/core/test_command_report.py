@@ -11,7 +11,7 @@ import pytest
 
 from antflow import PipelineStats, StageStats
 from antflow._command.ledger import Ledger
-from antflow._command.report import exit_code, lines_about, say, summary
+from antflow._command.report import blocked, exit_code, lines_about, say, summary
 from antflow._command.source import Source
 from tests.core.command_parts import failed, make_ledger
 
@@ -114,6 +114,24 @@ def test_an_output_that_is_full_is_told() -> None:
         "--output out.jsonl cannot be written: No space left on device",
     ]
     assert exit_code(ledger, None, None) == 1
+
+
+def test_failures_that_were_not_written_are_not_promised() -> None:
+    ledger, _, failures = make_ledger()
+    ledger.fates["failed"] = 1
+    failures.error = OSError(errno.ENOSPC, "No space left on device")
+    assert not any("has each of them" in line for line in said(ledger))
+    failures.error, failures.is_writing = None, True
+    assert not any("has each of them" in line for line in said(ledger))
+
+
+def test_a_file_that_takes_nothing_is_named() -> None:
+    ledger, output, _ = make_ledger()
+    assert list(blocked(ledger, NAMES)) == []
+    output.is_writing = True
+    assert list(blocked(ledger, NAMES)) == [
+        "--output out.jsonl did not take what was to be written in time"
+    ]
 
 
 def test_failures_that_cannot_be_written_are_a_failure() -> None:

@@ -174,4 +174,5 @@ async def test_haste_ends_where_the_file_takes_nothing(written: Written) -> None
     one.add(LINE * 1000, 1)
     one.hurry(0)
     assert written.numbers == []
+    assert one.is_writing
     assert len(await asyncio.to_thread(written.read)) > 0

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -354,10 +355,41 @@ class TakenOption(Everything):
         parser.add_argument("--input", help="what `antflow run` has itself")
 
 
-@pytest.mark.parametrize("plugin", [BadOption, BadDefault, TakenOption])
-def test_options_that_do_not_work_are_found(plugin: type) -> None:
+class TakenPlace(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        super().antflow_add_options(parser)
+        parser.add_argument("--target", default="prod")
+
+
+class NamelessOption(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        super().antflow_add_options(parser)
+        parser.add_argument("account", nargs="?")
+
+
+class RaisingOptions(Everything):
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        raise LookupError("no account")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "text"),
+    [
+        (BadOption, "write %% where it has a percent sign"),
+        (BadDefault, "ValueError: no runs, but None"),
+        (TakenOption, "conflicting option string: --input"),
+        (TakenPlace, "argument --target: its value would take the place of that of TARGET"),
+        (NamelessOption, "argument account: what is given without a name is TARGET or an item"),
+        (RaisingOptions, "in antflow_add_options\n    raise LookupError"),
+    ],
+)
+def test_options_that_do_not_work_are_found(plugin: type, text: str) -> None:
     problem = only(plugin)
     assert (problem.kind, problem.scenarios) == ("raised", ("command line",))
+    assert text in problem.text
 
 
 class Returning:
@@ -522,6 +554,14 @@ class KeepingValues:
         self.values.append(event.item.value)
 
 
+class KeepingErrors:
+    last: BaseException | None = None
+
+    @hookimpl
+    def antflow_task_failure(self, event: TaskEvent) -> None:
+        self.last = event.error
+
+
 class ChangingEvents:
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> None:
@@ -604,6 +644,8 @@ def tidied() -> Iterator[None]:
             "references",
             "a value of an item is kept alive by KeepingValues.values[0];",
         ),
+        (KeepingErrors, "references", "is kept alive by KeepingErrors.last.__traceback__["),
+        (KeepingErrors, "references", "; keep the text of the error"),
         (
             ChangingEvents,
             "events",
@@ -675,6 +717,32 @@ def test_what_is_made_in_the_first_run_and_kept_is_the_plugins_own() -> None:
     assert plugin.thread is not None
     plugin.end.set()
     plugin.thread.join()
+
+
+def test_a_server_of_each_run_passes_and_is_not_waited_for() -> None:
+    class Serving:
+        @hookimpl
+        def antflow_pipeline_start(self) -> object:
+            return ServingOfRun()
+
+    class ServingOfRun:
+        server: asyncio.Server | None = None
+
+        @hookimpl
+        async def antflow_task_start(self) -> None:
+            if self.server is None:
+                self.server = await asyncio.start_server(print, "127.0.0.1", 0)
+
+        @hookimpl
+        async def antflow_pipeline_finish(self) -> None:
+            if self.server is not None:
+                self.server.close()
+                await self.server.wait_closed()
+
+    began = time.monotonic()
+    report = check_plugin(Serving)
+    assert report.calls["antflow_task_start"] > 10
+    assert time.monotonic() - began < 10  # a minute where waits are of seconds
 
 
 def test_what_cannot_happen_to_the_plugin_is_not_its_problem() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,6 +30,17 @@ class Thing:
 THING = Thing()
 
 
+def failing() -> None:
+    things = [THING]
+    raise LookupError(f"{len(things)} is too few")
+
+
+def error_of(call: Callable[[], None]) -> LookupError:
+    with pytest.raises(LookupError) as caught:
+        call()
+    return caught.value
+
+
 def closing_over(thing: object) -> Any:
     return lambda: thing
 
@@ -46,6 +58,7 @@ def closing_over(thing: object) -> Any:
         (Keeper(slotted=Slotted(THING)), "Keeper.slotted -> Thing"),
         (Keeper(call=closing_over(THING)), "Keeper.call -> tuple[0] -> Thing"),
         (Keeper(of=[[[[[[[THING]]]]]]]), "Keeper.of[0][0][0][0][0] ... Thing"),
+        (Keeper(last=error_of(failing)), "Keeper.last.__traceback__[failing].things[0]"),
         (Keeper(), ""),
     ],
 )

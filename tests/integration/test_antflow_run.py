@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 from tests.integration.plugins.installing import plain_environ
 
 PROGRAM = """
-import asyncio, atexit, os, subprocess, sys, time
+import asyncio, atexit, os, subprocess, sys, threading, time
 from pathlib import Path
 from antflow import Pipeline, Stage
 
@@ -64,6 +65,20 @@ def in_a_thread(number):
     started(number)
     time.sleep(3600)
 
+async def awaiting_a_thread(number):
+    started(number)
+    await asyncio.to_thread(time.sleep, 3600)
+
+async def with_a_thread(number):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    await for_ever(number)
+
+BEGUN = []
+
+async def with_a_task(number):
+    BEGUN.append(asyncio.create_task(stubborn(number)))
+    await asyncio.sleep(3600)
+
 def first_then(task):
     async def work(number):
         return number if number < 3 else await task(number)
@@ -82,6 +97,7 @@ def one(task, workers=3):
 
 doubling, lengths, patient, endless = one(double), one(length), one(until_go), one(for_ever)
 ignoring, blocking, threaded = one(first_then(stubborn)), one(holding), one(in_a_thread)
+awaiting, threading_on, tasking = one(awaiting_a_thread), one(with_a_thread), one(with_a_task)
 larger, talking = one(large), one(printing)
 
 def measured():
@@ -229,6 +245,38 @@ def test_what_the_program_prints_is_kept_out_of_the_results(program: Path) -> No
     assert (ran.returncode, ran.stdout) == (0, "1\n")
     assert "printed" in ran.stderr
     assert "by a child" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("--output old < old", "standard input and --output are the same file"),
+        ("--output new --failures new", "--output and --failures are the same file"),
+        ("--failures new > new", "standard output and --failures are the same file"),
+        ("< old >> old", "standard input and standard output are the same file"),
+        ("<&-", "standard input is closed; give --input FILE"),
+        (">&-", "standard output is closed; give --output FILE"),
+        ("--output old --input none", "--input none cannot be read"),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused_and_stay(
+    program: Path, tmp_path: Path, shell: str, said: str
+) -> None:
+    (tmp_path / "old").write_text("1\n")
+    line = f"{shlex.join(command(program, 'doubling'))} {shell}"
+    ran = subprocess.run(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        env=plain_environ(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert said in ran.stderr
+    assert (tmp_path / "old").read_text() == "1\n"
 
 
 def test_a_terminal_is_no_input_unless_it_is_named(program: Path) -> None:
@@ -434,6 +482,21 @@ def test_tasks_that_cannot_be_cancelled_keep_no_process(
     assert len(read) == 6
 
 
+@pytest.mark.parametrize("name", ["awaiting", "threading_on", "tasking"])
+def test_what_tasks_have_left_running_keeps_no_process(
+    program: Path, tmp_path: Path, name: str
+) -> None:
+    options = "--failures", tmp_path / "failures", "--drain-seconds", "0.01"
+    with started(program, name, *options) as ran:
+        ran.feed(numbered(range(3)))
+        ran.hear("started", times=3)
+        ran.process.terminate()
+        code, output, said = ran.end()
+    assert code == 143
+    assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3]
+    assert "interrupted by SIGTERM; the first unread line is 4" in said
+
+
 def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Path) -> None:
     with started(program, "larger", "--failures", tmp_path / "failures") as ran:
         ran.feed(numbered(range(40)))
@@ -443,7 +506,9 @@ def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Pa
         ran.hear("once more")
         ran.process.terminate()
         assert ran.process.wait(timeout=60) == 143
-        output = ran.stdout.read()
+        output, said = ran.stdout.read(), ran.stderr.read().decode()
+    assert "--output - did not take what was to be written in time" in said
+    assert "tasks" not in said
     whole = [line for line in output.split(b"\n")[1:] if line.endswith(b'"}')]
     done = {1} | {json.loads(line)["id"] + 1 for line in whole}
     failed = {record["line"]: record["status"] for record in lines(tmp_path / "failures")}

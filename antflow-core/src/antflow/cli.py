@@ -19,11 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows the command's name; None for those of this process.
     """
+    is_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == RUN:
         from ._command.command import run
 
-        return run(arguments[1:])
+        return run(arguments[1:], is_process=is_process)
     options = _parser().parse_args(arguments)
     found = found_plugins()
     if options.command == "hooks":

@@ -11,11 +11,21 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 
-from .files import FileError, check_files, open_input, open_output, printing_elsewhere
+from .files import (
+    FileError,
+    check_distinct,
+    check_names,
+    empty,
+    occupy_standard,
+    open_input,
+    open_output,
+    printing_elsewhere,
+)
+from .leaving import leave_in_time
 from .options import LEVELS, STANDARD, run_parser
 from .plugins import Options
 from .report import say
-from .running import Execution, Files
+from .running import Execution, Files, Items
 from .target import Target, TargetError, load
 
 INTERRUPTED = 130
@@ -23,12 +33,14 @@ INTERRUPTED = 130
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
     """Run `antflow run`, and return its exit code.
 
     Args:
         arguments: what follows `run`.
+        is_process: whether this process is there for nothing else; it may be ended then.
     """
+    occupy_standard()
     parser = run_parser()
     plugins = Options(parser, arguments)
     options = plugins.parse()
@@ -39,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("antflow._run").setLevel(logging.ERROR)  # what is left is reported here
     plugins.configure(options)
     try:
-        return _run(options)
+        return _run(options, is_process=is_process)
     except TargetError as error:
         if error.trace:
             say(error.trace.rstrip())
@@ -64,46 +76,64 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
     assert options.log_level in LEVELS
 
 
-def _run(options: Namespace) -> int:
+def _run(options: Namespace, *, is_process: bool) -> int:
     loop_factory = _loop_factory(options.loop)
     is_standard = options.output == STANDARD
     with printing_elsewhere() if is_standard else nullcontext(-1) as standard_output:
-        check_files(options)
+        check_names(options)
         target = load(options.target)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(_execute(target, options, standard_output))
+            execution, code = runner.run(_execute(target, options, standard_output))
+            if is_process and execution.is_cut_short:
+                leave_in_time(code)
+            return code
 
 
-async def _execute(target: Target, options: Namespace, standard_output: int) -> int:
+async def _execute(
+    target: Target, options: Namespace, standard_output: int
+) -> tuple[Execution, int]:
     pipeline = await target.pipeline()
     files = await _open(target, options, standard_output)
     try:
         execution = Execution(pipeline, options, files)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return await execution.run()
+    if options.output != STANDARD:
+        empty(files.output)
+    if files.failures is not None:
+        empty(files.failures)
+    return execution, await execution.run()
 
 
 async def _open(target: Target, options: Namespace, standard_output: int) -> Files:
-    descriptor, items = None, options.items
-    if options.input is not None:
-        descriptor = open_input(options.input)
-    elif not items and target.has_items:
-        items = await target.items()
-    elif not items:
-        if sys.stdin is not None and sys.stdin.isatty():
-            raise UsageError(
-                "there is no input; give items behind TARGET or --input FILE (- for the terminal), "
-                "or have the program define `items`"
-            )
-        descriptor = open_input(STANDARD)
+    descriptor, items = await _open_input(target, options)
     is_standard = options.output == STANDARD
-    return Files(
-        descriptor,
-        items,
-        os.dup(standard_output) if is_standard else open_output(options.output, "--output"),
-        None if options.failures is None else open_output(options.failures, "--failures"),
+    output = os.dup(standard_output) if is_standard else open_output(options.output, "--output")
+    named = options.failures
+    failures = None if named is None else open_output(named, "--failures")
+    check_distinct(
+        {
+            "standard input" if options.input in {None, STANDARD} else "--input": descriptor,
+            "standard output" if is_standard else "--output": output,
+            "--failures": failures,
+        }
     )
+    return Files(descriptor, items, output, failures)
+
+
+async def _open_input(target: Target, options: Namespace) -> tuple[int | None, Items]:
+    if options.input is not None:
+        return open_input(options.input), ()
+    if options.items:
+        return None, options.items
+    if target.has_items:
+        return None, await target.items()
+    if sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError(
+            "there is no input; give items behind TARGET or --input FILE (- for the terminal), "
+            "or have the program define `items`"
+        )
+    return open_input(STANDARD), ()
 
 
 def _loop_factory(name: str) -> LoopFactory | None:

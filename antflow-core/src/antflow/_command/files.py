@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from .options import STANDARD
@@ -18,27 +18,43 @@ class FileError(Exception):
     """A file cannot be opened; the text says why, and what to do."""
 
 
-def check_files(options: Namespace) -> None:
+def occupy_standard() -> None:
+    """Keep the places of standard files that are closed, which the next to be opened would take."""
+    for descriptor in STDIN, STDOUT, STDERR:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def check_names(options: Namespace) -> None:
+    """See that each option that wants the name of a file has one.
+
+    Raises:
+        FileError: one has not.
+    """
+    if options.failures == STANDARD:
+        raise FileError("--failures takes the name of a file; for standard error, /dev/stderr")
+
+
+def check_distinct(opened: Mapping[str, int | None]) -> None:
     """See that no file is to be read and written, or written twice.
+
+    Args:
+        opened: descriptors, by what they are called.
 
     Raises:
         FileError: one is.
     """
-    if options.failures == STANDARD:
-        raise FileError("--failures takes the name of a file; for standard error, /dev/stderr")
     seen: dict[tuple[int, int], str] = {}
-    for option in "input", "output", "failures":
-        name = getattr(options, option)
-        if name in (None, STANDARD):
+    for name, descriptor in opened.items():
+        if descriptor is None:
             continue
-        try:
-            status = os.stat(name)  # noqa: PTH116 - the name may be of no path
-        except (OSError, ValueError):
-            continue
+        status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
-            other = seen.setdefault((status.st_dev, status.st_ino), option)
-            if other != option:
-                raise FileError(f"--{other} and --{option} are the same file; give two")
+            other = seen.setdefault((status.st_dev, status.st_ino), name)
+            if other != name:
+                raise FileError(f"{other} and {name} are the same file; give two")
 
 
 def open_input(name: str) -> int:
@@ -48,10 +64,9 @@ def open_input(name: str) -> int:
         FileError: it cannot be.
     """
     if name == STANDARD:
-        try:
-            return os.dup(STDIN)
-        except OSError as error:
-            raise FileError("standard input is closed; give --input FILE") from error
+        if sys.__stdin__ is None:
+            raise FileError("standard input is closed; give --input FILE")
+        return os.dup(STDIN)
     descriptor = _opened(name, os.O_RDONLY, "--input", "read")
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         raise FileError(f"--input {name} is a directory; give a file")
@@ -59,12 +74,18 @@ def open_input(name: str) -> int:
 
 
 def open_output(name: str, option: str) -> int:
-    """Return the descriptor of a file that is written anew.
+    """Return the descriptor of a file that is written; what it has stays until it is emptied.
 
     Raises:
         FileError: it cannot be.
     """
-    return _opened(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, option, "written")
+    return _opened(name, os.O_WRONLY | os.O_CREAT, option, "written")
+
+
+def empty(descriptor: int) -> None:
+    """Have a file written anew, if it is one that keeps what is written."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.ftruncate(descriptor, 0)
 
 
 def _opened(name: str, flags: int, option: str, done: str) -> int:
@@ -85,17 +106,11 @@ def printing_elsewhere() -> Iterator[int]:
     Raises:
         FileError: there is none.
     """
+    if sys.__stdout__ is None:
+        raise FileError("standard output is closed; give --output FILE")
     _flush()
-    try:
-        kept = os.dup(STDOUT)
-    except OSError as error:
-        raise FileError("standard output is closed; give --output FILE") from error
-    try:
-        elsewhere = os.dup(STDERR)
-    except OSError:
-        elsewhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(elsewhere, STDOUT)
-    os.close(elsewhere)
+    kept = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
     try:
         yield kept
     finally:

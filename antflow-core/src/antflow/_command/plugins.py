@@ -13,6 +13,7 @@ from antflow._discovery import INSTALLED, FoundPlugin
 from antflow.exceptions import text_of
 from antflow.plugins import STRICT, is_on
 
+from .additions import add_options
 from .options import chosen_by, plugin_choice
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
@@ -45,14 +46,13 @@ class Options:
         origins = {each.name: f"{each.distribution} {each.version}" for each in found_plugins()}
         for listener in INSTALLED.active().listeners(ADD_OPTIONS):
             name = listener.name
-            group = parser.add_argument_group(f"plugin {name} ({origins[name]})")
             try:
-                listener.call(group)
+                add_options(parser, f"plugin {name} ({origins[name]})", listener.call)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
                 self._refused.add(name)
-                self._note_fault(f"plugin {name!r} cannot add its options", error)
+                self._note_fault(name, "cannot add its options", error)
 
     def parse(self) -> Namespace:
         """Return the options; on wrong usage the program ends with exit code 2."""
@@ -70,10 +70,13 @@ class Options:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                self._note_fault(f"plugin {listener.name!r} cannot be configured", error)
+                self._note_fault(listener.name, "cannot be configured", error)
 
-    def _note_fault(self, what: str, error: BaseException) -> None:
-        text = f"{what}: {type(error).__name__}: {text_of(error)}"
+    def _note_fault(self, name: str, what: str, error: BaseException) -> None:
+        text = (
+            f"plugin {name!r} {what}: {type(error).__name__}: {text_of(error)}; mend it, or leave "
+            f"it out by --disable-plugins {name}"
+        )
         if is_on(os.environ, STRICT):
-            self._parser.error(f"{text}; mend it, disable the plugin, or unset {STRICT}")
+            self._parser.error(f"{text}, or unset {STRICT}")
         print(f"warning: {text}", file=sys.stderr)

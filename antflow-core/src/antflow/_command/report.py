@@ -12,6 +12,7 @@ from antflow.exceptions import text_of
 from antflow.types import ActivityState, PipelineStats, StageStats
 
 from .ledger import Ledger
+from .sink import Sink
 from .source import Source
 from .tables import table
 
@@ -64,7 +65,9 @@ def lines_about(
     if isinstance(ledger.output.error, BrokenPipeError) and signal is None:
         return
     yield from ledger.shown
-    yield from _of_fates(ledger, names.get("failures"))
+    yield from _of_fates(ledger)
+    if ledger.fates.total():
+        yield from _of_keeping(ledger.failures, names.get("failures"))
     for option, sink in ("output", ledger.output), ("failures", ledger.failures):
         if sink is not None and sink.error is not None:
             reason = sink.error.strerror or str(sink.error)
@@ -75,7 +78,26 @@ def lines_about(
         yield f"interrupted by {signal.name}; {_unread(source)}"
 
 
-def _of_fates(ledger: Ledger, file: str | None) -> Iterator[str]:
+def blocked(ledger: Ledger, names: dict[str, str]) -> Iterator[str]:
+    """Return what there is to say of files that do not take what they are given.
+
+    Args:
+        ledger: of the run.
+        names: of the files that are written, by option.
+    """
+    for option, sink in ("output", ledger.output), ("failures", ledger.failures):
+        if sink is not None and sink.is_writing:
+            yield f"--{option} {names[option]} did not take what was to be written in time"
+
+
+def _of_keeping(failures: Sink | None, name: str | None) -> Iterator[str]:
+    if failures is None:
+        yield "--failures FILE keeps each of them"
+    elif failures.error is None and not failures.is_writing:
+        yield f"{name} has each of them"
+
+
+def _of_fates(ledger: Ledger) -> Iterator[str]:
     fates = ledger.fates
     if failed := fates["failed"] + fates["malformed"]:
         types = ", ".join(f"{number:,} {name}" for name, number in _most(ledger.errors))
@@ -86,8 +108,6 @@ def _of_fates(ledger: Ledger, file: str | None) -> Iterator[str]:
         yield f"{_items(left)} {'was' if left == 1 else 'were'} read and left unprocessed"
     if unwritten := fates["unwritten"]:
         yield f"{unwritten:,} {'result' if unwritten == 1 else 'results'} could not be written"
-    if fates.total():
-        yield f"{file} has each of them" if file else "--failures FILE keeps each of them"
 
 
 def _of_error(error: BaseException, source: Source) -> str:

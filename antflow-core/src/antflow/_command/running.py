@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sized
@@ -14,13 +13,16 @@ from antflow._stream import ResultStream
 from antflow.pipeline import Pipeline
 
 from .interruption import GRACE_SECONDS, Interruption, Ways
+from .leaving import leave
 from .ledger import Ledger
 from .reading import Blocks
 from .records import of_item, of_json_line, of_text_line, result_record, value_record
-from .report import COMMAND, exit_code, lines_about, say, summary
+from .report import COMMAND, blocked, exit_code, lines_about, say, summary
 from .sink import Sink
 from .source import Source, json_of, text_of_line
 from .trace import trace_of
+
+Items = Iterable[Any] | AsyncIterable[Any]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Files:
     """
 
     input: int | None
-    items: Iterable[Any] | AsyncIterable[Any]
+    items: Items
     output: int
     failures: int | None
 
@@ -100,6 +102,14 @@ class Execution:
                 await self._ledger.failures.close()
         return self._report()
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a signal, or a file that could not be written to, has ended the run."""
+        ledger = self._ledger
+        sinks = ledger.output, ledger.failures
+        failed = any(sink is not None and sink.error is not None for sink in sinks)
+        return failed or self._interruption.signal is not None
+
     def _open_sinks(self, loop: AbstractEventLoop) -> None:
         ledger, stop = self._ledger, self._interruption.stop
         ledger.output = Sink(self._files.output, loop, ledger.forget, stop)
@@ -119,18 +129,18 @@ class Execution:
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             self._error = error
 
+    @property
+    def _names(self) -> dict[str, str]:
+        names = {name: getattr(self._options, name) for name in ("output", "failures")}
+        return {name: given for name, given in names.items() if given}
+
     def _report(self) -> int:
         if self._options.summary:
             say(summary(self._pipeline.get_stats(), perf_counter() - self._began))
         ledger, signal = self._ledger, self._interruption.signal
-        names = {
-            name: getattr(self._options, name)
-            for name in ("output", "failures")
-            if getattr(self._options, name)
-        }
         if self._error is not None and (trace := trace_of(self._error)):
             say(trace.rstrip())
-        for line in lines_about(ledger, self._source, names, self._error, signal):
+        for line in lines_about(ledger, self._source, self._names, self._error, signal):
             say(f"{COMMAND}: {line}")
         return exit_code(ledger, self._error, signal)
 
@@ -171,10 +181,17 @@ class Execution:
             ledger.close(self._pipeline.unprocessed)
             if ledger.failures is not None:
                 ledger.failures.hurry(GRACE_SECONDS)
-            say(f"{COMMAND}: tasks that ignored their cancellation were left behind")
+            self._say_what_is_left_behind()
             code = self._report()
         finally:
-            os._exit(code)
+            leave(code)
+
+    def _say_what_is_left_behind(self) -> None:
+        lines = list(blocked(self._ledger, self._names))
+        if not lines or self._endings:
+            lines.append("tasks that ignored their cancellation were left behind")
+        for line in lines:
+            say(f"{COMMAND}: {line}")
 
 
 class _Counted:

@@ -70,6 +70,11 @@ class Sink:
         """Whether to wait for room before more is added."""
         return self._size > MOST_WAITING
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether the file has yet to take what it was given."""
+        return self._chunk is not None
+
     def add(self, line: bytes, number: int) -> None:
         """Have a line written.
 

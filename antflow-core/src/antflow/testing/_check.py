@@ -20,13 +20,16 @@ from ._clock import Clock
 from ._leaks import Patience, Process, note_left_on_loop
 from ._noted import error_text, faults_noted
 from ._problems import Findings, PluginProblemsError, PluginReport, ProblemKind
-from ._references import path_from, referrers_of
+from ._references import TRACEBACK, path_from, referrers_of
 from ._scenarios import FIRST_RUNS, SCENARIOS, Scenario
 from ._stand import THE_PIPELINE, Note, Stand, changed_variables
 from ._watched import Watch
 
 SILENT = (_run.__name__, runners.__name__)
 """What logs that items are left, which is meant here, and that threads are."""
+
+KEEP_BY_RUN = "keep it in an object that antflow_pipeline_start returns, or by weak reference"
+KEEP_TEXT = "keep the text of the error, since its traceback holds what was run"
 
 COUNTED_WARNINGS = (ResourceWarning, RuntimeWarning)
 
@@ -200,8 +203,5 @@ def note_references(stand: Stand, note: Note) -> None:
         if not way:
             gc.unfreeze()  # or what is frozen would not be searched
             way = f"something outside of the plugin: {referrers_of(thing)}"
-        note(
-            "references",
-            f"After the run {what} is kept alive by {way}; keep it in an object that "
-            "antflow_pipeline_start returns, or by weak reference.",
-        )
+        remedy = KEEP_TEXT if TRACEBACK in way else KEEP_BY_RUN
+        note("references", f"After the run {what} is kept alive by {way}; {remedy}.")

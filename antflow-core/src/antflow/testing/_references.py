@@ -6,10 +6,12 @@ import gc
 from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+from traceback import walk_tb
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType, TracebackType
 
 MOST_SEARCHED = 50_000
 MOST_STEPS = 6
+TRACEBACK = ".__traceback__"
 
 
 def path_from(source: object, target: object) -> str:
@@ -44,6 +46,12 @@ def _kept_by(thing: object) -> Iterator[object]:
     if isinstance(thing, FunctionType):
         yield from (thing.__closure__, thing.__defaults__, thing.__kwdefaults__)
         return
+    if isinstance(thing, TracebackType):
+        yield from (frame for frame, _ in walk_tb(thing))
+        return
+    if isinstance(thing, FrameType):  # of a traceback, and no other: not who called it
+        yield from thing.f_locals.values()
+        return
     for referent in gc.get_referents(thing):
         if not isinstance(referent, ModuleType | BuiltinFunctionType | FrameType):
             yield referent
@@ -70,8 +78,10 @@ def _written(chain: list[object]) -> str:
 
 
 def _step(parent: object, child: object) -> str:
-    """Return how one object leads to the next: by an attribute, a key or a place."""
-    for name, value in getattr(parent, "__dict__", {}).items():
+    """Return how one object leads to the next: by an attribute, a key, a place or a variable."""
+    if isinstance(child, FrameType):
+        return f"[{child.f_code.co_qualname}]"
+    for name, value in _names_of(parent).items():
         if value is child:
             return f".{name}"
     if isinstance(parent, Mapping):
@@ -83,3 +93,12 @@ def _step(parent: object, child: object) -> str:
             if value is child:
                 return f"[{place}]"
     return f" -> {type(child).__qualname__}"
+
+
+def _names_of(parent: object) -> Mapping[str, object]:
+    if isinstance(parent, FrameType):
+        return parent.f_locals
+    names = dict(getattr(parent, "__dict__", {}))
+    if isinstance(parent, BaseException):
+        names["__traceback__"] = parent.__traceback__
+    return names

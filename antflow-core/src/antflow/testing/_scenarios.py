@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from io import StringIO
 from typing import Any
 
+from antflow._command.additions import add_options
 from antflow._command.options import run_parser
 from antflow.context import current_item
 
+from ._noted import error_text
 from ._stand import Stand, Thing
 
 NOBODY_HAS = "a display that nobody has"
+
+MOMENT = 0.01
+"""Seconds of a wait: short, since they are real ones while the plugin has a connection open."""
 
 
 async def success(stand: Stand) -> None:
@@ -38,7 +44,7 @@ async def plain_function(stand: Stand) -> None:
 async def retry(stand: Stand) -> None:
     """Have the first attempt at each item fail, of a task and of a stage as a whole."""
     pipeline = stand.pipeline(
-        stand.stage(fail_at_first, task_attempts=2, task_wait_seconds=10),
+        stand.stage(fail_at_first, task_attempts=2, task_wait_seconds=MOMENT),
         stand.stage(fail_at_first, "Next", retry="per_stage", stage_attempts=2),
     )
     stand.expect("succeeded", await pipeline.run(stand.items(1, 2)), [1, 2])
@@ -46,7 +52,7 @@ async def retry(stand: Stand) -> None:
 
 async def failure(stand: Stand) -> None:
     """Have all attempts fail."""
-    pipeline = stand.pipeline(stand.stage(fail, task_attempts=2, task_wait_seconds=10))
+    pipeline = stand.pipeline(stand.stage(fail, task_attempts=2, task_wait_seconds=MOMENT))
     await pipeline.run(stand.items(1, 2))
     stand.expect("failed", pipeline.failures, [1, 2])
 
@@ -82,7 +88,7 @@ async def shutdown(stand: Stand) -> None:
     await pipeline.start()
     await at_work.wait()
     stopping = asyncio.create_task(pipeline.shutdown())
-    await asyncio.sleep(1)
+    await asyncio.sleep(MOMENT)
     leave.set()
     left = await stopping
     stand.expect("succeeded", pipeline.results, [1])
@@ -100,7 +106,7 @@ async def shutdown_at_once(stand: Stand) -> None:
     await pipeline.start()
     await pipeline.feed(stand.items(1, 2))
     await at_work.wait()
-    left = await pipeline.shutdown(timeout=1)
+    left = await pipeline.shutdown(timeout=MOMENT)
     stand.expect("were left unprocessed", left, [1, 2])
 
 
@@ -163,16 +169,12 @@ async def show(stand: Stand, name: str) -> None:
 async def command_line(stand: Stand) -> None:
     """Have the options of `antflow run` made, and tell that none of the plugin's was given."""
     parser = run_parser()
-    stand.tell("antflow_add_options", parser.add_argument_group("the plugin"))
     try:
-        parser.format_help()
+        add_options(parser, "the plugin", partial(stand.tell, "antflow_add_options"))
     except Exception as error:
-        stand.note(
-            "raised",
-            f"The help of the options cannot be shown: {type(error).__name__}: {error}; write %% "
-            "where it has a percent sign.",
-        )
-    stand.tell("antflow_configure", parser.parse_args(["program.py:pipeline"]))
+        stand.note("raised", f"Its options cannot be added:\n{error_text(error)}")
+    else:
+        stand.tell("antflow_configure", parser.parse_args(["program.py:pipeline"]))
 
 
 def return_plainly(thing: Thing) -> Thing:
@@ -186,14 +188,14 @@ async def return_at_once(thing: Thing) -> Thing:
 
 
 async def wait_briefly(thing: Thing) -> Thing:
-    """Return the value after a second."""
-    await asyncio.sleep(1)
+    """Return the value after a moment."""
+    await asyncio.sleep(MOMENT)
     return thing
 
 
 async def fail(thing: Thing) -> None:
-    """Raise, after a second."""
-    await asyncio.sleep(1)
+    """Raise, after a moment."""
+    await asyncio.sleep(MOMENT)
     raise ValueError(f"item {thing.number} is made to fail")
 
 
