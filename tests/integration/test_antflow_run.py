@@ -240,6 +240,21 @@ def test_items_that_a_pipeline_feeds_to_itself_are_results_too(program: Path) ->
     assert ran.returncode == 0
 
 
+def test_where_the_program_says_where_its_records_go_they_do(program: Path) -> None:
+    with program.open("a") as file:
+        file.write("import logging\nlogging.basicConfig(format='ours: %(message)s')\n")
+        file.write("async def warn(number):\n    logging.warning('look')\n")
+        file.write("warning = one(warn)\n")
+    assert run(program, "warning", "1").stderr == "ours: look\n"
+
+
+def test_an_option_without_its_value_is_refused_with_the_usage(program: Path) -> None:
+    assert run(program, "doubling", "--plugins").stderr.splitlines() == [
+        "usage: antflow run [OPTIONS] TARGET [ITEM ...]",
+        "antflow run: error: argument --plugins: expected one argument",
+    ]
+
+
 def test_what_the_program_prints_is_kept_out_of_the_results(program: Path) -> None:
     ran = run(program, "talking", "--values", given="1\n")
     assert (ran.returncode, ran.stdout) == (0, "1\n")
