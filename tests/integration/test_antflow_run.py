@@ -55,7 +55,7 @@ async def stubborn(number):
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
-            pass
+            print("ignored", flush=True)
 
 async def holding(number):
     started(number)
@@ -510,6 +510,18 @@ def test_what_tasks_have_left_running_keeps_no_process(
     assert code == 143
     assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3]
     assert "interrupted by SIGTERM; the first unread line is 4" in said
+
+
+def test_another_interrupt_does_not_wait_for_what_is_left_running(program: Path) -> None:
+    with started(program, "tasking", "--drain-seconds", "0.01") as ran:
+        ran.feed(numbered(range(3)))
+        ran.hear("started", times=3)
+        ran.process.send_signal(signal.SIGINT)
+        ran.hear("ignored")
+        ran.process.send_signal(signal.SIGINT)
+        code, _, said = ran.end()
+    assert code == 130
+    assert "Task was destroyed" not in said
 
 
 def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Path) -> None:

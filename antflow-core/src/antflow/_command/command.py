@@ -21,7 +21,7 @@ from .files import (
     open_output,
     printing_elsewhere,
 )
-from .leaving import leave_in_time
+from .leaving import leave, leave_in_time
 from .options import LEVELS, STANDARD, run_parser
 from .plugins import Options
 from .report import say
@@ -84,7 +84,15 @@ def _run(options: Namespace, *, is_process: bool) -> int:
             execution, code = runner.run(_execute(target, options, standard_output))
             if is_process and execution.is_cut_short:
                 leave_in_time(code)
+                _close(runner, code)
             return code
+
+
+def _close(runner: asyncio.Runner, code: int) -> None:
+    try:
+        runner.close()
+    except KeyboardInterrupt:  # all is said and written: who asks once more has waited enough
+        leave(code)
 
 
 @contextmanager
