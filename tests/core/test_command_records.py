@@ -114,6 +114,11 @@ def test_a_failure_tells_where_and_what_was_read() -> None:
     }
 
 
+def test_a_number_that_is_too_large_is_shown_as_it_was_read() -> None:
+    assert of_json_line((1, b'{"a": 1e999}')) == {"line": 1, "input": '{"a": 1e999}'}
+    assert of_json_line((1, b"1.5")) == {"line": 1, "input": 1.5}
+
+
 def test_a_line_of_text_that_is_no_text_is_shown_all_the_same() -> None:
     assert of_text_line((1, b"a\xff")) == {"line": 1, "input": "a\\xff"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from antflow import UnprocessedItem
 from antflow._command.ledger import Ledger
-from antflow._command.source import Source, json_of, text_of_line
+from antflow._command.source import SKIPPED_AT_ONCE, Source, json_of, text_of_line
 from tests.core.command_parts import make_ledger
 
 
@@ -56,6 +57,26 @@ async def test_lines_of_json_are_numbered_and_blank_ones_skipped() -> None:
         (1, 1),
         (4, {"a": 2}),
     ]
+
+
+async def test_numbers_that_json_has_not_make_a_line_malformed() -> None:
+    ledger, _, failures = make_ledger()
+    blocks = FewBlocks([b"NaN", b'{"a": -Infinity}', b"1"])
+    assert [value async for value in lines(source_of(ledger), blocks)] == [1]
+    assert [(each["status"], each["input"]) for each in failures.records] == [
+        ("malformed", "NaN"),
+        ("malformed", '{"a": -Infinity}'),
+    ]
+    assert failures.records[0]["error"] == "NaN is not JSON; write null, or a text"
+
+
+async def test_lines_without_an_item_do_not_hold_the_loop() -> None:
+    turns: list[int] = []
+    source = source_of(make_ledger()[0])
+    asyncio.get_running_loop().call_soon(lambda: turns.append(source.position))
+    blocks = FewBlocks([b""] * 200 + [b"x"] * 200 + [b"1"])
+    assert [value async for value in lines(source, blocks)] == [1]
+    assert turns == [SKIPPED_AT_ONCE]
 
 
 async def test_lines_of_text_are_taken_as_they_are() -> None:

@@ -172,6 +172,16 @@ def test_a_program_that_raises(tmp_path: Path, form: str, text: str, reason: str
     assert "bad_in_a_test.py" in error.trace
 
 
+def test_a_file_of_a_package_is_named_by_its_module(tmp_path: Path) -> None:
+    path = write(tmp_path, "bad_in_a_test.py", "from . import other")
+    assert "name its module: package.module:name: ImportError: " in str(refusal(f"{path}:pipeline"))
+
+
+def test_the_example_is_one_that_can_be_followed() -> None:
+    assert str(refusal(".")).endswith("such as jobs.py:pipeline")
+    assert str(refusal("jobs")).endswith("such as jobs:pipeline")
+
+
 def test_a_name_that_is_not_there(program: Path, tmp_path: Path) -> None:
     error = str(refusal(f"{program}:pipelines"))
     assert f"{program} has no 'pipelines'; its pipelines are: pipeline, builder, unf" in error

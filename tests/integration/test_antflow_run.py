@@ -55,7 +55,7 @@ async def stubborn(number):
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
-            pass
+            print("ignored", flush=True)
 
 async def holding(number):
     started(number)
@@ -238,6 +238,21 @@ def test_items_that_a_pipeline_feeds_to_itself_are_results_too(program: Path) ->
     ran = run(program, "crawling", "--ordered", given="1\n2\n")
     assert sorted(values(lines(ran.stdout))) == [1, 2, 11, 12, 21, 22]
     assert ran.returncode == 0
+
+
+def test_where_the_program_says_where_its_records_go_they_do(program: Path) -> None:
+    with program.open("a") as file:
+        file.write("import logging\nlogging.basicConfig(format='ours: %(message)s')\n")
+        file.write("async def warn(number):\n    logging.warning('look')\n")
+        file.write("warning = one(warn)\n")
+    assert run(program, "warning", "1").stderr == "ours: look\n"
+
+
+def test_an_option_without_its_value_is_refused_with_the_usage(program: Path) -> None:
+    assert run(program, "doubling", "--plugins").stderr.splitlines() == [
+        "usage: antflow run [OPTIONS] TARGET [ITEM ...]",
+        "antflow run: error: argument --plugins: expected one argument",
+    ]
 
 
 def test_what_the_program_prints_is_kept_out_of_the_results(program: Path) -> None:
@@ -495,6 +510,18 @@ def test_what_tasks_have_left_running_keeps_no_process(
     assert code == 143
     assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3]
     assert "interrupted by SIGTERM; the first unread line is 4" in said
+
+
+def test_another_interrupt_does_not_wait_for_what_is_left_running(program: Path) -> None:
+    with started(program, "tasking", "--drain-seconds", "0.01") as ran:
+        ran.feed(numbered(range(3)))
+        ran.hear("started", times=3)
+        ran.process.send_signal(signal.SIGINT)
+        ran.hear("ignored")
+        ran.process.send_signal(signal.SIGINT)
+        code, _, said = ran.end()
+    assert code == 130
+    assert "Task was destroyed" not in said
 
 
 def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Path) -> None:

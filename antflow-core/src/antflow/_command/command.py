@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
 from .files import (
@@ -21,7 +21,7 @@ from .files import (
     open_output,
     printing_elsewhere,
 )
-from .leaving import leave_in_time
+from .leaving import leave, leave_in_time
 from .options import LEVELS, STANDARD, run_parser
 from .plugins import Options
 from .report import say
@@ -45,11 +45,8 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
     plugins = Options(parser, arguments)
     options = plugins.parse()
     _check(options, parser)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(levelname)s: %(name)s: %(message)s"
-    )
-    logging.getLogger("antflow._run").setLevel(logging.ERROR)  # what is left is reported here
-    plugins.configure(options)
+    with _records_shown(options.log_level):
+        plugins.configure(options)
     try:
         return _run(options, is_process=is_process)
     except TargetError as error:
@@ -82,11 +79,40 @@ def _run(options: Namespace, *, is_process: bool) -> int:
     with printing_elsewhere() if is_standard else nullcontext(-1) as standard_output:
         check_names(options)
         target = load(options.target)
+        _show_records(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             execution, code = runner.run(_execute(target, options, standard_output))
             if is_process and execution.is_cut_short:
                 leave_in_time(code)
+                _close(runner, code)
             return code
+
+
+def _close(runner: asyncio.Runner, code: int) -> None:
+    try:
+        runner.close()
+    except KeyboardInterrupt:  # all is said and written: who asks once more has waited enough
+        leave(code)
+
+
+@contextmanager
+def _records_shown(level: str) -> Iterator[None]:
+    """Have records shown while the program, which may say where they go, is not imported yet."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    _show_records(level)
+    ours = [handler for handler in root.handlers if handler not in before]
+    try:
+        yield
+    finally:
+        for handler in ours:
+            root.removeHandler(handler)
+
+
+def _show_records(level: str) -> None:
+    """Have records shown on standard error, unless somebody has said where they go."""
+    logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
+    logging.getLogger("antflow._run").setLevel(logging.ERROR)  # what is left is reported here
 
 
 async def _execute(

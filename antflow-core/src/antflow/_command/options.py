@@ -11,6 +11,8 @@ LEVELS = ("debug", "info", "warning", "error")
 LOOPS = ("asyncio", "uvloop")
 STANDARD = "-"
 
+USAGE = "antflow run [OPTIONS] TARGET [ITEM ...]"
+
 DESCRIPTION = """\
 Runs the items of an input through a pipeline, and writes the results as they come.
 
@@ -31,7 +33,9 @@ or SIGTERM, 141 the output was closed by who reads it."""
 
 def plugin_choice() -> argparse.ArgumentParser:
     """Return a parser of what is read before any plugin is loaded."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="antflow run", usage=USAGE, add_help=False, allow_abbrev=False
+    )
     chosen = parser.add_argument_group("plugins")
     chosen.add_argument(
         "--plugins",
@@ -61,7 +65,7 @@ def run_parser() -> argparse.ArgumentParser:
     """Return the parser of `antflow run`, to which plugins add theirs."""
     parser = argparse.ArgumentParser(
         prog="antflow run",
-        usage="antflow run [OPTIONS] TARGET [ITEM ...]",
+        usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from math import isfinite
 from pathlib import PurePath
 from typing import Any, Literal
 from uuid import UUID
@@ -112,10 +113,22 @@ Describe = Callable[[Origin], dict[str, Any]]
 """Returns what is written of an origin."""
 
 
+def _finite(text: str) -> float:
+    if isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{text} is too large")
+
+
+_decode_finite = json.JSONDecoder(parse_float=_finite).decode
+
+
 def of_json_line(origin: Origin) -> dict[str, Any]:
-    """Describe a line of JSON."""
+    """Describe a line of JSON, by its text where a number of it could not be written again."""
     number, raw = origin
-    return {"line": number, "input": json.loads(raw)}
+    try:
+        return {"line": number, "input": _decode_finite(raw.decode())}
+    except ValueError:
+        return of_text_line(origin)
 
 
 def of_text_line(origin: Origin) -> dict[str, Any]:

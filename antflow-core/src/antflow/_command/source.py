@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from inspect import isasyncgen
@@ -20,8 +21,17 @@ Parse = Callable[[bytes], Any]
 """Returns what a line says; raises ValueError or RecursionError if it says nothing."""
 
 NOTHING = object()
-decode = json.JSONDecoder().decode
+SKIPPED_AT_ONCE = 100
+"""Lines without an item that are read before others have a turn on the event loop."""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON; write null, or a text")
+
+
+decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def json_of(line: bytes) -> Any:
@@ -61,6 +71,7 @@ class Source:
             parse: reads one.
             skips_blank: whether a line of nothing but spaces is none.
         """
+        skipped = 0
         with self._noting():
             async with aclosing(blocks.read()) as read:
                 async for block in read:
@@ -72,6 +83,10 @@ class Source:
                         value = self._parsed(line, parse, skips_blank=skips_blank)
                         if value is not NOTHING:
                             yield value
+                            continue
+                        skipped += 1
+                        if skipped % SKIPPED_AT_ONCE == 0:
+                            await sleep(0)
             self.is_at_end = True
 
     def _parsed(self, line: bytes, parse: Parse, *, skips_blank: bool) -> Any:

@@ -101,8 +101,9 @@ def load(text: str) -> Target:
     """
     program, _, name = text.rpartition(":")
     if not program or not name:
-        example = f"{text.strip(':') or 'jobs.py'}:pipeline"
-        raise TargetError(f"TARGET is {text!r}; {FORM}, such as {example}")
+        named = text.strip(":")
+        example = named if named.strip("./\\") else "jobs.py"
+        raise TargetError(f"TARGET is {text!r}; {FORM}, such as {example}:pipeline")
     is_file = program.endswith(".py") or "/" in program or "\\" in program
     module = _from_file(program) if is_file else _from_module(program)
     found: object = module
@@ -190,4 +191,6 @@ def _kind(value: object) -> str:
 def _raised(what: str, error: BaseException) -> TargetError:
     if isinstance(error, SystemExit):
         what += ' since it ends the program; put what it runs under if __name__ == "__main__"'
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        what += " as a file, since it belongs to a package; name its module: package.module:name"
     return TargetError(f"{what}: {type(error).__name__}: {text_of(error)}", trace_of(error))
