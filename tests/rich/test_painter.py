@@ -274,10 +274,10 @@ def test_a_run_that_outlives_main_is_drawn_to_its_end(monkeypatch: pytest.Monkey
     surface = Stopped()
     shut_down = asyncio.BaseEventLoop.shutdown_default_executor
 
-    async def shut_down_later(loop: Any) -> None:
+    async def shut_down_later(loop: Any, *limit: float) -> None:
         if loop._default_executor is not None:  # else nothing waits for what goes on
             surface.goes_on.set()
-        await shut_down(loop)
+        await shut_down(loop, *limit)
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "shutdown_default_executor", shut_down_later)
     painter = made(surface)
