@@ -48,6 +48,11 @@ def caused() -> Exception:
 UNSHOWABLE: list[Callable[[], Exception]] = [Unshowable, Mute, odd_syntax, caused]
 
 
+unshown = pytest.mark.skipif(
+    all(can_be_shown(make()) for make in UNSHOWABLE), reason="this Python can show every error"
+)
+
+
 def raised(make: Callable[[], Exception]) -> Exception:
     try:
         raise make()
@@ -82,6 +87,7 @@ def test_an_error_is_logged_with_its_traceback(
     assert record.funcName == "written"
 
 
+@unshown
 @pytest.mark.parametrize("make", UNSHOWABLE)
 def test_of_one_that_cannot_be_shown_is_logged_what_can_be_had(
     make: Callable[[], Exception], logger: logging.Logger
@@ -130,6 +136,7 @@ async def same(value: Any) -> Any:
     return value
 
 
+@unshown
 def test_a_run_goes_on_whatever_is_raised_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     def raises(*_: Any) -> Any:
         raise Unshowable
@@ -149,6 +156,7 @@ def test_a_run_goes_on_whatever_is_raised_in_it(capsys: pytest.CaptureFixture[st
     assert "Logging error" not in said
 
 
+@unshown
 @pytest.mark.parametrize("make", UNSHOWABLE)
 def test_what_a_plugin_or_program_is_told_of_it_is_its_name(make: Callable[[], Exception]) -> None:
     error = raised(make)

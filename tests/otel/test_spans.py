@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -156,6 +157,7 @@ def odd_syntax() -> SyntaxError:
     return error
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 can show every error")
 @pytest.mark.parametrize("make", [Unshowable, odd_syntax])
 def test_of_an_error_that_cannot_be_shown_the_frames_are_told(
     make: Callable[[], Exception],
