@@ -269,6 +269,24 @@ def test_nothing_is_left_of_the_thread_when_the_end_was_told() -> None:
     assert asyncio.run(main()) == ["over"]
 
 
+async def test_the_rate_of_a_run_that_ends_before_a_frame_counts_from_its_first_state() -> None:
+    now = 0.0
+    surface = Surface()
+    painter = Painter(Watch("numbers", 10), surface, lambda: now)
+    painter._surface.open(painter._inbox, painter._thread)
+    painter.show(snapshot(0), {})
+    now = 2.0
+    painter.show(snapshot(8), {})
+    now = 4.0
+    painter.show(snapshot(10), {})
+    painter._thread.start()
+    await finished(painter)
+    (scene,) = surface.ends
+    assert scene is not None
+    assert scene.counts.done == 10
+    assert scene.elapsed == 4.0
+
+
 def test_a_run_that_outlives_main_is_drawn_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it does after a `break` from a stream: its end comes as `asyncio.run` tidies up."""
     surface = Stopped()

@@ -94,6 +94,8 @@ class Painter:
         self._clock = clock
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._is_ending = Event()
+        self._is_begun = False
+        self._first: deque[Update] = deque(maxlen=1)
         self._updates: deque[Update] = deque(maxlen=1)
         self._finish: Finish | None = None
         self._scene: Scene | None = None
@@ -114,11 +116,15 @@ class Painter:
     def show(self, snapshot: DashboardSnapshot, faults: Mapping[str, int]) -> None:
         """Have a state shown, unless a later one comes before its turn.
 
+        The first is looked at in any case, since rates are counted from it.
+
         Raises:
             Exception: what ended the drawing.
         """
         self._check()
-        self._updates.append(Update(snapshot, faults, self._clock()))
+        waiting = self._updates if self._is_begun else self._first
+        waiting.append(Update(snapshot, faults, self._clock()))
+        self._is_begun = True
         if self._inbox.empty():  # else the thread looks for it after what it finds there
             self._inbox.put(Wake())
 
@@ -185,9 +191,10 @@ class Painter:
             due = self._clock() + FRAME_SECONDS
 
     def _next_scene(self) -> Scene | None:
-        if self._updates:
-            update = self._updates.pop()
-            self._scene = self._watch.update(update.snapshot, update.time, update.faults)
+        for waiting in (self._first, self._updates):
+            if waiting:
+                update = waiting.pop()
+                self._scene = self._watch.update(update.snapshot, update.time, update.faults)
         return self._scene
 
     def _last_scene(self) -> Scene | None:
