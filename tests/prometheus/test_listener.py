@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
 from threading import enumerate as all_threads
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
-from antflow_prometheus import MetricsServer, start_http_server
+from antflow_prometheus import MetricsServer
 from tests.prometheus.scraping import samples
 from tests.prometheus.serving import get
-
-
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    Gauge("heat", "Heat.", registry=registry).set(1.5)
-    return registry
-
-
-@pytest.fixture
-def server(registry: CollectorRegistry) -> Iterator[MetricsServer]:
-    with start_http_server(0, registry=registry) as server:
-        yield server
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/anything?x=1"])

@@ -5,28 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Iterator
 from threading import enumerate as all_threads
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from antflow_prometheus import MetricsServer, start_http_server
 from tests.prometheus.serving import get
-
-
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    Gauge("heat", "Heat.", registry=registry).set(1.5)
-    return registry
-
-
-@pytest.fixture
-def server(registry: CollectorRegistry) -> Iterator[MetricsServer]:
-    with start_http_server(0, registry=registry) as server:
-        yield server
 
 
 def test_it_listens_on_loopback_alone(server: MetricsServer) -> None:
