@@ -95,6 +95,18 @@ def test_a_plugin_that_is_not_chosen_is_not_imported(
     assert capsys.readouterr().err == ""
 
 
+def test_an_option_that_nobody_added_says_where_options_come_from(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options_of("--speed", "3")
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert (
+        "unrecognized arguments: --speed 3; a plugin's options need the plugin, installed" in error
+    )
+
+
 def test_plugins_may_be_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = raising(AssertionError("it was imported"))
     install(monkeypatch, Entry("fast", lambda: Optional), Entry("bad", bad))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import errno
-import io
 import signal
-import sys
-
-import pytest
 
 from antflow import PipelineStats, StageStats
 from antflow._command.ledger import Ledger
-from antflow._command.report import blocked, exit_code, lines_about, say, summary
+from antflow._command.report import blocked, exit_code, lines_about, summary
 from antflow._command.source import Source
 from tests.core.command_parts import failed, make_ledger
 
@@ -165,13 +161,3 @@ def test_a_summary_of_the_stages() -> None:
     assert text[1].split() == ["Fetch", "1,000", "2", "5", "75%", "0%", "25%", "0%"]
     assert text[2].split() == ["Store", "1,000", "0", "0", "0%", "0%", "0%", "0%"]
     assert text[3] == "1,002 items in 2.00 s, 501 a second"
-
-
-@pytest.mark.parametrize("closed", [True, False])
-def test_a_standard_error_that_is_not_there_is_no_matter(
-    monkeypatch: pytest.MonkeyPatch, closed: bool
-) -> None:
-    file = io.StringIO()
-    file.close()
-    monkeypatch.setattr(sys, "stderr", file if closed else None)
-    say("nobody hears this")

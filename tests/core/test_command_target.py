@@ -191,6 +191,13 @@ def test_a_name_that_is_not_there(program: Path, tmp_path: Path) -> None:
     assert "has no 'make_pipeline.x'" in str(refusal(f"{other}:make_pipeline.x"))
 
 
+def test_a_pipeline_within_a_function_is_not_its_class(tmp_path: Path) -> None:
+    text = "from antflow import Pipeline\n\ndef main():\n    pipeline = Pipeline([])\n"
+    error = str(refusal(f"{write(tmp_path, 'inner_in_a_test.py', text)}:pipeline"))
+    assert "may be meant" not in error
+    assert error.endswith("has to stand at the top level of the program, in no function")
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

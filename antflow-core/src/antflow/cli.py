@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ._command.listing import hooks_as_text, plugins_as_json, plugins_as_text
 from ._command.plugins import found_plugins
+from ._command.printing import show
 from ._version import __version__
 
 RUN = "run"
@@ -28,12 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     found = found_plugins()
     if options.command == "hooks":
-        print(hooks_as_text())
-    elif options.json:
-        print(plugins_as_json(found))
-    else:
-        print(plugins_as_text(found))
-    return 0
+        return show(hooks_as_text())
+    return show(plugins_as_json(found) if options.json else plugins_as_text(found))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,9 +22,9 @@ from .files import (
     printing_elsewhere,
 )
 from .leaving import leave, leave_in_time
-from .options import LEVELS, STANDARD, run_parser
+from .options import STANDARD, run_parser
 from .plugins import Options
-from .report import say
+from .printing import say
 from .running import Execution, Files, Items
 from .target import Target, TargetError, load
 
@@ -70,7 +70,6 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
         parser.error("there are both items and --input; give one of them")
     if options.items and options.lines:
         parser.error("--lines is about --input; items behind TARGET are text already")
-    assert options.log_level in LEVELS
 
 
 def _run(options: Namespace, *, is_process: bool) -> int:

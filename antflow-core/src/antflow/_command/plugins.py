@@ -56,7 +56,13 @@ class Options:
 
     def parse(self) -> Namespace:
         """Return the options; on wrong usage the program ends with exit code 2."""
-        return self._parser.parse_intermixed_args(self._arguments)
+        options, unknown = self._parser.parse_known_intermixed_args(self._arguments)
+        if unknown:
+            self._parser.error(
+                f"unrecognized arguments: {' '.join(unknown)}; a plugin's options need the plugin, "
+                "installed and active: see antflow run --help, and antflow plugins"
+            )
+        return options
 
     def configure(self, options: Namespace) -> None:
         """Tell plugins their options; if one refuses them, the program ends with exit code 2."""

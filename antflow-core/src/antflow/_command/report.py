@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from signal import Signals
 
 from antflow.exceptions import text_of
 from antflow.types import ActivityState, PipelineStats, StageStats
 
 from .ledger import Ledger
+from .printing import FAILED, OUTPUT_CLOSED, SUCCEEDED
 from .sink import Sink
 from .source import Source
 from .tables import table
 
 COMMAND = "antflow run"
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
-SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
 MOST_TYPES = 5
-
-
-def say(text: str) -> None:
-    """Print on standard error, if there is one."""
-    with suppress(OSError, ValueError, AttributeError):
-        print(text, file=sys.stderr, flush=True)
 
 
 def exit_code(ledger: Ledger, error: BaseException | None, signal: Signals | None) -> int:

@@ -15,9 +15,10 @@ from antflow.pipeline import Pipeline
 from .interruption import GRACE_SECONDS, Interruption, Ways
 from .leaving import leave
 from .ledger import Ledger
+from .printing import say
 from .reading import Blocks
 from .records import of_item, of_json_line, of_text_line, result_record, value_record
-from .report import COMMAND, blocked, exit_code, lines_about, say, summary
+from .report import COMMAND, blocked, exit_code, lines_about, summary
 from .sink import Sink
 from .source import Source, json_of, text_of_line
 from .trace import trace_of

@@ -160,8 +160,11 @@ def _others(module: ModuleType, name: str) -> str:
     ]
     if there:
         return f"its pipelines are: {', '.join(there)}"
-    close = get_close_matches(name, vars(module), n=1)
-    return f"{close[0]!r} may be meant" if close else f"name {WANTED}"
+    own = [each for each, value in vars(module).items() if not isinstance(value, type)]
+    close = get_close_matches(name, own, n=1)
+    if close:
+        return f"{close[0]!r} may be meant"
+    return f"name {WANTED}; it has to stand at the top level of the program, in no function"
 
 
 async def _called(function: Any, name: str, remedy: str) -> Any:
