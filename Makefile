@@ -22,7 +22,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## check every file of every installed package against its RECORD
-	@echo "Metrics are served at the address below while it runs; ARGS=\"--help\" says what else there is."
+	@echo 'Metrics are served at the address below while it runs, about a second. To look at them for'
+	@echo 'longer: $(PY) examples/service/service.py. What else there is: make demo ARGS=--help'
 	@$(VENV)/bin/antflow run examples/verify_packages.py:pipeline --output /dev/null --summary \
 	    --log-level info --prometheus-port 0 $(ARGS)
 
