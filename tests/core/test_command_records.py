@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -80,8 +80,16 @@ def endless() -> Iterator[list[Any]]:
     yield ring
 
 
+@dataclass
+class Unfinished:
+    """A dataclass with a field that somebody is yet to set."""
+
+    done: str = field(init=False)
+
+
 @pytest.mark.parametrize(
-    "value", [object(), float("nan"), float("inf"), {(1, 2): 3}, b"bytes", Point, *endless()]
+    "value",
+    [object(), float("nan"), float("inf"), {(1, 2): 3}, b"bytes", Point, Unfinished(), *endless()],
 )
 def test_what_json_has_not_is_refused_with_the_remedy(value: Any) -> None:
     with pytest.raises(UnwritableError, match="have the last stage return what JSON has"):
@@ -117,6 +125,11 @@ def test_a_failure_tells_where_and_what_was_read() -> None:
 def test_a_number_that_is_too_large_is_shown_as_it_was_read() -> None:
     assert of_json_line((1, b'{"a": 1e999}')) == {"line": 1, "input": '{"a": 1e999}'}
     assert of_json_line((1, b"1.5")) == {"line": 1, "input": 1.5}
+
+
+def test_a_line_that_was_just_shallow_enough_is_shown_as_it_was_read() -> None:
+    raw = b"[" * 100_000
+    assert of_json_line((1, raw)) == {"line": 1, "input": raw.decode()}
 
 
 def test_a_line_of_text_that_is_no_text_is_shown_all_the_same() -> None:

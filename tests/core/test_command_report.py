@@ -15,7 +15,7 @@ NAMES = {"output": "out.jsonl", "failures": "failures.jsonl"}
 
 
 def source_of(ledger: Ledger, position: int = 0, *, at_end: bool = False) -> Source:
-    source = Source(ledger, lambda: 0, "line")
+    source = Source(ledger, lambda _: 0, "line")
     source.position, source.is_at_end = position, at_end
     return source
 

@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from antflow import Pipeline, Stage
+from antflow import Pipeline, Stage, UnprocessedItem
 from antflow._command.running import Execution, Files
 
 
@@ -74,20 +74,61 @@ async def test_plugins_and_displays_are_told_how_many_items_there_are(folder: Fo
     assert told == [1, None]
 
 
+class PanicError(BaseException):
+    """As an extension raises it."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_raised_by_a_task"),
+    [
+        (SystemExit, True),
+        (PanicError, True),
+        (GeneratorExit, True),
+        (SystemExit, False),
+        (PanicError, False),
+    ],
+)
 async def test_what_ends_the_run_leaves_nothing_unaccounted_for(
-    folder: Folder, capsys: pytest.CaptureFixture[str]
+    folder: Folder,
+    capsys: pytest.CaptureFixture[str],
+    kind: type[BaseException],
+    is_raised_by_a_task: bool,
 ) -> None:
+    error = kind(9)
+
     async def work(number: int) -> int:
         if number == 3:
-            raise SystemExit(9)
+            raise error
         return number
 
-    assert await folder.run(work, range(100)) == 1
-    err = capsys.readouterr().err
-    assert "antflow run: the run ended: SystemExit: 9" in err
+    def items() -> Iterator[int]:
+        yield from (0, 1, 2)
+        raise error
+
+    assert await folder.run(work, range(100) if is_raised_by_a_task else items()) == 1
+    what = "the run ended" if is_raised_by_a_task else "the input cannot be read past item 3"
+    assert f"antflow run: {what}: {kind.__name__}: 9" in capsys.readouterr().err
     read = folder.execution._source.position
     done = len(folder.records("out")) + len(folder.records("failures"))
-    assert 4 <= read == done
+    assert 3 <= read == done
+
+
+async def test_old_items_among_new_ones_are_told_apart(folder: Folder) -> None:
+    begun = asyncio.Event()
+
+    async def work(text: str) -> str:
+        begun.set()
+        return await asyncio.Future()
+
+    old = [UnprocessedItem(f"old {n}", f"old {n}", {}, 100, "Work", n) for n in range(3)]
+    executing = asyncio.create_task(folder.run(work, ["new 1", "new 2", *old, "new 3"]))
+    await begun.wait()
+    folder.execution._stop()
+    assert await executing == 1
+    left = {record["item"]: record["input"] for record in folder.records("failures")}
+    assert left[1] == "new 1"
+    assert left[3]["value"] == "old 0"
+    assert sorted(left) == list(range(1, folder.execution._source.position + 1))
 
 
 async def test_an_output_that_fails_stops_the_run(folder: Folder) -> None:

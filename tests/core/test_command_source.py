@@ -33,7 +33,7 @@ class FewBlocks:
 
 
 def source_of(ledger: Ledger, noun: str = "line") -> Source:
-    return Source(ledger, lambda: 10 + ledger.read, noun)
+    return Source(ledger, lambda _: 10 + ledger.read, noun)
 
 
 def lines(source: Source, blocks: FewBlocks, *, text: bool = False) -> AsyncGenerator[Any, None]:
@@ -133,11 +133,12 @@ async def test_items_of_any_kind(items: Any) -> None:
     assert (source.position, source.is_at_end, ledger.read) == (2, True, 2)
 
 
-async def test_what_an_earlier_run_left_keeps_its_number() -> None:
+async def test_what_an_earlier_run_left_is_entered_under_the_number_of_its_item() -> None:
     ledger, output, _ = make_ledger()
     old = UnprocessedItem("a", 1, {}, 100, "Work", 77)
-    assert [value async for value in source_of(ledger, "item").items([old])] == [old]
-    assert list(ledger._open) == [77]
+    source = Source(ledger, lambda value: 77 if value is old else 0, "item")
+    assert [value async for value in source.items(["new", old])] == ["new", old]
+    assert list(ledger._open) == [0, 77]
     assert output.lines == []
 
 
@@ -154,6 +155,20 @@ async def test_items_that_raise_are_closed_and_remembered() -> None:
         assert [value async for value in source.items(items())] == []
     assert isinstance(source.error, LookupError)
     assert ended == ["raised"]
+
+
+async def test_whatever_the_items_raise_is_remembered() -> None:
+    class Panic(BaseException):
+        """As an extension raises it."""
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise Panic
+
+    source = source_of(make_ledger()[0], "item")
+    with pytest.raises(Panic):
+        assert [value async for value in source.items(items())] == []
+    assert isinstance(source.error, Panic)
 
 
 async def test_items_that_are_left_are_closed() -> None:

@@ -79,7 +79,7 @@ def test_a_left_over_item_names_its_stage_and_comes_back_as_it_was() -> None:
     item = read_item({"id": "a", "value": 1, "k": "v"}, sequence_id=3, priority=50)
     left = item.left_over("Second")
     assert left == UnprocessedItem("a", 1, {"k": "v"}, 50, "Second", 3)
-    again = take_back(left)
+    again = take_back(left, left.sequence_id)
     assert again.describe() == item.describe()
     assert (again.priority, again.sequence_id) == (50, 3)
 
@@ -88,8 +88,9 @@ def test_what_is_taken_back_twice_is_two_items() -> None:
     item = read_item(1, 0, 100)
     item.carrier["trace"] = "t"
     left = item.left_over("Stage")
-    one, other = take_back(left), take_back(left)
+    one, other = take_back(left, 0), take_back(left, 1)
     one.carrier["trace"] = "of one"
+    assert (one.sequence_id, other.sequence_id) == (0, 1)
     assert (left.carrier, other.carrier) == ({"trace": "t"}, {"trace": "t"})
 
 

@@ -1073,6 +1073,22 @@ def test_new_items_are_numbered_after_those_that_are_fed_back() -> None:
     simulate(main)
 
 
+def test_what_is_fed_back_behind_new_items_gets_a_number_that_nobody_has() -> None:
+    async def left_of(pipeline: Pipeline, *values: str) -> list[UnprocessedItem]:
+        await pipeline.feed(values)
+        return await pipeline.shutdown()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        one, other = await left_of(pipeline, "a", "b"), await left_of(pipeline, "c")
+        await pipeline.feed([*one, *other, "new"])
+        results = await pipeline.run(one)
+        assert values(results) == ["a", "b", "c", "new", "a", "b"]
+        assert [result.sequence_id for result in results] == list(range(6))
+
+    simulate(main)
+
+
 def test_run_stream_and_process_take_what_was_left_too() -> None:
     async def left_of(pipeline: Pipeline) -> list[UnprocessedItem]:
         await pipeline.feed([{"id": "x", "value": 1}], target_stage="Last")

@@ -62,14 +62,21 @@ class Intake:
         self._run = run
         self._posts = posts
         self._notifier = notifier
-        self._numbered = 0
+        self._numbered = self._given_from = 0  # from there on, numbers are those of new items
+        self._kept: set[int] = set()
         self._priority: int | None = None  # until the first item
         self._warned: set[str] = set()
 
-    @property
-    def numbered(self) -> int:
-        """How many items were numbered so far."""
-        return self._numbered
+    def number_of(self, value: Any) -> int:
+        """Return the `sequence_id` that a value gets if it is the next to be fed.
+
+        An item of an earlier run keeps the one it has, unless another item of this run has that.
+        """
+        if not isinstance(value, UnprocessedItem):
+            return self._numbered
+        own = value.sequence_id
+        is_taken = own in self._kept or self._given_from <= own < self._numbered
+        return self._numbered if is_taken else own
 
     def post_of(self, stage: str) -> StageRun:
         """Return a stage by its name.
@@ -193,13 +200,21 @@ class Intake:
 
     def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[Item, StageRun]:
         if isinstance(value, UnprocessedItem):
-            item, post = take_back(value), self.post_of(value.stage)
+            item, post = take_back(value, self.number_of(value)), self.post_of(value.stage)
             self._note_priority(item.priority)
-            self._numbered = max(self._numbered, item.sequence_id + 1)
+            self._keep(item.sequence_id)
         else:
             item = read_item(value, self._numbered, priority)
             self._numbered += 1
         return item, post
+
+    def _keep(self, number: int) -> None:
+        """Give a number to nobody else."""
+        self._kept.add(number)
+        is_none_given = self._given_from == self._numbered
+        self._numbered = max(self._numbered, number + 1)
+        if is_none_given:
+            self._given_from = self._numbered
 
     def _note_priority(self, priority: int) -> None:
         """Have items sorted from the second priority on."""

@@ -126,10 +126,10 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
     return item
 
 
-def take_back(left: UnprocessedItem) -> Item:
+def take_back(left: UnprocessedItem, sequence_id: int) -> Item:
     """Make an item of one that an earlier run left unprocessed."""
     priority = checked_priority(left.priority)
-    item = Item(left.id, left.value, left.sequence_id, priority, left.metadata)
+    item = Item(left.id, left.value, sequence_id, priority, left.metadata)
     if left.carrier:
         item.carrier = dict(left.carrier)  # of its own, should the same be fed twice
     return item

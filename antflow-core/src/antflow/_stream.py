@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ._item import as_result
 from ._run import Run
@@ -31,10 +31,10 @@ class ResultStream:
     def __aiter__(self) -> Self:
         return self
 
-    @property
-    def numbered(self) -> int:
-        """How many items were read so far: the next one has this as its `sequence_id`."""
-        return 0 if self._run is None else self._run.intake.numbered
+    def number_of(self, value: Any) -> int:
+        """Return the `sequence_id` of an input that is just being read: that of its item."""
+        assert self._run is not None
+        return self._run.intake.number_of(value)
 
     async def __anext__(self) -> PipelineResult:
         """Return the next result.

@@ -19,6 +19,7 @@ from .records import (
     as_line,
     failure_line,
     of_text_line,
+    shown,
 )
 from .sink import Sink
 
@@ -125,14 +126,15 @@ class Ledger:
     def _fail(
         self, fate: Fate, number: int, described: dict[str, Any], about: dict[str, Any]
     ) -> None:
+        line = failure_line(fate, described, **about)
         self.forget([number])
         self.fates[fate] += 1
         if error_type := about.get("error_type"):
             self.errors[error_type] += 1
         if self.failures is not None:
-            self.failures.add(failure_line(fate, described, **about), NO_NUMBER)
+            self.failures.add(line, NO_NUMBER)
         elif len(self.shown) < MOST_SHOWN and error_type:
-            self.shown.append(_shown(described, about))
+            self.shown.append(_sentence(described, about))
 
     def _about(self, number: int, value: Any) -> dict[str, Any]:
         origin = self._open.get(number)
@@ -175,7 +177,7 @@ class Ledger:
             self._fail(fate, number, self._about(number, None), {})
 
 
-def _shown(described: dict[str, Any], about: dict[str, Any]) -> str:
-    place = f"line {described['line']}" if "line" in described else f"item {about.get('id')!r}"
+def _sentence(described: dict[str, Any], about: dict[str, Any]) -> str:
+    place = f"line {described['line']}" if "line" in described else f"item {shown(about.get('id'))}"
     stage = f" in stage {about['stage']!r}" if about.get("stage") else ""
     return f"{place} failed{stage}: {about['error_type']}: {about['error']}"

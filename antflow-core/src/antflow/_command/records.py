@@ -55,7 +55,7 @@ def as_line(record: object) -> bytes:
             return _encode(record).encode() + b"\n"
         except UnicodeEncodeError:  # half of a surrogate pair
             return _encode_ascii(record).encode() + b"\n"
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # of a value's own properties, too
         raise UnwritableError(
             f"The result cannot be written as JSON: {text_of(error)}; have the last stage return "
             "what JSON has: objects, arrays, text, finite numbers, true, false and null"
@@ -94,11 +94,16 @@ def _or_its_text(value: Any) -> Any:
     try:
         as_line(value)
     except UnwritableError:
-        try:
-            return repr(value)
-        except Exception:
-            return f"(a {type(value).__name__})"
+        return shown(value)
     return value
+
+
+def shown(value: object) -> str:
+    """Return a value as Python shows it, also where it cannot be shown."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"(a {type(value).__name__})"
 
 
 def about_error(error: BaseException) -> dict[str, str]:
@@ -123,11 +128,11 @@ _decode_finite = json.JSONDecoder(parse_float=_finite).decode
 
 
 def of_json_line(origin: Origin) -> dict[str, Any]:
-    """Describe a line of JSON, by its text where a number of it could not be written again."""
+    """Describe a line of JSON, by its text where it could not be written again."""
     number, raw = origin
     try:
         return {"line": number, "input": _decode_finite(raw.decode())}
-    except ValueError:
+    except (ValueError, RecursionError):
         return of_text_line(origin)
 
 

@@ -62,9 +62,8 @@ class Execution:
             describe = of_text_line if options.lines else of_json_line
         record = value_record if options.values else result_record
         self._ledger = Ledger(describe, record, ordered=options.ordered)
-        self._source = Source(
-            self._ledger, lambda: self._results.numbered, "item" if files.input is None else "line"
-        )
+        noun = "item" if files.input is None else "line"
+        self._source = Source(self._ledger, self._number_of, noun)
         self._fed = self._begin_source()
         self._results: ResultStream = pipeline.stream(
             self._with_length(), dashboard=options.dashboard
@@ -77,6 +76,9 @@ class Execution:
             self._loop,
             options.drain_seconds,
         )
+
+    def _number_of(self, value: Any) -> int:
+        return self._results.number_of(value)  # which reads the source, and is there by then
 
     def _begin_source(self) -> AsyncIterator[Any]:
         if self._files.input is None:
@@ -127,7 +129,7 @@ class Execution:
                         await output.room()
                     if ledger.failures is not None and ledger.failures.is_full:
                         await ledger.failures.room()
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
+        except BaseException as error:  # whatever a task raises, what has ended is to be written
             self._error = error
 
     @property

@@ -9,13 +9,11 @@ from contextlib import aclosing, contextmanager
 from inspect import isasyncgen
 from typing import Any
 
-from antflow.types import UnprocessedItem
-
 from .ledger import Ledger
 from .reading import Blocks
 
-Numbered = Callable[[], int]
-"""Returns the `sequence_id` of the item that is fed next."""
+Number = Callable[[Any], int]
+"""Returns the `sequence_id` of a value's item, if that is fed next."""
 
 Parse = Callable[[bytes], Any]
 """Returns what a line says; raises ValueError or RecursionError if it says nothing."""
@@ -49,17 +47,17 @@ class Source:
 
     Args:
         ledger: takes note of each input before it is fed.
-        numbered: says the number that it gets.
+        number_of: says the number that it gets.
         noun: what it is a sequence of, "line" or "item".
     """
 
-    def __init__(self, ledger: Ledger, numbered: Numbered, noun: str) -> None:
+    def __init__(self, ledger: Ledger, number_of: Number, noun: str) -> None:
         self.noun = noun
         self.position = 0
         self.is_at_end = False
         self.error: BaseException | None = None
         self._ledger = ledger
-        self._numbered = numbered
+        self._number_of = number_of
 
     async def lines(
         self, blocks: Blocks, parse: Parse, *, skips_blank: bool
@@ -97,7 +95,7 @@ class Source:
             if line.strip() or not skips_blank:
                 self._ledger.refuse(self.position, line, error)
             return NOTHING
-        self._ledger.enter(self._numbered(), self.position, line)
+        self._ledger.enter(self._number_of(value), self.position, line)
         return value
 
     async def items(self, items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
@@ -107,9 +105,7 @@ class Source:
             async with aclosing(_each(items)) as read:
                 async for value in read:
                     self.position += 1
-                    is_old = isinstance(value, UnprocessedItem)
-                    number = value.sequence_id if is_old else self._numbered()
-                    ledger.enter(number, self.position, value)
+                    ledger.enter(self._number_of(value), self.position, value)
                     yield value
                     if ledger.is_full:
                         await ledger.room()
@@ -119,8 +115,9 @@ class Source:
     def _noting(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            self.error = error
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit):
+                self.error = error
             raise
 
 
