@@ -164,7 +164,7 @@ class Desk:
             said,
             self.taken_at + to_unix,
             task,
-            self.attempt if item.extra is None else self.attempt_number,
+            self.attempt_number,
         )
 
     def metrics(self, to_unix: float) -> WorkerMetrics:

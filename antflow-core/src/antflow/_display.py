@@ -81,7 +81,7 @@ class Display:
         total_items: how many items it is told that there are; None where that is unknown.
         interval: seconds between two updates.
         snapshot: returns the present state.
-        run: the run, which ends at a KeyboardInterrupt or SystemExit that it raises.
+        run: the run, which a KeyboardInterrupt or SystemExit of the dashboard ends.
     """
 
     def __init__(

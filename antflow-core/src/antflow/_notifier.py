@@ -84,6 +84,10 @@ class Notifier:
     observer that raises is logged, once for each hook, and counted; otherwise nothing changes,
     unless the run is to be `strict`: then the first such error ends it.
 
+    Who listens to a hook is an attribute here, looked up before an event is made: `status` to an
+    item's status, `fed` to the first such event of an item and `finished` to its last, and one for
+    each of the hooks of attempts.
+
     Args:
         pipeline: the pipeline's name.
         abort: ends the run; called with a KeyboardInterrupt or SystemExit that an observer raised.

@@ -51,6 +51,11 @@ class Run:
     nothing is outstanding; or on demand, with whatever is left then. To abort is to close and to
     cancel what runs.
 
+    How far it is: `is_started`; `is_closed`, so that it takes nothing more; `is_aborted`, so that
+    what runs is cancelled; `is_settled`, when what is left has been told of and nothing can be
+    added to it; `is_over`, when no task of it is left. It `is_abandoned` when its stream was
+    dropped.
+
     Args:
         name: the pipeline's name.
         stages: the definition.
@@ -152,10 +157,10 @@ class Run:
 
         if display is None and not self.plugins.listeners(START):
             self._has_begun = True
-            self._open()
+            self._reserve_workers()
             return
         self._opening = self._loop.create_task(
-            self._prepare(), name=f"{self.name}-opening", context=context
+            self._tell_of_start(), name=f"{self.name}-opening", context=context
         )
         self._watch(self._opening)
 
@@ -176,14 +181,14 @@ class Run:
             raise
         self.raise_once()
 
-    async def _prepare(self) -> None:
+    async def _tell_of_start(self) -> None:
         """Tell that the run begins; workers start when this is over, even if it was cut short."""
         token = TELLING.set(telling_and(self))
         self._has_begun = True
         try:
             arguments = {"pipeline": self._pipeline, "total_items": self._total_items}
             answers, cut = await self.notifier.ask(START, arguments)
-            cut = await self._join(answers) or cut
+            cut = await self._add_observers(answers) or cut
             if cut is not None:
                 raise cut
             if self._display is not None:
@@ -192,7 +197,7 @@ class Run:
             cut = None  # or its traceback and this frame would keep each other
             TELLING.reset(token)
 
-    async def _join(self, answers: Mapping[str, object]) -> Cut:
+    async def _add_observers(self, answers: Mapping[str, object]) -> Cut:
         """Have what plugins returned take part in this run, and tell it what waits already."""
         scoped = {}
         for name, answer in answers.items():
@@ -216,13 +221,13 @@ class Run:
             cut = (await told if told is not None else None) or cut
         return cut
 
-    def _open(self) -> None:
+    def _reserve_workers(self) -> None:
         """Have workers started as there is work for them."""
         if self.is_closed or self._context is None:
             return
         for post, workers in zip(self.posts, self.workers, strict=True):
             post.inbox.add_reserve(
-                partial(self._start, worker, self._context) for worker in workers
+                partial(self._start_worker, worker, self._context) for worker in workers
             )
 
     def read(self, source: Source, priority: int) -> None:
@@ -231,7 +236,7 @@ class Run:
         self._reader = get_running_loop().create_task(self._read(source, priority))
         self._watch(self._reader)
 
-    def _start(self, worker: Worker, context: Context) -> None:
+    def _start_worker(self, worker: Worker, context: Context) -> None:
         work = worker.work()
         try:
             task = context.copy().run(get_running_loop().create_task, work, name=worker.name)
@@ -493,7 +498,7 @@ class Run:
     def _task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
         if task is self._opening:
-            self._open()
+            self._reserve_workers()
         if task.cancelled():
             if task is not self._reader and task not in self._stopped:
                 self.lose_worker(task.get_name())

@@ -493,7 +493,8 @@ class Worker(Teller):
 
     def _put_through(self, item: Item, *, skipped: bool = False) -> None:
         self.processed += 1
-        self.post.account.skipped += skipped
+        if skipped:
+            self.post.account.skipped += 1
         self.completed_at = item.queued_at = self.run.clock()
         if item.extra is not None:
             item.extra.stage_attempt = 1

@@ -78,9 +78,9 @@ class Pipeline:
         self.name = name
         self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
-        self._run: Run | None = None
-        self._coming: Run | None = None
-        self._blank: Run | None = None
+        self._run: Run | None = None  # the last that began
+        self._coming: Run | None = None  # fed before its start
+        self._blank: Run | None = None  # to be read before there is any, and never run
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -524,7 +524,7 @@ class Pipeline:
         if self._run is not None and self._is_running():
             return self._run
         if self._coming is None and self._run is None and self._blank is None:
-            self._blank = self._make_run()  # to be read, and never run
+            self._blank = self._make_run()
         return self._coming or self._run or cast("Run", self._blank)
 
     def _refuse_own_task(self, run: Run, call: str, remedy: str, *, also: bool = False) -> None:
