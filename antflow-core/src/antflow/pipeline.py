@@ -51,8 +51,8 @@ class Pipeline:
         autoload: have the plugins that are installed take part.
 
     Raises:
-        PipelineError: there is no stage, the first one pulls, `name` is no text or an empty one,
-            `status_tracker` is none, or two plugins have one name.
+        PipelineError: there is no stage, the first one pulls, `name` is empty or no text,
+            `status_tracker` is no StatusTracker, or two plugins have one name.
         StageValidationError: a stage contradicts itself, or two have one name.
         PluginError: a plugin cannot take part.
     """
