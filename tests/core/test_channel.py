@@ -30,7 +30,7 @@ def values(items: Any) -> list[Any]:
 async def send(channel: Channel, value: Any, priority: int = 100) -> None:
     """Hand an item on as a worker does."""
     channel.put(item(value, priority))
-    if channel.is_over():
+    if channel.is_overfull():
         await channel.wait_for_room()
 
 
@@ -314,7 +314,7 @@ def test_the_place_of_a_feeder_that_was_called_is_kept() -> None:
         pop(crowd.channel)
         assert not crowd.channel.queue
         crowd.channel.put(item("sent"))
-        assert crowd.channel.is_over()
+        assert crowd.channel.is_overfull()
         await settle()
         assert values(crowd.channel.queue) == ["sent", "f2"]
         assert not crowd.channel.has_room()

@@ -94,13 +94,11 @@ async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
 class Clock:
     """The run of a desk: nothing but a clock that is set by hand."""
 
-    is_aborted = False
-
     def __init__(self) -> None:
         self.now = 100.0
         self.clock: Callable[[], float] = lambda: self.now
         self.turns = Turns(self.clock)
-        self.host: object | None = None
+        self.outer_worker: object | None = None
 
     def ended(self, items: int) -> None:
         """Nothing."""
@@ -114,7 +112,7 @@ class Clock:
     def abort(self, error: BaseException | None = None) -> None:
         """Nothing."""
 
-    def lose(self, worker_name: str) -> None:
+    def lose_worker(self, worker_name: str) -> None:
         """Nothing."""
 
 

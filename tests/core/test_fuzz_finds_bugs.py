@@ -240,7 +240,7 @@ PLANTED: dict[str, Plant] = {
     "senders are forgotten at the close": senders_forgotten_at_the_close,
     "an interrupted item is lost": items_lost_after_the_close,
     "items are not in order": deposit_without_order,
-    "senders never wait": always(Channel, "is_over", False),
+    "senders never wait": always(Channel, "is_overfull", False),
     "feeders never wait": always(Channel, "has_room", True),
     "the buffer stays closed to those who have ended": sometimes_forgotten(Results, "unbound", 1),
     "an item is not counted as ended": sometimes_forgotten(Run, "ended", every=9),

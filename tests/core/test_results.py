@@ -83,7 +83,7 @@ def test_collected_results_make_nobody_wait() -> None:
     results = collecting()
     for number in range(1000):
         results.put(item(number))
-    assert not results.is_over()
+    assert not results.is_overfull()
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -122,9 +122,9 @@ def test_a_stream_makes_wait_who_passes_its_buffer(buffer_size: int) -> None:
         results = Results.for_stream("Last", buffer_size)
         for number in range(buffer_size):
             results.put(item(number))
-            assert not results.is_over()
+            assert not results.is_overfull()
         results.put(item(buffer_size, ValueError()))
-        assert results.is_over()
+        assert results.is_overfull()
         waiting = asyncio.ensure_future(results.wait_for_room())
         await settle()
         assert not waiting.done()
@@ -158,7 +158,7 @@ def test_without_bound_everyone_goes_on() -> None:
         await settle()
         results.unbound()
         await asyncio.gather(*waiting)
-        assert not results.is_over()
+        assert not results.is_overfull()
         assert len(results.queue) == 3
 
     simulate(main)
@@ -169,7 +169,7 @@ def test_a_closed_stream_makes_nobody_wait() -> None:
     results.put(item(0))
     results.close()
     results.put(item(1))
-    assert not results.is_over()
+    assert not results.is_overfull()
     assert numbers(results.undelivered()) == [0, 1]
 
 

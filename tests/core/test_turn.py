@@ -35,7 +35,7 @@ class Work:
             start = self._clock.now
             now = self._clock.pass_by(seconds)
             self._log.append(name)
-            if now > self._turns.until and self._turns.over(now, start):
+            if now > self._turns.until and self._turns.should_rest(now, start):
                 await self._turns.rest()
 
 
@@ -53,21 +53,21 @@ def test_a_turn_may_be_held_for_the_budget(clock: Clock, turns: Turns) -> None:
     async def main() -> None:
         start = clock.now
         assert start > turns.until
-        assert not turns.over(start, start)
+        assert not turns.should_rest(start, start)
         assert turns.until == start + BUDGET_SECONDS
         now = clock.pass_by(BUDGET_SECONDS * 1.01)
         assert now > turns.until
-        assert turns.over(now, start)
+        assert turns.should_rest(now, start)
 
     simulate(main)
 
 
 def test_a_new_turn_grants_the_budget_once_more(clock: Clock, turns: Turns) -> None:
     async def main() -> None:
-        turns.over(clock.now, clock.now)
+        turns.should_rest(clock.now, clock.now)
         await asyncio.sleep(0)
         start = clock.pass_by(BUDGET_SECONDS * 1.01)
-        assert not turns.over(start, start)
+        assert not turns.should_rest(start, start)
         assert turns.until == start + BUDGET_SECONDS
 
     simulate(main)
@@ -77,10 +77,10 @@ def test_who_was_away_has_not_held_the_turn(clock: Clock, turns: Turns) -> None:
     async def main() -> None:
         left = clock.now
         marked = clock.pass_by(5.0)
-        turns.over(marked, marked)
+        turns.should_rest(marked, marked)
         now = clock.pass_by(BUDGET_SECONDS * 1.01)
-        assert not turns.over(now, left)
-        assert turns.over(now, marked)
+        assert not turns.should_rest(now, left)
+        assert turns.should_rest(now, marked)
 
     simulate(main)
 
@@ -152,7 +152,7 @@ def test_a_few_are_woken_a_turn(clock: Clock, turns: Turns) -> None:
 
         resting = [asyncio.ensure_future(rest(number)) for number in range(3 * WOKEN_PER_TURN)]
         await asyncio.sleep(0)
-        turns.over(clock.now, clock.now)
+        turns.should_rest(clock.now, clock.now)
         seen = [0]
         while not all(task.done() for task in resting):
             await asyncio.sleep(0)
@@ -170,11 +170,11 @@ def test_who_is_woken_holds_the_turn_from_then_on(clock: Clock, turns: Turns) ->
             await turns.rest()
             assert turns.until == clock.now + BUDGET_SECONDS
             start = clock.now
-            assert turns.over(clock.pass_by(BUDGET_SECONDS * 1.01), start)
+            assert turns.should_rest(clock.pass_by(BUDGET_SECONDS * 1.01), start)
 
         resting = asyncio.ensure_future(rest())
         await asyncio.sleep(0)
-        turns.over(clock.now, clock.now)
+        turns.should_rest(clock.now, clock.now)
         clock.pass_by(1.0)
         await resting
 
@@ -187,7 +187,7 @@ def test_cancelling_who_rests_does_not_cost_another_its_turn(clock: Clock, turns
         await asyncio.sleep(0)
         for cancelled in resting[:-1]:
             cancelled.cancel()
-        turns.over(clock.now, clock.now)
+        turns.should_rest(clock.now, clock.now)
         await settle()
         assert [task.cancelled() for task in resting] == [True] * (len(resting) - 1) + [False]
         assert resting[-1].done()

@@ -12,7 +12,7 @@ from operator import attrgetter
 from ._item import Item
 
 WAITING_PER_CALL = 64
-"""Of so many receivers that wait, one more is called in a turn; at least two are."""
+"""In a turn of the loop, one receiver is called for every so many that wait; at least two are."""
 
 _priority = attrgetter("priority")
 _Line = deque[tuple[int, "Future[None]"]]
@@ -100,7 +100,7 @@ class Channel:
         self._mixed = True
         self._look_ahead()
 
-    def is_over(self) -> bool:
+    def is_overfull(self) -> bool:
         """Tell whether a sender who has just deposited has to wait."""
         return self._used() > self.capacity and not self.closed
 
@@ -201,6 +201,15 @@ class Channel:
         self._reserve.extend(starters)
         self._summon(min(1, len(self.queue)))
 
+    def dismiss_feeders(self) -> None:
+        """Let all feeders who wait go on at once, to find that they are not wanted any more."""
+        for _, waiter in self._feeders:
+            if not waiter.done():
+                waiter.set_result(None)
+                self.granted += 1
+        self._feeders.clear()
+        self._look_back()
+
     def close(self) -> None:
         """Take no more; everyone who waits goes on at once."""
         if self.closed:
@@ -221,15 +230,6 @@ class Channel:
     def _used(self) -> int:
         """Return what counts against the capacity: senders who wait brought their own places."""
         return len(self.queue) + self.granted - len(self._senders)
-
-    def dismiss_feeders(self) -> None:
-        """Let all feeders who wait go on at once, to find that they are not wanted any more."""
-        for _, waiter in self._feeders:
-            if not waiter.done():
-                waiter.set_result(None)
-                self.granted += 1
-        self._feeders.clear()
-        self._look_back()
 
     def _look_back(self) -> None:
         """Note whether anyone waits for room, or is on the way to a place."""

@@ -19,12 +19,12 @@ WORKING = (BUSY, WAITING)
 """The states of a worker that holds an item which it is not done with."""
 
 
-class Control(Protocol):
+class RunForWorker(Protocol):
     """What a worker asks of its run."""
 
     clock: Callable[[], float]
     turns: Turns
-    host: object | None
+    outer_worker: object | None
 
     def ended(self, items: int) -> None:
         """Learn that so many items more have ended."""
@@ -38,7 +38,7 @@ class Control(Protocol):
     def abort(self, error: BaseException | None = None) -> None:
         """End the run at once."""
 
-    def lose(self, worker_name: str) -> None:
+    def lose_worker(self, worker_name: str) -> None:
         """Learn that a worker is being cancelled; unless the run does that, it has to end."""
 
 
@@ -86,7 +86,7 @@ class Desk:
         "task",
     )
 
-    def __init__(self, name: str, post: StageRun, run: Control) -> None:
+    def __init__(self, name: str, post: StageRun, run: RunForWorker) -> None:
         self.name = name
         self.post = post
         self.run = run
@@ -164,7 +164,7 @@ class Desk:
             said,
             self.taken_at + to_unix,
             task,
-            self.attempt if item.extra is None else self.attempt_number,
+            self.attempt_number,
         )
 
     def metrics(self, to_unix: float) -> WorkerMetrics:
@@ -219,8 +219,8 @@ class Desk:
     def waiting(self) -> Iterator[None]:
         """Wait for a limit inside of this, to be cut short when the run is closed.
 
-        What a task that succeeded leaves waiting behind it makes the worker count as waiting until
-        it next looks, which the plain path does when it has nothing left to take.
+        A task may return and leave something that still waits. The worker then counts as waiting
+        until it looks again, which the plain path does when its queue is empty.
         """
         attempt = self._present_attempt()
         if attempt != self._waits_of:  # what an earlier one left behind does not count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
@@ -154,11 +154,10 @@ def _examine(entry: EntryPoint, why_disabled: str, taken: Mapping[str, FoundPlug
                 reason = f"it is the same object as plugin {other.name!r}"
         if not reason:
             status = "active"
-    distribution, version = _origin(entry)
-    if status != "active":
-        return FoundPlugin(entry.name, distribution, version, entry.value, status, reason)
-    hooks = hooks_of(plugin)
-    return FoundPlugin(entry.name, distribution, version, entry.value, status, "", hooks, plugin)
+    found = FoundPlugin(entry.name, *_origin(entry), entry.value, status, reason)
+    if status == "active":
+        found = replace(found, hooks=hooks_of(plugin), plugin=plugin)
+    return found
 
 
 def _loaded(entry: EntryPoint) -> tuple[object, str]:

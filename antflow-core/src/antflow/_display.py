@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ._faults import log_error
 from ._notifier import cancellations
-from .context import TELLING, and_by
+from .context import TELLING, telling_and
 from .types import DashboardProtocol, DashboardSnapshot, ErrorSummary, PipelineResult
 
 PROGRESS = "progress"
@@ -62,7 +62,7 @@ def chosen_dashboard(
     return custom_dashboard
 
 
-class Shown(Protocol):
+class RunForDisplay(Protocol):
     """What a display asks of its run."""
 
     def abort(self, error: BaseException | None = None) -> None:
@@ -81,7 +81,7 @@ class Display:
         total_items: how many items it is told that there are; None where that is unknown.
         interval: seconds between two updates.
         snapshot: returns the present state.
-        run: the run, which ends at a KeyboardInterrupt or SystemExit that it raises.
+        run: the run, which a KeyboardInterrupt or SystemExit of the dashboard ends.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Display:
         total_items: int | None,
         interval: float,
         snapshot: Callable[[], DashboardSnapshot],
-        run: Shown,
+        run: RunForDisplay,
     ) -> None:
         self._dashboard = dashboard
         self._pipeline = pipeline
@@ -148,7 +148,7 @@ class Display:
         async with self._turn:
             if self._is_dropped:
                 return
-            token = TELLING.set(and_by(self._run))
+            token = TELLING.set(telling_and(self._run))
             self.caller = current_task()
             try:
                 answer = getattr(self._dashboard, method)(*arguments)

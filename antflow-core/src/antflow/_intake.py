@@ -14,7 +14,7 @@ from ._notifier import Cut, Notifier
 from ._results import Results
 from ._stage_run import StageRun
 from ._turn import Turns
-from .context import TELLING, and_by
+from .context import TELLING, telling_and
 from .exceptions import PipelineError
 from .types import PipelineResult, UnprocessedItem
 
@@ -22,7 +22,7 @@ Source = Iterable[Any] | AsyncIterable[Any]
 _logger = logging.getLogger(__name__)
 
 
-class Host(Protocol):
+class RunForIntake(Protocol):
     """What feeding asks of its run."""
 
     name: str
@@ -53,7 +53,7 @@ class Intake:
         notifier: told of what is queued.
     """
 
-    def __init__(self, run: Host, posts: Sequence[StageRun], notifier: Notifier) -> None:
+    def __init__(self, run: RunForIntake, posts: Sequence[StageRun], notifier: Notifier) -> None:
         self.accepting = True
         self.feeders = 0
         self.replies: set[Future[PipelineResult]] = set()
@@ -235,7 +235,7 @@ class Intake:
         run = self._run
         now = run.clock()
         try:
-            if now > run.turns.until and run.turns.over(now, now):
+            if now > run.turns.until and run.turns.should_rest(now, now):
                 await run.turns.rest()
             has_room = post.inbox.has_room()
             if inside:
@@ -308,7 +308,7 @@ class Intake:
     def _announcing(self) -> Iterator[None]:
         """Have the present task, and what it starts, known as one that the run waits for."""
         task = current_task()
-        token = TELLING.set(and_by(self._run))
+        token = TELLING.set(telling_and(self._run))
         self.announcing[task] += 1
         try:
             yield
@@ -319,7 +319,7 @@ class Intake:
                 del self.announcing[task]
 
     def _tell_queued(self, item: Item, post: StageRun) -> Awaitable[Cut] | None:
-        token = TELLING.set(and_by(self._run))
+        token = TELLING.set(telling_and(self._run))
         try:
             notifier = self._notifier
             return notifier.tell_status(item, post.name, "queued", listeners=notifier.fed)

@@ -92,7 +92,7 @@ def as_results(items: list[Item], last_stage: str) -> list[PipelineResult]:
 
 
 SPELLED_OUT = (dict, UnprocessedItem)
-"""What may say more of an item than its value."""
+"""Types of fed values that may say more of an item than its value, such as its id."""
 
 
 def read_item(source: Any, sequence_id: int, priority: int) -> Item:

@@ -44,9 +44,9 @@ Listeners = tuple[Listener, ...]
 
 
 class Observer:
-    """An observer that tells when it begins or ceases to listen to a hook, while runs go on.
+    """An observer that may begin or cease to listen to a hook while runs go on, and says so.
 
-    Any other listens to all the hooks that it has functions for.
+    Any other listens, all the time, to all the hooks that it has functions for.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Observer:
         raise NotImplementedError
 
     def told_by(self, notifier: Notifier) -> None:
-        """Learn who is to be told of a change, as long as it is there."""
+        """Remember a notifier, without keeping it, as one to be told of changes."""
         self._told_by.add(notifier)
 
     def changed(self) -> None:
@@ -83,6 +83,10 @@ class Notifier:
     cancellation that interrupted one of them, if any: the others are called all the same. An
     observer that raises is logged, once for each hook, and counted; otherwise nothing changes,
     unless the run is to be `strict`: then the first such error ends it.
+
+    Who listens to a hook is an attribute here, looked up before an event is made: `status` to an
+    item's status, `fed` to the first such event of an item and `finished` to its last, and one for
+    each of the hooks of attempts.
 
     Args:
         pipeline: the pipeline's name.

@@ -23,11 +23,11 @@ class Results(Channel):
     Args:
         stage: name of the last stage.
         keep: whether successes are kept.
-        most_failures: how many failures are kept, the latest; None for all. Of a stream, only what
-            is to be said of each.
+        most_failures: how many failures are kept, the latest; None for all. Of a stream, whose
+            consumer gets the failures, so many are kept for error summaries.
     """
 
-    __slots__ = ("_awaited", "_keep", "failed_items", "failures", "stage", "streamed")
+    __slots__ = ("_awaited", "failed_items", "failures", "stage", "streamed")
 
     def __init__(self, stage: str, *, keep: bool, most_failures: int | None = None) -> None:
         super().__init__(inf)
@@ -36,7 +36,6 @@ class Results(Channel):
         self.failed_items: deque[FailedItem] = deque(maxlen=most_failures)
         self.streamed = False
         self._awaited = 0
-        self._keep = keep
         if not keep:
             self.queue = deque(maxlen=0)
 

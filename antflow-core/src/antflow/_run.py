@@ -34,7 +34,7 @@ from ._results import Results
 from ._stage_run import StageRun, worker_name
 from ._turn import Turns, turns_of
 from ._worker import Worker
-from .context import CURRENT_WORKER, TELLING, and_by
+from .context import CURRENT_WORKER, TELLING, telling_and
 from .exceptions import PipelineError, PluginError
 from .plugins import STRICT, PluginSet, is_on, refusal
 from .stage import Stage
@@ -50,6 +50,11 @@ class Run:
     It ends by closing: as soon as it is sealed, so that nothing more comes from outside, and
     nothing is outstanding; or on demand, with whatever is left then. To abort is to close and to
     cancel what runs.
+
+    How far it is: `is_started`; `is_closed`, so that it takes nothing more; `is_aborted`, so that
+    what runs is cancelled; `is_settled`, when what is left has been told of and nothing can be
+    added to it; `is_over`, when no task of it is left. It `is_abandoned` when its stream was
+    dropped.
 
     Args:
         name: the pipeline's name.
@@ -84,7 +89,7 @@ class Run:
             for post in self.posts
         ]
         self.error: BaseException | None = None
-        self.host: object | None = None
+        self.outer_worker: object | None = None
         self._consumer: Callable[[], Task[Any] | None] = _nobody
         self.is_started = False
         self.is_closed = False
@@ -92,7 +97,7 @@ class Run:
         self.is_over = False
         self.is_abandoned = False
         self._input_error: BaseException | None = None
-        self._is_told = False
+        self._is_raised = False
         self._rates = rates
         self.plugins = plugins
         self._pipeline: object = None
@@ -102,9 +107,9 @@ class Run:
         self._display: Display | None = None
         self._context: Context | None = None
         self._conclusion: Task[None] | None = None
-        self._concluding: Task[None] | None = None
-        self._sealed = False
-        self._aborted = False
+        self._begun_conclusion: Task[None] | None = None  # the same, once it may be cancelled
+        self._is_sealed = False
+        self.is_aborted = False
         self._ended = 0
         self._loop: AbstractEventLoop | None = None
         self._reader: Task[None] | None = None
@@ -141,7 +146,7 @@ class Run:
         self.notifier.listen(self.plugins)
         self.results = self.posts[-1].outlet = results
         self._context = context
-        self.host = context.get(CURRENT_WORKER)
+        self.outer_worker = context.get(CURRENT_WORKER)
         now = self.clock()
         self._loop = get_running_loop()
         self.turns = turns_of(self._loop, self.clock)
@@ -152,10 +157,10 @@ class Run:
 
         if display is None and not self.plugins.listeners(START):
             self._has_begun = True
-            self._open()
+            self._reserve_workers()
             return
         self._opening = self._loop.create_task(
-            self._prepare(), name=f"{self.name}-opening", context=context
+            self._tell_of_start(), name=f"{self.name}-opening", context=context
         )
         self._watch(self._opening)
 
@@ -166,7 +171,7 @@ class Run:
             BaseException: what ended the run meanwhile.
         """
         if self._opening is None:
-            self.raise_untold()
+            self.raise_once()
             return
         try:
             await wait([self._opening])
@@ -174,16 +179,16 @@ class Run:
             self.abort()
             await self.outlast()
             raise
-        self.raise_untold()
+        self.raise_once()
 
-    async def _prepare(self) -> None:
+    async def _tell_of_start(self) -> None:
         """Tell that the run begins; workers start when this is over, even if it was cut short."""
-        token = TELLING.set(and_by(self))
+        token = TELLING.set(telling_and(self))
         self._has_begun = True
         try:
             arguments = {"pipeline": self._pipeline, "total_items": self._total_items}
             answers, cut = await self.notifier.ask(START, arguments)
-            cut = await self._join(answers) or cut
+            cut = await self._add_observers(answers) or cut
             if cut is not None:
                 raise cut
             if self._display is not None:
@@ -192,7 +197,7 @@ class Run:
             cut = None  # or its traceback and this frame would keep each other
             TELLING.reset(token)
 
-    async def _join(self, answers: Mapping[str, object]) -> Cut:
+    async def _add_observers(self, answers: Mapping[str, object]) -> Cut:
         """Have what plugins returned take part in this run, and tell it what waits already."""
         scoped = {}
         for name, answer in answers.items():
@@ -216,13 +221,13 @@ class Run:
             cut = (await told if told is not None else None) or cut
         return cut
 
-    def _open(self) -> None:
+    def _reserve_workers(self) -> None:
         """Have workers started as there is work for them."""
         if self.is_closed or self._context is None:
             return
         for post, workers in zip(self.posts, self.workers, strict=True):
             post.inbox.add_reserve(
-                partial(self._start, worker, self._context) for worker in workers
+                partial(self._start_worker, worker, self._context) for worker in workers
             )
 
     def read(self, source: Source, priority: int) -> None:
@@ -231,7 +236,7 @@ class Run:
         self._reader = get_running_loop().create_task(self._read(source, priority))
         self._watch(self._reader)
 
-    def _start(self, worker: Worker, context: Context) -> None:
+    def _start_worker(self, worker: Worker, context: Context) -> None:
         work = worker.work()
         try:
             task = context.copy().run(get_running_loop().create_task, work, name=worker.name)
@@ -288,7 +293,7 @@ class Run:
         while isinstance(worker, Worker):
             if worker.run is self:
                 return True
-            worker = worker.run.host
+            worker = worker.run.outer_worker
         return False
 
     def is_reader(self) -> bool:
@@ -310,9 +315,9 @@ class Run:
         consumer = None if self.is_abandoned or self.is_closed else self._consumer()
         return consumer is not None and consumer is current_task()
 
-    def is_worker(self) -> bool:
+    def is_own_task(self) -> bool:
         """Tell whether the present task is one of this run's own."""
-        is_asked_by_the_end = self._concluding is not None and self in TELLING.get()
+        is_asked_by_the_end = self._begun_conclusion is not None and self in TELLING.get()
         return current_task() in self._tasks or self._is_telling() or is_asked_by_the_end
 
     def _is_telling(self) -> bool:
@@ -320,19 +325,19 @@ class Run:
         task = current_task()
         caller = self._display.caller if self._display is not None else None
         return task is not None and (
-            task is self._concluding or task is caller or task in self.intake.announcing
+            task is self._begun_conclusion or task is caller or task in self.intake.announcing
         )
 
-    def admit(self) -> bool:
+    def admits(self) -> bool:
         """Tell whether something may be fed now; to those inside as long as the run lasts."""
-        may_begin = self.intake.accepting and not self._sealed
+        may_begin = self.intake.accepting and not self._is_sealed
         return not self.is_settled and (self.is_inside() or may_begin)
 
     # Ending
 
     def seal(self) -> None:
         """Let nothing more begin to be fed from outside, and end when all fed items have."""
-        self._sealed = True
+        self._is_sealed = True
         self.check()
 
     def refuse(self) -> None:
@@ -350,7 +355,7 @@ class Run:
     def check(self) -> None:
         """Close if the run is sealed and nothing is outstanding."""
         if (
-            self._sealed
+            self._is_sealed
             and sum(post.account.injected for post in self.posts) == self._ended
             and not (self.intake.feeders and self.intake.accepting)
             and not self.intake.announcing
@@ -386,8 +391,8 @@ class Run:
             return
         if self.error is None:
             self.error = error
-        self._aborted = True
-        running = [*self._tasks, self._concluding]
+        self.is_aborted = True
+        running = [*self._tasks, self._begun_conclusion]
         self.close()
         this = current_task()
         for task in running:
@@ -421,13 +426,13 @@ class Run:
             raise
         error = self.error or self._input_error
         if error is not None:
-            self._is_told = True
+            self._is_raised = True
             raise error
 
-    def raise_untold(self) -> None:
+    def raise_once(self) -> None:
         """Raise what ended the run, unless that was done already."""
-        if self.error is not None and not self._is_told:
-            self._is_told = True
+        if self.error is not None and not self._is_raised:
+            self._is_raised = True
             raise self.error
 
     async def stop(self, *, drain: bool, timeout: float | None) -> None:
@@ -448,7 +453,7 @@ class Run:
             self.abort()
         timer = get_running_loop().call_later(timeout, self.abort) if timeout else None
         try:
-            if not (self.is_over and self._is_told):
+            if not (self.is_over and self._is_raised):
                 await self.wait()
         finally:
             if timer is not None:
@@ -493,18 +498,18 @@ class Run:
     def _task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
         if task is self._opening:
-            self._open()
+            self._reserve_workers()
         if task.cancelled():
             if task is not self._reader and task not in self._stopped:
-                self.lose(task.get_name())
+                self.lose_worker(task.get_name())
         elif (error := task.exception()) is not None:
             self.abort(error)
         if self.is_closed and not self._tasks:
             self._conclude()
 
-    def lose(self, worker_name: str) -> None:
+    def lose_worker(self, worker_name: str) -> None:
         """Abort, because a worker was cancelled by somebody else."""
-        if self._aborted:
+        if self.is_aborted:
             return
         self.abort(
             PipelineError(
@@ -541,7 +546,7 @@ class Run:
 
     async def _tell_of_end(self) -> None:
         """Tell of each item that is left, then let the display end."""
-        self._concluding = current_task()  # from now on it may be cancelled
+        self._begun_conclusion = current_task()
         TELLING.set((self,))
         if self.notifier.finished:
             await self._tell_of_left_overs()
@@ -572,7 +577,7 @@ class Run:
             told_of[post] += 1
             told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
             if told is not None:
-                await (self._tell_briefly(told) if self._aborted else told)
+                await (self._tell_briefly(told) if self.is_aborted else told)
 
     async def _tell_briefly(self, told: Awaitable[Cut]) -> None:
         """Hear out who is told, each cancelled at its first wait."""
@@ -587,9 +592,8 @@ class Run:
     def _concluded(self, conclusion: Task[None]) -> None:
         if not conclusion.cancelled() and (error := conclusion.exception()) is not None:
             self.error = self.error or error
-        if (
-            self._concluding is None
-        ):  # cancelled before its first step, as asyncio.run does at its end
+        # It may be cancelled before its first step, as asyncio.run does at its end.
+        if self._begun_conclusion is None:
             self._tell_and_end()
         else:
             self._end()

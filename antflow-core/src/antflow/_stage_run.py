@@ -25,7 +25,7 @@ class Step:
 
 
 class StageRun:
-    """What the workers of one stage share during one run.
+    """A stage in one run, called a post: what its workers share.
 
     Args:
         stage: the definition.

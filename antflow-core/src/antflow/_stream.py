@@ -75,7 +75,7 @@ class ResultStream:
     ) -> None:
         run = await self._leave()
         if run is not None and error is None:
-            run.raise_untold()
+            run.raise_once()
 
     async def aclose(self) -> None:
         """Cancel what still runs and wait until it is gone.
@@ -88,7 +88,7 @@ class ResultStream:
         """
         run = await self._leave()
         if run is not None:
-            run.raise_untold()
+            run.raise_once()
 
     def __del__(self) -> None:
         run, loop = self._run, self._loop

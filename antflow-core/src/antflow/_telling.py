@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from time import time
 from typing import Any
 
-from ._desk import Control, Desk
+from ._desk import Desk, RunForWorker
 from ._item import Item
 from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
 from ._stage_run import StageRun, Step
@@ -30,7 +30,7 @@ class Teller(Desk):
 
     __slots__ = ("_cut", "_waited")
 
-    def __init__(self, name: str, post: StageRun, run: Control) -> None:
+    def __init__(self, name: str, post: StageRun, run: RunForWorker) -> None:
         super().__init__(name, post, run)
         self._waited = 0.0
         self._cut: Cut = None  # raised when what is done with the item is told
@@ -82,7 +82,7 @@ class Teller(Desk):
         """
         kind: TaskEventType
         notifier, delay = self.post.notifier, None
-        if isinstance(error, InterruptedAttemptError) or self._is_final(error):
+        if isinstance(error, InterruptedAttemptError) or self._ends_worker(error):
             kind, listeners = "cancel", notifier.task_cancelled
         elif (delay := self._delay(error)) is not None:
             kind, listeners = "retry", notifier.task_retry
@@ -137,14 +137,14 @@ class Teller(Desk):
             return error
         self.is_cut_short = False
         self.task.uncancel()
-        if isinstance(error, CancelledError) and not self._is_final(error):
+        if isinstance(error, CancelledError) and not self._ends_worker(error):
             return InterruptedAttemptError()
         return error
 
-    def _is_final(self, error: BaseException) -> bool:
+    def _ends_worker(self, error: BaseException) -> bool:
         """Tell whether an error means that this worker itself has to end."""
         if isinstance(error, CancelledError):
-            return self._cancellations() > 0
+            return self.task is not None and self.task.cancelling() > 0
         return isinstance(error, GeneratorExit)
 
     def _forget_swallowed(self) -> None:
@@ -156,12 +156,8 @@ class Teller(Desk):
             while self.task.cancelling():
                 self.task.uncancel()
 
-    def _cancellations(self) -> int:
-        """Return how often this worker has been asked to end."""
-        return 0 if self.task is None else self.task.cancelling()
 
-
-def error_text(error: BaseException) -> dict[str, str]:
+def error_fields(error: BaseException) -> dict[str, str]:
     """Return an error as events and summaries show it: its text and the name of its class."""
     try:
         text = str(error)

@@ -15,10 +15,10 @@ WOKEN_PER_TURN = 8
 class Turns:
     """How long the workers of all runs on one loop have held its present turn.
 
-    The loop does not tell when a turn begins. So who finds `until` passed asks `over`: the first
-    time that leaves a mark for the next turn and grants the budget once more; while the mark is
-    still there, the turn is the same one and has been held for long enough. Those who then rest
-    are woken a few a turn, first come, first served: each of them works on at least one item.
+    The loop does not tell when a turn begins. So who finds `until` passed asks `should_rest`: the
+    first time, that leaves a mark for the next turn and grants the budget once more; while the
+    mark is still there, the turn is the same one and has been held for long enough. Those who then
+    rest are woken a few a turn, first come, first served: each of them works on at least one item.
     """
 
     __slots__ = ("_clock", "_marked_at", "_resting", "until")
@@ -29,7 +29,7 @@ class Turns:
         self._resting: deque[Future[None]] = deque()
         self.until = -inf
 
-    def over(self, now: float, start: float) -> bool:
+    def should_rest(self, now: float, start: float) -> bool:
         """Tell whether to rest; for one who finds that `now` is past `until`.
 
         Args:

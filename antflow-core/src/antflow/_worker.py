@@ -13,13 +13,13 @@ from typing import Any
 
 from ._accounting import BLOCKED, BUSY, IDLE, WAITING
 from ._channel import Channel
-from ._desk import Control
+from ._desk import RunForWorker
 from ._faults import log_error
 from ._histogram import EDGES, SUM, add, bucket
 from ._item import Item
 from ._notifier import Cut
 from ._stage_run import StageRun, Step
-from ._telling import InterruptedAttemptError, Teller, error_text
+from ._telling import InterruptedAttemptError, Teller, error_fields
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType
 from .stage import ItemCallback
@@ -39,7 +39,7 @@ class Worker(Teller):
 
     __slots__ = ("_counted",)
 
-    def __init__(self, name: str, post: StageRun, run: Control) -> None:
+    def __init__(self, name: str, post: StageRun, run: RunForWorker) -> None:
         super().__init__(name, post, run)
         self._counted = 0
 
@@ -84,7 +84,7 @@ class Worker(Teller):
         """
         run = self.run
         now = run.clock()
-        if now > run.turns.until and run.turns.over(now, start):
+        if now > run.turns.until and run.turns.should_rest(now, start):
             await run.turns.rest()
             now = run.clock()
         return now
@@ -106,7 +106,7 @@ class Worker(Teller):
                 self.item = item
                 self.since = start = now
                 outlet = await self._visit(item)
-                if self._cut is not None or (outlet is not None and outlet.is_over()):
+                if self._cut is not None or (outlet is not None and outlet.is_overfull()):
                     now = await self._settle(start, outlet)
                     continue
                 self.item = self.step = None
@@ -161,13 +161,13 @@ class Worker(Teller):
                 item.value = value
                 if outlet.direct:
                     pass_on(item)
-                    may_be_over = is_bounded and len(passed) > capacity
+                    may_be_overfull = is_bounded and len(passed) > capacity
                 else:
                     outlet.put(item)
-                    may_be_over = True
-                if may_be_over and outlet.is_over():
+                    may_be_overfull = True
+                if may_be_overfull and outlet.is_overfull():
                     self.since = now = await self._wait_for_room(outlet)
-                if now > turns.until and turns.over(now, now - duration):
+                if now > turns.until and turns.should_rest(now, now - duration):
                     self.item = None
                     await turns.rest()
                     self.since = now = clock()
@@ -211,7 +211,7 @@ class Worker(Teller):
                 elif (handed := self._hand_on(item, value)) is not None:
                     await handed
                 now = self.completed_at
-                if self._cut is not None or outlet.is_over() or now > turns.until:
+                if self._cut is not None or outlet.is_overfull() or now > turns.until:
                     now = await self._settle(begun, outlet)
                 self.item = self.step = None
 
@@ -229,7 +229,7 @@ class Worker(Teller):
                 raise cut
             finally:
                 del cut  # or its traceback and this frame would keep each other
-        if outlet is not None and outlet.is_over():
+        if outlet is not None and outlet.is_overfull():
             await self._wait_for_room(outlet)
         self.item = None
         now = self.run.clock()
@@ -277,7 +277,7 @@ class Worker(Teller):
         self.step, self.attempt = step, 1
         try:
             is_made = not isinstance(error, InterruptedAttemptError)
-            if is_made and await self._is_cut(step, error, self.run.clock() - start):
+            if is_made and await self._end_badly(step, error, self.run.clock() - start):
                 raise InterruptedAttemptError from None
             value = await self._try_again(step, item.value, error, start)
         except BaseException as last:
@@ -335,7 +335,7 @@ class Worker(Teller):
         try:
             result = await step.call(value)
         except BaseException as error:
-            if await self._is_cut(step, error, self.run.clock() - start):
+            if await self._end_badly(step, error, self.run.clock() - start):
                 raise InterruptedAttemptError from None
             raise
         ended = self._end_well(step, self.run.clock() - start)
@@ -384,8 +384,8 @@ class Worker(Teller):
         told = self.post.notifier.tell(listeners, event)
         return None if told is None else self._hear(told)
 
-    async def _is_cut(self, step: Step, raised: BaseException, duration: float) -> bool:
-        """Conclude an attempt that raised; tell whether that was a wait that was cut short."""
+    async def _end_badly(self, step: Step, raised: BaseException, duration: float) -> bool:
+        """Conclude an attempt that raised; tell whether it was merely cut short as it waited."""
         add(step.account.duration, duration)
         self.resume()
         error = self._sift(raised) or raised
@@ -476,7 +476,7 @@ class Worker(Teller):
                 told = notifier.tell_status(item, post.follower.name, "queued")
                 if told is not None:
                     return self._hand_on_later(item, told, None)
-        self._put_through(item, skipped=0)
+        self._put_through(item)
         return None
 
     async def _hand_on_later(
@@ -489,11 +489,12 @@ class Worker(Teller):
                 notifier = self.post.notifier
                 await self._hear(notifier.tell_status(item, follower.name, "queued"))
         finally:
-            self._put_through(item, skipped=0)
+            self._put_through(item)
 
-    def _put_through(self, item: Item, *, skipped: int) -> None:
+    def _put_through(self, item: Item, *, skipped: bool = False) -> None:
         self.processed += 1
-        self.post.account.skipped += skipped
+        if skipped:
+            self.post.account.skipped += 1
         self.completed_at = item.queued_at = self.run.clock()
         if item.extra is not None:
             item.extra.stage_attempt = 1
@@ -504,12 +505,15 @@ class Worker(Teller):
         post = self.post
         if isinstance(error, InterruptedAttemptError):
             if self._cut is not None:
-                self.run.lose(self.name)  # at once, or another worker might take the item
+                self.run.lose_worker(self.name)  # at once, or another worker might take the item
             post.inbox.put(item)
             return None
-        if self._is_final(error):
+        if self._ends_worker(error):
             with suppress(RuntimeError):  # the loop is closed already
-                self._give_up(error)
+                if isinstance(error, CancelledError):
+                    self.run.lose_worker(self.name)
+                else:
+                    self.run.abort(error)
             post.inbox.put(item)
             raise error
         attempt = item.extra.stage_attempt if item.extra else 1
@@ -521,12 +525,6 @@ class Worker(Teller):
             self.run.abort(error)
         return post.results
 
-    def _give_up(self, error: BaseException) -> None:
-        if isinstance(error, CancelledError):
-            self.run.lose(self.name)
-        else:
-            self.run.abort(error)
-
     async def _start_anew(self, item: Item, attempt: int, error: BaseException) -> None:
         """Put an item back into the stage's own queue, past its capacity: it is counted already."""
         inbox = self.post.inbox
@@ -534,7 +532,7 @@ class Worker(Teller):
             self._count_error(self.step, is_followed=not inbox.closed)
         try:
             if self.post.notifier.status and not inbox.closed:
-                coming = {"attempt": attempt + 1, "retry": True, **error_text(error)}
+                coming = {"attempt": attempt + 1, "retry": True, **error_fields(error)}
                 await self._hear(self._tell(item, "retrying", coming))
         finally:
             item.more().stage_attempt = attempt + 1
@@ -547,7 +545,7 @@ class Worker(Teller):
             self._count_error(self.step, is_followed=False)
         self._note_attempts(item)
         item.error, item.stage = error, post.name
-        described = error_text(error)
+        described = error_fields(error)
         try:
             if post.notifier.finished:
                 await self._hear(self._tell(item, "failed", described, final=True))
@@ -588,7 +586,7 @@ class Worker(Teller):
             answer = skip_if(item.value)
             return bool(await answer if isawaitable(answer) else answer)
         except BaseException as error:
-            if self._is_final(error):
+            if self._ends_worker(error):
                 raise
             self._take_note(error, "skip_if", item)
             return False
@@ -603,7 +601,7 @@ class Worker(Teller):
         except BaseException as error:
             if self._sift(error) is not error:
                 return
-            if isinstance(error, CancelledError) and self._is_final(error):
+            if isinstance(error, CancelledError) and self._ends_worker(error):
                 self._cut = error
             else:
                 self._take_note(error, "callback", item)

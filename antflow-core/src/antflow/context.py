@@ -85,8 +85,8 @@ TELLING: ContextVar[tuple[object, ...]] = ContextVar("antflow_telling", default=
 """The runs that wait for the present code, an observer of theirs, outside of any worker."""
 
 
-def and_by(run: object) -> tuple[object, ...]:
-    """Return the runs that wait for the present code, and one more."""
+def telling_and(run: object) -> tuple[object, ...]:
+    """Return what `TELLING` is to be where one more run waits for the present code."""
     runs = TELLING.get()
     return runs if run in runs else (*runs, run)
 

@@ -13,7 +13,7 @@ StatusType = Literal[
 """What an item is at, in one stage."""
 
 TaskEventType = Literal["start", "complete", "retry", "fail", "cancel"]
-"""What became of one attempt at a task."""
+"""What happens to one attempt at a task: it starts, then ends in one of four ways."""
 
 
 class _Viewed(Protocol):

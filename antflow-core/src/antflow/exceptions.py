@@ -1,10 +1,10 @@
-"""What antflow raises.
+"""The errors and the warning of antflow.
 
 AntFlowError
 ├── PipelineError                 a pipeline was used in a way it cannot follow
 │   └── StageValidationError      a stage was configured in a way it cannot follow
 ├── PluginError                   a plugin cannot take part, or raised where that is not forgiven
-└── TaskFailedError               a task failed and its result was asked for
+└── TaskFailedError               for programs that raise a failed task's error; antflow does not
 
 PluginWarning                     a plugin is left out, or something around plugins is wrong
 """
@@ -54,7 +54,9 @@ class PluginWarning(UserWarning):
 
 
 class TaskFailedError(AntFlowError):
-    """A task failed where its result was asked for.
+    """A task failed: for programs that raise an error of their own where they need its result.
+
+    antflow itself raises it nowhere; a failed item has what its task raised in `error`.
 
     Args:
         task_name: the name of the task.

@@ -51,8 +51,8 @@ class Pipeline:
         autoload: have the plugins that are installed take part.
 
     Raises:
-        PipelineError: there is no stage, the first one pulls, `name` is no text or an empty one,
-            `status_tracker` is none, or two plugins have one name.
+        PipelineError: there is no stage, the first one pulls, `name` is empty or no text,
+            `status_tracker` is no StatusTracker, or two plugins have one name.
         StageValidationError: a stage contradicts itself, or two have one name.
         PluginError: a plugin cannot take part.
     """
@@ -73,14 +73,14 @@ class Pipeline:
             raise PipelineError(
                 f"status_tracker of pipeline {name!r} is {status_tracker!r}; give a StatusTracker"
             )
-        self.stages = _checked(stages, name)
+        self.stages = _checked_stages(stages, name)
         self.collect_results = collect_results
         self.name = name
         self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
-        self._run: Run | None = None
-        self._coming: Run | None = None
-        self._blank: Run | None = None
+        self._run: Run | None = None  # the last that began
+        self._coming: Run | None = None  # fed before its start
+        self._blank: Run | None = None  # to be read before there is any, and never run
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -164,11 +164,7 @@ class Pipeline:
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
-        run = await self._begin(
-            self._collector(most_failures=None),
-            source=source,
-            shown=shown,
-        )
+        run = await self._begin(self._collector(most_failures=None), source=source, shown=shown)
         run.read(source, DEFAULT_PRIORITY)
         await run.wait()
         results = run.results.kept()
@@ -256,11 +252,7 @@ class Pipeline:
         checked_priority(priority)
         run = self._feedable()
         post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
-        if not run.admit():
-            raise PipelineError(
-                f"Pipeline {self.name!r} is about to end and takes no more; feed before join() or "
-                "shutdown(), or start() it again afterwards"
-            )
+        self._refuse_late(run, "feed")
         if not await run.intake.feed(source, post, priority):
             raise PipelineError(
                 f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
@@ -297,11 +289,7 @@ class Pipeline:
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
-        if not run.admit():
-            raise PipelineError(
-                f"Pipeline {self.name!r} is about to end and takes no more; process before join() "
-                "or shutdown(), or start() it again afterwards"
-            )
+        self._refuse_late(run, "process")
         return await run.intake.process(item, priority)
 
     async def join(self) -> None:
@@ -319,7 +307,7 @@ class Pipeline:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
-        self._refuse_own_task(run, "join()", "call it from outside", also=run.is_worker())
+        self._refuse_own_task(run, "join()", "call it from outside", also=run.is_own_task())
         self._refuse_consumer(run, "join()")
         run.seal()
         await run.wait()
@@ -349,7 +337,7 @@ class Pipeline:
         run = self._coming or self._run
         if run is None or run.is_lost():
             return []
-        if run.is_worker():
+        if run.is_own_task():
             raise PipelineError(
                 f"A worker of pipeline {self.name!r} cannot wait for shutdown(), which waits for "
                 "the worker; call it from outside, or in a task that is not awaited here"
@@ -396,7 +384,7 @@ class Pipeline:
 
     @property
     def undelivered(self) -> list[PipelineResult]:
-        """What had ended and was not taken when the last stream was left, as it was completed."""
+        """Results that were not taken when the last stream was left, in order of completion."""
         return self._run.results.undelivered() if self._run is not None else []
 
     # Watching
@@ -435,7 +423,7 @@ class Pipeline:
 
     @property
     def plugin_names(self) -> tuple[str, ...]:
-        """Names of the plugins that take part, with what joined the last run alone."""
+        """Names of the plugins that take part, those that joined only the last run included."""
         return tuple(self._shown().plugins.plugins)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
@@ -503,7 +491,7 @@ class Pipeline:
             return coming
         self._run = coming
         await coming.finished()
-        coming.raise_untold()
+        coming.raise_once()
         return None
 
     def _is_running(self) -> bool:
@@ -536,7 +524,7 @@ class Pipeline:
         if self._run is not None and self._is_running():
             return self._run
         if self._coming is None and self._run is None and self._blank is None:
-            self._blank = self._make_run()  # to be read, and never run
+            self._blank = self._make_run()
         return self._coming or self._run or cast("Run", self._blank)
 
     def _refuse_own_task(self, run: Run, call: str, remedy: str, *, also: bool = False) -> None:
@@ -551,6 +539,13 @@ class Pipeline:
             raise PipelineError(
                 f"The consumer of a stream of pipeline {self.name!r} cannot wait for {call}, which "
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
+            )
+
+    def _refuse_late(self, run: Run, call: str) -> None:
+        if not run.admits():
+            raise PipelineError(
+                f"Pipeline {self.name!r} is about to end and takes no more; {call} before join() "
+                "or shutdown(), or start() it again afterwards"
             )
 
     def _checked_display(
@@ -581,6 +576,34 @@ class Pipeline:
                 f"{items!r}; put a single item in a list"
             )
         return items
+
+
+def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
+    """Return the stages once each of them, and the chain as a whole, is valid."""
+    if not isinstance(stages, Iterable):
+        raise PipelineError(f"Pipeline {name!r} takes a list of stages, not {stages!r}")
+    stages = tuple(stages)
+    if not stages:
+        raise PipelineError(f"Pipeline {name!r} must have at least one stage; give stages=[...]")
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise PipelineError(
+                f"Pipeline {name!r} takes a list of stages, with no {stage!r} in it"
+            )
+        stage.validate()
+    if stages[0].pull:
+        raise PipelineError(
+            f"Stage {stages[0].name!r} cannot pull: it is the first stage, and nothing before it "
+            "could wait; leave pull out"
+        )
+    seen: set[str] = set()
+    for stage in stages:
+        if stage.name in seen:
+            raise StageValidationError(
+                f"Duplicate stage name {stage.name!r} in pipeline {name!r}; name each differently"
+            )
+        seen.add(stage.name)
+    return stages
 
 
 def _plugin_set(
@@ -664,31 +687,3 @@ class PipelineBuilder(Draft):
             custom_dashboard=custom_dashboard,
             dashboard_update_interval=dashboard_update_interval,
         )
-
-
-def _checked(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
-    """Return the stages once each of them, and the chain as a whole, is valid."""
-    if not isinstance(stages, Iterable):
-        raise PipelineError(f"Pipeline {name!r} takes a list of stages, not {stages!r}")
-    stages = tuple(stages)
-    if not stages:
-        raise PipelineError(f"Pipeline {name!r} must have at least one stage; give stages=[...]")
-    for stage in stages:
-        if not isinstance(stage, Stage):
-            raise PipelineError(
-                f"Pipeline {name!r} takes a list of stages, with no {stage!r} in it"
-            )
-        stage.validate()
-    if stages[0].pull:
-        raise PipelineError(
-            f"Stage {stages[0].name!r} cannot pull: it is the first stage, and nothing before it "
-            "could wait; leave pull out"
-        )
-    seen: set[str] = set()
-    for stage in stages:
-        if stage.name in seen:
-            raise StageValidationError(
-                f"Duplicate stage name {stage.name!r} in pipeline {name!r}; name each differently"
-            )
-        seen.add(stage.name)
-    return tuple(stages)

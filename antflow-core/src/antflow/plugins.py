@@ -37,7 +37,7 @@ NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, part
 """What may be given in the place of a plugin by mistake."""
 
 EVERYWHERE = frozenset(dir(object))
-"""What every object has, and none implements a hook with: more than half of what most have."""
+"""Names that every object has: none is a hook's, so more than half of most objects is skipped."""
 
 _logger = logging.getLogger(__name__)
 
@@ -292,7 +292,7 @@ class PluginSet:
             else:
                 if found is not None:
                     return cast("DashboardProtocol", found)
-        names = sorted(name for plugin in self.plugins.values() for name in _dashboards_of(plugin))
+        names = sorted(name for plugin in self.plugins.values() for name in dashboards_of(plugin))
         raise ValueError(
             f"There is no dashboard {name!r}; installed are: {', '.join(names) or 'none'}. The "
             "built-in ones, 'progress', 'compact', 'detailed' and 'full', come with the package "
@@ -300,9 +300,10 @@ class PluginSet:
         )
 
 
-def _dashboards_of(plugin: object) -> Iterable[str]:
+def dashboards_of(plugin: object) -> tuple[str, ...]:
+    """Return the names of the dashboards that a plugin says it has."""
     names = getattr(plugin, "antflow_dashboards", None) or ()
-    return (names,) if isinstance(names, str) else names
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 NONE = PluginSet({})

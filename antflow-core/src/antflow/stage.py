@@ -63,7 +63,7 @@ class Stage:
     unpack_args: bool = False
     task_concurrency_limits: Mapping[str, int] = field(default_factory=dict)
     on_success: ItemCallback | None = None
-    on_failure: Callable[[Any, Any, dict[str, Any]], Any] | None = None
+    on_failure: ItemCallback | None = None
     skip_if: Callable[[Any], Any] | None = None
     queue_capacity: int | None = None
     _: KW_ONLY
@@ -88,6 +88,7 @@ class Stage:
                 f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
             )
         self._check_capacity()
+        self._check_functions()
         self._check_switches()
         self._check_task_limits()
         self._check_call_limits()
@@ -178,11 +179,13 @@ class Stage:
                 "front of it; leave one of the two out"
             )
 
-    def _check_switches(self) -> None:
+    def _check_functions(self) -> None:
         for name in ("on_success", "on_failure", "on_skip", "skip_if"):
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise self._invalid(f"has {name}={function!r}; give a function or None")
+
+    def _check_switches(self) -> None:
         for name in ("unpack_args", "pull"):
             switch = getattr(self, name)
             if not isinstance(switch, bool):

@@ -22,12 +22,15 @@ TASK_CALLBACKS = {
     "antflow_task_success": "on_task_complete",
     "antflow_task_retry": "on_task_retry",
 }
-"""A task event costs nothing where its callback is not set."""
+"""Hooks that are listened to only while their callback is set, so that they cost nothing else.
 
-ENTRY = len(fields(StatusEvent)) - 1
-"""So many values in a history make one event: all but the item's id."""
+`antflow_task_failure` is not among them, since it always has attempts to note.
+"""
 
-STATUS = 1 - ENTRY
+VALUES_PER_EVENT = len(fields(StatusEvent)) - 1
+"""A history is a flat list, of so many values an event: all but the item's id."""
+
+STATUS = 1 - VALUES_PER_EVENT
 """Where in a history the latest status is: the second value of the last event."""
 
 
@@ -79,16 +82,16 @@ class StatusTracker(Observer):
     def get_status(self, item_id: Any) -> StatusEvent | None:
         """Return the latest event of an item; None if there is none."""
         history = self._histories.get(_key(item_id))
-        return _event(item_id, history[-ENTRY:]) if history else None
+        return _event(item_id, history[-VALUES_PER_EVENT:]) if history else None
 
     def get_tracked_ids(self) -> list[Any]:
-        """Return the ids of all items that are remembered, as they were first seen."""
+        """Return the ids of all items that are remembered, in the order of their first events."""
         return list(self._histories)
 
     def get_by_status(self, status: StatusType) -> list[StatusEvent]:
         """Return the latest events of all items that have this status now."""
         return [
-            _event(item_id, history[-ENTRY:])
+            _event(item_id, history[-VALUES_PER_EVENT:])
             for item_id, history in list(self._histories.items())
             if history[STATUS] == status
         ]
@@ -101,8 +104,8 @@ class StatusTracker(Observer):
     def get_history(self, item_id: Any) -> list[StatusEvent]:
         """Return all events of an item, in their order."""
         history = self._histories.get(_key(item_id), [])
-        starts = range(0, len(history), ENTRY)
-        return [_event(item_id, history[start : start + ENTRY]) for start in starts]
+        starts = range(0, len(history), VALUES_PER_EVENT)
+        return [_event(item_id, history[start : start + VALUES_PER_EVENT]) for start in starts]
 
     def get_failed_items(self) -> list[FailedItem]:
         """Return what is known of each item that has failed."""

@@ -50,7 +50,7 @@ class _Rarely(Generic[T]):
     """An attribute of a result that is kept in its `rare`.
 
     Args:
-        usual: its value where there is none; None to make one.
+        usual: returns its value while the result has no `rare`; None to make the `rare` instead.
     """
 
     def __init__(self, usual: Callable[[], T] | None = None) -> None:

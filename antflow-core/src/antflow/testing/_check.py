@@ -13,7 +13,7 @@ from typing import Any
 
 from antflow import _run, runners
 from antflow.exceptions import PluginError
-from antflow.plugins import hooks_of, name_of, refusal
+from antflow.plugins import dashboards_of, hooks_of, name_of, refusal
 
 from ._chosen import chosen
 from ._clock import Clock
@@ -109,12 +109,6 @@ def broken_rules(plugin: object, given: object) -> Iterator[str]:
         yield f"antflow_dashboards is {displays!r}; give a tuple of names."
 
 
-def displays_of(plugin: object) -> tuple[str, ...]:
-    """Return the names of the displays that a plugin says it has."""
-    names = getattr(plugin, "antflow_dashboards", None) or ()
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
 def try_out(
     plugin: object, scenario: Scenario, watch: Watch, note: Note, patience: Patience | None
 ) -> None:
@@ -129,9 +123,9 @@ def try_out(
     """
     gc.collect()
     before = Process()
-    stand = Stand(plugin, displays_of(plugin), watch, note)
+    stand = Stand(plugin, dashboards_of(plugin), watch, note)
     with faults_noted(SILENT, names_items=False) as noted, counted_warnings(note):
-        is_whole = is_played(scenario, stand, note)
+        is_whole = plays_to_end(scenario, stand, note)
         if is_whole and patience is not None:
             before.note_threads(patience, note)
         gc.collect()
@@ -147,8 +141,8 @@ def try_out(
     before.note_settings(note)
 
 
-def is_played(scenario: Scenario, stand: Stand, note: Note) -> bool:
-    """Run a scenario, and tell whether it came to its end."""
+def plays_to_end(scenario: Scenario, stand: Stand, note: Note) -> bool:
+    """Run a scenario, and tell whether it came to its end; what it raised is noted."""
     try:
         Clock().run(play(scenario, stand, note))
     except KeyboardInterrupt:

@@ -51,14 +51,10 @@ async def note_left_on_loop(note: Note) -> None:
 
 
 class Patience:
-    """How long threads that are about to end are waited for in all.
+    """How long threads that are about to end are waited for, in real time and in all."""
 
-    Args:
-        seconds: of real time.
-    """
-
-    def __init__(self, seconds: float = JOIN_SECONDS) -> None:
-        self._left = seconds
+    def __init__(self) -> None:
+        self._left = JOIN_SECONDS
 
     def join(self, thread: threading.Thread) -> bool:
         """Wait for a thread, and tell whether it has ended."""

@@ -52,7 +52,7 @@ def error_text(error: BaseException) -> str:
     """
     if not can_be_shown(error):
         return f"{type(error).__name__}: {text_of(error)} (it cannot be shown in full)"
-    told = traceback.TracebackException.from_exception(error, capture_locals=False)
+    told = traceback.TracebackException.from_exception(error)
     told.stack = traceback.StackSummary.from_list(
         [frame for frame in told.stack if is_of_others(frame.filename)]
     )
