@@ -53,6 +53,20 @@ def test_the_first_is_called_first_and_each_for_what_it_listens_to() -> None:
     assert heard == [f"{name} {each}" for each in ids for name in "ab"] + ["b end"]
 
 
+def test_one_that_raises_keeps_nothing_from_the_others() -> None:
+    class Raising(Listener):
+        @hookimpl
+        def antflow_task_success(self, event: TaskEvent) -> None:
+            raise LookupError
+
+    heard: list[str] = []
+    both = together([Raising("a", heard), Listener("b", heard)])
+    pipeline = Pipeline([stage(task=same)], plugins=[both], autoload=False)
+    simulate(lambda: pipeline.run([7, 8]))
+    assert heard == ["b 0", "b 1"]
+    assert sum(pipeline.plugin_faults.values()) == 2
+
+
 def test_what_is_recorded_of_an_attempt_leads_to_its_span() -> None:
     spans = InMemorySpanExporter()
     tracers = TracerProvider(shutdown_on_exit=False)

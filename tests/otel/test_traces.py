@@ -11,13 +11,14 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
 from antflow import Pipeline, Stage, StatusEvent, TaskEvent, current_item, hookimpl
 from antflow._item import read_item
-from antflow_otel import _traces
+from antflow_otel import OTel, _traces
 from antflow_otel._traces import Traces
 from tests.core.simulation import others, settle, simulate
 from tests.otel.metering import Metered
@@ -768,6 +769,80 @@ def test_an_item_whose_start_was_missed_is_left_alone() -> None:
     for told in ("start", "success", "retry", "failure", "cancelled"):
         getattr(traces, f"antflow_task_{told}")(event)
     assert traced.spans == ()
+
+
+# A sampler or a processor of spans that raises
+
+
+class Raising(SpanProcessor):
+    """A processor that raises at the first end of a span of a name."""
+
+    def __init__(self, name: str) -> None:
+        self.names = {name}
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.name in self.names:
+            self.names.remove(span.name)
+            raise LookupError("from a processor of spans")
+
+
+class RaisingOnce(Sampler):
+    """A sampler that raises at the first span of a name."""
+
+    def __init__(self, name: str) -> None:
+        self.names = {name}
+
+    def should_sample(self, *arguments: Any, **named: Any) -> Any:
+        name = arguments[2]
+        if name in self.names:
+            self.names.remove(name)
+            raise LookupError("from a sampler")
+        return ALWAYS_ON.should_sample(*arguments, **named)
+
+    def get_description(self) -> str:
+        return "raises once"
+
+
+TREE = ["letters", "  A", "    A same", "  B", "    B same"]
+
+
+@pytest.mark.parametrize("name", TREE[1:], ids=str.strip)
+def test_a_processor_that_raises_at_the_end_of_a_span_leaves_no_other_open(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    traced = Traced()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(traced.exporter))
+    provider.add_span_processor(Raising(name.strip()))
+    traced.plugin = OTel(provider)
+    pipeline = traced.pipeline(stage("A"), stage("B"))
+    simulate(lambda: pipeline.run(["x"]))
+    assert traced.tree()[1:] == TREE
+    assert sum(pipeline.plugin_faults.values()) == 1
+    caplog.clear()
+
+
+def test_a_sampler_that_raises_costs_the_span_of_that_attempt_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    traced = Traced(RaisingOnce("A same"))
+    pipeline = traced.pipeline(stage("A"), stage("B"))
+    simulate(lambda: pipeline.run(["x"]))
+    assert traced.tree()[1:] == [line for line in TREE if line != "    A same"]
+    assert sum(pipeline.plugin_faults.values()) == 1
+    caplog.clear()
+
+
+def test_a_processor_that_raises_at_the_end_of_the_run_leaves_no_other_span_open() -> None:
+    traced = Traced()
+    traced.provider.add_span_processor(Raising("letters"))
+    one = traced.pipeline(stage())
+    traces = simulate(lambda: traces_of(traced, one))
+    for item in [read_item(number, number, 100) for number in range(2)]:
+        traces.antflow_item_start(StatusEvent(item.id, "Work", "queued", None, 1.0).about(item))
+    with pytest.raises(LookupError):
+        traces.antflow_pipeline_finish(one.get_error_summary())
+    assert [span.name for span in traced.spans] == ["letters", "letters", "run letters"]
 
 
 # Nested pipelines

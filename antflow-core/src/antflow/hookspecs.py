@@ -72,7 +72,8 @@ def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
 def antflow_item_start(event: StatusEvent) -> None:
     """Be told that an item enters the run; exactly one `antflow_item_finish` follows.
 
-    It is called in the context of who feeds the item. Who needs no more than this and the end pays
+    It is called in the context of who feeds the item; for what was fed before the run began, an
+    observer of this run only is called in the context of who begins it. Who needs no more than this and the end pays
     for two events an item, whatever the number of stages.
 
     Args:

@@ -30,9 +30,10 @@ class Unsampled:
 class ItemTrace:
     """What is open of one item.
 
-    `visit` is the span of the stage that it is at, where `left` tasks are still to succeed, and
+    `visit` is the span of `stage`, where the item is and `left` tasks are still to succeed, and
     `attempt` that of the task. `token` takes back the context that the task runs in, and `error` is
-    what the last attempt failed with.
+    what the last attempt failed with. A span that raises at its end, since a processor of spans
+    does, leaves no other open.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class ItemTrace:
         "error",
         "left",
         "span",
+        "stage",
         "token",
         "visit",
         "visit_context",
@@ -50,6 +52,7 @@ class ItemTrace:
         self.span = span
         self.context = self.visit_context = context
         self.left = 0
+        self.stage = ""
         self.visit: Span | None = None
         self.attempt: Span | None = None
         self.token: Token[Context] | None = None
@@ -61,13 +64,15 @@ class ItemTrace:
         Args:
             at: Unix time in nanoseconds.
         """
-        if self.attempt is not None:
-            self.attempt.end(at)
-            self.attempt = None
+        attempt, self.attempt = self.attempt, None
         self.left -= 1
-        if not self.left and self.visit is not None:
-            self.visit.end(at)
-            self.visit = None
+        try:
+            if attempt is not None:
+                attempt.end(at)
+        finally:
+            if not self.left and self.visit is not None:
+                visit, self.visit = self.visit, None
+                visit.end(at)
 
     def leave(self, at: int, outcome: str | None = None) -> None:
         """End what is open below the item's own span.
@@ -76,16 +81,12 @@ class ItemTrace:
             at: Unix time in nanoseconds.
             outcome: what became of the visit, unless it simply succeeded.
         """
-        if self.attempt is not None:
-            if outcome is not None:
-                self.attempt.set_attribute(OUTCOME, outcome)
-            self.attempt.end(at)
-            self.attempt = None
-        if self.visit is not None:
-            if outcome is not None:
-                self.visit.set_attribute(OUTCOME, outcome)
-            self.visit.end(at)
-            self.visit = None
+        attempt, visit = self.attempt, self.visit
+        self.attempt = self.visit = None
+        try:
+            _end(attempt, at, outcome)
+        finally:
+            _end(visit, at, outcome)
 
     def end(self, at: int, outcome: str | None = None) -> None:
         """End all that is open.
@@ -94,10 +95,17 @@ class ItemTrace:
             at: Unix time in nanoseconds.
             outcome: what became of the item, unless it simply succeeded.
         """
-        self.leave(at, outcome)
+        try:
+            self.leave(at, outcome)
+        finally:
+            _end(self.span, at, outcome)
+
+
+def _end(span: Span | None, at: int, outcome: str | None) -> None:
+    if span is not None:
         if outcome is not None:
-            self.span.set_attribute(OUTCOME, outcome)
-        self.span.end(at)
+            span.set_attribute(OUTCOME, outcome)
+        span.end(at)
 
 
 class StageTrace:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from types import SimpleNamespace
 from typing import Any
 
 from antflow import hookimpl
+
+Hook = Callable[..., None]
 
 ENDS = (
     "antflow_task_success",
@@ -27,22 +30,25 @@ OTHERS = (
 def together(observers: Sequence[object]) -> object | None:
     """Return an observer with the hooks of all of these, or None if there are none.
 
-    At the end of an attempt the first of them is called first.
+    At the end of an attempt the first of them is called first. If one raises, the others are called
+    all the same.
     """
     if len(observers) < 2:
         return observers[0] if observers else None
-    hooks: dict[str, Callable[..., None]] = {}
+    hooks: dict[str, Hook] = {}
     for hook in (*ENDS, *OTHERS):
         functions = [getattr(each, hook) for each in observers if hasattr(each, hook)]
         if functions:
-            hooks[hook] = functions[0] if len(functions) == 1 else _in_turn(functions)
+            hooks[hook] = reduce(_both, functions)
     return SimpleNamespace(**hooks)
 
 
-def _in_turn(functions: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
+def _both(first: Hook, second: Hook) -> Hook:
     @hookimpl(trylast=True)
     def call(event: Any) -> None:
-        for function in functions:
-            function(event)
+        try:
+            first(event)
+        finally:
+            second(event)
 
     return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import current_task
+from contextlib import ExitStack
 from time import time_ns
 
 from opentelemetry.context import Context, attach, detach
@@ -128,6 +129,8 @@ class Traces:
     def _attempt(self, trace: ItemTrace, event: TaskEvent) -> Context:
         """Begin the span of an attempt, and of a visit with the first; return its context."""
         at = nanoseconds(event.timestamp)
+        if trace.visit is not None and trace.stage != event.stage:
+            trace.leave(at)  # a visit whose end was missed, since a sampler raised, or the like
         if trace.visit is None:
             self._visit(trace, event, at)
         context = trace.visit_context
@@ -145,7 +148,7 @@ class Traces:
             WORKER: plain(event.worker),
             QUEUE_WAIT: event.queue_wait,
         }
-        trace.left = stage.tasks
+        trace.stage, trace.left = event.stage, stage.tasks
         trace.visit = self._start(stage.name, trace.context, INTERNAL, of_visit, (), at)
         trace.visit_context = set_span_in_context(trace.visit, trace.context)
 
@@ -211,8 +214,9 @@ class Traces:
         if error_summary.total_failed:
             self._run.set_attribute(FAILED_ITEMS, error_summary.total_failed)
         at = time_ns()
-        for trace in self._live.values():
-            if isinstance(trace, ItemTrace):
-                trace.end(at, "unprocessed")
-        self._live.clear()
-        self._run.end(at)
+        with ExitStack() as ending:
+            ending.callback(self._run.end, at)
+            for trace in self._live.values():
+                if isinstance(trace, ItemTrace):
+                    ending.callback(trace.end, at, "unprocessed")
+            self._live.clear()
