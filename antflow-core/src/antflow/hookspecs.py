@@ -73,8 +73,8 @@ def antflow_item_start(event: StatusEvent) -> None:
     """Be told that an item enters the run; exactly one `antflow_item_finish` follows.
 
     It is called in the context of who feeds the item; for what was fed before the run began, an
-    observer of this run only is called in the context of who begins it. Who needs no more than this and the end pays
-    for two events an item, whatever the number of stages.
+    observer of this run only is called in the context of who begins it. Who needs no more than this
+    and the end pays for two events an item, whatever the number of stages.
 
     Args:
         event: which item, and the stage that it is queued for.
