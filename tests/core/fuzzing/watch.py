@@ -104,6 +104,7 @@ class Watch:
         self._last_stage = len(scenario.stages) - 1
         self._traces: dict[Watcher, dict[int, Trace]] = {watcher: {} for watcher in watchers}
         self._ids: dict[int, int] = {}
+        self._numbered: dict[int, int] = {}
         self.runs: set[str] = set()
         self._naps: list[tuple[float, float]] = []
         self.faults = 0
@@ -147,7 +148,10 @@ class Watch:
         audit.require(key in audit.entries, "{} told of {}, which was not fed", watcher, key)
         if key in audit.entries:
             audit.require(item.priority == audit.entries[key].priority, "wrong priority: {}", event)
-        audit.require(item.id == event.item_id == item.sequence_id, "wrong item: {}", event)
+        audit.require(item.id == event.item_id, "wrong item: {}", event)
+        audit.require(
+            self._numbered.setdefault(item.sequence_id, key) == key, "two of one number: {}", event
+        )
         audit.require(
             self._ids.setdefault(key, event.item_id) == event.item_id, "another id: {}", event
         )
