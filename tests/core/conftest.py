@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.core import simulation
+from antflow._discovery import INSTALLED
+from tests.core.installing import install
 
 
 @pytest.fixture
-def simulate() -> Callable[..., Any]:
-    """Run a coroutine on the simulated loop: see `tests.core.simulation`."""
-    return simulation.simulate
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have no plugin installed, and forget in the end what the test has had installed."""
+    install(monkeypatch)
+    yield
+    INSTALLED.forget()

@@ -14,6 +14,7 @@ import pytest
 
 from antflow._channel import Channel
 from antflow._item import Item
+from tests.core.run_parts import values
 from tests.core.simulation import others, settle, simulate
 
 SEEDS = range(30)
@@ -21,10 +22,6 @@ SEEDS = range(30)
 
 def item(value: Any, priority: int = 100) -> Item:
     return Item(value, value, 0, priority, {})
-
-
-def values(items: Any) -> list[Any]:
-    return [item.value for item in items]
 
 
 async def send(channel: Channel, value: Any, priority: int = 100) -> None:

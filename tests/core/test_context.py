@@ -13,12 +13,12 @@ from antflow import (
     CurrentItem,
     Pipeline,
     Stage,
-    StatusTracker,
     WorkerState,
     current_item,
     set_task_status,
 )
 from antflow.context import CURRENT_WORKER
+from tests.core.run_parts import piped, run_exactly, stage
 from tests.core.simulation import Gate, settle, simulate
 
 watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
@@ -114,24 +114,10 @@ def test_who_runs_a_pipeline_does_not_become_its_worker() -> None:
 # The item at hand
 
 
-def stage(*tasks: Any, **fields: Any) -> Stage:
-    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
-
-
-def piped(*stages: Stage, watched: bool = False) -> Pipeline:
-    tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
-    return Pipeline(stages, status_tracker=tracker)
-
-
 def the_item() -> CurrentItem:
     item = current_item()
     assert item is not None
     return item
-
-
-def run_exactly(main: Callable[[], Any]) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, tick=0.0)
 
 
 def described() -> tuple[Any, str, int, dict[str, Any], int, dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +12,6 @@ import pytest
 
 from antflow import (
     Pipeline,
-    Stage,
-    StatusTracker,
     WorkerMetrics,
     WorkerState,
     concurrency_limit,
@@ -28,27 +25,10 @@ from antflow._notifier import Notifier
 from antflow._results import Results
 from antflow._stage_run import StageRun
 from antflow._turn import Turns
+from tests.core.run_parts import age, fail, piped, run_exactly, same, stage, workers_of
 from tests.core.simulation import Gate, settle, simulate
 
-STATES = ["idle", "busy", "waiting", "blocked"]
 watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(value)
-
-
-def stage(*tasks: Any, **fields: Any) -> Stage:
-    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
-
-
-def piped(*stages: Stage, watched: bool = False) -> Pipeline:
-    tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
-    return Pipeline(stages, status_tracker=tracker)
 
 
 def state_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerState:
@@ -57,22 +37,6 @@ def state_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerState:
 
 def metrics_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerMetrics:
     return pipeline.get_worker_metrics()[name]
-
-
-def workers_of(pipeline: Pipeline, name: str = "Work") -> list[int]:
-    stats = pipeline.get_stats().stage_stats[name]
-    return [stats.workers[state] for state in STATES]  # type: ignore[index]
-
-
-def age(unix: float | None) -> float:
-    """Return how long ago, in whole seconds, something was."""
-    assert unix is not None
-    return round(time.time() - unix)
-
-
-def run_exactly(main: Callable[[], Any]) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, tick=0.0)
 
 
 @asynccontextmanager

@@ -19,7 +19,6 @@ from antflow import (
     Pipeline,
     PipelineError,
     PipelineResult,
-    Stage,
     StatusEvent,
     StatusTracker,
     TaskEvent,
@@ -29,6 +28,16 @@ from antflow import (
 )
 from antflow._display import Display, chosen_dashboard
 from antflow.plugins import NONE, PluginSet
+from tests.core.run_parts import (
+    InputBrokeError,
+    fail,
+    now,
+    raised_by,
+    run_exactly,
+    same,
+    stage,
+    values,
+)
 from tests.core.simulation import Gate, others, settle, simulate
 from tests.naming import id_of
 
@@ -37,38 +46,13 @@ each_method = pytest.mark.parametrize("method", METHODS)
 sync_or_async = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(value)
-
-
 async def sleep(value: Any) -> Any:
     await asyncio.sleep(1)
     return value
 
 
-def stage(*tasks: Any, **fields: Any) -> Stage:
-    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
-
-
 def piped(*tasks: Any, **fields: Any) -> Pipeline:
     return Pipeline([stage(*(tasks or (same,)), **fields)])
-
-
-def values(results: list[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def run_exactly(main: Callable[[], Any], seed: int | None = None) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, seed, tick=0.0)
 
 
 class Recorder:
@@ -140,15 +124,6 @@ async def by_quick(pipeline: Pipeline, items: Any, **options: Any) -> list[Any]:
 CUSTOM = [by_run, by_stream, by_builder_run, by_builder_stream]
 each_use = pytest.mark.parametrize("use", CUSTOM)
 run_or_stream = pytest.mark.parametrize("use", [by_run, by_stream])
-
-
-async def raised_by(call: Awaitable[Any]) -> BaseException | None:
-    """Return what a call raises, also where that is no Exception."""
-    try:
-        await call
-    except BaseException as error:
-        return error
-    return None
 
 
 async def cancelled(call: Coroutine[Any, Any, Any], seconds: float = 1, times: int = 1) -> None:
@@ -1286,10 +1261,6 @@ def test_a_dashboard_may_feed_the_run_that_it_shows() -> None:
 
 
 # A run that fails
-
-
-class InputBrokeError(Exception):
-    """What an input raises."""
 
 
 def broken() -> Iterator[int]:

@@ -10,6 +10,7 @@ import pytest
 from antflow import Pipeline, Stage, StatusEvent, StatusTracker, TaskEvent, current_item
 from antflow._item import Item
 from antflow.events import ItemView, StatusType, TaskEventType
+from tests.core.run_parts import same
 from tests.core.simulation import simulate
 
 READ_ONLY = ["id", "value", "metadata", "priority", "sequence_id", "carrier"]
@@ -21,10 +22,6 @@ def status_event(worker: str | None = "Work-W0") -> StatusEvent:
 
 def task_event() -> TaskEvent:
     return TaskEvent("x", "Work", "task", "Work-W0", "start", 1, 5.0)
-
-
-async def same(value: Any) -> Any:
-    return value
 
 
 def run(tracker: StatusTracker, items: list[Any], *, stages: int = 1) -> Pipeline:

@@ -28,31 +28,19 @@ from antflow import (
     hookimpl,
 )
 from antflow.plugins import ARGUMENTS, PLAIN
+from tests.core.installing import Entry, install
+from tests.core.run_parts import CustomExit, cancel, raised_by, same, values
 from tests.core.simulation import Gate, others, settle, simulate
-from tests.core.test_discovery import Entry, install
+
+pytestmark = pytest.mark.usefixtures("nothing_installed")
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
 LONG = 1000.0
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
-
-
 STATUSES = get_args(StatusType)
 FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), CustomExit()]
 EXITS = [KeyboardInterrupt(), SystemExit(3)]
-
-
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch)
-
-
-async def work(value: Any) -> Any:
-    return value
 
 
 class Journal:
@@ -159,7 +147,7 @@ class Holding(Journal):
         await self._hold(FINISH)
 
 
-def pipeline(*plugins: object, tasks: Any = (work,), **options: Any) -> Pipeline:
+def pipeline(*plugins: object, tasks: Any = (same,), **options: Any) -> Pipeline:
     stage = Stage("Work", 1, list(tasks), task_attempts=1)
     return Pipeline([stage], plugins=plugins, **options)
 
@@ -168,25 +156,6 @@ def hooked(**functions: Callable[..., Any]) -> Any:
     """Return a plugin whose class has these functions as hooks."""
     marked = {f"antflow_{name}": hookimpl(function) for name, function in functions.items()}
     return type("Hooked", (), marked)()
-
-
-def values(results: Any) -> list[Any]:
-    return [result.value for result in results]
-
-
-async def catch(awaitable: Awaitable[Any]) -> BaseException | None:
-    try:
-        await awaitable
-    except BaseException as error:
-        return error
-    return None
-
-
-async def cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-    assert not others()
 
 
 def check_conservation(of: Pipeline) -> None:
@@ -346,8 +315,8 @@ def test_quick_and_the_builder(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Entry("installed", lambda: installed))
 
     async def main() -> None:
-        await Pipeline.quick([1], work)
-        builder = Pipeline.create().add("Work", work).with_plugins(given)
+        await Pipeline.quick([1], same)
+        builder = Pipeline.create().add("Work", same).with_plugins(given)
         await builder.run([1])
         async for _ in builder.stream([1]):
             pass
@@ -394,7 +363,7 @@ def test_an_input_that_raises(as_stream: bool) -> None:
 
     async def main() -> None:
         one = pipeline(journal)
-        error = await catch(drain(one.stream(items())) if as_stream else one.run(items()))
+        error = await raised_by(drain(one.stream(items())) if as_stream else one.run(items()))
         assert isinstance(error, LookupError)
         assert not others()
 
@@ -411,7 +380,7 @@ def test_a_task_that_ends_the_run() -> None:
 
     async def main() -> None:
         one = pipeline(journal, tasks=[leave])
-        assert isinstance(await catch(one.run([1, 2])), CustomExit)
+        assert isinstance(await raised_by(one.run([1, 2])), CustomExit)
         check_conservation(one)
         assert not others()
 
@@ -575,7 +544,7 @@ def test_shutdown_of_a_run_that_has_just_begun_pairs_start_and_finish(
     async def main() -> None:
         one = pipeline(ends)
         await one.feed(["early"])
-        running = asyncio.create_task(catch(begin(one)))
+        running = asyncio.create_task(raised_by(begin(one)))
         for _ in range(turns):
             await asyncio.sleep(0)
         await one.shutdown(drain=drains)
@@ -614,7 +583,7 @@ def test_a_start_hook_that_cancels_its_own_task_does_not_hang() -> None:
 
     async def main() -> None:
         one = pipeline(ends, hooked(pipeline_start=start))
-        await catch(one.run([1]))
+        await raised_by(one.run([1]))
         check_conservation(one)
         assert not others()
 
@@ -790,7 +759,7 @@ def test_what_takes_part_in_a_run_is_told_of_what_was_fed_before() -> None:
     scoping, journal = Scoping(), Journal()
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 1, [work]), Stage("B", 1, [work])], plugins=[scoping, journal])
+        one = Pipeline([Stage("A", 1, [same]), Stage("B", 1, [same])], plugins=[scoping, journal])
         await one.feed(["x"])
         await one.feed(["y"], target_stage="B")
         await one.start()
@@ -816,7 +785,7 @@ def test_what_is_fed_while_a_run_s_own_is_told_of_the_earlier_is_told_once() -> 
     scoping = Scoping(SlowAtX)
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 1, [work]), Stage("B", 1, [work])], plugins=[scoping])
+        one = Pipeline([Stage("A", 1, [same]), Stage("B", 1, [same])], plugins=[scoping])
         await one.feed([{"id": "x"}])
         starting = asyncio.create_task(one.start())
         await settle()
@@ -867,7 +836,7 @@ def test_what_cannot_take_part_ends_a_strict_run(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
 
     async def main() -> None:
-        error = await catch(pipeline(Scoping(unmarked)).run([1]))
+        error = await raised_by(pipeline(Scoping(unmarked)).run([1]))
         assert isinstance(error, PluginError)
         assert (error.plugin, error.hook) == ("scoping", START)
 
@@ -1006,8 +975,8 @@ async def fails_at_two(value: int) -> int:
 @pytest.mark.parametrize("also", [(), (Journal(),)], ids=["alone", "with one that hears all"])
 def test_an_item_starts_once_and_finishes_once(also: tuple[object, ...]) -> None:
     items = Items()
-    first = Stage("First", 1, [work, fails_at_two], retry="per_stage", stage_attempts=2)
-    last = Stage("Last", 1, [work], skip_if=lambda value: value == 1)
+    first = Stage("First", 1, [same, fails_at_two], retry="per_stage", stage_attempts=2)
+    last = Stage("Last", 1, [same], skip_if=lambda value: value == 1)
     simulate(lambda: Pipeline([first, last], plugins=[*also, items]).run([0, 1, 2]))
     assert items.of(0) == [("start", "First"), ("completed", "Last")]
     assert items.of(1) == [("start", "First"), ("skipped", "Last")]
@@ -1019,7 +988,7 @@ def test_an_item_starts_in_the_context_of_who_feeds_it() -> None:
     items = Items()
 
     async def main() -> None:
-        async with Pipeline([Stage("Work", 1, [work])], plugins=[items]) as one:
+        async with Pipeline([Stage("Work", 1, [same])], plugins=[items]) as one:
             await one.start()
             VARIABLE.set("of the feeder")
             await one.process(1)
@@ -1055,7 +1024,7 @@ def test_what_a_run_is_joined_by_is_told_which_items_wait_already() -> None:
             return items
 
     async def main() -> None:
-        one = Pipeline([Stage("Work", 1, [work])], plugins=[Joining()])
+        one = Pipeline([Stage("Work", 1, [same])], plugins=[Joining()])
         await one.feed([1])
         await one.start()
         await one.join()
@@ -1118,11 +1087,11 @@ class Mixed:
 
     async def __call__(self) -> None:
         one = self.pipeline
-        starting = await catch(one.start())
+        starting = await raised_by(one.start())
         if starting is None:
-            await catch(one.feed(["fine", "once", "never", "long"]))
+            await raised_by(one.feed(["fine", "once", "never", "long"]))
             await asyncio.sleep(LONG / 2)
-        ending = await catch(one.shutdown(timeout=0))
+        ending = await raised_by(one.shutdown(timeout=0))
         self.error = starting or ending
         check_conservation(one)
         assert not others()
@@ -1231,7 +1200,7 @@ def test_a_strict_run_raises_by_run_and_stream(hook: str, monkeypatch: pytest.Mo
 
     async def join(of: Pipeline) -> None:
         await of.start()
-        await catch(of.feed(range(3)))
+        await raised_by(of.feed(range(3)))
         await of.join()
 
     for way_of in (run, stream, leave, join):
@@ -1239,7 +1208,7 @@ def test_a_strict_run_raises_by_run_and_stream(hook: str, monkeypatch: pytest.Mo
 
         async def main(way_of: Any = way_of, faulty: Faulty = faulty) -> None:
             one = pipeline(faulty)
-            raised = await catch(way_of(one))
+            raised = await raised_by(way_of(one))
             assert isinstance(raised, PluginError)
             assert (raised.plugin, raised.hook) == ("faulty", hook)
             check_conservation(one)
@@ -1266,7 +1235,7 @@ def test_a_strict_success_hook_lets_the_outcome_stand(monkeypatch: pytest.Monkey
 
     async def main() -> None:
         one = pipeline(Faulty("antflow_task_success", ValueError("x"), slow=False))
-        assert isinstance(await catch(one.run(["x", "y"])), PluginError)
+        assert isinstance(await raised_by(one.run(["x", "y"])), PluginError)
         assert values(one.results) == ["x"]
         assert values(one.unprocessed) == ["y"]
 
@@ -1278,9 +1247,9 @@ def test_a_strict_run_minds_what_was_told_before_its_start(monkeypatch: pytest.M
 
     async def main() -> None:
         one = pipeline(Faulty("antflow_item_status", ValueError("x"), slow=False))
-        await catch(one.feed(["x"]))
-        raised = await catch(one.start())
-        raised = raised or await catch(one.join())
+        await raised_by(one.feed(["x"]))
+        raised = await raised_by(one.start())
+        raised = raised or await raised_by(one.join())
         assert isinstance(raised, PluginError)
         assert raised.item_id == 0
         assert not others()
@@ -1300,8 +1269,8 @@ def test_a_run_that_ended_before_its_start_is_not_begun(
 
     async def main() -> None:
         one = pipeline(ends, Faulty("antflow_item_status", error, slow=False))
-        fed = await asyncio.create_task(catch(one.feed(["x"])))
-        ran = await asyncio.create_task(catch(way(one)))
+        fed = await asyncio.create_task(raised_by(one.feed(["x"])))
+        ran = await asyncio.create_task(raised_by(way(one)))
         assert fed is not None or ran is not None
         assert not others()
 
@@ -1328,7 +1297,7 @@ def test_finish_is_told_when_all_tasks_are_cancelled_as_the_run_ends() -> None:
             finished.append(pipeline)
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 2, [work])], plugins=[Listener()], autoload=False)
+        one = Pipeline([Stage("A", 2, [same])], plugins=[Listener()], autoload=False)
         async for _ in one.stream(range(20)):
             break
         known = asyncio.all_tasks()
@@ -1345,7 +1314,7 @@ def test_a_pipeline_runs_again_after_a_strict_run(monkeypatch: pytest.MonkeyPatc
     async def main() -> None:
         one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))
         monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-        assert isinstance(await catch(one.run([1])), PluginError)
+        assert isinstance(await raised_by(one.run([1])), PluginError)
         monkeypatch.delenv("ANTFLOW_STRICT_PLUGINS")
         assert values(await one.run([1])) == [1]
 
@@ -1427,7 +1396,7 @@ def test_an_exit_in_a_hook_of_the_run_ends_it(
 
     async def main() -> None:
         one = pipeline(journal, Faulty(hook, error, slow=slow))
-        running = asyncio.create_task(catch(one.run([1])))
+        running = asyncio.create_task(raised_by(one.run([1])))
         assert await running is error
         assert not one.plugin_faults
         check_conservation(one)
@@ -1444,7 +1413,7 @@ def test_an_exit_in_a_start_hook_is_raised_by_start(error: BaseException) -> Non
 
     async def main() -> None:
         one = pipeline(ends, Faulty(START, error, slow=True))
-        assert await asyncio.create_task(catch(one.start())) is error
+        assert await asyncio.create_task(raised_by(one.start())) is error
         assert not others()
 
     simulate(main)
@@ -1531,7 +1500,7 @@ def test_the_carrier_goes_with_what_is_left_and_comes_back_with_it() -> None:
     carrying, gate = Carrying(), Gate()
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [work])], plugins=[carrying])
+        one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [same])], plugins=[carrying])
         await one.start()
         await one.feed(["x"])
         await settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -13,13 +13,8 @@ import pytest
 
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, UnprocessedItem
 from tests.core.observing import observe
+from tests.core.run_parts import SEEDS, ids, raised_by, same
 from tests.core.simulation import Gate, others, settle, simulate
-
-SEEDS = [None, *range(8)]
-
-
-async def work(value: Any) -> Any:
-    return value
 
 
 class Teller:
@@ -44,16 +39,12 @@ class Teller:
 
 
 def told_by(callback: Callable[[StatusEvent], Any], *stages: Stage, **fields: Any) -> Pipeline:
-    stages = stages or (Stage("Work", 1, [work], **fields),)
+    stages = stages or (Stage("Work", 1, [same], **fields),)
     return Pipeline(stages, status_tracker=StatusTracker(callback))
 
 
 def feeding(pipeline: Pipeline, *items: Any, **arguments: Any) -> asyncio.Task[None]:
     return asyncio.create_task(pipeline.feed(items, **arguments))
-
-
-def ids(items: Iterable[Any]) -> list[Any]:
-    return [item.id for item in items]
 
 
 def named(item_id: str) -> dict[str, Any]:
@@ -150,7 +141,7 @@ def test_the_wait_in_front_of_a_stage_begins_when_all_is_told() -> None:
             lambda event: asyncio.sleep(100 * (event.status == "queued")),
             on_task_start=lambda event: waits.append(event.queue_wait),
         )
-        pipeline = Pipeline([Stage("Work", 1, [work])], status_tracker=tracker)
+        pipeline = Pipeline([Stage("Work", 1, [same])], status_tracker=tracker)
         await pipeline.run([7])
 
     simulate(main)
@@ -330,7 +321,7 @@ def test_a_stage_that_pulls_goes_on_while_a_feeder_is_told(seed: int | None) -> 
     teller = Teller()
 
     async def main() -> None:
-        stages = Stage("First", 1, [work]), Stage("Pull", 1, [work], pull=True)
+        stages = Stage("First", 1, [same]), Stage("Pull", 1, [same], pull=True)
         pipeline = told_by(lambda event: teller(event) if event.item_id == "x" else None, *stages)
         await pipeline.start()
         feeder = feeding(pipeline, named("x"), target_stage="Pull")
@@ -370,7 +361,7 @@ def test_a_feeder_that_is_cancelled_twice_has_fed_all_the_same() -> None:
     first, second = Teller(), Teller()
 
     async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [work])])
+        pipeline = Pipeline([Stage("Work", 1, [same])])
         observe(pipeline, StatusTracker(first), StatusTracker(second))
         feeder = feeding(pipeline, "x")
         await settle()
@@ -532,7 +523,7 @@ def test_a_late_item_of_an_early_stage_is_told_like_any_other(seed: int | None) 
         await teller(event)
 
     async def main() -> None:
-        pipeline = told_by(tell, Stage("A", 1, [work]), Stage("B", 1, [work]))
+        pipeline = told_by(tell, Stage("A", 1, [same]), Stage("B", 1, [same]))
         await pipeline.feed([named("x")], target_stage="B")
         feeder = feeding(pipeline, named("late"))
         await settle()
@@ -604,14 +595,6 @@ def exits(error: BaseException, status: str = "queued") -> Callable[[StatusEvent
     return leave
 
 
-async def caught(awaitable: Awaitable[Any]) -> BaseException | None:
-    try:
-        await awaitable
-    except BaseException as error:
-        return error
-    return None
-
-
 @pytest.mark.parametrize("error", EXITS)
 @pytest.mark.parametrize("item", ["x", {"id": 0, "value": "x"}])
 @pytest.mark.parametrize("is_slow", [False, True])
@@ -625,12 +608,12 @@ def test_an_observer_may_end_a_run_that_has_no_worker_yet(
         leave(event)
 
     async def main() -> None:
-        await Pipeline([Stage("Other", 1, [work])]).run([1])  # so that the turn has begun
+        await Pipeline([Stage("Other", 1, [same])]).run([1])  # so that the turn has begun
         pipeline = told_by(leave_later if is_slow else leave)
         await pipeline.start()
-        fed = await caught(pipeline.feed([item]))
+        fed = await raised_by(pipeline.feed([item]))
         assert fed is None or isinstance(fed, PipelineError)
-        assert await caught(pipeline.join()) is error
+        assert await raised_by(pipeline.join()) is error
         assert len(pipeline.unprocessed) == (fed is None)
 
     simulate(main)
@@ -643,8 +626,8 @@ def test_an_observer_may_end_a_run_that_is_not_started(error: BaseException) -> 
 
     async def main() -> None:
         pipeline = told_by(leave)
-        await caught(pipeline.feed(["x"]))
-        assert await caught(pipeline.shutdown()) is error
+        await raised_by(pipeline.feed(["x"]))
+        assert await raised_by(pipeline.shutdown()) is error
 
     simulate(main)
     assert vars(leave)["told"] == ["0 queued", "0 unprocessed!"]
@@ -657,8 +640,8 @@ def test_an_observer_may_end_the_run_of_who_processes(error: BaseException) -> N
     async def main() -> None:
         pipeline = told_by(leave)
         await pipeline.start()
-        assert isinstance(await caught(pipeline.process("x")), PipelineError)
-        assert await caught(pipeline.join()) is error
+        assert isinstance(await raised_by(pipeline.process("x")), PipelineError)
+        assert await raised_by(pipeline.join()) is error
 
     simulate(main)
     assert vars(leave)["told"] == ["0 queued", "0 unprocessed!"]
@@ -670,7 +653,7 @@ def test_an_observer_may_end_a_run_while_its_input_is_read(error: BaseException)
 
     async def main() -> None:
         pipeline = told_by(leave)
-        assert await caught(pipeline.run(["a", "b"])) is error
+        assert await raised_by(pipeline.run(["a", "b"])) is error
         assert ids(pipeline.unprocessed) == [0, 1]
 
     simulate(main)
@@ -864,7 +847,7 @@ def test_an_observer_of_the_end_may_feed_what_is_left_then() -> None:
         if (event.item_id, event.status) == ("x", "unprocessed"):
             await pipeline.feed([named("a")])
 
-    pipeline = told_by(feed_more, Stage("A", 1, [work]), Stage("B", 1, [work]))
+    pipeline = told_by(feed_more, Stage("A", 1, [same]), Stage("B", 1, [same]))
 
     async def main() -> None:
         await pipeline.feed([named("x")], target_stage="B")
@@ -884,7 +867,7 @@ def refused(pipeline: Pipeline, call: Callable[[], Awaitable[Any]], errors: list
         if event.item_id == "x":
             if event.status == "queued":
                 await pipeline.feed([named("more")])
-            errors.append(await caught(call()))
+            errors.append(await raised_by(call()))
 
     return ask
 
@@ -893,7 +876,7 @@ def refused(pipeline: Pipeline, call: Callable[[], Awaitable[Any]], errors: list
 def test_an_observer_cannot_wait_for_the_run_that_waits_for_it(name: str) -> None:
     errors: list[Any] = []
     tracker = StatusTracker()
-    pipeline = Pipeline([Stage("Work", 1, [work])], status_tracker=tracker)
+    pipeline = Pipeline([Stage("Work", 1, [same])], status_tracker=tracker)
     arguments = ["y"] if name == "process" else []
     tracker.on_status_change = refused(
         pipeline, lambda: getattr(pipeline, name)(*arguments), errors
@@ -985,8 +968,8 @@ def test_an_unprocessed_item_is_told_at_its_own_stage() -> None:
     async def main() -> None:
         pipeline = told_by(
             lambda event: told.append((event.item_id, event.stage, event.status)),
-            Stage("A", 1, [work]),
-            Stage("B", 1, [work]),
+            Stage("A", 1, [same]),
+            Stage("B", 1, [same]),
         )
         left = UnprocessedItem("x", 7, {"size": "L"}, 5, "B", 3, {"trace": "t"})
         await pipeline.feed([left, named("y")])

@@ -22,29 +22,8 @@ from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedI
 from antflow._clock import CLOCK
 from antflow._stream import ResultStream
 from antflow.retry import RetryPolicy
+from tests.core.run_parts import CustomExit, fail, now, same
 from tests.core.simulation import Gate, others, settle, simulate
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
-
-
-async def sleep_long(value: Any) -> Any:
-    await asyncio.sleep(1000)
-    return value
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
 
 # 1. Conservation
 

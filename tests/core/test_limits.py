@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -14,21 +14,33 @@ import pytest
 from antflow import (
     Pipeline,
     PipelineError,
-    PipelineResult,
-    Stage,
-    StageStats,
     StatusTracker,
     TaskEvent,
-    UnprocessedItem,
     call_rate_has_capacity,
     concurrency_limit,
     hookimpl,
     rate_limit,
 )
 from antflow._limits import Limits, Rates
+from tests.core.run_parts import (
+    CustomExit,
+    assert_all_are_somewhere,
+    by_feed,
+    by_run,
+    by_stream,
+    fail,
+    now,
+    only_error,
+    run_exactly,
+    same,
+    seconds_of,
+    stage,
+    stats_of,
+    values,
+    workers_of,
+)
 from tests.core.simulation import Gate, others, settle, simulate
 
-STATES = ["idle", "busy", "waiting", "blocked"]
 Limit = Callable[[], AbstractAsyncContextManager[None]]
 both_limits = pytest.mark.parametrize(
     ("limit", "field"),
@@ -36,58 +48,6 @@ both_limits = pytest.mark.parametrize(
     ids=["concurrency", "rate"],
 )
 some_seeds = pytest.mark.parametrize("seed", [None, *range(10)])
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-def stage(*tasks: Any, **fields: Any) -> Stage:
-    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
-
-
-def values(items: Iterable[PipelineResult | UnprocessedItem]) -> list[Any]:
-    return [item.value for item in items]
-
-
-def only_error(pipeline: Pipeline) -> BaseException | None:
-    (failure,) = pipeline.failures
-    return failure.error
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def run_exactly(main: Callable[[], Any], seed: int | None = None) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, seed, tick=0.0)
-
-
-def stats_of(pipeline: Pipeline, name: str = "Work") -> StageStats:
-    return pipeline.get_stats().stage_stats[name]
-
-
-def workers_of(pipeline: Pipeline, name: str = "Work") -> list[int]:
-    return [stats_of(pipeline, name).workers[state] for state in STATES]  # type: ignore[index]
-
-
-def seconds_of(pipeline: Pipeline, name: str = "Work") -> list[float]:
-    return [round(stats_of(pipeline, name).seconds[state], 6) for state in STATES]  # type: ignore[index]
-
-
-def assert_all_are_somewhere(pipeline: Pipeline, expected: Iterable[Any]) -> None:
-    """Check that each item is in exactly one list, and that the counts say the same."""
-    ended = pipeline.results, pipeline.failures, pipeline.unprocessed
-    assert sorted(item.id for items in ended for item in items) == sorted(expected)
-    stats = pipeline.get_stats()
-    assert stats.items_outstanding == 0
-    counts = stats.items_processed, stats.items_failed, stats.items_unprocessed
-    assert counts == tuple(len(items) for items in ended)
-
-
-class StopAllError(BaseException):
-    """What ends a run, whoever raises it."""
 
 
 class Census:
@@ -270,10 +230,6 @@ def test_those_who_wait_for_a_task_go_in_in_the_order_in_which_they_came() -> No
 
 
 # The permit is given back
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(value)
 
 
 async def cancel_itself(value: Any) -> Any:
@@ -861,23 +817,8 @@ def test_each_attempt_that_calls_counts_for_the_rate() -> None:
 # A rate outlasts a run
 
 
-async def run_them(pipeline: Pipeline, items: list[int]) -> None:
-    await pipeline.run(items)
-
-
-async def stream_them(pipeline: Pipeline, items: list[int]) -> None:
-    async for _ in pipeline.stream(items):
-        pass
-
-
-async def feed_them(pipeline: Pipeline, items: list[int]) -> None:
-    await pipeline.start()
-    await pipeline.feed(items)
-    await pipeline.join()
-
-
-@pytest.mark.parametrize("first", [run_them, stream_them, feed_them])
-@pytest.mark.parametrize("second", [run_them, stream_them, feed_them])
+@pytest.mark.parametrize("first", [by_run, by_stream, by_feed])
+@pytest.mark.parametrize("second", [by_run, by_stream, by_feed])
 def test_a_second_run_has_no_second_burst(
     first: Callable[..., Awaitable[None]], second: Callable[..., Awaitable[None]]
 ) -> None:
@@ -1386,7 +1327,7 @@ def test_what_ends_the_run_cancels_waits(wait: Wait) -> None:
 
     async def main() -> None:
         await scene.set_up()
-        scene.gate.fail("first", StopAllError())
+        scene.gate.fail("first", CustomExit())
         with pytest.raises(BaseException) as caught:  # noqa: PT011 - a task group wraps it
             await scene.pipeline.join()
         assert caught.value is only_error(scene.pipeline)

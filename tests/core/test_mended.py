@@ -24,7 +24,6 @@ import pytest
 from antflow import (
     Pipeline,
     PipelineError,
-    PipelineResult,
     PipelineStats,
     Stage,
     StageStats,
@@ -33,26 +32,18 @@ from antflow import (
     UnprocessedItem,
 )
 from antflow._stream import ResultStream
+from tests.core.run_parts import SEEDS, CustomExit, only_error, same, stage, values
 from tests.core.simulation import Gate, others, settle, simulate
 
 T = TypeVar("T")
 
-SEEDS = [None, *range(8)]
 REAL_SECONDS = 10  # after which a test on a real loop has hung
 
 CALLER: ContextVar[str] = ContextVar("caller", default="nobody")
 
 
-class StopAllError(BaseException):
-    """What ends a run as a KeyboardInterrupt does."""
-
-
 class Items(list[int]):
     """A list that a weak reference can be taken of."""
-
-
-async def same(value: Any) -> Any:
-    return value
 
 
 async def same_later(value: Any) -> Any:
@@ -71,16 +62,8 @@ async def fail_later(value: Any) -> Any:
 
 async def stop_all_at_3(value: int) -> int:
     if value == 3:
-        raise StopAllError
+        raise CustomExit
     return value
-
-
-def stage(task: TaskFunc, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, [task], **{"task_attempts": 1, **fields})
-
-
-def values(results: list[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
 
 
 async def rest(stream: ResultStream) -> list[Any]:
@@ -94,12 +77,6 @@ async def once_free(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         except PipelineError:
             await asyncio.sleep(0)
-
-
-def only_error(pipeline: Pipeline) -> BaseException | None:
-    """What the pipeline's one failure failed of."""
-    [failure] = pipeline.failures
-    return failure.error
 
 
 def on_real_loop(main: Callable[[], Coroutine[Any, Any, T]], factory: Any = None) -> T:
@@ -239,7 +216,9 @@ def test_shutdown_between_two_tasks_counts_no_retry() -> None:
 def test_draining_ends_though_feeders_wait_at_a_full_stage(seed: int | None) -> None:
     async def main() -> None:
         gate = Gate()
-        pipeline = Pipeline([stage(same, "First"), stage(gate, "Second", queue_capacity=1)])
+        pipeline = Pipeline(
+            [stage(same, name="First"), stage(gate, name="Second", queue_capacity=1)]
+        )
         await pipeline.start()
         await pipeline.feed(range(6))
         await settle()
@@ -380,7 +359,7 @@ def only_loop_and_coroutine(loop: Any, coroutine: Any) -> asyncio.Task[Any]:
 
 def test_run_works_with_a_task_factory_that_takes_only_loop_and_coroutine() -> None:
     async def main() -> list[Any]:
-        pipeline = Pipeline([stage(same, workers=2), stage(same_later, "Second")])
+        pipeline = Pipeline([stage(same, workers=2), stage(same_later, name="Second")])
         return values(await pipeline.run([1, 2, 3]))
 
     assert on_real_loop(main, only_loop_and_coroutine) == [1, 2, 3]
@@ -394,7 +373,10 @@ class TestEagerTasks:
     @staticmethod
     def pipeline(task: TaskFunc, capacity: int | None = None) -> Pipeline:
         return Pipeline(
-            [stage(task, name, 2, queue_capacity=capacity) for name in ("First", "Second")]
+            [
+                stage(task, name=name, workers=2, queue_capacity=capacity)
+                for name in ("First", "Second")
+            ]
         )
 
     @staticmethod
@@ -502,14 +484,14 @@ def test_closing_a_stream_raises_what_ended_its_run() -> None:
         stream = Pipeline([stage(stop_all_at_3)]).stream(range(10))
         await anext(stream)
         await settle()
-        with pytest.raises(StopAllError):
+        with pytest.raises(CustomExit):
             await stream.aclose()
 
     simulate(main)
 
 
 async def leave_broken(error: BaseException | None) -> None:
-    """Leave a stream whose run has ended by StopAllError, and raise something else meanwhile."""
+    """Leave a stream whose run has ended by CustomExit, and raise something else meanwhile."""
     async with Pipeline([stage(stop_all_at_3)]).stream(range(10)) as stream:
         await anext(stream)
         await settle()
@@ -518,7 +500,7 @@ async def leave_broken(error: BaseException | None) -> None:
 
 
 def test_leaving_a_stream_raises_what_ended_its_run() -> None:
-    with pytest.raises(StopAllError):
+    with pytest.raises(CustomExit):
         simulate(leave_broken(None))
 
 
@@ -597,7 +579,7 @@ async def shut_down_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> N
 
 
 async def fail_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    with pytest.raises(StopAllError):
+    with pytest.raises(CustomExit):
         await pipeline.run(source)
 
 
@@ -620,7 +602,7 @@ def test_an_async_generator_is_closed_when_its_run_is_stopped(
     async def work(value: int) -> int:
         await asyncio.sleep(0 if pause else 0.001)
         if value == 5 and stop is fail_the_run:
-            raise StopAllError
+            raise CustomExit
         return value
 
     async def main() -> None:
@@ -709,7 +691,10 @@ def test_a_finished_stream_does_not_keep_its_input_alive(
 def test_statistics_read_from_another_thread_are_never_negative() -> None:
     negative: set[tuple[str, int]] = set()
     over = threading.Event()
-    pipeline = Pipeline([stage(same, "First", 2), stage(same, "Second", 2)], collect_results=False)
+    pipeline = Pipeline(
+        [stage(same, name="First", workers=2), stage(same, name="Second", workers=2)],
+        collect_results=False,
+    )
 
     def watch() -> None:
         while not over.is_set():
@@ -947,7 +932,7 @@ def test_an_async_generator_function_is_refused_as_a_task(task: TaskFunc) -> Non
     with pytest.raises(StageValidationError, match="'Fetch'"):
         Stage("Fetch", 1, [same, task]).validate()
     with pytest.raises(StageValidationError, match="'Fetch'"):
-        Pipeline([stage(task, "Fetch")])
+        Pipeline([stage(task, name="Fetch")])
 
 
 def test_workers_of_a_stream_run_in_the_context_that_called_stream() -> None:
@@ -1019,7 +1004,7 @@ def test_what_is_no_list_of_stages_is_refused(stages: Any, named: str) -> None:
 
 def test_a_generator_of_stages_makes_a_pipeline() -> None:
     async def main() -> list[Any]:
-        stages: Any = (stage(same, name) for name in ("First", "Second"))
+        stages: Any = (stage(same, name=name) for name in ("First", "Second"))
         pipeline = Pipeline(stages)
         assert list(pipeline.get_worker_names()) == ["First", "Second"]
         return values(await pipeline.run([1]))

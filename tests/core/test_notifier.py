@@ -17,6 +17,7 @@ from antflow import StatusEvent, StatusTracker, TaskEvent
 from antflow._item import Item
 from antflow._notifier import Listener, Notifier, Observer, cancellations, those_of
 from tests.core.observing import Unmarked
+from tests.core.run_parts import CustomExit
 from tests.core.simulation import settle, simulate
 
 HOOKS = {
@@ -28,10 +29,6 @@ HOOKS = {
     "antflow_task_cancelled": "task_cancelled",
 }
 FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), GeneratorExit()]
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
 
 
 class Aborts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextvars import ContextVar
@@ -13,33 +12,8 @@ import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage
 from antflow._results import MOST_KEPT_FAILURES
+from tests.core.run_parts import Counted, InputBrokeError, double, refuse_odd, same, stage, values
 from tests.core.simulation import Gate, others, settle, simulate
-
-
-class InputBrokeError(Exception):
-    """What an input raises half-way."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def double(value: int) -> int:
-    return 2 * value
-
-
-async def refuse_odd(value: int) -> int:
-    if value % 2:
-        raise ValueError(f"{value} is odd")
-    return value
-
-
-def stage(*tasks: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, list(tasks), task_attempts=1, **fields)
-
-
-def values(results: Iterable[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
 
 
 async def later(items: Iterable[Any]) -> AsyncIterator[Any]:
@@ -57,19 +31,6 @@ async def broken_later(count: int) -> AsyncIterator[int]:
     async for number in later(range(count)):
         yield number
     raise InputBrokeError
-
-
-class Counted:
-    """An input, endless by default, that counts how much of it was read."""
-
-    def __init__(self, count: int | None = None) -> None:
-        self.read = 0
-        self._count = count
-
-    def __iter__(self) -> Iterator[int]:
-        for number in itertools.count() if self._count is None else range(self._count):
-            self.read += 1
-            yield number
 
 
 # run

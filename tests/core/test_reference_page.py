@@ -35,6 +35,7 @@ from antflow import (
     WorkerMetrics,
     WorkerState,
 )
+from tests.core.run_parts import double, same, values
 from tests.core.simulation import Gate, others, settle, simulate
 
 Test = TypeVar("Test", bound=Callable[..., object])
@@ -182,18 +183,6 @@ def named(path: str) -> Any:
     for part in path.split("."):
         thing = getattr(thing, part)
     return thing
-
-
-def values(results: list[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def double(value: int) -> int:
-    return 2 * value
 
 
 async def add_one(value: int) -> int:

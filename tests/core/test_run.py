@@ -6,61 +6,24 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
+from antflow import Pipeline, PipelineError, UnprocessedItem
+from tests.core.run_parts import (
+    assert_all_are_somewhere,
+    cancel,
+    fail,
+    ids,
+    now,
+    same,
+    sleep_long,
+    stage,
+    values,
+)
 from tests.core.simulation import Gate, others, settle, simulate
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
-
-
-async def sleep_long(value: Any) -> Any:
-    await asyncio.sleep(1000)
-    return value
-
-
-def stage(*tasks: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, list(tasks), **{"task_attempts": 1, **fields})
-
-
-def values(items: Iterable[PipelineResult | UnprocessedItem]) -> list[Any]:
-    return [item.value for item in items]
-
-
-def ids(items: Iterable[PipelineResult | UnprocessedItem]) -> list[Any]:
-    return [item.id for item in items]
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def assert_all_are_somewhere(pipeline: Pipeline, expected: Iterable[Any]) -> None:
-    """Check that each item is in exactly one list, and that the counts say the same."""
-    ended = pipeline.results, pipeline.failures, pipeline.unprocessed
-    assert sorted(item_id for items in ended for item_id in ids(items)) == sorted(expected)
-    stats = pipeline.get_stats()
-    assert stats.items_outstanding == 0
-    counts = stats.items_processed, stats.items_failed, stats.items_unprocessed
-    assert counts == tuple(len(items) for items in ended)
-    assert stats.items_fed == sum(counts)
-
-
-async def cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-    assert not others()
-
 
 # Shutdown
 

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,21 +19,25 @@ from antflow import (
     PipelineResult,
     PipelineStats,
     Stage,
-    StageStats,
     StatusTracker,
 )
 from antflow._snapshot import MOST_FAILED_ITEMS
+from tests.core.run_parts import (
+    Use,
+    age,
+    by_feed,
+    by_process,
+    by_run,
+    by_stream,
+    fail,
+    run_exactly,
+    same,
+    seconds_of,
+    stage,
+    stats_of,
+    workers_of,
+)
 from tests.core.simulation import Gate, settle, simulate
-
-STATES = ["idle", "busy", "waiting", "blocked"]
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
 
 
 def sleeper(seconds: float, name: str = "sleep") -> Callable[..., Any]:
@@ -43,28 +47,6 @@ def sleeper(seconds: float, name: str = "sleep") -> Callable[..., Any]:
 
     sleep.__name__ = name
     return sleep
-
-
-def stage(*tasks: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, list(tasks), **{"task_attempts": 1, **fields})
-
-
-def stats_of(pipeline: Pipeline, name: str = "Work") -> StageStats:
-    return pipeline.get_stats().stage_stats[name]
-
-
-def seconds_of(pipeline: Pipeline, name: str = "Work") -> list[float]:
-    """Return the seconds of a stage by state, in the order of STATES, to the microsecond."""
-    return [round(stats_of(pipeline, name).seconds[state], 6) for state in STATES]  # type: ignore[index]
-
-
-def workers_of(pipeline: Pipeline, name: str = "Work") -> list[int]:
-    return [stats_of(pipeline, name).workers[state] for state in STATES]  # type: ignore[index]
-
-
-def run_exactly(main: Callable[[], Any]) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, tick=0.0)
 
 
 # Counts
@@ -514,12 +496,6 @@ def test_a_whole_stage_retry_counts_for_the_task_that_failed() -> None:
 # Times of day
 
 
-def age(unix: float | None) -> float:
-    """Return how long ago, in whole seconds, something was."""
-    assert unix is not None
-    return round(time.time() - unix)
-
-
 def test_last_completion_is_none_before_the_first() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(fail)])
@@ -755,28 +731,6 @@ def piped(*stages: Stage, watched: bool = False, collect_results: bool = True) -
     return Pipeline(stages, collect_results, StatusTracker() if watched else None)
 
 
-async def by_run(pipeline: Pipeline, items: Any) -> None:
-    await pipeline.run(items)
-
-
-async def by_stream(pipeline: Pipeline, items: Any) -> None:
-    async for _ in pipeline.stream(items):
-        pass
-
-
-async def by_feed(pipeline: Pipeline, items: Any) -> None:
-    await pipeline.start()
-    await pipeline.feed(items)
-    await pipeline.join()
-
-
-async def by_process(pipeline: Pipeline, items: Any) -> None:
-    await pipeline.start()
-    await asyncio.gather(*(pipeline.process(item) for item in items))
-    await pipeline.join()
-
-
-Use = Callable[[Pipeline, Any], Awaitable[None]]
 each_use = pytest.mark.parametrize("use", [by_run, by_stream, by_feed, by_process])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -13,37 +12,8 @@ import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage
 from antflow._stream import ResultStream
+from tests.core.run_parts import Counted, InputBrokeError, refuse_odd, same, stage
 from tests.core.simulation import Gate, others, settle, simulate
-
-
-class InputBrokeError(Exception):
-    """What an input raises half-way."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def refuse_odd(value: int) -> int:
-    if value % 2:
-        raise ValueError(f"{value} is odd")
-    return value
-
-
-def stage(task: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, [task], task_attempts=1, **fields)
-
-
-class Counted:
-    """An endless input that counts how much of it was read."""
-
-    def __init__(self) -> None:
-        self.read = 0
-
-    def __iter__(self) -> Iterator[int]:
-        for number in itertools.count():
-            self.read += 1
-            yield number
 
 
 async def take(stream: AsyncIterator[PipelineResult], count: int) -> list[Any]:
@@ -85,9 +55,9 @@ def test_nothing_is_lost_whatever_the_sizes(
     async def main() -> list[Any]:
         pipeline = Pipeline(
             [
-                stage(refuse_odd, "First", workers, queue_capacity=queue_capacity),
-                stage(same, "Pull", pull=True),
-                stage(same, "Last", workers),
+                stage(refuse_odd, name="First", workers=workers, queue_capacity=queue_capacity),
+                stage(same, name="Pull", pull=True),
+                stage(same, name="Last", workers=workers),
             ]
         )
         return await rest(pipeline.stream(range(20), buffer_size=buffer_size))
@@ -106,7 +76,7 @@ def test_a_stream_of_nothing_ends_at_once() -> None:
 
 def test_failures_are_yielded_and_not_kept() -> None:
     async def main() -> None:
-        pipeline = Pipeline([stage(refuse_odd, "Check"), stage(same, "Last")])
+        pipeline = Pipeline([stage(refuse_odd, name="Check"), stage(same, name="Last")])
         results = [result async for result in pipeline.stream([1, 2])]
         failure, success = results
         assert (failure.value, failure.stage, failure.is_success) == (1, "Check", False)
@@ -230,7 +200,7 @@ def test_failures_wait_for_a_slow_consumer_too() -> None:
         raise ValueError
 
     async def main() -> None:
-        pipeline = Pipeline([stage(fail, queue_capacity=1), stage(same, "Last")])
+        pipeline = Pipeline([stage(fail, queue_capacity=1), stage(same, name="Last")])
         async with pipeline.stream(source, buffer_size=1) as stream:
             await take(stream, 1)
             await settle()
@@ -290,7 +260,7 @@ def test_aclose_leaves_no_task_and_says_what_became_of_each_item() -> None:
     second = Gate("second")
 
     async def main() -> None:
-        pipeline = Pipeline([stage(same, "First"), stage(second, "Second", workers=6)])
+        pipeline = Pipeline([stage(same, name="First"), stage(second, name="Second", workers=6)])
         stream = pipeline.stream(range(6))
         asyncio.get_running_loop().call_later(1, second.let, 0, 1, 2)
         assert await take(stream, 1) == [0]

@@ -31,6 +31,7 @@ from antflow import (
     current_item,
 )
 from tests.core.observing import Unmarked, observe
+from tests.core.run_parts import CustomExit, raised_by, same, values
 from tests.core.simulation import Gate, others, settle, simulate
 
 Event = StatusEvent | TaskEvent
@@ -56,10 +57,6 @@ LETTERS = {
 }
 PASSED = "Q(S|P(RP)*C)"
 LIFE = re.compile(f"({PASSED})*({PASSED}|QP(RP)*F|Q(P(RP)*R?)?U)")
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
 
 
 def short(event: Event) -> str:
@@ -116,7 +113,7 @@ class SlowWatcher(Watcher):
 
 @dataclass(frozen=True)
 class Chain:
-    """One stage or three, all of which run `work` but the one that a test is about."""
+    """One stage or three, all of which run `same` but the one that a test is about."""
 
     number: int
     at: int
@@ -130,7 +127,7 @@ class Chain:
         return self.at == self.number - 1
 
     def stages(self, *tasks: Any, **fields: Any) -> list[Stage]:
-        stages = [Stage(name, 1, [work]) for name in "ABC"[: self.number]]
+        stages = [Stage(name, 1, [same]) for name in "ABC"[: self.number]]
         stages[self.at] = Stage(self.name, fields.pop("workers", 1), tasks, **fields)
         return stages
 
@@ -169,8 +166,8 @@ def passing(name: str) -> list[str]:
     return [
         f"queued {name}",
         f"in_progress {name}",
-        f"start {name}.work 1",
-        f"complete {name}.work 1",
+        f"start {name}.same 1",
+        f"complete {name}.same 1",
         f"completed {name}",
     ]
 
@@ -188,10 +185,6 @@ def chain(request: pytest.FixtureRequest) -> Chain:
 def watcher(request: pytest.FixtureRequest) -> Watcher:
     found: Watcher = request.param()
     return found
-
-
-async def work(value: Any) -> Any:
-    return value
 
 
 class Failing:
@@ -261,10 +254,6 @@ def worker(name: str) -> asyncio.Task[Any]:
     return found
 
 
-def values(results: Iterable[Any]) -> list[Any]:
-    return [result.value for result in results]
-
-
 # The laws of what is told
 
 
@@ -332,7 +321,7 @@ def test_a_plain_function(watcher: Watcher, chain: Chain) -> None:
 
 
 def test_a_stage_that_pulls(watcher: Watcher) -> None:
-    run(watcher, [Stage("A", 1, [work]), Stage("B", 1, [work], pull=True)], range(4))
+    run(watcher, [Stage("A", 1, [same]), Stage("B", 1, [same], pull=True)], range(4))
     for item_id in range(4):
         assert watcher.of(item_id) == [*passing("A"), *passing("B")[:-1], "completed B!"]
 
@@ -346,10 +335,10 @@ def test_every_item_is_told_alike(watcher: Watcher, chain: Chain) -> None:
 def test_callbacks_of_the_stage_are_called_between_completed_and_queued() -> None:
     order: list[str] = []
     tracker = StatusTracker(lambda event: order.append(short(event)))
-    stage = Stage("A", 1, [work], on_success=lambda *_: order.append("on_success"))
+    stage = Stage("A", 1, [same], on_success=lambda *_: order.append("on_success"))
 
     async def main() -> None:
-        await Pipeline([stage, Stage("B", 1, [work])], status_tracker=tracker).run([0])
+        await Pipeline([stage, Stage("B", 1, [same])], status_tracker=tracker).run([0])
 
     simulate(main)
     assert order[2:5] == ["completed A", "on_success", "queued B"]
@@ -444,7 +433,7 @@ def test_a_skipped_item(watcher: Watcher, chain: Chain) -> None:
 
 
 def test_a_skip_is_told_by_the_worker(watcher: Watcher) -> None:
-    run(watcher, [Stage("A", 1, [work], skip_if=lambda value: True)])
+    run(watcher, [Stage("A", 1, [same], skip_if=lambda value: True)])
     assert [event.worker for event in watcher.statuses()] == [None, "A-W0"]
 
 
@@ -792,7 +781,7 @@ def test_shutdown_before_the_start(watcher: Watcher, chain: Chain) -> None:
 
 def test_all_is_told_when_shutdown_returns(watcher: Watcher) -> None:
     async def main() -> None:
-        pipeline = watched([Stage("A", 1, [work])], watcher)
+        pipeline = watched([Stage("A", 1, [same])], watcher)
         await pipeline.feed(range(5))
         left = await pipeline.shutdown()
         finals = [event.item_id for event in watcher.statuses() if event.final]
@@ -836,7 +825,7 @@ def test_a_stream_that_is_left_early(watcher: Watcher, chain: Chain, way: str) -
 
 def test_what_a_stream_did_not_deliver_has_ended(watcher: Watcher) -> None:
     async def main() -> None:
-        pipeline = watched([Stage("A", 1, [work])], watcher)
+        pipeline = watched([Stage("A", 1, [same])], watcher)
         async with pipeline.stream([0, 1]) as stream:
             await anext(stream)
             await asyncio.sleep(LONG)
@@ -880,7 +869,7 @@ def test_an_item_that_is_injected_has_not_been_in_the_stages_before(
     watcher: Watcher, name: str
 ) -> None:
     async def main() -> None:
-        pipeline = watched([Stage(name, 1, [work]) for name in "ABC"], watcher)
+        pipeline = watched([Stage(name, 1, [same]) for name in "ABC"], watcher)
         await pipeline.start()
         await pipeline.feed([0], target_stage=name)
         await pipeline.join()
@@ -1063,7 +1052,7 @@ def test_a_retry_says_after_how_long(watcher: Watcher, retry: Any, delay: float)
 
 
 def test_an_attempt_that_succeeds_says_nothing_of_errors_and_delays(watcher: Watcher) -> None:
-    run(watcher, [Stage("A", 1, [work])])
+    run(watcher, [Stage("A", 1, [same])])
     assert [(event.error, event.delay) for event in watcher.attempts()] == [(None, None)] * 2
 
 
@@ -1321,7 +1310,7 @@ def test_what_a_start_hook_sets_is_seen_by_the_hooks_of_others_and_by_callbacks(
         lambda event: seen.append(VARIABLE.get()) if event.status == "completed" else None,
         on_task_start=lambda event: seen.append(VARIABLE.get()),
     )
-    stage = Stage("A", 1, [work], on_success=lambda *_: seen.append(VARIABLE.get()))
+    stage = Stage("A", 1, [same], on_success=lambda *_: seen.append(VARIABLE.get()))
 
     async def main() -> None:
         await watched([stage], setting, reading).run([0])
@@ -1387,7 +1376,7 @@ class Cut:
         self.first, self.held, self.last = Watcher(), Held(kind), Watcher()
         self.only = OnlyCancelled()
         self.task = Failing(0)
-        self.stages = [stage or Stage("A", 1, [self.task]), Stage("B", 1, [work])]
+        self.stages = [stage or Stage("A", 1, [self.task]), Stage("B", 1, [same])]
 
     async def __call__(self, way: str) -> Pipeline:
         pipeline = watched(self.stages, self.first, self.held, self.last, self.only)
@@ -1493,7 +1482,7 @@ def test_a_cancellation_that_is_kept_does_not_make_a_worker_spin(in_hook: bool) 
 
     async def main() -> None:
         hook = StatusTracker(on_task_start=keep if in_hook else None)
-        stage = Stage("A", 1, [Task(work if in_hook else keep)])
+        stage = Stage("A", 1, [Task(same if in_hook else keep)])
         running = asyncio.create_task(watched([stage], watcher, hook).run([0, 1]))
         await asyncio.sleep(LONG / 2)
         worker("A-W0").cancel()
@@ -1675,7 +1664,7 @@ def test_cancelled_inside_a_completed_hook_the_item_is_at_the_next_stage(way: st
 
 @pytest.mark.parametrize("way", WAYS)
 def test_cancelled_inside_a_skipped_hook_the_item_is_at_the_next_stage(way: str) -> None:
-    cut = Cut("skipped A", Stage("A", 1, [work], skip_if=lambda value: True))
+    cut = Cut("skipped A", Stage("A", 1, [same], skip_if=lambda value: True))
     pipeline = cut.run(way)
     assert cut.last.of(0) == ["queued A", "skipped A", *onward(way)]
     check_onward(pipeline, way)
@@ -1706,7 +1695,7 @@ def test_a_cancelled_callback_of_the_stage_does_not_hide_where_the_item_went() -
     watcher = Watcher()
 
     async def main() -> None:
-        stages = [Stage("A", 1, [work], on_success=wait), Stage("B", 1, [work])]
+        stages = [Stage("A", 1, [same], on_success=wait), Stage("B", 1, [same])]
         running = asyncio.create_task(watched(stages, watcher).run([0]))
         await settle()
         await cancel(running)
@@ -1886,7 +1875,7 @@ def test_an_observer_that_raises_at_the_end_of_the_run_changes_nothing(
     watcher = Watcher()
 
     async def main() -> None:
-        pipeline = watched([Stage("A", 1, [work])], watcher)
+        pipeline = watched([Stage("A", 1, [same])], watcher)
         await pipeline.feed(range(3))
         vars(pipeline._coming)["notifier"].listen(
             Unmarked(kind("antflow_item_status", error), watcher)
@@ -1918,7 +1907,7 @@ def test_an_observer_may_end_the_run(
 
     async def main() -> Pipeline:
         pipeline = watched(mixed_stages(), first, faulty, last)
-        running = asyncio.create_task(catch(pipeline.run(range(5))))
+        running = asyncio.create_task(raised_by(pipeline.run(range(5))))
         assert await running is error
         assert not others()
         return pipeline
@@ -1933,14 +1922,6 @@ def test_an_observer_may_end_the_run(
         assert first.statuses_of(item_id) == last.statuses_of(item_id)
 
 
-async def catch(awaitable: Awaitable[Any]) -> BaseException | None:
-    try:
-        await awaitable
-    except BaseException as error:
-        return error
-    return None
-
-
 @pytest.mark.parametrize("kind", [Faulty, FaultyLater])
 def test_an_observer_that_ends_the_run_when_an_attempt_starts_has_it_cancelled(
     kind: type[Faulty],
@@ -1949,7 +1930,7 @@ def test_an_observer_that_ends_the_run_when_an_attempt_starts_has_it_cancelled(
 
     async def main() -> None:
         pipeline = watched([Stage("A", 1, [task])], watcher, faulty)
-        assert await catch(pipeline.run([0])) is EXITS[0]
+        assert await raised_by(pipeline.run([0])) is EXITS[0]
         assert values(pipeline.unprocessed) == [0]
 
     simulate(main)
@@ -1966,9 +1947,9 @@ def test_an_observer_may_raise_what_ends_a_run_when_an_attempt_is_cancelled(
     async def main() -> None:
         pipeline = stop.pipeline()
         observe(pipeline, kind("antflow_task_cancelled", error), stop.watcher)
-        running = asyncio.create_task(catch(pipeline.run([0, 1])))
+        running = asyncio.create_task(raised_by(pipeline.run([0, 1])))
         await asyncio.sleep(LONG)
-        assert await catch(pipeline.shutdown(timeout=0)) is error
+        assert await raised_by(pipeline.shutdown(timeout=0)) is error
         assert await running is error
         assert not others()
 
@@ -1980,11 +1961,11 @@ def test_an_observer_may_end_the_run_at_its_end() -> None:
     watcher = Watcher()
 
     async def main() -> None:
-        pipeline = watched([Stage("A", 1, [work])], watcher)
+        pipeline = watched([Stage("A", 1, [same])], watcher)
         await pipeline.feed(range(3))
         faulty = Faulty("antflow_item_status", EXITS[1])
         vars(pipeline._coming)["notifier"].listen(Unmarked(faulty, watcher))
-        assert await catch(pipeline.shutdown()) is EXITS[1]
+        assert await raised_by(pipeline.shutdown()) is EXITS[1]
         assert values(pipeline.unprocessed) == [0, 1, 2]
 
     simulate(main)

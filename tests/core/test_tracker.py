@@ -14,6 +14,7 @@ import pytest
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, TaskEvent, hookimpl
 from antflow.events import StatusType
 from tests.core.observing import observe
+from tests.core.run_parts import same
 from tests.core.simulation import Gate, settle, simulate
 
 STATUSES = get_args(StatusType)
@@ -24,10 +25,6 @@ CALLBACKS = {
     "on_task_retry": "retry",
     "on_task_fail": "fail",
 }
-
-
-async def work(value: Any) -> Any:
-    return value
 
 
 class Failing:
@@ -190,7 +187,7 @@ def test_items_are_found_by_what_they_are_now() -> None:
 def test_a_history_has_all_events_of_an_item_in_order() -> None:
     seen: list[StatusEvent] = []
     tracker = StatusTracker(seen.append)
-    stages = [Stage("First", 1, [Failing({"a": 1})], "per_stage"), Stage("Last", 1, [work])]
+    stages = [Stage("First", 1, [Failing({"a": 1})], "per_stage"), Stage("Last", 1, [same])]
     run(tracker, stages, "a", "b")
     for item_id in range(2):
         told = [event for event in seen if event.item_id == item_id]
@@ -233,7 +230,7 @@ def test_a_tracker_does_not_keep_the_values() -> None:
     async def main() -> None:
         tracker, value = StatusTracker(), Value()
         kept = ref(value)
-        pipeline = Pipeline([Stage("Work", 1, [work])], False, tracker)
+        pipeline = Pipeline([Stage("Work", 1, [same])], False, tracker)
         await pipeline.run([value])
         del value, pipeline
         await settle()
@@ -763,7 +760,7 @@ def test_two_pipelines_learn_of_a_callback_that_is_set_later() -> None:
     gate, recorder, tracker = Gate(), Recorder(), StatusTracker()
 
     async def main() -> None:
-        stages = [Stage("Work", 1, [gate, work])]
+        stages = [Stage("Work", 1, [gate, same])]
         running = [
             asyncio.create_task(Pipeline(stages, status_tracker=tracker, name=name).run([name]))
             for name in ("one", "two")

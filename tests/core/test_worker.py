@@ -13,22 +13,11 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage
+from antflow import Pipeline, PipelineError, Stage
+from tests.core.run_parts import CustomExit, fail, same, values
 from tests.core.simulation import Gate, others, settle, simulate
 
 Callback = Callable[..., Any]
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
 
 
 class Failing:
@@ -49,10 +38,6 @@ class Failing:
     @property
     def times(self) -> list[float]:
         return [time for _, time in self.calls]
-
-
-def values(results: Iterable[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
 
 
 def left(pipeline: Pipeline) -> list[Any]:
