@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Protocol
 
 from antflow import Pipeline, Stage, StageStats, StatusTracker
@@ -30,6 +30,11 @@ async def same(value: Any) -> Any:
     return value
 
 
+async def same_later(value: Any) -> Any:
+    await asyncio.sleep(0)
+    return value
+
+
 async def double(value: Any) -> Any:
     return 2 * value
 
@@ -42,6 +47,11 @@ async def refuse_odd(value: int) -> int:
     if value % 2:
         raise ValueError(f"{value} is odd")
     return value
+
+
+async def fail_later(value: Any) -> Any:
+    await asyncio.sleep(1)
+    raise ValueError(f"{value} fails")
 
 
 async def sleep_long(value: Any) -> Any:
@@ -60,6 +70,15 @@ def piped(*stages: Stage, watched: bool = False) -> Pipeline:
     return Pipeline(stages, status_tracker=tracker)
 
 
+class Indexed:
+    """An input of three that can only be had by their indices."""
+
+    def __getitem__(self, index: int) -> int:
+        if index < 3:
+            return index
+        raise IndexError
+
+
 class Counted:
     """An input, endless by default, that counts how much of it was read."""
 
@@ -76,7 +95,7 @@ class Counted:
 # Ways to use a pipeline: each returns the values of what succeeded
 
 
-Use = Callable[[Pipeline, Any], Awaitable[list[Any]]]
+Use = Callable[[Pipeline, Any], Coroutine[Any, Any, list[Any]]]
 
 
 async def by_run(pipeline: Pipeline, items: Any) -> list[Any]:
@@ -131,6 +150,15 @@ async def raised_by(awaitable: Awaitable[Any]) -> BaseException | None:
     except BaseException as error:
         return error
     return None
+
+
+def indirectly(call: Callable[[], Coroutine[Any, Any, Any]], way: str) -> Awaitable[Any]:
+    """Await a call in another task than the one that waits for it."""
+    if way == "gather":
+        return asyncio.gather(call())
+    if way == "wait_for":
+        return asyncio.wait_for(call(), 5)
+    return asyncio.ensure_future(call())
 
 
 # Reading what there is to see of a run

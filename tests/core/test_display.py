@@ -29,6 +29,7 @@ from antflow import (
 from antflow._display import Display, chosen_dashboard
 from antflow.plugins import NONE, PluginSet
 from tests.core.run_parts import (
+    Indexed,
     InputBrokeError,
     fail,
     now,
@@ -163,15 +164,6 @@ def test_it_is_told_the_pipeline(use: Use) -> None:
         assert dashboard.pipeline is pipeline
 
     simulate(main)
-
-
-class Indexed:
-    """Items that can only be had by their index."""
-
-    def __getitem__(self, index: int) -> int:
-        if index >= 3:
-            raise IndexError
-        return index
 
 
 def three() -> Iterator[int]:
@@ -1085,6 +1077,19 @@ def test_shutdown_before_the_input_is_read_ends_the_run_with_nothing_read(
         assert await running == []
         assert list(items) == [0, 1, 2]
         assert not others()
+
+    simulate(main)
+
+
+def test_a_drain_while_the_dashboard_begins_finishes_what_was_fed_before() -> None:
+    async def main() -> None:
+        pipeline = piped()
+        await pipeline.feed([1, 2])
+        dashboard = waiting_in("on_start")
+        running = asyncio.ensure_future(pipeline.run([3], custom_dashboard=dashboard))
+        await settle()
+        assert await pipeline.shutdown(drain=True) == []
+        assert values(await running) == [1, 2]
 
     simulate(main)
 

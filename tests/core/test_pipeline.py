@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from math import nan
+from typing import Any, cast
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage
+from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
 from antflow._results import MOST_KEPT_FAILURES
-from tests.core.run_parts import Counted, InputBrokeError, double, refuse_odd, same, stage, values
+from tests.core.run_parts import (
+    Counted,
+    Indexed,
+    InputBrokeError,
+    Use,
+    by_feed,
+    by_run,
+    by_stream,
+    double,
+    indirectly,
+    only_error,
+    refuse_odd,
+    same,
+    same_later,
+    stage,
+    values,
+)
 from tests.core.simulation import Gate, others, settle, simulate
 
 
@@ -271,18 +289,52 @@ def test_what_is_no_name_is_refused(name: Any) -> None:
         Pipeline([stage(same)], name=name)
 
 
-def test_what_is_no_input_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [(["x"], "'x'"), ("W", "'W'"), (Stage("Lonely", 1, [same]), "Lonely"), (5, "5")],
+    ids=["list of texts", "text", "stage", "number"],
+)
+def test_what_is_no_list_of_stages_is_refused(stages: Any, named: str) -> None:
+    with pytest.raises(PipelineError, match=named) as caught:
+        Pipeline(stages)
+    assert "list of stages" in str(caught.value)
+
+
+def test_a_generator_of_stages_makes_a_pipeline() -> None:
+    async def main() -> list[Any]:
+        stages: Any = (stage(same, name=name) for name in ("First", "Second"))
+        pipeline = Pipeline(stages)
+        assert list(pipeline.get_worker_names()) == ["First", "Second"]
+        return values(await pipeline.run([1]))
+
+    assert simulate(main) == [1]
+
+
+@pytest.mark.parametrize("items", [17, None])
+def test_what_is_no_input_is_refused_by_name(items: Any) -> None:
     async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
-            await pipeline.run(17)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
-            await pipeline.feed(17)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
-            pipeline.stream(17)  # type: ignore[arg-type]
+        pipeline = Pipeline([stage(same)], name="books")
+        for enter in (pipeline.run, pipeline.feed):
+            with pytest.raises(TypeError, match=refusal):
+                await enter(items)
+        with pytest.raises(TypeError, match=refusal):
+            pipeline.stream(items)
+        await pipeline.start()
+        with pytest.raises(TypeError, match=refusal):
+            await pipeline.feed(items)
+        await pipeline.join()
         assert await pipeline.run([]) == []
 
+    refusal = f"'books' takes items from an iterable or async iterable, not from {items}; .* list"
     simulate(main)
+
+
+@pytest.mark.parametrize("use", [by_run, by_stream, by_feed])
+def test_items_may_be_what_has_only_indices(use: Use) -> None:
+    async def main() -> list[Any]:
+        return await use(Pipeline([stage(same)]), Indexed())
+
+    assert simulate(main) == [0, 1, 2]
 
 
 def test_tasks_see_the_context_of_who_called_run() -> None:
@@ -738,6 +790,42 @@ def test_an_item_keeps_its_priority_in_the_next_stage() -> None:
     assert second.entered == ["held", "high", "low"]
 
 
+Enter = Callable[[Pipeline, Any], Awaitable[Any]]
+
+
+def feed_with(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.feed(["bad"], priority=priority)
+
+
+def process_with(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.process("bad", priority=priority)
+
+
+def feed_back(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.feed([UnprocessedItem("x", "bad", {}, priority, "Work", 0)])
+
+
+def process_back(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.process(UnprocessedItem("x", "bad", {}, priority, "Work", 0))
+
+
+@pytest.mark.parametrize("enter", [feed_with, process_with, feed_back, process_back])
+@pytest.mark.parametrize("priority", ["high", None, nan])
+def test_a_bad_priority_is_refused_before_anything_is_counted(enter: Enter, priority: Any) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same_later)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        with pytest.raises(ValueError, match=re.escape(repr(priority))):
+            await enter(pipeline, priority)
+        await pipeline.feed([2])
+        await pipeline.join()
+        assert values(pipeline.results) == [1, 2]
+        assert pipeline.get_stats().items_fed == 2
+
+    simulate(main)
+
+
 # process
 
 
@@ -880,6 +968,42 @@ def test_a_shutdown_tells_those_who_wait_for_process() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("turns", range(10))
+def test_process_that_is_cancelled_as_the_run_ends_is_cancelled(turns: int) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(Gate())])
+        await pipeline.start()
+        request = asyncio.create_task(pipeline.process(1))
+        await settle()
+        stop = asyncio.create_task(pipeline.shutdown(timeout=0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_waiting = request.cancel()
+        await asyncio.wait([request, stop])
+        assert request.cancelled() == was_waiting
+        if not was_waiting:
+            assert isinstance(request.exception(), PipelineError)
+
+    simulate(main)
+
+
+def test_process_does_not_wait_for_a_run_that_its_own_item_ended() -> None:
+    def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> asyncio.Task[Any]:
+        if "_serve" in coro.__qualname__:
+            raise RuntimeError("no more tasks")
+        return asyncio.Task(coro, loop=loop)
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        asyncio.get_running_loop().set_task_factory(cast(Any, refuse))
+        with pytest.raises(PipelineError, match=r"pipeline\.unprocessed"):
+            await pipeline.process(1)
+        assert [left.value for left in pipeline.unprocessed] == [1]
+
+    asyncio.run(main())
+
+
 def test_process_on_a_pipeline_that_is_not_running_is_an_error() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)], name="books")
@@ -967,6 +1091,38 @@ def test_waiting_for_oneself_inside_a_callback_is_an_error(
     (record,) = caplog.records
     assert record.exc_info
     assert isinstance(record.exc_info[1], PipelineError)
+
+
+@pytest.mark.parametrize("way", ["gather", "wait_for", "task"])
+def test_a_task_cannot_join_its_own_pipeline_indirectly(way: str) -> None:
+    async def join(_: int) -> None:
+        await indirectly(pipeline.join, way)
+
+    async def main() -> BaseException | None:
+        await pipeline.run([1])
+        return only_error(pipeline)
+
+    pipeline = Pipeline([stage(join)])
+    assert isinstance(simulate(main), PipelineError)
+
+
+def test_a_task_cannot_join_the_pipeline_that_waits_for_its_own() -> None:
+    async def join_outer(_: int) -> None:
+        await outer.join()
+
+    async def run_inner(value: int) -> None:
+        inner = Pipeline([stage(join_outer)])
+        await inner.run([value])
+        error = only_error(inner)
+        assert error is not None
+        raise error
+
+    async def main() -> BaseException | None:
+        await outer.run([1])
+        return only_error(outer)
+
+    outer = Pipeline([stage(run_inner)])
+    assert isinstance(simulate(main), PipelineError)
 
 
 def test_run_inside_a_task_of_the_same_pipeline_is_an_error() -> None:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import pytest
 
-from antflow import Pipeline, PipelineError, UnprocessedItem
+from antflow import Pipeline, PipelineError, TaskFunc, UnprocessedItem
 from tests.core.run_parts import (
+    SEEDS,
+    CustomExit,
     assert_all_are_somewhere,
     cancel,
     fail,
+    fail_later,
     ids,
+    indirectly,
     now,
     same,
+    same_later,
     sleep_long,
     stage,
     values,
@@ -175,6 +183,20 @@ def test_shutdown_cuts_the_wait_for_a_retry() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("wait", [0, 5])
+def test_shutdown_ends_a_task_that_would_be_retried_for_ever(wait: float) -> None:
+    async def main() -> float:
+        pipeline = Pipeline([stage(fail_later, task_attempts=10**9, task_wait_seconds=wait)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        await asyncio.sleep(9.5)
+        begin = now()
+        assert values(await pipeline.shutdown()) == [1]
+        return now() - begin
+
+    assert simulate(main) < 1
+
+
 def test_shutdown_frees_workers_that_wait_for_room() -> None:
     gate = Gate()
 
@@ -232,6 +254,28 @@ def test_shutdown_with_drain_ends_feeds_that_are_under_way() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_draining_ends_though_feeders_wait_at_a_full_stage(seed: int | None) -> None:
+    async def main() -> None:
+        gate = Gate()
+        pipeline = Pipeline(
+            [stage(same, name="First"), stage(gate, name="Second", queue_capacity=1)]
+        )
+        await pipeline.start()
+        await pipeline.feed(range(6))
+        await settle()
+        feeds = [asyncio.create_task(pipeline.feed([10 + n], "Second")) for n in range(6)]
+        await settle()
+        gate.open()
+        assert await pipeline.shutdown(drain=True) == []
+        outcomes = await asyncio.gather(*feeds, return_exceptions=True)
+        fed = [10 + n for n, outcome in enumerate(outcomes) if outcome is None]
+        assert sorted(values(pipeline.results)) == [*range(6), *fed]
+        assert {type(outcome) for outcome in outcomes if outcome} <= {PipelineError}
+
+    simulate(main, seed)
+
+
 def test_shutdown_with_drain_waits_for_retries() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=100)])
@@ -281,6 +325,22 @@ def test_a_shutdown_within_its_time_limit_leaves_no_timer() -> None:
         assert now() < 1
 
     simulate(main)
+
+
+@pytest.mark.parametrize("drain", [False, True])
+@pytest.mark.parametrize("timeout", ["5", -1])
+def test_a_bad_timeout_is_refused_before_anything_is_closed(timeout: Any, drain: bool) -> None:
+    async def main() -> list[Any]:
+        pipeline = Pipeline([stage(same_later)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        with pytest.raises(ValueError, match=f"timeout.*{re.escape(repr(timeout))}"):
+            await pipeline.shutdown(drain=drain, timeout=timeout)
+        await pipeline.feed([2])
+        await pipeline.join()
+        return values(pipeline.results)
+
+    assert simulate(main) == [1, 2]
 
 
 def test_shutdown_of_what_never_ran_is_harmless() -> None:
@@ -634,6 +694,23 @@ def test_a_time_limit_around_run() -> None:
                 await pipeline.run([3])
         assert values(pipeline.unprocessed) == [3]
 
+    simulate(main)
+
+
+@pytest.mark.parametrize("way", ["gather", "wait_for", "task"])
+@pytest.mark.parametrize("method", ["join", "shutdown"])
+def test_cancelling_run_ends_a_task_that_waits_for_the_end(method: str, way: str) -> None:
+    async def wait(_: int) -> None:
+        await indirectly(getattr(pipeline, method), way)
+
+    async def main() -> None:
+        run = asyncio.create_task(pipeline.run([1, 2]))
+        await settle()
+        run.cancel()
+        await asyncio.wait([run])
+        assert not others()
+
+    pipeline = Pipeline([stage(wait)])
     simulate(main)
 
 
@@ -1130,3 +1207,224 @@ def test_a_run_that_is_over_leaves_no_thread() -> None:
     for thread in threads():
         thread.join(10)
     assert not threads()
+
+
+# The next run waits already
+
+
+T = TypeVar("T")
+
+
+async def once_free(call: Callable[[], Awaitable[T]]) -> T:
+    """Call again and again until the pipeline is free."""
+    while True:
+        try:
+            return await call()
+        except PipelineError:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("task", [same, fail])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_run_returns_its_own_outcomes_though_others_wait_to_run(
+    seed: int | None, task: TaskFunc
+) -> None:
+    async def main() -> list[list[Any]]:
+        pipeline = Pipeline([stage(task)])
+
+        async def run(item: str) -> list[Any]:
+            results = await once_free(lambda: pipeline.run([item], return_exceptions=True))
+            assert [result.is_success for result in results] == [task is same]
+            return values(results)
+
+        return list(await asyncio.gather(run("a"), run("b"), run("c")))
+
+    assert simulate(main, seed) == [["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_shutdown_returns_its_own_items_though_the_next_start_waits(seed: int | None) -> None:
+    async def main() -> list[int]:
+        gate = Gate()
+        pipeline = Pipeline([stage(gate)])
+        await pipeline.start()
+        await pipeline.feed(range(5))
+        await settle()
+        stop = asyncio.create_task(pipeline.shutdown())
+        await settle()
+        restart = asyncio.create_task(once_free(pipeline.start))
+        gate.open()
+        left = await stop
+        await restart
+        await pipeline.shutdown()
+        return [item.value for item in left]
+
+    assert simulate(main, seed) == [1, 2, 3, 4]
+
+
+# What becomes of the input
+
+
+class Source:
+    """An endless async generator, which may pause after each number, and whether it was closed."""
+
+    def __init__(self, pause: float = 0) -> None:
+        self.is_closed = False
+        self._pause = pause
+        self.generator = self._generate()
+
+    async def _generate(self) -> AsyncGenerator[int, None]:
+        try:
+            for number in itertools.count():
+                yield number
+                if self._pause:
+                    await asyncio.sleep(self._pause)
+        finally:
+            await asyncio.sleep(0.02)
+            self.is_closed = True
+
+
+async def leave_by_break(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    async with pipeline.stream(source) as stream:
+        async for result in stream:
+            if result.value == 3:
+                break
+
+
+async def leave_by_aclose(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    stream = pipeline.stream(source)
+    await anext(stream)
+    await stream.aclose()
+
+
+async def leave_by_shutdown(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    stream = pipeline.stream(source)
+    await anext(stream)
+    await pipeline.shutdown()
+
+
+async def cancel_the_consumer(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    async def consume() -> None:
+        async with pipeline.stream(source) as stream:
+            async for _ in stream:
+                pass
+
+    await cancel_after_a_while(consume())
+
+
+async def cancel_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    await cancel_after_a_while(pipeline.run(source))
+
+
+async def cancel_after_a_while(call: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(call)
+    await asyncio.sleep(0.0105)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def shut_down_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    run = asyncio.create_task(pipeline.run(source))
+    await asyncio.sleep(0.0105)
+    await pipeline.shutdown()
+    await asyncio.wait([run])
+
+
+async def fail_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    with pytest.raises(CustomExit):
+        await pipeline.run(source)
+
+
+STOPS = [
+    leave_by_break,
+    leave_by_aclose,
+    leave_by_shutdown,
+    cancel_the_consumer,
+    cancel_the_run,
+    shut_down_the_run,
+    fail_the_run,
+]
+
+
+@pytest.mark.parametrize("pause", [0.001, 0], ids=["awaited", "waiting for room"])
+@pytest.mark.parametrize("stop", STOPS)
+def test_an_async_generator_is_closed_when_its_run_is_stopped(
+    stop: Callable[[Pipeline, AsyncIterator[int]], Coroutine[Any, Any, None]], pause: float
+) -> None:
+    async def work(value: int) -> int:
+        await asyncio.sleep(0 if pause else 0.001)
+        if value == 5 and stop is fail_the_run:
+            raise CustomExit
+        return value
+
+    async def main() -> None:
+        source = Source(pause)
+        await stop(Pipeline([stage(work, queue_capacity=1)]), source.generator)
+        assert source.is_closed
+
+    simulate(main)
+
+
+def test_a_drain_lets_the_input_clean_up_even_after_the_last_item() -> None:
+    ends: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                yield number
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(3)
+            ends.append("cleaned up")
+
+    async def slow(value: int) -> int:
+        await asyncio.sleep(1)
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(slow)])
+        running = asyncio.create_task(pipeline.run(numbers()))
+        await asyncio.sleep(0.5)
+        await pipeline.shutdown(drain=True)
+        assert values(await running) == [0, 1, 2]
+        assert ends == ["cleaned up"]
+
+    simulate(main)
+
+
+@asynccontextmanager
+async def feeding(source: Source) -> AsyncIterator[tuple[Pipeline, asyncio.Task[None]]]:
+    """A pipeline that is being fed from a source, and has no room for more at present."""
+    gate = Gate()
+    pipeline = Pipeline([stage(gate, queue_capacity=1)])
+    await pipeline.start()
+    feed = asyncio.create_task(pipeline.feed(source.generator))
+    await asyncio.sleep(1)
+    yield pipeline, feed
+    gate.open()
+    await pipeline.shutdown(timeout=0)
+    assert not source.is_closed
+    await anext(source.generator)
+    await source.generator.aclose()
+
+
+def test_an_async_generator_that_is_fed_stays_open_at_shutdown() -> None:
+    async def main() -> None:
+        async with feeding(Source()) as (pipeline, feed):
+            await pipeline.shutdown(timeout=0)
+            with pytest.raises(PipelineError):
+                await feed
+
+    simulate(main)
+
+
+def test_an_async_generator_that_is_fed_stays_open_when_the_feed_is_cancelled() -> None:
+    async def main() -> None:
+        async with feeding(Source()) as (_, feed):
+            feed.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await feed
+
+    simulate(main)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +21,7 @@ from antflow import (
     PipelineResult,
     PipelineStats,
     Stage,
+    StageStats,
     StatusTracker,
 )
 from antflow._snapshot import MOST_FAILED_ITEMS
@@ -30,6 +33,7 @@ from tests.core.run_parts import (
     by_run,
     by_stream,
     fail,
+    fail_later,
     run_exactly,
     same,
     seconds_of,
@@ -174,6 +178,52 @@ def test_what_is_retried_is_no_error_of_an_item() -> None:
         assert (stats_of(pipeline).retried_attempts, stats_of(pipeline).failed_items) == (1, 0)
 
     simulate(main)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 6.5, 9.5], ids="after {}s".format)
+@pytest.mark.parametrize(
+    "retry",
+    [
+        {"task_attempts": 10**9, "task_wait_seconds": 0},
+        {"task_attempts": 10**9, "task_wait_seconds": 5},
+        {"retry": "per_stage", "stage_attempts": 10**9},
+    ],
+    ids=["at once", "after a wait", "per stage"],
+)
+def test_a_retry_that_does_not_follow_is_not_counted(retry: dict[str, Any], seconds: float) -> None:
+    async def main() -> StageStats:
+        pipeline = Pipeline([stage(fail_later, **retry)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        await asyncio.sleep(seconds)
+        await pipeline.shutdown()
+        return pipeline.get_stats().stage_stats["Work"]
+
+    stats = simulate(main)
+    task = stats.tasks["fail_later"]
+    assert task.attempts - task.failed == task.retried == stats.retried_attempts
+    assert task.failed == 1
+
+
+def test_shutdown_between_two_tasks_counts_no_retry() -> None:
+    async def main() -> StageStats:
+        gate = Gate()
+        pipeline = Pipeline([Stage("Work", 1, [gate, same])])
+        await pipeline.start()
+        await pipeline.feed([1])
+        await settle()
+        stop = asyncio.create_task(pipeline.shutdown())
+        await settle()
+        gate.open()
+        assert [item.value for item in await stop] == [1]
+        return pipeline.get_stats().stage_stats["Work"]
+
+    stats = simulate(main)
+    assert stats.retried_attempts == 0
+    counts = {
+        name: (task.attempts, task.failed, task.retried) for name, task in stats.tasks.items()
+    }
+    assert counts == {"gate": (1, 0, 0), "same": (0, 0, 0)}
 
 
 # Pull stages
@@ -698,6 +748,42 @@ def test_another_thread_reads_while_the_loop_works() -> None:
     assert fed == sorted(fed)
     ended = [stats.items_processed for stats in read]
     assert ended == sorted(ended)
+
+
+def test_statistics_read_from_another_thread_are_never_negative() -> None:
+    lowest: Counter[str] = Counter()
+    over = threading.Event()
+    pipeline = Pipeline(
+        [stage(same, name="First", workers=2), stage(same, name="Second", workers=2)],
+        collect_results=False,
+    )
+
+    def watch() -> None:
+        while not over.is_set():
+            stats = pipeline.get_stats()
+            counts = {
+                "in flight": stats.items_in_flight,
+                "outstanding": stats.items_outstanding,
+                "processed": stats.items_processed,
+            }
+            for name, one in stats.stage_stats.items():
+                counts[f"{name} pending"] = one.pending_items
+                counts[f"{name} in progress"] = one.in_progress_items
+                counts |= {f"{name} {state}": number for state, number in one.workers.items()}
+            lowest.update({name: min(0, count) for name, count in counts.items()})
+
+    watcher = threading.Thread(target=watch)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        watcher.start()
+        asyncio.run(pipeline.run(range(20_000)))
+    finally:
+        over.set()
+        watcher.join()
+        sys.setswitchinterval(interval)
+    assert lowest
+    assert set(lowest.values()) == {0}
 
 
 def test_another_thread_reads_a_run_that_stands_still() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, Stage
-from tests.core.run_parts import CustomExit, fail, same, values
+from antflow import Pipeline, PipelineError, Stage, TaskFunc
+from tests.core.run_parts import CustomExit, fail, same, stage, values
 from tests.core.simulation import Gate, others, settle, simulate
 
 Callback = Callable[..., Any]
@@ -651,6 +651,46 @@ def test_an_awaitable_that_a_plain_function_returns_is_awaited_on_the_loop() -> 
 
     pipeline = run([Stage("Work", 1, [start])], [7], threads=True)
     assert values(pipeline.results) == [f"7 in {threading.current_thread().name}"]
+
+
+def answering_at_once(task: Callable[[Any], Awaitable[Any]]) -> TaskFunc:
+    """Decorate a coroutine function with what returns a plain value, as a cache does."""
+
+    @functools.wraps(task)
+    def answer(value: Any) -> Any:
+        return ("cached", value)
+
+    return answer
+
+
+class Elastic:
+    """An object that has whatever attribute is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return Elastic()
+
+    def __call__(self, value: Any) -> Any:
+        return ("elastic", value)
+
+
+@pytest.mark.parametrize("unpack_args", [False, True])
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (answering_at_once(same), ("cached", 1)),
+        (functools.partial(answering_at_once(same)), ("cached", 1)),
+        (Elastic(), ("elastic", 1)),
+    ],
+    ids=["wraps", "partial of wraps", "dynamic attributes"],
+)
+def test_an_unusual_callable_works_as_a_task(
+    task: TaskFunc, expected: Any, unpack_args: bool
+) -> None:
+    async def main() -> list[Any]:
+        pipeline = Pipeline([stage(task, unpack_args=unpack_args)])
+        return values(await pipeline.run([1], return_exceptions=True))
+
+    assert simulate(main, threads=True) == [expected]
 
 
 def test_as_many_plain_functions_run_at_once_as_there_are_workers() -> None:
