@@ -72,22 +72,9 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (plain.call_concurrency, plain.call_rate, plain.call_rate_period) == (None, None, 60.0)
 
 
-def test_what_comes_after_queue_capacity_in_a_stage_is_keyword_only() -> None:
-    arguments: list[Any] = [
-        "Work",
-        1,
-        [fetch],
-        "per_task",
-        3,
-        1.0,
-        3,
-        True,
-        {},
-        None,
-        None,
-        None,
-        5,
-    ]
+def test_what_comes_after_queue_capacity_is_keyword_only() -> None:
+    retries = ["per_task", 3, 1.0, 3]
+    arguments: list[Any] = ["Work", 1, [fetch], *retries, True, {}, None, None, None, 5]
     assert Stage(*arguments).queue_capacity == 5
     with pytest.raises(TypeError):
         Stage(*[*arguments, print])
