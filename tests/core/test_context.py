@@ -104,8 +104,8 @@ def test_callbacks_run_on_behalf_of_the_worker_too() -> None:
 
 def test_who_runs_a_pipeline_does_not_become_its_worker() -> None:
     async def main() -> None:
-        async for _ in Pipeline([Stage("Ask", workers=1, tasks=[coroutine])]).stream([0]):
-            assert CURRENT_WORKER.get() is None
+        stream = Pipeline([Stage("Ask", workers=1, tasks=[coroutine])]).stream([0])
+        assert [CURRENT_WORKER.get() async for _ in stream] == [None]
         assert CURRENT_WORKER.get() is None
 
     simulate(main)
@@ -175,8 +175,8 @@ def test_outside_of_a_worker_there_is_no_item() -> None:
 
     async def main() -> None:
         assert current_item() is None
-        async for _ in piped(stage(describe)).stream(items()):
-            assert current_item() is None
+        stream = piped(stage(describe)).stream(items())
+        assert [current_item() async for _ in stream] == [None]
         assert current_item() is None
 
     assert current_item() is None
@@ -437,8 +437,8 @@ def test_outside_of_a_worker_nothing_is_said() -> None:
     assert not set_task_status("lost")
 
     async def main() -> None:
-        async for _ in piped(stage(coroutine)).stream([0]):
-            assert not set_task_status("lost")
+        stream = piped(stage(coroutine)).stream([0])
+        assert [set_task_status("lost") async for _ in stream] == [False]
 
     simulate(main)
 

@@ -279,11 +279,13 @@ def test_a_place_is_not_taken_by_others_while_it_is_told() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_capacity_holds_while_workers_take_and_feeders_are_told(seed: int | None) -> None:
     queued: set[Any] = set()
+    most = 0
 
     async def note(event: StatusEvent) -> None:
+        nonlocal most
         if event.status == "queued":
             queued.add(event.item_id)
-            assert len(queued) <= 3
+            most = max(most, len(queued))
             await asyncio.sleep(event.item_id % 3)
         elif event.status == "in_progress":
             queued.discard(event.item_id)
@@ -296,6 +298,7 @@ def test_the_capacity_holds_while_workers_take_and_feeders_are_told(seed: int | 
         assert len(pipeline.results) == 30
 
     simulate(main, seed=seed)
+    assert most == 3
 
 
 def test_a_place_that_a_cancelled_feeder_had_is_used() -> None:

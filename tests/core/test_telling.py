@@ -837,12 +837,13 @@ def test_what_a_stream_did_not_deliver_has_ended(watcher: Watcher) -> None:
 
 
 def test_a_result_of_a_stream_comes_when_all_of_it_is_told(watcher: Watcher, chain: Chain) -> None:
-    async def main() -> None:
+    async def main() -> list[bool]:
         pipeline = watched(chain.stages(Failing(0)), watcher)
-        async for result in pipeline.stream(range(3)):
-            assert watcher.of(result.id)[-1].endswith("!")
+        return [
+            watcher.of(result.id)[-1].endswith("!") async for result in pipeline.stream(range(3))
+        ]
 
-    simulate(main)
+    assert simulate(main) == [True] * 3
 
 
 # Processing, feeding, feeding again
@@ -981,9 +982,10 @@ def test_times_are_unix_times(watcher: Watcher, chain: Chain) -> None:
 
 def test_workers_are_named(watcher: Watcher, chain: Chain) -> None:
     run(watcher, chain.stages(Failing(1), retry="per_stage"))
-    for event in watcher.events:
-        has_none = isinstance(event, StatusEvent) and event.status == "queued"
-        assert event.worker == (None if has_none else f"{event.stage}-W0")
+    queued = [event.worker for event in watcher.statuses() if event.status == "queued"]
+    assert queued == [None] * chain.number
+    others = [event for event in watcher.events if getattr(event, "status", "") != "queued"]
+    assert [event.worker for event in others] == [f"{event.stage}-W0" for event in others]
 
 
 def test_a_failure_says_what_failed(watcher: Watcher, chain: Chain) -> None:
@@ -1064,10 +1066,12 @@ def test_a_duration_is_that_of_the_function_alone(watcher: Watcher, chain: Chain
         return await calls(value)
 
     run(watcher, chain.stages(Task(take_five_seconds)), tick=0.0)
-    for event in watcher.attempts():
-        took = 5.0 if event.task_name == "task" else 0.0
-        expected = None if event.event_type == "start" else pytest.approx(took)
-        assert event.duration == expected
+    ends = [event for event in watcher.attempts() if event.event_type != "start"]
+    took = [5.0 if event.task_name == "task" else 0.0 for event in ends]
+    assert [event.duration for event in ends] == pytest.approx(took)
+    assert sum(took) == 15
+    starts = [event.duration for event in watcher.attempts() if event.event_type == "start"]
+    assert starts == [None] * len(ends)
 
 
 def test_the_duration_of_a_cancelled_attempt_ends_with_it(stop: Stop) -> None:
