@@ -1008,17 +1008,21 @@ def test_a_run_that_was_cancelled_while_its_dashboard_waited_can_be_followed_by_
     run_exactly(main)
 
 
-def test_calls_do_not_overlap_though_an_update_takes_its_time_to_be_cancelled() -> None:
+@pytest.mark.parametrize("times", [1, 3])
+def test_calls_do_not_overlap_though_an_update_takes_its_time_to_be_cancelled(times: int) -> None:
     inside: list[str] = []
     overtaken: list[str] = []
 
     async def update() -> None:
+        overtaken.extend(inside)
         inside.append("update")
         try:
             await asyncio.sleep(1000 if dashboard.calls.count("on_update") == 2 else 0)
-        finally:
+        except asyncio.CancelledError:
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(4)
+            raise
+        finally:
             inside.remove("update")
 
     def finish() -> None:
@@ -1027,12 +1031,13 @@ def test_calls_do_not_overlap_though_an_update_takes_its_time_to_be_cancelled() 
     dashboard = Recorder(on_update=update, on_finish=finish)
 
     async def main() -> None:
-        await cancelled(by_run(piped(sleep), range(9), custom_dashboard=dashboard), times=3)
+        await cancelled(by_run(piped(sleep), range(9), custom_dashboard=dashboard), times=times)
+        assert dashboard.calls[:3] == ["on_start", "on_update", "on_update"]
         assert dashboard.calls[-1] == "on_finish"
-        assert not inside
-        assert not overtaken
+        assert now() == (5 if times == 1 else 1)
 
     run_exactly(main)
+    assert not overtaken
 
 
 def test_what_had_ended_is_kept_though_the_run_was_cancelled_in_on_finish() -> None:
