@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Protocol
 
 from antflow import Pipeline, Stage, StageStats, StatusTracker
-from tests.core.simulation import others, simulate
+from tests.core.simulation import others, settle, simulate
 
 STATES = ["idle", "busy", "waiting", "blocked"]
 SEEDS = [None, *range(8)]
@@ -133,6 +133,13 @@ def now() -> float:
 def run_exactly(main: Callable[[], Any], seed: int | None = None) -> Any:
     """Simulate with a clock that stands still but for what is slept."""
     return simulate(main, seed, tick=0.0)
+
+
+async def start_with(pipeline: Pipeline, items: Any) -> None:
+    """Start a pipeline, feed it, and wait until nothing moves."""
+    await pipeline.start()
+    await pipeline.feed(items)
+    await settle()
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:

@@ -18,8 +18,8 @@ from antflow import (
     set_task_status,
 )
 from antflow.context import CURRENT_WORKER
-from tests.core.run_parts import piped, run_exactly, stage
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.run_parts import piped, run_exactly, stage, start_with
+from tests.core.simulation import Gate, begun, settle, simulate
 
 watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 
@@ -62,8 +62,7 @@ def test_each_worker_has_a_context_of_its_own() -> None:
 
         gate = Gate()
         pipeline = Pipeline([Stage("Ask", workers=3, tasks=[meet])])
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        await settle()
+        running = await begun(pipeline.run(range(3)))
         gate.open()
         assert len(await running) == 3
         assert seen == {"Ask-W0", "Ask-W1", "Ask-W2"}
@@ -224,9 +223,7 @@ def test_what_is_written_to_the_metadata_is_in_failures_and_in_what_is_left(watc
 
     async def main() -> None:
         pipeline = piped(stage(note, workers=2), watched=watched)
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await settle()
+        await start_with(pipeline, [1, 2])
         (left,) = await pipeline.shutdown(timeout=0)
         (failure,) = pipeline.failures
         assert (failure.metadata, left.metadata) == ({"seen": 1}, {"seen": 2})
@@ -625,8 +622,7 @@ def test_sub_tasks_speak_for_the_task() -> None:
 
     async def main() -> None:
         pipeline = piped(stage(task))
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         assert texts(pipeline) == ("b", "task")
         gate.open()
         (result,) = await running
@@ -651,8 +647,7 @@ def test_a_callback_speaks_while_it_runs(role: str) -> None:
     async def main() -> None:
         fields: dict[str, Any] = {"skip_if": lambda _: role == "on_skip", role: callback}
         pipeline = piped(stage(task, **fields))
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         assert texts(pipeline) == (role, "task")
         gate.open()
         await running
@@ -675,8 +670,7 @@ def test_what_is_said_in_a_pipeline_inside_of_a_task_is_said_there() -> None:
 
     async def main() -> None:
         pipelines["outer"] = piped(stage(outer))
-        running = asyncio.ensure_future(pipelines["outer"].run([0]))
-        await settle()
+        running = await begun(pipelines["outer"].run([0]))
         assert texts(pipelines["inner"]) == ("inside", "inner")
         assert texts(pipelines["outer"]) == ("outside", "outer")
         gate.open()
@@ -694,8 +688,7 @@ def test_what_is_said_is_in_the_snapshot_for_dashboards() -> None:
 
     async def main() -> None:
         pipeline = piped(stage(speak))
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         state = pipeline.get_dashboard_snapshot().worker_states["Work-W0"]
         assert (state.current_task, state.task_name) == ("page 3 of 7", "speak")
         gate.open()

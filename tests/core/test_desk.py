@@ -25,8 +25,8 @@ from antflow._notifier import Notifier
 from antflow._results import Results
 from antflow._stage_run import StageRun
 from antflow._turn import Turns
-from tests.core.run_parts import age, fail, piped, run_exactly, same, stage, workers_of
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.run_parts import age, fail, piped, run_exactly, same, stage, start_with, workers_of
+from tests.core.simulation import Gate, begun, settle, simulate
 
 watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 
@@ -42,8 +42,7 @@ def metrics_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerMetrics:
 @asynccontextmanager
 async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
     """Run a pipeline meanwhile, and wait for its end."""
-    run = asyncio.ensure_future(pipeline.run(items))
-    await settle()
+    run = await begun(pipeline.run(items))
     try:
         yield
     except BaseException:
@@ -516,8 +515,7 @@ def test_a_worker_with_an_item_of_process_is_busy_with_it() -> None:
     async def main() -> None:
         pipeline = piped(stage(gate))
         await pipeline.start()
-        processing = asyncio.ensure_future(pipeline.process({"id": "x", "value": 1}))
-        await settle()
+        processing = await begun(pipeline.process({"id": "x", "value": 1}))
         state = state_of(pipeline)
         assert (state.status, state.current_item_id, state.attempt) == ("busy", "x", 1)
         gate.open()
@@ -567,9 +565,7 @@ def test_after_an_abort_workers_are_idle(watched: bool) -> None:
 
     async def main() -> None:
         pipeline = piped(stage(gate), watched=watched)
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         await pipeline.shutdown(timeout=0)
         assert state_of(pipeline) == IDLE_STATE
         assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")

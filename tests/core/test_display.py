@@ -39,7 +39,7 @@ from tests.core.run_parts import (
     stage,
     values,
 )
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.simulation import Gate, begun, others, settle, simulate
 from tests.naming import id_of
 
 METHODS = ["on_start", "on_update", "on_finish"]
@@ -431,8 +431,7 @@ def test_a_run_that_is_refused_shows_nothing() -> None:
 
     async def main() -> None:
         pipeline = piped(gate)
-        running = asyncio.ensure_future(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         for use in (by_run, by_stream):
             with pytest.raises(PipelineError, match="already running"):
                 await use(pipeline, [2], custom_dashboard=dashboard)
@@ -1078,8 +1077,7 @@ def test_shutdown_before_the_input_is_read_ends_the_run_with_nothing_read(
 
     async def main() -> None:
         pipeline = piped()
-        running = asyncio.ensure_future(use(pipeline, items, custom_dashboard=dashboard))
-        await settle()
+        running = await begun(use(pipeline, items, custom_dashboard=dashboard))
         assert await pipeline.shutdown(drain=drain) == []
         assert await running == []
         assert list(items) == [0, 1, 2]
@@ -1093,8 +1091,7 @@ def test_a_drain_while_the_dashboard_begins_finishes_what_was_fed_before() -> No
         pipeline = piped()
         await pipeline.feed([1, 2])
         dashboard = waiting_in("on_start")
-        running = asyncio.ensure_future(pipeline.run([3], custom_dashboard=dashboard))
-        await settle()
+        running = await begun(pipeline.run([3], custom_dashboard=dashboard))
         assert await pipeline.shutdown(drain=True) == []
         assert values(await running) == [1, 2]
 
@@ -1132,10 +1129,8 @@ def test_shutdown_before_the_input_is_read_does_not_wait_for_the_input(
 def test_a_shutdown_that_waits_for_a_dashboard_can_be_cancelled(moment: Moment) -> None:
     async def main() -> None:
         pipeline, _, call = moment.waits(by_run)
-        running = asyncio.ensure_future(call)
-        await settle()
-        stopping = asyncio.ensure_future(pipeline.shutdown(drain=True))
-        await settle()
+        running = await begun(call)
+        stopping = await begun(pipeline.shutdown(drain=True))
         stopping.cancel()
         await asyncio.wait([stopping, running])
         assert not others()
@@ -1152,8 +1147,7 @@ def test_join_waits_for_input_that_is_still_to_be_read(moment: Moment) -> None:
 
     async def main() -> None:
         pipeline = piped(sleep)
-        running = asyncio.ensure_future(by_run(pipeline, range(3), custom_dashboard=dashboard))
-        await settle()
+        running = await begun(by_run(pipeline, range(3), custom_dashboard=dashboard))
         await pipeline.join()
         assert now() == 4 + 3
         assert await running == [0, 1, 2]
@@ -1168,8 +1162,7 @@ def test_a_stream_that_is_left_while_its_dashboard_begins_ends(moment: Moment) -
     async def main() -> None:
         pipeline = piped()
         stream = pipeline.stream(range(3), custom_dashboard=dashboard)
-        step = asyncio.ensure_future(anext(stream))
-        await settle()
+        step = await begun(anext(stream))
         await stream.aclose()
         assert isinstance(await raised_by(step), StopAsyncIteration)
         assert dashboard.calls[-1] == "on_finish"
@@ -1468,8 +1461,7 @@ def test_a_dashboard_with_hooks_is_told_of_what_is_left_before_it_finishes() -> 
         at_finish: list[Any] = []
         dashboard.acts["on_finish"] = lambda: at_finish.extend(dashboard.heard)
         pipeline = piped(gate)
-        running = asyncio.ensure_future(pipeline.run([1, 2], custom_dashboard=dashboard))
-        await settle()
+        running = await begun(pipeline.run([1, 2], custom_dashboard=dashboard))
         await pipeline.shutdown(timeout=0)
         await running
         assert sorted(at_finish[-2:]) == [("unprocessed", 0), ("unprocessed", 1)]

@@ -29,8 +29,8 @@ from antflow import (
 )
 from antflow.plugins import ARGUMENTS, PLAIN
 from tests.core.installing import Entry, install
-from tests.core.run_parts import CustomExit, cancel, raised_by, same, values
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.run_parts import CustomExit, cancel, raised_by, same, start_with, values
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
 
@@ -185,9 +185,7 @@ async def by_feeding(of: Pipeline) -> None:
 
 async def by_shutdown(of: Pipeline) -> None:
     async with of:
-        await of.start()
-        await of.feed(["x", "y"])
-        await settle()
+        await start_with(of, ["x", "y"])
 
 
 WAYS = [by_run, by_stream, by_feeding, by_shutdown]
@@ -263,8 +261,7 @@ def test_what_is_fed_before_the_start_waits_until_all_have_started() -> None:
     async def main() -> None:
         one = pipeline(holding)
         await one.feed(["x"])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         assert holding.told == ["queued", "start None"]
         await one.feed(["y"])
         await starting
@@ -419,9 +416,7 @@ def test_all_that_is_left_is_told_before_the_finish() -> None:
 
     async def main() -> None:
         one = pipeline(journal, tasks=[gate])
-        await one.start()
-        await one.feed(range(5))
-        await settle()
+        await start_with(one, range(5))
         assert len(await one.shutdown(timeout=0)) == 5
 
     simulate(main)
@@ -436,8 +431,7 @@ def test_cancelled_in_every_phase(phase: str) -> None:
 
     async def main() -> None:
         one = pipeline(holding, journal, tasks=[gate])
-        running = asyncio.create_task(one.run(range(3)))
-        await settle()
+        running = await begun(one.run(range(3)))
         await cancel(running)
         check_conservation(one)
         assert asyncio.get_running_loop().time() < LONG
@@ -464,8 +458,7 @@ def test_a_stream_that_is_cancelled_in_every_phase(phase: str) -> None:
                 async for _ in stream:
                     pass
 
-        running = asyncio.create_task(consume())
-        await settle()
+        running = await begun(consume())
         await cancel(running)
         check_conservation(one)
         assert asyncio.get_running_loop().time() < LONG
@@ -479,8 +472,7 @@ def test_cancelled_again_while_it_finishes() -> None:
 
     async def main() -> None:
         one = pipeline(last, holding, tasks=[gate])
-        running = asyncio.create_task(one.run([1]))
-        await settle()
+        running = await begun(one.run([1]))
         running.cancel()
         await settle()
         assert holding.told[-1] == "finish"
@@ -497,8 +489,7 @@ def test_a_start_call_that_is_cancelled() -> None:
     async def main() -> None:
         one = pipeline(holding)
         await one.feed(["x"])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         await cancel(starting)
         assert len(one.unprocessed) == 1
         check_conservation(one)
@@ -517,8 +508,7 @@ def test_shutdown_while_a_start_takes_long(drain: bool, timeout: float | None) -
     async def main() -> None:
         one = pipeline(holding)
         await one.feed(["x"])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         await one.shutdown(drain=drain, timeout=timeout)
         await asyncio.wait([starting])
         check_conservation(one)
@@ -787,8 +777,7 @@ def test_what_is_fed_while_a_run_s_own_is_told_of_the_earlier_is_told_once() -> 
     async def main() -> None:
         one = Pipeline([Stage("A", 1, [same]), Stage("B", 1, [same])], plugins=[scoping])
         await one.feed([{"id": "x"}])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         await one.feed([{"id": "y"}], target_stage="B")
         await starting
         await one.join()
@@ -803,8 +792,7 @@ def test_what_is_being_announced_when_a_run_starts_is_told_to_its_own_too() -> N
 
     async def main() -> None:
         one = pipeline(scoping, SlowAtX())
-        feeding = asyncio.create_task(one.feed([{"id": "x"}]))
-        await settle()
+        feeding = await begun(one.feed([{"id": "x"}]))
         await one.start()
         await feeding
         await one.join()
@@ -1005,9 +993,7 @@ def test_an_item_that_is_left_finishes_unprocessed() -> None:
 
     async def main() -> None:
         one = Pipeline([Stage("Work", 1, [check])], plugins=[items])
-        await one.start()
-        await one.feed(["long", "waits"])
-        await settle()
+        await start_with(one, ["long", "waits"])
         await one.shutdown(timeout=0)
         assert len(one.unprocessed) == 2
 
@@ -1501,9 +1487,7 @@ def test_the_carrier_goes_with_what_is_left_and_comes_back_with_it() -> None:
 
     async def main() -> None:
         one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [same])], plugins=[carrying])
-        await one.start()
-        await one.feed(["x"])
-        await settle()
+        await start_with(one, ["x"])
         (left,) = await one.shutdown(timeout=0)
         assert left.carrier == {"trace": "A 1"}
         left.carrier["trace"] = "kept"

@@ -14,7 +14,7 @@ import pytest
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, UnprocessedItem
 from tests.core.observing import observe
 from tests.core.run_parts import SEEDS, ids, raised_by, same
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 
 class Teller:
@@ -402,8 +402,7 @@ def test_the_reader_of_a_cancelled_run_leaves_what_it_was_telling() -> None:
 
     async def main() -> None:
         pipeline = told_by(teller)
-        running = asyncio.create_task(pipeline.run(["a", "b"]))
-        await settle()
+        running = await begun(pipeline.run(["a", "b"]))
         running.cancel()
         await asyncio.wait([running])
         assert not others()
@@ -419,8 +418,7 @@ def test_the_reader_of_a_run_that_is_shut_down_has_fed_what_it_was_telling(drain
 
     async def main() -> None:
         pipeline = told_by(teller)
-        running = asyncio.create_task(pipeline.run(["a", "b"]))
-        await settle()
+        running = await begun(pipeline.run(["a", "b"]))
         assert ids(await pipeline.shutdown(drain=drain)) == ([] if drain else [0])
         assert ids(await running) == ([0] if drain else [])
 
@@ -446,8 +444,7 @@ def test_what_is_told_while_a_run_closes_is_left(seed: int | None) -> None:
         await pipeline.start()
         feeder = feeding(pipeline, named("x"))
         await settle()
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        stopping = await begun(pipeline.shutdown())
         teller.gate.let("x")
         await feeder
         gate.open()
@@ -530,8 +527,7 @@ def test_a_late_item_of_an_early_stage_is_told_like_any_other(seed: int | None) 
         await pipeline.feed([named("x")], target_stage="B")
         feeder = feeding(pipeline, named("late"))
         await settle()
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        stopping = await begun(pipeline.shutdown())
         assert teller.gate.waiting == ["x"]
         await feeder
         teller.gate.open()
@@ -551,8 +547,7 @@ def test_join_waits_for_who_is_being_told(seed: int | None) -> None:
         await pipeline.start()
         feeder = feeding(pipeline, "a", "b")
         await settle()
-        joining = asyncio.create_task(pipeline.join())
-        await settle()
+        joining = await begun(pipeline.join())
         assert not joining.done()
         teller.gate.open()
         await joining
@@ -570,8 +565,7 @@ def test_what_comes_after_join_tells_nothing() -> None:
         pipeline = told_by(teller, Stage("Work", 1, [gate]))
         await pipeline.start()
         await pipeline.feed([named("a")])
-        joining = asyncio.create_task(pipeline.join())
-        await settle()
+        joining = await begun(pipeline.join())
         with pytest.raises(PipelineError, match="about to end"):
             await pipeline.feed([named("b")])
         gate.open()
@@ -672,8 +666,7 @@ def test_a_processed_item_is_told_before_it_goes_in() -> None:
     async def main() -> None:
         pipeline = told_by(teller)
         await pipeline.start()
-        processing = asyncio.create_task(pipeline.process(named("x")))
-        await settle()
+        processing = await begun(pipeline.process(named("x")))
         assert teller.lines == ["x queued"]
         teller.gate.open()
         assert (await processing).id == "x"
@@ -689,8 +682,7 @@ def test_a_processed_item_goes_on_when_its_caller_is_cancelled_while_it_is_told(
     async def main() -> None:
         pipeline = told_by(teller)
         await pipeline.start()
-        processing = asyncio.create_task(pipeline.process(named("x")))
-        await settle()
+        processing = await begun(pipeline.process(named("x")))
         processing.cancel()
         await settle()
         assert processing.cancelled()
@@ -708,8 +700,7 @@ def test_the_result_is_kept_of_whom_nobody_waits_for_though_others_wait() -> Non
         pipeline = told_by(teller, Stage("Work", 2, [gate]))
         await pipeline.start()
         given_up = asyncio.create_task(pipeline.process(named("x")))
-        waiting = asyncio.create_task(pipeline.process(named("y")))
-        await settle()
+        waiting = await begun(pipeline.process(named("y")))
         given_up.cancel()
         teller.gate.let("y")
         await settle()
@@ -733,8 +724,7 @@ def test_a_processed_item_that_is_told_until_the_run_is_over_was_not_taken(
     async def main() -> None:
         pipeline = told_by(teller)
         await pipeline.start()
-        processing = asyncio.create_task(pipeline.process(named("x")))
-        await settle()
+        processing = await begun(pipeline.process(named("x")))
         await pipeline.shutdown()
         teller.gate.open()
         with pytest.raises(PipelineError, match="was stopped"):
@@ -755,10 +745,8 @@ def test_a_processed_item_that_is_told_while_the_run_closes_is_left(seed: int | 
         )
         await pipeline.start()
         await pipeline.feed([named("held")])
-        processing = asyncio.create_task(pipeline.process(named("x")))
-        await settle()
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        processing = await begun(pipeline.process(named("x")))
+        stopping = await begun(pipeline.shutdown())
         teller.gate.open()
         await settle()
         gate.open()
@@ -941,8 +929,7 @@ def test_a_task_that_is_cancelled_while_it_feeds_has_fed() -> None:
     )
 
     async def main() -> None:
-        running = asyncio.create_task(pipeline.run([named("x")]))
-        await settle()
+        running = await begun(pipeline.run([named("x")]))
         running.cancel()
         await asyncio.wait([running])
         assert sorted(ids(pipeline.unprocessed)) == ["a", "x"]

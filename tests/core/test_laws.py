@@ -22,7 +22,7 @@ from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedI
 from antflow._clock import CLOCK
 from antflow._stream import ResultStream
 from antflow.retry import RetryPolicy
-from tests.core.run_parts import CustomExit, fail, now, same
+from tests.core.run_parts import CustomExit, fail, now, same, start_with
 from tests.core.simulation import Gate, others, settle, simulate
 
 # 1. Conservation
@@ -334,9 +334,7 @@ async def join(pipeline: Pipeline) -> None:
 
 
 async def shut_down(pipeline: Pipeline) -> None:
-    await pipeline.start()
-    await pipeline.feed(range(5))
-    await settle()
+    await start_with(pipeline, range(5))
     await pipeline.shutdown()
 
 

@@ -28,6 +28,7 @@ from tests.core.run_parts import (
     by_feed,
     by_run,
     by_stream,
+    cancel,
     fail,
     now,
     only_error,
@@ -35,11 +36,12 @@ from tests.core.run_parts import (
     same,
     seconds_of,
     stage,
+    start_with,
     stats_of,
     values,
     workers_of,
 )
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 Limit = Callable[[], AbstractAsyncContextManager[None]]
 both_limits = pytest.mark.parametrize(
@@ -317,13 +319,11 @@ def test_the_next_run_has_all_permits_though_the_last_was_cancelled() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=3, task_concurrency_limits={"visit": 2})])
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        await settle()
+        running = await begun(pipeline.run(range(3)))
         running.cancel()
         await asyncio.wait([running])
         assert not others()
-        again = asyncio.ensure_future(pipeline.run(range(3)))
-        await settle()
+        again = await begun(pipeline.run(range(3)))
         assert gate.waiting == [0, 1]
         gate.open()
         assert values(await again) == [0, 1, 2]
@@ -404,8 +404,7 @@ def test_a_worker_that_waits_for_a_task_has_the_item_and_names_the_task() -> Non
     async def main() -> None:
         limits = {"second": 1}
         pipeline = Pipeline([stage(same, gate, workers=2, task_concurrency_limits=limits)])
-        running = asyncio.ensure_future(pipeline.run(["a", "b"]))
-        await settle()
+        running = await begun(pipeline.run(["a", "b"]))
         states = pipeline.get_worker_states()
         assert {state.status for state in states.values()} == {"busy"}
         assert [state.current_item_id for state in states.values()] == [0, 1]
@@ -1156,9 +1155,7 @@ class Scene:
         )
 
     async def set_up(self) -> None:
-        await self.pipeline.start()
-        await self.pipeline.feed(["first", "second", "third"])
-        await settle()
+        await start_with(self.pipeline, ["first", "second", "third"])
         assert self.gate.waiting == ["first"]
         assert workers_of(self.pipeline) == [0, 1, 2, 0]
 
@@ -1180,8 +1177,7 @@ def test_shutdown_cuts_a_wait_short_at_once_and_lets_the_attempt_that_runs_end(
 
     async def main() -> None:
         await scene.set_up()
-        shutdown = asyncio.ensure_future(scene.pipeline.shutdown())
-        await settle()
+        shutdown = await begun(scene.pipeline.shutdown())
         assert not shutdown.done()
         assert now() == 0
         assert workers_of(scene.pipeline) == [2, 1, 0, 0]
@@ -1293,12 +1289,8 @@ def test_cancelling_run_cancels_waits_at_once(wait: Wait, watched: bool) -> None
     scene = Scene(wait, watched)
 
     async def main() -> None:
-        running = asyncio.ensure_future(scene.pipeline.run(["first", "second", "third"]))
-        await settle()
-        running.cancel()
-        await asyncio.wait([running])
-        assert running.cancelled()
-        assert not others()
+        running = await begun(scene.pipeline.run(["first", "second", "third"]))
+        await cancel(running)
         assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
         assert_all_are_somewhere(scene.pipeline, range(3))
 
@@ -1311,8 +1303,7 @@ def test_a_cancellation_after_a_shutdown_ends_what_was_left_to_run(wait: Wait) -
 
     async def main() -> None:
         await scene.set_up()
-        shutdown = asyncio.ensure_future(scene.pipeline.shutdown())
-        await settle()
+        shutdown = await begun(scene.pipeline.shutdown())
         shutdown.cancel()
         await asyncio.wait([shutdown])
         assert not others()
@@ -1344,8 +1335,7 @@ def test_leaving_a_stream_cancels_waits(wait: Wait) -> None:
 
     async def main() -> None:
         async with scene.pipeline.stream(["first", "second", "third"]) as stream:
-            following = asyncio.ensure_future(anext(stream))
-            await settle()
+            following = await begun(anext(stream))
             following.cancel()
             await asyncio.wait([following])
         assert not others()
@@ -1374,8 +1364,7 @@ def test_who_waits_for_process_is_told_that_a_wait_was_cut_short(wait: Wait) -> 
 
     async def main() -> None:
         await scene.set_up()
-        processing = asyncio.ensure_future(scene.pipeline.process("fourth"))
-        await settle()
+        processing = await begun(scene.pipeline.process("fourth"))
         scene.gate.open()
         left = await scene.pipeline.shutdown()
         with pytest.raises(PipelineError, match="unprocessed"):
@@ -1463,9 +1452,7 @@ def test_an_item_cut_short_in_a_later_task_is_left_with_what_entered_the_stage(
         tracker = StatusTracker() if watched else None
         one = stage(double, limited, workers=2, call_concurrency=1)
         pipeline = Pipeline([one], status_tracker=tracker)
-        await pipeline.start()
-        await pipeline.feed([3, 4])
-        await settle()
+        await start_with(pipeline, [3, 4])
         gate.open()
         assert values(await pipeline.shutdown()) == [4]
 
@@ -1608,9 +1595,7 @@ def test_a_task_that_swallows_the_cancellation_keeps_its_outcome(
             [stage(stubborn, workers=2, **fields)],
             status_tracker=StatusTracker() if watched else None,
         )
-        await pipeline.start()
-        await pipeline.feed(["first", "second"])
-        await settle()
+        await start_with(pipeline, ["first", "second"])
         gate.open()
         left = await pipeline.shutdown()
         assert values(pipeline.results) == ["first", *outcome.result]
@@ -1640,9 +1625,7 @@ def test_the_cancellation_of_a_worker_that_a_task_swallowed_is_undone() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(stubborn, workers=2, call_concurrency=1, on_success=note)])
-        await pipeline.start()
-        await pipeline.feed(["first", "second"])
-        await settle()
+        await start_with(pipeline, ["first", "second"])
         gate.open()
         await pipeline.shutdown()
         assert counts == [0, 0]
@@ -1667,9 +1650,7 @@ def test_an_attempt_that_was_cut_short_cleans_up_at_leisure(watched: bool) -> No
             [stage(tidy, workers=2, call_concurrency=1)],
             status_tracker=StatusTracker() if watched else None,
         )
-        await pipeline.start()
-        await pipeline.feed(["first", "second"])
-        await settle()
+        await start_with(pipeline, ["first", "second"])
         gate.open()
         assert values(await pipeline.shutdown()) == ["second"]
         assert values(pipeline.results) == ["first"]
@@ -1692,13 +1673,10 @@ def test_a_wait_that_begins_after_the_shutdown_is_cut_short_too(watched: bool) -
             [stage(task, workers=2, call_concurrency=1)],
             status_tracker=StatusTracker() if watched else None,
         )
-        await pipeline.start()
-        await pipeline.feed(["first", "second"])
-        await settle()
+        await start_with(pipeline, ["first", "second"])
         before.let("first")
         await settle()
-        shutdown = asyncio.ensure_future(pipeline.shutdown())
-        await settle()
+        shutdown = await begun(pipeline.shutdown())
         before.let("second")
         await settle()
         assert gate.entered == ["first"]
@@ -1721,11 +1699,8 @@ def test_after_the_shutdown_a_call_that_need_not_wait_goes_through(
 
     async def main() -> None:
         pipeline = Pipeline([stage(task, **{field: 1})])
-        await pipeline.start()
-        await pipeline.feed(["only"])
-        await settle()
-        shutdown = asyncio.ensure_future(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, ["only"])
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert await shutdown == []
         assert values(pipeline.results) == ["only"]
@@ -1743,11 +1718,8 @@ def test_attempts_that_are_past_their_limit_end_normally() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(task, workers=4, call_rate=9, call_concurrency=1)])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
-        shutdown = asyncio.ensure_future(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, range(4))
+        shutdown = await begun(pipeline.shutdown())
         assert gate.waiting == [0, 1, 2, 3]
         gate.open()
         assert await shutdown == []
@@ -1775,12 +1747,9 @@ def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later_one()
     async def main() -> None:
         fields = {"task_attempts": 2, "task_wait_seconds": 0, "call_concurrency": 1}
         pipeline = Pipeline([stage(task, workers=2, **fields)])
-        await pipeline.start()
-        await pipeline.feed(["first", "second"])
-        await settle()
+        await start_with(pipeline, ["first", "second"])
         assert gate.waiting == ["first", "second"]
-        shutdown = asyncio.ensure_future(pipeline.shutdown())
-        await settle()
+        shutdown = await begun(pipeline.shutdown())
         assert gate.waiting == ["first", "second"]
         gate.open()
         assert await shutdown == []
@@ -1807,8 +1776,7 @@ def test_a_sub_task_left_behind_does_not_make_the_worker_look_as_if_it_waited() 
 
     async def main() -> None:
         pipeline = Pipeline([stage(task, workers=2, call_concurrency=1)])
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        await settle()
+        running = await begun(pipeline.run(range(3)))
         assert (hold.waiting, gate.waiting) == ([0], [2])
         assert workers_of(pipeline) == [0, 2, 0, 0]
         hold.open()
@@ -1867,9 +1835,7 @@ def test_a_callback_s_wait_is_cut_short_and_the_item_s_outcome_stands(
             [stage(task, workers=2, **fields)],
             status_tracker=StatusTracker() if watched else None,
         )
-        await pipeline.start()
-        await pipeline.feed(["first"])
-        await settle()
+        await start_with(pipeline, ["first"])
         await pipeline.feed([callback.value])
         await settle()
         assert workers_of(pipeline) == [0, 1, 1, 0]
@@ -1900,9 +1866,7 @@ def test_a_wait_in_skip_if_is_cut_short_and_the_item_is_unprocessed(
             [stage(same, workers=2, skip_if=skip_if, **{field: 1, "call_rate_period": 1e6})],
             status_tracker=StatusTracker() if watched else None,
         )
-        await pipeline.start()
-        await pipeline.feed(["first", "second"])
-        await settle()
+        await start_with(pipeline, ["first", "second"])
         gate.open()
         left = await pipeline.shutdown()
         assert "second" in values(left)

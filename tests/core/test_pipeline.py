@@ -29,9 +29,10 @@ from tests.core.run_parts import (
     same,
     same_later,
     stage,
+    start_with,
     values,
 )
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 
 async def later(items: Iterable[Any]) -> AsyncIterator[Any]:
@@ -210,8 +211,7 @@ def test_an_endless_input_is_read_one_ahead_of_the_room_for_it() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2, queue_capacity=3)], collect_results=False)
-        run = asyncio.create_task(pipeline.run(source))
-        await settle()
+        run = await begun(pipeline.run(source))
         assert source.read == 2 + 3 + 1
         gate.let(0)
         await settle()
@@ -403,8 +403,7 @@ def test_two_runs_at_once_are_an_error_and_the_first_is_unharmed() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)], name="books")
-        first = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        first = await begun(pipeline.run([1, 2]))
         source = Counted(1)
         for second in (pipeline.run(source), pipeline.start(), anext(pipeline.stream(source))):
             with pytest.raises(PipelineError, match=r"'books' is already running.*second Pipeline"):
@@ -595,10 +594,8 @@ def test_join_waits_for_feeds_begun_before_it_and_a_later_one_is_refused() -> No
     async def main() -> None:
         pipeline = Pipeline([stage(same)], name="books")
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(later([1, 2])))
-        await settle()
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        feed = await begun(pipeline.feed(later([1, 2])))
+        join = await begun(pipeline.join())
         source = Counted(1)
         with pytest.raises(PipelineError, match=r"'books' is about to end.*before join"):
             await pipeline.feed(source)
@@ -615,8 +612,7 @@ def test_a_cancelled_feed_has_not_fed_the_value_that_it_had_read() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(source))
-        await settle()
+        feed = await begun(pipeline.feed(source))
         assert source.read == 3
         feed.cancel()
         await asyncio.wait([feed])
@@ -634,8 +630,7 @@ def test_a_feed_that_waits_for_room_is_told_of_a_shutdown() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)], name="books")
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(5)))
-        await settle()
+        feed = await begun(pipeline.feed(range(5)))
         shutdown = asyncio.create_task(pipeline.shutdown())
         with pytest.raises(PipelineError, match=r"'books' was stopped.*read last was not fed"):
             await feed
@@ -649,8 +644,7 @@ def test_a_feed_that_waits_for_room_is_told_of_a_shutdown() -> None:
 def test_a_feed_that_waits_before_the_start_is_told_of_a_shutdown() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same, queue_capacity=1)])
-        feed = asyncio.create_task(pipeline.feed(range(5)))
-        await settle()
+        feed = await begun(pipeline.feed(range(5)))
         assert [left.value for left in await pipeline.shutdown()] == [0]
         with pytest.raises(PipelineError, match="was stopped"):
             await feed
@@ -669,8 +663,7 @@ def test_a_feed_that_waits_for_its_input_does_not_hold_up_a_shutdown(drain: bool
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(slow_input()))
-        await settle()
+        feed = await begun(pipeline.feed(slow_input()))
         assert await pipeline.shutdown(drain=drain) == []
         assert values(pipeline.results) == [1]
         gate.open()
@@ -741,9 +734,7 @@ def test_lower_priorities_go_first_and_equal_ones_in_order_of_arrival() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed(["held"])
-        await settle()
+        await start_with(pipeline, ["held"])
         await pipeline.feed(["a", "b"])
         await pipeline.feed(["last"], priority=200)
         await pipeline.feed(["first"], priority=1)
@@ -777,9 +768,7 @@ def test_an_item_keeps_its_priority_in_the_next_stage() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(first, name="First"), stage(second, name="Second")])
-        await pipeline.start()
-        await pipeline.feed(["held", "low"])
-        await settle()
+        await start_with(pipeline, ["held", "low"])
         await pipeline.feed(["high"], priority=1)
         await settle()
         second.open()
@@ -880,8 +869,7 @@ def test_process_overtakes_what_has_a_higher_priority_number() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
         await pipeline.feed(["held", "waiting"])
-        call = asyncio.create_task(pipeline.process("urgent", priority=1))
-        await settle()
+        call = await begun(pipeline.process("urgent", priority=1))
         gate.open()
         await call
         await pipeline.join()
@@ -896,8 +884,7 @@ def test_the_item_of_a_cancelled_process_goes_on_and_its_result_is_kept() -> Non
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
-        call = asyncio.create_task(pipeline.process(1))
-        await settle()
+        call = await begun(pipeline.process(1))
         call.cancel()
         await asyncio.wait([call])
         assert gate.waiting == [1]
@@ -932,8 +919,7 @@ def test_a_process_cancelled_while_it_waits_for_room_feeds_nothing() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)])
         await pipeline.start()
         await pipeline.feed([1, 2])
-        call = asyncio.create_task(pipeline.process(3))
-        await settle()
+        call = await begun(pipeline.process(3))
         call.cancel()
         await asyncio.wait([call])
         gate.open()
@@ -952,8 +938,7 @@ def test_a_shutdown_tells_those_who_wait_for_process() -> None:
         await pipeline.start()
         calls = [asyncio.create_task(pipeline.process(number)) for number in range(3)]
         await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert [left.value for left in await shutdown] == [1]
         running, waiting, outside = await asyncio.gather(*calls, return_exceptions=True)
@@ -973,8 +958,7 @@ def test_process_that_is_cancelled_as_the_run_ends_is_cancelled(turns: int) -> N
     async def main() -> None:
         pipeline = Pipeline([stage(Gate())])
         await pipeline.start()
-        request = asyncio.create_task(pipeline.process(1))
-        await settle()
+        request = await begun(pipeline.process(1))
         stop = asyncio.create_task(pipeline.shutdown(timeout=0))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -1023,8 +1007,7 @@ def test_process_after_join_has_begun_is_an_error() -> None:
         pipeline = Pipeline([stage(gate)], name="books")
         await pipeline.start()
         await pipeline.feed([1])
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        join = await begun(pipeline.join())
         with pytest.raises(PipelineError, match="'books' is about to end"):
             await pipeline.process(2)
         gate.open()
@@ -1039,10 +1022,8 @@ def test_join_waits_for_items_of_process() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
-        call = asyncio.create_task(pipeline.process(1))
-        await settle()
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        call = await begun(pipeline.process(1))
+        join = await begun(pipeline.join())
         assert not join.done()
         gate.open()
         await join
@@ -1184,9 +1165,7 @@ def test_leaving_async_with_lets_attempts_end_and_takes_nothing_new() -> None:
     async def main() -> None:
         timer = asyncio.get_running_loop().call_later(5, gate.open)
         async with Pipeline([stage(gate)]) as pipeline:
-            await pipeline.start()
-            await pipeline.feed([1, 2])
-            await settle()
+            await start_with(pipeline, [1, 2])
         assert timer.when() <= asyncio.get_running_loop().time()
         assert not others()
         assert values(pipeline.results) == [1]
@@ -1205,9 +1184,7 @@ def test_leaving_async_with_by_an_exception_cancels_attempts() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await settle()
+        await start_with(pipeline, [1, 2])
         with pytest.raises(InputBrokeError):
             await leave_by_an_error(pipeline)
         assert not others()
@@ -1225,8 +1202,7 @@ def test_results_and_failures_can_be_read_while_it_runs() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=3)])
-        run = asyncio.create_task(pipeline.run([1, 2, 3]))
-        await settle()
+        run = await begun(pipeline.run([1, 2, 3]))
         assert pipeline.results == []
         gate.let(2)
         gate.fail(3, ValueError())
@@ -1254,8 +1230,7 @@ def test_statistics_during_a_run() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(first, name="First", workers=2), stage(second, name="Second")])
-        run = asyncio.create_task(pipeline.run(range(10)))
-        await settle()
+        run = await begun(pipeline.run(range(10)))
         first.let(0)
         first.fail(1, ValueError())
         await settle()
@@ -1303,8 +1278,7 @@ def test_worker_states_tell_the_item_the_task_and_the_attempt() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 2, [gate], task_wait_seconds=0)])
-        run = asyncio.create_task(pipeline.run([{"id": "x", "value": 1}]))
-        await settle()
+        run = await begun(pipeline.run([{"id": "x", "value": 1}]))
         states = pipeline.get_worker_states()
         assert sorted(state.status for state in states.values()) == ["busy", "idle"]
         (busy,) = (state for state in states.values() if state.status == "busy")

@@ -12,8 +12,8 @@ import pytest
 
 from antflow import Pipeline, PipelineError, StageValidationError
 from antflow.builder import stages_for
-from tests.core.run_parts import double, now, values
-from tests.core.simulation import others, simulate
+from tests.core.run_parts import cancel, double, now, values
+from tests.core.simulation import simulate
 from tests.naming import id_of
 
 
@@ -96,10 +96,7 @@ def test_cancelling_it_cancels_all_that_runs() -> None:
     async def main() -> None:
         quick = asyncio.ensure_future(Pipeline.quick(range(9), [sleep, double]))
         await asyncio.sleep(1)
-        quick.cancel()
-        await asyncio.wait([quick])
-        assert quick.cancelled()
-        assert not others()
+        await cancel(quick)
 
     simulate(main)
 

@@ -29,9 +29,10 @@ from tests.core.run_parts import (
     same_later,
     sleep_long,
     stage,
+    start_with,
     values,
 )
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 # Shutdown
 
@@ -60,8 +61,7 @@ def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
         await settle()
         second.let(0)
         await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        shutdown = await begun(pipeline.shutdown())
         first.open()
         second.open()
         left = await shutdown
@@ -82,11 +82,8 @@ def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2)])
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, range(5))
+        shutdown = await begun(pipeline.shutdown())
         assert not shutdown.done()
         assert gate.waiting == [0, 1]
         gate.open()
@@ -105,11 +102,8 @@ def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item_on() 
 
     async def main() -> None:
         pipeline = Pipeline([stage(double, gate, name="First"), stage(same, name="Second")])
-        await pipeline.start()
-        await pipeline.feed([4])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [4])
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert [(item.value, item.stage) for item in await shutdown] == [(8, "Second")]
 
@@ -124,11 +118,8 @@ def test_after_a_shutdown_an_attempt_that_was_not_the_last_task_leaves_its_item(
 
     async def main() -> None:
         pipeline = Pipeline([stage(double, gate, double)])
-        await pipeline.start()
-        await pipeline.feed([4])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [4])
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert [(item.value, item.stage) for item in await shutdown] == [(4, "Work")]
 
@@ -141,11 +132,8 @@ def test_after_a_shutdown_a_failed_attempt_is_not_repeated() -> None:
     async def main() -> None:
         for fields in ({"task_attempts": 2}, {"retry": "per_stage", "stage_attempts": 2}):
             pipeline = Pipeline([stage(gate, **fields)])
-            await pipeline.start()
-            await pipeline.feed([4])
-            await settle()
-            shutdown = asyncio.create_task(pipeline.shutdown())
-            await settle()
+            await start_with(pipeline, [4])
+            shutdown = await begun(pipeline.shutdown())
             gate.fail(4, ValueError())
             assert values(await shutdown) == [4]
             assert pipeline.failures == []
@@ -158,11 +146,8 @@ def test_after_a_shutdown_a_last_attempt_that_fails_is_a_failure() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([4])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [4])
+        shutdown = await begun(pipeline.shutdown())
         gate.fail(4, ValueError())
         assert await shutdown == []
         assert values(pipeline.failures) == [4]
@@ -204,12 +189,9 @@ def test_shutdown_frees_workers_that_wait_for_room() -> None:
         pipeline = Pipeline(
             [stage(same, name="First", workers=3), stage(gate, name="Second", queue_capacity=1)]
         )
-        await pipeline.start()
-        await pipeline.feed(range(8))
-        await settle()
+        await start_with(pipeline, range(8))
         assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         left = await shutdown
         assert [item.value for item in left if item.stage == "Second"] == [1, 2, 3, 4]
@@ -225,8 +207,7 @@ def test_shutdown_with_drain_finishes_everything_fed() -> None:
         pipeline = Pipeline([stage(gate), stage(same, name="Last")])
         await pipeline.start()
         await pipeline.feed(range(5))
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
+        shutdown = await begun(pipeline.shutdown(drain=True))
         with pytest.raises(PipelineError, match="about to end"):
             await pipeline.feed([9])
         gate.open()
@@ -242,8 +223,7 @@ def test_shutdown_with_drain_ends_feeds_that_are_under_way() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(5)))
-        await settle()
+        feed = await begun(pipeline.feed(range(5)))
         shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
         with pytest.raises(PipelineError, match="was stopped"):
             await feed
@@ -261,9 +241,7 @@ def test_draining_ends_though_feeders_wait_at_a_full_stage(seed: int | None) -> 
         pipeline = Pipeline(
             [stage(same, name="First"), stage(gate, name="Second", queue_capacity=1)]
         )
-        await pipeline.start()
-        await pipeline.feed(range(6))
-        await settle()
+        await start_with(pipeline, range(6))
         feeds = [asyncio.create_task(pipeline.feed([10 + n], "Second")) for n in range(6)]
         await settle()
         gate.open()
@@ -292,9 +270,7 @@ def test_shutdown_with_drain_waits_for_retries() -> None:
 def test_attempts_are_cancelled_at_the_time_limit_of_a_shutdown(drain: bool) -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long, workers=2)])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
+        await start_with(pipeline, range(4))
         left = await pipeline.shutdown(drain=drain, timeout=30)
         assert now() == pytest.approx(30, abs=1)
         assert not others()
@@ -307,9 +283,7 @@ def test_attempts_are_cancelled_at_the_time_limit_of_a_shutdown(drain: bool) -> 
 def test_a_shutdown_without_time_cancels_at_once(drain: bool) -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         assert values(await pipeline.shutdown(drain=drain, timeout=0)) == [1]
         assert now() < 1
 
@@ -370,9 +344,7 @@ def test_several_shutdowns_at_once_give_the_same_list() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await settle()
+        await start_with(pipeline, [1, 2])
         calls = [asyncio.create_task(pipeline.shutdown()) for _ in range(2)]
         await settle()
         gate.open()
@@ -386,8 +358,7 @@ def test_a_second_shutdown_makes_an_impatient_end_of_a_patient_one() -> None:
         pipeline = Pipeline([stage(sleep_long)])
         await pipeline.start()
         await pipeline.feed([1])
-        patient = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
+        patient = await begun(pipeline.shutdown(drain=True))
         assert values(await pipeline.shutdown(timeout=5)) == [1]
         assert values(await patient) == [1]
         assert now() == pytest.approx(5, abs=1)
@@ -402,10 +373,8 @@ def test_join_ends_when_somebody_shuts_down() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
         await pipeline.feed([1, 2])
-        join = asyncio.create_task(pipeline.join())
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        join = await begun(pipeline.join())
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         await join
         assert values(await shutdown) == values(pipeline.unprocessed) == [2]
@@ -418,10 +387,8 @@ def test_run_returns_what_it_has_when_somebody_shuts_down() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        run = asyncio.create_task(pipeline.run(range(50)))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        run = await begun(pipeline.run(range(50)))
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert values(await run) == [0]
         assert values(await shutdown) == list(range(1, pipeline.get_stats().items_fed))
@@ -436,8 +403,7 @@ def test_a_shutdown_ends_reading_an_input_that_never_comes() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
-        run = asyncio.create_task(pipeline.run(wait_for_ever()))
-        await settle()
+        run = await begun(pipeline.run(wait_for_ever()))
         assert await pipeline.shutdown() == []
         assert values(await run) == [1]
 
@@ -449,10 +415,8 @@ def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        run = asyncio.create_task(pipeline.run(range(9)))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
+        run = await begun(pipeline.run(range(9)))
+        shutdown = await begun(pipeline.shutdown(drain=True))
         gate.open()
         assert await shutdown == []
         assert values(await run) == [0, 1, 2]
@@ -469,10 +433,8 @@ def test_a_shutdown_with_drain_ends_reading_too() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        run = asyncio.create_task(pipeline.run(wait_for_ever()))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
+        run = await begun(pipeline.run(wait_for_ever()))
+        shutdown = await begun(pipeline.shutdown(drain=True))
         gate.open()
         assert await shutdown == []
         assert values(await run) == [1]
@@ -483,11 +445,8 @@ def test_a_shutdown_with_drain_ends_reading_too() -> None:
 def test_a_cancelled_shutdown_cancels_attempts_and_is_cancelled() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [1])
+        shutdown = await begun(pipeline.shutdown())
         await cancel(shutdown)
         assert now() < 1
         assert values(pipeline.unprocessed) == [1]
@@ -505,9 +464,7 @@ def test_a_warning_says_how_many_items_were_discarded_and_where(
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="First"), stage(gate, name="Second")], name="books")
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
+        await start_with(pipeline, range(4))
         await pipeline.shutdown(timeout=0)
 
     simulate(main)
@@ -534,8 +491,7 @@ def test_nothing_discarded_is_no_warning(caplog: pytest.LogCaptureFixture) -> No
 def test_cancelling_run_cancels_tasks_that_sleep() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long, workers=3)])
-        run = asyncio.create_task(pipeline.run(range(5)))
-        await settle()
+        run = await begun(pipeline.run(range(5)))
         await cancel(run)
         assert now() < 1
         assert_all_are_somewhere(pipeline, range(5))
@@ -563,8 +519,7 @@ def test_cancelling_run_frees_workers_that_wait_for_room() -> None:
         pipeline = Pipeline(
             [stage(same, name="First", workers=3), stage(gate, name="Second", pull=True)]
         )
-        run = asyncio.create_task(pipeline.run(range(8)))
-        await settle()
+        run = await begun(pipeline.run(range(8)))
         assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
         await cancel(run)
         assert_all_are_somewhere(pipeline, range(8))
@@ -580,8 +535,7 @@ def test_cancelling_run_abandons_threads_and_says_so(caplog: pytest.LogCaptureFi
 
     async def main() -> None:
         pipeline = Pipeline([stage(wait, workers=2)])
-        run = asyncio.create_task(pipeline.run(range(3)))
-        await settle()
+        run = await begun(pipeline.run(range(3)))
         await cancel(run)
         assert values(pipeline.unprocessed) == [0, 1, 2]
         assert pipeline.get_stats().stage_stats["Work"].abandoned_threads == 2
@@ -607,8 +561,7 @@ def test_a_run_after_one_with_abandoned_threads_has_threads_of_its_own() -> None
     async def main() -> None:
         nonlocal is_first
         pipeline = Pipeline([stage(wait_at_first)])
-        run = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        run = await begun(pipeline.run([1]))
         await cancel(run)
         is_first = False
         assert values(await pipeline.run([2])) == [2]
@@ -627,8 +580,7 @@ def test_cancelling_run_while_its_input_waits_for_room() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long, queue_capacity=2)])
-        run = asyncio.create_task(pipeline.run(numbers()))
-        await settle()
+        run = await begun(pipeline.run(numbers()))
         await cancel(run)
         assert read == [0, 1, 2, 3]
         assert values(pipeline.unprocessed) == [0, 1, 2, 3]
@@ -643,8 +595,7 @@ def test_cancelling_run_while_its_input_waits_for_more() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long)])
-        run = asyncio.create_task(pipeline.run(wait_for_ever()))
-        await settle()
+        run = await begun(pipeline.run(wait_for_ever()))
         await cancel(run)
         assert values(pipeline.unprocessed) == [1]
 
@@ -655,10 +606,8 @@ def test_cancelling_join_cancels_everything_also_feeds() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long, queue_capacity=1)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(9)))
-        await settle()
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        feed = await begun(pipeline.feed(range(9)))
+        join = await begun(pipeline.join())
         join.cancel()
         await asyncio.wait([join])
         assert join.cancelled()
@@ -704,8 +653,7 @@ def test_cancelling_run_ends_a_task_that_waits_for_the_end(method: str, way: str
         await indirectly(getattr(pipeline, method), way)
 
     async def main() -> None:
-        run = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        run = await begun(pipeline.run([1, 2]))
         run.cancel()
         await asyncio.wait([run])
         assert not others()
@@ -730,8 +678,7 @@ def test_further_cancellations_during_the_clean_up_leave_no_task(again: int) -> 
 
     async def main() -> None:
         pipeline = Pipeline([stage(clean_up_slowly, workers=2)])
-        run = asyncio.create_task(pipeline.run(range(2)))
-        await settle()
+        run = await begun(pipeline.run(range(2)))
         for _ in range(again):
             run.cancel()
             await settle()
@@ -842,9 +789,7 @@ def test_ten_thousand_workers() -> None:
         pipeline = Pipeline(
             [stage(same, name="Wide", workers=10_000), stage(same, name="Last", workers=10_000)]
         )
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         assert len(others()) <= 4
         assert pipeline.get_stats().stage_stats["Wide"].workers["idle"] == 10_000
         await pipeline.join()
@@ -856,8 +801,7 @@ def test_ten_thousand_workers() -> None:
 def test_ten_thousand_workers_all_at_work() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long, workers=10_000)])
-        run = asyncio.create_task(pipeline.run(range(10_000)))
-        await settle()
+        run = await begun(pipeline.run(range(10_000)))
         assert pipeline.get_stats().stage_stats["Work"].in_progress_items == 10_000
         await cancel(run)
         assert len(pipeline.unprocessed) == 10_000
@@ -1008,11 +952,8 @@ def test_what_a_crawler_feeds_during_a_shutdown_is_unprocessed() -> None:
             return value
 
         pipeline = Pipeline([stage(feed_at_last)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [1])
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert values(await shutdown) == [2]
         assert values(pipeline.results) == [1]
@@ -1038,9 +979,7 @@ def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_without_a_deadlock(way:
         if way == "run":
             await outer.run([0])
         else:
-            await outer.start()
-            await outer.feed([0])
-            await settle()
+            await start_with(outer, [0])
             await outer.join()
         assert outer.failures == []
         assert len(outer.results) == 4
@@ -1247,11 +1186,8 @@ def test_shutdown_returns_its_own_items_though_the_next_start_waits(seed: int | 
     async def main() -> list[int]:
         gate = Gate()
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        await settle()
-        stop = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, range(5))
+        stop = await begun(pipeline.shutdown())
         restart = asyncio.create_task(once_free(pipeline.start))
         gate.open()
         left = await stop

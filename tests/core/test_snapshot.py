@@ -38,10 +38,11 @@ from tests.core.run_parts import (
     same,
     seconds_of,
     stage,
+    start_with,
     stats_of,
     workers_of,
 )
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.simulation import Gate, begun, settle, simulate
 
 
 def sleeper(seconds: float, name: str = "sleep") -> Callable[..., Any]:
@@ -87,9 +88,7 @@ def test_items_that_wait_and_items_at_work() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2), stage(same, name="Last")])
-        await pipeline.start()
-        await pipeline.feed(range(7))
-        await settle()
+        await start_with(pipeline, range(7))
         stats = stats_of(pipeline)
         assert (stats.fed_items, stats.pending_items, stats.in_progress_items) == (7, 5, 2)
         gate.let(0)
@@ -118,9 +117,7 @@ def test_items_left_over_count_for_the_stage_that_they_are_left_in() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="First"), stage(gate, name="Second")])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
+        await start_with(pipeline, range(4))
         await pipeline.shutdown(timeout=0)
         first, second = stats_of(pipeline, "First"), stats_of(pipeline, "Second")
         assert (first.unprocessed_items, second.unprocessed_items) == (0, 4)
@@ -209,11 +206,8 @@ def test_shutdown_between_two_tasks_counts_no_retry() -> None:
     async def main() -> StageStats:
         gate = Gate()
         pipeline = Pipeline([Stage("Work", 1, [gate, same])])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
-        stop = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [1])
+        stop = await begun(pipeline.shutdown())
         gate.open()
         assert [item.value for item in await stop] == [1]
         return pipeline.get_stats().stage_stats["Work"]
@@ -234,8 +228,7 @@ def test_nothing_is_pending_at_a_pull_stage_and_what_is_held_is_in_progress_befo
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="Made", workers=3), stage(gate, name="P", pull=True)])
-        run = asyncio.create_task(pipeline.run(range(10)))
-        await settle()
+        run = await begun(pipeline.run(range(10)))
         made, pull = stats_of(pipeline, "Made"), stats_of(pipeline, "P")
         assert (pull.pending_items, pull.in_progress_items, pull.fed_items) == (0, 1, 1)
         assert (made.in_progress_items, made.completed_items, made.pending_items) == (3, 1, 6)
@@ -261,9 +254,7 @@ def test_a_pull_stage_takes_what_is_held_by_priority_and_then_by_arrival() -> No
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="Made", workers=4), stage(gate, name="P", pull=True)])
-        await pipeline.start()
-        await pipeline.feed(["taken"])
-        await settle()
+        await start_with(pipeline, ["taken"])
         for value, priority in (("c", 7), ("a", 5), ("d", 7), ("b", 5)):
             await pipeline.feed([value], priority=priority)
             await settle()
@@ -280,8 +271,7 @@ def test_a_feeder_may_leave_one_item_in_front_of_a_pull_stage() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same), stage(gate, name="P", pull=True)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(5), target_stage="P"))
-        await settle()
+        feed = await begun(pipeline.feed(range(5), target_stage="P"))
         assert pipeline.get_stats().items_fed == 2
         gate.open()
         await feed
@@ -578,9 +568,7 @@ def test_taking_an_item_is_no_completion(fields: dict[str, Any]) -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, **fields)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         gate.let(1)
         await asyncio.sleep(100)
         await pipeline.feed([2])
@@ -792,8 +780,7 @@ def test_another_thread_reads_a_run_that_stands_still() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        run = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        run = await begun(pipeline.run([1, 2]))
         thread = threading.Thread(target=lambda: read.append(pipeline.get_stats()))
         thread.start()
         thread.join(10)
@@ -1025,9 +1012,7 @@ def test_what_was_cancelled_skipped_or_left_has_not_failed(watched: bool) -> Non
     async def main() -> None:
         one = stage(gate, workers=2, skip_if=lambda value: value == 0)
         pipeline = piped(one, watched=watched)
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        await settle()
+        await start_with(pipeline, range(5))
         await pipeline.shutdown(timeout=0)
         assert pipeline.get_error_summary() == ErrorSummary(0, {}, {}, [])
 
@@ -1187,8 +1172,7 @@ def test_a_snapshot_for_dashboards_is_all_that_can_be_read() -> None:
 
     async def main() -> None:
         pipeline = piped(stage(gate, workers=2), stage(fail, name="Last"))
-        running = asyncio.ensure_future(pipeline.run(range(4)))
-        await settle()
+        running = await begun(pipeline.run(range(4)))
         gate.let(0)
         await settle()
         before = time.time()

@@ -20,13 +20,14 @@ from tests.core.run_parts import (
     Counted,
     CustomExit,
     InputBrokeError,
+    cancel,
     refuse_odd,
     same,
     same_later,
     stage,
     values,
 )
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 
 async def take(stream: AsyncIterator[PipelineResult], count: int) -> list[Any]:
@@ -373,8 +374,7 @@ def test_a_consumer_that_is_cancelled_loses_nothing_and_may_go_on() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
         stream = pipeline.stream([1, 2])
-        consumer = asyncio.create_task(take(stream, 1))
-        await settle()
+        consumer = await begun(take(stream, 1))
         consumer.cancel()
         await asyncio.wait([consumer])
         assert gate.waiting == [1]
@@ -394,12 +394,8 @@ def test_a_consumer_task_that_is_cancelled_and_gone_leaves_no_task() -> None:
             async with pipeline.stream([1, 2]) as stream:
                 await rest(stream)
 
-        consumer = asyncio.create_task(consume())
-        await settle()
-        consumer.cancel()
-        await asyncio.wait([consumer])
-        assert consumer.cancelled()
-        assert not others()
+        consumer = await begun(consume())
+        await cancel(consumer)
         assert [left.value for left in pipeline.unprocessed] == [1, 2]
 
     simulate(main)
@@ -484,8 +480,7 @@ def test_aclose_that_is_cancelled_raises_once_no_task_is_left() -> None:
         stream = Pipeline([stage(stubborn)]).stream(range(2))
         await take(stream, 1)
         await settle()
-        closing = asyncio.create_task(stream.aclose())
-        await settle()
+        closing = await begun(stream.aclose())
         closing.cancel()
         await asyncio.wait([closing])
         assert not others()
@@ -552,8 +547,7 @@ def test_a_task_of_a_stream_that_was_left_cannot_start_its_pipeline_again() -> N
 
         pipeline = Pipeline([Stage("Work", 1, [survive])])
         stream = pipeline.stream([1])
-        step = asyncio.ensure_future(anext(stream))
-        await settle()
+        step = await begun(anext(stream))
         step.cancel()
         await asyncio.wait([step])
         del stream, step
@@ -865,8 +859,7 @@ def test_another_task_feeds_and_asks_a_pipeline_that_is_streamed() -> None:
             await gate(1)
             yield 1
 
-        consumer = asyncio.create_task(rest(pipeline.stream(held_open())))
-        await settle()
+        consumer = await begun(rest(pipeline.stream(held_open())))
         await pipeline.feed([2])
         assert (await pipeline.process(3)).value == 3
         gate.open()
@@ -912,10 +905,8 @@ def test_a_shutdown_from_another_task_ends_the_stream_after_what_had_ended() -> 
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2)])
-        consumer = asyncio.create_task(rest(pipeline.stream(range(10))))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        consumer = await begun(rest(pipeline.stream(range(10))))
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         left = await shutdown
         assert await consumer == [0, 1]

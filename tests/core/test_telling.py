@@ -31,8 +31,8 @@ from antflow import (
     current_item,
 )
 from tests.core.observing import Unmarked, observe
-from tests.core.run_parts import CustomExit, raised_by, same, values
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.run_parts import CustomExit, raised_by, same, start_with, values
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 Event = StatusEvent | TaskEvent
 HOOKS = [
@@ -1384,8 +1384,7 @@ class Cut:
 
     async def __call__(self, way: str) -> Pipeline:
         pipeline = watched(self.stages, self.first, self.held, self.last, self.only)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await settle()
+        running = await begun(pipeline.run([0, 1]))
         if way == "run":
             await cancel(running)
         elif way == "timeout":
@@ -1438,8 +1437,7 @@ def test_who_watches_cancellations_alone_learns_of_those_of_the_task() -> None:
     only = OnlyCancelled()
 
     async def main() -> None:
-        running = asyncio.create_task(watched([Stage("A", 1, [Gate()])], only).run([0]))
-        await settle()
+        running = await begun(watched([Stage("A", 1, [Gate()])], only).run([0]))
         await cancel(running)
 
     simulate(main)
@@ -1465,8 +1463,7 @@ def test_cancelled_inside_a_start_hook_that_keeps_it_the_task_is_not_called() ->
 
     async def main() -> None:
         staying = StatusTracker(on_task_start=stay)
-        running = asyncio.create_task(watched([Stage("A", 1, [task])], watcher, staying).run([0]))
-        await settle()
+        running = await begun(watched([Stage("A", 1, [task])], watcher, staying).run([0]))
         await cancel(running)
 
     simulate(main)
@@ -1635,8 +1632,7 @@ def test_cancelled_once_more_inside_a_cancelled_hook() -> None:
 
     async def main() -> Pipeline:
         pipeline = watched(cut.stages, cut.first, cut.held, cut.last)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await settle()
+        running = await begun(pipeline.run([0, 1]))
         running.cancel()
         await settle()
         assert not running.done()
@@ -1700,8 +1696,7 @@ def test_a_cancelled_callback_of_the_stage_does_not_hide_where_the_item_went() -
 
     async def main() -> None:
         stages = [Stage("A", 1, [same], on_success=wait), Stage("B", 1, [same])]
-        running = asyncio.create_task(watched(stages, watcher).run([0]))
-        await settle()
+        running = await begun(watched(stages, watcher).run([0]))
         await cancel(running)
 
     simulate(main)
@@ -1718,9 +1713,7 @@ def test_what_a_cancelled_worker_gives_back_is_not_taken_by_another(
 
     async def main() -> Pipeline:
         pipeline = watched([Stage("A", 3, [one, Failing(0, "two")])], held)
-        await pipeline.start()
-        await pipeline.feed(["x", "y", "z"])
-        await settle()
+        await start_with(pipeline, ["x", "y", "z"])
         held_by = {event.item_id: event.worker for event in held.events if short(event) == kind}
         worker(f"{held_by[0]}").cancel()
         with pytest.raises(PipelineError, match="was cancelled"):
@@ -1739,8 +1732,7 @@ def test_a_worker_cancelled_in_a_status_hook_does_not_wait_for_a_limit() -> None
 
     async def main() -> None:
         stage = Stage("A", 2, [gate], task_concurrency_limits={"task": 1})
-        running = asyncio.create_task(watched([stage], held).run([0, 1]))
-        await settle()
+        running = await begun(watched([stage], held).run([0, 1]))
         worker("A-W1").cancel()
         with pytest.raises(PipelineError, match="'A-W1' was cancelled"):
             await running
@@ -1762,8 +1754,7 @@ def test_a_hook_that_waits_for_a_limit_is_cut_short_by_a_shutdown(kind: str) -> 
     async def main() -> Pipeline:
         stage = Stage("A", 2, [Failing(0)], call_concurrency=1)
         pipeline = watched([stage], first, Limited(), last)
-        running = asyncio.create_task(pipeline.run(range(5)))
-        await settle()
+        running = await begun(pipeline.run(range(5)))
         await pipeline.shutdown()
         await running
         return pipeline

@@ -15,7 +15,7 @@ from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, 
 from antflow.events import StatusType
 from tests.core.observing import observe
 from tests.core.run_parts import same
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.simulation import Gate, begun, settle, simulate
 
 STATUSES = get_args(StatusType)
 CALLBACKS = {
@@ -423,8 +423,7 @@ def test_a_cancelled_attempt_calls_no_callback_but_that_of_the_start() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker)
-        running = asyncio.create_task(pipeline.run([7]))
-        await settle()
+        running = await begun(pipeline.run([7]))
         running.cancel()
         await asyncio.wait([running])
 
@@ -447,8 +446,7 @@ def held_run(tracker: StatusTracker, change: Callable[[], None]) -> None:
 
     async def main() -> None:
         stage = Stage("Work", 1, [gate, first], task_wait_seconds=0)
-        running = asyncio.create_task(Pipeline([stage], status_tracker=tracker).run(["a", "b"]))
-        await settle()
+        running = await begun(Pipeline([stage], status_tracker=tracker).run(["a", "b"]))
         change()
         gate.open()
         await running
@@ -819,8 +817,7 @@ def test_a_subclass_may_listen_to_hooks_that_have_no_callback() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker)
-        running = asyncio.create_task(pipeline.run([7]))
-        await settle()
+        running = await begun(pipeline.run([7]))
         running.cancel()
         await asyncio.wait([running])
 

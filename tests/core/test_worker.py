@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError, Stage, TaskFunc
-from tests.core.run_parts import CustomExit, fail, same, stage, values
-from tests.core.simulation import Gate, others, settle, simulate
+from tests.core.run_parts import CustomExit, cancel, fail, same, stage, start_with, values
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 Callback = Callable[..., Any]
 
@@ -526,8 +526,7 @@ def test_an_outcome_stands_though_its_callback_is_cancelled(role: str) -> None:
         )
         setattr(stage, role, wait_for_ever)
         pipeline = Pipeline([stage])
-        running = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        running = await begun(pipeline.run([1, 2]))
         running.cancel()
         await asyncio.wait([running])
         ended = pipeline.failures if role == "on_failure" else pipeline.results
@@ -712,8 +711,7 @@ def test_a_plain_function_does_not_hold_the_loop() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [wait])])
-        running = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         assert pipeline.get_worker_states()["Work-W0"].status == "busy"
         ended.set()
         assert values(await running) == [True]
@@ -841,8 +839,7 @@ def test_another_base_exception_ends_the_run_and_is_raised_as_it_is(
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 3, [gate], retry), Stage("Last", 1, [same])])
-        running = asyncio.create_task(catch(pipeline.run(range(10))))
-        await settle()
+        running = await begun(catch(pipeline.run(range(10))))
         gate.let(0)
         await settle()
         gate.fail(1, raised)
@@ -869,9 +866,7 @@ def test_a_base_exception_ends_a_started_pipeline_at_join() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [leave])])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         with pytest.raises(CustomExit):
             await pipeline.join()
         assert values(pipeline.failures) == [1]
@@ -918,8 +913,7 @@ def test_a_worker_whose_coroutine_is_closed_awaits_nothing() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [gate], on_failure=raise_later)])
-        running = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         (worker,) = (task for task in others() if task.get_name() == "Work-W0")
         coroutine: Any = worker.get_coro()
         coroutine.close()  # RuntimeError if it awaits on
@@ -982,8 +976,7 @@ def test_a_worker_that_is_cancelled_from_outside_ends_the_run() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 2, [gate])])
-        running = asyncio.create_task(pipeline.run(range(4)))
-        await settle()
+        running = await begun(pipeline.run(range(4)))
         (worker,) = (task for task in others() if task.get_name() == "Work-W1")
         worker.cancel()
         with pytest.raises(PipelineError, match="'Work-W1' was cancelled"):
@@ -998,8 +991,7 @@ def test_an_idle_worker_that_is_cancelled_ends_the_run() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("First", 1, [same]), Stage("Second", 1, [gate])])
-        running = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         (worker,) = (task for task in others() if task.get_name() == "First-W0")
         worker.cancel()
         with pytest.raises(PipelineError, match="'First-W0' was cancelled"):
@@ -1015,12 +1007,8 @@ def test_an_idle_worker_that_is_cancelled_ends_the_run() -> None:
 def cancel_run_of(task: Callback, **fields: Any) -> Pipeline:
     async def main() -> Pipeline:
         pipeline = Pipeline([Stage("Work", 1, [task], **fields), Stage("Last", 1, [same])])
-        running = asyncio.create_task(pipeline.run(range(3)))
-        await settle()
-        running.cancel()
-        await asyncio.wait([running])
-        assert running.cancelled()
-        assert not others()
+        running = await begun(pipeline.run(range(3)))
+        await cancel(running)
         return pipeline
 
     return simulate(main)
@@ -1080,8 +1068,7 @@ def test_a_cancelled_attempt_leaves_its_item_unprocessed_in_its_stage() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Add", 1, [add]), Stage("Wait", 1, [add, wait])])
-        running = asyncio.create_task(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         running.cancel()
         await asyncio.wait([running])
         assert [(item.value, item.stage) for item in pipeline.unprocessed] == [(1, "Wait")]
