@@ -63,21 +63,10 @@ class Journal:
     def antflow_task_start(self, event: TaskEvent) -> None:
         self.told.append(f"task {event.event_type}")
 
-    @hookimpl
-    def antflow_task_success(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_retry(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_failure(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_cancelled(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
+    antflow_task_success = antflow_task_start
+    antflow_task_retry = antflow_task_start
+    antflow_task_failure = antflow_task_start
+    antflow_task_cancelled = antflow_task_start
 
     @hookimpl
     def antflow_pipeline_finish(self) -> Any:

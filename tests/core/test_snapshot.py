@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -43,6 +43,8 @@ from tests.core.run_parts import (
     workers_of,
 )
 from tests.core.simulation import Gate, begun, settle, simulate
+
+T = TypeVar("T")
 
 
 def sleeper(seconds: float, name: str = "sleep") -> Callable[..., Any]:
@@ -689,32 +691,24 @@ def test_reading_changes_nothing() -> None:
     run_exactly(main)
 
 
-def test_another_thread_reads_while_the_loop_works() -> None:
-    kinds = [type(f"Number{number}Error", (Exception,), {}) for number in range(60)]
-    begun, enough, over = threading.Event(), threading.Event(), threading.Event()
+def read_in_a_thread(pipeline: Pipeline, look: Callable[[], T]) -> list[T]:
+    """Run a pipeline for as long as another thread needs to look at it twenty times."""
+    reading, enough, over = threading.Event(), threading.Event(), threading.Event()
     broken: list[BaseException] = []
-    read: list[PipelineStats] = []
-
-    async def raise_one(value: int) -> int:
-        if value % 2:
-            raise kinds[value % 60]
-        return value
+    read: list[T] = []
 
     def numbers() -> Iterator[int]:
-        """Go on until the reader has seen enough."""
         for number in range(1_000_000):
-            begun.set()
+            reading.set()
             if enough.is_set():
                 return
             yield number
 
-    def read_on(pipeline: Pipeline) -> None:
-        begun.wait(10)
+    def read_on() -> None:
+        reading.wait(10)
         try:
             while not over.is_set():
-                read.append(pipeline.get_stats())
-                pipeline.get_worker_states()
-                pipeline.get_worker_metrics()
+                read.append(look())
                 if len(read) == 20:
                     enough.set()
         except BaseException as error:
@@ -722,16 +716,33 @@ def test_another_thread_reads_while_the_loop_works() -> None:
         finally:
             enough.set()
 
-    pipeline = Pipeline(
-        [stage(raise_one, workers=5), stage(same, name="Last", workers=5)], collect_results=False
-    )
-    reader = threading.Thread(target=read_on, args=(pipeline,))
+    reader = threading.Thread(target=read_on)
     reader.start()
     asyncio.run(pipeline.run(numbers()))
     over.set()
     reader.join(10)
     assert not broken
     assert len(read) >= 20
+    return read
+
+
+def test_another_thread_reads_while_the_loop_works() -> None:
+    kinds = [type(f"Number{number}Error", (Exception,), {}) for number in range(60)]
+
+    async def raise_one(value: int) -> int:
+        if value % 2:
+            raise kinds[value % 60]
+        return value
+
+    def look() -> PipelineStats:
+        pipeline.get_worker_states()
+        pipeline.get_worker_metrics()
+        return pipeline.get_stats()
+
+    pipeline = Pipeline(
+        [stage(raise_one, workers=5), stage(same, name="Last", workers=5)], collect_results=False
+    )
+    read = read_in_a_thread(pipeline, look)
     fed = [stats.items_fed for stats in read]
     assert fed == sorted(fed)
     ended = [stats.items_processed for stats in read]
@@ -1209,37 +1220,7 @@ def test_a_snapshot_for_dashboards_can_be_taken_before_and_after_a_run() -> None
 
 
 def test_another_thread_takes_snapshots_while_items_fail() -> None:
-    begun, enough, over = threading.Event(), threading.Event(), threading.Event()
-    broken: list[BaseException] = []
-    read: list[DashboardSnapshot] = []
-
-    def numbers() -> Iterator[int]:
-        """Go on until the reader has seen enough."""
-        for number in range(1_000_000):
-            begun.set()
-            if enough.is_set():
-                return
-            yield number
-
-    def read_on(pipeline: Pipeline) -> None:
-        begun.wait(10)
-        try:
-            while not over.is_set():
-                read.append(pipeline.get_dashboard_snapshot())
-                if len(read) == 20:
-                    enough.set()
-        except BaseException as error:
-            broken.append(error)
-        finally:
-            enough.set()
-
     pipeline = piped(stage(fail, workers=5), collect_results=False)
-    reader = threading.Thread(target=read_on, args=(pipeline,))
-    reader.start()
-    asyncio.run(pipeline.run(numbers()))
-    over.set()
-    reader.join(10)
-    assert not broken
-    assert len(read) >= 20
+    read = read_in_a_thread(pipeline, pipeline.get_dashboard_snapshot)
     totals = [snapshot.error_summary.total_failed for snapshot in read]
     assert totals == sorted(totals)

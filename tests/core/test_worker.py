@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, Stage, TaskFunc
+from antflow import Pipeline, PipelineError, PipelineResult, Stage, TaskFunc
 from tests.core.run_parts import CustomExit, cancel, fail, same, stage, start_with, values
 from tests.core.simulation import Gate, begun, others, settle, simulate
 
@@ -393,6 +393,7 @@ class AsyncObject:
         await self._recorder.awaited(*arguments)
 
 
+each_role = pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
 KINDS = ["sync", "awaited", "returns_an_awaitable", "callable_object"]
 ITEM = {"id": "x", "value": 1, "size": "L"}
 
@@ -489,73 +490,57 @@ class RaisingObject:
         await raise_later()
 
 
+def calling(role: str, callback: Callback) -> Stage:
+    """Return a stage whose items fail, are skipped or succeed, so that this callback is called."""
+    task = fail if role == "on_failure" else same
+    return stage(task, skip_if=lambda value: role == "on_skip", **{role: callback})
+
+
+def ended_by(role: str, pipeline: Pipeline) -> list[PipelineResult]:
+    return pipeline.failures if role == "on_failure" else pipeline.results
+
+
 @pytest.mark.parametrize("callback", [raise_now, raise_later, raise_cancelled, RaisingObject()])
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
+@each_role
 def test_a_callback_that_raises_is_logged_and_changes_nothing(
     callback: Callback, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage = Stage(
-        "Work",
-        1,
-        [fail if role == "on_failure" else same],
-        task_attempts=1,
-        skip_if=lambda value: role == "on_skip",
-    )
-    setattr(stage, role, callback)
-    pipeline = run([stage, Stage("Last", 1, [same])], [ITEM, {"id": "y", "value": 2}])
-    ended = pipeline.failures if role == "on_failure" else pipeline.results
-    assert values(ended) == [1, 2]
+    stages = [calling(role, callback), Stage("Last", 1, [same])]
+    pipeline = run(stages, [ITEM, {"id": "y", "value": 2}])
+    assert values(ended_by(role, pipeline)) == [1, 2]
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
     assert caplog.records[0].exc_info
     for word in ("'Work'", "callback", "'x'"):
         assert word in caplog.records[0].getMessage()
 
 
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
+@each_role
 def test_an_outcome_stands_though_its_callback_is_cancelled(role: str) -> None:
     async def wait_for_ever(*_: Any) -> None:
         await asyncio.get_running_loop().create_future()
 
     async def main() -> None:
-        stage = Stage(
-            "Work",
-            1,
-            [fail if role == "on_failure" else same],
-            task_attempts=1,
-            skip_if=lambda value: role == "on_skip",
-        )
-        setattr(stage, role, wait_for_ever)
-        pipeline = Pipeline([stage])
+        pipeline = Pipeline([calling(role, wait_for_ever)])
         running = await begun(pipeline.run([1, 2]))
         running.cancel()
         await asyncio.wait([running])
-        ended = pipeline.failures if role == "on_failure" else pipeline.results
-        assert values(ended) == [1]
+        assert values(ended_by(role, pipeline)) == [1]
         assert left(pipeline) == [2]
 
     simulate(main)
 
 
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
+@each_role
 def test_a_base_exception_of_a_callback_ends_the_run_and_the_outcome_stands(role: str) -> None:
     def leave(*_: Any) -> None:
         raise CustomExit
 
     async def main() -> None:
-        stage = Stage(
-            "Work",
-            1,
-            [fail if role == "on_failure" else same],
-            task_attempts=1,
-            skip_if=lambda value: role == "on_skip",
-        )
-        setattr(stage, role, leave)
-        pipeline = Pipeline([stage])
+        pipeline = Pipeline([calling(role, leave)])
         with pytest.raises(CustomExit):
             await pipeline.run([1, 2])
         assert not others()
-        ended = pipeline.failures if role == "on_failure" else pipeline.results
-        assert values(ended) == [1]
+        assert values(ended_by(role, pipeline)) == [1]
         assert left(pipeline) == [2]
 
     simulate(main)
