@@ -16,7 +16,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from itertools import groupby, product
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -293,31 +293,98 @@ def check_attempts(events: list[Event]) -> None:
     assert begun is None
 
 
-# Success
+# To the end of an item
 
 
-def test_an_item_that_passes(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(0)))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start task 1, complete task 1, completed"
-    )
+def plain(value: int) -> int:
+    return value
 
 
-def test_a_stage_of_several_tasks(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(0, "one"), Failing(0, "two")))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start one 1, complete one 1, start two 1, complete two 1, completed"
-    )
+def refuse(value: int) -> bool:
+    raise KeyError(value)
 
 
-def test_a_plain_function(watcher: Watcher, chain: Chain) -> None:
-    def task(value: int) -> int:
-        return value
+class Life(NamedTuple):
+    """A stage of these tasks and settings, and what is told of an item that goes through it."""
 
-    run(watcher, chain.stages(task), threads=True)
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start task 1, complete task 1, completed"
-    )
+    tasks: Callable[[], list[Any]]
+    fields: dict[str, Any]
+    told: str
+
+
+ANEW: dict[str, Any] = {"retry": "per_stage"}
+ONCE: dict[str, Any] = {"task_attempts": 1, "stage_attempts": 1}
+LIVES = {
+    "it passes": Life(
+        lambda: [Failing(0)], {}, "queued, in_progress, start task 1, complete task 1, completed"
+    ),
+    "several tasks": Life(
+        lambda: [Failing(0, "one"), Failing(0, "two")],
+        {},
+        "queued, in_progress, start one 1, complete one 1, start two 1, complete two 1, completed",
+    ),
+    "a plain function": Life(
+        lambda: [plain], {}, "queued, in_progress, start plain 1, complete plain 1, completed"
+    ),
+    "a task is tried again": Life(
+        lambda: [Failing(2)],
+        {"task_attempts": 3},
+        "queued, in_progress, start task 1, retry task 1, start task 2, retry task 2, "
+        "start task 3, complete task 3, completed",
+    ),
+    "the task before is not repeated": Life(
+        lambda: [Failing(0, "one"), Failing(1, "two")],
+        {},
+        "queued, in_progress, start one 1, complete one 1, start two 1, retry two 1, "
+        "start two 2, complete two 2, completed",
+    ),
+    "a task fails": Life(
+        lambda: [Failing(9)],
+        {"task_attempts": 2},
+        "queued, in_progress, start task 1, retry task 1, start task 2, fail task 2, failed",
+    ),
+    "a stage is tried again": Life(
+        lambda: [Failing(0, "one"), Failing(1, "two")],
+        ANEW,
+        "queued, in_progress, start one 1, complete one 1, start two 1, retry two 1, "
+        "retrying, in_progress, start one 2, complete one 2, start two 2, "
+        "complete two 2, completed",
+    ),
+    "a stage fails": Life(
+        lambda: [Failing(9)],
+        {**ANEW, "stage_attempts": 2},
+        "queued, in_progress, start task 1, retry task 1, retrying, in_progress, "
+        "start task 2, fail task 2, failed",
+    ),
+    "the one attempt fails": Life(
+        lambda: [Failing(9)], ONCE, "queued, in_progress, start task 1, fail task 1, failed"
+    ),
+    "the one attempt at a stage fails": Life(
+        lambda: [Failing(9)],
+        {**ANEW, **ONCE},
+        "queued, in_progress, start task 1, fail task 1, failed",
+    ),
+    "CancelledError is raised": Life(
+        lambda: [Task(give_up)], {}, "queued, in_progress, start task 1, fail task 1, failed"
+    ),
+    "CancelledError is raised, per stage": Life(
+        lambda: [Task(give_up)], ANEW, "queued, in_progress, start task 1, fail task 1, failed"
+    ),
+    "it is skipped": Life(lambda: [Failing(9)], {"skip_if": lambda value: True}, "queued, skipped"),
+    "it is not skipped, as skip_if raises": Life(
+        lambda: [Failing(0)],
+        {"skip_if": refuse},
+        "queued, in_progress, start task 1, complete task 1, completed",
+    ),
+}
+
+
+@pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
+def test_what_is_told_of_an_item(watcher: Watcher, chain: Chain, life: Life) -> None:
+    tasks = life.tasks()
+    pipeline = run(watcher, chain.stages(*tasks, **life.fields), threads=plain in tasks)
+    assert watcher.of(0) == chain.expect(life.told)
+    assert len(pipeline.failures) == life.told.endswith("failed")
 
 
 def test_a_stage_that_pulls(watcher: Watcher) -> None:
@@ -344,70 +411,10 @@ def test_callbacks_of_the_stage_are_called_between_completed_and_queued() -> Non
     assert order[2:5] == ["completed A", "on_success", "queued B"]
 
 
-# Retries and failure
-
-
-def test_a_task_that_is_tried_again(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(2), task_attempts=3))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start task 1, retry task 1, start task 2, retry task 2, "
-        "start task 3, complete task 3, completed"
-    )
-
-
-def test_a_task_that_is_tried_again_does_not_repeat_the_one_before(
-    watcher: Watcher, chain: Chain
-) -> None:
-    run(watcher, chain.stages(Failing(0, "one"), Failing(1, "two")))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start one 1, complete one 1, start two 1, retry two 1, "
-        "start two 2, complete two 2, completed"
-    )
-
-
-def test_a_task_that_fails(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(9), task_attempts=2))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start task 1, retry task 1, start task 2, fail task 2, failed"
-    )
-
-
-def test_a_stage_that_is_tried_again(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(0, "one"), Failing(1, "two"), retry="per_stage"))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start one 1, complete one 1, start two 1, retry two 1, "
-        "retrying, in_progress, start one 2, complete one 2, start two 2, "
-        "complete two 2, completed"
-    )
-
-
-def test_a_stage_that_fails(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(9), retry="per_stage", stage_attempts=2))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start task 1, retry task 1, retrying, in_progress, "
-        "start task 2, fail task 2, failed"
-    )
-
-
 def test_a_stage_that_is_tried_again_among_others(watcher: Watcher, chain: Chain) -> None:
     pipeline = run(watcher, chain.stages(Failing(2), retry="per_stage", workers=2), range(9))
     assert values(pipeline.results) == list(range(9))
     assert len({tuple(lines) for lines in watcher.lines().values()}) == 1
-
-
-@pytest.mark.parametrize("retry", ["per_task", "per_stage"])
-def test_a_single_attempt_that_fails(watcher: Watcher, chain: Chain, retry: str) -> None:
-    run(watcher, chain.stages(Failing(9), retry=retry, task_attempts=1, stage_attempts=1))
-    assert watcher.of(0) == chain.expect("queued, in_progress, start task 1, fail task 1, failed")
-
-
-@pytest.mark.parametrize("retry", ["per_task", "per_stage"])
-def test_a_task_that_raises_cancelled_error_fails(
-    watcher: Watcher, chain: Chain, retry: str
-) -> None:
-    pipeline = run(watcher, chain.stages(Task(give_up), retry=retry))
-    assert len(pipeline.failures) == 1
-    assert watcher.of(0) == chain.expect("queued, in_progress, start task 1, fail task 1, failed")
 
 
 def test_a_task_that_raises_another_base_exception_fails_and_ends_the_run(
@@ -424,27 +431,9 @@ def test_a_task_that_raises_another_base_exception_fails_and_ends_the_run(
     assert watcher.of(0) == chain.expect("queued, in_progress, start task 1, fail task 1, failed")
 
 
-# Skipping
-
-
-def test_a_skipped_item(watcher: Watcher, chain: Chain) -> None:
-    run(watcher, chain.stages(Failing(9), skip_if=lambda value: True))
-    assert watcher.of(0) == chain.expect("queued, skipped")
-
-
 def test_a_skip_is_told_by_the_worker(watcher: Watcher) -> None:
     run(watcher, [Stage("A", 1, [same], skip_if=lambda value: True)])
     assert [event.worker for event in watcher.statuses()] == [None, "A-W0"]
-
-
-def test_an_item_that_is_not_skipped_though_it_could_be(watcher: Watcher, chain: Chain) -> None:
-    def refuse(value: int) -> bool:
-        raise KeyError(value)
-
-    run(watcher, chain.stages(Failing(0), skip_if=refuse))
-    assert watcher.of(0) == chain.expect(
-        "queued, in_progress, start task 1, complete task 1, completed"
-    )
 
 
 # Cancellation of the run
@@ -649,35 +638,24 @@ def test_shutdown_leaves_an_item_between_two_tasks(watcher: Watcher, chain: Chai
     assert watcher.of(0) == chain.expect(entries)
 
 
+@pytest.mark.parametrize(
+    ("fields", "left", "end"), [({}, 2, "unprocessed"), (ONCE, 1, "failed")], ids=["first", "last"]
+)
 @pytest.mark.parametrize("retry", ["per_task", "per_stage"])
-def test_an_attempt_that_fails_in_a_shutdown_is_followed_by_none(stop: Stop, retry: str) -> None:
+def test_an_attempt_that_fails_in_a_shutdown_is_followed_by_none(
+    stop: Stop, retry: str, fields: dict[str, Any], left: int, end: str
+) -> None:
     async def main() -> None:
-        pipeline, running = await stop.running(retry=retry)
+        pipeline, running = await stop.running(retry=retry, **fields)
         stopping = asyncio.create_task(pipeline.shutdown())
         await asyncio.sleep(LONG)
         stop.gate.fail(0, ValueError())
-        assert len(await stopping) == 2
+        assert len(await stopping) == left
         await running
 
     simulate(main)
     check_laws(stop.watcher)
-    entries = "queued, in_progress, start task 1, fail task 1, unprocessed"
-    assert stop.watcher.of(0) == stop.chain.expect(entries)
-
-
-@pytest.mark.parametrize("retry", ["per_task", "per_stage"])
-def test_the_last_attempt_fails_in_a_shutdown_as_ever(stop: Stop, retry: str) -> None:
-    async def main() -> None:
-        pipeline, running = await stop.running(retry=retry, task_attempts=1, stage_attempts=1)
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await asyncio.sleep(LONG)
-        stop.gate.fail(0, ValueError())
-        assert len(await stopping) == 1
-        await running
-
-    simulate(main)
-    check_laws(stop.watcher)
-    entries = "queued, in_progress, start task 1, fail task 1, failed"
+    entries = f"queued, in_progress, start task 1, fail task 1, {end}"
     assert stop.watcher.of(0) == stop.chain.expect(entries)
 
 
