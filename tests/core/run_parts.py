@@ -8,11 +8,15 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Protocol
 
+import pytest
+
 from antflow import Pipeline, Stage, StageStats, StatusTracker
 from tests.core.simulation import others, settle, simulate
 
 STATES = ["idle", "busy", "waiting", "blocked"]
 SEEDS = [None, *range(8)]
+
+watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 
 
 class CustomExit(BaseException):

@@ -18,10 +18,8 @@ from antflow import (
     set_task_status,
 )
 from antflow.context import CURRENT_WORKER
-from tests.core.run_parts import piped, run_exactly, stage, start_with
+from tests.core.run_parts import piped, run_exactly, stage, start_with, watched_or_not
 from tests.core.simulation import Gate, begun, settle, simulate
-
-watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 
 
 def worker_name() -> str:

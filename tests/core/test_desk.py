@@ -25,10 +25,18 @@ from antflow._notifier import Notifier
 from antflow._results import Results
 from antflow._stage_run import StageRun
 from antflow._turn import Turns
-from tests.core.run_parts import age, fail, piped, run_exactly, same, stage, start_with, workers_of
+from tests.core.run_parts import (
+    age,
+    fail,
+    piped,
+    run_exactly,
+    same,
+    stage,
+    start_with,
+    watched_or_not,
+    workers_of,
+)
 from tests.core.simulation import Gate, begun, settle, simulate
-
-watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 
 
 def state_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerState:

@@ -40,6 +40,7 @@ from tests.core.run_parts import (
     stage,
     start_with,
     stats_of,
+    watched_or_not,
     workers_of,
 )
 from tests.core.simulation import Gate, begun, settle, simulate
@@ -808,7 +809,6 @@ IN_EITHER_MODE: list[dict[str, Any]] = [
     {"task_attempts": 3, "task_wait_seconds": 0},
     {"retry": "per_stage", "stage_attempts": 3},
 ]
-watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 
 
 def piped(*stages: Stage, watched: bool = False, collect_results: bool = True) -> Pipeline:
