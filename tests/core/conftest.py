@@ -8,6 +8,7 @@ import pytest
 
 from antflow._discovery import INSTALLED
 from tests.core.installing import install
+from tests.core.telling_parts import CHAINS, Chain, SlowWatcher, Stop, Watcher
 
 
 @pytest.fixture
@@ -16,3 +17,20 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     install(monkeypatch)
     yield
     INSTALLED.forget()
+
+
+@pytest.fixture(params=CHAINS, ids=lambda chain: f"{chain.name} of {chain.number}")
+def chain(request: pytest.FixtureRequest) -> Chain:
+    found: Chain = request.param
+    return found
+
+
+@pytest.fixture(params=[Watcher, SlowWatcher])
+def watcher(request: pytest.FixtureRequest) -> Watcher:
+    found: Watcher = request.param()
+    return found
+
+
+@pytest.fixture
+def stop(watcher: Watcher, chain: Chain) -> Stop:
+    return Stop(chain, watcher)
