@@ -58,6 +58,24 @@ async def fail_later(value: Any) -> Any:
     raise ValueError(f"{value} fails")
 
 
+class Failing:
+    """A task whose first calls for each value fail; `times` says when each of its calls was."""
+
+    def __init__(self, times: int, name: str = "task") -> None:
+        self.__name__ = name
+        self.calls: list[Any] = []
+        self.times: list[float] = []
+        self._failures = times
+
+    async def __call__(self, value: Any) -> Any:
+        self.calls.append(value)
+        self.times.append(now())
+        number = self.calls.count(value)
+        if number <= self._failures:
+            raise ValueError(f"{value}, attempt {number}")
+        return value
+
+
 async def sleep_long(value: Any) -> Any:
     await asyncio.sleep(1000)
     return value

@@ -151,21 +151,6 @@ def passing(name: str) -> list[str]:
 CHAINS = [Chain(1, 0), Chain(3, 0), Chain(3, 1), Chain(3, 2)]
 
 
-class Failing:
-    """A task whose first calls for each value fail."""
-
-    def __init__(self, times: int, name: str = "task") -> None:
-        self.__name__ = name
-        self.calls: list[Any] = []
-        self._times = times
-
-    async def __call__(self, value: Any) -> Any:
-        self.calls.append(value)
-        if self.calls.count(value) <= self._times:
-            raise ValueError(f"attempt {self.calls.count(value)}")
-        return value
-
-
 class Task:
     """A task by the name of "task", or another, that does what a function does."""
 

@@ -24,6 +24,7 @@ from tests.core.run_parts import (
     CustomExit,
     assert_all_are_somewhere,
     cancel,
+    double,
     fail,
     now,
     only_error,
@@ -407,9 +408,6 @@ def test_an_item_cut_short_in_a_later_task_is_left_with_what_entered_the_stage(
     watched: bool,
 ) -> None:
     gate = Gate()
-
-    async def double(value: int) -> int:
-        return 2 * value
 
     async def limited(value: int) -> int:
         async with concurrency_limit():

@@ -17,6 +17,7 @@ from tests.core.run_parts import (
     SEEDS,
     assert_all_are_somewhere,
     cancel,
+    double,
     fail,
     fail_later,
     ids,
@@ -32,6 +33,12 @@ from tests.core.run_parts import (
 from tests.core.simulation import Gate, begun, others, settle, simulate
 
 # Shutdown
+
+
+async def one_and_no_end() -> AsyncIterator[int]:
+    """An input that never comes to its second item, nor to its end."""
+    yield 1
+    await asyncio.get_running_loop().create_future()
 
 
 def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
@@ -94,9 +101,6 @@ def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
 def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item_on() -> None:
     gate = Gate()
 
-    async def double(value: int) -> int:
-        return 2 * value
-
     async def main() -> None:
         pipeline = Pipeline([stage(double, gate, name="First"), stage(same, name="Second")])
         await start_with(pipeline, [4])
@@ -109,9 +113,6 @@ def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item_on() 
 
 def test_after_a_shutdown_an_attempt_that_was_not_the_last_task_leaves_its_item() -> None:
     gate = Gate()
-
-    async def double(value: int) -> int:
-        return 2 * value
 
     async def main() -> None:
         pipeline = Pipeline([stage(double, gate, double)])
@@ -394,13 +395,9 @@ def test_run_returns_what_it_has_when_somebody_shuts_down() -> None:
 
 
 def test_a_shutdown_ends_reading_an_input_that_never_comes() -> None:
-    async def wait_for_ever() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.get_running_loop().create_future()
-
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
-        run = await begun(pipeline.run(wait_for_ever()))
+        run = await begun(pipeline.run(one_and_no_end()))
         assert await pipeline.shutdown() == []
         assert values(await run) == [1]
 
@@ -422,15 +419,11 @@ def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -
 
 
 def test_a_shutdown_with_drain_ends_reading_too() -> None:
-    async def wait_for_ever() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.get_running_loop().create_future()
-
     gate = Gate()
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        run = await begun(pipeline.run(wait_for_ever()))
+        run = await begun(pipeline.run(one_and_no_end()))
         shutdown = await begun(pipeline.shutdown(drain=True))
         gate.open()
         assert await shutdown == []
@@ -586,13 +579,9 @@ def test_cancelling_run_while_its_input_waits_for_room() -> None:
 
 
 def test_cancelling_run_while_its_input_waits_for_more() -> None:
-    async def wait_for_ever() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.get_running_loop().create_future()
-
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long)])
-        run = await begun(pipeline.run(wait_for_ever()))
+        run = await begun(pipeline.run(one_and_no_end()))
         await cancel(run)
         assert values(pipeline.unprocessed) == [1]
 

@@ -26,6 +26,7 @@ from antflow import (
 )
 from antflow._snapshot import MOST_FAILED_ITEMS
 from tests.core.run_parts import (
+    Failing,
     Use,
     age,
     by_feed,
@@ -163,16 +164,8 @@ def test_errors_are_counted_by_type_and_past_fifty_types_as_other() -> None:
 
 
 def test_what_is_retried_is_no_error_of_an_item() -> None:
-    async def fail_once(value: int) -> int:
-        calls.append(value)
-        if len(calls) == 1:
-            raise ValueError
-        return value
-
-    calls: list[int] = []
-
     async def main() -> None:
-        pipeline = Pipeline([stage(fail_once, task_attempts=2)])
+        pipeline = Pipeline([stage(Failing(1), task_attempts=2)])
         await pipeline.run([1])
         assert stats_of(pipeline).errors_by_type == {}
         assert (stats_of(pipeline).retried_attempts, stats_of(pipeline).failed_items) == (1, 0)

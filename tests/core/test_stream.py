@@ -19,6 +19,7 @@ from tests.core.run_parts import (
     SEEDS,
     Counted,
     CustomExit,
+    Failing,
     InputBrokeError,
     cancel,
     refuse_odd,
@@ -102,16 +103,8 @@ def test_failures_are_yielded_and_not_kept() -> None:
 
 
 def test_ids_metadata_and_attempts_come_along() -> None:
-    async def fail_once(value: int) -> int:
-        calls.append(value)
-        if len(calls) == 1:
-            raise ValueError
-        return value
-
-    calls: list[int] = []
-
     async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [fail_once])])
+        pipeline = Pipeline([Stage("Work", 1, [Failing(1)])])
         (result,) = [r async for r in pipeline.stream([{"id": "x", "value": 1, "size": "L"}])]
         assert (result.id, result.metadata, result.attempts) == ("x", {"size": "L"}, 2)
         assert type(result) is PipelineResult

@@ -28,14 +28,13 @@ from antflow import (
     current_item,
 )
 from tests.core.observing import Unmarked, observe
-from tests.core.run_parts import CustomExit, raised_by, same, values
+from tests.core.run_parts import CustomExit, Failing, double, raised_by, same, values
 from tests.core.simulation import Gate, others, simulate
 from tests.core.telling_parts import (
     LONG,
     ONCE,
     Chain,
     Event,
-    Failing,
     Stop,
     Task,
     Watcher,
@@ -349,7 +348,7 @@ def test_workers_are_named(watcher: Watcher, chain: Chain) -> None:
 def test_a_failure_says_what_failed(watcher: Watcher, chain: Chain) -> None:
     run(watcher, chain.stages(Failing(9), task_attempts=2))
     *earlier, last = watcher.statuses()
-    assert last.metadata == {"error": "attempt 2", "error_type": "ValueError"}
+    assert last.metadata == {"error": "0, attempt 2", "error_type": "ValueError"}
     assert all(event.metadata == {} for event in earlier)
 
 
@@ -369,8 +368,8 @@ def test_retrying_says_which_attempt_is_coming_and_why(watcher: Watcher, chain: 
     run(watcher, chain.stages(Failing(2), retry="per_stage"))
     said = [event.metadata for event in watcher.statuses() if event.status == "retrying"]
     assert said == [
-        {"attempt": 2, "retry": True, "error": "attempt 1", "error_type": "ValueError"},
-        {"attempt": 3, "retry": True, "error": "attempt 2", "error_type": "ValueError"},
+        {"attempt": 2, "retry": True, "error": "0, attempt 1", "error_type": "ValueError"},
+        {"attempt": 3, "retry": True, "error": "0, attempt 2", "error_type": "ValueError"},
     ]
     assert all(not event.metadata for event in watcher.statuses() if event.status != "retrying")
 
@@ -489,9 +488,6 @@ def test_the_wait_of_a_stage_s_retry_is_measured_anew(watcher: Watcher) -> None:
 
 def test_the_value_is_what_entered_the_stage_until_it_is_completed(chain: Chain) -> None:
     seen: list[tuple[str, Any]] = []
-
-    async def double(value: int) -> int:
-        return 2 * value
 
     class Reader(Watcher):
         def told(self, event: Event) -> None:

@@ -18,14 +18,13 @@ from antflow import (
     TaskEvent,
     concurrency_limit,
 )
-from tests.core.run_parts import same, start_with, values
+from tests.core.run_parts import Failing, same, start_with, values
 from tests.core.simulation import Gate, begun, others, settle, simulate
 from tests.core.telling_parts import (
     LONG,
     ONCE,
     Chain,
     Event,
-    Failing,
     SlowWatcher,
     Stop,
     Task,

@@ -14,7 +14,7 @@ import pytest
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, TaskEvent, hookimpl
 from antflow.events import StatusType
 from tests.core.observing import observe
-from tests.core.run_parts import same
+from tests.core.run_parts import cancel, same
 from tests.core.simulation import Gate, begun, settle, simulate
 
 STATUSES = get_args(StatusType)
@@ -417,17 +417,23 @@ def test_the_callback_for_failures_is_not_called_for_what_is_tried_again() -> No
     assert failed == []
 
 
+def cancel_an_attempt(tracker: StatusTracker) -> None:
+    """Run an item, and cancel the run while its task waits."""
+
+    async def main() -> None:
+        running = await begun(
+            Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker).run([7])
+        )
+        await cancel(running)
+
+    simulate(main)
+
+
 def test_a_cancelled_attempt_calls_no_callback_but_that_of_the_start() -> None:
     recorder = Recorder()
     tracker = StatusTracker(None, *[recorder.plain] * 4)
 
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker)
-        running = await begun(pipeline.run([7]))
-        running.cancel()
-        await asyncio.wait([running])
-
-    simulate(main)
+    cancel_an_attempt(tracker)
     assert [kind(event) for event in recorder.events] == ["start"]
 
 
@@ -815,11 +821,5 @@ def test_a_subclass_may_have_callbacks_besides() -> None:
 def test_a_subclass_may_listen_to_hooks_that_have_no_callback() -> None:
     tracker = Subclass()
 
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker)
-        running = await begun(pipeline.run([7]))
-        running.cancel()
-        await asyncio.wait([running])
-
-    simulate(main)
+    cancel_an_attempt(tracker)
     assert tracker.heard == ["queued", "in_progress", "start", "cancel", "unprocessed"]
