@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from antflow import (
     Pipeline,
@@ -20,6 +20,7 @@ from tests.core.run_parts import same
 from tests.core.simulation import Gate, others, simulate
 
 Event = StatusEvent | TaskEvent
+T = TypeVar("T")
 ENDS = ("complete", "retry", "fail", "cancel")
 LONG = 1000.0  # seconds until everything has come to where it waits
 LETTERS = {
@@ -188,6 +189,13 @@ def run(
     return pipeline
 
 
+async def under_way(call: Awaitable[T]) -> asyncio.Task[T]:
+    """Have a call run in a task of its own until everything waits, and return that task."""
+    task = asyncio.ensure_future(call)
+    await asyncio.sleep(LONG)
+    return task
+
+
 async def cancel(running: asyncio.Task[Any]) -> None:
     running.cancel()
     await asyncio.wait([running])
@@ -251,8 +259,7 @@ class Stop:
 
     async def running(self, **fields: Any) -> tuple[Pipeline, asyncio.Task[Any]]:
         pipeline = self.pipeline(**fields)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await asyncio.sleep(LONG)
+        running = await under_way(pipeline.run([0, 1]))
         assert self.gate.waiting == [0]
         return pipeline, running
 

@@ -44,6 +44,7 @@ from tests.core.telling_parts import (
     passing,
     run,
     short,
+    under_way,
     watched,
 )
 
@@ -531,8 +532,7 @@ def test_the_carrier_survives_a_shutdown_and_feeding_again(watcher: Watcher, cha
         stop = Stop(chain, watcher)
         pipeline = stop.pipeline()
         observe(pipeline, Tracing(), watcher)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await asyncio.sleep(LONG)
+        running = await under_way(pipeline.run([0, 1]))
         left = await pipeline.shutdown(timeout=0)
         await running
         trace = watcher.events[0].run_id
@@ -651,8 +651,7 @@ def test_a_plain_function_sees_in_its_thread_what_a_start_hook_has_set(
 
 def test_hooks_and_a_cancelled_task_share_a_context(contextual: Contextual) -> None:
     async def main() -> None:
-        running = asyncio.create_task(watched([Stage("A", 2, [Gate()])], contextual).run(range(5)))
-        await asyncio.sleep(LONG)
+        running = await under_way(watched([Stage("A", 2, [Gate()])], contextual).run(range(5)))
         await cancel(running)
 
     simulate(main)
@@ -772,8 +771,7 @@ def test_an_observer_that_raises_when_an_attempt_is_cancelled_changes_nothing(
     async def main() -> None:
         pipeline = stop.pipeline()
         observe(pipeline, faulty, stop.watcher)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await asyncio.sleep(LONG)
+        running = await under_way(pipeline.run([0, 1]))
         await cancel(running)
         assert sorted(values(pipeline.unprocessed)) == [0, 1]
 
@@ -863,8 +861,7 @@ def test_an_observer_may_raise_what_ends_a_run_when_an_attempt_is_cancelled(
     async def main() -> None:
         pipeline = stop.pipeline()
         observe(pipeline, kind("antflow_task_cancelled", error), stop.watcher)
-        running = asyncio.create_task(raised_by(pipeline.run([0, 1])))
-        await asyncio.sleep(LONG)
+        running = await under_way(raised_by(pipeline.run([0, 1])))
         assert await raised_by(pipeline.shutdown(timeout=0)) is error
         assert await running is error
         assert not others()

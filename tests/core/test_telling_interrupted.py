@@ -34,6 +34,7 @@ from tests.core.telling_parts import (
     give_up,
     passing,
     short,
+    under_way,
     watched,
     worker,
 )
@@ -92,8 +93,7 @@ def test_a_task_that_answers_its_cancellation_has_succeeded(watcher: Watcher, ch
         return value
 
     async def main() -> None:
-        running = asyncio.create_task(watched(chain.stages(Task(answer)), watcher).run([0]))
-        await asyncio.sleep(LONG)
+        running = await under_way(watched(chain.stages(Task(answer)), watcher).run([0]))
         await cancel(running)
 
     simulate(main)
@@ -114,8 +114,7 @@ def test_a_task_that_answers_its_cancellation_by_an_error_has_failed_and_is_left
 
     async def main() -> None:
         stages = chain.stages(Task(convert), retry=retry)
-        running = asyncio.create_task(watched(stages, watcher).run([0]))
-        await asyncio.sleep(LONG)
+        running = await under_way(watched(stages, watcher).run([0]))
         await cancel(running)
 
     simulate(main)
@@ -181,8 +180,7 @@ def test_a_task_that_cancels_its_worker_and_returns(watcher: Watcher, chain: Cha
 def test_shutdown_lets_an_attempt_end_and_its_item_move_on(stop: Stop) -> None:
     async def main() -> None:
         pipeline, running = await stop.running()
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await asyncio.sleep(LONG)
+        stopping = await under_way(pipeline.shutdown())
         stop.gate.open()
         left = await stopping
         assert sorted(item.id for item in left) == ([1] if stop.chain.is_last else [0, 1])
@@ -197,10 +195,8 @@ def test_shutdown_leaves_an_item_between_two_tasks(watcher: Watcher, chain: Chai
 
     async def main() -> None:
         pipeline = watched(chain.stages(gate, Failing(0, "two")), watcher)
-        running = asyncio.create_task(pipeline.run([0]))
-        await asyncio.sleep(LONG)
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await asyncio.sleep(LONG)
+        running = await under_way(pipeline.run([0]))
+        stopping = await under_way(pipeline.shutdown())
         gate.open()
         assert values(await stopping) == [0]
         await running
@@ -220,8 +216,7 @@ def test_an_attempt_that_fails_in_a_shutdown_is_followed_by_none(
 ) -> None:
     async def main() -> None:
         pipeline, running = await stop.running(retry=retry, **fields)
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await asyncio.sleep(LONG)
+        stopping = await under_way(pipeline.shutdown())
         stop.gate.fail(0, ValueError())
         assert len(await stopping) == left
         await running
@@ -252,10 +247,8 @@ def test_shutdown_cuts_the_wait_for_a_task_s_limit_before_it_starts(
     async def main() -> None:
         stages = chain.stages(gate, workers=2, task_concurrency_limits={"task": 1})
         pipeline = watched(stages, watcher)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await asyncio.sleep(LONG)
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await asyncio.sleep(LONG)
+        running = await under_way(pipeline.run([0, 1]))
+        stopping = await under_way(pipeline.shutdown())
         gate.open()
         await stopping
         await running
@@ -274,10 +267,8 @@ def test_shutdown_cuts_an_attempt_that_waits_for_a_limit(watcher: Watcher, chain
 
     async def main() -> None:
         pipeline = watched(chain.stages(Task(limited), workers=2, call_concurrency=1), watcher)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await asyncio.sleep(LONG)
-        stopping = asyncio.create_task(pipeline.shutdown())
-        await asyncio.sleep(LONG)
+        running = await under_way(pipeline.run([0, 1]))
+        stopping = await under_way(pipeline.shutdown())
         gate.open()
         await stopping
         await running
@@ -294,8 +285,7 @@ def test_shutdown_cuts_an_attempt_that_waits_for_a_limit(watcher: Watcher, chain
 def test_shutdown_that_drains(stop: Stop) -> None:
     async def main() -> None:
         pipeline, running = await stop.running()
-        stopping = asyncio.create_task(pipeline.shutdown(drain=True))
-        await asyncio.sleep(LONG)
+        stopping = await under_way(pipeline.shutdown(drain=True))
         stop.gate.open()
         assert await stopping == []
         await running
@@ -360,8 +350,7 @@ def test_a_stream_that_is_left_early(watcher: Watcher, chain: Chain, way: str) -
 
     async def main() -> None:
         pipeline = watched(chain.stages(gate), watcher)
-        leaving = asyncio.create_task(leave_early(pipeline))
-        await asyncio.sleep(LONG)
+        leaving = await under_way(leave_early(pipeline))
         gate.let(0)
         await leaving
         await asyncio.sleep(LONG)
