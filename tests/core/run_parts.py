@@ -86,10 +86,10 @@ def stage(*tasks: Any, **fields: Any) -> Stage:
     return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
 
 
-def piped(*stages: Stage, watched: bool = False) -> Pipeline:
+def piped(*stages: Stage, watched: bool = False, collect_results: bool = True) -> Pipeline:
     """Return a pipeline; one that is watched serves its items in the slower way."""
     tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
-    return Pipeline(stages, status_tracker=tracker)
+    return Pipeline(stages, collect_results, tracker)
 
 
 class Indexed:
