@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.core import simulation
+from antflow._discovery import INSTALLED
+from tests.core.installing import install
+from tests.core.telling_parts import CHAINS, Chain, SlowWatcher, Stop, Watcher
 
 
 @pytest.fixture
-def simulate() -> Callable[..., Any]:
-    """Run a coroutine on the simulated loop: see `tests.core.simulation`."""
-    return simulation.simulate
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have no plugin installed, and forget in the end what the test has had installed."""
+    install(monkeypatch)
+    yield
+    INSTALLED.forget()
+
+
+@pytest.fixture(params=CHAINS, ids=lambda chain: f"{chain.name} of {chain.number}")
+def chain(request: pytest.FixtureRequest) -> Chain:
+    found: Chain = request.param
+    return found
+
+
+@pytest.fixture(params=[Watcher, SlowWatcher])
+def watcher(request: pytest.FixtureRequest) -> Watcher:
+    found: Watcher = request.param()
+    return found
+
+
+@pytest.fixture
+def stop(watcher: Watcher, chain: Chain) -> Stop:
+    return Stop(chain, watcher)

@@ -21,6 +21,7 @@ The public names, all of them:
     retrieved, or anything else was reported to the loop or to `sys.unraisablehook`.
 - `await settle()` waits until every other task is blocked: on a timer or on something that
   nobody is about to do. Time stands still meanwhile (but for the ticks).
+- `await begun(call)` runs a call as a task until all are blocked, and returns the task.
 - `Gate()` is a task for a stage; each call waits until the test lets the value through.
 - `others()` is the set of unfinished tasks but for the one that asks.
 
@@ -41,7 +42,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
@@ -54,6 +55,7 @@ __all__ = [
     "LeftOver",
     "Livelock",
     "SimulatedLoop",
+    "begun",
     "others",
     "settle",
     "simulate",
@@ -271,6 +273,13 @@ async def settle() -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulatedLoop), "settle() works inside simulate() only"
     await loop.settled()
+
+
+async def begun(call: Awaitable[T]) -> asyncio.Task[T]:
+    """Have a call run in a task of its own until every task is blocked, and return that task."""
+    task = asyncio.ensure_future(call)
+    await settle()
+    return task
 
 
 def others() -> set[asyncio.Task[Any]]:

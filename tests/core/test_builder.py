@@ -20,28 +20,13 @@ from antflow import (
     rate_limit,
 )
 from antflow.builder import Draft
+from tests.core.run_parts import double, fail, same, values
 from tests.core.simulation import simulate
 from tests.naming import id_of
 
 
-async def same(value: Any) -> Any:
-    return value
-
-
-async def double(value: Any) -> Any:
-    return 2 * value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(value)
-
-
 def note(*_: Any) -> None:
     """Nothing."""
-
-
-def values(results: Any) -> list[Any]:
-    return [result.value for result in results]
 
 
 def only_stage(builder: PipelineBuilder) -> Stage:

@@ -14,17 +14,14 @@ import pytest
 
 from antflow._channel import Channel
 from antflow._item import Item
-from tests.core.simulation import others, settle, simulate
+from tests.core.run_parts import values
+from tests.core.simulation import begun, others, settle, simulate
 
 SEEDS = range(30)
 
 
 def item(value: Any, priority: int = 100) -> Item:
     return Item(value, value, 0, priority, {})
-
-
-def values(items: Any) -> list[Any]:
-    return [item.value for item in items]
 
 
 async def send(channel: Channel, value: Any, priority: int = 100) -> None:
@@ -674,8 +671,7 @@ def test_a_feeder_that_was_called_as_it_was_closed_makes_no_later_one_wait() -> 
         crowd.channel.close()
         await settle()
         assert await crowd.tasks["f2"] is False
-        later = asyncio.ensure_future(feed(crowd.channel, "f3"))
-        await settle()
+        later = await begun(feed(crowd.channel, "f3"))
         waits = not later.done()
         later.cancel()
         assert not waits
@@ -726,8 +722,7 @@ def test_feeders_that_are_not_wanted_any_more_go_on_and_senders_stay() -> None:
         channel = Channel(1)
         channel.put(item("first"))
         feeders = [asyncio.ensure_future(channel.wait_for_place()) for _ in range(3)]
-        sender = asyncio.ensure_future(send(channel, "sent"))
-        await settle()
+        sender = await begun(send(channel, "sent"))
         channel.dismiss_feeders()
         await asyncio.gather(*feeders)
         await settle()

@@ -7,16 +7,16 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from antflow import __version__, hookimpl
-from antflow._discovery import INSTALLED
 from antflow.cli import main
 from antflow.plugins import ARGUMENTS
-from tests.core.test_discovery import Entry, Good, install, raising
+from tests.core.installing import Entry, Good, install, raising
+
+pytestmark = pytest.mark.usefixtures("nothing_installed")
 
 
 class Finishing:
@@ -42,13 +42,6 @@ class Silent:
 def talkative() -> object:
     sys.stdout.write("loading ...\n")
     return Good
-
-
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    install(monkeypatch)
-    yield
-    INSTALLED.forget()
 
 
 def install_three(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,7 @@ from antflow import DashboardSnapshot, ErrorSummary, Pipeline, hookimpl
 from antflow._command import command
 from antflow._command.command import run
 from antflow._command.options import run_parser
-from antflow._discovery import INSTALLED
-from tests.core.test_discovery import Entry, install
+from tests.core.installing import Entry, install
 
 PROGRAM = """
 from antflow import Pipeline, Stage
@@ -34,15 +33,13 @@ Command = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
-def as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def as_found(nothing_installed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave this process as it was found."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     engine = logging.getLogger("antflow._run")
     level, modules = engine.level, set(sys.modules)
-    install(monkeypatch)
     yield
-    INSTALLED.forget()
     engine.setLevel(level)
     for name in set(sys.modules) - modules:
         del sys.modules[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from antflow import hookimpl
 from antflow._command.options import run_parser
 from antflow._command.plugins import Options, found_plugins
-from antflow._discovery import INSTALLED
-from tests.core.test_discovery import Entry, install, raising
+from tests.core.installing import Entry, install, raising
+
+pytestmark = pytest.mark.usefixtures("nothing_installed")
 
 
 class Optional:
@@ -51,16 +51,6 @@ class Adding(Optional):
     def antflow_add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--first", help="before it")
         parser.add_argument(*self.arguments, **self.fields)
-
-
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in "ANTFLOW_PLUGINS", "ANTFLOW_DISABLE_PLUGINS", "ANTFLOW_PLUGIN_AUTOLOAD":
-        monkeypatch.setenv(name, "")  # so that it is put back
-    monkeypatch.delenv("ANTFLOW_STRICT_PLUGINS", raising=False)
-    install(monkeypatch)
-    yield
-    INSTALLED.forget()
 
 
 def options_of(*arguments: str) -> tuple[Options, Any]:

@@ -13,15 +13,13 @@ from antflow import (
     CurrentItem,
     Pipeline,
     Stage,
-    StatusTracker,
     WorkerState,
     current_item,
     set_task_status,
 )
 from antflow.context import CURRENT_WORKER
-from tests.core.simulation import Gate, settle, simulate
-
-watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
+from tests.core.run_parts import piped, run_exactly, stage, start_with, watched_or_not
+from tests.core.simulation import Gate, begun, settle, simulate
 
 
 def worker_name() -> str:
@@ -62,8 +60,7 @@ def test_each_worker_has_a_context_of_its_own() -> None:
 
         gate = Gate()
         pipeline = Pipeline([Stage("Ask", workers=3, tasks=[meet])])
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        await settle()
+        running = await begun(pipeline.run(range(3)))
         gate.open()
         assert len(await running) == 3
         assert seen == {"Ask-W0", "Ask-W1", "Ask-W2"}
@@ -104,8 +101,8 @@ def test_callbacks_run_on_behalf_of_the_worker_too() -> None:
 
 def test_who_runs_a_pipeline_does_not_become_its_worker() -> None:
     async def main() -> None:
-        async for _ in Pipeline([Stage("Ask", workers=1, tasks=[coroutine])]).stream([0]):
-            assert CURRENT_WORKER.get() is None
+        stream = Pipeline([Stage("Ask", workers=1, tasks=[coroutine])]).stream([0])
+        assert [CURRENT_WORKER.get() async for _ in stream] == [None]
         assert CURRENT_WORKER.get() is None
 
     simulate(main)
@@ -114,24 +111,10 @@ def test_who_runs_a_pipeline_does_not_become_its_worker() -> None:
 # The item at hand
 
 
-def stage(*tasks: Any, **fields: Any) -> Stage:
-    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
-
-
-def piped(*stages: Stage, watched: bool = False) -> Pipeline:
-    tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
-    return Pipeline(stages, status_tracker=tracker)
-
-
 def the_item() -> CurrentItem:
     item = current_item()
     assert item is not None
     return item
-
-
-def run_exactly(main: Callable[[], Any]) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, tick=0.0)
 
 
 def described() -> tuple[Any, str, int, dict[str, Any], int, dict[str, str]]:
@@ -189,8 +172,8 @@ def test_outside_of_a_worker_there_is_no_item() -> None:
 
     async def main() -> None:
         assert current_item() is None
-        async for _ in piped(stage(describe)).stream(items()):
-            assert current_item() is None
+        stream = piped(stage(describe)).stream(items())
+        assert [current_item() async for _ in stream] == [None]
         assert current_item() is None
 
     assert current_item() is None
@@ -238,9 +221,7 @@ def test_what_is_written_to_the_metadata_is_in_failures_and_in_what_is_left(watc
 
     async def main() -> None:
         pipeline = piped(stage(note, workers=2), watched=watched)
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await settle()
+        await start_with(pipeline, [1, 2])
         (left,) = await pipeline.shutdown(timeout=0)
         (failure,) = pipeline.failures
         assert (failure.metadata, left.metadata) == ({"seen": 1}, {"seen": 2})
@@ -451,8 +432,8 @@ def test_outside_of_a_worker_nothing_is_said() -> None:
     assert not set_task_status("lost")
 
     async def main() -> None:
-        async for _ in piped(stage(coroutine)).stream([0]):
-            assert not set_task_status("lost")
+        stream = piped(stage(coroutine)).stream([0])
+        assert [set_task_status("lost") async for _ in stream] == [False]
 
     simulate(main)
 
@@ -639,8 +620,7 @@ def test_sub_tasks_speak_for_the_task() -> None:
 
     async def main() -> None:
         pipeline = piped(stage(task))
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         assert texts(pipeline) == ("b", "task")
         gate.open()
         (result,) = await running
@@ -665,8 +645,7 @@ def test_a_callback_speaks_while_it_runs(role: str) -> None:
     async def main() -> None:
         fields: dict[str, Any] = {"skip_if": lambda _: role == "on_skip", role: callback}
         pipeline = piped(stage(task, **fields))
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         assert texts(pipeline) == (role, "task")
         gate.open()
         await running
@@ -689,8 +668,7 @@ def test_what_is_said_in_a_pipeline_inside_of_a_task_is_said_there() -> None:
 
     async def main() -> None:
         pipelines["outer"] = piped(stage(outer))
-        running = asyncio.ensure_future(pipelines["outer"].run([0]))
-        await settle()
+        running = await begun(pipelines["outer"].run([0]))
         assert texts(pipelines["inner"]) == ("inside", "inner")
         assert texts(pipelines["outer"]) == ("outside", "outer")
         gate.open()
@@ -708,8 +686,7 @@ def test_what_is_said_is_in_the_snapshot_for_dashboards() -> None:
 
     async def main() -> None:
         pipeline = piped(stage(speak))
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         state = pipeline.get_dashboard_snapshot().worker_states["Work-W0"]
         assert (state.current_task, state.task_name) == ("page 3 of 7", "speak")
         gate.open()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +12,6 @@ import pytest
 
 from antflow import (
     Pipeline,
-    Stage,
-    StatusTracker,
     WorkerMetrics,
     WorkerState,
     concurrency_limit,
@@ -28,27 +25,18 @@ from antflow._notifier import Notifier
 from antflow._results import Results
 from antflow._stage_run import StageRun
 from antflow._turn import Turns
-from tests.core.simulation import Gate, settle, simulate
-
-STATES = ["idle", "busy", "waiting", "blocked"]
-watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(value)
-
-
-def stage(*tasks: Any, **fields: Any) -> Stage:
-    return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
-
-
-def piped(*stages: Stage, watched: bool = False) -> Pipeline:
-    tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
-    return Pipeline(stages, status_tracker=tracker)
+from tests.core.run_parts import (
+    age,
+    fail,
+    piped,
+    run_exactly,
+    same,
+    stage,
+    start_with,
+    watched_or_not,
+    workers_of,
+)
+from tests.core.simulation import Gate, begun, settle, simulate
 
 
 def state_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerState:
@@ -59,27 +47,10 @@ def metrics_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerMetrics:
     return pipeline.get_worker_metrics()[name]
 
 
-def workers_of(pipeline: Pipeline, name: str = "Work") -> list[int]:
-    stats = pipeline.get_stats().stage_stats[name]
-    return [stats.workers[state] for state in STATES]  # type: ignore[index]
-
-
-def age(unix: float | None) -> float:
-    """Return how long ago, in whole seconds, something was."""
-    assert unix is not None
-    return round(time.time() - unix)
-
-
-def run_exactly(main: Callable[[], Any]) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, tick=0.0)
-
-
 @asynccontextmanager
 async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
     """Run a pipeline meanwhile, and wait for its end."""
-    run = asyncio.ensure_future(pipeline.run(items))
-    await settle()
+    run = await begun(pipeline.run(items))
     try:
         yield
     except BaseException:
@@ -550,8 +521,7 @@ def test_a_worker_with_an_item_of_process_is_busy_with_it() -> None:
     async def main() -> None:
         pipeline = piped(stage(gate))
         await pipeline.start()
-        processing = asyncio.ensure_future(pipeline.process({"id": "x", "value": 1}))
-        await settle()
+        processing = await begun(pipeline.process({"id": "x", "value": 1}))
         state = state_of(pipeline)
         assert (state.status, state.current_item_id, state.attempt) == ("busy", "x", 1)
         gate.open()
@@ -601,9 +571,7 @@ def test_after_an_abort_workers_are_idle(watched: bool) -> None:
 
     async def main() -> None:
         pipeline = piped(stage(gate), watched=watched)
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         await pipeline.shutdown(timeout=0)
         assert state_of(pipeline) == IDLE_STATE
         assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")

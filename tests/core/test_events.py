@@ -10,6 +10,7 @@ import pytest
 from antflow import Pipeline, Stage, StatusEvent, StatusTracker, TaskEvent, current_item
 from antflow._item import Item
 from antflow.events import ItemView, StatusType, TaskEventType
+from tests.core.run_parts import same
 from tests.core.simulation import simulate
 
 READ_ONLY = ["id", "value", "metadata", "priority", "sequence_id", "carrier"]
@@ -21,10 +22,6 @@ def status_event(worker: str | None = "Work-W0") -> StatusEvent:
 
 def task_event() -> TaskEvent:
     return TaskEvent("x", "Work", "task", "Work-W0", "start", 1, 5.0)
-
-
-async def same(value: Any) -> Any:
-    return value
 
 
 def run(tracker: StatusTracker, items: list[Any], *, stages: int = 1) -> Pipeline:
@@ -217,8 +214,8 @@ def test_the_items_of_a_run_are_those_that_were_fed() -> None:
 def test_a_view_that_is_kept_shows_what_became_of_the_item() -> None:
     kept: list[ItemView] = []
     run(StatusTracker(lambda event: kept.append(event.item)), [{"id": "x", "value": 7}])
-    for view in kept:
-        assert (view.id, view.value, view.priority, view.sequence_id) == ("x", 7, 100, 0)
+    seen = [(view.id, view.value, view.priority, view.sequence_id) for view in kept]
+    assert seen == [("x", 7, 100, 0)] * 3
 
 
 def test_what_a_task_notes_on_the_item_is_seen_by_later_events() -> None:

@@ -15,6 +15,7 @@ from antflow import Pipeline, Stage, TaskEvent, hookimpl
 from antflow._command.trace import trace_of
 from antflow._faults import can_be_shown, log_error
 from antflow.testing._noted import error_text
+from tests.core.run_parts import same
 from tests.core.simulation import simulate
 
 
@@ -130,10 +131,6 @@ class Faulty:
     @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> None:
         raise Unshowable
-
-
-async def same(value: Any) -> Any:
-    return value
 
 
 @unshown

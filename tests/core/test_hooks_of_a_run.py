@@ -1,4 +1,4 @@
-"""Hooks in whole runs: start and finish, what takes part in one run only, and faults.
+"""Hooks in whole runs: start and finish, what takes part in one run only, items and carriers.
 
 What is told is noted in short: a hook by its name without the prefix, and a status by itself.
 """
@@ -10,123 +10,44 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from itertools import product
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from antflow import (
-    ErrorSummary,
     Pipeline,
     PipelineError,
     PluginError,
     Stage,
     StatusEvent,
     StatusTracker,
-    StatusType,
     TaskEvent,
     current_item,
     hookimpl,
 )
-from antflow.plugins import ARGUMENTS, PLAIN
-from tests.core.simulation import Gate, others, settle, simulate
-from tests.core.test_discovery import Entry, install
+from tests.core.hook_parts import (
+    FINISH,
+    LONG,
+    START,
+    Ends,
+    Journal,
+    Scoping,
+    by_feeding,
+    by_run,
+    by_streaming,
+    check,
+    check_conservation,
+    drain,
+    hooked,
+    pipeline,
+)
+from tests.core.installing import Entry, install
+from tests.core.run_parts import CustomExit, cancel, raised_by, same, start_with, values
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
-START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
-OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
-LONG = 1000.0
+pytestmark = pytest.mark.usefixtures("nothing_installed")
+
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
-
-
-STATUSES = get_args(StatusType)
-FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), CustomExit()]
-EXITS = [KeyboardInterrupt(), SystemExit(3)]
-
-
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch)
-
-
-async def work(value: Any) -> Any:
-    return value
-
-
-class Journal:
-    """A plugin that notes everything."""
-
-    antflow_name = "journal"
-
-    def __init__(self, told: list[str] | None = None) -> None:
-        self.told: list[str] = [] if told is None else told
-
-    @hookimpl
-    def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> Any:
-        self.told.append(f"start {total_items}")
-
-    @hookimpl
-    def antflow_item_status(self, event: StatusEvent) -> Any:
-        self.told.append(f"{event.status}{'!' if event.final else ''}")
-
-    @hookimpl
-    def antflow_task_start(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_success(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_retry(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_failure(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_task_cancelled(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
-
-    @hookimpl
-    def antflow_pipeline_finish(self) -> Any:
-        self.told.append("finish")
-
-    def check(self, runs: int = 1) -> None:
-        """See that each run began before all else and finished after all else."""
-        text = " ".join(self.told)
-        assert text.count("start ") - text.count("task start") == runs
-        assert self.told.count("finish") == runs
-        assert self.told[0].startswith("start") or self.told[0].startswith("queued")
-        assert self.told[-1] == "finish"
-        starts = self.told.count("task start")
-        ends = ("complete", "retry", "fail", "cancel")
-        assert starts == sum(self.told.count(f"task {end}") for end in ends)
-
-
-class Ends:
-    """A plugin that notes start and finish alone."""
-
-    antflow_name = "ends"
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.failed: list[tuple[dict[str, int], int]] = []
-
-    @hookimpl
-    def antflow_pipeline_start(self, total_items: int | None) -> None:
-        self.told.append(f"start {total_items}")
-
-    @hookimpl
-    def antflow_pipeline_finish(self, pipeline: Pipeline, error_summary: ErrorSummary) -> None:
-        self.told.append("finish")
-        self.failed.append((error_summary.errors_by_type, pipeline.get_stats().items_failed))
-
-    def check(self, runs: int = 1) -> None:
-        assert [each.partition(" ")[0] for each in self.told] == ["start", "finish"] * runs
 
 
 class Holding(Journal):
@@ -159,66 +80,16 @@ class Holding(Journal):
         await self._hold(FINISH)
 
 
-def pipeline(*plugins: object, tasks: Any = (work,), **options: Any) -> Pipeline:
-    stage = Stage("Work", 1, list(tasks), task_attempts=1)
-    return Pipeline([stage], plugins=plugins, **options)
-
-
-def hooked(**functions: Callable[..., Any]) -> Any:
-    """Return a plugin whose class has these functions as hooks."""
-    marked = {f"antflow_{name}": hookimpl(function) for name, function in functions.items()}
-    return type("Hooked", (), marked)()
-
-
-def values(results: Any) -> list[Any]:
-    return [result.value for result in results]
-
-
-async def catch(awaitable: Awaitable[Any]) -> BaseException | None:
-    try:
-        await awaitable
-    except BaseException as error:
-        return error
-    return None
-
-
-async def cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-    assert not others()
-
-
-def check_conservation(of: Pipeline) -> None:
-    stats = of.get_stats()
-    ended = stats.items_processed + stats.items_failed + stats.items_dropped
-    assert stats.items_fed == ended + stats.items_unprocessed + stats.items_outstanding
-    assert stats.items_outstanding == 0
-    assert stats.items_unprocessed == len(of.unprocessed)
-
-
 # Start and finish, whichever way a run goes
-
-
-async def by_run(of: Pipeline) -> None:
-    await of.run(["x", "y"])
 
 
 async def by_stream(of: Pipeline) -> None:
     assert len([result async for result in of.stream(["x", "y"])]) == 2
 
 
-async def by_feeding(of: Pipeline) -> None:
-    await of.start()
-    await of.feed(["x", "y"])
-    await of.join()
-
-
 async def by_shutdown(of: Pipeline) -> None:
     async with of:
-        await of.start()
-        await of.feed(["x", "y"])
-        await settle()
+        await start_with(of, ["x", "y"])
 
 
 WAYS = [by_run, by_stream, by_feeding, by_shutdown]
@@ -294,8 +165,7 @@ def test_what_is_fed_before_the_start_waits_until_all_have_started() -> None:
     async def main() -> None:
         one = pipeline(holding)
         await one.feed(["x"])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         assert holding.told == ["queued", "start None"]
         await one.feed(["y"])
         await starting
@@ -346,8 +216,8 @@ def test_quick_and_the_builder(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Entry("installed", lambda: installed))
 
     async def main() -> None:
-        await Pipeline.quick([1], work)
-        builder = Pipeline.create().add("Work", work).with_plugins(given)
+        await Pipeline.quick([1], same)
+        builder = Pipeline.create().add("Work", same).with_plugins(given)
         await builder.run([1])
         async for _ in builder.stream([1]):
             pass
@@ -379,11 +249,6 @@ def test_finish_is_told_what_failed_and_the_pipeline_shows_it() -> None:
     assert ends.failed == [({"ValueError": 2}, 2)]
 
 
-async def drain(stream: AsyncIterator[Any]) -> None:
-    async for _ in stream:
-        pass
-
-
 @pytest.mark.parametrize("as_stream", [False, True])
 def test_an_input_that_raises(as_stream: bool) -> None:
     def items() -> Iterator[int]:
@@ -394,7 +259,7 @@ def test_an_input_that_raises(as_stream: bool) -> None:
 
     async def main() -> None:
         one = pipeline(journal)
-        error = await catch(drain(one.stream(items())) if as_stream else one.run(items()))
+        error = await raised_by(drain(one.stream(items())) if as_stream else one.run(items()))
         assert isinstance(error, LookupError)
         assert not others()
 
@@ -411,7 +276,7 @@ def test_a_task_that_ends_the_run() -> None:
 
     async def main() -> None:
         one = pipeline(journal, tasks=[leave])
-        assert isinstance(await catch(one.run([1, 2])), CustomExit)
+        assert isinstance(await raised_by(one.run([1, 2])), CustomExit)
         check_conservation(one)
         assert not others()
 
@@ -450,9 +315,7 @@ def test_all_that_is_left_is_told_before_the_finish() -> None:
 
     async def main() -> None:
         one = pipeline(journal, tasks=[gate])
-        await one.start()
-        await one.feed(range(5))
-        await settle()
+        await start_with(one, range(5))
         assert len(await one.shutdown(timeout=0)) == 5
 
     simulate(main)
@@ -467,8 +330,7 @@ def test_cancelled_in_every_phase(phase: str) -> None:
 
     async def main() -> None:
         one = pipeline(holding, journal, tasks=[gate])
-        running = asyncio.create_task(one.run(range(3)))
-        await settle()
+        running = await begun(one.run(range(3)))
         await cancel(running)
         check_conservation(one)
         assert asyncio.get_running_loop().time() < LONG
@@ -495,8 +357,7 @@ def test_a_stream_that_is_cancelled_in_every_phase(phase: str) -> None:
                 async for _ in stream:
                     pass
 
-        running = asyncio.create_task(consume())
-        await settle()
+        running = await begun(consume())
         await cancel(running)
         check_conservation(one)
         assert asyncio.get_running_loop().time() < LONG
@@ -510,8 +371,7 @@ def test_cancelled_again_while_it_finishes() -> None:
 
     async def main() -> None:
         one = pipeline(last, holding, tasks=[gate])
-        running = asyncio.create_task(one.run([1]))
-        await settle()
+        running = await begun(one.run([1]))
         running.cancel()
         await settle()
         assert holding.told[-1] == "finish"
@@ -528,8 +388,7 @@ def test_a_start_call_that_is_cancelled() -> None:
     async def main() -> None:
         one = pipeline(holding)
         await one.feed(["x"])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         await cancel(starting)
         assert len(one.unprocessed) == 1
         check_conservation(one)
@@ -548,8 +407,7 @@ def test_shutdown_while_a_start_takes_long(drain: bool, timeout: float | None) -
     async def main() -> None:
         one = pipeline(holding)
         await one.feed(["x"])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         await one.shutdown(drain=drain, timeout=timeout)
         await asyncio.wait([starting])
         check_conservation(one)
@@ -558,10 +416,6 @@ def test_shutdown_while_a_start_takes_long(drain: bool, timeout: float | None) -
 
     simulate(main)
     holding.check()
-
-
-async def by_streaming(of: Pipeline) -> None:
-    await drain(of.stream(["x", "y"]))
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -575,7 +429,7 @@ def test_shutdown_of_a_run_that_has_just_begun_pairs_start_and_finish(
     async def main() -> None:
         one = pipeline(ends)
         await one.feed(["early"])
-        running = asyncio.create_task(catch(begin(one)))
+        running = asyncio.create_task(raised_by(begin(one)))
         for _ in range(turns):
             await asyncio.sleep(0)
         await one.shutdown(drain=drains)
@@ -614,7 +468,7 @@ def test_a_start_hook_that_cancels_its_own_task_does_not_hang() -> None:
 
     async def main() -> None:
         one = pipeline(ends, hooked(pipeline_start=start))
-        await catch(one.run([1]))
+        await raised_by(one.run([1]))
         check_conservation(one)
         assert not others()
 
@@ -686,22 +540,6 @@ def test_what_one_run_sets_is_not_seen_by_the_next() -> None:
 
 
 # What takes part in one run only
-
-
-class Scoping:
-    """A plugin that returns a journal for each run."""
-
-    antflow_name = "scoping"
-
-    def __init__(self, make: Callable[[], object] = Journal) -> None:
-        self.made: list[Any] = []
-        self._make = make
-
-    @hookimpl
-    async def antflow_pipeline_start(self) -> object:
-        await asyncio.sleep(0)
-        self.made.append(self._make())
-        return self.made[-1]
 
 
 PASSING = ["queued", "in_progress", "task start", "task complete", "completed!"]
@@ -790,7 +628,7 @@ def test_what_takes_part_in_a_run_is_told_of_what_was_fed_before() -> None:
     scoping, journal = Scoping(), Journal()
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 1, [work]), Stage("B", 1, [work])], plugins=[scoping, journal])
+        one = Pipeline([Stage("A", 1, [same]), Stage("B", 1, [same])], plugins=[scoping, journal])
         await one.feed(["x"])
         await one.feed(["y"], target_stage="B")
         await one.start()
@@ -816,10 +654,9 @@ def test_what_is_fed_while_a_run_s_own_is_told_of_the_earlier_is_told_once() -> 
     scoping = Scoping(SlowAtX)
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 1, [work]), Stage("B", 1, [work])], plugins=[scoping])
+        one = Pipeline([Stage("A", 1, [same]), Stage("B", 1, [same])], plugins=[scoping])
         await one.feed([{"id": "x"}])
-        starting = asyncio.create_task(one.start())
-        await settle()
+        starting = await begun(one.start())
         await one.feed([{"id": "y"}], target_stage="B")
         await starting
         await one.join()
@@ -834,8 +671,7 @@ def test_what_is_being_announced_when_a_run_starts_is_told_to_its_own_too() -> N
 
     async def main() -> None:
         one = pipeline(scoping, SlowAtX())
-        feeding = asyncio.create_task(one.feed([{"id": "x"}]))
-        await settle()
+        feeding = await begun(one.feed([{"id": "x"}]))
         await one.start()
         await feeding
         await one.join()
@@ -867,7 +703,7 @@ def test_what_cannot_take_part_ends_a_strict_run(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
 
     async def main() -> None:
-        error = await catch(pipeline(Scoping(unmarked)).run([1]))
+        error = await raised_by(pipeline(Scoping(unmarked)).run([1]))
         assert isinstance(error, PluginError)
         assert (error.plugin, error.hook) == ("scoping", START)
 
@@ -1006,8 +842,8 @@ async def fails_at_two(value: int) -> int:
 @pytest.mark.parametrize("also", [(), (Journal(),)], ids=["alone", "with one that hears all"])
 def test_an_item_starts_once_and_finishes_once(also: tuple[object, ...]) -> None:
     items = Items()
-    first = Stage("First", 1, [work, fails_at_two], retry="per_stage", stage_attempts=2)
-    last = Stage("Last", 1, [work], skip_if=lambda value: value == 1)
+    first = Stage("First", 1, [same, fails_at_two], retry="per_stage", stage_attempts=2)
+    last = Stage("Last", 1, [same], skip_if=lambda value: value == 1)
     simulate(lambda: Pipeline([first, last], plugins=[*also, items]).run([0, 1, 2]))
     assert items.of(0) == [("start", "First"), ("completed", "Last")]
     assert items.of(1) == [("start", "First"), ("skipped", "Last")]
@@ -1019,7 +855,7 @@ def test_an_item_starts_in_the_context_of_who_feeds_it() -> None:
     items = Items()
 
     async def main() -> None:
-        async with Pipeline([Stage("Work", 1, [work])], plugins=[items]) as one:
+        async with Pipeline([Stage("Work", 1, [same])], plugins=[items]) as one:
             await one.start()
             VARIABLE.set("of the feeder")
             await one.process(1)
@@ -1036,9 +872,7 @@ def test_an_item_that_is_left_finishes_unprocessed() -> None:
 
     async def main() -> None:
         one = Pipeline([Stage("Work", 1, [check])], plugins=[items])
-        await one.start()
-        await one.feed(["long", "waits"])
-        await settle()
+        await start_with(one, ["long", "waits"])
         await one.shutdown(timeout=0)
         assert len(one.unprocessed) == 2
 
@@ -1055,400 +889,13 @@ def test_what_a_run_is_joined_by_is_told_which_items_wait_already() -> None:
             return items
 
     async def main() -> None:
-        one = Pipeline([Stage("Work", 1, [work])], plugins=[Joining()])
+        one = Pipeline([Stage("Work", 1, [same])], plugins=[Joining()])
         await one.feed([1])
         await one.start()
         await one.join()
 
     simulate(main)
     assert items.told == [(0, "start", "Work"), (0, "completed", "Work")]
-
-
-# Hooks that raise
-
-
-async def check(value: Any) -> Any:
-    item = current_item()
-    assert item is not None
-    if value == "once" and item.attempt == 1:
-        raise ValueError(value)
-    if value == "never":
-        raise LookupError(value)
-    if value == "long":
-        await asyncio.sleep(LONG)
-    return value
-
-
-class Faulty:
-    """A plugin that raises in one hook, at once or after a second."""
-
-    antflow_name = "faulty"
-
-    def __init__(self, hook: str, error: BaseException, *, slow: bool) -> None:
-        self.calls: list[Any] = []
-
-        def fail(**arguments: Any) -> None:
-            self.calls.append(arguments.get("event"))
-            raise error
-
-        async def fail_later(**arguments: Any) -> None:
-            await asyncio.sleep(1)
-            fail(**arguments)
-
-        function = fail_later if slow else fail
-        names = ", ".join(ARGUMENTS[hook])
-        pairs = ", ".join(f"{name}={name}" for name in ARGUMENTS[hook])
-        space: dict[str, Any] = {"function": function}
-        exec(
-            f"async def hook({names}): await function({pairs})"
-            if slow
-            else f"def hook({names}): function({pairs})",
-            space,
-        )
-        setattr(self, hook, hookimpl(space["hook"]))
-
-
-class Mixed:
-    """A run in which every hook is called: it is stopped at its last item."""
-
-    def __init__(self, *plugins: object) -> None:
-        stage = Stage("Work", 1, [check], task_attempts=2, task_wait_seconds=0)
-        self.pipeline = Pipeline([stage], plugins=plugins)
-        self.error: BaseException | None = None
-
-    async def __call__(self) -> None:
-        one = self.pipeline
-        starting = await catch(one.start())
-        if starting is None:
-            await catch(one.feed(["fine", "once", "never", "long"]))
-            await asyncio.sleep(LONG / 2)
-        ending = await catch(one.shutdown(timeout=0))
-        self.error = starting or ending
-        check_conservation(one)
-        assert not others()
-
-
-EVENTS = {
-    "antflow_item_start": "queued",
-    "antflow_item_status": "queued",
-    "antflow_item_finish": "completed",
-    "antflow_task_start": "start",
-    "antflow_task_success": "complete",
-    "antflow_task_retry": "retry",
-    "antflow_task_failure": "fail",
-    "antflow_task_cancelled": "cancel",
-}
-
-
-def item_of(faulty: Faulty) -> Any:
-    event = faulty.calls[0]
-    return None if event is None else event.item_id
-
-
-RAISING = [
-    pytest.param(hook, error, slow, id=f"{hook} {type(error).__name__}{' later' * slow}")
-    for hook, error, slow in product(OBSERVED, FAULTS, (False, True))
-    if not (hook == "antflow_task_cancelled" and isinstance(error, asyncio.CancelledError))
-]
-"""All but a CancelledError in a worker that is being cancelled, which is no fault."""
-
-
-@pytest.mark.parametrize(("hook", "error", "slow"), RAISING)
-def test_a_hook_that_raises_changes_nothing(
-    hook: str, error: BaseException, slow: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, last, undisturbed = Journal(), Journal(), Journal()
-    last.antflow_name = "last"
-    faulty = Faulty(hook, error, slow=slow)
-    mixed, plain = Mixed(first, faulty, last), Mixed(undisturbed)
-    simulate(mixed)
-    simulate(plain)
-    assert mixed.error is plain.error is None
-    assert Counter(first.told) == Counter(last.told) == Counter(undisturbed.told)
-    assert values(mixed.pipeline.results) == ["fine", "once"]
-    assert values(mixed.pipeline.failures) == ["never"]
-    assert mixed.pipeline.plugin_faults == {"faulty": len(faulty.calls)}
-    assert len(faulty.calls) == times_told(hook, undisturbed, slow=slow)
-    (record,) = (record for record in caplog.records if record.exc_info)
-    assert record.exc_info is not None
-    assert record.exc_info[1] is error
-    assert record.exc_info[2] is not None
-    text = record.getMessage()
-    assert hook in text
-    assert "'faulty'" in text
-    assert hook not in EVENTS or f"item {item_of(faulty)!r}" in text
-
-
-def times_told(hook: str, journal: Journal, *, slow: bool) -> int:
-    """How often a hook was called and came to its end: an aborted run does not wait at its end."""
-    if hook in (START, FINISH):
-        return 1
-    if hook == "antflow_item_start":
-        return journal.told.count("queued")
-    if hook == "antflow_item_finish":
-        return len([each for each in journal.told if each.endswith("!")]) - slow
-    if hook == "antflow_item_status":
-        all_told = len([each for each in journal.told if each.rstrip("!") in STATUSES])
-        return all_told - slow
-    return journal.told.count(f"task {EVENTS[hook]}")
-
-
-@pytest.mark.parametrize(("hook", "error", "slow"), RAISING)
-def test_a_hook_that_raises_ends_a_strict_run(
-    hook: str, error: BaseException, slow: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-    first, last = Journal(), Journal()
-    last.antflow_name = "last"
-    faulty = Faulty(hook, error, slow=slow)
-    mixed = Mixed(first, faulty, last)
-    simulate(mixed)
-    raised = mixed.error
-    assert isinstance(raised, PluginError)
-    assert (raised.plugin, raised.hook, raised.item_id) == ("faulty", hook, item_of(faulty))
-    assert raised.__cause__ is error
-    assert Counter(first.told) == Counter(last.told)
-    assert len(mixed.pipeline.unprocessed) + len(mixed.pipeline.results) <= 4
-    first.check()
-    last.check()
-
-
-@pytest.mark.parametrize("hook", ["antflow_task_start", "antflow_task_success", START, FINISH])
-def test_a_strict_run_raises_by_run_and_stream(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-
-    async def stream(of: Pipeline) -> None:
-        async for _ in of.stream(range(3)):
-            pass
-
-    async def leave(of: Pipeline) -> None:
-        async with of.stream(range(3)) as results:
-            async for _ in results:
-                break
-
-    async def run(of: Pipeline) -> None:
-        await of.run(range(3))
-
-    async def join(of: Pipeline) -> None:
-        await of.start()
-        await catch(of.feed(range(3)))
-        await of.join()
-
-    for way_of in (run, stream, leave, join):
-        faulty = Faulty(hook, ValueError("x"), slow=False)
-
-        async def main(way_of: Any = way_of, faulty: Faulty = faulty) -> None:
-            one = pipeline(faulty)
-            raised = await catch(way_of(one))
-            assert isinstance(raised, PluginError)
-            assert (raised.plugin, raised.hook) == ("faulty", hook)
-            check_conservation(one)
-            assert not others()
-
-        simulate(main)
-
-
-@pytest.mark.parametrize("strict", ["", "1"])
-def test_a_cancelled_error_in_a_worker_that_is_being_cancelled_is_no_fault(
-    strict: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", strict)
-    journal = Journal()
-    mixed = Mixed(journal, Faulty("antflow_task_cancelled", asyncio.CancelledError(), slow=True))
-    simulate(mixed)
-    assert mixed.error is None
-    assert mixed.pipeline.plugin_faults == {}
-    journal.check()
-
-
-def test_a_strict_success_hook_lets_the_outcome_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_task_success", ValueError("x"), slow=False))
-        assert isinstance(await catch(one.run(["x", "y"])), PluginError)
-        assert values(one.results) == ["x"]
-        assert values(one.unprocessed) == ["y"]
-
-    simulate(main)
-
-
-def test_a_strict_run_minds_what_was_told_before_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_item_status", ValueError("x"), slow=False))
-        await catch(one.feed(["x"]))
-        raised = await catch(one.start())
-        raised = raised or await catch(one.join())
-        assert isinstance(raised, PluginError)
-        assert raised.item_id == 0
-        assert not others()
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("way", [by_run, by_streaming, by_feeding], ids=lambda way: way.__name__)
-@pytest.mark.parametrize("error", [ValueError("x"), *EXITS], ids=lambda error: type(error).__name__)
-def test_a_run_that_ended_before_its_start_is_not_begun(
-    error: BaseException,
-    way: Callable[[Pipeline], Awaitable[None]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-    ends = Ends()
-
-    async def main() -> None:
-        one = pipeline(ends, Faulty("antflow_item_status", error, slow=False))
-        fed = await asyncio.create_task(catch(one.feed(["x"])))
-        ran = await asyncio.create_task(catch(way(one)))
-        assert fed is not None or ran is not None
-        assert not others()
-
-    simulate(main)
-    assert ends.told.count("finish") == len(ends.told) / 2
-
-
-def test_a_finish_hook_that_raises_cancelled_error_after_a_cancellation_is_a_fault() -> None:
-    slow = Faulty("antflow_item_status", ValueError("x"), slow=True)
-    faulty = Faulty(FINISH, asyncio.CancelledError(), slow=False)
-    vars(faulty)["antflow_name"] = "last"
-    mixed = Mixed(slow, faulty)
-    simulate(mixed)
-    assert mixed.pipeline.plugin_faults["last"] == 1
-
-
-def test_finish_is_told_when_all_tasks_are_cancelled_as_the_run_ends() -> None:
-    """asyncio.run does so at its end: the one that is about to tell may be among them."""
-    finished: list[Pipeline] = []
-
-    class Listener:
-        @hookimpl
-        def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
-            finished.append(pipeline)
-
-    async def main() -> None:
-        one = Pipeline([Stage("A", 2, [work])], plugins=[Listener()], autoload=False)
-        async for _ in one.stream(range(20)):
-            break
-        known = asyncio.all_tasks()
-        while not (telling := asyncio.all_tasks() - known):
-            await asyncio.sleep(0)
-        for task in telling:
-            task.cancel()
-
-    asyncio.run(main())
-    assert len(finished) == 1
-
-
-def test_a_pipeline_runs_again_after_a_strict_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))
-        monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-        assert isinstance(await catch(one.run([1])), PluginError)
-        monkeypatch.delenv("ANTFLOW_STRICT_PLUGINS")
-        assert values(await one.run([1])) == [1]
-
-    simulate(main)
-
-
-def test_a_fault_of_what_takes_part_in_one_run_is_counted_by_the_name_of_its_plugin() -> None:
-    def make() -> object:
-        return Faulty("antflow_task_start", ValueError("x"), slow=False)
-
-    async def main() -> None:
-        one = pipeline(Scoping(make))
-        await one.run([1, 2])
-        assert one.plugin_faults == {"scoping.run": 2}
-
-    simulate(main)
-
-
-def test_a_pipeline_names_its_plugins_and_what_joined_its_last_run() -> None:
-    def make() -> object:
-        return Faulty("antflow_task_start", ValueError("x"), slow=False)
-
-    async def main() -> None:
-        one = pipeline(Scoping(make))
-        before = one.plugin_names
-        await one.run([1])
-        assert (before, one.plugin_names) == (("scoping",), ("scoping", "scoping.run"))
-
-    simulate(main)
-
-
-def test_statistics_name_their_run_as_events_do() -> None:
-    named: list[str] = []
-
-    class Naming:
-        @hookimpl
-        def antflow_task_start(self, event: TaskEvent) -> None:
-            named.append(event.run_id)
-
-    async def main() -> None:
-        one = pipeline(Naming())
-        for _ in range(2):
-            await one.run([1])
-            assert one.get_stats().run_id == named[-1]
-        assert named[0] != named[1]
-
-    simulate(main)
-
-
-def test_faults_are_those_of_the_last_run(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_task_start", ValueError("x"), slow=False))
-        assert one.plugin_faults == {}
-        for number in (3, 2):
-            await one.run(range(number))
-            assert one.plugin_faults == {"faulty": number}
-
-    simulate(main)
-    assert len(caplog.records) == 2
-
-
-def test_faults_are_logged_once_for_each_plugin_and_hook(caplog: pytest.LogCaptureFixture) -> None:
-    hooks = ["antflow_task_start", "antflow_task_success"]
-    faulty = [Faulty(hook, ValueError("x"), slow=False) for hook in hooks]
-    for number, each in enumerate(faulty):
-        vars(each)["antflow_name"] = f"faulty {number}"
-    simulate(pipeline(*faulty).run(range(5)))
-    assert len(caplog.records) == 2
-    assert ["'faulty 0'" in record.getMessage() for record in caplog.records] == [True, False]
-
-
-@pytest.mark.parametrize("slow", [False, True], ids=["at once", "later"])
-@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("hook", [START, FINISH])
-def test_an_exit_in_a_hook_of_the_run_ends_it(
-    hook: str, error: BaseException, slow: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    journal = Journal()
-
-    async def main() -> None:
-        one = pipeline(journal, Faulty(hook, error, slow=slow))
-        running = asyncio.create_task(catch(one.run([1])))
-        assert await running is error
-        assert not one.plugin_faults
-        check_conservation(one)
-        assert not others()
-
-    simulate(main)
-    journal.check()
-    assert [record for record in caplog.records if record.exc_info] == []
-
-
-@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
-def test_an_exit_in_a_start_hook_is_raised_by_start(error: BaseException) -> None:
-    ends = Ends()
-
-    async def main() -> None:
-        one = pipeline(ends, Faulty(START, error, slow=True))
-        assert await asyncio.create_task(catch(one.start())) is error
-        assert not others()
-
-    simulate(main)
-    ends.check()
 
 
 # The carrier
@@ -1531,10 +978,8 @@ def test_the_carrier_goes_with_what_is_left_and_comes_back_with_it() -> None:
     carrying, gate = Carrying(), Gate()
 
     async def main() -> None:
-        one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [work])], plugins=[carrying])
-        await one.start()
-        await one.feed(["x"])
-        await settle()
+        one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [same])], plugins=[carrying])
+        await start_with(one, ["x"])
         (left,) = await one.shutdown(timeout=0)
         assert left.carrier == {"trace": "A 1"}
         left.carrier["trace"] = "kept"

@@ -22,29 +22,8 @@ from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedI
 from antflow._clock import CLOCK
 from antflow._stream import ResultStream
 from antflow.retry import RetryPolicy
+from tests.core.run_parts import CustomExit, fail, now, same, start_with
 from tests.core.simulation import Gate, others, settle, simulate
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
-
-
-async def sleep_long(value: Any) -> Any:
-    await asyncio.sleep(1000)
-    return value
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
 
 # 1. Conservation
 
@@ -55,6 +34,7 @@ class Journey:
     def __init__(self, fatal: int | None = None) -> None:
         self.fed = 0
         self.delivered: list[PipelineResult] = []
+        self._broken: list[AssertionError] = []
         self._fatal = fatal
         self._calls: Counter[int] = Counter()
         self.pipeline = Pipeline(
@@ -84,7 +64,7 @@ class Journey:
 
     async def trouble(self, key: int) -> int:
         self._calls[key] += 1
-        self.check_counts()
+        self.look_at_counts()
         await asyncio.sleep(0.01 * (key % 3))
         if key == self._fatal:
             raise CustomExit
@@ -95,7 +75,7 @@ class Journey:
         return key
 
     async def call_back(self, key: int, *_: Any) -> None:
-        self.check_counts()
+        self.look_at_counts()
         await asyncio.sleep(0.01)
         if key % 2:
             raise KeyError("callback")
@@ -108,7 +88,15 @@ class Journey:
             await asyncio.sleep(0.0013)
         await end
         assert not others()
+        assert self._broken == []
         self.check_items()
+
+    def look_at_counts(self) -> None:
+        """Check the counts where an error would be the item's or the callback's."""
+        try:
+            self.check_counts()
+        except AssertionError as error:
+            self._broken.append(error)
 
     def check_counts(self) -> None:
         stats = self.pipeline.get_stats()
@@ -346,9 +334,7 @@ async def join(pipeline: Pipeline) -> None:
 
 
 async def shut_down(pipeline: Pipeline) -> None:
-    await pipeline.start()
-    await pipeline.feed(range(5))
-    await settle()
+    await start_with(pipeline, range(5))
     await pipeline.shutdown()
 
 
@@ -503,7 +489,7 @@ def test_law_7_importing_and_running_leaves_the_process_alone(
         assert process_state() == before
 
     asyncio.run(main())
-    assert all(state == before for state in during)
+    assert during == [before] * 3
     assert caplog.records  # there was something to say
     assert capfd.readouterr() == ("", "")
 

@@ -12,7 +12,7 @@ import pytest
 
 from antflow import Pipeline, Stage
 from antflow.logs import ItemFilter
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.simulation import Gate, begun, settle, simulate
 
 FORMAT = "%(pipeline)s %(stage)s %(item_id)s %(attempt)s %(message)s"
 logger = logging.getLogger("tests.of_logs")
@@ -103,8 +103,7 @@ def test_items_at_work_at_once_are_not_confused(handler: Lines) -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 2, [work])], autoload=False)
-        run = asyncio.create_task(pipeline.run(["a", "b"]))
-        await settle()
+        run = await begun(pipeline.run(["a", "b"]))
         gate.let("b")
         await settle()
         gate.let("a")

@@ -17,7 +17,8 @@ from antflow import StatusEvent, StatusTracker, TaskEvent
 from antflow._item import Item
 from antflow._notifier import Listener, Notifier, Observer, cancellations, those_of
 from tests.core.observing import Unmarked
-from tests.core.simulation import settle, simulate
+from tests.core.run_parts import CustomExit
+from tests.core.simulation import begun, settle, simulate
 
 HOOKS = {
     "antflow_item_status": "status",
@@ -28,10 +29,6 @@ HOOKS = {
     "antflow_task_cancelled": "task_cancelled",
 }
 FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), GeneratorExit()]
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
 
 
 class Aborts:
@@ -298,8 +295,7 @@ def test_who_comes_while_an_event_is_told_gets_the_next() -> None:
 
     async def main() -> None:
         notifier = notifier_of(Slow("a", told))
-        telling = asyncio.ensure_future(tell_out(notifier))
-        await settle()
+        telling = await begun(tell_out(notifier))
         notifier.listen(Unmarked(Watcher("b", told)))
         await telling
         await tell_out(notifier)

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from math import nan
+from typing import Any, cast
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage
+from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
 from antflow._results import MOST_KEPT_FAILURES
-from tests.core.simulation import Gate, others, settle, simulate
-
-
-class InputBrokeError(Exception):
-    """What an input raises half-way."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def double(value: int) -> int:
-    return 2 * value
-
-
-async def refuse_odd(value: int) -> int:
-    if value % 2:
-        raise ValueError(f"{value} is odd")
-    return value
-
-
-def stage(*tasks: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, list(tasks), task_attempts=1, **fields)
-
-
-def values(results: Iterable[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
+from tests.core.run_parts import (
+    Counted,
+    Indexed,
+    InputBrokeError,
+    Use,
+    by_feed,
+    by_run,
+    by_stream,
+    double,
+    indirectly,
+    only_error,
+    refuse_odd,
+    same,
+    same_later,
+    stage,
+    start_with,
+    values,
+)
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 
 async def later(items: Iterable[Any]) -> AsyncIterator[Any]:
@@ -57,19 +50,6 @@ async def broken_later(count: int) -> AsyncIterator[int]:
     async for number in later(range(count)):
         yield number
     raise InputBrokeError
-
-
-class Counted:
-    """An input, endless by default, that counts how much of it was read."""
-
-    def __init__(self, count: int | None = None) -> None:
-        self.read = 0
-        self._count = count
-
-    def __iter__(self) -> Iterator[int]:
-        for number in itertools.count() if self._count is None else range(self._count):
-            self.read += 1
-            yield number
 
 
 # run
@@ -231,8 +211,7 @@ def test_an_endless_input_is_read_one_ahead_of_the_room_for_it() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2, queue_capacity=3)], collect_results=False)
-        run = asyncio.create_task(pipeline.run(source))
-        await settle()
+        run = await begun(pipeline.run(source))
         assert source.read == 2 + 3 + 1
         gate.let(0)
         await settle()
@@ -310,18 +289,52 @@ def test_what_is_no_name_is_refused(name: Any) -> None:
         Pipeline([stage(same)], name=name)
 
 
-def test_what_is_no_input_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [(["x"], "'x'"), ("W", "'W'"), (Stage("Lonely", 1, [same]), "Lonely"), (5, "5")],
+    ids=["list of texts", "text", "stage", "number"],
+)
+def test_what_is_no_list_of_stages_is_refused(stages: Any, named: str) -> None:
+    with pytest.raises(PipelineError, match=named) as caught:
+        Pipeline(stages)
+    assert "list of stages" in str(caught.value)
+
+
+def test_a_generator_of_stages_makes_a_pipeline() -> None:
+    async def main() -> list[Any]:
+        stages: Any = (stage(same, name=name) for name in ("First", "Second"))
+        pipeline = Pipeline(stages)
+        assert list(pipeline.get_worker_names()) == ["First", "Second"]
+        return values(await pipeline.run([1]))
+
+    assert simulate(main) == [1]
+
+
+@pytest.mark.parametrize("items", [17, None])
+def test_what_is_no_input_is_refused_by_name(items: Any) -> None:
     async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
-            await pipeline.run(17)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
-            await pipeline.feed(17)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match=r"iterable or async iterable, not from 17"):
-            pipeline.stream(17)  # type: ignore[arg-type]
+        pipeline = Pipeline([stage(same)], name="books")
+        for enter in (pipeline.run, pipeline.feed):
+            with pytest.raises(TypeError, match=refusal):
+                await enter(items)
+        with pytest.raises(TypeError, match=refusal):
+            pipeline.stream(items)
+        await pipeline.start()
+        with pytest.raises(TypeError, match=refusal):
+            await pipeline.feed(items)
+        await pipeline.join()
         assert await pipeline.run([]) == []
 
+    refusal = f"'books' takes items from an iterable or async iterable, not from {items}; .* list"
     simulate(main)
+
+
+@pytest.mark.parametrize("use", [by_run, by_stream, by_feed])
+def test_items_may_be_what_has_only_indices(use: Use) -> None:
+    async def main() -> list[Any]:
+        return await use(Pipeline([stage(same)]), Indexed())
+
+    assert simulate(main) == [0, 1, 2]
 
 
 def test_tasks_see_the_context_of_who_called_run() -> None:
@@ -390,8 +403,7 @@ def test_two_runs_at_once_are_an_error_and_the_first_is_unharmed() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)], name="books")
-        first = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        first = await begun(pipeline.run([1, 2]))
         source = Counted(1)
         for second in (pipeline.run(source), pipeline.start(), anext(pipeline.stream(source))):
             with pytest.raises(PipelineError, match=r"'books' is already running.*second Pipeline"):
@@ -582,10 +594,8 @@ def test_join_waits_for_feeds_begun_before_it_and_a_later_one_is_refused() -> No
     async def main() -> None:
         pipeline = Pipeline([stage(same)], name="books")
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(later([1, 2])))
-        await settle()
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        feed = await begun(pipeline.feed(later([1, 2])))
+        join = await begun(pipeline.join())
         source = Counted(1)
         with pytest.raises(PipelineError, match=r"'books' is about to end.*before join"):
             await pipeline.feed(source)
@@ -602,8 +612,7 @@ def test_a_cancelled_feed_has_not_fed_the_value_that_it_had_read() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(source))
-        await settle()
+        feed = await begun(pipeline.feed(source))
         assert source.read == 3
         feed.cancel()
         await asyncio.wait([feed])
@@ -621,8 +630,7 @@ def test_a_feed_that_waits_for_room_is_told_of_a_shutdown() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)], name="books")
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(5)))
-        await settle()
+        feed = await begun(pipeline.feed(range(5)))
         shutdown = asyncio.create_task(pipeline.shutdown())
         with pytest.raises(PipelineError, match=r"'books' was stopped.*read last was not fed"):
             await feed
@@ -636,8 +644,7 @@ def test_a_feed_that_waits_for_room_is_told_of_a_shutdown() -> None:
 def test_a_feed_that_waits_before_the_start_is_told_of_a_shutdown() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same, queue_capacity=1)])
-        feed = asyncio.create_task(pipeline.feed(range(5)))
-        await settle()
+        feed = await begun(pipeline.feed(range(5)))
         assert [left.value for left in await pipeline.shutdown()] == [0]
         with pytest.raises(PipelineError, match="was stopped"):
             await feed
@@ -656,8 +663,7 @@ def test_a_feed_that_waits_for_its_input_does_not_hold_up_a_shutdown(drain: bool
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(slow_input()))
-        await settle()
+        feed = await begun(pipeline.feed(slow_input()))
         assert await pipeline.shutdown(drain=drain) == []
         assert values(pipeline.results) == [1]
         gate.open()
@@ -728,9 +734,7 @@ def test_lower_priorities_go_first_and_equal_ones_in_order_of_arrival() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed(["held"])
-        await settle()
+        await start_with(pipeline, ["held"])
         await pipeline.feed(["a", "b"])
         await pipeline.feed(["last"], priority=200)
         await pipeline.feed(["first"], priority=1)
@@ -764,9 +768,7 @@ def test_an_item_keeps_its_priority_in_the_next_stage() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(first, name="First"), stage(second, name="Second")])
-        await pipeline.start()
-        await pipeline.feed(["held", "low"])
-        await settle()
+        await start_with(pipeline, ["held", "low"])
         await pipeline.feed(["high"], priority=1)
         await settle()
         second.open()
@@ -775,6 +777,42 @@ def test_an_item_keeps_its_priority_in_the_next_stage() -> None:
     simulate(main)
     assert first.entered == ["held", "low", "high"]
     assert second.entered == ["held", "high", "low"]
+
+
+Enter = Callable[[Pipeline, Any], Awaitable[Any]]
+
+
+def feed_with(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.feed(["bad"], priority=priority)
+
+
+def process_with(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.process("bad", priority=priority)
+
+
+def feed_back(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.feed([UnprocessedItem("x", "bad", {}, priority, "Work", 0)])
+
+
+def process_back(pipeline: Pipeline, priority: Any) -> Awaitable[Any]:
+    return pipeline.process(UnprocessedItem("x", "bad", {}, priority, "Work", 0))
+
+
+@pytest.mark.parametrize("enter", [feed_with, process_with, feed_back, process_back])
+@pytest.mark.parametrize("priority", ["high", None, nan])
+def test_a_bad_priority_is_refused_before_anything_is_counted(enter: Enter, priority: Any) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same_later)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        with pytest.raises(ValueError, match=re.escape(repr(priority))):
+            await enter(pipeline, priority)
+        await pipeline.feed([2])
+        await pipeline.join()
+        assert values(pipeline.results) == [1, 2]
+        assert pipeline.get_stats().items_fed == 2
+
+    simulate(main)
 
 
 # process
@@ -831,8 +869,7 @@ def test_process_overtakes_what_has_a_higher_priority_number() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
         await pipeline.feed(["held", "waiting"])
-        call = asyncio.create_task(pipeline.process("urgent", priority=1))
-        await settle()
+        call = await begun(pipeline.process("urgent", priority=1))
         gate.open()
         await call
         await pipeline.join()
@@ -847,8 +884,7 @@ def test_the_item_of_a_cancelled_process_goes_on_and_its_result_is_kept() -> Non
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
-        call = asyncio.create_task(pipeline.process(1))
-        await settle()
+        call = await begun(pipeline.process(1))
         call.cancel()
         await asyncio.wait([call])
         assert gate.waiting == [1]
@@ -883,8 +919,7 @@ def test_a_process_cancelled_while_it_waits_for_room_feeds_nothing() -> None:
         pipeline = Pipeline([stage(gate, queue_capacity=1)])
         await pipeline.start()
         await pipeline.feed([1, 2])
-        call = asyncio.create_task(pipeline.process(3))
-        await settle()
+        call = await begun(pipeline.process(3))
         call.cancel()
         await asyncio.wait([call])
         gate.open()
@@ -903,8 +938,7 @@ def test_a_shutdown_tells_those_who_wait_for_process() -> None:
         await pipeline.start()
         calls = [asyncio.create_task(pipeline.process(number)) for number in range(3)]
         await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert [left.value for left in await shutdown] == [1]
         running, waiting, outside = await asyncio.gather(*calls, return_exceptions=True)
@@ -917,6 +951,41 @@ def test_a_shutdown_tells_those_who_wait_for_process() -> None:
         assert "'books' was stopped before it took the item" in str(outside)
 
     simulate(main)
+
+
+@pytest.mark.parametrize("turns", range(10))
+def test_process_that_is_cancelled_as_the_run_ends_is_cancelled(turns: int) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(Gate())])
+        await pipeline.start()
+        request = await begun(pipeline.process(1))
+        stop = asyncio.create_task(pipeline.shutdown(timeout=0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_waiting = request.cancel()
+        await asyncio.wait([request, stop])
+        assert request.cancelled() == was_waiting
+        if not was_waiting:
+            assert isinstance(request.exception(), PipelineError)
+
+    simulate(main)
+
+
+def test_process_does_not_wait_for_a_run_that_its_own_item_ended() -> None:
+    def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> asyncio.Task[Any]:
+        if "_serve" in coro.__qualname__:
+            raise RuntimeError("no more tasks")
+        return asyncio.Task(coro, loop=loop)
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        asyncio.get_running_loop().set_task_factory(cast(Any, refuse))
+        with pytest.raises(PipelineError, match=r"pipeline\.unprocessed"):
+            await pipeline.process(1)
+        assert [left.value for left in pipeline.unprocessed] == [1]
+
+    asyncio.run(main())
 
 
 def test_process_on_a_pipeline_that_is_not_running_is_an_error() -> None:
@@ -938,8 +1007,7 @@ def test_process_after_join_has_begun_is_an_error() -> None:
         pipeline = Pipeline([stage(gate)], name="books")
         await pipeline.start()
         await pipeline.feed([1])
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        join = await begun(pipeline.join())
         with pytest.raises(PipelineError, match="'books' is about to end"):
             await pipeline.process(2)
         gate.open()
@@ -954,10 +1022,8 @@ def test_join_waits_for_items_of_process() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
         await pipeline.start()
-        call = asyncio.create_task(pipeline.process(1))
-        await settle()
-        join = asyncio.create_task(pipeline.join())
-        await settle()
+        call = await begun(pipeline.process(1))
+        join = await begun(pipeline.join())
         assert not join.done()
         gate.open()
         await join
@@ -1006,6 +1072,38 @@ def test_waiting_for_oneself_inside_a_callback_is_an_error(
     (record,) = caplog.records
     assert record.exc_info
     assert isinstance(record.exc_info[1], PipelineError)
+
+
+@pytest.mark.parametrize("way", ["gather", "wait_for", "task"])
+def test_a_task_cannot_join_its_own_pipeline_indirectly(way: str) -> None:
+    async def join(_: int) -> None:
+        await indirectly(pipeline.join, way)
+
+    async def main() -> BaseException | None:
+        await pipeline.run([1])
+        return only_error(pipeline)
+
+    pipeline = Pipeline([stage(join)])
+    assert isinstance(simulate(main), PipelineError)
+
+
+def test_a_task_cannot_join_the_pipeline_that_waits_for_its_own() -> None:
+    async def join_outer(_: int) -> None:
+        await outer.join()
+
+    async def run_inner(value: int) -> None:
+        inner = Pipeline([stage(join_outer)])
+        await inner.run([value])
+        error = only_error(inner)
+        assert error is not None
+        raise error
+
+    async def main() -> BaseException | None:
+        await outer.run([1])
+        return only_error(outer)
+
+    outer = Pipeline([stage(run_inner)])
+    assert isinstance(simulate(main), PipelineError)
 
 
 def test_run_inside_a_task_of_the_same_pipeline_is_an_error() -> None:
@@ -1067,9 +1165,7 @@ def test_leaving_async_with_lets_attempts_end_and_takes_nothing_new() -> None:
     async def main() -> None:
         timer = asyncio.get_running_loop().call_later(5, gate.open)
         async with Pipeline([stage(gate)]) as pipeline:
-            await pipeline.start()
-            await pipeline.feed([1, 2])
-            await settle()
+            await start_with(pipeline, [1, 2])
         assert timer.when() <= asyncio.get_running_loop().time()
         assert not others()
         assert values(pipeline.results) == [1]
@@ -1088,9 +1184,7 @@ def test_leaving_async_with_by_an_exception_cancels_attempts() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await settle()
+        await start_with(pipeline, [1, 2])
         with pytest.raises(InputBrokeError):
             await leave_by_an_error(pipeline)
         assert not others()
@@ -1108,8 +1202,7 @@ def test_results_and_failures_can_be_read_while_it_runs() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=3)])
-        run = asyncio.create_task(pipeline.run([1, 2, 3]))
-        await settle()
+        run = await begun(pipeline.run([1, 2, 3]))
         assert pipeline.results == []
         gate.let(2)
         gate.fail(3, ValueError())
@@ -1137,8 +1230,7 @@ def test_statistics_during_a_run() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(first, name="First", workers=2), stage(second, name="Second")])
-        run = asyncio.create_task(pipeline.run(range(10)))
-        await settle()
+        run = await begun(pipeline.run(range(10)))
         first.let(0)
         first.fail(1, ValueError())
         await settle()
@@ -1186,8 +1278,7 @@ def test_worker_states_tell_the_item_the_task_and_the_attempt() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 2, [gate], task_wait_seconds=0)])
-        run = asyncio.create_task(pipeline.run([{"id": "x", "value": 1}]))
-        await settle()
+        run = await begun(pipeline.run([{"id": "x", "value": 1}]))
         states = pipeline.get_worker_states()
         assert sorted(state.status for state in states.values()) == ["busy", "idle"]
         (busy,) = (state for state in states.values() if state.status == "busy")

@@ -34,14 +34,13 @@ from antflow.plugins import (
     named,
     refusal,
 )
+from tests.core.installing import Entry, install
+from tests.core.run_parts import same
 from tests.core.simulation import simulate
-from tests.core.test_discovery import Entry, install
+
+pytestmark = pytest.mark.usefixtures("nothing_installed")
 
 OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
-
-
-async def work(value: Any) -> Any:
-    return value
 
 
 def plugin(functions: dict[str, Any], name: str = "Made") -> Any:
@@ -50,16 +49,11 @@ def plugin(functions: dict[str, Any], name: str = "Made") -> Any:
 
 
 def pipeline(*plugins: object, **options: Any) -> Pipeline:
-    return Pipeline([Stage("Work", 1, [work])], plugins=plugins, **options)
+    return Pipeline([Stage("Work", 1, [same])], plugins=plugins, **options)
 
 
 def participants(of: Pipeline) -> dict[str, object]:
     return of._plugins.plugins
-
-
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch)
 
 
 class Good:
@@ -231,7 +225,7 @@ def test_a_tracker_whose_hook_lacks_the_marker_is_refused() -> None:
             """Hide what the tracker does."""
 
     with pytest.raises(PluginError, match="antflow_item_status lacks the marker") as caught:
-        Pipeline([Stage("Work", 1, [work])], status_tracker=Mine())
+        Pipeline([Stage("Work", 1, [same])], status_tracker=Mine())
     assert caught.value.plugin == "Mine"
 
 
@@ -248,7 +242,7 @@ def test_a_tracker_that_implements_another_hook_is_told() -> None:
             told.append("finish")
 
     tracker = Mine()
-    simulate(Pipeline([Stage("Work", 1, [work])], status_tracker=tracker).run([7]))
+    simulate(Pipeline([Stage("Work", 1, [same])], status_tracker=tracker).run([7]))
     assert told == [0, "finish"]
     assert tracker.get_stats()["completed"] == 1
 
@@ -256,7 +250,7 @@ def test_a_tracker_that_implements_another_hook_is_told() -> None:
 @pytest.mark.parametrize("plugins", ["journal", 7, None])
 def test_what_is_no_list_of_plugins_is_refused(plugins: Any) -> None:
     with pytest.raises(PipelineError, match="takes a list of plugins"):
-        Pipeline([Stage("Work", 1, [work])], plugins=plugins)
+        Pipeline([Stage("Work", 1, [same])], plugins=plugins)
 
 
 def test_the_same_object_twice_is_refused() -> None:
@@ -283,7 +277,7 @@ def test_a_class_stands_for_an_object_of_it() -> None:
 
 def test_the_builder_gives_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Entry("installed", lambda: Good))
-    builder = Pipeline.create().add("Work", work).with_plugins(Good).with_plugins(Good)
+    builder = Pipeline.create().add("Work", same).with_plugins(Good).with_plugins(Good)
     assert list(participants(builder.build())) == ["installed", "Good", "Good-2"]
     builder.with_plugins(autoload=False)
     assert list(participants(builder.build())) == ["Good", "Good-2"]
@@ -344,13 +338,13 @@ def test_installed_ones_are_left_out_without_autoload(monkeypatch: pytest.Monkey
 
 def test_a_tracker_takes_part_once() -> None:
     tracker = StatusTracker()
-    both = Pipeline([Stage("Work", 1, [work])], status_tracker=tracker, plugins=[tracker])
+    both = Pipeline([Stage("Work", 1, [same])], status_tracker=tracker, plugins=[tracker])
     assert list(participants(both)) == ["StatusTracker"]
 
 
 def test_a_tracker_and_another_one_take_part() -> None:
     both = Pipeline(
-        [Stage("Work", 1, [work])], status_tracker=StatusTracker(), plugins=[StatusTracker()]
+        [Stage("Work", 1, [same])], status_tracker=StatusTracker(), plugins=[StatusTracker()]
     )
     assert list(participants(both)) == ["StatusTracker", "StatusTracker-2"]
 
@@ -536,7 +530,7 @@ def test_installed_given_tracker_run_scoped(monkeypatch: pytest.MonkeyPatch) -> 
         *(Entry(name, partial(speaking, f"installed {name}", told)) for name in "ba"),
     )
     simulate(
-        Pipeline([Stage("Work", 1, [work])], status_tracker=tracker, plugins=[Scoping]).run([1])
+        Pipeline([Stage("Work", 1, [same])], status_tracker=tracker, plugins=[Scoping]).run([1])
     )
     assert told == ["of the run", "tracker", "given", "installed b", "installed a"]
 
@@ -688,8 +682,8 @@ def test_a_stream_and_quick_find_a_dashboard(monkeypatch: pytest.MonkeyPatch) ->
     async def main() -> None:
         async for _ in pipeline().stream([1], dashboard="tiny"):
             pass
-        await Pipeline.quick([1], work, dashboard="tiny")
-        await Pipeline.create().add("Work", work).run([1], dashboard="tiny")
+        await Pipeline.quick([1], same, dashboard="tiny")
+        await Pipeline.create().add("Work", same).run([1], dashboard="tiny")
 
     simulate(main)
     assert len(boards.made) == 3

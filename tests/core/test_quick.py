@@ -12,7 +12,8 @@ import pytest
 
 from antflow import Pipeline, PipelineError, StageValidationError
 from antflow.builder import stages_for
-from tests.core.simulation import others, simulate
+from tests.core.run_parts import cancel, double, now, values
+from tests.core.simulation import simulate
 from tests.naming import id_of
 
 
@@ -20,24 +21,12 @@ async def fetch_data(value: Any) -> Any:
     return value
 
 
-async def double(value: Any) -> Any:
-    return 2 * value
-
-
 def add_one(value: int) -> int:
     return value + 1
 
 
-def values(results: Any) -> list[Any]:
-    return [result.value for result in results]
-
-
 def names(tasks: Any) -> list[str]:
     return [stage.name for stage in stages_for(tasks, workers=1, retries=1)]
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 # What it does
@@ -107,10 +96,7 @@ def test_cancelling_it_cancels_all_that_runs() -> None:
     async def main() -> None:
         quick = asyncio.ensure_future(Pipeline.quick(range(9), [sleep, double]))
         await asyncio.sleep(1)
-        quick.cancel()
-        await asyncio.wait([quick])
-        assert quick.cancelled()
-        assert not others()
+        await cancel(quick)
 
     simulate(main)
 

@@ -10,7 +10,7 @@ import pytest
 from antflow._item import Item
 from antflow._results import MOST_KEPT_FAILURES, Results
 from antflow.types import FailedItem, PipelineResult
-from tests.core.simulation import settle, simulate
+from tests.core.simulation import begun, settle, simulate
 
 
 def item(number: int, error: BaseException | None = None) -> Item:
@@ -125,8 +125,7 @@ def test_a_stream_makes_wait_who_passes_its_buffer(buffer_size: int) -> None:
             assert not results.is_overfull()
         results.put(item(buffer_size, ValueError()))
         assert results.is_overfull()
-        waiting = asyncio.ensure_future(results.wait_for_room())
-        await settle()
+        waiting = await begun(results.wait_for_room())
         assert not waiting.done()
         results.queue.popleft()
         assert results.crowded
@@ -139,8 +138,7 @@ def test_a_stream_makes_wait_who_passes_its_buffer(buffer_size: int) -> None:
 def test_a_waiting_consumer_is_called() -> None:
     async def main() -> None:
         results = Results.for_stream("Last", 0)
-        consumer = asyncio.ensure_future(results.wait_for_item())
-        await settle()
+        consumer = await begun(results.wait_for_item())
         assert not results.direct
         results.put(item(0))
         await consumer

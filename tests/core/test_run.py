@@ -1,733 +1,29 @@
-"""One run from its start to its end: shutdown, cancellation, injection, and nobody lost or left."""
+"""One run while it lasts: full stages, feeding from everywhere and again, and its input."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import logging
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
-from tests.core.simulation import Gate, others, settle, simulate
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
-
-
-async def sleep_long(value: Any) -> Any:
-    await asyncio.sleep(1000)
-    return value
-
-
-def stage(*tasks: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, list(tasks), **{"task_attempts": 1, **fields})
-
-
-def values(items: Iterable[PipelineResult | UnprocessedItem]) -> list[Any]:
-    return [item.value for item in items]
-
-
-def ids(items: Iterable[PipelineResult | UnprocessedItem]) -> list[Any]:
-    return [item.id for item in items]
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def assert_all_are_somewhere(pipeline: Pipeline, expected: Iterable[Any]) -> None:
-    """Check that each item is in exactly one list, and that the counts say the same."""
-    ended = pipeline.results, pipeline.failures, pipeline.unprocessed
-    assert sorted(item_id for items in ended for item_id in ids(items)) == sorted(expected)
-    stats = pipeline.get_stats()
-    assert stats.items_outstanding == 0
-    counts = stats.items_processed, stats.items_failed, stats.items_unprocessed
-    assert counts == tuple(len(items) for items in ended)
-    assert stats.items_fed == sum(counts)
-
-
-async def cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-    assert not others()
-
-
-# Shutdown
-
-
-def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
-    first, second = Gate("first"), Gate("second")
-
-    async def fail_some(value: int) -> int:
-        if value in {2, 3}:
-            raise ValueError
-        return value
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [
-                stage(first, fail_some, name="First", workers=2, queue_capacity=3),
-                stage(second, name="Second", workers=2, queue_capacity=2),
-                stage(same, name="Last"),
-            ]
-        )
-        await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(20)))
-        for value in range(8):
-            await settle()
-            first.let(value)
-        await settle()
-        second.let(0)
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        first.open()
-        second.open()
-        left = await shutdown
-        with pytest.raises(PipelineError):
-            await feed
-        assert not others()
-        assert left == pipeline.unprocessed
-        assert {item.stage for item in left} == {"First", "Second", "Last"}
-        assert ids(pipeline.failures) == [2, 3]
-        assert 0 in ids(pipeline.results)
-        assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
-
-    simulate(main)
-
-
-def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, workers=2)])
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        assert not shutdown.done()
-        assert gate.waiting == [0, 1]
-        gate.open()
-        assert values(await shutdown) == [2, 3, 4]
-        assert values(pipeline.results) == [0, 1]
-        assert gate.entered == [0, 1]
-
-    simulate(main)
-
-
-def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item_on() -> None:
-    gate = Gate()
-
-    async def double(value: int) -> int:
-        return 2 * value
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(double, gate, name="First"), stage(same, name="Second")])
-        await pipeline.start()
-        await pipeline.feed([4])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        gate.open()
-        assert [(item.value, item.stage) for item in await shutdown] == [(8, "Second")]
-
-    simulate(main)
-
-
-def test_after_a_shutdown_an_attempt_that_was_not_the_last_task_leaves_its_item() -> None:
-    gate = Gate()
-
-    async def double(value: int) -> int:
-        return 2 * value
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(double, gate, double)])
-        await pipeline.start()
-        await pipeline.feed([4])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        gate.open()
-        assert [(item.value, item.stage) for item in await shutdown] == [(4, "Work")]
-
-    simulate(main)
-
-
-def test_after_a_shutdown_a_failed_attempt_is_not_repeated() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        for fields in ({"task_attempts": 2}, {"retry": "per_stage", "stage_attempts": 2}):
-            pipeline = Pipeline([stage(gate, **fields)])
-            await pipeline.start()
-            await pipeline.feed([4])
-            await settle()
-            shutdown = asyncio.create_task(pipeline.shutdown())
-            await settle()
-            gate.fail(4, ValueError())
-            assert values(await shutdown) == [4]
-            assert pipeline.failures == []
-
-    simulate(main)
-
-
-def test_after_a_shutdown_a_last_attempt_that_fails_is_a_failure() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([4])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        gate.fail(4, ValueError())
-        assert await shutdown == []
-        assert values(pipeline.failures) == [4]
-
-    simulate(main)
-
-
-def test_shutdown_cuts_the_wait_for_a_retry() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=1000)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await asyncio.sleep(10)
-        assert pipeline.get_stats().stage_stats["Work"].workers["waiting"] == 1
-        assert values(await pipeline.shutdown()) == [1, 2]
-        assert now() < 11
-
-    simulate(main)
-
-
-def test_shutdown_frees_workers_that_wait_for_room() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(same, name="First", workers=3), stage(gate, name="Second", queue_capacity=1)]
-        )
-        await pipeline.start()
-        await pipeline.feed(range(8))
-        await settle()
-        assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        gate.open()
-        left = await shutdown
-        assert [item.value for item in left if item.stage == "Second"] == [1, 2, 3, 4]
-        assert [item.value for item in left if item.stage == "First"] == [5, 6, 7]
-
-    simulate(main)
-
-
-def test_shutdown_with_drain_finishes_everything_fed() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate), stage(same, name="Last")])
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
-        with pytest.raises(PipelineError, match="about to end"):
-            await pipeline.feed([9])
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == [0, 1, 2, 3, 4]
-
-    simulate(main)
-
-
-def test_shutdown_with_drain_ends_feeds_that_are_under_way() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(5)))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        with pytest.raises(PipelineError, match="was stopped"):
-            await feed
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == [0, 1]
-
-    simulate(main)
-
-
-def test_shutdown_with_drain_waits_for_retries() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=100)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        assert await pipeline.shutdown(drain=True) == []
-        assert values(pipeline.failures) == [1]
-        assert now() == pytest.approx(200, abs=1)
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("drain", [False, True])
-def test_attempts_are_cancelled_at_the_time_limit_of_a_shutdown(drain: bool) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, workers=2)])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
-        left = await pipeline.shutdown(drain=drain, timeout=30)
-        assert now() == pytest.approx(30, abs=1)
-        assert not others()
-        assert values(left) == [0, 1, 2, 3]
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("drain", [False, True])
-def test_a_shutdown_without_time_cancels_at_once(drain: bool) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
-        assert values(await pipeline.shutdown(drain=drain, timeout=0)) == [1]
-        assert now() < 1
-
-    simulate(main)
-
-
-def test_a_shutdown_within_its_time_limit_leaves_no_timer() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await pipeline.shutdown(drain=True, timeout=1000)
-        assert now() < 1
-
-    simulate(main)
-
-
-def test_shutdown_of_what_never_ran_is_harmless() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        assert await pipeline.shutdown() == []
-        await pipeline.feed([1])
-        assert values(await pipeline.shutdown()) == [1]
-        assert values(pipeline.unprocessed) == [1]
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("drain", [False, True])
-def test_shutdown_after_the_end_changes_nothing(drain: bool) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.run([1])
-        assert await pipeline.shutdown(drain=drain) == []
-        assert values(pipeline.results) == [1]
-
-    simulate(main)
-
-
-def test_several_shutdowns_at_once_give_the_same_list() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await settle()
-        calls = [asyncio.create_task(pipeline.shutdown()) for _ in range(2)]
-        await settle()
-        gate.open()
-        assert [values(await call) for call in calls] == [[2], [2]]
-
-    simulate(main)
-
-
-def test_a_second_shutdown_makes_an_impatient_end_of_a_patient_one() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        patient = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
-        assert values(await pipeline.shutdown(timeout=5)) == [1]
-        assert values(await patient) == [1]
-        assert now() == pytest.approx(5, abs=1)
-
-    simulate(main)
-
-
-def test_join_ends_when_somebody_shuts_down() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        join = asyncio.create_task(pipeline.join())
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        gate.open()
-        await join
-        assert values(await shutdown) == values(pipeline.unprocessed) == [2]
-
-    simulate(main)
-
-
-def test_run_returns_what_it_has_when_somebody_shuts_down() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        run = asyncio.create_task(pipeline.run(range(50)))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        gate.open()
-        assert values(await run) == [0]
-        assert values(await shutdown) == list(range(1, pipeline.get_stats().items_fed))
-
-    simulate(main)
-
-
-def test_a_shutdown_ends_reading_an_input_that_never_comes() -> None:
-    async def wait_for_ever() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.get_running_loop().create_future()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        run = asyncio.create_task(pipeline.run(wait_for_ever()))
-        await settle()
-        assert await pipeline.shutdown() == []
-        assert values(await run) == [1]
-
-    simulate(main)
-
-
-def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        run = asyncio.create_task(pipeline.run(range(9)))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
-        gate.open()
-        assert await shutdown == []
-        assert values(await run) == [0, 1, 2]
-
-    simulate(main)
-
-
-def test_a_shutdown_with_drain_ends_reading_too() -> None:
-    async def wait_for_ever() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.get_running_loop().create_future()
-
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        run = asyncio.create_task(pipeline.run(wait_for_ever()))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        await settle()
-        gate.open()
-        assert await shutdown == []
-        assert values(await run) == [1]
-
-    simulate(main)
-
-
-def test_a_cancelled_shutdown_cancels_attempts_and_is_cancelled() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
-        await cancel(shutdown)
-        assert now() < 1
-        assert values(pipeline.unprocessed) == [1]
-
-    simulate(main)
-
-
-# The warning of what was discarded
-
-
-def test_a_warning_says_how_many_items_were_discarded_and_where(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same, name="First"), stage(gate, name="Second")], name="books")
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
-        await pipeline.shutdown(timeout=0)
-
-    simulate(main)
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    for word in ("'books'", "4 items were discarded", "4 in 'Second'", "feed()"):
-        assert word in record.getMessage()
-    assert "'First'" not in record.getMessage()
-
-
-def test_nothing_discarded_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail)])
-        await pipeline.run([1])
-        await pipeline.shutdown()
-
-    simulate(main)
-    assert not caplog.records
-
-
-# Cancelling
-
-
-def test_cancelling_run_cancels_tasks_that_sleep() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, workers=3)])
-        run = asyncio.create_task(pipeline.run(range(5)))
-        await settle()
-        await cancel(run)
-        assert now() < 1
-        assert_all_are_somewhere(pipeline, range(5))
-        assert values(pipeline.unprocessed) == [0, 1, 2, 3, 4]
-
-    simulate(main)
-
-
-def test_cancelling_run_cancels_tasks_that_wait_for_a_retry() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=1000)])
-        run = asyncio.create_task(pipeline.run(range(5)))
-        await asyncio.sleep(1)
-        await cancel(run)
-        assert now() < 2
-        assert values(pipeline.unprocessed) == [0, 1, 2, 3, 4]
-
-    simulate(main)
-
-
-def test_cancelling_run_frees_workers_that_wait_for_room() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(same, name="First", workers=3), stage(gate, name="Second", pull=True)]
-        )
-        run = asyncio.create_task(pipeline.run(range(8)))
-        await settle()
-        assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-        await cancel(run)
-        assert_all_are_somewhere(pipeline, range(8))
-
-    simulate(main)
-
-
-def test_cancelling_run_abandons_threads_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    ended = threading.Event()
-
-    def wait(value: int) -> bool:
-        return ended.wait(10)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(wait, workers=2)])
-        run = asyncio.create_task(pipeline.run(range(3)))
-        await settle()
-        await cancel(run)
-        assert values(pipeline.unprocessed) == [0, 1, 2]
-        assert pipeline.get_stats().stage_stats["Work"].abandoned_threads == 2
-        ended.set()
-        while pipeline.get_stats().stage_stats["Work"].abandoned_threads:
-            await asyncio.sleep(0.001)
-
-    simulate(main, threads=True)
-    messages = [r.getMessage() for r in caplog.records if "abandoned" in r.getMessage()]
-    assert len(messages) == 2
-    for word in ("'Work'", "wait", "time limit"):
-        assert word in messages[0]
-
-
-def test_a_run_after_one_with_abandoned_threads_has_threads_of_its_own() -> None:
-    ended, is_first = threading.Event(), True
-
-    def wait_at_first(value: int) -> int:
-        if is_first:
-            ended.wait(10)
-        return value
-
-    async def main() -> None:
-        nonlocal is_first
-        pipeline = Pipeline([stage(wait_at_first)])
-        run = asyncio.create_task(pipeline.run([1]))
-        await settle()
-        await cancel(run)
-        is_first = False
-        assert values(await pipeline.run([2])) == [2]
-        ended.set()
-
-    simulate(main, threads=True)
-
-
-def test_cancelling_run_while_its_input_waits_for_room() -> None:
-    read: list[int] = []
-
-    def numbers() -> Iterator[int]:
-        for number in range(100):
-            read.append(number)
-            yield number
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, queue_capacity=2)])
-        run = asyncio.create_task(pipeline.run(numbers()))
-        await settle()
-        await cancel(run)
-        assert read == [0, 1, 2, 3]
-        assert values(pipeline.unprocessed) == [0, 1, 2, 3]
-
-    simulate(main)
-
-
-def test_cancelling_run_while_its_input_waits_for_more() -> None:
-    async def wait_for_ever() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.get_running_loop().create_future()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        run = asyncio.create_task(pipeline.run(wait_for_ever()))
-        await settle()
-        await cancel(run)
-        assert values(pipeline.unprocessed) == [1]
-
-    simulate(main)
-
-
-def test_cancelling_join_cancels_everything_also_feeds() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, queue_capacity=1)])
-        await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(9)))
-        await settle()
-        join = asyncio.create_task(pipeline.join())
-        await settle()
-        join.cancel()
-        await asyncio.wait([join])
-        assert join.cancelled()
-        with pytest.raises(PipelineError, match="was stopped"):
-            await feed
-        assert not others()
-        assert values(pipeline.unprocessed) == [0, 1]
-
-    simulate(main)
-
-
-def test_cancelling_run_before_it_had_a_turn() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        run = asyncio.create_task(pipeline.run([1]))
-        run.cancel()
-        await asyncio.wait([run])
-        assert run.cancelled()
-        assert values(await pipeline.run([2])) == [2]
-
-    simulate(main)
-
-
-def test_a_time_limit_around_run() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pipeline.run([1, 2]), 5)
-        assert not others()
-        assert values(pipeline.unprocessed) == [1, 2]
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(5):
-                await pipeline.run([3])
-        assert values(pipeline.unprocessed) == [3]
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("again", [1, 2, 5])
-def test_further_cancellations_during_the_clean_up_leave_no_task(again: int) -> None:
-    ended: list[int] = []
-
-    async def clean_up_slowly(value: int) -> None:
-        try:
-            await asyncio.sleep(1000)
-        finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(5)
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(5)
-            ended.append(value)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(clean_up_slowly, workers=2)])
-        run = asyncio.create_task(pipeline.run(range(2)))
-        await settle()
-        for _ in range(again):
-            run.cancel()
-            await settle()
-        await asyncio.wait([run])
-        assert run.cancelled()
-        assert not others()
-        assert sorted(ended) == [0, 1]
-        assert_all_are_somewhere(pipeline, range(2))
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_a_run_cancelled_at_any_moment_loses_nothing(seed: int) -> None:
-    async def sometimes(value: int) -> int:
-        if value % 3 == 0:
-            await asyncio.sleep(0.00001 * value)
-        if value % 5 == 0:
-            raise ValueError
-        return value
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [
-                stage(sometimes, name="First", workers=2, queue_capacity=1, task_attempts=2),
-                stage(sometimes, name="Second", workers=2, retry="per_stage", queue_capacity=1),
-                stage(sometimes, name="Third", pull=True),
-            ]
-        )
-        run = asyncio.create_task(pipeline.run(range(30)))
-        await asyncio.sleep(0.00002 * seed)
-        await cancel(run)
-        assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
-
-    simulate(main, seed)
-
+from antflow import Pipeline, PipelineError, UnprocessedItem
+from tests.core.run_parts import (
+    CustomExit,
+    cancel,
+    fail,
+    ids,
+    same,
+    sleep_long,
+    stage,
+    start_with,
+    values,
+)
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 # Full stages
 
@@ -802,9 +98,7 @@ def test_ten_thousand_workers() -> None:
         pipeline = Pipeline(
             [stage(same, name="Wide", workers=10_000), stage(same, name="Last", workers=10_000)]
         )
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         assert len(others()) <= 4
         assert pipeline.get_stats().stage_stats["Wide"].workers["idle"] == 10_000
         await pipeline.join()
@@ -816,8 +110,7 @@ def test_ten_thousand_workers() -> None:
 def test_ten_thousand_workers_all_at_work() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(sleep_long, workers=10_000)])
-        run = asyncio.create_task(pipeline.run(range(10_000)))
-        await settle()
+        run = await begun(pipeline.run(range(10_000)))
         assert pipeline.get_stats().stage_stats["Work"].in_progress_items == 10_000
         await cancel(run)
         assert len(pipeline.unprocessed) == 10_000
@@ -968,11 +261,8 @@ def test_what_a_crawler_feeds_during_a_shutdown_is_unprocessed() -> None:
             return value
 
         pipeline = Pipeline([stage(feed_at_last)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        await start_with(pipeline, [1])
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         assert values(await shutdown) == [2]
         assert values(pipeline.results) == [1]
@@ -998,9 +288,7 @@ def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_without_a_deadlock(way:
         if way == "run":
             await outer.run([0])
         else:
-            await outer.start()
-            await outer.feed([0])
-            await settle()
+            await start_with(outer, [0])
             await outer.join()
         assert outer.failures == []
         assert len(outer.results) == 4
@@ -1142,44 +430,169 @@ def test_again_and_again_until_nothing_is_left() -> None:
     assert sorted(done) == sorted(list(range(4)) * 2)
 
 
-# Nobody is left
+# What becomes of the input
 
 
-@pytest.mark.parametrize("way", ["run", "stream", "join", "shutdown", "drain", "with"])
-def test_no_task_is_left_however_a_run_ends(way: str) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same, name="First", workers=3), stage(same, name="Last")])
-        if way == "run":
-            await pipeline.run(range(9))
-        elif way == "stream":
-            async for _ in pipeline.stream(range(9)):
+class Source:
+    """An endless async generator, which may pause after each number, and whether it was closed."""
+
+    def __init__(self, pause: float = 0) -> None:
+        self.is_closed = False
+        self._pause = pause
+        self.generator = self._generate()
+
+    async def _generate(self) -> AsyncGenerator[int, None]:
+        try:
+            for number in itertools.count():
+                yield number
+                if self._pause:
+                    await asyncio.sleep(self._pause)
+        finally:
+            await asyncio.sleep(0.02)
+            self.is_closed = True
+
+
+async def leave_by_break(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    async with pipeline.stream(source) as stream:
+        async for result in stream:
+            if result.value == 3:
+                break
+
+
+async def leave_by_aclose(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    stream = pipeline.stream(source)
+    await anext(stream)
+    await stream.aclose()
+
+
+async def leave_by_shutdown(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    stream = pipeline.stream(source)
+    await anext(stream)
+    await pipeline.shutdown()
+
+
+async def cancel_the_consumer(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    async def consume() -> None:
+        async with pipeline.stream(source) as stream:
+            async for _ in stream:
                 pass
-        else:
-            async with pipeline:
-                await pipeline.start()
-                await pipeline.feed(range(9))
-                if way == "join":
-                    await pipeline.join()
-                elif way != "with":
-                    await pipeline.shutdown(drain=way == "drain")
-                if way != "with":
-                    assert not others()
-        assert not others()
+
+    await cancel_after_a_while(consume())
+
+
+async def cancel_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    await cancel_after_a_while(pipeline.run(source))
+
+
+async def cancel_after_a_while(call: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(call)
+    await asyncio.sleep(0.0105)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def shut_down_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    run = asyncio.create_task(pipeline.run(source))
+    await asyncio.sleep(0.0105)
+    await pipeline.shutdown()
+    await asyncio.wait([run])
+
+
+async def fail_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
+    with pytest.raises(CustomExit):
+        await pipeline.run(source)
+
+
+STOPS = [
+    leave_by_break,
+    leave_by_aclose,
+    leave_by_shutdown,
+    cancel_the_consumer,
+    cancel_the_run,
+    shut_down_the_run,
+    fail_the_run,
+]
+
+
+@pytest.mark.parametrize("pause", [0.001, 0], ids=["awaited", "waiting for room"])
+@pytest.mark.parametrize("stop", STOPS)
+def test_an_async_generator_is_closed_when_its_run_is_stopped(
+    stop: Callable[[Pipeline, AsyncIterator[int]], Coroutine[Any, Any, None]], pause: float
+) -> None:
+    async def work(value: int) -> int:
+        await asyncio.sleep(0 if pause else 0.001)
+        if value == 5 and stop is fail_the_run:
+            raise CustomExit
+        return value
+
+    async def main() -> None:
+        source = Source(pause)
+        await stop(Pipeline([stage(work, queue_capacity=1)]), source.generator)
+        assert source.is_closed
 
     simulate(main)
 
 
-def test_a_run_that_is_over_leaves_no_thread() -> None:
-    def plain(value: int) -> int:
+def test_a_drain_lets_the_input_clean_up_even_after_the_last_item() -> None:
+    ends: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                yield number
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(3)
+            ends.append("cleaned up")
+
+    async def slow(value: int) -> int:
+        await asyncio.sleep(1)
         return value
 
-    def threads() -> set[threading.Thread]:
-        return {t for t in threading.enumerate() if t.name.startswith("Plain-T")}
-
     async def main() -> None:
-        await Pipeline([stage(plain, name="Plain", workers=3)]).run(range(9))
+        pipeline = Pipeline([stage(slow)])
+        running = asyncio.create_task(pipeline.run(numbers()))
+        await asyncio.sleep(0.5)
+        await pipeline.shutdown(drain=True)
+        assert values(await running) == [0, 1, 2]
+        assert ends == ["cleaned up"]
 
-    simulate(main, threads=True)
-    for thread in threads():
-        thread.join(10)
-    assert not threads()
+    simulate(main)
+
+
+@asynccontextmanager
+async def feeding(source: Source) -> AsyncIterator[tuple[Pipeline, asyncio.Task[None]]]:
+    """A pipeline that is being fed from a source, and has no room for more at present."""
+    gate = Gate()
+    pipeline = Pipeline([stage(gate, queue_capacity=1)])
+    await pipeline.start()
+    feed = asyncio.create_task(pipeline.feed(source.generator))
+    await asyncio.sleep(1)
+    yield pipeline, feed
+    gate.open()
+    await pipeline.shutdown(timeout=0)
+    assert not source.is_closed
+    await anext(source.generator)
+    await source.generator.aclose()
+
+
+def test_an_async_generator_that_is_fed_stays_open_at_shutdown() -> None:
+    async def main() -> None:
+        async with feeding(Source()) as (pipeline, feed):
+            await pipeline.shutdown(timeout=0)
+            with pytest.raises(PipelineError):
+                await feed
+
+    simulate(main)
+
+
+def test_an_async_generator_that_is_fed_stays_open_when_the_feed_is_cancelled() -> None:
+    async def main() -> None:
+        async with feeding(Source()) as (_, feed):
+            feed.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await feed
+
+    simulate(main)

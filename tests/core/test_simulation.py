@@ -379,10 +379,3 @@ def test_settle_needs_a_simulation() -> None:
             await settle()
 
     asyncio.run(main())
-
-
-def test_the_fixture_is_the_function(simulate: Callable[..., Any]) -> None:
-    async def main() -> bool:
-        return isinstance(asyncio.get_running_loop(), SimulatedLoop)
-
-    assert simulate(main)

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 
 from antflow import (
     DashboardSnapshot,
-    ErrorSummary,
-    FailedItem,
     Pipeline,
-    PipelineResult,
     PipelineStats,
     Stage,
     StageStats,
-    StatusTracker,
 )
-from antflow._snapshot import MOST_FAILED_ITEMS
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.run_parts import (
+    Failing,
+    age,
+    fail,
+    fail_later,
+    piped,
+    run_exactly,
+    same,
+    seconds_of,
+    stage,
+    start_with,
+    stats_of,
+    workers_of,
+)
+from tests.core.simulation import Gate, begun, settle, simulate
 
-STATES = ["idle", "busy", "waiting", "blocked"]
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
+T = TypeVar("T")
 
 
 def sleeper(seconds: float, name: str = "sleep") -> Callable[..., Any]:
@@ -43,28 +46,6 @@ def sleeper(seconds: float, name: str = "sleep") -> Callable[..., Any]:
 
     sleep.__name__ = name
     return sleep
-
-
-def stage(*tasks: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, list(tasks), **{"task_attempts": 1, **fields})
-
-
-def stats_of(pipeline: Pipeline, name: str = "Work") -> StageStats:
-    return pipeline.get_stats().stage_stats[name]
-
-
-def seconds_of(pipeline: Pipeline, name: str = "Work") -> list[float]:
-    """Return the seconds of a stage by state, in the order of STATES, to the microsecond."""
-    return [round(stats_of(pipeline, name).seconds[state], 6) for state in STATES]  # type: ignore[index]
-
-
-def workers_of(pipeline: Pipeline, name: str = "Work") -> list[int]:
-    return [stats_of(pipeline, name).workers[state] for state in STATES]  # type: ignore[index]
-
-
-def run_exactly(main: Callable[[], Any]) -> Any:
-    """Simulate with a clock that stands still but for what is slept."""
-    return simulate(main, tick=0.0)
 
 
 # Counts
@@ -101,9 +82,7 @@ def test_items_that_wait_and_items_at_work() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2), stage(same, name="Last")])
-        await pipeline.start()
-        await pipeline.feed(range(7))
-        await settle()
+        await start_with(pipeline, range(7))
         stats = stats_of(pipeline)
         assert (stats.fed_items, stats.pending_items, stats.in_progress_items) == (7, 5, 2)
         gate.let(0)
@@ -132,9 +111,7 @@ def test_items_left_over_count_for_the_stage_that_they_are_left_in() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="First"), stage(gate, name="Second")])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await settle()
+        await start_with(pipeline, range(4))
         await pipeline.shutdown(timeout=0)
         first, second = stats_of(pipeline, "First"), stats_of(pipeline, "Second")
         assert (first.unprocessed_items, second.unprocessed_items) == (0, 4)
@@ -177,21 +154,56 @@ def test_errors_are_counted_by_type_and_past_fifty_types_as_other() -> None:
 
 
 def test_what_is_retried_is_no_error_of_an_item() -> None:
-    async def fail_once(value: int) -> int:
-        calls.append(value)
-        if len(calls) == 1:
-            raise ValueError
-        return value
-
-    calls: list[int] = []
-
     async def main() -> None:
-        pipeline = Pipeline([stage(fail_once, task_attempts=2)])
+        pipeline = Pipeline([stage(Failing(1), task_attempts=2)])
         await pipeline.run([1])
         assert stats_of(pipeline).errors_by_type == {}
         assert (stats_of(pipeline).retried_attempts, stats_of(pipeline).failed_items) == (1, 0)
 
     simulate(main)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 6.5, 9.5], ids="after {}s".format)
+@pytest.mark.parametrize(
+    "retry",
+    [
+        {"task_attempts": 10**9, "task_wait_seconds": 0},
+        {"task_attempts": 10**9, "task_wait_seconds": 5},
+        {"retry": "per_stage", "stage_attempts": 10**9},
+    ],
+    ids=["at once", "after a wait", "per stage"],
+)
+def test_a_retry_that_does_not_follow_is_not_counted(retry: dict[str, Any], seconds: float) -> None:
+    async def main() -> StageStats:
+        pipeline = Pipeline([stage(fail_later, **retry)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        await asyncio.sleep(seconds)
+        await pipeline.shutdown()
+        return pipeline.get_stats().stage_stats["Work"]
+
+    stats = simulate(main)
+    task = stats.tasks["fail_later"]
+    assert task.attempts - task.failed == task.retried == stats.retried_attempts
+    assert task.failed == 1
+
+
+def test_shutdown_between_two_tasks_counts_no_retry() -> None:
+    async def main() -> StageStats:
+        gate = Gate()
+        pipeline = Pipeline([Stage("Work", 1, [gate, same])])
+        await start_with(pipeline, [1])
+        stop = await begun(pipeline.shutdown())
+        gate.open()
+        assert [item.value for item in await stop] == [1]
+        return pipeline.get_stats().stage_stats["Work"]
+
+    stats = simulate(main)
+    assert stats.retried_attempts == 0
+    counts = {
+        name: (task.attempts, task.failed, task.retried) for name, task in stats.tasks.items()
+    }
+    assert counts == {"gate": (1, 0, 0), "same": (0, 0, 0)}
 
 
 # Pull stages
@@ -202,8 +214,7 @@ def test_nothing_is_pending_at_a_pull_stage_and_what_is_held_is_in_progress_befo
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="Made", workers=3), stage(gate, name="P", pull=True)])
-        run = asyncio.create_task(pipeline.run(range(10)))
-        await settle()
+        run = await begun(pipeline.run(range(10)))
         made, pull = stats_of(pipeline, "Made"), stats_of(pipeline, "P")
         assert (pull.pending_items, pull.in_progress_items, pull.fed_items) == (0, 1, 1)
         assert (made.in_progress_items, made.completed_items, made.pending_items) == (3, 1, 6)
@@ -229,9 +240,7 @@ def test_a_pull_stage_takes_what_is_held_by_priority_and_then_by_arrival() -> No
 
     async def main() -> None:
         pipeline = Pipeline([stage(same, name="Made", workers=4), stage(gate, name="P", pull=True)])
-        await pipeline.start()
-        await pipeline.feed(["taken"])
-        await settle()
+        await start_with(pipeline, ["taken"])
         for value, priority in (("c", 7), ("a", 5), ("d", 7), ("b", 5)):
             await pipeline.feed([value], priority=priority)
             await settle()
@@ -248,8 +257,7 @@ def test_a_feeder_may_leave_one_item_in_front_of_a_pull_stage() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same), stage(gate, name="P", pull=True)])
         await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(5), target_stage="P"))
-        await settle()
+        feed = await begun(pipeline.feed(range(5), target_stage="P"))
         assert pipeline.get_stats().items_fed == 2
         gate.open()
         await feed
@@ -514,12 +522,6 @@ def test_a_whole_stage_retry_counts_for_the_task_that_failed() -> None:
 # Times of day
 
 
-def age(unix: float | None) -> float:
-    """Return how long ago, in whole seconds, something was."""
-    assert unix is not None
-    return round(time.time() - unix)
-
-
 def test_last_completion_is_none_before_the_first() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(fail)])
@@ -552,9 +554,7 @@ def test_taking_an_item_is_no_completion(fields: dict[str, Any]) -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, **fields)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         gate.let(1)
         await asyncio.sleep(100)
         await pipeline.feed([2])
@@ -675,32 +675,24 @@ def test_reading_changes_nothing() -> None:
     run_exactly(main)
 
 
-def test_another_thread_reads_while_the_loop_works() -> None:
-    kinds = [type(f"Number{number}Error", (Exception,), {}) for number in range(60)]
-    begun, enough, over = threading.Event(), threading.Event(), threading.Event()
+def read_in_a_thread(pipeline: Pipeline, look: Callable[[], T]) -> list[T]:
+    """Run a pipeline for as long as another thread needs to look at it twenty times."""
+    reading, enough, over = threading.Event(), threading.Event(), threading.Event()
     broken: list[BaseException] = []
-    read: list[PipelineStats] = []
-
-    async def raise_one(value: int) -> int:
-        if value % 2:
-            raise kinds[value % 60]
-        return value
+    read: list[T] = []
 
     def numbers() -> Iterator[int]:
-        """Go on until the reader has seen enough."""
         for number in range(1_000_000):
-            begun.set()
+            reading.set()
             if enough.is_set():
                 return
             yield number
 
-    def read_on(pipeline: Pipeline) -> None:
-        begun.wait(10)
+    def read_on() -> None:
+        reading.wait(10)
         try:
             while not over.is_set():
-                read.append(pipeline.get_stats())
-                pipeline.get_worker_states()
-                pipeline.get_worker_metrics()
+                read.append(look())
                 if len(read) == 20:
                     enough.set()
         except BaseException as error:
@@ -708,20 +700,73 @@ def test_another_thread_reads_while_the_loop_works() -> None:
         finally:
             enough.set()
 
-    pipeline = Pipeline(
-        [stage(raise_one, workers=5), stage(same, name="Last", workers=5)], collect_results=False
-    )
-    reader = threading.Thread(target=read_on, args=(pipeline,))
+    reader = threading.Thread(target=read_on)
     reader.start()
     asyncio.run(pipeline.run(numbers()))
     over.set()
     reader.join(10)
     assert not broken
     assert len(read) >= 20
+    return read
+
+
+def test_another_thread_reads_while_the_loop_works() -> None:
+    kinds = [type(f"Number{number}Error", (Exception,), {}) for number in range(60)]
+
+    async def raise_one(value: int) -> int:
+        if value % 2:
+            raise kinds[value % 60]
+        return value
+
+    def look() -> PipelineStats:
+        pipeline.get_worker_states()
+        pipeline.get_worker_metrics()
+        return pipeline.get_stats()
+
+    pipeline = Pipeline(
+        [stage(raise_one, workers=5), stage(same, name="Last", workers=5)], collect_results=False
+    )
+    read = read_in_a_thread(pipeline, look)
     fed = [stats.items_fed for stats in read]
     assert fed == sorted(fed)
     ended = [stats.items_processed for stats in read]
     assert ended == sorted(ended)
+
+
+def test_statistics_read_from_another_thread_are_never_negative() -> None:
+    lowest: Counter[str] = Counter()
+    over = threading.Event()
+    pipeline = Pipeline(
+        [stage(same, name="First", workers=2), stage(same, name="Second", workers=2)],
+        collect_results=False,
+    )
+
+    def watch() -> None:
+        while not over.is_set():
+            stats = pipeline.get_stats()
+            counts = {
+                "in flight": stats.items_in_flight,
+                "outstanding": stats.items_outstanding,
+                "processed": stats.items_processed,
+            }
+            for name, one in stats.stage_stats.items():
+                counts[f"{name} pending"] = one.pending_items
+                counts[f"{name} in progress"] = one.in_progress_items
+                counts |= {f"{name} {state}": number for state, number in one.workers.items()}
+            lowest.update({name: min(0, count) for name, count in counts.items()})
+
+    watcher = threading.Thread(target=watch)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        watcher.start()
+        asyncio.run(pipeline.run(range(20_000)))
+    finally:
+        over.set()
+        watcher.join()
+        sys.setswitchinterval(interval)
+    assert lowest
+    assert set(lowest.values()) == {0}
 
 
 def test_another_thread_reads_a_run_that_stands_still() -> None:
@@ -730,8 +775,7 @@ def test_another_thread_reads_a_run_that_stands_still() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
-        run = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        run = await begun(pipeline.run([1, 2]))
         thread = threading.Thread(target=lambda: read.append(pipeline.get_stats()))
         thread.start()
         thread.join(10)
@@ -742,403 +786,6 @@ def test_another_thread_reads_a_run_that_stands_still() -> None:
     run_exactly(main)
 
 
-# What failed
-
-IN_EITHER_MODE: list[dict[str, Any]] = [
-    {"task_attempts": 3, "task_wait_seconds": 0},
-    {"retry": "per_stage", "stage_attempts": 3},
-]
-watched_or_not = pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
-
-
-def piped(*stages: Stage, watched: bool = False, collect_results: bool = True) -> Pipeline:
-    return Pipeline(stages, collect_results, StatusTracker() if watched else None)
-
-
-async def by_run(pipeline: Pipeline, items: Any) -> None:
-    await pipeline.run(items)
-
-
-async def by_stream(pipeline: Pipeline, items: Any) -> None:
-    async for _ in pipeline.stream(items):
-        pass
-
-
-async def by_feed(pipeline: Pipeline, items: Any) -> None:
-    await pipeline.start()
-    await pipeline.feed(items)
-    await pipeline.join()
-
-
-async def by_process(pipeline: Pipeline, items: Any) -> None:
-    await pipeline.start()
-    await asyncio.gather(*(pipeline.process(item) for item in items))
-    await pipeline.join()
-
-
-Use = Callable[[Pipeline, Any], Awaitable[None]]
-each_use = pytest.mark.parametrize("use", [by_run, by_stream, by_feed, by_process])
-
-
-def said_of(failed: FailedItem) -> tuple[Any, str, str, str, int]:
-    """Return all that is said of a failed item, but for the time."""
-    return failed.item_id, failed.error, failed.error_type, failed.stage, failed.attempts
-
-
-async def refuse_some(value: int) -> int:
-    if value % 4 == 1:
-        raise ValueError(f"{value} is odd")
-    if value % 4 == 2:
-        raise KeyError(value)
-    return value
-
-
-async def refuse_many(value: int) -> int:
-    if value > 2:
-        raise OSError(value)
-    return value
-
-
-@watched_or_not
-@each_use
-def test_failures_are_counted_by_type_and_by_stage(use: Use, watched: bool) -> None:
-    async def main() -> None:
-        first, second = stage(refuse_some, name="A"), stage(refuse_many, name="B")
-        pipeline = piped(first, second, stage(same, name="C"), watched=watched)
-        await use(pipeline, range(8))
-        summary = pipeline.get_error_summary()
-        assert summary.total_failed == 7
-        assert summary.errors_by_type == {"ValueError": 2, "KeyError": 2, "OSError": 3}
-        assert summary.errors_by_stage == {"A": 4, "B": 3}
-        assert len(summary.failed_items) == 7
-
-    simulate(main)
-
-
-def test_a_snapshot_shows_the_latest_failed_items_and_the_end_all_of_them() -> None:
-    ended: list[ErrorSummary] = []
-
-    class Silent:
-        def on_start(self, pipeline: Pipeline, total_items: int | None) -> None: ...
-
-        def on_update(self, snapshot: DashboardSnapshot) -> None: ...
-
-        def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> None:
-            ended.append(summary)
-
-    async def refuse(value: int) -> int:
-        raise ValueError(value)
-
-    async def main() -> None:
-        pipeline = piped(stage(refuse))
-        await pipeline.run(range(MOST_FAILED_ITEMS + 5), custom_dashboard=Silent())
-        ended.append(pipeline.get_error_summary())
-        for summary in ended:
-            assert [one.item_id for one in summary.failed_items] == list(range(1005))
-        latest = pipeline.get_dashboard_snapshot().error_summary
-        assert [one.item_id for one in latest.failed_items] == list(range(5, 1005))
-        assert latest.total_failed == 1005
-
-    simulate(main)
-
-
-@watched_or_not
-@each_use
-def test_each_failed_item_is_described(use: Use, watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(refuse_some), watched=watched)
-        before = time.time()
-        await use(pipeline, [{"id": "a", "value": 0}, {"id": "b", "value": 1}, 2])
-        failed = sorted(pipeline.get_error_summary().failed_items, key=lambda one: str(one.item_id))
-        assert [said_of(one) for one in failed] == [
-            (2, "2", "KeyError", "Work", 1),
-            ("b", "1 is odd", "ValueError", "Work", 1),
-        ]
-        assert all(before <= one.timestamp <= time.time() for one in failed)
-
-    simulate(main)
-
-
-@watched_or_not
-@each_use
-@pytest.mark.parametrize(
-    ("fields", "attempts"),
-    [
-        ({"task_attempts": 1}, 1),
-        ({"task_attempts": 4, "task_wait_seconds": 1}, 4),
-        ({"task_attempts": 4, "stage_attempts": 9, "task_wait_seconds": 0}, 4),
-        ({"retry": "per_stage", "stage_attempts": 1}, 1),
-        ({"retry": "per_stage", "stage_attempts": 5, "task_attempts": 9}, 5),
-    ],
-    ids=str,
-)
-def test_the_attempts_of_a_failed_item_are_those_that_were_made(
-    fields: dict[str, Any], attempts: int, use: Use, watched: bool
-) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(same, fail, **fields), watched=watched)
-        await use(pipeline, range(3))
-        summary = pipeline.get_error_summary()
-        assert [one.attempts for one in summary.failed_items] == [attempts] * 3
-
-    simulate(main)
-
-
-@watched_or_not
-def test_the_attempts_of_earlier_tasks_and_stages_do_not_count(watched: bool) -> None:
-    calls: list[int] = []
-
-    async def fail_twice(value: int) -> int:
-        calls.append(value)
-        if len(calls) < 3:
-            raise ValueError
-        return value
-
-    async def main() -> None:
-        for fields in IN_EITHER_MODE:
-            calls.clear()
-            first = stage(fail_twice, name="A", **fields)
-            pipeline = piped(first, stage(fail, name="B"), watched=watched)
-            await pipeline.run([1])
-            (failed,) = pipeline.get_error_summary().failed_items
-            assert (len(calls), failed.stage, failed.attempts) == (3, "B", 1)
-
-    simulate(main)
-
-
-@watched_or_not
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), asyncio.CancelledError("why")])
-def test_an_error_that_is_not_tried_again_was_the_last_attempt(
-    error: BaseException, watched: bool
-) -> None:
-    calls: list[int] = []
-
-    async def fail_then_give_up(value: int) -> None:
-        calls.append(value)
-        raise error if len(calls) == 2 else ValueError
-
-    async def main() -> None:
-        one = stage(fail_then_give_up, task_attempts=5, task_wait_seconds=0)
-        pipeline = piped(one, watched=watched)
-        await pipeline.run([1])
-        (failed,) = pipeline.get_error_summary().failed_items
-        assert said_of(failed) == (0, str(error), "CancelledError", "Work", 2)
-
-    simulate(main)
-
-
-@watched_or_not
-def test_a_pipeline_and_its_tracker_agree_on_what_failed(watched: bool) -> None:
-    async def main() -> None:
-        tracker = StatusTracker()
-        stages = [stage(refuse_some, name="A", task_attempts=2, task_wait_seconds=0)]
-        stages += [stage(refuse_many, name="B", retry="per_stage", stage_attempts=3)]
-        pipeline = Pipeline(stages, status_tracker=tracker)
-        await pipeline.run(range(8))
-        ours, theirs = pipeline.get_error_summary(), tracker.get_error_summary()
-        assert ours.total_failed == theirs.total_failed
-        assert ours.errors_by_type == theirs.errors_by_type
-        assert ours.errors_by_stage == theirs.errors_by_stage
-        assert sorted(map(said_of, ours.failed_items)) == sorted(map(said_of, theirs.failed_items))
-
-    simulate(main)
-
-
-def test_failed_items_stand_in_the_order_in_which_they_failed() -> None:
-    async def fail_slowly(value: int) -> None:
-        await asyncio.sleep(10 - value)
-        raise ValueError
-
-    async def main() -> None:
-        pipeline = piped(stage(fail_slowly, workers=4))
-        await pipeline.run(range(4))
-        assert [one.item_id for one in pipeline.get_error_summary().failed_items] == [3, 2, 1, 0]
-
-    simulate(main)
-
-
-def test_what_failed_can_be_read_before_during_and_after_a_run() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = piped(stage(gate))
-        nothing = ErrorSummary(0, {}, {}, [])
-        assert pipeline.get_error_summary() == nothing
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        for number in range(3):
-            await settle()
-            assert pipeline.get_error_summary().total_failed == number
-            gate.fail(number, ValueError())
-        await running
-        assert pipeline.get_error_summary().errors_by_stage == {"Work": 3}
-        gate.open()
-        await pipeline.run(range(3))
-        assert pipeline.get_error_summary() == nothing
-
-    simulate(main)
-
-
-@watched_or_not
-def test_what_was_cancelled_skipped_or_left_has_not_failed(watched: bool) -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        one = stage(gate, workers=2, skip_if=lambda value: value == 0)
-        pipeline = piped(one, watched=watched)
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        await settle()
-        await pipeline.shutdown(timeout=0)
-        assert pipeline.get_error_summary() == ErrorSummary(0, {}, {}, [])
-
-    simulate(main)
-
-
-def test_a_failure_that_ends_the_run_is_among_what_failed() -> None:
-    class StopAllError(BaseException):
-        """What ends a run."""
-
-    async def stop_all(value: int) -> None:
-        raise StopAllError("enough")
-
-    async def main() -> None:
-        pipeline = piped(stage(stop_all))
-        with pytest.raises(StopAllError):
-            await pipeline.run([1, 2])
-        summary = pipeline.get_error_summary()
-        assert [said_of(one) for one in summary.failed_items] == [
-            (0, "enough", "StopAllError", "Work", 1)
-        ]
-
-    simulate(main)
-
-
-def test_past_fifty_types_failures_are_counted_as_other_and_named_one_by_one() -> None:
-    kinds = [type(f"Number{number}Error", (Exception,), {}) for number in range(60)]
-
-    async def raise_one(value: int) -> None:
-        raise kinds[value]
-
-    async def main() -> None:
-        pipeline = piped(stage(raise_one))
-        await pipeline.run(range(60))
-        summary = pipeline.get_error_summary()
-        assert summary.errors_by_type["other"] == 10
-        assert sum(summary.errors_by_type.values()) == summary.total_failed == 60
-        names = [one.error_type for one in summary.failed_items]
-        assert names == [f"Number{number}Error" for number in range(60)]
-
-    simulate(main)
-
-
-def test_the_types_of_all_stages_are_added_up() -> None:
-    async def main() -> None:
-        first, second = stage(refuse_some, name="A"), stage(refuse_some, name="B")
-        pipeline = piped(first, second)
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await pipeline.feed([1, 1, 2], target_stage="B")
-        await pipeline.join()
-        summary = pipeline.get_error_summary()
-        assert summary.errors_by_type == {"ValueError": 3, "KeyError": 2}
-        assert summary.errors_by_stage == {"A": 2, "B": 3}
-
-    simulate(main)
-
-
-@pytest.mark.parametrize(
-    ("use", "collect_results", "kept"),
-    [
-        (by_run, True, 10_500),
-        (by_run, False, 10_000),
-        (by_feed, True, 10_000),
-        (by_feed, False, 10_000),
-        (by_stream, True, 10_000),
-    ],
-)
-def test_of_very_many_failures_the_latest_are_kept_and_all_are_counted(
-    use: Use, collect_results: bool, kept: int
-) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(fail), collect_results=collect_results)
-        await use(pipeline, range(10_500))
-        summary = pipeline.get_error_summary()
-        assert summary.total_failed == 10_500
-        assert summary.errors_by_type == {"ValueError": 10_500}
-        assert summary.errors_by_stage == {"Work": 10_500}
-        assert [one.item_id for one in summary.failed_items] == list(range(10_500 - kept, 10_500))
-
-    simulate(main)
-
-
-class UnreadableError(Exception):
-    """An error that cannot be shown."""
-
-    def __str__(self) -> str:
-        raise RuntimeError
-
-
-class WrongTextError(Exception):
-    """An error whose text is none."""
-
-    def __str__(self) -> str:
-        return 5  # type: ignore[return-value]  # noqa: PLE0307
-
-
-@watched_or_not
-@each_use
-@pytest.mark.parametrize(
-    ("error", "problem"), [(UnreadableError, "RuntimeError"), (WrongTextError, "TypeError")]
-)
-def test_an_error_without_a_text_is_a_failure_like_any_other(
-    error: type[Exception], problem: str, use: Use, watched: bool
-) -> None:
-    async def raise_it(value: int) -> int:
-        if value == 1:
-            raise error
-        return value
-
-    async def main() -> None:
-        pipeline = piped(stage(raise_it), watched=watched)
-        await use(pipeline, range(3))
-        summary = pipeline.get_error_summary()
-        (failed,) = summary.failed_items
-        assert (failed.error_type, failed.item_id, failed.attempts) == (error.__name__, 1, 1)
-        assert problem in failed.error
-        assert error.__name__ in str(summary)
-        assert pipeline.get_stats().items_processed == 2
-
-    simulate(main)
-
-
-def test_an_error_without_a_text_is_tried_again_like_any_other() -> None:
-    async def raise_it(_: int) -> None:
-        raise UnreadableError
-
-    async def main() -> None:
-        for fields in IN_EITHER_MODE:
-            pipeline = piped(stage(raise_it, **fields), watched=True)
-            await pipeline.run([0])
-            (failed,) = pipeline.get_error_summary().failed_items
-            assert failed.attempts == 3
-
-    simulate(main)
-
-
-def test_reading_what_failed_gives_a_copy() -> None:
-    async def main() -> None:
-        pipeline = piped(stage(fail))
-        await pipeline.run([1])
-        summary = pipeline.get_error_summary()
-        summary.failed_items.clear()
-        summary.errors_by_type.clear()
-        summary.errors_by_stage.clear()
-        again = pipeline.get_error_summary()
-        assert (len(again.failed_items), again.errors_by_type) == (1, {"ValueError": 1})
-
-    simulate(main)
-
-
 # All at once
 
 
@@ -1147,8 +794,7 @@ def test_a_snapshot_for_dashboards_is_all_that_can_be_read() -> None:
 
     async def main() -> None:
         pipeline = piped(stage(gate, workers=2), stage(fail, name="Last"))
-        running = asyncio.ensure_future(pipeline.run(range(4)))
-        await settle()
+        running = await begun(pipeline.run(range(4)))
         gate.let(0)
         await settle()
         before = time.time()
@@ -1185,37 +831,7 @@ def test_a_snapshot_for_dashboards_can_be_taken_before_and_after_a_run() -> None
 
 
 def test_another_thread_takes_snapshots_while_items_fail() -> None:
-    begun, enough, over = threading.Event(), threading.Event(), threading.Event()
-    broken: list[BaseException] = []
-    read: list[DashboardSnapshot] = []
-
-    def numbers() -> Iterator[int]:
-        """Go on until the reader has seen enough."""
-        for number in range(1_000_000):
-            begun.set()
-            if enough.is_set():
-                return
-            yield number
-
-    def read_on(pipeline: Pipeline) -> None:
-        begun.wait(10)
-        try:
-            while not over.is_set():
-                read.append(pipeline.get_dashboard_snapshot())
-                if len(read) == 20:
-                    enough.set()
-        except BaseException as error:
-            broken.append(error)
-        finally:
-            enough.set()
-
     pipeline = piped(stage(fail, workers=5), collect_results=False)
-    reader = threading.Thread(target=read_on, args=(pipeline,))
-    reader.start()
-    asyncio.run(pipeline.run(numbers()))
-    over.set()
-    reader.join(10)
-    assert not broken
-    assert len(read) >= 20
+    read = read_in_a_thread(pipeline, pipeline.get_dashboard_snapshot)
     totals = [snapshot.error_summary.total_failed for snapshot in read]
     assert totals == sorted(totals)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from math import inf, nan
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, Stage, StageValidationError
+from antflow import Pipeline, PipelineError, Stage, StageValidationError, TaskFunc
 from antflow.retry import ONCE, RetryPolicy
 from antflow.stage import is_coroutine_function, task_name
 from tests.naming import id_of
@@ -70,6 +70,15 @@ def test_defaults_are_the_documented_ones() -> None:
     assert [plain.on_success, plain.on_failure, plain.on_skip, plain.skip_if] == [None] * 4
     assert plain.task_concurrency_limits == {}
     assert (plain.call_concurrency, plain.call_rate, plain.call_rate_period) == (None, None, 60.0)
+
+
+def test_what_comes_after_queue_capacity_is_keyword_only() -> None:
+    retries = ["per_task", 3, 1.0, 3]
+    arguments: list[Any] = ["Work", 1, [fetch], *retries, True, {}, None, None, None, 5]
+    assert Stage(*arguments).queue_capacity == 5
+    with pytest.raises(TypeError):
+        Stage(*[*arguments, print])
+    assert Stage(*arguments, on_skip=print).on_skip is print
 
 
 def test_two_stages_do_not_share_their_limits() -> None:
@@ -234,6 +243,17 @@ def test_a_task_that_cannot_be_called_is_refused_by_value(task: Any) -> None:
     text = refusal(tasks=[double, task])
     assert text.startswith("Stage 'Parse' ")
     assert repr(task) in text
+
+
+async def generate(value: Any) -> AsyncIterator[Any]:
+    yield value
+
+
+@pytest.mark.parametrize("task", [generate, functools.partial(generate)], ids=["plain", "partial"])
+def test_an_async_generator_function_is_refused_as_a_task(task: TaskFunc) -> None:
+    assert refusal(tasks=[fetch, task]).startswith(
+        "Stage 'Parse' has a task that is an async generator: 'generate'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-from collections.abc import AsyncIterator, Iterator
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,37 +15,20 @@ import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage
 from antflow._stream import ResultStream
-from tests.core.simulation import Gate, others, settle, simulate
-
-
-class InputBrokeError(Exception):
-    """What an input raises half-way."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def refuse_odd(value: int) -> int:
-    if value % 2:
-        raise ValueError(f"{value} is odd")
-    return value
-
-
-def stage(task: Any, name: str = "Work", workers: int = 1, **fields: Any) -> Stage:
-    return Stage(name, workers, [task], task_attempts=1, **fields)
-
-
-class Counted:
-    """An endless input that counts how much of it was read."""
-
-    def __init__(self) -> None:
-        self.read = 0
-
-    def __iter__(self) -> Iterator[int]:
-        for number in itertools.count():
-            self.read += 1
-            yield number
+from tests.core.run_parts import (
+    SEEDS,
+    Counted,
+    CustomExit,
+    Failing,
+    InputBrokeError,
+    cancel,
+    refuse_odd,
+    same,
+    same_later,
+    stage,
+    values,
+)
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 
 async def take(stream: AsyncIterator[PipelineResult], count: int) -> list[Any]:
@@ -85,9 +70,9 @@ def test_nothing_is_lost_whatever_the_sizes(
     async def main() -> list[Any]:
         pipeline = Pipeline(
             [
-                stage(refuse_odd, "First", workers, queue_capacity=queue_capacity),
-                stage(same, "Pull", pull=True),
-                stage(same, "Last", workers),
+                stage(refuse_odd, name="First", workers=workers, queue_capacity=queue_capacity),
+                stage(same, name="Pull", pull=True),
+                stage(same, name="Last", workers=workers),
             ]
         )
         return await rest(pipeline.stream(range(20), buffer_size=buffer_size))
@@ -106,7 +91,7 @@ def test_a_stream_of_nothing_ends_at_once() -> None:
 
 def test_failures_are_yielded_and_not_kept() -> None:
     async def main() -> None:
-        pipeline = Pipeline([stage(refuse_odd, "Check"), stage(same, "Last")])
+        pipeline = Pipeline([stage(refuse_odd, name="Check"), stage(same, name="Last")])
         results = [result async for result in pipeline.stream([1, 2])]
         failure, success = results
         assert (failure.value, failure.stage, failure.is_success) == (1, "Check", False)
@@ -118,16 +103,8 @@ def test_failures_are_yielded_and_not_kept() -> None:
 
 
 def test_ids_metadata_and_attempts_come_along() -> None:
-    async def fail_once(value: int) -> int:
-        calls.append(value)
-        if len(calls) == 1:
-            raise ValueError
-        return value
-
-    calls: list[int] = []
-
     async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [fail_once])])
+        pipeline = Pipeline([Stage("Work", 1, [Failing(1)])])
         (result,) = [r async for r in pipeline.stream([{"id": "x", "value": 1, "size": "L"}])]
         assert (result.id, result.metadata, result.attempts) == ("x", {"size": "L"}, 2)
         assert type(result) is PipelineResult
@@ -173,24 +150,26 @@ def test_making_a_stream_starts_nothing() -> None:
     simulate(main)
 
 
-def test_a_buffer_size_below_zero_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"buffer_size of pipeline 'pipeline' is -1; give .* 0 or more"
-    ):
-        Pipeline([stage(same)]).stream([], buffer_size=-1)
+@pytest.mark.parametrize("size", ["5", 1.5, -1, True])
+def test_a_bad_buffer_size_is_refused(size: Any) -> None:
+    refusal = f"buffer_size of pipeline 'books' is {size!r}; give .* 0 or more"
+    with pytest.raises(ValueError, match=refusal):
+        Pipeline([stage(same)], name="books").stream([1], buffer_size=size)
 
 
-def test_tasks_see_the_context_of_who_reads_the_stream() -> None:
+def test_tasks_see_the_context_of_who_made_the_stream() -> None:
     variable: ContextVar[str] = ContextVar("variable", default="")
 
     async def look(value: int) -> str:
         return variable.get()
 
-    async def main() -> None:
-        variable.set("of the consumer")
-        assert await rest(Pipeline([stage(look)]).stream([1])) == ["of the consumer"]
+    async def main() -> list[Any]:
+        variable.set("as it was made")
+        stream = Pipeline([stage(look, workers=2)]).stream([1, 2])
+        variable.set("as it was read")
+        return await rest(stream)
 
-    simulate(main)
+    assert simulate(main) == ["as it was made"] * 2
 
 
 # A slow consumer
@@ -230,7 +209,7 @@ def test_failures_wait_for_a_slow_consumer_too() -> None:
         raise ValueError
 
     async def main() -> None:
-        pipeline = Pipeline([stage(fail, queue_capacity=1), stage(same, "Last")])
+        pipeline = Pipeline([stage(fail, queue_capacity=1), stage(same, name="Last")])
         async with pipeline.stream(source, buffer_size=1) as stream:
             await take(stream, 1)
             await settle()
@@ -290,7 +269,7 @@ def test_aclose_leaves_no_task_and_says_what_became_of_each_item() -> None:
     second = Gate("second")
 
     async def main() -> None:
-        pipeline = Pipeline([stage(same, "First"), stage(second, "Second", workers=6)])
+        pipeline = Pipeline([stage(same, name="First"), stage(second, name="Second", workers=6)])
         stream = pipeline.stream(range(6))
         asyncio.get_running_loop().call_later(1, second.let, 0, 1, 2)
         assert await take(stream, 1) == [0]
@@ -388,8 +367,7 @@ def test_a_consumer_that_is_cancelled_loses_nothing_and_may_go_on() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(gate)])
         stream = pipeline.stream([1, 2])
-        consumer = asyncio.create_task(take(stream, 1))
-        await settle()
+        consumer = await begun(take(stream, 1))
         consumer.cancel()
         await asyncio.wait([consumer])
         assert gate.waiting == [1]
@@ -409,12 +387,8 @@ def test_a_consumer_task_that_is_cancelled_and_gone_leaves_no_task() -> None:
             async with pipeline.stream([1, 2]) as stream:
                 await rest(stream)
 
-        consumer = asyncio.create_task(consume())
-        await settle()
-        consumer.cancel()
-        await asyncio.wait([consumer])
-        assert consumer.cancelled()
-        assert not others()
+        consumer = await begun(consume())
+        await cancel(consumer)
         assert [left.value for left in pipeline.unprocessed] == [1, 2]
 
     simulate(main)
@@ -499,12 +473,121 @@ def test_aclose_that_is_cancelled_raises_once_no_task_is_left() -> None:
         stream = Pipeline([stage(stubborn)]).stream(range(2))
         await take(stream, 1)
         await settle()
-        closing = asyncio.create_task(stream.aclose())
-        await settle()
+        closing = await begun(stream.aclose())
         closing.cancel()
         await asyncio.wait([closing])
         assert not others()
         assert closing.cancelled()
+
+    simulate(main)
+
+
+def test_a_stream_left_before_it_has_begun_does_not_go_on() -> None:
+    async def slow_to_end(value: int) -> int:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            await asyncio.sleep(30)
+            raise
+        return value
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(slow_to_end, workers=2)])
+        async for _ in pipeline.stream(range(1000), buffer_size=1):
+            break
+        stream = pipeline.stream(range(1000), buffer_size=1)
+        first = asyncio.create_task(anext(stream))
+        await asyncio.sleep(2)
+        await stream.aclose()
+        await asyncio.wait([first])
+        assert isinstance(first.exception(), StopAsyncIteration)
+        assert values(await pipeline.run([1])) == [1]
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_closing_the_stream_from_inside_of_a_task_leaves_nothing(seed: int | None) -> None:
+    async def close_at_3(value: int) -> int:
+        if value == 3:
+            await stream.aclose()
+        return value
+
+    async def main() -> list[Any]:
+        consumer = asyncio.create_task(rest(stream))
+        await asyncio.wait([consumer])
+        assert not others()
+        assert consumer.exception() is None
+        return values(await pipeline.run([7, 8]))
+
+    pipeline = Pipeline([stage(close_at_3, workers=2)])
+    stream = pipeline.stream(range(10))
+    assert simulate(main, seed) == [7, 8]
+
+
+def test_a_task_of_a_stream_that_was_left_cannot_start_its_pipeline_again() -> None:
+    found: list[BaseException] = []
+
+    async def main() -> None:
+        async def survive(value: int) -> int:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(10)
+            try:
+                await pipeline.start()
+            except PipelineError as error:
+                found.append(error)
+            return value
+
+        pipeline = Pipeline([Stage("Work", 1, [survive])])
+        stream = pipeline.stream([1])
+        step = await begun(anext(stream))
+        step.cancel()
+        await asyncio.wait([step])
+        del stream, step
+        await asyncio.sleep(1)
+        assert not others()
+
+    simulate(main)
+    assert len(found) == 1
+    assert "begin another run from outside" in str(found[0])
+
+
+class Items(list[int]):
+    """A list that a weak reference can be taken of."""
+
+
+async def end(stream: ResultStream) -> None:
+    await rest(stream)
+
+
+async def end_and_close(stream: ResultStream) -> None:
+    await rest(stream)
+    await stream.aclose()
+
+
+async def close_early(stream: ResultStream) -> None:
+    await anext(stream)
+    await stream.aclose()
+
+
+async def close_unused(stream: ResultStream) -> None:
+    await stream.aclose()
+
+
+@pytest.mark.parametrize("finish", [end, end_and_close, close_early, close_unused])
+def test_a_finished_stream_does_not_keep_its_input_alive(
+    finish: Callable[[ResultStream], Awaitable[None]],
+) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same_later)])
+        items = Items(range(5))
+        alive = weakref.ref(items)
+        stream = pipeline.stream(items)
+        del items
+        await finish(stream)
+        gc.collect()
+        assert alive() is None
+        assert await rest(stream) == []
 
     simulate(main)
 
@@ -564,6 +647,42 @@ def test_a_base_exception_of_a_task_is_raised_after_what_had_ended() -> None:
         assert [left.value for left in pipeline.unprocessed] == [3, 4]
 
     simulate(main)
+
+
+async def stop_all_at_3(value: int) -> int:
+    if value == 3:
+        raise CustomExit
+    return value
+
+
+def test_closing_a_stream_raises_what_ended_its_run() -> None:
+    async def main() -> None:
+        stream = Pipeline([stage(stop_all_at_3)]).stream(range(10))
+        await anext(stream)
+        await settle()
+        with pytest.raises(CustomExit):
+            await stream.aclose()
+
+    simulate(main)
+
+
+async def leave_broken(error: BaseException | None) -> None:
+    """Leave a stream whose run has ended by CustomExit, and raise something else meanwhile."""
+    async with Pipeline([stage(stop_all_at_3)]).stream(range(10)) as stream:
+        await anext(stream)
+        await settle()
+        if error is not None:
+            raise error
+
+
+def test_leaving_a_stream_raises_what_ended_its_run() -> None:
+    with pytest.raises(CustomExit):
+        simulate(leave_broken(None))
+
+
+def test_the_error_of_the_body_wins_over_what_ended_the_stream() -> None:
+    with pytest.raises(KeyError, match="of the body"):
+        simulate(leave_broken(KeyError("of the body")))
 
 
 # More than one
@@ -648,6 +767,27 @@ def test_what_is_fed_right_after_a_break_is_for_the_next_run() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_shutdown_leaves_no_task_of_a_stream_that_was_dropped(seed: int | None) -> None:
+    async def end_slowly(value: Any) -> Any:
+        try:
+            await asyncio.sleep(value)
+        finally:
+            await asyncio.sleep(0.1)
+        return value
+
+    async def main() -> list[Any]:
+        pipeline = Pipeline([stage(end_slowly, workers=2)])
+        async for _ in pipeline.stream([0, *range(5, 15)]):
+            break
+        await pipeline.feed(["new"])
+        left = await pipeline.shutdown()
+        assert not others()
+        return [item.value for item in left]
+
+    assert "new" in simulate(main, seed)
+
+
 def test_after_a_break_process_asks_for_a_start() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
@@ -712,12 +852,22 @@ def test_another_task_feeds_and_asks_a_pipeline_that_is_streamed() -> None:
             await gate(1)
             yield 1
 
-        consumer = asyncio.create_task(rest(pipeline.stream(held_open())))
-        await settle()
+        consumer = await begun(rest(pipeline.stream(held_open())))
         await pipeline.feed([2])
         assert (await pipeline.process(3)).value == 3
         gate.open()
         assert sorted(await consumer) == [1, 2]
+
+    simulate(main)
+
+
+def test_process_refused_to_a_consumer_speaks_of_the_consumer() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        async with pipeline.stream(itertools.count()) as stream:
+            await anext(stream)
+            with pytest.raises(PipelineError, match="consumer"):
+                await pipeline.process(1)
 
     simulate(main)
 
@@ -748,10 +898,8 @@ def test_a_shutdown_from_another_task_ends_the_stream_after_what_had_ended() -> 
 
     async def main() -> None:
         pipeline = Pipeline([stage(gate, workers=2)])
-        consumer = asyncio.create_task(rest(pipeline.stream(range(10))))
-        await settle()
-        shutdown = asyncio.create_task(pipeline.shutdown())
-        await settle()
+        consumer = await begun(rest(pipeline.stream(range(10))))
+        shutdown = await begun(pipeline.shutdown())
         gate.open()
         left = await shutdown
         assert await consumer == [0, 1]

@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 import pytest
 
 from antflow import Pipeline, StatusEvent, StatusTracker, TaskEvent, hookimpl
-from antflow._discovery import INSTALLED
 from antflow.plugins import ARGUMENTS
 from antflow.testing import (
     PluginProblemsError,
@@ -32,7 +31,7 @@ from antflow.testing import (
     check_plugin,
 )
 from antflow.testing._scenarios import SCENARIOS
-from tests.core.test_discovery import Entry, install, raising
+from tests.core.installing import Entry, install, raising
 
 VARIABLE: ContextVar[Any] = ContextVar("of_a_plugin", default=None)
 KEPT: list[Any] = []
@@ -242,11 +241,9 @@ def test_a_display_for_every_name_is_found() -> None:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def installed(nothing_installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [Entry("everything", lambda: Everything), Entry("other", lambda: Everything)]
     install(monkeypatch, *entries, Entry("bad", raising(ImportError("no nowhere"))))
-    yield
-    INSTALLED.forget()
 
 
 def test_an_installed_plugin_can_be_checked_by_its_name(installed: None) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from antflow import PluginError, Stage, TaskEvent, hookimpl
-from antflow._discovery import INSTALLED
 from antflow.testing import Clock, PluginFaultError, PluginRun, Recorder, run_pipeline
-from tests.core.test_discovery import Entry, install, raising
+from tests.core.installing import Entry, install, raising
 
 
 class Counting:
@@ -66,12 +65,9 @@ def parsing(**fields: Any) -> Stage:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def installed(nothing_installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin that is installed and would take part, and one that cannot be loaded."""
-    monkeypatch.delenv("ANTFLOW_PLUGIN_AUTOLOAD")
     install(monkeypatch, Entry("counting", lambda: Counting), Entry("bad", raising(ImportError())))
-    yield
-    INSTALLED.forget()
 
 
 def test_a_run_has_results_failures_calls_and_takes_no_time() -> None:

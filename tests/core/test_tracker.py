@@ -14,7 +14,8 @@ import pytest
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, TaskEvent, hookimpl
 from antflow.events import StatusType
 from tests.core.observing import observe
-from tests.core.simulation import Gate, settle, simulate
+from tests.core.run_parts import cancel, same
+from tests.core.simulation import Gate, begun, settle, simulate
 
 STATUSES = get_args(StatusType)
 CALLBACKS = {
@@ -24,10 +25,6 @@ CALLBACKS = {
     "on_task_retry": "retry",
     "on_task_fail": "fail",
 }
-
-
-async def work(value: Any) -> Any:
-    return value
 
 
 class Failing:
@@ -190,7 +187,7 @@ def test_items_are_found_by_what_they_are_now() -> None:
 def test_a_history_has_all_events_of_an_item_in_order() -> None:
     seen: list[StatusEvent] = []
     tracker = StatusTracker(seen.append)
-    stages = [Stage("First", 1, [Failing({"a": 1})], "per_stage"), Stage("Last", 1, [work])]
+    stages = [Stage("First", 1, [Failing({"a": 1})], "per_stage"), Stage("Last", 1, [same])]
     run(tracker, stages, "a", "b")
     for item_id in range(2):
         told = [event for event in seen if event.item_id == item_id]
@@ -233,7 +230,7 @@ def test_a_tracker_does_not_keep_the_values() -> None:
     async def main() -> None:
         tracker, value = StatusTracker(), Value()
         kept = ref(value)
-        pipeline = Pipeline([Stage("Work", 1, [work])], False, tracker)
+        pipeline = Pipeline([Stage("Work", 1, [same])], False, tracker)
         await pipeline.run([value])
         del value, pipeline
         await settle()
@@ -420,18 +417,23 @@ def test_the_callback_for_failures_is_not_called_for_what_is_tried_again() -> No
     assert failed == []
 
 
+def cancel_an_attempt(tracker: StatusTracker) -> None:
+    """Run an item, and cancel the run while its task waits."""
+
+    async def main() -> None:
+        running = await begun(
+            Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker).run([7])
+        )
+        await cancel(running)
+
+    simulate(main)
+
+
 def test_a_cancelled_attempt_calls_no_callback_but_that_of_the_start() -> None:
     recorder = Recorder()
     tracker = StatusTracker(None, *[recorder.plain] * 4)
 
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker)
-        running = asyncio.create_task(pipeline.run([7]))
-        await settle()
-        running.cancel()
-        await asyncio.wait([running])
-
-    simulate(main)
+    cancel_an_attempt(tracker)
     assert [kind(event) for event in recorder.events] == ["start"]
 
 
@@ -450,8 +452,7 @@ def held_run(tracker: StatusTracker, change: Callable[[], None]) -> None:
 
     async def main() -> None:
         stage = Stage("Work", 1, [gate, first], task_wait_seconds=0)
-        running = asyncio.create_task(Pipeline([stage], status_tracker=tracker).run(["a", "b"]))
-        await settle()
+        running = await begun(Pipeline([stage], status_tracker=tracker).run(["a", "b"]))
         change()
         gate.open()
         await running
@@ -763,7 +764,7 @@ def test_two_pipelines_learn_of_a_callback_that_is_set_later() -> None:
     gate, recorder, tracker = Gate(), Recorder(), StatusTracker()
 
     async def main() -> None:
-        stages = [Stage("Work", 1, [gate, work])]
+        stages = [Stage("Work", 1, [gate, same])]
         running = [
             asyncio.create_task(Pipeline(stages, status_tracker=tracker, name=name).run([name]))
             for name in ("one", "two")
@@ -820,12 +821,5 @@ def test_a_subclass_may_have_callbacks_besides() -> None:
 def test_a_subclass_may_listen_to_hooks_that_have_no_callback() -> None:
     tracker = Subclass()
 
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [Gate()])], status_tracker=tracker)
-        running = asyncio.create_task(pipeline.run([7]))
-        await settle()
-        running.cancel()
-        await asyncio.wait([running])
-
-    simulate(main)
+    cancel_an_attempt(tracker)
     assert tracker.heard == ["queued", "in_progress", "start", "cancel", "unprocessed"]

@@ -253,6 +253,35 @@ def test_average_processing_time(processed: int, average: float) -> None:
     assert metrics.avg_processing_time == average
 
 
+def test_statistics_can_be_built_from_their_first_five_fields() -> None:
+    one = StageStats("Work", 1, 2, 3, 4)
+    assert one == StageStats(
+        stage_name="Work",
+        pending_items=1,
+        in_progress_items=2,
+        completed_items=3,
+        failed_items=4,
+    )
+    assert (one.stage_name, one.pending_items, one.in_progress_items) == ("Work", 1, 2)
+    assert (one.completed_items, one.failed_items) == (3, 4)
+    every = PipelineStats(3, 4, 3, {"Work": 1}, {"Work": one})
+    assert every == PipelineStats(
+        items_processed=3,
+        items_failed=4,
+        items_in_flight=3,
+        queue_sizes={"Work": 1},
+        stage_stats={"Work": one},
+    )
+    assert every.stage_stats["Work"] is one
+
+
+def test_statistics_that_were_built_share_nothing() -> None:
+    first, second = StageStats("A", 0, 0, 0, 0), StageStats("B", 0, 0, 0, 0)
+    first.tasks["x"] = first.errors_by_type["x"] = None  # type: ignore[assignment]
+    assert not second.tasks
+    assert not second.errors_by_type
+
+
 class TestFailedItem:
     def test_takes_its_fields_in_the_documented_order(self) -> None:
         names = [field.name for field in dataclasses.fields(FailedItem)]

@@ -13,46 +13,21 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage
-from tests.core.simulation import Gate, others, settle, simulate
+from antflow import Pipeline, PipelineError, PipelineResult, Stage, TaskFunc
+from tests.core.run_parts import (
+    CustomExit,
+    Failing,
+    cancel,
+    double,
+    fail,
+    same,
+    stage,
+    start_with,
+    values,
+)
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 Callback = Callable[..., Any]
-
-
-class CustomExit(BaseException):
-    """A BaseException that nobody knows."""
-
-
-async def same(value: Any) -> Any:
-    return value
-
-
-async def fail(value: Any) -> Any:
-    raise ValueError(f"{value} fails")
-
-
-class Failing:
-    """A task whose first calls for each value fail; `calls` has the time of each."""
-
-    def __init__(self, times: int, name: str = "failing") -> None:
-        self.__name__ = name
-        self.calls: list[tuple[Any, float]] = []
-        self._times = times
-
-    async def __call__(self, value: Any) -> Any:
-        self.calls.append((value, asyncio.get_running_loop().time()))
-        number = sum(called == value for called, _ in self.calls)
-        if number <= self._times:
-            raise ValueError(f"{value}, attempt {number}")
-        return value
-
-    @property
-    def times(self) -> list[float]:
-        return [time for _, time in self.calls]
-
-
-def values(results: Iterable[PipelineResult]) -> list[Any]:
-    return [result.value for result in results]
 
 
 def left(pipeline: Pipeline) -> list[Any]:
@@ -107,12 +82,12 @@ def test_a_worker_that_waits_for_a_retry_keeps_its_item_and_others_work_on() -> 
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 2, [task], task_wait_seconds=100)])
-        task.calls.append(("good", 0.0))  # its next call succeeds
+        task.calls.append("good")  # its next call succeeds
         results = await pipeline.run(["bad", "good", "good"])
         assert values(results) == ["bad", "good", "good"]
 
     simulate(main)
-    assert [value for value, time in task.calls if time > 50] == ["bad"]
+    assert task.calls == ["good", "bad", "good", "good", "bad"]
 
 
 def test_each_task_has_attempts_of_its_own_and_earlier_ones_are_not_repeated() -> None:
@@ -195,7 +170,7 @@ def test_an_item_tried_anew_goes_behind_those_that_wait_at_its_priority() -> Non
         await pipeline.join()
 
     simulate(main)
-    assert [value for value, _ in task.calls] == ["a", "b", "a", "b", "later", "later"]
+    assert task.calls == ["a", "b", "a", "b", "later", "later"]
 
 
 def test_stage_attempts_start_afresh_in_the_next_stage() -> None:
@@ -310,7 +285,7 @@ def test_a_skipped_item_keeps_its_value_and_goes_on(skip_if: Callback) -> None:
     stages = [Stage("Work", 1, [double], skip_if=skip_if), Stage("Last", 1, [same])]
     pipeline = run(stages, [1, 2])
     assert values(pipeline.results) == [1, 4]
-    assert [value for value, _ in task.calls] == [2]
+    assert task.calls == [2]
     stats = pipeline.get_stats().stage_stats["Work"]
     assert (stats.completed_items, stats.skipped_items) == (2, 1)
     assert pipeline.get_stats().items_processed == 2
@@ -408,15 +383,13 @@ class AsyncObject:
         await self._recorder.awaited(*arguments)
 
 
+each_role = pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
 KINDS = ["sync", "awaited", "returns_an_awaitable", "callable_object"]
 ITEM = {"id": "x", "value": 1, "size": "L"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_on_success_gets_the_new_value_and_the_item(kind: str) -> None:
-    async def double(value: int) -> int:
-        return 2 * value
-
     recorder, unwanted = Recorder(), Recorder()
     stage = Stage(
         "Work",
@@ -504,74 +477,57 @@ class RaisingObject:
         await raise_later()
 
 
+def calling(role: str, callback: Callback) -> Stage:
+    """Return a stage whose items fail, are skipped or succeed, so that this callback is called."""
+    task = fail if role == "on_failure" else same
+    return stage(task, skip_if=lambda value: role == "on_skip", **{role: callback})
+
+
+def ended_by(role: str, pipeline: Pipeline) -> list[PipelineResult]:
+    return pipeline.failures if role == "on_failure" else pipeline.results
+
+
 @pytest.mark.parametrize("callback", [raise_now, raise_later, raise_cancelled, RaisingObject()])
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
+@each_role
 def test_a_callback_that_raises_is_logged_and_changes_nothing(
     callback: Callback, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage = Stage(
-        "Work",
-        1,
-        [fail if role == "on_failure" else same],
-        task_attempts=1,
-        skip_if=lambda value: role == "on_skip",
-    )
-    setattr(stage, role, callback)
-    pipeline = run([stage, Stage("Last", 1, [same])], [ITEM, {"id": "y", "value": 2}])
-    ended = pipeline.failures if role == "on_failure" else pipeline.results
-    assert values(ended) == [1, 2]
+    stages = [calling(role, callback), Stage("Last", 1, [same])]
+    pipeline = run(stages, [ITEM, {"id": "y", "value": 2}])
+    assert values(ended_by(role, pipeline)) == [1, 2]
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
     assert caplog.records[0].exc_info
     for word in ("'Work'", "callback", "'x'"):
         assert word in caplog.records[0].getMessage()
 
 
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
+@each_role
 def test_an_outcome_stands_though_its_callback_is_cancelled(role: str) -> None:
     async def wait_for_ever(*_: Any) -> None:
         await asyncio.get_running_loop().create_future()
 
     async def main() -> None:
-        stage = Stage(
-            "Work",
-            1,
-            [fail if role == "on_failure" else same],
-            task_attempts=1,
-            skip_if=lambda value: role == "on_skip",
-        )
-        setattr(stage, role, wait_for_ever)
-        pipeline = Pipeline([stage])
-        running = asyncio.create_task(pipeline.run([1, 2]))
-        await settle()
+        pipeline = Pipeline([calling(role, wait_for_ever)])
+        running = await begun(pipeline.run([1, 2]))
         running.cancel()
         await asyncio.wait([running])
-        ended = pipeline.failures if role == "on_failure" else pipeline.results
-        assert values(ended) == [1]
+        assert values(ended_by(role, pipeline)) == [1]
         assert left(pipeline) == [2]
 
     simulate(main)
 
 
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip"])
+@each_role
 def test_a_base_exception_of_a_callback_ends_the_run_and_the_outcome_stands(role: str) -> None:
     def leave(*_: Any) -> None:
         raise CustomExit
 
     async def main() -> None:
-        stage = Stage(
-            "Work",
-            1,
-            [fail if role == "on_failure" else same],
-            task_attempts=1,
-            skip_if=lambda value: role == "on_skip",
-        )
-        setattr(stage, role, leave)
-        pipeline = Pipeline([stage])
+        pipeline = Pipeline([calling(role, leave)])
         with pytest.raises(CustomExit):
             await pipeline.run([1, 2])
         assert not others()
-        ended = pipeline.failures if role == "on_failure" else pipeline.results
-        assert values(ended) == [1]
+        assert values(ended_by(role, pipeline)) == [1]
         assert left(pipeline) == [2]
 
     simulate(main)
@@ -668,6 +624,46 @@ def test_an_awaitable_that_a_plain_function_returns_is_awaited_on_the_loop() -> 
     assert values(pipeline.results) == [f"7 in {threading.current_thread().name}"]
 
 
+def answering_at_once(task: Callable[[Any], Awaitable[Any]]) -> TaskFunc:
+    """Decorate a coroutine function with what returns a plain value, as a cache does."""
+
+    @functools.wraps(task)
+    def answer(value: Any) -> Any:
+        return ("cached", value)
+
+    return answer
+
+
+class Elastic:
+    """An object that has whatever attribute is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return Elastic()
+
+    def __call__(self, value: Any) -> Any:
+        return ("elastic", value)
+
+
+@pytest.mark.parametrize("unpack_args", [False, True])
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (answering_at_once(same), ("cached", 1)),
+        (functools.partial(answering_at_once(same)), ("cached", 1)),
+        (Elastic(), ("elastic", 1)),
+    ],
+    ids=["wraps", "partial of wraps", "dynamic attributes"],
+)
+def test_an_unusual_callable_works_as_a_task(
+    task: TaskFunc, expected: Any, unpack_args: bool
+) -> None:
+    async def main() -> list[Any]:
+        pipeline = Pipeline([stage(task, unpack_args=unpack_args)])
+        return values(await pipeline.run([1], return_exceptions=True))
+
+    assert simulate(main, threads=True) == [expected]
+
+
 def test_as_many_plain_functions_run_at_once_as_there_are_workers() -> None:
     meeting = threading.Barrier(40, timeout=10)
 
@@ -687,8 +683,7 @@ def test_a_plain_function_does_not_hold_the_loop() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [wait])])
-        running = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         assert pipeline.get_worker_states()["Work-W0"].status == "busy"
         ended.set()
         assert values(await running) == [True]
@@ -816,8 +811,7 @@ def test_another_base_exception_ends_the_run_and_is_raised_as_it_is(
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 3, [gate], retry), Stage("Last", 1, [same])])
-        running = asyncio.create_task(catch(pipeline.run(range(10))))
-        await settle()
+        running = await begun(catch(pipeline.run(range(10))))
         gate.let(0)
         await settle()
         gate.fail(1, raised)
@@ -844,9 +838,7 @@ def test_a_base_exception_ends_a_started_pipeline_at_join() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [leave])])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await settle()
+        await start_with(pipeline, [1])
         with pytest.raises(CustomExit):
             await pipeline.join()
         assert values(pipeline.failures) == [1]
@@ -893,8 +885,7 @@ def test_a_worker_whose_coroutine_is_closed_awaits_nothing() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 1, [gate], on_failure=raise_later)])
-        running = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         (worker,) = (task for task in others() if task.get_name() == "Work-W0")
         coroutine: Any = worker.get_coro()
         coroutine.close()  # RuntimeError if it awaits on
@@ -957,8 +948,7 @@ def test_a_worker_that_is_cancelled_from_outside_ends_the_run() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Work", 2, [gate])])
-        running = asyncio.create_task(pipeline.run(range(4)))
-        await settle()
+        running = await begun(pipeline.run(range(4)))
         (worker,) = (task for task in others() if task.get_name() == "Work-W1")
         worker.cancel()
         with pytest.raises(PipelineError, match="'Work-W1' was cancelled"):
@@ -973,8 +963,7 @@ def test_an_idle_worker_that_is_cancelled_ends_the_run() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("First", 1, [same]), Stage("Second", 1, [gate])])
-        running = asyncio.create_task(pipeline.run([1]))
-        await settle()
+        running = await begun(pipeline.run([1]))
         (worker,) = (task for task in others() if task.get_name() == "First-W0")
         worker.cancel()
         with pytest.raises(PipelineError, match="'First-W0' was cancelled"):
@@ -990,12 +979,8 @@ def test_an_idle_worker_that_is_cancelled_ends_the_run() -> None:
 def cancel_run_of(task: Callback, **fields: Any) -> Pipeline:
     async def main() -> Pipeline:
         pipeline = Pipeline([Stage("Work", 1, [task], **fields), Stage("Last", 1, [same])])
-        running = asyncio.create_task(pipeline.run(range(3)))
-        await settle()
-        running.cancel()
-        await asyncio.wait([running])
-        assert running.cancelled()
-        assert not others()
+        running = await begun(pipeline.run(range(3)))
+        await cancel(running)
         return pipeline
 
     return simulate(main)
@@ -1055,8 +1040,7 @@ def test_a_cancelled_attempt_leaves_its_item_unprocessed_in_its_stage() -> None:
 
     async def main() -> None:
         pipeline = Pipeline([Stage("Add", 1, [add]), Stage("Wait", 1, [add, wait])])
-        running = asyncio.create_task(pipeline.run([0]))
-        await settle()
+        running = await begun(pipeline.run([0]))
         running.cancel()
         await asyncio.wait([running])
         assert [(item.value, item.stage) for item in pipeline.unprocessed] == [(1, "Wait")]
