@@ -126,6 +126,17 @@ def test_wrong_usage_is_refused_with_the_reason(
     assert not output.exists()
 
 
+def test_a_pipeline_that_runs_already_leaves_the_files_as_they_are(
+    program: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with program.open("a") as file:
+        file.write("async def started():\n    await pipeline.start()\n    return pipeline\n")
+    output.write_text("precious")
+    refused(f"{program}:started", "--output", output)
+    assert ":started is running already; leave its start to antflow run" in capsys.readouterr().err
+    assert output.read_text() == "precious"
+
+
 def test_a_program_that_raises_is_shown_where_it_does(
     program: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
