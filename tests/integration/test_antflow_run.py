@@ -294,6 +294,32 @@ def test_files_that_cannot_be_used_are_refused_and_stay(
     assert (tmp_path / "old").read_text() == "1\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "shell", "written"),
+    [
+        ("--failures /dev/stderr", "2>> log", '"status": "failed"'),
+        ("--failures /dev/fd/3", "3>> log", '"status": "failed"'),
+        ("--output /dev/stdout", ">> log", '"value": 2'),
+    ],
+)
+def test_what_the_shell_has_opened_is_written_on(
+    program: Path, tmp_path: Path, options: str, shell: str, written: str
+) -> None:
+    (tmp_path / "log").write_text("precious\n")
+    line = f"{shlex.join(command(program, 'doubling'))} {options}"
+    subprocess.run(
+        ["sh", "-c", f"{{ printf '1\n7\n' | {line}; {line} < /dev/null; }} {shell}"],
+        cwd=tmp_path,
+        env=plain_environ(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    kept = (tmp_path / "log").read_text().splitlines()
+    assert kept[0] == "precious"
+    assert [line for line in kept if line.endswith("}") and written in line] == kept[1:2]
+
+
 def test_a_terminal_is_no_input_unless_it_is_named(program: Path) -> None:
     leader, follower = pty.openpty()
     try:
