@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from typing import Any
 
 from antflow import PipelineResult
 from antflow._command.ledger import Ledger
 from antflow._command.records import of_json_line, result_record
+
+
+class Full(io.StringIO):
+    """A standard error that takes nothing until it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read = threading.Event()
+
+    def write(self, text: str, /) -> int:
+        self.is_read.wait()
+        return super().write(text)
 
 
 class Paper:

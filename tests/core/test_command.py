@@ -103,6 +103,7 @@ def test_a_summary_is_printed_if_it_is_asked_for(
         ([], "TARGET is missing; write module:pipeline or file.py:pipeline"),
         (["{target}", "a", "--input", "b"], "there are both items and --input; give one of them"),
         (["{target}", "a", "--lines"], "--lines is about --input; items behind TARGET are text"),
+        (["{target}", "--lines"], "give --input - to read standard input"),
         (["{target}s"], "has no 'pipelines'; its pipelines are: pipeline"),
         (["{target}", "--input", "none"], "--input none cannot be read: No such file"),
         (["{target}", "--failures", "-"], "--failures takes the name of a file"),
@@ -121,6 +122,17 @@ def test_wrong_usage_is_refused_with_the_reason(
     assert err.startswith("usage: antflow run [OPTIONS] TARGET [ITEM ...]\n")
     assert reason in err
     assert not output.exists()
+
+
+def test_a_pipeline_that_runs_already_leaves_the_files_as_they_are(
+    program: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with program.open("a") as file:
+        file.write("async def started():\n    await pipeline.start()\n    return pipeline\n")
+    output.write_text("precious")
+    refused(f"{program}:started", "--output", output)
+    assert ":started is running already; leave its start to antflow run" in capsys.readouterr().err
+    assert output.read_text() == "precious"
 
 
 def test_a_program_that_raises_is_shown_where_it_does(

@@ -18,6 +18,7 @@ from antflow._command.files import (
     check_names,
     empty,
     occupy_standard,
+    open_already,
     open_input,
     open_output,
     printing_elsewhere,
@@ -41,6 +42,9 @@ def test_what_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> Non
         open_input(str(tmp_path))
     with pytest.raises(FileError, match=r"--failures .* cannot be written: Is a directory; give"):
         open_output(str(tmp_path), "--failures")
+    for number in 9999, 10**20:
+        with pytest.raises(FileError, match=rf"--output /dev/fd/{number} cannot be written: "):
+            open_output(f"/dev/fd/{number}", "--output")
     with pytest.raises(FileError, match=r"cannot be read: .*embedded null"):
         open_input("a\0b")
 
@@ -64,15 +68,46 @@ def test_a_file_has_what_it_had_until_it_is_emptied(
     (tmp_path / "one").write_text("precious")
     descriptor = opened("one")
     assert (tmp_path / "one").read_text() == "precious"
-    empty(descriptor)
+    empty(str(tmp_path / "one"), descriptor)
     assert (tmp_path / "one").read_text() == ""
 
 
 def test_what_keeps_nothing_is_not_emptied() -> None:
     reader, writer = os.pipe()
-    empty(writer)
+    empty("fifo", writer)
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("form", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_what_is_open_already_is_written_on(tmp_path: Path, form: str) -> None:
+    with (tmp_path / "log").open("w+") as file:
+        file.write("precious\n")
+        file.flush()
+        name = form.format(file.fileno())
+        descriptor = open_output(name, "--failures")
+        empty(name, descriptor)
+        os.write(descriptor, b"new\n")
+        os.close(descriptor)
+        file.write("last\n")
+    assert (tmp_path / "log").read_text() == "precious\nnew\nlast\n"
+
+
+def test_names_of_what_is_open_already() -> None:
+    assert [open_already(name) for name in ("-", "/dev/stdout", "/dev/stderr")] == [1, 1, 2]
+    assert [open_already(name) for name in ("out", "/dev/null", "/dev/fd/x", "1", "fd/1")] == [
+        None
+    ] * 5
+
+
+def test_standard_output_is_meant_where_printing_goes_elsewhere(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with printing_elsewhere() as standard_output:
+        descriptor = open_output("/dev/fd/1", "--failures", standard_output)
+    os.write(descriptor, b"here")
+    os.close(descriptor)
+    assert capfd.readouterr() == ("here", "")
 
 
 def test_one_file_for_two_is_refused(tmp_path: Path, opened: Callable[[str], int]) -> None:

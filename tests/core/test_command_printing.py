@@ -6,11 +6,13 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from antflow._command.printing import say, show
+from antflow._command.printing import say, say_in_time, show
+from tests.core.command_parts import Full
 
 FULL = Path("/dev/full")
 
@@ -23,6 +25,21 @@ def test_a_standard_error_that_is_not_there_is_no_matter(
     file.close()
     monkeypatch.setattr(sys, "stderr", file if closed else None)
     say("nobody hears this")
+
+
+def test_a_standard_error_that_takes_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = Full()
+    monkeypatch.setattr(sys, "stderr", file)
+    assert not say_in_time(["one", "other"], 0)
+    (saying,) = (each for each in threading.enumerate() if each.name == "antflow-saying")
+    assert saying.daemon
+    file.is_read.set()
+    saying.join()
+    assert file.getvalue() == "one\nother\n"
+    assert say_in_time(["last"], 60)
+    assert file.getvalue() == "one\nother\nlast\n"
 
 
 def test_what_is_shown_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from antflow._command import reading
+from antflow._command import readiness, reading
 from antflow._command.reading import Blocks
 
 
@@ -67,6 +67,16 @@ async def test_who_waits_for_a_silent_file_can_be_cancelled(pipe: tuple[int, int
     with pytest.raises(asyncio.CancelledError):
         await waiting
     os.write(pipe[1], b"late\n")
+
+
+async def test_a_file_that_has_nothing_yet_is_waited_for(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = pipe
+    os.set_blocking(reader, False)
+    monkeypatch.setattr(readiness, "_wait", lambda *_: os.write(writer, b"late\n"))
+    async with aclosing(Blocks(reader).read()) as blocks:
+        assert await anext(blocks) == [b"late"]
 
 
 async def test_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:

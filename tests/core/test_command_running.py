@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, UnprocessedItem
+from antflow._command import leaving, running
 from antflow._command.running import Execution, Files
+from tests.core.command_parts import Full
 
 
 class Folder:
@@ -169,6 +172,30 @@ async def test_to_leave_is_to_account_for_all_and_end_the_process(
     assert [record["id"] for record in folder.records("out")] == [0]
     assert [record["item"] for record in folder.records("failures")] == [2, 3]
     assert "tasks that ignored their cancellation were left behind" in capsys.readouterr().err
+    executing.cancel()
+    await asyncio.wait([executing])
+
+
+async def test_to_leave_waits_for_no_standard_error(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(running, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0)
+    begun = asyncio.Event()
+
+    async def work(number: int) -> int:
+        begun.set()
+        return await asyncio.Future()
+
+    executing = asyncio.create_task(folder.run(work, range(2)))
+    await begun.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", file := Full())
+        folder.execution._leave()
+        assert codes == [1]
+        file.is_read.set()
     executing.cancel()
     await asyncio.wait([executing])
 

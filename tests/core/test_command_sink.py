@@ -109,7 +109,11 @@ async def test_enough_does_not_wait_for_the_pause(
     await one.close()
 
 
-async def test_who_adds_waits_while_the_file_takes_nothing(written: Written) -> None:
+@pytest.mark.parametrize("blocks", [True, False])
+async def test_who_adds_waits_while_the_file_takes_nothing(
+    written: Written, *, blocks: bool
+) -> None:
+    os.set_blocking(written.writer, blocks)
     one = written.sink()
     lines = 0
     while not one.is_full:

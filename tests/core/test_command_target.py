@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from antflow import Pipeline
 from antflow._command.target import Target, TargetError, load
 
 PROGRAM = """
+import asyncio
 from antflow import Pipeline, Stage
 
 async def work(item):
@@ -43,6 +45,29 @@ def nothing():
 
 def raising():
     raise LookupError("no account")
+
+def leaving():
+    raise SystemExit("no key")
+
+async def cancelled():
+    raise asyncio.CancelledError("nothing to do")
+
+async def started():
+    running = Pipeline([Stage("Work", 1, [work])])
+    await running.start()
+    return running
+
+async def make_streamed():
+    streamed = Pipeline([Stage("Work", 1, [work])], name="streamed")
+    async for _ in streamed.stream([1, 2]):
+        break
+    return streamed
+
+async def waiting():
+    await asyncio.Event().wait()
+
+def interrupted():
+    raise KeyboardInterrupt
 """
 
 
@@ -89,6 +114,7 @@ async def refusal_of(target: Target) -> TargetError:
         ("make", "built"),
         ("make_later", "ready"),
         ("maker", "ready"),
+        ("make_streamed", "streamed"),
     ],
 )
 async def test_a_pipeline_a_builder_or_what_makes_one(program: Path, name: str, found: str) -> None:
@@ -147,6 +173,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "./notes.txt is no Python file; write" in str(refusal("./notes.txt:pipeline"))
 
 
+@pytest.mark.parametrize("module", [".", "..a", ".a.b"])
+def test_a_module_is_not_named_from_here(module: str) -> None:
+    error = str(refusal(f"{module}:pipeline"))
+    assert error == f"{module!r} is no module; write module:pipeline or file.py:pipeline"
+
+
 def test_a_module_that_is_not_there() -> None:
     assert "There is no module 'no_jobs', here or installed;" in str(refusal("no_jobs:pipeline"))
     assert "There is no module 'json.no_jobs'" in str(refusal("json.no_jobs:pipeline"))
@@ -156,7 +188,11 @@ def test_a_module_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing'"),
+        (
+            "import no_such_thing",
+            "; install what has 'no_such_thing': ModuleNotFoundError: No module named 'no_such_thi",
+        ),
+        ("class E(BaseException): ...\nraise E('in C')", "be imported: E: in C"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)", 'under if __name__ == "__main__": SystemExit: 3'),
         ("x = (", "SyntaxError: '(' was never closed"),
@@ -205,13 +241,32 @@ def test_a_pipeline_within_a_function_is_not_its_class(tmp_path: Path) -> None:
         ("work", "takes arguments, (item); name a Pipeline"),
         ("nothing", "returned None; name a Pipeline"),
         ("raising", "raised: LookupError: no account"),
+        ("leaving", "ends the program; have it return, or raise another error: SystemExit: no key"),
+        ("cancelled", "raised: CancelledError: nothing to do"),
+        ("started", "is running already; leave its start to antflow run"),
         ("unfinished", "cannot be built: PipelineError: Pipeline 'pipeline' must have"),
     ],
 )
 async def test_what_is_no_pipeline(program: Path, name: str, reason: str) -> None:
     error = await refusal_of(load(f"{program}:{name}"))
     assert f"{program}:{name} {reason}" in str(error)
-    assert ("in raising" in error.trace) is (name == "raising")
+    assert (f"in {name}" in error.trace) is (name in {"raising", "leaving", "cancelled"})
+
+
+async def test_who_waits_for_a_function_may_end_it(program: Path) -> None:
+    making = asyncio.create_task(load(f"{program}:waiting").pipeline())
+    await asyncio.sleep(0)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    with pytest.raises(KeyboardInterrupt):
+        await load(f"{program}:interrupted").pipeline()
+
+
+def test_an_import_may_be_interrupted(tmp_path: Path) -> None:
+    path = write(tmp_path, "slow_in_a_test.py", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load(f"{path}:pipeline")
 
 
 # The program's own items
@@ -253,6 +308,10 @@ def test_a_program_may_have_no_items(program: Path) -> None:
         ("def items(): return None", "is None; make it"),
         ("def items(path): ...", "takes arguments, (path); make it"),
         ("def items(): raise LookupError('none')", "raised: LookupError: none"),
+        (
+            "def items(): exit('none')",
+            "ends the program; have it return, or raise another error: S",
+        ),
     ],
 )
 async def test_items_that_are_none(tmp_path: Path, text: str, reason: str) -> None:

@@ -303,6 +303,18 @@ class RaisingFrom(Raising):
         raise LookupError("no account") from KeyError("the cause")
 
 
+class Counting:
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        assert event.item_id + 1
+
+
+def test_a_plugin_that_takes_ids_for_numbers_is_found() -> None:
+    problem = only(Counting)
+    assert (problem.kind, problem.scenarios) == ("raised", ("retry",))
+    assert "TypeError" in problem.text
+
+
 def test_what_an_error_was_raised_from_is_shown() -> None:
     assert "from:\nKeyError: 'the cause'" in only(RaisingFrom).text
 
@@ -575,7 +587,7 @@ class ChangingMetadata:
 class ChangingValues:
     @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> None:
-        event.item.value.number += 100
+        event.item.value.id = 100
 
 
 class ChangingOutput:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.request import urlopen
@@ -294,6 +294,32 @@ def test_files_that_cannot_be_used_are_refused_and_stay(
     assert (tmp_path / "old").read_text() == "1\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "shell", "written"),
+    [
+        ("--failures /dev/stderr", "2>> log", '"status": "failed"'),
+        ("--failures /dev/fd/3", "3>> log", '"status": "failed"'),
+        ("--output /dev/stdout", ">> log", '"value": 2'),
+    ],
+)
+def test_what_the_shell_has_opened_is_written_on(
+    program: Path, tmp_path: Path, options: str, shell: str, written: str
+) -> None:
+    (tmp_path / "log").write_text("precious\n")
+    line = f"{shlex.join(command(program, 'doubling'))} {options}"
+    subprocess.run(
+        ["sh", "-c", f"{{ printf '1\n7\n' | {line}; {line} < /dev/null; }} {shell}"],
+        cwd=tmp_path,
+        env=plain_environ(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    kept = (tmp_path / "log").read_text().splitlines()
+    assert kept[0] == "precious"
+    assert [line for line in kept if line.endswith("}") and written in line] == kept[1:2]
+
+
 def test_a_terminal_is_no_input_unless_it_is_named(program: Path) -> None:
     leader, follower = pty.openpty()
     try:
@@ -375,8 +401,7 @@ class Started:
         self.said = ""
 
     def feed(self, text: str) -> None:
-        self.stdin.write(text.encode())
-        self.stdin.flush()
+        feed(self.process, text)
 
     def hear(self, text: str, times: int = 1) -> None:
         """Read standard error until it has said something so often."""
@@ -392,20 +417,34 @@ class Started:
         return code, output.decode(), self.said + rest.decode()
 
 
+def feed(process: subprocess.Popen[bytes], text: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(text.encode())
+    process.stdin.flush()
+
+
 @contextmanager
 def started(program: Path, name: str, *options: object, plugins: bool = False) -> Iterator[Started]:
+    with begun(program, command(program, name, *options, plugins=plugins)) as process:
+        yield Started(process)
+
+
+@contextmanager
+def begun(
+    program: Path, arguments: list[str], stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
     with listening_to_interrupts():
         process = subprocess.Popen(
-            command(program, name, *options, plugins=plugins),
+            arguments,
             cwd=program.parent,
             env=plain_environ(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
         )
     with process:
         try:
-            yield Started(process)
+            yield process
         finally:
             process.kill()
 
@@ -541,6 +580,40 @@ def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Pa
     failed = {record["line"]: record["status"] for record in lines(tmp_path / "failures")}
     assert done | failed.keys() == set(range(1, 41))
     assert "unwritten" in failed.values()
+
+
+@pytest.mark.parametrize("holds_loop", [False, True])
+def test_a_standard_error_that_nobody_reads_keeps_no_process(
+    program: Path, tmp_path: Path, *, holds_loop: bool
+) -> None:
+    options = "--failures", tmp_path / "failures", "--drain-seconds", "0.05"
+    reader, writer = os.pipe()
+    try:
+        arguments = command(program, "endless", *options)
+        with begun(program, arguments, writer) as process:
+            feed(process, "0\n1\n")
+            said = b""
+            while said.count(b"started") < 2:
+                said += os.read(reader, 1 << 16)
+            fill(writer)
+            if holds_loop:  # by a print of the third task
+                feed(process, "2\n")
+            process.terminate()
+            assert process.wait(timeout=60) == 143
+    finally:
+        os.close(reader)
+        os.close(writer)
+    read = lines_accounted_for("", tmp_path / "failures")
+    assert read in ([1, 2], [1, 2, 3])
+
+
+def fill(pipe: int) -> None:
+    """Write to a pipe until it takes no more."""
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"." * 1024)
+    os.set_blocking(pipe, True)
 
 
 def test_metrics_are_served_while_it_runs(program: Path, tmp_path: Path) -> None:

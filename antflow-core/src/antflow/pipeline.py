@@ -455,8 +455,7 @@ class Pipeline:
             source: what is about to be read.
             shown: a dashboard, and the seconds between its updates.
         """
-        await self._end_abandoned()
-        if self._is_running():
+        if await self._is_taken():
             raise PipelineError(
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
@@ -496,6 +495,11 @@ class Pipeline:
 
     def _is_running(self) -> bool:
         return self._run is not None and not self._run.is_over and not self._run.is_lost()
+
+    async def _is_taken(self) -> bool:
+        """Tell whether a run lasts, one whose stream was left having ended."""
+        await self._end_abandoned()
+        return self._is_running()
 
     async def _end_abandoned(self) -> None:
         """Wait for the end of a run whose stream was left.

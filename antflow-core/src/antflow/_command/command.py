@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +11,13 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
 from .files import (
+    STDOUT,
     FileError,
     check_distinct,
     check_names,
     empty,
     occupy_standard,
+    open_already,
     open_input,
     open_output,
     printing_elsewhere,
@@ -74,8 +75,8 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, *, is_process: bool) -> int:
     loop_factory = _loop_factory(options.loop)
-    is_standard = options.output == STANDARD
-    with printing_elsewhere() if is_standard else nullcontext(-1) as standard_output:
+    is_standard = open_already(options.output) == STDOUT
+    with printing_elsewhere() if is_standard else nullcontext(STDOUT) as standard_output:
         check_names(options)
         target = load(options.target)
         _show_records(options.log_level)
@@ -123,19 +124,19 @@ async def _execute(
         execution = Execution(pipeline, options, files)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if options.output != STANDARD:
-        empty(files.output)
+    empty(options.output, files.output)
     if files.failures is not None:
-        empty(files.failures)
+        empty(options.failures, files.failures)
     return execution, await execution.run()
 
 
 async def _open(target: Target, options: Namespace, standard_output: int) -> Files:
     descriptor, items = await _open_input(target, options)
-    is_standard = options.output == STANDARD
-    output = os.dup(standard_output) if is_standard else open_output(options.output, "--output")
-    named = options.failures
-    failures = None if named is None else open_output(named, "--failures")
+    output = open_output(options.output, "--output", standard_output)
+    failures = None
+    if options.failures is not None:
+        failures = open_output(options.failures, "--failures", standard_output)
+    is_standard = open_already(options.output) == STDOUT
     check_distinct(
         {
             "standard input" if options.input in {None, STANDARD} else "--input": descriptor,
@@ -152,6 +153,11 @@ async def _open_input(target: Target, options: Namespace) -> tuple[int | None, I
     if options.items:
         return None, options.items
     if target.has_items:
+        if options.lines:
+            raise UsageError(
+                f"--lines is about --input, and the items are `items` of {options.target}; give "
+                "--input - to read standard input"
+            )
         return None, await target.items()
     if sys.stdin is not None and sys.stdin.isatty():
         raise UsageError(

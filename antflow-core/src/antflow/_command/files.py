@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from .options import STANDARD
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+STANDARD_NAMES = {STANDARD: STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": STDERR}
+DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
+"""Folders whose files are the open files of this process, by number."""
 
 
 class FileError(Exception):
@@ -67,31 +70,62 @@ def open_input(name: str) -> int:
         if sys.__stdin__ is None:
             raise FileError("standard input is closed; give --input FILE")
         return os.dup(STDIN)
-    descriptor = _opened(name, os.O_RDONLY, "--input", "read")
+    with _refused(name, "--input", "read"):
+        descriptor = _opened(name, os.O_RDONLY)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         raise FileError(f"--input {name} is a directory; give a file")
     return descriptor
 
 
-def open_output(name: str, option: str) -> int:
+def open_output(name: str, option: str, standard_output: int = STDOUT) -> int:
     """Return the descriptor of a file that is written; what it has stays until it is emptied.
+
+    Args:
+        name: of the file; one that is open already is written on where it is.
+        option: that names it.
+        standard_output: its descriptor, or that of its copy.
 
     Raises:
         FileError: it cannot be.
     """
-    return _opened(name, os.O_WRONLY | os.O_CREAT, option, "written")
+    there = open_already(name)
+    with _refused(name, option, "written"):
+        if there is None:
+            return _opened(name, os.O_WRONLY | os.O_CREAT)
+        return os.dup(standard_output if there == STDOUT else there)
 
 
-def empty(descriptor: int) -> None:
-    """Have a file written anew, if it is one that keeps what is written."""
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+def open_already(name: str) -> int | None:
+    """Return the descriptor that a name such as /dev/stderr stands for; None if it is a file's.
+
+    To open such a name would be to begin at the start of what is behind it, over what it has.
+    """
+    folder, _, number = name.rpartition("/")
+    if folder in DESCRIPTORS and number.isdecimal():
+        return int(number)
+    return STANDARD_NAMES.get(name)
+
+
+def empty(name: str, descriptor: int) -> None:
+    """Have a file written anew, if it is one that keeps what is written, and not open already."""
+    if open_already(name) is None and stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.ftruncate(descriptor, 0)
 
 
-def _opened(name: str, flags: int, option: str, done: str) -> int:
+def _opened(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_BINARY", 0), 0o666)
+
+
+@contextmanager
+def _refused(name: str, option: str, done: str) -> Iterator[None]:
+    """Say why a file cannot be opened.
+
+    Raises:
+        FileError: it cannot.
+    """
     try:
-        return os.open(name, flags | getattr(os, "O_BINARY", 0), 0o666)
-    except (OSError, ValueError) as error:
+        yield
+    except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileError(f"{option} {name} cannot be {done}: {reason}; give another file") from error
 

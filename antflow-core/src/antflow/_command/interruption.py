@@ -27,7 +27,7 @@ class Ways:
     """How a run ends early.
 
     Args:
-        announce: says what a second signal does; called in the thread.
+        announce: says what a second signal does; called in the thread, and does not block it.
         drain: reads no more, and finishes what was read.
         stop: cancels what runs.
         leave: writes of what is left, and ends the process.

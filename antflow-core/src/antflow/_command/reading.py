@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
+
+from .readiness import read
 
 BLOCK = 1 << 17
 """Bytes that are read at a time, at most."""
@@ -60,7 +61,7 @@ class Blocks:
         while (wanted := self._wanted.get()) is not None:
             block, error = b"", None
             try:
-                block = os.read(self._descriptor, BLOCK)
+                block = read(self._descriptor, BLOCK)
             except OSError as problem:
                 error = problem
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ from antflow.pipeline import Pipeline
 from .interruption import GRACE_SECONDS, Interruption, Ways
 from .leaving import leave
 from .ledger import Ledger
-from .printing import say
+from .printing import say, say_in_time
 from .reading import Blocks
 from .records import of_item, of_json_line, of_text_line, result_record, value_record
 from .report import COMMAND, blocked, exit_code, lines_about, summary
@@ -138,24 +138,39 @@ class Execution:
         return {name: given for name, given in names.items() if given}
 
     def _report(self) -> int:
+        """Say what there is to say of the run, and return the exit code."""
+        code = self._code
+        if self._interruption.signal is None:
+            for line in self._lines():
+                say(line)
+        elif not say_in_time(self._lines(), GRACE_SECONDS):
+            leave(code)
+        return code
+
+    @property
+    def _code(self) -> int:
+        return exit_code(self._ledger, self._error, self._interruption.signal)
+
+    def _lines(self) -> Iterator[str]:
+        """Return what is reported of the run."""
         if self._options.summary:
-            say(summary(self._pipeline.get_stats(), perf_counter() - self._began))
-        ledger, signal = self._ledger, self._interruption.signal
+            yield summary(self._pipeline.get_stats(), perf_counter() - self._began)
         if self._error is not None and (trace := trace_of(self._error)):
-            say(trace.rstrip())
-        for line in lines_about(ledger, self._source, self._names, self._error, signal):
-            say(f"{COMMAND}: {line}")
-        return exit_code(ledger, self._error, signal)
+            yield trace.rstrip()
+        signal = self._interruption.signal
+        for line in lines_about(self._ledger, self._source, self._names, self._error, signal):
+            yield f"{COMMAND}: {line}"
 
     # Ways to end early
 
     def _announce(self) -> None:
         signal, seconds = self._interruption.signal, self._options.drain_seconds
         assert signal is not None
-        say(
+        line = (
             f"{COMMAND}: {signal.name}: what was read is finished, for {seconds:g} s at most; "
             "once more to stop at once"
         )
+        say_in_time([line], GRACE_SECONDS)
 
     def _drain(self) -> None:
         seconds = self._options.drain_seconds
@@ -184,17 +199,17 @@ class Execution:
             ledger.close(self._pipeline.unprocessed)
             if ledger.failures is not None:
                 ledger.failures.hurry(GRACE_SECONDS)
-            self._say_what_is_left_behind()
-            code = self._report()
+            code = self._code
+            say_in_time([*self._left_behind(), *self._lines()], GRACE_SECONDS)
         finally:
             leave(code)
 
-    def _say_what_is_left_behind(self) -> None:
+    def _left_behind(self) -> Iterator[str]:
         lines = list(blocked(self._ledger, self._names))
         if not lines or self._endings:
             lines.append("tasks that ignored their cancellation were left behind")
         for line in lines:
-            say(f"{COMMAND}: {line}")
+            yield f"{COMMAND}: {line}"
 
 
 class _Counted:

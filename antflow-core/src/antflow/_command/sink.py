@@ -10,6 +10,8 @@ from queue import SimpleQueue
 from threading import Event as ThreadEvent
 from threading import Thread
 
+from .readiness import write
+
 MOST_WAITING = 1 << 20
 """Bytes that may wait to be written before who adds more has to wait."""
 
@@ -160,16 +162,10 @@ class Sink:
     def _write(self) -> None:
         while (chunk := self._chunks.get()) is not None:
             try:
-                _write_all(self._descriptor, chunk.content)
+                write(self._descriptor, chunk.content)
             except OSError as error:
                 chunk.error = error
             chunk.is_done = True
             self._idle.set()
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._settle)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(descriptor, left) :]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import AsyncIterable, Iterable
+from asyncio import CancelledError, current_task
+from collections.abc import AsyncIterable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -54,7 +56,7 @@ class Target:
         """Return the pipeline, made if it is a builder or a function.
 
         Raises:
-            TargetError: it is none of these, or raises.
+            TargetError: it is none of these, raises, or is running already.
         """
         found = self.found
         if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
@@ -67,6 +69,8 @@ class Target:
         if not isinstance(found, Pipeline):
             what = "" if found is self.found else "returned "
             raise TargetError(f"{self.text} {what or 'is '}{_kind(found)}; name {WANTED}")
+        if await found._is_taken():  # noqa: SLF001 - told nowhere else before a run begins
+            raise TargetError(f"{self.text} is running already; leave its start to antflow run")
         return found
 
     @property
@@ -105,6 +109,8 @@ def load(text: str) -> Target:
         example = named if named.strip("./\\") else "jobs.py"
         raise TargetError(f"TARGET is {text!r}; {FORM}, such as {example}:pipeline")
     is_file = program.endswith(".py") or "/" in program or "\\" in program
+    if program.startswith(".") and not is_file:
+        raise TargetError(f"{program!r} is no module; {FORM}")
     module = _from_file(program) if is_file else _from_module(program)
     found: object = module
     for part in name.split("."):
@@ -129,26 +135,23 @@ def _from_file(program: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise TargetError(f"{program} is no Python file; {FORM}")
     module = sys.modules[name] = module_from_spec(spec)
-    try:
+    with _imported(program):
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise _raised(f"{program} cannot be imported", error) from error
     return module
 
 
 def _from_module(program: str) -> ModuleType:
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        return import_module(program)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{program}.".startswith(f"{error.name}."):
+    with _imported(program):
+        try:
+            return import_module(program)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{program}.".startswith(f"{error.name}."):
+                raise
             raise TargetError(
                 f"There is no module {error.name!r}, here or installed; run this where it is, "
                 "install it, or name its file: file.py:pipeline"
             ) from None
-        raise _raised(f"{program} cannot be imported", error) from error
-    except (Exception, SystemExit) as error:
-        raise _raised(f"{program} cannot be imported", error) from error
 
 
 def _others(module: ModuleType, name: str) -> str:
@@ -172,8 +175,44 @@ async def _called(function: Any, name: str, remedy: str) -> Any:
     try:
         made = function()
         return await made if inspect.isawaitable(made) else made
-    except Exception as error:
-        raise _raised(f"{name} raised", error) from error
+    except BaseException as error:
+        if _is_asked_for(error):
+            raise
+        what = f"{name} raised"
+        if isinstance(error, SystemExit):
+            what = f"{name} ends the program; have it return, or raise another error"
+        raise _raised(what, error) from error
+
+
+@contextmanager
+def _imported(program: str) -> Iterator[None]:
+    """Say why an import failed.
+
+    Raises:
+        TargetError: it did.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, TargetError) or _is_asked_for(error):
+            raise
+        what = f"{program} cannot be imported"
+        if isinstance(error, SystemExit):
+            what += ' since it ends the program; put what it runs under if __name__ == "__main__"'
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            what += f"; install what has {error.name!r}"
+        if isinstance(error, ImportError) and "relative import" in str(error):
+            what += (
+                " as a file, since it belongs to a package; name its module: package.module:name"
+            )
+        raise _raised(what, error) from error
+
+
+def _is_asked_for(error: BaseException) -> bool:
+    """Whether who waits for the program wants it to end, rather than the program itself."""
+    task = current_task() if isinstance(error, CancelledError) else None
+    is_cancelled = task is not None and task.cancelling() > 0
+    return is_cancelled or isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
 def _check_signature(function: Any, name: str, remedy: str) -> None:
@@ -192,8 +231,4 @@ def _kind(value: object) -> str:
 
 
 def _raised(what: str, error: BaseException) -> TargetError:
-    if isinstance(error, SystemExit):
-        what += ' since it ends the program; put what it runs under if __name__ == "__main__"'
-    if isinstance(error, ImportError) and "relative import" in str(error):
-        what += " as a file, since it belongs to a package; name its module: package.module:name"
     return TargetError(f"{what}: {type(error).__name__}: {text_of(error)}", trace_of(error))

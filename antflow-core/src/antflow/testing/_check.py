@@ -39,8 +39,9 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
 
     These are success, two runs at once, plain functions, retry, failure, skip, no items,
     cancellation, shutdown, a stream that is left, an input that raises, a second run, its displays
-    and its options of the command line. Waits take no time. What a plugin opens or starts in its
-    first runs and keeps, such as a server, is its own; what grows is a leak.
+    and its options of the command line. Ids are numbers and texts. Waits take no time. What a
+    plugin opens or starts in its first runs and keeps, such as a server, is its own; what grows is
+    a leak.
 
     Args:
         plugin: an object, a class or a module, as for a Pipeline; or the name of an installed one,

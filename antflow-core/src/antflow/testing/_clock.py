@@ -43,8 +43,8 @@ class Clock:
     `run` drives a coroutine. When everything waits, the time jumps to the next timer, so that a
     delay of an hour takes no time and is an hour all the same. While a thread works for the event
     loop, for a stage or by `asyncio.to_thread`, the clock stands still, for five seconds at most
-    where a timer is set; while a connection is open, it goes on as real time does. The `timestamp`
-    of an event remains real Unix time.
+    where a timer is set; while a connection is open, it goes on as real time does. It does not wait
+    for a child process of asyncio's. The `timestamp` of an event remains real Unix time.
 
         clock = Clock()
         clock.run(pipeline.run(items))

@@ -42,12 +42,12 @@ async def plain_function(stand: Stand) -> None:
 
 
 async def retry(stand: Stand) -> None:
-    """Have the first attempt at each item fail, of a task and of a stage as a whole."""
+    """Have the first attempt at each item fail, of a task and of a stage; one id is a text."""
     pipeline = stand.pipeline(
         stand.stage(fail_at_first, task_attempts=2, task_wait_seconds=MOMENT),
         stand.stage(fail_at_first, "Next", retry="per_stage", stage_attempts=2),
     )
-    stand.expect("succeeded", await pipeline.run(stand.items(1, 2)), [1, 2])
+    stand.expect("succeeded", await pipeline.run(stand.items(1, "two")), [1, "two"])
 
 
 async def failure(stand: Stand) -> None:
@@ -196,7 +196,7 @@ async def wait_briefly(thing: Thing) -> Thing:
 async def fail(thing: Thing) -> None:
     """Raise, after a moment."""
     await asyncio.sleep(MOMENT)
-    raise ValueError(f"item {thing.number} is made to fail")
+    raise ValueError(f"item {thing.id} is made to fail")
 
 
 async def fail_at_first(thing: Thing) -> Thing:

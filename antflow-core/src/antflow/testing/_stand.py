@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 from weakref import ref
@@ -24,11 +24,11 @@ class Thing:
     """The value of an item; whether it is still there can be seen from outside.
 
     Args:
-        number: the id of the item.
+        item_id: the id of the item.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, item_id: int | str) -> None:
+        self.id = item_id
 
 
 class Stand:
@@ -66,15 +66,15 @@ class Stand:
         """Return a stage that skips items of an even number."""
 
         def is_even(thing: object) -> bool:
-            return self._sees_no_change(thing) or getattr(thing, "number", 1) % 2 == 0
+            return self._sees_no_change(thing) or getattr(thing, "id", 1) % 2 == 0
 
         return Stage("Work", 1, [task], skip_if=is_even)
 
-    def items(self, *numbers: int) -> list[dict[str, Any]]:
+    def items(self, *ids: int | str) -> list[dict[str, Any]]:
         """Return items of these ids, with metadata."""
-        things = [Thing(number) for number in numbers]
+        things = [Thing(each) for each in ids]
         self._made += [("a value of an item", ref(thing)) for thing in things]
-        return [{"id": thing.number, "value": thing, "origin": "a check"} for thing in things]
+        return [{"id": thing.id, "value": thing, "origin": "a check"} for thing in things]
 
     def tell(self, hook: str, argument: Any) -> None:
         """Call the plugin's function for a hook of one argument, if it has one."""
@@ -83,14 +83,17 @@ class Stand:
             listener.call(argument)
 
     def expect(
-        self, what: str, found: Iterable[PipelineResult | UnprocessedItem], wanted: list[int]
+        self,
+        what: str,
+        found: Iterable[PipelineResult | UnprocessedItem],
+        wanted: Sequence[int | str],
     ) -> None:
         """Note a problem unless these are the items that are wanted, whole."""
         ids = [each.id for each in found]
-        if ids != wanted:
+        if ids != [*wanted]:
             self.note("outcome", f"Items {ids} {what} instead of {wanted}.")
         for each in found:
-            if getattr(each.value, "number", None) != each.id:
+            if getattr(each.value, "id", None) != each.id:
                 self.note("outcome", f"The value of item {each.id} is {each.value!r}.")
 
     def leave(self) -> None:
