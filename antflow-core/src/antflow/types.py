@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from math import nan
+from math import isnan, nan
 from typing import (
     Any,
     Generic,
@@ -191,7 +191,7 @@ class Histogram:
     Args:
         bounds: upper bounds in seconds, inclusive, rising.
         counts: observations per bucket, one more than there are bounds: the last has no bound.
-        sum: seconds, over all observations.
+        sum: seconds, over all observations; NaN where that is not known.
     """
 
     bounds: tuple[float, ...]
@@ -204,7 +204,11 @@ class Histogram:
         return sum(self.counts)
 
     def quantile(self, q: float) -> float:
-        """Estimate a quantile in seconds, linear within its bucket, as Prometheus does.
+        """Estimate a quantile in seconds.
+
+        What a bucket holds is taken to be spread evenly, as widely as the bucket's bounds allow,
+        about the same part of the width of each bucket: the part that makes the sum come out. Where
+        all is in one bucket, half of it is at the mean.
 
         Args:
             q: from 0 to 1.
@@ -226,7 +230,21 @@ class Histogram:
             return self.bounds[-1]
         lower = self.bounds[index - 1] if index else 0.0
         share = (rank - reached[index] + self.counts[index]) / self.counts[index]
-        return lower + (self.bounds[index] - lower) * share
+        centre = self._centre()
+        place = centre + (2.0 * share - 1.0) * min(centre, 1.0 - centre)
+        return lower + (self.bounds[index] - lower) * place
+
+    def _centre(self) -> float:
+        """Return at which part of the width of their buckets durations are on average, from 0 to 1.
+
+        Half of it where the sum does not tell: it is not known, or some are above the last bound.
+        """
+        if self.counts[-1] or isnan(self.sum):
+            return 0.5
+        edges = (0.0, *self.bounds)
+        least = sum(n * lower for n, lower in zip(self.counts, edges, strict=True))
+        most = sum(n * upper for n, upper in zip(self.counts, self.bounds, strict=False))
+        return min(max((self.sum - least) / (most - least), 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ class StageScene:
         failed: items that failed in it.
         retried: attempts that were followed by another.
         rate: items a second that left it lately.
-        p50: seconds that half of the attempts at its tasks took at most; NaN before the first.
+        p50: seconds that half of the attempts at its tasks took at most, about; NaN before the
+            first.
         p95: the same for 95 of 100 attempts.
         lately: what its workers' time went into lately.
         overall: what it went into since the run began.
