@@ -174,7 +174,6 @@ class Scene:
         history: items a second in each of as many spans of equal length, since the run began.
         span: seconds of one span of the history.
         faults: exceptions that plugins' hooks raised, by plugin.
-        has_ended: whether the run is over.
         was_interrupted: whether it was stopped before all was done.
     """
 
@@ -191,7 +190,6 @@ class Scene:
     history: tuple[float, ...] = ()
     span: float = 1.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
-    has_ended: bool = False
     was_interrupted: bool = False
 
     @property
