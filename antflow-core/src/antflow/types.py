@@ -471,6 +471,11 @@ class DashboardProtocol(Protocol):
 
     They are called on the event loop, one at a time. One that raises is logged, and the dashboard
     is not called again; the run goes on.
+
+    A fourth one, `on_exit()`, is optional: it gives back what the dashboard has taken, such as the
+    terminal, where the process ends while a task holds the event loop, so that there is no
+    `on_finish`. It is called in a thread of its own, maybe while another method is under way, and
+    waited for a second at most.
     """
 
     def on_start(self, pipeline: Any, total_items: int | None) -> Any:
