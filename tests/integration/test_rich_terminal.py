@@ -186,9 +186,9 @@ def test_a_task_that_holds_the_loop_leaves_the_terminal_as_it_was(
 
 
 def is_answered(seen: str) -> bool:
-    return "SIGINT: what was read is finished, for 10 s at most; once more to stop at once" in (
-        " ".join(seen.split())
-    )
+    """Tell whether a whole sentence is seen, however it is broken into lines."""
+    answer = "SIGINT: what was read is finished, for 10 s at most; once more to stop at once"
+    return "".join(answer.split()) in "".join(seen.split())
 
 
 @pytest.mark.parametrize("display", ["compact", "full"])
