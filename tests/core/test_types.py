@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._histogram import add, freeze, new_record
 from antflow._item import Item, as_result
 from antflow.types import (
-    DURATION_BOUNDS,
     DashboardProtocol,
     DashboardSnapshot,
     ErrorSummary,
@@ -36,14 +34,6 @@ BOUNDS = (1.0, 2.0, 4.0)
 
 def histogram(*counts: int, seconds: float = nan) -> Histogram:
     return Histogram(BOUNDS, counts, sum=seconds)
-
-
-def observed(*seconds: float) -> Histogram:
-    """Return what the engine would have counted of these durations."""
-    record = new_record()
-    for each in seconds:
-        add(record, each)
-    return freeze(record)
 
 
 def made_by_a_user() -> PipelineResult:
@@ -96,43 +86,6 @@ class TestQuantile:
         with pytest.raises(ValueError, match="between 0 and 1") as caught:
             histogram(1, 0, 0, 0).quantile(q)
         assert repr(q) in str(caught.value)
-
-    @pytest.mark.parametrize("seconds", [0.051, 0.102, 0.175, 0.249])
-    @pytest.mark.parametrize("number", [1, 2, 1000])
-    def test_of_equal_durations_it_is_what_they_took(self, seconds: float, number: int) -> None:
-        measured = observed(*[seconds] * number)
-        assert measured.quantile(0.5) == pytest.approx(seconds)
-        edge = min(abs(seconds - bound) for bound in DURATION_BOUNDS)
-        assert measured.quantile(0.95) == pytest.approx(seconds, abs=edge)
-
-    def test_of_evenly_spread_durations_it_is_linear(self) -> None:
-        measured = observed(*[0.1 + 0.15 * (n + 0.5) / 1000 for n in range(1000)])
-        for q in (0.0, 0.05, 0.5, 0.95, 1.0):
-            assert measured.quantile(q) == pytest.approx(0.1 + 0.15 * q)
-
-    def test_of_two_kinds_each_has_its_own(self) -> None:
-        """Quick ones just above a bound, and slow ones just above another."""
-        measured = observed(*[0.051] * 80, *[1.02] * 20)
-        assert measured.quantile(0.5) == pytest.approx(0.051, rel=0.05)
-        assert measured.quantile(0.95) == pytest.approx(1.02, rel=0.05)
-
-    def test_a_few_that_are_far_off_do_not_spoil_the_rest(self) -> None:
-        measured = observed(*[0.102] * 500, 10.1)
-        assert measured.quantile(0.5) == pytest.approx(0.102, rel=0.05)
-
-    def test_the_estimates_have_the_sum_that_is_known(self) -> None:
-        measured = histogram(30, 50, 20, 0, seconds=30 * 0.3 + 50 * 1.3 + 20 * 2.6)
-        middles = [measured.quantile((at + 0.5) / 1000) for at in range(1000)]
-        assert sum(middles) / 10 == pytest.approx(measured.sum)
-
-    @pytest.mark.parametrize(("seconds", "nearest"), [(-1.0, 1.0), (9.0, 2.0)])
-    def test_a_sum_that_cannot_be_leads_to_a_bound_and_no_further(
-        self, seconds: float, nearest: float
-    ) -> None:
-        assert histogram(0, 2, 0, 0, seconds=seconds).quantile(0.5) == nearest
-
-    def test_what_is_above_the_last_bound_says_nothing_of_the_others(self) -> None:
-        assert histogram(0, 3, 0, 1, seconds=1000.0).quantile(0.375) == pytest.approx(1.5)
 
     @given(
         st.tuples(*[st.integers(0, 1000)] * 4).filter(any),

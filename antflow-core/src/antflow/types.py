@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
-from math import isnan, nan
 from typing import (
     Any,
     Generic,
@@ -17,6 +15,7 @@ from typing import (
     runtime_checkable,
 )
 
+from ._quantile import quantile
 from .events import ItemView as ItemView
 from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
@@ -206,9 +205,8 @@ class Histogram:
     def quantile(self, q: float) -> float:
         """Estimate a quantile in seconds.
 
-        What a bucket holds is taken to be spread evenly, as widely as the bucket's bounds allow,
-        about the same part of the width of each bucket: the part that makes the sum come out. Where
-        all is in one bucket, half of it is at the mean.
+        It lies in the right bucket. Where in it follows from the sum and from the buckets beside
+        it; where all is in one bucket, half of it is at the mean.
 
         Args:
             q: from 0 to 1.
@@ -221,30 +219,7 @@ class Histogram:
         """
         if not 0.0 <= q <= 1.0:
             raise ValueError(f"A quantile lies between 0 and 1, not {q!r}")
-        if not self.count:
-            return nan
-        rank = q * self.count
-        reached = list(accumulate(self.counts))
-        index = next(i for i, n in enumerate(reached) if n >= rank and self.counts[i])
-        if index == len(self.bounds):
-            return self.bounds[-1]
-        lower = self.bounds[index - 1] if index else 0.0
-        share = (rank - reached[index] + self.counts[index]) / self.counts[index]
-        centre = self._centre()
-        place = centre + (2.0 * share - 1.0) * min(centre, 1.0 - centre)
-        return lower + (self.bounds[index] - lower) * place
-
-    def _centre(self) -> float:
-        """Return at which part of the width of their buckets durations are on average, from 0 to 1.
-
-        Half of it where the sum does not tell: it is not known, or some are above the last bound.
-        """
-        if self.counts[-1] or isnan(self.sum):
-            return 0.5
-        edges = (0.0, *self.bounds)
-        least = sum(n * lower for n, lower in zip(self.counts, edges, strict=True))
-        most = sum(n * upper for n, upper in zip(self.counts, self.bounds, strict=False))
-        return min(max((self.sum - least) / (most - least), 0.0), 1.0)
+        return quantile(self.bounds, self.counts, self.sum, q)
 
 
 @dataclass(frozen=True, slots=True)
