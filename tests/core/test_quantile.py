@@ -81,6 +81,10 @@ def test_durations_on_both_sides_of_a_bound_lie_near_it(quick: float, slow: floa
     assert measured.quantile(0.95) == pytest.approx(slow - 50 * step, rel=0.25)
 
 
+def test_bounds_may_be_whole_numbers() -> None:
+    assert Histogram((1, 2, 4), (0, 2, 2, 0), 9).quantile(0.5) == pytest.approx(2.0)
+
+
 def test_a_bucket_leans_towards_the_fuller_one_beside_it() -> None:
     assert leanings([4.0, 4.0, 0.0, 2.0]) == pytest.approx([0.75, 0.25, HALF, HALF])
     assert leanings([1.0, 4.0, 3.0]) == pytest.approx([4.5 / 5, 5 / 8, 1.5 / 7])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from math import isnan, nan
+from operator import mul
 
 HALF = 0.5
 
@@ -50,7 +51,7 @@ def middles(bounds: Sequence[float], counts: Sequence[int], total: float) -> lis
     leaning = leanings([n / width for n, width in zip(counts, widths, strict=False)])
     rooms = [n * width for n, width in zip(counts, widths, strict=False)]
     room = sum(rooms)
-    taken = sum(map(float.__mul__, rooms, leaning))
+    taken = sum(map(mul, rooms, leaning))
     wanted = total - sum(n * lower for n, lower in zip(counts, edges, strict=True))
     if wanted <= taken:
         scale = max(wanted, 0.0) / taken
