@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, Stage, UnprocessedItem
+from antflow import Pipeline, Stage, UnprocessedItem, hookimpl
 from antflow._command import leaving, running
 from antflow._command.running import Execution, Files
 from tests.core.command_parts import Full
@@ -31,9 +31,12 @@ class Folder:
         files = {"output": "out", "failures": "failures"}
         return Namespace(**{"dashboard": None, "drain_seconds": 60.0, **usual, **files, **others})
 
-    async def run(self, task: Callable[[Any], Any], items: Any, **others: Any) -> int:
+    async def run(
+        self, task: Callable[[Any], Any], items: Any, plugins: Any = (), **others: Any
+    ) -> int:
         out, failures = (self.open(name) for name in ("out", "failures"))
-        pipeline = Pipeline([Stage("Work", 2, [task], task_attempts=1)], autoload=False)
+        stages = [Stage("Work", 2, [task], task_attempts=1)]
+        pipeline = Pipeline(stages, plugins=plugins, autoload=False)
         files = Files(None, items, out, failures)
         self.execution = Execution(pipeline, self.options(**others), files)
         return await self.execution.run()
@@ -198,6 +201,40 @@ async def test_to_leave_waits_for_no_standard_error(
         file.is_read.set()
     executing.cancel()
     await asyncio.wait([executing])
+
+
+class Board:
+    """A display, and the plugin that has it, which says when it is left."""
+
+    antflow_dashboards = ("board",)
+
+    @hookimpl
+    def antflow_dashboard(self, name: str) -> Board:
+        return self
+
+    def on_start(self, pipeline: object, total_items: int | None) -> None: ...
+
+    def on_update(self, snapshot: object) -> None: ...
+
+    def on_finish(self, results: object, summary: object) -> None: ...
+
+    def on_exit(self) -> None:
+        sys.stderr.write("the screen is left\n")
+
+
+async def test_to_leave_is_to_have_the_display_leave_first(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "_exit", lambda code: None)
+
+    async def work(number: int) -> int:
+        folder.execution._leave()
+        return number
+
+    await folder.run(work, [1], plugins=[Board()], dashboard="board")
+    left, _, report = capsys.readouterr().err.partition("\n")
+    assert left == "the screen is left"
+    assert "tasks that ignored their cancellation were left behind" in report
 
 
 async def test_a_stop_cancels_what_runs(folder: Folder) -> None:

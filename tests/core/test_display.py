@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import copy_context
 from math import inf, nan
+from threading import Event, Thread, current_thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -892,6 +893,104 @@ def test_a_dashboard_is_told_in_order_whatever_happens(seed: int) -> None:
             assert middle == ["on_update"] * len(middle)
 
     simulate(main, seed)
+
+
+# The process ends while a task holds the event loop
+
+
+class Taker(Recorder):
+    """A dashboard that has taken something.
+
+    Args:
+        act: what it does to give that back.
+    """
+
+    def __init__(self, act: Callable[[], Any] = lambda: None, **acts: Callable[[], Any]) -> None:
+        super().__init__(**acts)
+        self.act = act
+        self.threads: list[Thread] = []
+
+    def on_exit(self) -> None:
+        self.threads.append(current_thread())
+        self.act()
+
+
+def leave(pipeline: Pipeline, seconds: float = 60.0) -> None:
+    assert pipeline._run is not None
+    pipeline._run.leave_display(seconds)
+
+
+def left_by_a_task(dashboard: Any, seconds: float = 60.0) -> Any:
+    """Have a task leave the display of its run, and return that run's results."""
+
+    async def task(value: int) -> int:
+        leave(pipeline, seconds)
+        return value
+
+    pipeline = piped(task)
+    return simulate(lambda: by_run(pipeline, [1], custom_dashboard=dashboard))
+
+
+def test_who_ends_the_process_has_a_dashboard_give_back_what_it_took() -> None:
+    dashboard = Taker()
+    assert left_by_a_task(dashboard) == [1]
+    (thread,) = dashboard.threads
+    assert thread is not current_thread()
+
+
+def test_a_dashboard_that_takes_nothing_needs_no_such_method() -> None:
+    assert left_by_a_task(Recorder()) == [1]
+
+
+def test_what_a_dashboard_raises_as_the_process_ends_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise SystemExit("torn")
+
+    assert left_by_a_task(Taker(fail)) == [1]
+    (record,) = caplog.records
+    assert record.getMessage() == "Dashboard Taker: on_exit raised; the process ends."
+    assert record.exc_info is not None
+
+
+def test_a_dashboard_that_gives_nothing_back_is_not_waited_for_any_longer() -> None:
+    goes_on = Event()
+    dashboard = Taker(goes_on.wait)
+    assert left_by_a_task(dashboard, 0.0) == [1]
+    goes_on.set()
+    dashboard.threads[0].join()
+
+
+@pytest.mark.parametrize("method", ["on_start", "on_finish"])
+def test_a_dashboard_that_is_dropped_or_has_finished_is_not_told(method: str) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    dashboard = Taker(**({method: fail} if method == "on_start" else {}))
+
+    async def main() -> None:
+        pipeline = piped()
+        await by_run(pipeline, [1], custom_dashboard=dashboard)
+        leave(pipeline)
+
+    simulate(main)
+    assert dashboard.threads == []
+
+
+def test_a_stream_leaves_the_display_of_its_run() -> None:
+    dashboard = Taker()
+
+    async def main() -> None:
+        stream = piped().stream(range(3), custom_dashboard=dashboard)
+        stream.leave_display(60.0)
+        assert dashboard.threads == []
+        async with stream:
+            await anext(stream)
+            stream.leave_display(60.0)
+            assert len(dashboard.threads) == 1
+
+    simulate(main)
 
 
 def test_a_display_that_the_loop_leaves_behind_is_closed_without_a_word() -> None:

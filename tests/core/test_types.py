@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import pickle
 from collections.abc import Callable
-from math import inf, isnan
+from math import inf, isnan, nan
 from typing import Any
 
 import pytest
@@ -32,8 +32,8 @@ from antflow.types import (
 BOUNDS = (1.0, 2.0, 4.0)
 
 
-def histogram(*counts: int) -> Histogram:
-    return Histogram(BOUNDS, counts, sum=0.0)
+def histogram(*counts: int, seconds: float = nan) -> Histogram:
+    return Histogram(BOUNDS, counts, sum=seconds)
 
 
 def made_by_a_user() -> PipelineResult:
@@ -68,7 +68,7 @@ class TestQuantile:
             ((3, 0, 0, 1), 0.75, 1.0),
         ],
     )
-    def test_is_linear_within_its_bucket(
+    def test_without_a_sum_it_is_linear_within_its_bucket(
         self, counts: tuple[int, ...], q: float, seconds: float
     ) -> None:
         assert histogram(*counts).quantile(q) == pytest.approx(seconds)
@@ -91,11 +91,12 @@ class TestQuantile:
         st.tuples(*[st.integers(0, 1000)] * 4).filter(any),
         st.floats(0, 1),
         st.floats(0, 1),
+        st.floats(0, 5000) | st.just(nan),
     )
     def test_never_falls_as_q_rises(
-        self, counts: tuple[int, ...], one: float, other: float
+        self, counts: tuple[int, ...], one: float, other: float, seconds: float
     ) -> None:
-        measured = histogram(*counts)
+        measured = histogram(*counts, seconds=seconds)
         low, high = measured.quantile(min(one, other)), measured.quantile(max(one, other))
         assert 0.0 <= low <= high + 1e-12 <= BOUNDS[-1] + 1e-12
 
@@ -232,8 +233,8 @@ def test_a_snapshot_cannot_be_changed(snapshot: type) -> None:
     "plain",
     [
         UnprocessedItem("a", 1, {"k": "v"}, 100, "First", 7),
-        histogram(1, 2, 3, 4),
-        TaskStats(1, 0, 0, histogram(1, 0, 0, 0)),
+        histogram(1, 2, 3, 4, seconds=30.0),
+        TaskStats(1, 0, 0, histogram(1, 0, 0, 0, seconds=0.5)),
         WorkerState("First-W0", "First", "busy", "a"),
         WorkerMetrics("First-W0", "First", 3),
         FailedItem("a", "broken", "ValueError", "First", 3, 17.5),

@@ -27,12 +27,15 @@ BLOCKS = [
 ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
 """A reader's: what is installed is active."""
 
+LONG, SHORT = "range(1_000)", "range(30)"
+"""What programs run over that a reader wants to look at for some seconds, and what tests do."""
+
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @pytest.mark.parametrize("program", BLOCKS)
 def test_a_block_runs_without_an_error_or_warning(program: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", program]
+    command = [sys.executable, "-W", "error", "-c", program.replace(LONG, SHORT)]
     environ = {**ENVIRON, "PYTHONPATH": str(TEMPLATE)}
     run = subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environ
@@ -58,3 +61,19 @@ def test_no_block_is_hidden_in_a_list(document: Path) -> None:
 def test_a_link_leads_to_a_file(document: Path) -> None:
     links = LINK.findall(document.read_text(encoding="utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", ["docs/displays.md", "antflow-rich/README.md"])
+def test_a_display_in_a_document_is_there_for_some_seconds(document: str) -> None:
+    """By what its first program sleeps, for each item, in each of the workers of one stage."""
+    found = BLOCK.search((ROOT / document).read_text(encoding="utf-8"))
+    assert found is not None
+    assert LONG in found[1]
+    sleep, workers = SLEEP.search(found[1]), WORKERS.search(found[1])
+    assert sleep is not None
+    assert workers is not None
+    assert 3 <= 1_000 * float(sleep[1]) / int(workers[1]) <= 5
+
+
+SLEEP = re.compile(r"sleep\(([\d.]+)\)")
+WORKERS = re.compile(r'Stage\("\w+", (?:workers=)?(\d+)')

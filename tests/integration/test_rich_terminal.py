@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def test_a_run_is_seen_from_its_start_to_its_end(
 COMMAND = """
 import asyncio
 from pathlib import Path
+from threading import Event
 
 from antflow import Pipeline, Stage
 
@@ -98,8 +100,22 @@ async def stop(number):
     return number
 
 
+async def hold(number):
+    await asyncio.sleep(0)
+    if number == 20:
+        Event().wait()
+    return number
+
+
 pipeline = Pipeline([Stage("Stop", workers=4, tasks=[stop])], name="numbers")
+holding = Pipeline([Stage("Hold", workers=1, tasks=[hold])], name="numbers")
 """
+
+
+def antflow_run(shown: Window, pipeline: str, *options: object) -> None:
+    """Run a pipeline of the program above."""
+    (shown.folder / "program.py").write_text(COMMAND, encoding="utf-8")
+    shown.run("-m", "antflow", "run", shown.folder / f"program.py:{pipeline}", *options)
 
 
 @pytest.mark.parametrize(
@@ -109,15 +125,70 @@ def test_antflow_run_shows_its_run(
     opened: Opener, options: tuple[str, ...], shown_text: str
 ) -> None:
     shown = opened()
-    (shown.folder / "program.py").write_text(COMMAND, encoding="utf-8")
-    target, output = shown.folder / "program.py:pipeline", shown.folder / "output.jsonl"
-    shown.run("-m", "antflow", "run", target, "--output", output, *options)
+    output = shown.folder / "output.jsonl"
+    antflow_run(shown, "pipeline", "--output", output, *options)
     shown.until_shown("20/40", shown_text)
     left = to_the_end(shown)
     assert is_restored(shown)
     assert "numbers is done" in left
     assert "exit code 0" in left
     assert len(output.read_text(encoding="utf-8").splitlines()) == 40
+
+
+def test_antflow_run_draws_nothing_over_results_in_the_same_terminal(opened: Opener) -> None:
+    shown = opened()
+    antflow_run(shown, "pipeline")
+    shown.until_shown('{"id": 19, "value": 19}')
+    assert is_restored(shown)
+    left = to_the_end(shown)
+    assert sorted(map(int, RESULT.findall(left))) == list(range(40))
+    assert "━" not in left
+    antflow_run(shown, "pipeline", "--dashboard", "full")
+    shown.until_shown("exit code 2", "give --output FILE")
+    assert is_restored(shown)
+
+
+RESULT = re.compile(r'^{"id": (\d+), "value": \1}$', re.MULTILINE)
+
+
+@pytest.mark.parametrize(("columns", "lines"), SIZES)
+def test_the_answer_to_an_interrupt_is_seen_in_the_full_display(
+    opened: Opener, columns: int, lines: int
+) -> None:
+    shown = opened(columns, lines)
+    antflow_run(shown, "pipeline", "--output", os.devnull, "--dashboard", "full")
+    shown.until_shown("20/40")
+    shown.press("C-c")
+    seen = shown.until(lambda seen: is_answered(seen) and "20/40" in seen)
+    assert shown.state("alternate_on") == "1"
+    assert len(seen.split("\n")) == lines
+    left = to_the_end(shown)
+    assert is_restored(shown)
+    assert is_answered(left)
+    assert "exit code 130" in left
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_a_task_that_holds_the_loop_leaves_the_terminal_as_it_was(
+    opened: Opener, display: str
+) -> None:
+    shown = opened()
+    antflow_run(shown, "holding", "--output", os.devnull, "--dashboard", display)
+    shown.until(lambda _: shown.state("cursor_flag") == "0")
+    shown.press("C-c")
+    shown.press("C-c")
+    left = shown.until_shown("exit code", with_history=True)
+    assert is_restored(shown)
+    assert is_answered(left)
+    assert "exit code 130" in left
+    assert_in_order(left, "left unprocessed", "interrupted by SIGINT")
+    shown.press("Enter")
+
+
+def is_answered(seen: str) -> bool:
+    """Tell whether a whole sentence is seen, however it is broken into lines."""
+    answer = "SIGINT: what was read is finished, for 10 s at most; once more to stop at once"
+    return "".join(answer.split()) in "".join(seen.split())
 
 
 @pytest.mark.parametrize("display", ["compact", "full"])

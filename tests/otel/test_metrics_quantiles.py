@@ -9,14 +9,16 @@ from antflow_otel._metrics_quantiles import STEP, WINDOW, Window, quantiles_of
 from antflow_otel._metrics_reading import Counts, Series
 
 ROW: Series = (("antflow.pipeline.name", "p"),)
-EMPTY: Counts = (0,) * (len(DURATION_BOUNDS) + 1)
+EMPTY: Counts = (0,) * (len(DURATION_BOUNDS) + 2)
 
 
 def counts(**in_bucket: int) -> Counts:
-    """Return how many fell into which bucket: `b3=5` are five in the fourth."""
+    """Return how many fell into which bucket: `b3=5` are five in the fourth, at its upper bound."""
     filled = list(EMPTY)
     for bucket, number in in_bucket.items():
-        filled[int(bucket[1:])] = number
+        index = int(bucket[1:])
+        filled[index] = number
+        filled[-1] += number * DURATION_BOUNDS[index]
     return tuple(filled)
 
 
@@ -46,14 +48,14 @@ def test_what_is_older_than_the_window_is_left_out() -> None:
     watched.now += STEP
     watched.recent(counts(b1=5))
     watched.now += WINDOW
-    assert watched.recent(counts(b1=5, b2=1)) == counts(b2=1)
+    assert watched.recent(counts(b1=5, b2=1)) == pytest.approx(counts(b2=1))
 
 
 def test_in_steady_reading_the_window_is_kept_within_a_step() -> None:
     watched = Watched()
     for fed in range(1, 2000):
         watched.now += 1
-        recent = sum(watched.recent(counts(b1=fed)))
+        recent = sum(watched.recent(counts(b1=fed))[:-1])
         assert fed < WINDOW or WINDOW <= recent <= WINDOW + STEP
     assert len(watched.window._past) <= WINDOW / STEP + 2
 
@@ -62,7 +64,7 @@ def test_seldom_reading_makes_the_window_longer() -> None:
     watched = Watched()
     for number in range(1, 4):
         watched.now += 10 * WINDOW
-        assert watched.recent(counts(b1=number)) == counts(b1=1)
+        assert watched.recent(counts(b1=number)) == pytest.approx(counts(b1=1))
 
 
 def test_counts_that_start_anew_are_recent() -> None:
@@ -71,6 +73,17 @@ def test_counts_that_start_anew_are_recent() -> None:
     watched.recent(counts(b1=5))
     watched.now += WINDOW
     assert watched.recent(counts(b2=2)) == counts(b2=2)
+
+
+def test_quantiles_go_by_what_was_counted_and_by_the_sum() -> None:
+    watched = Watched()
+    watched.now += STEP
+    watched.recent(counts(b3=5))
+    watched.now += WINDOW
+    took = 1.02 * DURATION_BOUNDS[2]
+    *buckets, seconds = counts(b3=25)
+    recent = watched.recent((*buckets, seconds + 20 * (took - DURATION_BOUNDS[3])))
+    assert dict(quantiles_of(recent, [0.5])) == {"0.5": pytest.approx(took)}
 
 
 def test_quantiles_lie_within_the_bucket() -> None:

@@ -105,7 +105,6 @@ ENDED = replace(
     left=None,
     stages=tuple(replace(stage, is_bottleneck=False) for stage in STAGES),
     groups=(replace(GROUPS[0], count=11), GROUPS[1]),
-    has_ended=True,
 )
 STOPPED = replace(
     ENDED,

@@ -214,6 +214,29 @@ def test_a_display_that_is_forgotten_gives_the_terminal_back(
     assert tty.written() == ""
 
 
+def test_the_terminal_is_given_back_while_a_task_holds_the_loop(
+    tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is printed from then on is on the normal screen."""
+    monkeypatch.setattr(sys, "stderr", tty.stream)
+    written = ""
+
+    async def hold(item: int) -> int:
+        nonlocal written
+        print("held", file=sys.stderr)
+        running._run.leave_display(60.0)  # type: ignore[union-attr]
+        print("afterwards", file=sys.stderr)
+        written = tty.written()
+        return item
+
+    running = pipeline(hold)
+    asyncio.run(running.run([1], dashboard="full"))
+    assert written.index("held") < written.index("afterwards")
+    assert ENTER not in written.partition(LEAVE)[2]
+    assert "write" not in vars(tty.stream)
+    assert tty.written() == written
+
+
 def test_what_is_no_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)

@@ -180,6 +180,24 @@ def test_the_alternate_screen_is_entered_and_left(tty: PseudoTerminal, frames: F
     assert written.index("frame 2") < written.index(LEAVE) < written.index("summary of pages")
 
 
+def test_what_is_said_makes_the_alternate_screen_smaller_for_some_seconds(
+    tty: PseudoTerminal, frames: Frames
+) -> None:
+    assert IN_USE.acquire(blocking=False)
+    live = Live(Terminal(tty.stream), Screen(), frames, summary)
+    begin(live)
+    live.draw(SCENE, 0.0)
+    live.hear(Written(0, "said\n"))
+    live.draw(SCENE, 0.3)
+    assert tty.written().count("said") == 1
+    live.draw(SCENE, 0.6)
+    live.draw(SCENE, 20.0)
+    assert [height for _, _, height in frames.asked] == [24, 22, 24]
+    assert tty.written().count("said") == 2
+    live.close(None)
+    assert tty.written().count("said") == 3
+
+
 def test_the_terminal_is_free_for_the_next_display_whatever_happens(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ def test_what_is_rare_is_shown_where_it_happens() -> None:
 
 
 def test_items_of_an_endless_input_are_in_flight() -> None:
-    assert "186 in flight" in outcome_line(ENDLESS, 80).plain
+    assert "186 under way" in outcome_line(ENDLESS, 80).plain
 
 
 def test_no_failure_is_no_alarm() -> None:

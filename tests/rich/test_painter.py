@@ -107,7 +107,6 @@ def test_states_are_drawn_and_the_end_is_told() -> None:
     assert surface.drawn == [3]
     [end] = surface.ends
     assert end is not None
-    assert end.has_ended
     assert (end.counts.succeeded, end.counts.failed) == (10, 2)
     assert not end.was_interrupted
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ import pytest
 import antflow_rich
 from antflow import DashboardProtocol, Pipeline, Stage
 from antflow.plugins import hooks_of
-from antflow_rich import Rich
+from antflow_rich import Rich, plugin
 from antflow_rich.plugin import DASHBOARDS
+from tests.rich.terminals import PseudoTerminal
 
 
 def test_it_is_asked_for_displays_and_options_alone() -> None:
@@ -30,12 +34,22 @@ def is_terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return bool(request.param)
 
 
+@pytest.fixture(autouse=True)
+def results_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Have standard output be another file than standard error, whatever the tests' own are."""
+    with (tmp_path / "results").open("w") as results:
+        monkeypatch.setattr(plugin, "STDOUT", results.fileno())
+        yield
+
+
 def chosen(*arguments: str) -> str | None:
     parser = ArgumentParser()
-    plugin = Rich()
-    plugin.antflow_add_options(parser)
+    parser.add_argument("--output", default="-")
+    parser.add_argument("--failures")
+    rich = Rich()
+    rich.antflow_add_options(parser)
     options = parser.parse_args(arguments)
-    plugin.antflow_configure(options)
+    rich.antflow_configure(options)
     dashboard: str | None = options.dashboard
     return dashboard
 
@@ -58,6 +72,67 @@ def test_a_command_shows_what_it_is_asked_for(arguments: list[str], dashboard: s
     assert chosen(*arguments) == dashboard
 
 
+WRITTEN_THERE = [
+    ([], "results"),
+    (["--output", "{}"], "results"),
+    (["--output", "results", "--failures", "{}"], "failures"),
+]
+
+
+@pytest.fixture
+def terminal(
+    monkeypatch: pytest.MonkeyPatch, tty: PseudoTerminal, is_terminal: bool
+) -> PseudoTerminal:
+    """One that is standard error and standard output."""
+    monkeypatch.setattr(plugin, "STDERR", tty.stream.fileno())
+    monkeypatch.setattr(plugin, "STDOUT", tty.stream.fileno())
+    return tty
+
+
+def named(arguments: list[str], terminal: PseudoTerminal) -> list[str]:
+    return [each.format(os.ttyname(terminal.stream.fileno())) for each in arguments]
+
+
+@pytest.mark.parametrize(("arguments", "_"), WRITTEN_THERE)
+def test_a_command_draws_nothing_over_what_it_writes(
+    terminal: PseudoTerminal, arguments: list[str], _: str
+) -> None:
+    assert chosen(*named(arguments, terminal)) is None
+    assert chosen(*named(arguments, terminal), "--no-progress") == ""
+
+
+@pytest.mark.parametrize("is_terminal", [True], indirect=True)
+@pytest.mark.parametrize("option", ["--progress", "--dashboard=progress", "--dashboard=full"])
+@pytest.mark.parametrize(("arguments", "what"), WRITTEN_THERE)
+def test_a_command_refuses_to_draw_over_what_it_writes(
+    terminal: PseudoTerminal, arguments: list[str], what: str, option: str
+) -> None:
+    remedy = "give --output FILE" if what == "results" else "give --failures another file"
+    with pytest.raises(ValueError, match=f"drawn over the {what}, .*; {remedy}"):
+        chosen(*named(arguments, terminal), option)
+
+
+@pytest.mark.parametrize("is_terminal", [False], indirect=True)
+@pytest.mark.usefixtures("terminal")
+def test_plain_lines_may_stand_between_results() -> None:
+    assert chosen("--dashboard=full") == "full"
+
+
+@pytest.mark.parametrize("is_terminal", [True], indirect=True)
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("output", [os.devnull, "results", "absent/results"])
+def test_results_in_a_file_leave_the_terminal_free(output: str) -> None:
+    assert chosen("--output", output) == "progress"
+    assert chosen("--output", output, "--dashboard=full") == "full"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_displays_of_others_are_left_to_them() -> None:
+    options = Namespace(dashboard="web", output="-", failures=None)
+    Rich().antflow_configure(options)
+    assert options.dashboard == "web"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,8 +151,8 @@ def test_a_command_refuses_two_displays_and_unknown_ones(
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_each_display_is_a_new_one(name: str) -> None:
-    plugin = Rich()
-    one, other = plugin.antflow_dashboard(name), plugin.antflow_dashboard(name)
+    rich = Rich()
+    one, other = rich.antflow_dashboard(name), rich.antflow_dashboard(name)
     assert isinstance(one, DashboardProtocol)
     assert one is not other
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import terminal_size
+
 from antflow_rich._region import HIDE_CURSOR, SHOW_CURSOR
 from antflow_rich._screen import ENTER, LEAVE, MOST_KEPT, Screen
 
@@ -13,6 +15,17 @@ def test_a_frame_fills_the_window_and_no_more() -> None:
     assert "23." in frame
     assert "24." not in frame
     assert frame.count("\r\n") == 23
+
+
+def test_what_was_said_last_is_below_a_frame() -> None:
+    screen = Screen()
+    screen.expect(["said"], terminal_size((80, 24)), 0.0)
+    assert screen.rows(24) == 22
+    frame = screen.frame(["said"], "", [f"{number}." for number in range(30)], 24)
+    assert "22." not in frame
+    assert frame.index("21.") < frame.index("said")
+    assert frame.count("\r\n") == 23
+    assert screen.closing([], 80).count("said") == 1
 
 
 def test_it_is_entered_and_left() -> None:

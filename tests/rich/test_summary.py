@@ -34,7 +34,7 @@ def test_a_run_that_was_stopped() -> None:
 
 
 def test_of_an_input_of_unknown_length_it_is_not_known_whether_the_end_is_good() -> None:
-    ended = replace(ENDLESS, counts=replace(ENDLESS.counts, fed=6214), has_ended=True)
+    ended = replace(ENDLESS, counts=replace(ENDLESS.counts, fed=6214))
     verdict = summary(ended, 100)[0]
     assert verdict.plain == "orders has ended: 6,214 items in 0:15, 409/s"
     assert {str(span.style) for span in verdict.spans} == {"bold"}
@@ -55,7 +55,7 @@ def test_a_rate_that_there_is_no_room_for_is_left_out_whole(width: int, expected
 
 
 def test_a_run_of_nothing() -> None:
-    ended = replace(BEGINNING, counts=Counts(0), has_ended=True)
+    ended = replace(BEGINNING, counts=Counts(0))
     assert lines(ended) == ["orders is done: 0 items in 0:00, 0/s", "  0 succeeded  0 failed"]
 
 

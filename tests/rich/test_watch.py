@@ -22,17 +22,16 @@ def at(done: int, **known: Any) -> DashboardSnapshot:
 
 def steadily(watch: Watch, seconds: int, each: int) -> Scene:
     """Return the last scene of a run in which so many items end each second."""
-    scene = watch.update(at(0), 100.0)
+    scene = watch.update(at(0), 100.0, {})
     for second in range(1, seconds + 1):
-        scene = watch.update(at(each * second), 100.0 + second)
+        scene = watch.update(at(each * second), 100.0 + second, {})
     return scene
 
 
 def test_before_anything_has_happened() -> None:
-    scene = Watch("p", 10).update(at(0), 100.0)
+    scene = Watch("p", 10).update(at(0), 100.0, {})
     assert (scene.name, scene.elapsed, scene.rate, scene.left) == ("p", 0.0, 0.0, None)
     assert scene.history == ()
-    assert not scene.has_ended
 
 
 def test_rates_and_the_time_that_is_left() -> None:
@@ -51,8 +50,8 @@ def test_the_same_snapshots_give_the_same_scene() -> None:
 
 def test_items_that_ended_before_the_display_began_are_no_throughput() -> None:
     watch = Watch("p", 1000)
-    watch.update(at(500), 100.0)
-    scene = watch.update(at(510), 101.0)
+    watch.update(at(500), 100.0, {})
+    scene = watch.update(at(510), 101.0, {})
     assert scene.rate == pytest.approx(10.0)
     assert scene.stages[0].rate == pytest.approx(10.0)
 
@@ -60,7 +59,7 @@ def test_items_that_ended_before_the_display_began_are_no_throughput() -> None:
 def test_a_run_that_stands_still_has_no_end_in_sight() -> None:
     watch = Watch("p", 1000)
     steadily(watch, 10, 20)
-    assert watch.update(at(200), 100_000.0).left is None
+    assert watch.update(at(200), 100_000.0, {}).left is None
 
 
 def test_without_a_total_nothing_is_said_to_be_left() -> None:
@@ -74,15 +73,15 @@ def test_nothing_is_left_of_what_is_done() -> None:
 def test_time_that_stands_still_or_goes_back_changes_no_rate() -> None:
     watch = Watch("p", 1000)
     before = steadily(watch, 10, 20)
-    assert watch.update(at(230), 110.0).rate == before.rate
-    assert watch.update(at(230), 90.0).elapsed == 10.0
-    assert watch.update(at(230), 111.0).rate > before.rate
+    assert watch.update(at(230), 110.0, {}).rate == before.rate
+    assert watch.update(at(230), 90.0, {}).elapsed == 10.0
+    assert watch.update(at(230), 111.0, {}).rate > before.rate
 
 
 def test_errors_by_type_with_the_latest_of_each() -> None:
     watch = Watch("p", None)
     items = [failed(1), failed(2, "KeyError"), failed(3), failed(4)]
-    first, second = watch.update(snapshot(summary=errors(items)), 100.0).groups
+    first, second = watch.update(snapshot(summary=errors(items)), 100.0, {}).groups
     assert (first.error_type, first.count, second.error_type) == ("ValueError", 3, "KeyError")
     assert first.example is not None
     assert first.example.item == "4"
@@ -90,9 +89,9 @@ def test_errors_by_type_with_the_latest_of_each() -> None:
 
 def test_an_example_is_kept_after_its_item_is_not() -> None:
     watch = Watch("p", None)
-    watch.update(snapshot(summary=errors([failed(1)])), 100.0)
+    watch.update(snapshot(summary=errors([failed(1)])), 100.0, {})
     later = errors([failed(2, "KeyError")], {"ValueError": 1, "other": 1})
-    groups = watch.update(snapshot(summary=later), 101.0).groups
+    groups = watch.update(snapshot(summary=later), 101.0, {}).groups
     examples = {group.error_type: group.example for group in groups}
     assert examples["ValueError"] is not None
     assert examples["ValueError"].item == "1"
@@ -103,7 +102,7 @@ def test_an_example_of_a_type_that_is_gone_is_not_kept() -> None:
     watch = Watch("p", None)
     for number in range(3):
         name = f"Error{number}"
-        watch.update(snapshot(summary=errors([failed(number, name)])), 100.0)
+        watch.update(snapshot(summary=errors([failed(number, name)])), 100.0, {})
     assert set(watch._examples) == {"Error2"}
 
 
@@ -112,45 +111,57 @@ def test_time_that_went_back_is_not_counted_once_more() -> None:
 
     def last(*times: float) -> Scene:
         watch = Watch("p", None)
-        return [watch.update(at(10), now) for now in times][-1]
+        return [watch.update(at(10), now, {}) for now in times][-1]
 
     back, straight = last(100.0, 110.0, 105.0, 112.0), last(100.0, 110.0, 112.0)
     assert (back.elapsed, back.history) == (12.0, straight.history)
     assert back.rate == pytest.approx(straight.rate)
 
 
-def test_plugin_faults_stay_until_others_are_told() -> None:
+def test_plugin_faults_are_those_that_were_told_last() -> None:
     watch = Watch("p", None)
     assert watch.update(at(0), 100.0, {"journal": 2}).faults == {"journal": 2}
-    assert watch.update(at(0), 101.0).faults == {"journal": 2}
-    assert watch.end(None, errors(), 102.0, {"journal": 3}).faults == {"journal": 3}
+    assert watch.end(errors(), {"journal": 3}).faults == {"journal": 3}
 
 
 def test_the_end_of_a_run() -> None:
     watch = Watch("p", 300)
     steadily(watch, 10, 20)
-    scene = watch.end(at(300), errors(), 120.0)
-    assert (scene.has_ended, scene.was_interrupted) == (True, False)
+    watch.update(at(300), 120.0, {})
+    scene = watch.end(errors(), {})
+    assert not scene.was_interrupted
     assert (scene.elapsed, scene.rate, scene.left) == (20.0, 15.0, None)
     assert scene.bottleneck is None
 
 
-def test_the_end_without_a_snapshot_is_that_of_the_last_one() -> None:
+def test_the_end_of_a_run_has_all_that_failed() -> None:
     watch = Watch("p", 300)
     steadily(watch, 10, 20)
-    scene = watch.end(None, errors([failed(1)]), 110.0)
+    scene = watch.end(errors([failed(1)]), {})
     assert (scene.counts.succeeded, scene.counts.failed) == (200, 1)
     assert scene.groups[0].count == 1
 
 
 def test_the_end_before_any_snapshot() -> None:
-    scene = Watch("p", None).end(None, errors(), 100.0)
-    assert (scene.has_ended, scene.rate, scene.elapsed) == (True, 0.0, 0.0)
+    scene = Watch("p", None).end(errors(), {})
+    assert (scene.rate, scene.elapsed, scene.was_interrupted) == (0.0, 0.0, False)
 
 
-def test_items_that_are_left_over_tell_that_a_run_was_stopped() -> None:
-    assert Watch("p", 10).end(at(5, items_unprocessed=2), errors(), 100.0).was_interrupted
-    assert Watch("p", 10).end(at(5), errors(), 100.0, was_interrupted=True).was_interrupted
+@pytest.mark.parametrize(
+    ("total", "known", "was_interrupted"),
+    [
+        (10, {}, True),
+        (5, {}, False),
+        (None, {}, False),
+        (None, {"items_fed": 7, "items_unprocessed": 2}, True),
+    ],
+)
+def test_items_that_have_not_ended_tell_that_a_run_was_stopped(
+    total: int | None, known: dict[str, int], was_interrupted: bool
+) -> None:
+    watch = Watch("p", total)
+    watch.update(at(5, **known), 100.0, {})
+    assert watch.end(errors(), {}).was_interrupted is was_interrupted
 
 
 def test_the_scenes_of_a_real_run() -> None:
@@ -169,7 +180,7 @@ def test_the_scenes_of_a_real_run() -> None:
             self.scenes: list[Scene] = []
 
         def on_update(self, snapshot: DashboardSnapshot) -> None:
-            self.scenes.append(self.watch.update(snapshot, float(len(self.scenes))))
+            self.scenes.append(self.watch.update(snapshot, float(len(self.scenes)), {}))
 
         def on_finish(self, results: object, summary: object) -> None: ...
 

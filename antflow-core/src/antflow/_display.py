@@ -7,6 +7,7 @@ from asyncio import CancelledError, Lock, Task, current_task, get_running_loop, 
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import isawaitable
+from threading import Thread
 from typing import Any, Protocol
 
 from ._faults import log_error
@@ -131,6 +132,28 @@ class Display:
             await self._call("on_finish", results, self._run.error_summary())
             self._is_dropped = True
 
+    def leave(self, seconds: float) -> None:
+        """Have a dashboard with a method `on_exit` give back what it has taken.
+
+        For who ends the process while a task holds the event loop; from any thread. What it raises
+        is logged.
+
+        Args:
+            seconds: for how long it is waited for.
+        """
+        give_back = getattr(self._dashboard, "on_exit", None)
+        if self._is_dropped or not self._has_begun or not callable(give_back):
+            return
+        leaving = Thread(target=self._exit, args=(give_back,), name="antflow-leave", daemon=True)
+        leaving.start()
+        leaving.join(seconds)
+
+    def _exit(self, give_back: Callable[[], object]) -> None:
+        try:
+            give_back()
+        except BaseException as error:
+            self._log("on_exit", error, "the process ends")
+
     async def _stop_ticking(self) -> None:
         if self._ticker is not None and not self._ticker.done():
             self._ticker.cancel()
@@ -170,10 +193,8 @@ class Display:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._run.abort(error)
             return
-        log_error(
-            _logger,
-            error,
-            "Dashboard %s: %s raised; it is not called again, and the run goes on.",
-            type(self._dashboard).__name__,
-            method,
-        )
+        self._log(method, error, "it is not called again, and the run goes on")
+
+    def _log(self, method: str, error: BaseException, effect: str) -> None:
+        name = type(self._dashboard).__name__
+        log_error(_logger, error, "Dashboard %s: %s raised; %s.", name, method, effect)

@@ -381,6 +381,15 @@ class Run:
         if not self._tasks:
             self._conclude()
 
+    def leave_display(self, seconds: float) -> None:
+        """Have the display give back what it has taken, as `Display.leave` does.
+
+        Args:
+            seconds: for how long it is waited for.
+        """
+        if self._display is not None:
+            self._display.leave(seconds)
+
     def abort(self, error: BaseException | None = None) -> None:
         """Close and cancel everything.
 

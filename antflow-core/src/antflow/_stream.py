@@ -90,6 +90,17 @@ class ResultStream:
         if run is not None:
             run.raise_once()
 
+    def leave_display(self, seconds: float) -> None:
+        """Have the display give back what it has taken, for who ends the process.
+
+        From any thread, also while a task holds the event loop.
+
+        Args:
+            seconds: for how long the display is waited for.
+        """
+        if self._run is not None:
+            self._run.leave_display(seconds)
+
     def __del__(self) -> None:
         run, loop = self._run, self._loop
         if run is None or loop is None or run.is_over or loop.is_closed():

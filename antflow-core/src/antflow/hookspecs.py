@@ -48,6 +48,7 @@ def antflow_dashboard(name: str) -> DashboardProtocol | None:
     """Return a new dashboard of that name, or None if there is none here; the first one is used.
 
     A plugin says in its attribute `antflow_dashboards` which names it has, for errors to list them.
+    A dashboard may have the method `on_exit`, see `DashboardProtocol`.
 
     Args:
         name: what `run`, `stream`, `quick` or the builder was asked for; "progress" where that was

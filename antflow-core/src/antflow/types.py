@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
-from math import nan
 from typing import (
     Any,
     Generic,
@@ -17,6 +15,7 @@ from typing import (
     runtime_checkable,
 )
 
+from ._quantile import quantile
 from .events import ItemView as ItemView
 from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
@@ -191,7 +190,7 @@ class Histogram:
     Args:
         bounds: upper bounds in seconds, inclusive, rising.
         counts: observations per bucket, one more than there are bounds: the last has no bound.
-        sum: seconds, over all observations.
+        sum: seconds, over all observations; NaN where that is not known.
     """
 
     bounds: tuple[float, ...]
@@ -204,7 +203,10 @@ class Histogram:
         return sum(self.counts)
 
     def quantile(self, q: float) -> float:
-        """Estimate a quantile in seconds, linear within its bucket, as Prometheus does.
+        """Estimate a quantile in seconds.
+
+        It lies in the right bucket. Where in it follows from the sum and from the buckets beside
+        it; where all is in one bucket, half of it is at the mean.
 
         Args:
             q: from 0 to 1.
@@ -217,16 +219,7 @@ class Histogram:
         """
         if not 0.0 <= q <= 1.0:
             raise ValueError(f"A quantile lies between 0 and 1, not {q!r}")
-        if not self.count:
-            return nan
-        rank = q * self.count
-        reached = list(accumulate(self.counts))
-        index = next(i for i, n in enumerate(reached) if n >= rank and self.counts[i])
-        if index == len(self.bounds):
-            return self.bounds[-1]
-        lower = self.bounds[index - 1] if index else 0.0
-        share = (rank - reached[index] + self.counts[index]) / self.counts[index]
-        return lower + (self.bounds[index] - lower) * share
+        return quantile(self.bounds, self.counts, self.sum, q)
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +446,11 @@ class DashboardProtocol(Protocol):
 
     They are called on the event loop, one at a time. One that raises is logged, and the dashboard
     is not called again; the run goes on.
+
+    A fourth one, `on_exit()`, is optional: it gives back what the dashboard has taken, such as the
+    terminal, where the process ends while a task holds the event loop, so that there is no
+    `on_finish`. It is called in a thread of its own, maybe while another method is under way, and
+    waited for a second at most.
     """
 
     def on_start(self, pipeline: Any, total_items: int | None) -> Any:

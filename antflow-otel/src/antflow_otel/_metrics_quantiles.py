@@ -45,7 +45,7 @@ class Window:
             self._past.append((now, rows))
         for series, counts in rows.items():
             before = then.get(series)
-            is_anew = before is None or sum(counts) < sum(before)  # a fork counts anew
+            is_anew = before is None or sum(counts[:-1]) < sum(before[:-1])  # a fork counts anew
             yield series, counts if is_anew else tuple(map(sub, counts, before or ()))
 
 
@@ -53,10 +53,11 @@ def quantiles_of(counts: Counts, wanted: Iterable[float]) -> Iterator[tuple[str,
     """Return quantiles in seconds, by what they are called; none if nothing was counted.
 
     Args:
-        counts: what fell into each bucket.
+        counts: what fell into each bucket, and the sum.
         wanted: which ones, from 0 to 1.
     """
-    histogram = Histogram(DURATION_BOUNDS, counts, 0.0)
+    *buckets, seconds_in_all = counts
+    histogram = Histogram(DURATION_BOUNDS, tuple(map(int, buckets)), seconds_in_all)
     if histogram.count:
         for q in wanted:
             yield f"{q:g}", histogram.quantile(q)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import add
 
-from antflow import Pipeline, PipelineStats, StageStats, TaskStats
+from antflow import Histogram, Pipeline, PipelineStats, StageStats, TaskStats
 
 from . import _instruments as of
 from ._attributes import (
@@ -25,7 +25,8 @@ Series = tuple[tuple[str, str], ...]
 """The attributes of one series of a metric: names and values."""
 
 Figure = tuple[InstrumentSpec, Series, float]
-Counts = tuple[int, ...]
+Counts = tuple[float, ...]
+"""How many durations fell into each bucket, and at the end their sum in seconds."""
 
 UNNAMED_ERROR = "_OTHER"
 """What the semantic conventions call an error whose type is not told."""
@@ -70,7 +71,7 @@ class Reading:
         rows[series] = rows.get(series, 0) + figure
 
     def put_durations(self, spec: InstrumentSpec, series: Series, counts: Counts) -> None:
-        """Add what fell into each bucket to a series."""
+        """Add durations to a series."""
         rows = self.durations.setdefault(spec, {})
         known = rows.get(series)
         rows[series] = counts if known is None else tuple(map(add, known, counts))
@@ -116,13 +117,18 @@ def _read_stage(
     for spec, series, figure in _of_stage(stage, own, names):
         reading.put(spec, series, figure)
     if with_durations:
-        reading.put_durations(of.ITEM_WAIT_QUANTILE, own, stage.queue_wait.counts)
+        reading.put_durations(of.ITEM_WAIT_QUANTILE, own, counts_of(stage.queue_wait))
     for name, task in stage.tasks.items():
         series = (*own, (TASK, names.of(name, TASK, label, called)))
         for spec, _, figure in _of_task(task, series):
             reading.put(spec, series, figure)
         if with_durations:
-            reading.put_durations(of.ATTEMPT_DURATION_QUANTILE, series, task.duration.counts)
+            reading.put_durations(of.ATTEMPT_DURATION_QUANTILE, series, counts_of(task.duration))
+
+
+def counts_of(durations: Histogram) -> Counts:
+    """Return what a histogram holds in one row, which can be added up and subtracted."""
+    return (*durations.counts, durations.sum)
 
 
 def _of_pipeline(stats: PipelineStats, own: Series) -> Iterator[Figure]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -170,6 +170,11 @@ class Said:
         self._lines += lines
         if begun:
             self._begun[written.stream] = begun
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """The lines that are to be taken."""
+        return self._lines
 
     def take(self) -> list[str]:
         """Return the lines that have been completed since."""

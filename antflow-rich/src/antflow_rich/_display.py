@@ -58,6 +58,10 @@ class RunDisplay:
         await self._painter.finish(summary, self._pipeline.plugin_faults)
         self._leave.detach()
 
+    def on_exit(self) -> None:
+        """Give the terminal back without a word, in any thread, where the process ends at once."""
+        self._leave()
+
 
 def display(name: str, plain_interval: float) -> RunDisplay:
     """Return a new display.

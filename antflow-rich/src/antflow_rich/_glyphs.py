@@ -9,9 +9,8 @@ OF_STATE = {"busy": "█", "waiting": "▓", "blocked": "▒", "idle": "░"}
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 ELLIPSIS = "…"
 HERE = "▶"
-DOT = "·"
 
-_PLAIN = str.maketrans("━─█▓▒░▁▂▃▄▅▆▇…▶·µ", "=-#+:.__--==%~>.u")
+_PLAIN = str.maketrans("━─█▓▒░▁▂▃▄▅▆▇…▶µ", "=-#+:.__--==%~>u")
 
 
 def fit_for(encoding: str, line: Text) -> Text:

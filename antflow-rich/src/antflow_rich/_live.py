@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import terminal_size
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import sleep
@@ -33,6 +34,9 @@ A thread that wants it waits for 5 milliseconds while another one works; 0 would
 
 class Place(Protocol):
     """Where in a terminal a display is: what to write to draw it there."""
+
+    def expect(self, said: Sequence[str], size: terminal_size, now: float) -> None:
+        """Learn what the program wrote since the last frame, before anything else is asked."""
 
     def rows(self, height: int) -> int:
         """Return how many lines a frame may have in a window of that height."""
@@ -67,7 +71,7 @@ class Live:
         self._said = Said()
         self._lines: list[str] = []
         self._is_open = False
-        self._size = terminal.size()
+        self._room = (0, 0)
         self._shown: Scene | None = None
         self._capture: Capture | None = None
 
@@ -90,14 +94,15 @@ class Live:
 
         Args:
             scene: what it shows; None before there is one.
-            now: seconds, which do not matter here.
+            now: seconds on a clock that never goes back.
         """
         size = self._terminal.size()
-        if scene is not None and (scene is not self._shown or size != self._size):
+        self._place.expect(self._said.lines, size, now)
+        room = size.columns, self._place.rows(size.lines)
+        if scene is not None and (scene is not self._shown or room != self._room):
             sleep(SHORTEST)
-            texts = self._frame(scene, size.columns, self._place.rows(size.lines))
-            self._lines = self._rendered(texts)
-            self._shown, self._size = scene, size
+            self._lines = self._rendered(self._frame(scene, *room))
+            self._shown, self._room = scene, room
         opening = "" if self._is_open else self._place.opening(size.columns)
         said, begun = self._said.take(), self._said.begun
         frame = self._place.frame(said, begun, self._lines, size.lines)

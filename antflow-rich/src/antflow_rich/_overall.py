@@ -76,7 +76,7 @@ def bar_line(scene: Scene, width: int, head: Text | None = None, tail: Text | No
 def outcome_line(scene: Scene, width: int) -> Text:
     """Return the items by what became of them, and the rate."""
     counts = scene.counts
-    rest = "in flight" if counts.total is None else "remaining"
+    rest = "under way" if counts.total is None else "remaining"
     pieces = [
         Piece(figure(exactly(counts.succeeded), "succeeded"), 2),
         Piece(failed(scene), 0),

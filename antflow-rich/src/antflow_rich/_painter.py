@@ -201,11 +201,8 @@ class Painter:
         finish = self._finish
         if finish is None or finish.summary is None:
             return None
-        scene = self._next_scene()
-        is_left = scene is not None and scene.counts.remaining > 0
-        return self._watch.end(
-            None, finish.summary, self._clock(), finish.faults, was_interrupted=is_left
-        )
+        self._next_scene()
+        return self._watch.end(finish.summary, finish.faults)
 
     def _take_what_waits(self) -> None:
         with suppress(Empty):

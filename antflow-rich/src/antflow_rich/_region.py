@@ -9,6 +9,7 @@ the terminal made of lines that became too long.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import terminal_size
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 WRAP, CUT = "\x1b[?7h", "\x1b[?7l"
@@ -27,6 +28,9 @@ ROOMY = 16
 
 class Region:
     """Draws in the last lines of the screen, under all that is written meanwhile."""
+
+    def expect(self, said: Sequence[str], size: terminal_size, now: float) -> None:
+        """Do nothing: what is said has a place above the display."""
 
     def rows(self, height: int) -> int:
         """Return how many lines a frame may have.

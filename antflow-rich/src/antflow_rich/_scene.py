@@ -67,7 +67,8 @@ class StageScene:
         failed: items that failed in it.
         retried: attempts that were followed by another.
         rate: items a second that left it lately.
-        p50: seconds that half of the attempts at its tasks took at most; NaN before the first.
+        p50: seconds that half of the attempts at its tasks took at most, about; NaN before the
+            first.
         p95: the same for 95 of 100 attempts.
         lately: what its workers' time went into lately.
         overall: what it went into since the run began.
@@ -173,7 +174,6 @@ class Scene:
         history: items a second in each of as many spans of equal length, since the run began.
         span: seconds of one span of the history.
         faults: exceptions that plugins' hooks raised, by plugin.
-        has_ended: whether the run is over.
         was_interrupted: whether it was stopped before all was done.
     """
 
@@ -190,7 +190,6 @@ class Scene:
     history: tuple[float, ...] = ()
     span: float = 1.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
-    has_ended: bool = False
     was_interrupted: bool = False
 
     @property

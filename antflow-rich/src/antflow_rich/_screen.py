@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from os import terminal_size
 
+from ._notice import Notice
 from ._region import (
     BEGIN_FRAME,
     CUT,
@@ -25,11 +27,25 @@ MOST_KEPT = 1000
 
 
 class Screen:
-    """Draws in the alternate screen, and keeps what is written meanwhile for the normal one."""
+    """Draws in the alternate screen, and keeps what is written meanwhile for the normal one.
+
+    Of that, the last line is shown in the last row, too, as long as it is new.
+    """
 
     def __init__(self) -> None:
         self._kept: deque[str] = deque(maxlen=MOST_KEPT)
         self._left_out = 0
+        self._notice = Notice()
+
+    def expect(self, said: Sequence[str], size: terminal_size, now: float) -> None:
+        """Learn what the next frame is about to deal with.
+
+        Args:
+            said: lines, the last of which is shown.
+            size: of the window.
+            now: seconds on a clock that never goes back.
+        """
+        self._notice.update(said, size, now)
 
     def rows(self, height: int) -> int:
         """Return how many lines a frame may have.
@@ -37,7 +53,7 @@ class Screen:
         Args:
             height: of the window.
         """
-        return max(1, height)
+        return max(1, height - self._notice.room(height))
 
     def opening(self, width: int) -> str:
         """Return what enters the alternate screen.
@@ -51,13 +67,14 @@ class Screen:
         """Return what draws a frame.
 
         Args:
-            said: lines to appear on the normal screen at the end.
+            said: lines to appear on the normal screen at the end; `expect` knows them.
             begun: one that is not complete yet.
             lines: the display's.
             height: of the window.
         """
         self._keep(said)
-        return f"{BEGIN_FRAME}{CUT}{HOME}{drawn(lines[:height])}{WRAP}{END_FRAME}"
+        shown = drawn(self._notice.below(lines, height))
+        return f"{BEGIN_FRAME}{CUT}{HOME}{shown}{WRAP}{END_FRAME}"
 
     def closing(self, said: Sequence[str], width: int) -> str:
         """Return what goes back to the normal screen, with the last lines that came meanwhile.

@@ -45,15 +45,13 @@ class Watch:
         self._examples: dict[str, FailedItem] = {}
         self._scene = Scene(self._name, Counts(total_items))
 
-    def update(
-        self, snapshot: DashboardSnapshot, now: float, faults: Mapping[str, int] | None = None
-    ) -> Scene:
+    def update(self, snapshot: DashboardSnapshot, now: float, faults: Mapping[str, int]) -> Scene:
         """Return what is to be shown now.
 
         Args:
             snapshot: the run's present state.
             now: seconds on a clock that never goes back.
-            faults: exceptions that plugins raised, by plugin; None for those of the last time.
+            faults: exceptions that plugins raised, by plugin.
         """
         stats = snapshot.pipeline_stats
         counts = counts_of(stats, self._total)
@@ -71,30 +69,17 @@ class Watch:
             failures=latest_failures(snapshot.error_summary, snapshot.timestamp),
             history=self._history.rates,
             span=self._history.span,
-            faults=dict(self._scene.faults if faults is None else faults),
+            faults=dict(faults),
         )
         return self._scene
 
-    def end(
-        self,
-        snapshot: DashboardSnapshot | None,
-        summary: ErrorSummary,
-        now: float,
-        faults: Mapping[str, int] | None = None,
-        *,
-        was_interrupted: bool = False,
-    ) -> Scene:
-        """Return what is to be shown of the run when it is over.
+    def end(self, summary: ErrorSummary, faults: Mapping[str, int]) -> Scene:
+        """Return what is to be shown when the run is over, its last state having been told.
 
         Args:
-            snapshot: its last state; None for that of the last update.
             summary: what failed.
-            now: as for `update`.
-            faults: as for `update`.
-            was_interrupted: whether the run was stopped; it is taken to be where items are left.
+            faults: exceptions that plugins raised, by plugin.
         """
-        if snapshot is not None:
-            self.update(snapshot, now, faults)
         scene = self._scene
         counts = replace(scene.counts, failed=max(scene.counts.failed, summary.total_failed))
         elapsed = self._elapsed
@@ -104,10 +89,9 @@ class Watch:
             rate=counts.done / elapsed if elapsed > 0 else 0.0,
             left=None,
             stages=tuple(replace(stage, is_bottleneck=False) for stage in scene.stages),
-            groups=self._groups(summary, snapshot.timestamp if snapshot is not None else nan),
-            faults=dict(scene.faults if faults is None else faults),
-            has_ended=True,
-            was_interrupted=was_interrupted or counts.unprocessed > 0,
+            groups=self._groups(summary, nan),
+            faults=dict(faults),
+            was_interrupted=counts.remaining > 0,
         )
 
     @property

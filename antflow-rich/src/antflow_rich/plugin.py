@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
+from pathlib import Path
 
 from antflow import DashboardProtocol, hookimpl
 
@@ -12,6 +14,18 @@ DASHBOARDS = ("progress", "compact", "detailed", "full")
 """The names of the displays; `progress=True` is the first."""
 
 PLAIN_INTERVAL = 10.0
+STDOUT, STDERR = 1, 2
+
+_DRAWN_OVER = {
+    "--output": (
+        "the display {!r} would be drawn over the results, which go to the same terminal; give "
+        "--output FILE, pipe them into another program, or leave the display out"
+    ),
+    "--failures": (
+        "the display {!r} would be drawn over the failures, which go to the same terminal; give "
+        "--failures another file, or leave the display out"
+    ),
+}
 
 
 class Rich:
@@ -45,7 +59,8 @@ class Rich:
             dest="dashboard",
             action="store_const",
             const=DASHBOARDS[0],
-            help="show a progress bar on standard error; on a terminal that is the default",
+            help="show a progress bar on standard error; the default on a terminal that results "
+            "do not go to",
         )
         choice.add_argument(
             "--no-progress",
@@ -58,14 +73,24 @@ class Rich:
             "--dashboard",
             dest="dashboard",
             choices=DASHBOARDS,
-            help="show this display on standard error",
+            help="show this display on standard error, on a terminal that results do not go to",
         )
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        """Choose the progress bar where nothing is chosen and there is a terminal for it."""
-        if options.dashboard is None and _has_terminal():
+        """Choose the progress bar where nothing is chosen and there is a terminal free for it.
+
+        Raises:
+            ValueError: a display is chosen, and would be drawn over what the command writes.
+        """
+        chosen = options.dashboard
+        if chosen not in {None, *DASHBOARDS} or not _has_terminal():
+            return
+        taken = _written_there(options)
+        if chosen is None and not taken:
             options.dashboard = DASHBOARDS[0]
+        if chosen is not None and taken:
+            raise ValueError(_DRAWN_OVER[taken].format(chosen))
 
     @hookimpl
     def antflow_dashboard(self, name: str) -> DashboardProtocol | None:
@@ -84,6 +109,21 @@ def _has_terminal() -> bool:
     from ._terminal import can_redraw
 
     return can_redraw(sys.stderr, os.environ)
+
+
+def _written_there(options: Namespace) -> str | None:
+    """Return which option has `antflow run` write to the terminal that a display is drawn in."""
+    for option, name in ("--output", options.output), ("--failures", options.failures):
+        if name not in {None, os.devnull} and _is_standard_error(name):
+            return option
+    return None
+
+
+def _is_standard_error(name: str) -> bool:
+    with suppress(OSError, ValueError):  # there is no such file, or it has no descriptor
+        written = os.fstat(STDOUT) if name == "-" else Path(name).stat()
+        return os.path.samestat(written, os.fstat(STDERR))
+    return False
 
 
 def _is_duration(value: object) -> bool:

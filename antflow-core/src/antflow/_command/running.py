@@ -193,6 +193,7 @@ class Execution:
         """Write of what is left, without the event loop, and end the process."""
         code = 1
         try:
+            self._results.leave_display(GRACE_SECONDS)
             ledger = self._ledger
             ledger.release()
             ledger.output.hurry(GRACE_SECONDS)

@@ -1,0 +1,120 @@
+"""The last line that the program said, where a display covers what it says."""
+
+from __future__ import annotations
+
+from os import terminal_size
+
+import pytest
+from rich.cells import cell_len
+
+from antflow_rich._notice import FRESH, Notice, seen, wrapped
+
+USUAL, SMALL = terminal_size((80, 24)), terminal_size((40, 12))
+ANSWER = (
+    "antflow run: SIGINT: what was read is finished, for 10 s at most; once more to stop at once"
+)
+
+
+def notice_of(*said: str, size: terminal_size = USUAL) -> Notice:
+    notice = Notice()
+    notice.update(said, size, 100.0)
+    return notice
+
+
+def display(notice: Notice, size: terminal_size) -> list[str]:
+    """Return what is shown when the display fills the rows that it may have."""
+    rows = size.lines - notice.room(size.lines)
+    return notice.below([f"row {number}" for number in range(rows)], size.lines)
+
+
+def test_where_nothing_was_said_the_display_has_all_rows() -> None:
+    assert display(notice_of(), USUAL)[-1] == "row 23"
+    assert display(notice_of("", " \x1b[0m"), USUAL)[-1] == "row 23"
+
+
+def test_the_last_line_is_in_the_last_row_apart_from_the_display() -> None:
+    assert display(notice_of("first", "second", ""), USUAL)[-3:] == ["row 21", "", "second"]
+
+
+def test_in_a_low_window_it_follows_the_display() -> None:
+    assert display(notice_of("said", size=SMALL), SMALL)[-2:] == ["row 10", "said"]
+
+
+def test_below_a_short_display_it_is_in_the_last_row_too() -> None:
+    shown = notice_of("said").below(["row"], 24)
+    assert shown == ["row", *[""] * 22, "said"]
+
+
+@pytest.mark.parametrize("size", [USUAL, SMALL, terminal_size((120, 40))])
+def test_an_answer_to_an_interrupt_is_seen_whole(size: terminal_size) -> None:
+    shown = display(notice_of(ANSWER, size=size), size)
+    assert len(shown) == size.lines
+    assert " ".join(shown).endswith(ANSWER)
+    assert max(map(len, shown)) <= size.columns
+
+
+def test_a_long_line_takes_three_rows_at_most_and_is_said_to_go_on() -> None:
+    shown = display(notice_of("word " * 200), USUAL)
+    assert shown[-4] == ""
+    assert [line.startswith("word") for line in shown[-3:]] == [True] * 3
+    assert shown[-1].endswith("word ...")
+
+
+@pytest.mark.parametrize("lines", range(1, 60))
+def test_it_takes_a_quarter_of_the_window_at_most(lines: int) -> None:
+    size = terminal_size((40, lines))
+    shown = display(notice_of("word " * 200, size=size), size)
+    assert len(shown) == lines
+    assert sum(line.startswith("word") for line in shown) == min(3, lines // 4)
+
+
+def test_it_is_shown_as_long_as_it_is_fresh() -> None:
+    notice = notice_of("said")
+    notice.update([], USUAL, 100.0 + FRESH - 0.1)
+    assert display(notice, USUAL)[-1] == "said"
+    notice.update([], USUAL, 100.0 + FRESH)
+    assert display(notice, USUAL)[-1] == "row 23"
+
+
+def test_a_line_that_follows_is_shown_from_then_on() -> None:
+    notice = notice_of("said")
+    notice.update(["also"], USUAL, 100.0 + FRESH - 0.1)
+    notice.update([""], USUAL, 100.0 + FRESH + 1)
+    assert display(notice, USUAL)[-1] == "also"
+
+
+def test_as_lines_follow_each_other_the_display_stays_where_it_is() -> None:
+    notice = notice_of(ANSWER)
+    before = notice.room(24)
+    notice.update(["short"], USUAL, 101.0)
+    assert notice.room(24) == before == 3
+    assert display(notice, USUAL)[-3:] == ["", "", "short"]
+    notice.update([], USUAL, 101.0 + FRESH)
+    assert notice.room(24) == 0
+
+
+def test_it_adapts_to_the_window() -> None:
+    notice = notice_of(ANSWER)
+    notice.update([], SMALL, 101.0)
+    assert " ".join(display(notice, SMALL)).endswith(ANSWER)
+    notice.update([], terminal_size((4, 24)), 102.0)
+    assert notice.room(24) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("\x1b[1;31mERROR\x1b[0m: torn", "ERROR: torn"),
+        ("\x1b]0;title\x07said \x1b[2K\x1b[10;10Hhere", "said here"),
+        ("10%\r20%\r", "20%"),
+        ("a\tb\x07", "a       b"),
+        ("cut short \x1b[", "cut short"),
+        ("\x1b", ""),
+    ],
+)
+def test_of_a_line_only_the_text_is_seen(line: str, text: str) -> None:
+    assert seen(line) == text
+
+
+def test_wide_characters_are_cut_rather_than_too_wide() -> None:
+    assert all(cell_len(line) <= 20 for line in wrapped("漢" * 100, 20, 3))
