@@ -28,7 +28,7 @@ demo: $(READY) ## check every file of every installed package against its RECORD
 	    --log-level info --prometheus-port 0 $(ARGS)
 
 test: $(READY) ## run the tests (ARGS="-k channel" for some; JOBS=0 in one process)
-	$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(READY) ## run the tests and show the lines they do not reach
 	$(PY) -m coverage run -m pytest $(ARGS)

@@ -282,10 +282,10 @@ def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -
 
 
 def is_found(search: Callable[[], None]) -> bool:
-    """Whether any scenario fails, in whatever way."""
+    """Whether any scenario fails, in whatever way but that the bug is planted where nothing is."""
     try:
         search()
-    except KeyboardInterrupt:
+    except (AttributeError, NameError, KeyboardInterrupt):
         raise
     except BaseException:
         return True

@@ -168,7 +168,7 @@ def test_the_answer_to_an_interrupt_is_seen_in_the_full_display(
     assert "exit code 130" in left
 
 
-@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize("display", ["progress", "full"])
 def test_a_task_that_holds_the_loop_leaves_the_terminal_as_it_was(
     opened: Opener, display: str
 ) -> None:
@@ -176,6 +176,7 @@ def test_a_task_that_holds_the_loop_leaves_the_terminal_as_it_was(
     antflow_run(shown, "holding", "--output", os.devnull, "--dashboard", display)
     shown.until(lambda _: shown.state("cursor_flag") == "0")
     shown.press("C-c")
+    shown.until(is_answered)  # two signals that come at once may be one
     shown.press("C-c")
     left = shown.until_shown("exit code", with_history=True)
     assert is_restored(shown)
