@@ -1,4 +1,7 @@
-"""antflow with plugins: as many as the environment variable `BENCH_PLUGINS` names."""
+"""antflow with the plugins that the environment variable `BENCH_PLUGINS` names.
+
+Those that `BENCH_BESIDE` names are made and left out: their modules are loaded all the same.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -70,5 +73,11 @@ KINDS: Mapping[str, Callable[[], object]] = {
 
 async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> Sequence[object]:
     """Return the results of `run`, which are in the order of the input."""
-    plugins = [KINDS[name]() for name in os.environ["BENCH_PLUGINS"].split()]
-    return await Pipeline(stages(tasks, workers), plugins=plugins).run(items)
+    plugins, left_out = _made("BENCH_PLUGINS"), _made("BENCH_BESIDE")
+    results = await Pipeline(stages(tasks, workers), plugins=plugins).run(items)
+    del left_out
+    return results
+
+
+def _made(variable: str) -> list[object]:
+    return [KINDS[name]() for name in os.environ.get(variable, "").split()]

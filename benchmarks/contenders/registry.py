@@ -64,6 +64,10 @@ def _with_plugins(name: str, label: str, plugins: str) -> Contender:
     return _ours(name, f"antflow with {label}", "antflow_plugins", BENCH_PLUGINS=plugins)
 
 
+def _beside(name: str, label: str, plugin: str) -> Contender:
+    return _ours(name, f"antflow beside {label}, left out", "antflow_plugins", BENCH_BESIDE=plugin)
+
+
 def _displayed(name: str) -> Contender:
     return _ours(
         f"antflow-{name}",
@@ -99,13 +103,16 @@ _ALL = (
     _with_plugins("antflow-idle-plugin", "a plugin that implements nothing", "idle"),
     _with_plugins("antflow-observer", "an observer", "observer"),
     _with_plugins("antflow-3-observers", "three observers", "observer observer observer"),
+    _beside("antflow-beside-prometheus", "antflow-prometheus", "prometheus"),
     _with_plugins("antflow-prometheus", "antflow-prometheus", "prometheus"),
+    _beside("antflow-beside-otel", "antflow-otel", "otel"),
     _with_plugins("antflow-otel", "antflow-otel and no provider", "otel"),
     _with_plugins("antflow-otel-unsampled", "antflow-otel, not sampled", "otel-unsampled"),
     _with_plugins("antflow-otel-traces", "antflow-otel's traces", "otel-traces"),
     _by_hand("spans", "spans by hand", "current"),
     _by_hand("lean-spans", "spans by hand, the attempt's alone made current", "lean"),
     _by_hand("queue-spans", "asyncio.Queue pipeline with spans by hand", "queue"),
+    _beside("antflow-beside-quantiles", "antflow-otel and its SDK", "otel-quantiles"),
     _with_plugins("antflow-otel-quantiles", "antflow-otel's quantiles", "otel-quantiles"),
     _with_plugins("antflow-otel-histograms", "antflow-otel's histograms", "otel-histograms"),
     _ours(

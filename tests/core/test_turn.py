@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from antflow._turn import BUDGET_SECONDS, WOKEN_PER_TURN, Turns, turns_of
+from antflow import _turn
+from antflow._turn import (
+    BETWEEN_NAPS_SECONDS,
+    BUDGET_SECONDS,
+    WOKEN_PER_TURN,
+    Turns,
+    turns_of,
+)
 from tests.core.simulation import settle, simulate
 
 
@@ -83,6 +91,29 @@ def test_who_was_away_has_not_held_the_turn(clock: Clock, turns: Turns) -> None:
         assert turns.should_rest(now, marked)
 
     simulate(main)
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_other_threads_are_let_run_now_and_then_if_there_are_any(
+    clock: Clock, turns: Turns, monkeypatch: pytest.MonkeyPatch, is_alone: bool
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(_turn, "sleep", lambda _seconds: naps.append(clock.now))
+    monkeypatch.setattr(_turn, "active_count", lambda: 1 if is_alone else 2)
+
+    async def main() -> None:
+        log: list[str] = []
+        work = Work(turns, clock, log)
+        await asyncio.gather(work.do("a", 300, 0.0005), work.do("b", 300, 0.0005))
+
+    began = clock.now
+    simulate(main)
+    if is_alone:
+        assert naps == []
+        return
+    gaps = [after - before for before, after in pairwise([began, *naps, clock.now])]
+    assert max(gaps) < BETWEEN_NAPS_SECONDS + 3 * BUDGET_SECONDS
+    assert min(gaps[1:-1]) >= BETWEEN_NAPS_SECONDS
 
 
 def test_work_that_never_suspends_lets_others_have_a_turn(clock: Clock, turns: Turns) -> None:

@@ -6,10 +6,14 @@ from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections import deque
 from collections.abc import Callable
 from math import inf
+from threading import active_count
+from time import sleep
 from weakref import WeakKeyDictionary
 
 BUDGET_SECONDS = 0.002
 WOKEN_PER_TURN = 8
+BETWEEN_NAPS_SECONDS = 0.01
+NAP_SECONDS = 1e-6
 
 
 class Turns:
@@ -19,13 +23,18 @@ class Turns:
     first time, that leaves a mark for the next turn and grants the budget once more; while the
     mark is still there, the turn is the same one and has been held for long enough. Those who then
     rest are woken a few a turn, first come, first served: each of them works on at least one item.
+
+    Other threads have their turn, too. One that waits for the interpreter asks for it after a
+    switch interval of 5 ms; but each turn of the loop gives it up and takes it back before the
+    other has woken, and then the other waits for 5 ms anew.
     """
 
-    __slots__ = ("_clock", "_marked_at", "_resting", "until")
+    __slots__ = ("_clock", "_marked_at", "_napped_at", "_resting", "until")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._marked_at = inf
+        self._napped_at = -inf
         self._resting: deque[Future[None]] = deque()
         self.until = -inf
 
@@ -55,6 +64,7 @@ class Turns:
 
     def _turned(self) -> None:
         self._marked_at = inf
+        self._let_threads_run()
         woken = 0
         while self._resting and woken < WOKEN_PER_TURN:
             waiter = self._resting.popleft()
@@ -63,6 +73,13 @@ class Turns:
                 woken += 1
         if woken:
             self._mark(self._clock())
+
+    def _let_threads_run(self) -> None:
+        """Be away for long enough that another thread wakes, now and then, if there is one."""
+        now = self._clock()
+        if now - self._napped_at >= BETWEEN_NAPS_SECONDS and active_count() > 1:
+            self._napped_at = now
+            sleep(NAP_SECONDS)
 
 
 _turns: WeakKeyDictionary[AbstractEventLoop, Turns] = WeakKeyDictionary()
