@@ -33,6 +33,7 @@ from tests.core.run_parts import (
     values,
 )
 from tests.core.simulation import Gate, begun, others, settle, simulate
+from tests.naming import id_of
 
 
 async def later(items: Iterable[Any]) -> AsyncIterator[Any]:
@@ -310,7 +311,7 @@ def test_a_generator_of_stages_makes_a_pipeline() -> None:
     assert simulate(main) == [1]
 
 
-@pytest.mark.parametrize("items", [17, None])
+@pytest.mark.parametrize("items", [17, None, {"id": "one item", "value": 1}], ids=id_of)
 def test_what_is_no_input_is_refused_by_name(items: Any) -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(same)], name="books")
@@ -325,7 +326,8 @@ def test_what_is_no_input_is_refused_by_name(items: Any) -> None:
         await pipeline.join()
         assert await pipeline.run([]) == []
 
-    refusal = f"'books' takes items from an iterable or async iterable, not from {items}; .* list"
+    refusal = re.escape(f"'books' takes items from an iterable or async iterable, not from {items}")
+    refusal += "; put a single item in a list"
     simulate(main)
 
 

@@ -574,7 +574,8 @@ class Pipeline:
         return None if chosen is None else (chosen, seconds)
 
     def _checked_source(self, items: Source) -> Source:
-        if not isinstance(items, Iterable | AsyncIterable) and not hasattr(items, "__getitem__"):
+        is_some = isinstance(items, Iterable | AsyncIterable) or hasattr(items, "__getitem__")
+        if not is_some or (isinstance(items, dict) and "id" in items):
             raise TypeError(
                 f"Pipeline {self.name!r} takes items from an iterable or async iterable, not from "
                 f"{items!r}; put a single item in a list"

@@ -20,8 +20,6 @@ MOST = 65535
 
 _logger = logging.getLogger(__name__)
 
-_logger = logging.getLogger(__name__)
-
 
 def port_of(environ: Mapping[str, str]) -> int | None:
     """Return the port to serve at, or None if that is not asked for.
