@@ -32,13 +32,20 @@ class Folder:
         return Namespace(**{"dashboard": None, "drain_seconds": 60.0, **usual, **files, **others})
 
     async def run(
-        self, task: Callable[[Any], Any], items: Any, plugins: Any = (), **others: Any
+        self,
+        task: Callable[[Any], Any],
+        items: Any,
+        plugins: Any = (),
+        *,
+        is_process: bool = True,
+        **others: Any,
     ) -> int:
         out, failures = (self.open(name) for name in ("out", "failures"))
         stages = [Stage("Work", 2, [task], task_attempts=1)]
         pipeline = Pipeline(stages, plugins=plugins, autoload=False)
         files = Files(None, items, out, failures)
-        self.execution = Execution(pipeline, self.options(**others), files)
+        options = self.options(**others)
+        self.execution = Execution(pipeline, options, files, is_process=is_process)
         return await self.execution.run()
 
     def open(self, name: str) -> int:
@@ -201,6 +208,21 @@ async def test_to_leave_waits_for_no_standard_error(
         file.is_read.set()
     executing.cancel()
     await asyncio.wait([executing])
+
+
+async def test_to_leave_ends_no_process_that_is_there_for_more(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    async def work(number: int) -> int:
+        folder.execution._leave()
+        return number
+
+    assert await folder.run(work, [1], is_process=False) == 1
+    assert codes == []
+    assert [record["item"] for record in folder.records("failures")] == [1]
 
 
 class Board:

@@ -195,6 +195,10 @@ def test_a_module_that_is_not_there() -> None:
         ("class E(BaseException): ...\nraise E('in C')", "be imported: E: in C"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)", 'under if __name__ == "__main__": SystemExit: 3'),
+        (
+            "import asyncio\nasync def f(): raise asyncio.CancelledError(1)\nasyncio.run(f())",
+            "be imported: CancelledError: 1",
+        ),
         ("x = (", "SyntaxError: '(' was never closed"),
     ],
 )

@@ -954,6 +954,18 @@ def test_what_a_dashboard_raises_as_the_process_ends_is_logged(
     assert record.exc_info is not None
 
 
+def test_so_is_what_it_raises_when_it_is_asked_for_the_method(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Torn(Recorder):
+        @property
+        def on_exit(self) -> None:
+            raise LookupError("torn")
+
+    assert left_by_a_task(Torn()) == [1]
+    assert caplog.messages == ["Dashboard Torn: on_exit raised; the process ends."]
+
+
 def test_a_dashboard_that_gives_nothing_back_is_not_waited_for_any_longer() -> None:
     goes_on = Event()
     dashboard = Taker(goes_on.wait)

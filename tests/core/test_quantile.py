@@ -81,6 +81,11 @@ def test_durations_on_both_sides_of_a_bound_lie_near_it(quick: float, slow: floa
     assert measured.quantile(0.95) == pytest.approx(slow - 50 * step, rel=0.25)
 
 
+def test_a_bucket_without_width_has_one_answer() -> None:
+    assert Histogram((0.0, 1.0), (3, 0, 0), 0.0).quantile(0.5) == 0.0
+    assert Histogram((0.0, 1.0), (0, 3, 0), 1.5).quantile(0.5) == 0.5
+
+
 def test_bounds_may_be_whole_numbers() -> None:
     assert Histogram((1, 2, 4), (0, 2, 2, 0), 9).quantile(0.5) == pytest.approx(2.0)
 

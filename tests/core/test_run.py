@@ -377,6 +377,25 @@ def test_what_is_fed_back_behind_new_items_gets_a_number_that_nobody_has() -> No
     simulate(main)
 
 
+def test_what_was_not_fed_keeps_its_number_for_the_next_try() -> None:
+    async def main() -> None:
+        gate = Gate()
+        pipeline = Pipeline([stage(gate, queue_capacity=1)])
+        await pipeline.start()
+        await pipeline.feed(["busy", "waiting"])
+        left = UnprocessedItem("x", "x", {}, 100, pipeline.stages[0].name, 50)
+        feeding = await begun(pipeline.feed([left]))
+        feeding.cancel()
+        await settle()
+        gate.open()
+        await pipeline.feed([left, "new"])
+        await pipeline.join()
+        numbers = [result.sequence_id for result in pipeline.results]
+        assert sorted(numbers) == [0, 1, 50, 51]
+
+    simulate(main)
+
+
 def test_run_stream_and_process_take_what_was_left_too() -> None:
     async def left_of(pipeline: Pipeline) -> list[UnprocessedItem]:
         await pipeline.feed([{"id": "x", "value": 1}], target_stage="Last")

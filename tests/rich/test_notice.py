@@ -7,6 +7,7 @@ from os import terminal_size
 import pytest
 from rich.cells import cell_len
 
+from antflow_rich import _notice
 from antflow_rich._notice import FRESH, Notice, seen, wrapped
 
 USUAL, SMALL = terminal_size((80, 24)), terminal_size((40, 12))
@@ -114,6 +115,26 @@ def test_it_adapts_to_the_window() -> None:
 )
 def test_of_a_line_only_the_text_is_seen(line: str, text: str) -> None:
     assert seen(line) == text
+
+
+def test_of_wide_characters_none_is_left_out_before_the_end() -> None:
+    text = "漢字かな交じり文" * 6
+    rows = wrapped(text, 20, 3)
+    assert len(rows) == 3
+    assert text.startswith("".join(rows).removesuffix("…"))
+    assert wrapped(text[:20], 20, 3) == [text[:10], text[10:20]]
+
+
+def test_no_more_of_a_long_line_is_wrapped_than_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+
+    def wrap(text: str, *_: object, **__: object) -> list[str]:
+        given.append(text)
+        return []
+
+    monkeypatch.setattr(_notice, "wrap", wrap)
+    wrapped("long " * 200_000, 80, 3)
+    assert [len(text) for text in given] == [320]
 
 
 def test_wide_characters_are_cut_rather_than_too_wide() -> None:

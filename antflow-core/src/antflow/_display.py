@@ -141,16 +141,18 @@ class Display:
         Args:
             seconds: for how long it is waited for.
         """
-        give_back = getattr(self._dashboard, "on_exit", None)
-        if self._is_dropped or not self._has_begun or not callable(give_back):
+        if self._is_dropped or not self._has_begun:
             return
-        leaving = Thread(target=self._exit, args=(give_back,), name="antflow-leave", daemon=True)
-        leaving.start()
-        leaving.join(seconds)
+        leaving = Thread(target=self._exit, name="antflow-leave", daemon=True)
+        with suppress(RuntimeError):  # there can be no other thread
+            leaving.start()
+            leaving.join(seconds)
 
-    def _exit(self, give_back: Callable[[], object]) -> None:
+    def _exit(self) -> None:
         try:
-            give_back()
+            give_back = getattr(self._dashboard, "on_exit", None)
+            if callable(give_back):
+                give_back()
         except BaseException as error:
             self._log("on_exit", error, "the process ends")
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ._item import SPELLED_OUT, Item, read_item, take_back
 from ._notifier import Cut, Notifier
+from ._numbers import Numbers
 from ._results import Results
 from ._stage_run import StageRun
 from ._turn import Turns
@@ -62,8 +63,7 @@ class Intake:
         self._run = run
         self._posts = posts
         self._notifier = notifier
-        self._numbered = self._given_from = 0  # from there on, numbers are those of new items
-        self._kept: set[int] = set()
+        self._numbers = Numbers()
         self._priority: int | None = None  # until the first item
         self._warned: set[str] = set()
 
@@ -72,11 +72,9 @@ class Intake:
 
         An item of an earlier run keeps the one it has, unless another item of this run has that.
         """
-        if not isinstance(value, UnprocessedItem):
-            return self._numbered
-        own = value.sequence_id
-        is_taken = own in self._kept or self._given_from <= own < self._numbered
-        return self._numbered if is_taken else own
+        if isinstance(value, UnprocessedItem):
+            return self._numbers.of(value.sequence_id)
+        return self._numbers.coming
 
     def post_of(self, stage: str) -> StageRun:
         """Return a stage by its name.
@@ -124,6 +122,7 @@ class Intake:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
         run, inbox, account = self._run, post.inbox, post.account
         queue, turns, clock, notifier = inbox.queue, run.turns, run.clock, self._notifier
+        numbers = self._numbers
         for value in source:
             if (
                 inbox.crowded
@@ -135,8 +134,8 @@ class Intake:
                 if not await self._offer(value, post, priority, inside):
                     return False
                 continue
-            number = self._numbered
-            self._numbered = number + 1
+            number = numbers.coming
+            numbers.coming = number + 1
             item = Item(number, value, number, priority)
             if notifier.fed:
                 told = self._tell_queued(item, post)
@@ -202,19 +201,11 @@ class Intake:
         if isinstance(value, UnprocessedItem):
             item, post = take_back(value, self.number_of(value)), self.post_of(value.stage)
             self._note_priority(item.priority)
-            self._keep(item.sequence_id)
+            self._numbers.keep(item.sequence_id)
         else:
-            item = read_item(value, self._numbered, priority)
-            self._numbered += 1
+            item = read_item(value, self._numbers.coming, priority)
+            self._numbers.coming += 1
         return item, post
-
-    def _keep(self, number: int) -> None:
-        """Give a number to nobody else."""
-        self._kept.add(number)
-        is_none_given = self._given_from == self._numbered
-        self._numbered = max(self._numbered, number + 1)
-        if is_none_given:
-            self._given_from = self._numbered
 
     def _note_priority(self, priority: int) -> None:
         """Have items sorted from the second priority on."""
@@ -249,10 +240,13 @@ class Intake:
                 telling = self._take(item, post)
                 if telling is not None:
                     await telling
+            else:
+                self._numbers.give_back(item.sequence_id)
             raise
         goes_on = self._goes_on(inside)
         if not goes_on and (run.is_settled or not run.is_reader()):
             post.inbox.make_room()  # of the place that this feeder leaves free
+            self._numbers.give_back(item.sequence_id)
             return False
         telling = self._take(item, post)
         return (telling is None or await telling) and goes_on

@@ -48,11 +48,14 @@ def middles(bounds: Sequence[float], counts: Sequence[int], total: float) -> lis
         return [HALF] * len(bounds)
     edges = (0.0, *bounds)
     widths = [upper - lower for lower, upper in pairwise(edges)]
-    leaning = leanings([n / width for n, width in zip(counts, widths, strict=False)])
-    rooms = [n * width for n, width in zip(counts, widths, strict=False)]
+    held = list(zip(counts, widths, strict=False))
+    leaning = leanings([n / width if width else 0.0 for n, width in held])
+    rooms = [n * width for n, width in held]
     room = sum(rooms)
     taken = sum(map(mul, rooms, leaning))
     wanted = total - sum(n * lower for n, lower in zip(counts, edges, strict=True))
+    if not room:
+        return leaning
     if wanted <= taken:
         scale = max(wanted, 0.0) / taken
         return [each * scale for each in leaning]

@@ -14,6 +14,8 @@ BUDGET_SECONDS = 0.002
 WOKEN_PER_TURN = 8
 BETWEEN_NAPS_SECONDS = 0.01
 NAP_SECONDS = 1e-6
+SHARE = 4
+"""How much longer than the last nap took the loop is awake at least: others may compute, too."""
 
 
 class Turns:
@@ -29,12 +31,12 @@ class Turns:
     other has woken, and then the other waits for 5 ms anew.
     """
 
-    __slots__ = ("_clock", "_marked_at", "_napped_at", "_resting", "until")
+    __slots__ = ("_awake_until", "_clock", "_marked_at", "_resting", "until")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._marked_at = inf
-        self._napped_at = -inf
+        self._awake_until = -inf
         self._resting: deque[Future[None]] = deque()
         self.until = -inf
 
@@ -77,9 +79,10 @@ class Turns:
     def _let_threads_run(self) -> None:
         """Be away for long enough that another thread wakes, now and then, if there is one."""
         now = self._clock()
-        if now - self._napped_at >= BETWEEN_NAPS_SECONDS and active_count() > 1:
-            self._napped_at = now
+        if now >= self._awake_until and active_count() > 1:
             sleep(NAP_SECONDS)
+            woken = self._clock()
+            self._awake_until = woken + max(BETWEEN_NAPS_SECONDS, SHARE * (woken - now))
 
 
 _turns: WeakKeyDictionary[AbstractEventLoop, Turns] = WeakKeyDictionary()

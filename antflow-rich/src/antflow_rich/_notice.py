@@ -8,6 +8,8 @@ from math import inf
 from os import terminal_size
 from textwrap import wrap
 
+from rich.cells import cell_len
+
 from ._capture import rewritten
 from ._layout import gap_in
 from ._lines import cut_text
@@ -75,5 +77,20 @@ def wrapped(text: str, width: int, most: int) -> list[str]:
     """Return a text in no more than so many lines, none wider than that."""
     if most < 1:
         return []
-    lines = wrap(text, width, max_lines=most, placeholder=" ...")
-    return [cut_text(line, width) for line in lines]
+    text = text[: (most + 1) * width]
+    if text.isascii():
+        return wrap(text, width, max_lines=most, placeholder=" ...")
+    rows = chopped(text, width)
+    if len(rows) <= most:
+        return rows
+    return [*rows[: most - 1], cut_text("".join(rows[most - 1 :]), width)]
+
+
+def chopped(text: str, width: int) -> list[str]:
+    """Return the rows of a text of which some characters are wide, each as full as can be."""
+    rows = [""]
+    for character in text:
+        if cell_len(rows[-1] + character) > width:
+            rows.append("")
+        rows[-1] += character
+    return rows

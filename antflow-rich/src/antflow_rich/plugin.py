@@ -15,6 +15,7 @@ DASHBOARDS = ("progress", "compact", "detailed", "full")
 
 PLAIN_INTERVAL = 10.0
 STDOUT, STDERR = 1, 2
+TERMINAL = "/dev/tty"  # of this process, whatever else it is called
 
 _DRAWN_OVER = {
     "--output": (
@@ -122,7 +123,9 @@ def _written_there(options: Namespace) -> str | None:
 def _is_standard_error(name: str) -> bool:
     with suppress(OSError, ValueError):  # there is no such file, or it has no descriptor
         written = os.fstat(STDOUT) if name == "-" else Path(name).stat()
-        return os.path.samestat(written, os.fstat(STDERR))
+        if os.path.samestat(written, os.fstat(STDERR)):
+            return True
+        return os.path.samestat(written, Path(TERMINAL).stat()) and os.isatty(STDERR)
     return False
 
 

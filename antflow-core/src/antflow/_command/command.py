@@ -81,7 +81,9 @@ def _run(options: Namespace, *, is_process: bool) -> int:
         target = load(options.target)
         _show_records(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            execution, code = runner.run(_execute(target, options, standard_output))
+            execution, code = runner.run(
+                _execute(target, options, standard_output, is_process=is_process)
+            )
             if is_process and execution.is_cut_short:
                 leave_in_time(code)
                 _close(runner, code)
@@ -116,12 +118,12 @@ def _show_records(level: str) -> None:
 
 
 async def _execute(
-    target: Target, options: Namespace, standard_output: int
+    target: Target, options: Namespace, standard_output: int, *, is_process: bool
 ) -> tuple[Execution, int]:
     pipeline = await target.pipeline()
     files = await _open(target, options, standard_output)
     try:
-        execution = Execution(pipeline, options, files)
+        execution = Execution(pipeline, options, files, is_process=is_process)
     except ValueError as error:
         raise UsageError(str(error)) from error
     empty(options.output, files.output)

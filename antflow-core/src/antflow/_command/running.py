@@ -50,12 +50,16 @@ class Execution:
         pipeline: that is run.
         options: of the command.
         files: what is read and written.
+        is_process: whether the process is there for nothing else, and may be ended.
     """
 
-    def __init__(self, pipeline: Pipeline, options: Namespace, files: Files) -> None:
+    def __init__(
+        self, pipeline: Pipeline, options: Namespace, files: Files, *, is_process: bool = True
+    ) -> None:
         self._pipeline = pipeline
         self._options = options
         self._files = files
+        self._is_process = is_process
         self._loop = get_running_loop()
         describe = of_item
         if files.input is not None:
@@ -144,7 +148,7 @@ class Execution:
             for line in self._lines():
                 say(line)
         elif not say_in_time(self._lines(), GRACE_SECONDS):
-            leave(code)
+            self._end_process(code)
         return code
 
     @property
@@ -190,7 +194,7 @@ class Execution:
             self._error = self._error or error
 
     def _leave(self) -> None:
-        """Write of what is left, without the event loop, and end the process."""
+        """Write of what is left, without the event loop, and end the process if it is ours."""
         code = 1
         try:
             self._results.leave_display(GRACE_SECONDS)
@@ -203,6 +207,10 @@ class Execution:
             code = self._code
             say_in_time([*self._left_behind(), *self._lines()], GRACE_SECONDS)
         finally:
+            self._end_process(code)
+
+    def _end_process(self, code: int) -> None:
+        if self._is_process:
             leave(code)
 
     def _left_behind(self) -> Iterator[str]:

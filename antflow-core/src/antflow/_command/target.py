@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, Task, current_task
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,9 +210,17 @@ def _imported(program: str) -> Iterator[None]:
 
 def _is_asked_for(error: BaseException) -> bool:
     """Whether who waits for the program wants it to end, rather than the program itself."""
-    task = current_task() if isinstance(error, CancelledError) else None
-    is_cancelled = task is not None and task.cancelling() > 0
-    return is_cancelled or isinstance(error, KeyboardInterrupt | GeneratorExit)
+    if isinstance(error, CancelledError):
+        task = _current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
+def _current_task() -> Task[Any] | None:
+    try:
+        return current_task()
+    except RuntimeError:  # no event loop is running: the program is being imported
+        return None
 
 
 def _check_signature(function: Any, name: str, remedy: str) -> None:
