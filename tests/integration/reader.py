@@ -17,6 +17,8 @@ from tests.integration.prometheus_server import HOST, LIMIT, until
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = {"bash", "console", "sh", "shell"}
+LONG, SHORT = "range(1_000)", "range(30)"
+"""What programs run over that a reader wants to look at for some seconds, and what tests do."""
 
 Files = Mapping[str, str | tuple[str, str]]
 
@@ -31,6 +33,11 @@ def shell_lines(document: str) -> list[str]:
     """Return the shell lines of a document, each with those that continue it."""
     text = "".join(blocks(document, *SHELLS))
     return [line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines() if line.strip()]
+
+
+def shortened(program: str) -> str:
+    """Return a program of the documents in a form that a test has time for."""
+    return program.replace(LONG, SHORT)
 
 
 # What a page promises
@@ -179,4 +186,4 @@ def lay_out(reader: Reader, document: str, page: Page) -> None:
     for name in saved:
         text = (ROOT / document).read_text("utf-8").partition(f"this as `{name}`")[2]
         program = next(match[2] for match in BLOCK.finditer(text))
-        (reader.folder / name).write_text(program, encoding="utf-8")
+        (reader.folder / name).write_text(shortened(program), encoding="utf-8")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.reader import LONG, shortened
+
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "examples" / "antflow-plugin-template" / "src"  # the tutorial is about it
 DOCUMENTS = [
@@ -27,15 +29,12 @@ BLOCKS = [
 ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
 """A reader's: what is installed is active."""
 
-LONG, SHORT = "range(1_000)", "range(30)"
-"""What programs run over that a reader wants to look at for some seconds, and what tests do."""
-
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @pytest.mark.parametrize("program", BLOCKS)
 def test_a_block_runs_without_an_error_or_warning(program: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", program.replace(LONG, SHORT)]
+    command = [sys.executable, "-W", "error", "-c", shortened(program)]
     environ = {**ENVIRON, "PYTHONPATH": str(TEMPLATE)}
     run = subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environ
@@ -63,7 +62,7 @@ def test_a_link_leads_to_a_file(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("document", ["docs/displays.md", "antflow-rich/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/displays.md", "antflow-rich/README.md"])
 def test_a_display_in_a_document_is_there_for_some_seconds(document: str) -> None:
     """By what its first program sleeps, for each item, in each of the workers of one stage."""
     found = BLOCK.search((ROOT / document).read_text(encoding="utf-8"))

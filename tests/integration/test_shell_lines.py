@@ -37,6 +37,8 @@ from tests.requirements import required
 
 NOT_RUN = {
     r"pip (un)?install ": "it needs a package index; `make check-packages` installs each package",
+    r"git clone ": "it needs the network; the rest of the documents runs in a checkout",
+    r"python3 -m venv ": "it makes an environment in the home folder",
     r"make (demo|test)\b": "it makes an environment, and the second runs this test",
     r"sleep 31$": "half a minute; the line after it is repeated until it says what it should",
 }
@@ -45,8 +47,7 @@ NOT_RUN = {
 PORT = re.compile(r"\b(8000|9090|9464)\b")
 PROGRAMS = re.compile(r"\b(curl|jq|opentelemetry-instrument|prometheus(?= --)|promtool|uvicorn)\b")
 
-ADDRESSES = "https://example.org\nhttp://example.net\nhttps://example.com\n"
-PAGES_PY: Files = {"pages.py": ("docs/command-line.md", "python"), "addresses.txt": ADDRESSES}
+PAGES_PY: Files = {"pages.py": ("docs/command-line.md", "python")}
 CRAWLER = ("docs/how-to/crawler.md", "python")
 MY_PROGRAM = """
 import asyncio
@@ -80,7 +81,6 @@ PAGES = {
     "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
     "antflow-prometheus/README.md": Page(files={"your_program.py": CRAWLER}),
     "docs/command-line.md": Page(
-        files=PAGES_PY,
         lines=(
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS, "failures.jsonl": FAILED}),
             Line("cat", 1, says=r"^27\n27$"),
@@ -97,11 +97,17 @@ PAGES = {
             Line("promtool check rules", says=r"SUCCESS"),
         ),
     ),
-    "docs/otel-metrics.md": Page(files={"crawl.py": CRAWLER}),
-    "docs/prometheus.md": Page(files={"crawl.py": CRAWLER}),
-    "docs/tracing.md": Page(files={"crawl.py": CRAWLER}),
+    "docs/otel-metrics.md": Page(
+        files={"crawl.py": CRAWLER},
+        lines=(Line("OTEL_TRACES_EXPORTER=none", says=r'"name": "antflow\.item\.fed"'),),
+    ),
+    "docs/tracing.md": Page(
+        files={"crawl.py": CRAWLER},
+        lines=(Line("OTEL_TRACES_EXPORTER=console", says=r'"name": "run crawler"'),),
+    ),
     "docs/tutorial.md": Page(
         lines=(
+            Line("python first.py", says=r"^0 6\n1 6\n2 6$"),
             Line("uvicorn", serves=8000),
             Line("curl", says=r'^\{"words":6\}'),
             Line("curl", says=r'\{"error":"there is no such page","stage":"Fetch"\}'),
@@ -111,9 +117,11 @@ PAGES = {
     ),
     "docs/writing-a-plugin.md": Page(
         examples=(TEMPLATE,),
+        files=PAGES_PY,
         lines=(
             Line("antflow plugins", says=r"slowest\b.*active"),
             Line("antflow run --help", says=r"--slowest\b"),
+            Line("antflow run pages.py", says=rf"{LENGTHS}.*\nFetch: \d\.\d+ s\nMeasure: \d"),
             Line("pytest", says=r"\d passed", added="-k is_told"),
         ),
     ),
