@@ -10,7 +10,7 @@ __all__ = ["ItemFilter"]
 
 
 class ItemFilter(Filter):
-    """Adds `pipeline`, `stage`, `item_id` and `attempt` to the log records of tasks; drops none.
+    """Adds `pipeline`, `stage`, `item_id` and `attempt` to log records; no record is removed.
 
     Add it to a handler, where every record passes; on a logger it would miss the records of the
     loggers below. With a queue of records, add it to the queue's handler: it must run where the

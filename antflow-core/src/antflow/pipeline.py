@@ -69,7 +69,7 @@ class Pipeline:
         autoload: bool = True,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise PipelineError(f"A pipeline's name must be a text that is not empty, not {name!r}")
+            raise PipelineError(f"A pipeline's name must be a non-empty string, not {name!r}")
         if status_tracker is not None and not isinstance(status_tracker, StatusTracker):
             raise PipelineError(
                 f"status_tracker of pipeline {name!r} is {status_tracker!r}; give a StatusTracker"
@@ -596,7 +596,7 @@ def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
     for stage in stages:
         if not isinstance(stage, Stage):
             raise PipelineError(
-                f"Pipeline {name!r} takes a list of stages, with no {stage!r} in it"
+                f"Pipeline {name!r} takes a list of stages; {stage!r} is not a Stage"
             )
         stage.validate()
     if stages[0].pull:

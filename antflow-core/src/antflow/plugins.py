@@ -192,7 +192,7 @@ def named(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
         pipeline: the pipeline's name.
 
     Raises:
-        PipelineError: `plugins` is no list, one is given twice, or two call themselves the same.
+        PipelineError: `plugins` is not a list, has one twice, or has two with the same name.
         PluginError: one cannot take part.
     """
     if isinstance(plugins, str) or not isinstance(plugins, Iterable):

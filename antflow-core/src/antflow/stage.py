@@ -117,7 +117,7 @@ class Stage:
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise StageValidationError(
-                f"A stage's name must be a text that is not empty, not {self.name!r}"
+                f"A stage's name must be a non-empty string, not {self.name!r}"
             )
 
     def _check_tasks(self) -> None:

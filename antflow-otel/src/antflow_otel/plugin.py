@@ -71,7 +71,7 @@ class OTel:
         parser.add_argument(
             "--otel-trace",
             choices=get_args(Parent),
-            help="a trace of each item, or one of the run with all its items (default: item)",
+            help="one trace per item, or one of the run with all its items (default: item)",
         )
         parser.add_argument(
             "--otel-quantiles",
@@ -82,7 +82,7 @@ class OTel:
         parser.add_argument(
             "--otel-metrics",
             action=BooleanOptionalAction,
-            help="have metrics, or none; by default, none where antflow-prometheus shows the same",
+            help="make metrics, or do not; by default, do not if antflow-prometheus shows the same",
         )
 
     @hookimpl

@@ -59,8 +59,8 @@ class Rich:
             dest="dashboard",
             action="store_const",
             const=DASHBOARDS[0],
-            help="show a progress bar on standard error; the default on a terminal that results "
-            "do not go to",
+            help="show a progress bar on standard error; the default on a terminal to which no "
+            "results go",
         )
         choice.add_argument(
             "--no-progress",
@@ -73,7 +73,7 @@ class Rich:
             "--dashboard",
             dest="dashboard",
             choices=DASHBOARDS,
-            help="show this display on standard error, on a terminal that results do not go to",
+            help="show this display on standard error, on a terminal to which no results go",
         )
 
     @hookimpl

@@ -99,7 +99,7 @@ def broken_rules(plugin: object, given: object) -> Iterator[str]:
         )
     own = getattr(plugin, "antflow_name", None)
     if own is not None and (not isinstance(own, str) or not own):
-        yield f"antflow_name is {own!r}; give a text, the name of the entry point."
+        yield f"antflow_name is {own!r}; give a string, the name of the entry point."
     if isinstance(given, str) and name_of(plugin) != given:
         yield (
             f"The entry point is called {given!r} and the plugin {name_of(plugin)!r}, so that one "

@@ -35,7 +35,7 @@ class HookCall:
             LookupError: this hook is not called with an event.
         """
         if "event" not in self.arguments:
-            raise LookupError(f"{self.hook} gets no event, but {', '.join(self.arguments)}")
+            raise LookupError(f"{self.hook} has no event, only {', '.join(self.arguments)}")
         return self.arguments["event"]
 
     @property
