@@ -106,7 +106,7 @@ def _parts(address: object) -> SplitResult | None:
     """Return the parts of an address, or None if it has too few or too many.
 
     Raises:
-        ValueError: its host or its port is none.
+        ValueError: its host or its port is invalid.
     """
     if not isinstance(address, str) or not address.isascii() or not address.isprintable():
         return None
