@@ -1,4 +1,4 @@
-"""The pytest plugin of antflow-core: fixtures for those who test plugins.
+"""The pytest plugin of antflow-core: fixtures for tests of plugins.
 
 It is a module beside the package, so that a test session that needs none of it does not import
 antflow. `pytest -p no:antflow` leaves it out.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def antflow_clock() -> Clock:
-    """The time of the test: waits take none, and durations are exact."""
+    """A `Clock` for the test: waits take no time, and durations are exact."""
     from antflow.testing import Clock
 
     return Clock()
@@ -26,7 +26,7 @@ def antflow_clock() -> Clock:
 
 @pytest.fixture
 def antflow_recorder() -> Recorder:
-    """A plugin that remembers every call of a hook, to be given to a pipeline."""
+    """A `Recorder`: a plugin that remembers every call of a hook. Give it to a pipeline."""
     from antflow.testing import Recorder
 
     return Recorder()
@@ -34,7 +34,7 @@ def antflow_recorder() -> Recorder:
 
 @pytest.fixture
 def antflow_run(antflow_clock: Clock) -> Callable[..., PluginRun]:
-    """Run items through stages with the plugins named and no others: `run_pipeline`."""
+    """Run items through stages with the given plugins only: `run_pipeline` on `antflow_clock`."""
     from antflow.testing import run_pipeline
 
     return partial(run_pipeline, clock=antflow_clock)

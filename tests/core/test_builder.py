@@ -189,7 +189,7 @@ def test_what_has_another_name_here_is_refused_with_that(field: str, remedy: str
         ("A", [], {}, "'A' must have at least one task"),
         ("A", [None], {}, "cannot be called"),
         ("A", [[same]], {}, "cannot be called"),
-        ("", [same], {}, "must be a text that is not empty"),
+        ("", [same], {}, "must be a non-empty string"),
         ("A", [same], {"workers": 0}, "'A' must have at least 1 worker, not 0"),
         ("A", [same], {"retries": 0}, "task_attempts=0"),
         ("A", [same], {"retries": 1.5}, "task_attempts=1.5"),

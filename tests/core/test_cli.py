@@ -63,6 +63,15 @@ def listed(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_missing_command_is_refused_with_the_commands_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "error: COMMAND is missing; give run, plugins or hooks" in capsys.readouterr().err
+
+
 # antflow plugins
 
 

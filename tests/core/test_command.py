@@ -102,7 +102,7 @@ def test_a_summary_is_printed_if_it_is_asked_for(
     [
         ([], "TARGET is missing; write module:pipeline or file.py:pipeline"),
         (["{target}", "a", "--input", "b"], "there are both items and --input; give one of them"),
-        (["{target}", "a", "--lines"], "--lines is about --input; items behind TARGET are text"),
+        (["{target}", "a", "--lines"], "--lines is about --input; items after TARGET are text"),
         (["{target}", "--lines"], "give --input - to read standard input"),
         (["{target}s"], "has no 'pipelines'; its pipelines are: pipeline"),
         (["{target}", "--input", "none"], "--input none cannot be read: No such file"),

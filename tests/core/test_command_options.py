@@ -46,7 +46,7 @@ def test_seconds_are_0_or_more(text: str, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as ended:
         parsed("t:p", f"--drain-seconds={text}")
     assert ended.value.code == 2
-    assert f"{text!r} is no number of seconds; give 0 or more" in capsys.readouterr().err
+    assert f"{text!r} is not a number of seconds; give 0 or more" in capsys.readouterr().err
 
 
 def test_an_option_is_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:

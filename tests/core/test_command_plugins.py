@@ -110,7 +110,7 @@ def test_plugins_may_be_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         (Adding("--output"), "ArgumentError: argument --output: conflicting option string: --ou"),
         (Adding("--target"), "argument --target: its value would take the place of that of TARGET"),
         (Adding("--bad-in", dest="input"), "take the place of that of --input; give it a name, or"),
-        (Adding("account"), "argument account: what is given without a name is TARGET or an item"),
+        (Adding("account"), "argument account: arguments without a name are TARGET and items"),
         (Adding("--account", required=True), "argument --account: nothing would run without it"),
         (Adding("--full", help="up to 100%"), "(ValueError: incomplete format); write %% where it"),
         (Adding("--full", help="%(nothing)s"), "cannot be shown (KeyError: 'nothing')"),

@@ -168,15 +168,15 @@ def test_a_target_that_is_half_of_one(text: str, example: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert f"none.py is not there, seen from {tmp_path};" in str(refusal("none.py:pipeline"))
     (tmp_path / "folder.py").mkdir()
-    assert "folder.py is no file; write" in str(refusal("folder.py:pipeline"))
+    assert "folder.py is not a file; write" in str(refusal("folder.py:pipeline"))
     write(tmp_path, "notes.txt", "")
-    assert "./notes.txt is no Python file; write" in str(refusal("./notes.txt:pipeline"))
+    assert "./notes.txt is not a Python file; write" in str(refusal("./notes.txt:pipeline"))
 
 
 @pytest.mark.parametrize("module", [".", "..a", ".a.b"])
 def test_a_module_is_not_named_from_here(module: str) -> None:
     error = str(refusal(f"{module}:pipeline"))
-    assert error == f"{module!r} is no module; write module:pipeline or file.py:pipeline"
+    assert error == f"{module!r} is not a module; write module:pipeline or file.py:pipeline"
 
 
 def test_a_module_that_is_not_there() -> None:

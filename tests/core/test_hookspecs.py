@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
 from typing import get_args, get_type_hints
 
 import pytest
@@ -55,6 +56,10 @@ def test_of_a_dashboard_alone_the_first_result_counts(spec: object) -> None:
     options = getattr(spec, f"{hookspecs.PROJECT}_spec")
     assert options["firstresult"] is (name(spec) == "antflow_dashboard")
     assert options["historic"] is False
+
+
+def test_the_help_on_the_marker_is_about_antflow() -> None:
+    assert "the antflow hook of its name" in pydoc.render_doc(hookimpl)
 
 
 def test_the_marker_marks_for_antflow() -> None:

@@ -714,6 +714,12 @@ def test_an_unknown_dashboard_is_an_error_that_lists_those_installed() -> None:
     assert "pip install antflow-rich" in str(caught.value)
 
 
+def test_where_the_dashboards_of_antflow_rich_are_installed_it_is_not_recommended() -> None:
+    boards = Boards("progress", "compact", "detailed", "full")
+    with pytest.raises(ValueError, match=r"'huge'; installed are: compact, .*, progress$"):
+        simulate(pipeline(boards).run([1], dashboard="huge"))
+
+
 def test_an_unknown_dashboard_where_none_is_installed() -> None:
     with pytest.raises(ValueError, match="installed are: none"):
         simulate(pipeline().run([1], progress=True))

@@ -465,6 +465,16 @@ def test_a_warning_says_how_many_items_were_discarded_and_where(
     assert "'First'" not in record.getMessage()
 
 
+def test_one_item_was_discarded(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(Gate())])
+        await start_with(pipeline, [1])
+        await pipeline.shutdown(timeout=0)
+
+    simulate(main)
+    assert "1 item was discarded" in caplog.text
+
+
 def test_nothing_discarded_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(fail)])

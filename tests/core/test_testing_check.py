@@ -209,7 +209,7 @@ class OneDisplay(Everything):
         (NoSuchHook, "'antflow_task_start' may be meant"),
         (Hookless, "It implements no hook"),
         (Needy, "Plugin 'Needy' cannot be made: TypeError"),
-        (Numbered, "antflow_name is 7; give a text, the name of the entry point."),
+        (Numbered, "antflow_name is 7; give a string, the name of the entry point."),
         (OneDisplay, "antflow_dashboards is 'lines'; give a tuple of names."),
         (None, "'NoneType' has no hooks; give an object, a class or a module"),
     ],
@@ -392,7 +392,7 @@ class RaisingOptions(Everything):
         (BadDefault, "ValueError: no runs, but None"),
         (TakenOption, "conflicting option string: --input"),
         (TakenPlace, "argument --target: its value would take the place of that of TARGET"),
-        (NamelessOption, "argument account: what is given without a name is TARGET or an item"),
+        (NamelessOption, "argument account: arguments without a name are TARGET and items"),
         (RaisingOptions, "in antflow_add_options\n    raise LookupError"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_call_about_no_item_has_no_event() -> None:
     (call,) = recorded().of("pipeline_start")
     assert call.item_id is None
     with pytest.raises(
-        LookupError, match="antflow_pipeline_start gets no event, but pipeline, tot"
+        LookupError, match="antflow_pipeline_start has no event, only pipeline, tot"
     ):
         _ = call.event
 

@@ -334,7 +334,7 @@ def test_a_terminal_is_no_input_unless_it_is_named(program: Path) -> None:
         os.close(leader)
         os.close(follower)
     assert ran.returncode == 2
-    assert b"there is no input; give items behind TARGET or --input FILE" in ran.stderr
+    assert b"there is no input; give items after TARGET or --input FILE" in ran.stderr
 
 
 def test_a_stream_that_is_closed_by_its_reader_ends_the_run_quietly(program: Path) -> None:
@@ -475,7 +475,7 @@ def test_the_first_signal_has_what_was_read_finished(
         ran.feed(numbered(range(5)))
         ran.hear("started", times=3)
         ran.process.send_signal(sent)
-        ran.hear("what was read is finished, for 10 s at most; once more to stop at once")
+        ran.hear("items already read get 10 s to finish; a second signal stops at once")
         (tmp_path / "go").touch()
         ended, output, said = ran.end()
     assert ended == code
@@ -502,7 +502,7 @@ def test_the_second_signal_stops_at_once(program: Path, tmp_path: Path) -> None:
         ran.feed(numbered(range(4)))
         ran.hear("started", times=3)
         ran.process.terminate()
-        ran.hear("once more")
+        ran.hear("a second signal")
         ran.process.terminate()
         code, output, said = ran.end()
     assert (code, output) == (143, "")
@@ -527,7 +527,7 @@ def test_tasks_that_cannot_be_cancelled_keep_no_process(
         ran.hear("started", times=1 if name == "blocking" else 3)
         for _ in range(3):
             ran.process.terminate()
-            ran.hear("once more")
+            ran.hear("a second signal")
         code, output, _ = ran.end()
     assert code == 143
     assert sorted(values(lines(output))) == ([0, 1, 2] if name == "ignoring" else [])
@@ -569,7 +569,7 @@ def test_results_that_nobody_takes_are_accounted_for(program: Path, tmp_path: Pa
         while b'{"id"' not in os.read(ran.stdout.fileno(), 10):
             pass
         ran.process.terminate()
-        ran.hear("once more")
+        ran.hear("a second signal")
         ran.process.terminate()
         assert ran.process.wait(timeout=60) == 143
         output, said = ran.stdout.read(), ran.stderr.read().decode()
@@ -646,7 +646,7 @@ def test_a_run_may_use_uvloop(program: Path, tmp_path: Path) -> None:
         ran.feed(numbered(range(4)))
         ran.hear("started", times=3)
         ran.process.terminate()
-        ran.hear("once more")
+        ran.hear("a second signal")
         ran.process.terminate()
         code, output, _ = ran.end()
     assert code == 143

@@ -188,7 +188,7 @@ def test_a_task_that_holds_the_loop_leaves_the_terminal_as_it_was(
 
 def is_answered(seen: str) -> bool:
     """Tell whether a whole sentence is seen, however it is broken into lines."""
-    answer = "SIGINT: what was read is finished, for 10 s at most; once more to stop at once"
+    answer = "items already read get 10 s to finish; a second signal stops at once"
     return "".join(answer.split()) in "".join(seen.split())
 
 

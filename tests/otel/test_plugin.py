@@ -53,7 +53,7 @@ def test_a_command_chooses_what_is_traced_and_measured() -> None:
 def test_a_command_refuses_what_is_no_quantile(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         configured("--otel-quantiles=most")
-    assert "'most' has a part that is no number" in capsys.readouterr().err
+    assert "'most' is not a list of numbers" in capsys.readouterr().err
     with pytest.raises(ValueError, match="2"):
         configured("--otel-quantiles=2")
 

@@ -81,7 +81,7 @@ def test_what_is_no_label_is_refused(name: Any) -> None:
 
 @pytest.mark.parametrize("name", ["job", "pipeline", "stage", "task", "outcome", "version", "le"])
 def test_labels_that_the_metrics_have_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"label '{name}', which metrics of antflow have"):
+    with pytest.raises(ValueError, match=f"label '{name}', which antflow's metrics use already"):
         group_of(ADDRESS, "job", {name: "x"})
 
 

@@ -103,7 +103,7 @@ def test_a_file_is_no_directory(tmp_path: Path, capsys: Capture) -> None:
     file.touch()
     assert main([str(file)]) == 1
     assert capsys.readouterr().err == (
-        f"error: {file} is no directory; name one, or one to be made\n"
+        f"error: {file} is not a directory; name one, or a new one\n"
     )
 
 

@@ -204,7 +204,7 @@ def test_what_is_no_port_is_refused_on_the_command_line(
 ) -> None:
     with pytest.raises(SystemExit):
         configure(f"--prometheus-port={port}")
-    assert f"{port!r} is no port; give a number from 1 to 65535" in capsys.readouterr().err
+    assert f"{port!r} is not a port number; give 1 to 65535" in capsys.readouterr().err
     assert service.server is None
 
 

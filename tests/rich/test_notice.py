@@ -12,7 +12,8 @@ from antflow_rich._notice import FRESH, Notice, seen, wrapped
 
 USUAL, SMALL = terminal_size((80, 24)), terminal_size((40, 12))
 ANSWER = (
-    "antflow run: SIGINT: what was read is finished, for 10 s at most; once more to stop at once"
+    "antflow run: SIGINT: reading stopped; items already read get 10 s to finish; "
+    "a second signal stops at once"
 )
 
 

@@ -1,4 +1,4 @@
-"""antflow runs items through multi-stage asynchronous pipelines."""
+"""Runs items through multi-stage asynchronous pipelines. Begin with `Stage` and `Pipeline`."""
 
 from ._version import __version__
 from .context import (

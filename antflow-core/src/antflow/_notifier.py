@@ -53,7 +53,7 @@ class Observer:
         self._told_by: WeakSet[Notifier] = WeakSet()
 
     def listens_to(self, hook: str) -> bool:
-        """Tell whether it wants to be told, having a function for that."""
+        """Return whether it has a function for this hook, and so is to be called."""
         raise NotImplementedError
 
     def told_by(self, notifier: Notifier) -> None:

@@ -644,10 +644,10 @@ class Run:
         left = {post.name: len(post.inbox.left_over) for post in self.posts}
         if total := sum(left.values()):
             _logger.warning(
-                "Pipeline %r stopped: %d items were discarded unprocessed (%s); they are in "
-                "pipeline.unprocessed, and feed() takes them back.",
+                "Pipeline %r stopped: %s discarded unprocessed (%s); see pipeline.unprocessed, "
+                "which feed() takes back.",
                 self.name,
-                total,
+                "1 item was" if total == 1 else f"{total} items were",
                 ", ".join(f"{count} in {name!r}" for name, count in left.items() if count),
             )
 

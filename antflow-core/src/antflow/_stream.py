@@ -13,10 +13,11 @@ from .types import PipelineResult
 
 
 class ResultStream:
-    """An async iterator over results in order of completion; the run begins with the first step.
+    """An async iterator over results; the run begins when the first result is asked for.
 
-    Leave it by `aclose` or use it as an async context manager, and no task is left behind. If it
-    is merely dropped, as by `break`, the run is cancelled within a few turns of the loop.
+    Results come in order of completion. Close it with `aclose`, or use it as an async context
+    manager, and no task is left behind. If it is merely dropped, as after a `break`, the run is
+    cancelled within a few turns of the event loop.
 
     Args:
         begin: starts the run.
@@ -40,8 +41,9 @@ class ResultStream:
         """Return the next result.
 
         Raises:
-            PipelineError: at the first step, if the pipeline is running already.
-            BaseException: after the last result, what the input raised or what ended the run.
+            PipelineError: at the first call, if the pipeline is running already.
+            BaseException: after the last result, the exception of the input or the one that ended
+                the run.
         """
         run = self._run
         if self._begin is not None:
@@ -78,25 +80,26 @@ class ResultStream:
             run.raise_once()
 
     async def aclose(self) -> None:
-        """Cancel what still runs and wait until it is gone.
+        """Cancel the run, and wait until none of its tasks is left.
 
-        What had ended is in `pipeline.undelivered` then, and the rest in `pipeline.unprocessed`.
-        Called by a task of the pipeline's own, it does not wait.
+        Results that were not taken are in `pipeline.undelivered` then, and items that had not
+        ended in `pipeline.unprocessed`. Called by one of the pipeline's own tasks, it does not
+        wait.
 
         Raises:
-            BaseException: what ended the run, if that was not raised already.
+            BaseException: the exception that ended the run, unless it was raised already.
         """
         run = await self._leave()
         if run is not None:
             run.raise_once()
 
     def leave_display(self, seconds: float) -> None:
-        """Have the display give back what it has taken, for who ends the process.
+        """Let the display restore what it has taken, before the process is ended.
 
-        From any thread, also while a task holds the event loop.
+        This may be called from any thread, also while a task holds the event loop.
 
         Args:
-            seconds: for how long the display is waited for.
+            seconds: how long to wait for the display.
         """
         if self._run is not None:
             self._run.leave_display(seconds)

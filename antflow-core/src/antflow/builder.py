@@ -41,19 +41,19 @@ class Draft:
         retry_policy: RetryMode = "per_task",
         **others: Any,
     ) -> Self:
-        """Add a stage behind those that are there.
+        """Add a stage at the end.
 
         Args:
             name: the stage's name.
             tasks: run in order on each item.
             workers: how many items the stage works on at once.
-            retries: the most attempts, the first included: of each task or, with "per_stage", of
+            retries: the most attempts, the first included: at each task or, with "per_stage", at
                 the whole stage.
             retry_policy: "per_task" or "per_stage".
             others: any other fields of Stage.
 
         Raises:
-            StageValidationError: Stage has no such field.
+            StageValidationError: `others` has a name that is not a field of Stage.
         """
         for field in others:
             if field in NAMED_OTHERWISE:
@@ -73,16 +73,16 @@ class Draft:
         return self
 
     def with_tracker(self, tracker: StatusTracker) -> Self:
-        """Have a tracker told what happens."""
+        """Use this StatusTracker."""
         self._tracker = tracker
         return self
 
     def with_plugins(self, *plugins: object, autoload: bool | None = None) -> Self:
-        """Have plugins take part, besides those that are installed.
+        """Add plugins to the installed ones.
 
         Args:
-            plugins: take the place of those that are installed under their names.
-            autoload: whether those that are installed take part at all; None leaves it as it is.
+            plugins: the plugins; one with the same name as an installed plugin replaces it.
+            autoload: whether installed plugins take part; None leaves the setting as it is.
         """
         self._plugins += plugins
         if autoload is not None:
@@ -90,7 +90,11 @@ class Draft:
         return self
 
     def collect_results(self, enabled: bool = True) -> Self:
-        """Say whether results are kept."""
+        """Set whether the pipeline keeps results.
+
+        Args:
+            enabled: whether it does.
+        """
         self._collects = enabled
         return self
 
@@ -102,11 +106,11 @@ def stages_for(
 
     Args:
         tasks: one, or several in order; of one name, the second is numbered 2, and so on.
-        workers: of each stage.
+        workers: number of workers of each stage.
         retries: the most attempts of each task, the first included.
 
     Raises:
-        PipelineError: `tasks` is no task and no list of tasks.
+        PipelineError: `tasks` is neither a task nor a list of tasks.
     """
     if callable(tasks):
         tasks = [tasks]

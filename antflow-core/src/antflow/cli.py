@@ -1,4 +1,4 @@
-"""The command `antflow`: it runs pipelines, and says what is installed and who listens to what."""
+"""The command `antflow`: it runs pipelines, and lists the plugins and the hooks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ._command.command import run
 
         return run(arguments[1:], is_process=is_process)
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.error("COMMAND is missing; give run, plugins or hooks")
     found = found_plugins()
     if options.command == "hooks":
         return show(hooks_as_text())
@@ -39,20 +42,20 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs items through multi-stage asynchronous pipelines.",
     )
     parser.add_argument("--version", action="version", version=f"antflow {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser(RUN, help="run a pipeline over the lines of a file", add_help=False)
     plugins = commands.add_parser(
         "plugins",
         help="list the plugins that are installed",
-        description="Lists the plugins that are installed: whether each is active, why not, and "
-        "the hooks that it implements.",
-        epilog="ANTFLOW_DISABLE_PLUGINS=a,b disables some, ANTFLOW_PLUGINS=a,b all others, and "
-        "ANTFLOW_PLUGIN_AUTOLOAD=0 all.",
+        description="Lists the installed plugins: whether each is active, and if not, why; and the "
+        "hooks that it implements.",
+        epilog="ANTFLOW_DISABLE_PLUGINS=a,b disables these plugins, ANTFLOW_PLUGINS=a,b all "
+        "others, and ANTFLOW_PLUGIN_AUTOLOAD=0 all.",
     )
     plugins.add_argument("--json", action="store_true", help="print JSON")
     commands.add_parser(
         "hooks",
-        help="list the hooks and who implements them",
+        help="list the hooks and the plugins that implement them",
         description="Lists every hook with its arguments, and the plugins that implement it in the "
         "order in which they are called.",
     )

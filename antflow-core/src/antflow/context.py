@@ -13,7 +13,7 @@ from ._limits import Limits
 
 
 class CurrentItem:
-    """The item that the present task works on; to be asked while the task runs.
+    """The item that the current task works on. Valid only while the task runs.
 
     Args:
         item: the item.
@@ -35,22 +35,22 @@ class CurrentItem:
 
     @property
     def id(self) -> Any:
-        """The item's own id, else its sequence number."""
+        """The item's own id; if it has none, its sequence number."""
         return self._item.id
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Whatever else came with the item; what is written here goes on with it."""
+        """The metadata that came with the item; changes to it travel on with the item."""
         return self._item.metadata
 
     @property
     def priority(self) -> int:
-        """Its priority, lower first."""
+        """The item's priority; lower goes first."""
         return self._item.priority
 
     @property
     def carrier(self) -> dict[str, str]:
-        """What observers attach to the item, such as trace context; it travels with the item."""
+        """Text that observers attach to the item, such as trace context; it travels with it."""
         return self._item.carrier
 
 
@@ -92,25 +92,27 @@ def telling_and(run: object) -> tuple[object, ...]:
 
 
 def current_item() -> CurrentItem | None:
-    """Return the item that the present task works on; None outside of a worker.
+    """Return the item that the current task works on; None outside a worker.
 
-    Its metadata may be written to. Ask while the task runs: what a task leaves running behind it,
-    such as a thread that was given up, is shown the worker's next item.
+    Its metadata may be changed. Call this while the task runs: code that a task leaves running,
+    such as an abandoned thread, would see the worker's next item.
     """
     worker = CURRENT_WORKER.get()
     return None if worker is None else worker.current_item()
 
 
 def set_task_status(text: str, min_interval: float = 0.0) -> bool:
-    """Say what the present task is at, as `WorkerState.current_task` and dashboards show it.
+    """Set the status text of the current task.
+
+    Dashboards and `WorkerState.current_task` show it.
 
     Args:
-        text: shown until the task ends or says something else.
-        min_interval: seconds that have to pass between two texts about one item; what comes
-            earlier is left out.
+        text: the text, shown until the task ends or sets another.
+        min_interval: seconds that must pass between two texts about one item; a text that comes
+            earlier is ignored.
 
     Returns:
-        False where nothing was set: outside of a worker, or too early.
+        Whether the text was set; False outside a worker, or if it came too early.
     """
     worker = CURRENT_WORKER.get()
     return worker is not None and worker.say(text, min_interval)
@@ -118,13 +120,14 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
 
 @asynccontextmanager
 async def concurrency_limit() -> AsyncIterator[None]:
-    """Hold, as an async context manager, one of the stage's `call_concurrency` places.
+    """An async context manager that limits how many of the stage's tasks are inside it at once.
 
-    When the pipeline is shut down, an attempt that waits here is cancelled, and its item is
-    reported as unprocessed.
+    Inside it, the task holds one of the stage's `call_concurrency` places, and waits for one if
+    all are taken. When the pipeline is shut down, an attempt that waits here is cancelled, and its
+    item is reported as unprocessed.
 
     Raises:
-        RuntimeError: the stage has no `call_concurrency`, or this is no task of a stage.
+        RuntimeError: the stage has no `call_concurrency`, or this is used outside a task.
     """
     worker = CURRENT_WORKER.get()
     places = None if worker is None else worker.limits.calls
@@ -139,14 +142,14 @@ async def concurrency_limit() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def rate_limit() -> AsyncIterator[None]:
-    """Wait, on entering this async context manager, until `call_rate` allows another call.
+    """An async context manager that waits, on entry, until `call_rate` allows another call.
 
     A leaky bucket: `call_rate` calls at once, then one per `call_rate_period / call_rate` seconds.
     When the pipeline is shut down, an attempt that waits here is cancelled, and its item is
     reported as unprocessed.
 
     Raises:
-        RuntimeError: the stage has no `call_rate`, or this is no task of a stage.
+        RuntimeError: the stage has no `call_rate`, or this is used outside a task.
     """
     worker = CURRENT_WORKER.get()
     rate = None if worker is None else worker.limits.rate
@@ -161,13 +164,13 @@ async def rate_limit() -> AsyncIterator[None]:
 
 
 def call_rate_has_capacity(amount: float = 1) -> bool:
-    """Tell whether `rate_limit` would let so many calls pass now, and take nothing.
+    """Return whether `rate_limit` would allow this many calls now, without using any up.
 
     Args:
         amount: number of calls.
 
     Returns:
-        True also where the stage has no `call_rate`, and outside of a stage.
+        True also if the stage has no `call_rate`, and outside a task.
     """
     worker = CURRENT_WORKER.get()
     rate = None if worker is None else worker.limits.rate

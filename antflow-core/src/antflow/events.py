@@ -10,10 +10,10 @@ from typing import Any, Literal, Protocol, Self, cast
 StatusType = Literal[
     "queued", "in_progress", "completed", "failed", "retrying", "skipped", "dropped", "unprocessed"
 ]
-"""What an item is at, in one stage."""
+"""The status of an item in one stage."""
 
 TaskEventType = Literal["start", "complete", "retry", "fail", "cancel"]
-"""What happens to one attempt at a task: it starts, then ends in one of four ways."""
+"""An attempt at a task starts, and then ends in one of the four other ways."""
 
 
 class _Viewed(Protocol):
@@ -30,7 +30,7 @@ class _Viewed(Protocol):
 
 
 class ItemView:
-    """The item of an event, to be read: it shows the item as it is now, not as it was then."""
+    """A read-only view of an event's item, as the item is now, not as it was at the event."""
 
     __slots__ = ("_item",)
 
@@ -42,22 +42,22 @@ class ItemView:
 
     @property
     def id(self) -> Any:
-        """The item's own id, else its sequence number."""
+        """The item's own id; if it has none, its sequence number."""
         return self._item.id
 
     @property
     def value(self) -> Any:
-        """What entered the stage; once the stage has completed, what left it."""
+        """The value that entered the stage; once the stage has finished, the value that left it."""
         return self._item.value
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """Whatever else came with the item."""
+        """The metadata that came with the item; read-only."""
         return MappingProxyType(self._item.metadata)
 
     @property
     def priority(self) -> int:
-        """Its priority, lower first."""
+        """The item's priority; lower goes first."""
         return self._item.priority
 
     @property
@@ -67,7 +67,7 @@ class ItemView:
 
     @property
     def carrier(self) -> dict[str, str]:
-        """What observers attach to the item, such as trace context; it travels with the item."""
+        """Text that observers attach to the item, such as trace context; it travels with it."""
         return self._item.carrier
 
 
@@ -83,13 +83,13 @@ class _OfItem:
         return type(self), tuple(getattr(self, each.name) for each in fields(cast("Any", self)))
 
     def about(self, item: _Viewed) -> Self:
-        """Say which item the event is about; for who makes it."""
+        """Set the item that the event is about, and return the event; the engine calls this."""
         self._item = item
         return self
 
     @property
     def item(self) -> ItemView:
-        """The item itself.
+        """A view of the item itself.
 
         Raises:
             LookupError: the event was made by hand, or comes from a tracker's history, which keeps
@@ -106,19 +106,21 @@ class _OfItem:
 
 @dataclass(slots=True)
 class StatusEvent(_OfItem):
-    """An item changed its status in a stage; one object for all observers, not to be changed.
+    """An item changed its status in a stage.
+
+    All observers get the same object; do not change it.
 
     Args:
         item_id: the item's id.
         stage: name of the stage.
-        status: what the item is at.
-        worker: name of the worker that has it; None where none has.
-        timestamp: Unix time.
-        metadata: of failed, `error` and `error_type` as texts; of retrying, also `attempt`, the
-            number of the coming one, and `retry`, which is True.
+        status: the item's new status.
+        worker: name of the worker that holds the item; None if no worker does.
+        timestamp: Unix time of the event.
+        metadata: for "failed", the strings `error` and `error_type`; for "retrying", also
+            `attempt`, the number of the next attempt, and `retry`, which is True.
         pipeline: the pipeline's name.
-        run_id: names the run, uniquely in this process.
-        final: whether no other event of this item follows.
+        run_id: identifies the run in this process.
+        final: whether this is the last event of the item.
     """
 
     item_id: Any
@@ -133,30 +135,32 @@ class StatusEvent(_OfItem):
 
     @property
     def worker_id(self) -> int | None:
-        """The worker's number within its stage, from 0; None where there is no worker."""
+        """The worker's number within its stage, from 0; None if there is no worker."""
         _, mark, number = (self.worker or "").rpartition("-W")
         return int(number) if mark and number.isdecimal() else None
 
 
 @dataclass(slots=True)
 class TaskEvent(_OfItem):
-    """An attempt at a task began or ended; one object for all observers, not to be changed.
+    """An attempt at a task began or ended.
+
+    All observers get the same object; do not change it.
 
     Args:
         item_id: the item's id.
         stage: name of the stage.
         task_name: name of the task.
         worker: name of the worker.
-        event_type: what happened.
-        attempt: number of the attempt, from 1: of the task, or of the stage as a whole where that
-            is what is retried.
-        timestamp: Unix time.
-        error: what the attempt raised; None for start and complete.
-        duration: seconds that the function took, and nothing else; None for start.
-        delay: of retry, seconds until the next attempt.
+        event_type: whether the attempt started, or how it ended.
+        attempt: number of the attempt, from 1: at the task, or, with `retry="per_stage"`, at the
+            whole stage.
+        timestamp: Unix time of the event.
+        error: the exception of the attempt; None for "start" and "complete".
+        duration: seconds that the task's function took, and nothing else; None for "start".
+        delay: for "retry", seconds until the next attempt; otherwise None.
         queue_wait: seconds that the item waited in front of the stage.
         pipeline: the pipeline's name.
-        run_id: names the run, uniquely in this process.
+        run_id: identifies the run in this process.
     """
 
     item_id: Any

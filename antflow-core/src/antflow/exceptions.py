@@ -1,10 +1,10 @@
 """The errors and the warning of antflow.
 
 AntFlowError
-├── PipelineError                 a pipeline was used in a way it cannot follow
-│   └── StageValidationError      a stage was configured in a way it cannot follow
-├── PluginError                   a plugin cannot take part, or raised where that is not forgiven
-└── TaskFailedError               for programs that raise a failed task's error; antflow does not
+├── PipelineError                 a pipeline was defined or used wrongly
+│   └── StageValidationError      a stage's configuration is invalid
+├── PluginError                   a plugin cannot take part, or raised an exception in strict mode
+└── TaskFailedError               for your programs to raise; antflow itself never raises it
 
 PluginWarning                     a plugin is left out, or something around plugins is wrong
 """
@@ -23,21 +23,21 @@ class AntFlowError(Exception):
 
 
 class PipelineError(AntFlowError):
-    """A pipeline was defined or used in a way that it cannot follow."""
+    """A pipeline was defined or used wrongly; the text says how."""
 
 
 class StageValidationError(PipelineError):
-    """A stage's configuration contradicts itself; the text names the stage and the remedy."""
+    """A stage's configuration is invalid; the text names the stage and the remedy."""
 
 
 class PluginError(AntFlowError):
-    """A plugin cannot take part, or raised where `ANTFLOW_STRICT_PLUGINS` does not forgive that.
+    """A plugin cannot take part, or raised an exception while `ANTFLOW_STRICT_PLUGINS` is set.
 
     Args:
         text: what is wrong.
         plugin: the plugin's name.
-        hook: the hook that raised; None for a plugin that cannot take part.
-        item_id: id of the item that the hook was told of; None where there is none.
+        hook: name of the hook that raised; None for a plugin that cannot take part.
+        item_id: id of the item of the hook's event; None if there is no such item.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class PluginError(AntFlowError):
 
 
 class PluginWarning(UserWarning):
-    """A plugin is left out, or something around plugins is wrong; the text has the remedy."""
+    """A plugin is left out, or a setting about plugins is wrong; the text has the remedy."""
 
 
 class TaskFailedError(AntFlowError):
-    """A task failed: for programs that raise an error of their own where they need its result.
+    """An exception for your programs to raise when a task has failed.
 
-    antflow itself raises it nowhere; a failed item has what its task raised in `error`.
+    antflow itself never raises it; the `error` of a failed item is the exception of its task.
 
     Args:
         task_name: the name of the task.
-        original_exception: what the task raised.
+        original_exception: the exception that the task raised.
     """
 
     def __init__(self, task_name: str, original_exception: BaseException) -> None:

@@ -1,9 +1,9 @@
-"""The hooks: what a plugin may implement, when each is called, and with what.
+"""The hooks that a plugin may implement: when each is called, and with which arguments.
 
-A plugin is a module, or an object, with functions of these names that carry `@antflow.hookimpl`.
-Each takes any of the arguments, by their names, and is a plain function or a coroutine function,
-but for those of the command line and `antflow_dashboard`, which are plain. They stand in the order
-in which they are called.
+A plugin is a module, or an object, with functions of these names, marked with `@antflow.hookimpl`.
+A function may leave out arguments; it gets the others by name. It is a plain function or a
+coroutine function, except that the hooks of the command line and `antflow_dashboard` must be plain.
+The hooks are listed in the order in which they are called.
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ from .events import StatusEvent, TaskEvent
 from .types import DashboardProtocol, ErrorSummary
 
 PROJECT = "antflow"
+
+
+class _HookImplementation(HookimplMarker):  # type: ignore[misc]  # final only to type checkers
+    """Marks a function or method as an implementation of the antflow hook of its name."""
+
+    __slots__ = ()
+
+
 hookspec = HookspecMarker(PROJECT)
-hookimpl = HookimplMarker(PROJECT)
+hookimpl: HookimplMarker = _HookImplementation(PROJECT)
 
 
 @hookspec
@@ -25,44 +33,45 @@ def antflow_add_options(parser: Any) -> None:
     """Add options to the command `antflow run`.
 
     Args:
-        parser: the plugin's own group of options, in which `antflow run --help` shows them; it has
-            argparse's `add_argument`.
+        parser: the plugin's own group of options in `antflow run --help`; it has argparse's
+            `add_argument`.
     """
 
 
 @hookspec
 def antflow_configure(options: Any) -> None:
-    """Be told what `antflow run` was given, before the pipeline is loaded.
+    """Called with the options of `antflow run`, before the pipeline is loaded.
 
     Args:
-        options: all options, the plugin's own among them. `options.dashboard` is the name of the
-            display that the run is to have, None without; it may be set here.
+        options: all options, including the plugin's own. `options.dashboard` is the name of the
+            display for the run, or None for no display; it may be set here.
 
     Raises:
-        ValueError: the options make no sense; the command ends, with this text and exit code 2.
+        ValueError: the options are invalid; the command ends with this text and exit code 2.
     """
 
 
 @hookspec(firstresult=True)
 def antflow_dashboard(name: str) -> DashboardProtocol | None:
-    """Return a new dashboard of that name, or None if there is none here; the first one is used.
+    """Return a new dashboard of that name, or None if this plugin does not have it.
 
-    A plugin says in its attribute `antflow_dashboards` which names it has, for errors to list them.
-    A dashboard may have the method `on_exit`, see `DashboardProtocol`.
+    The first dashboard that a plugin returns is used. List the names in the plugin's attribute
+    `antflow_dashboards`, so that error texts can show them. A dashboard may have the method
+    `on_exit`, see `DashboardProtocol`.
 
     Args:
-        name: what `run`, `stream`, `quick` or the builder was asked for; "progress" where that was
+        name: the name given to `run`, `stream`, `quick` or the builder; "progress" for
             `progress=True`.
     """
 
 
 @hookspec
 def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
-    """Be told that a run begins, before its first item is taken.
+    """Called when a run begins, before its first item is taken.
 
     Args:
         pipeline: the Pipeline.
-        total_items: how many items there are; None where that is unknown.
+        total_items: how many items there are; None if that is unknown.
 
     Returns:
         An object whose hooks take part in this run only, or None.
@@ -71,87 +80,89 @@ def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
 
 @hookspec
 def antflow_item_start(event: StatusEvent) -> None:
-    """Be told that an item enters the run; exactly one `antflow_item_finish` follows.
+    """Called when an item enters the run; exactly one `antflow_item_finish` follows.
 
-    It is called in the context of who feeds the item; for what was fed before the run began, an
-    observer of this run only is called in the context of who begins it. Who needs no more than this
-    and the end pays for two events an item, whatever the number of stages.
+    It is called in the context of the code that feeds the item; for items fed before the run began,
+    an observer of this run only is called in the context of the code that begins it. A plugin that
+    needs only this hook and `antflow_item_finish` gets two events per item, whatever the number of
+    stages.
 
     Args:
-        event: which item, and the stage that it is queued for.
+        event: the item, and the stage that it is queued for.
     """
 
 
 @hookspec
 def antflow_item_status(event: StatusEvent) -> None:
-    """Be told that an item has changed its status.
+    """Called when an item has changed its status.
 
     Args:
-        event: which item, in which stage, and its status.
+        event: the item, its stage and its new status.
     """
 
 
 @hookspec
 def antflow_item_finish(event: StatusEvent) -> None:
-    """Be told that an item has ended: the event is its last one.
+    """Called when an item has ended.
 
     Args:
-        event: which item, in which stage, and how it has ended.
+        event: the last event of the item: its stage, and the status with which it ended.
     """
 
 
 @hookspec
 def antflow_task_start(event: TaskEvent) -> None:
-    """Be told that an attempt begins; exactly one of the four ends follows.
+    """Called when an attempt begins; exactly one call of the four hooks of its end follows.
 
-    It is called in the same asyncio task and context as the user's function and as the end.
+    It is called in the same asyncio task and context as the task's function and the hook of its
+    end.
 
     Args:
-        event: which item, task and attempt.
+        event: the item, task and attempt.
     """
 
 
 @hookspec
 def antflow_task_success(event: TaskEvent) -> None:
-    """Be told that an attempt has returned.
+    """Called when an attempt has succeeded.
 
     Args:
-        event: which item, task and attempt, and how long it took.
+        event: the item, task and attempt, and how long it took.
     """
 
 
 @hookspec
 def antflow_task_retry(event: TaskEvent) -> None:
-    """Be told that an attempt has failed and another follows.
+    """Called when an attempt has failed and another follows.
 
     Args:
-        event: which item, task and attempt, its error, and the delay until the next.
+        event: the item, task and attempt, the error, and the delay until the next attempt.
     """
 
 
 @hookspec
 def antflow_task_failure(event: TaskEvent) -> None:
-    """Be told that an attempt has failed and none follows.
+    """Called when an attempt has failed and no other follows.
 
     Args:
-        event: which item, task and attempt, and its error.
+        event: the item, task and attempt, and the error.
     """
 
 
 @hookspec
 def antflow_task_cancelled(event: TaskEvent) -> None:
-    """Be told that an attempt was cancelled.
+    """Called when an attempt was cancelled.
 
     Args:
-        event: which item, task and attempt.
+        event: the item, task and attempt.
     """
 
 
 @hookspec
 def antflow_pipeline_finish(pipeline: Any, error_summary: ErrorSummary) -> None:
-    """Be told that a run has ended, its last worker being gone: always, however it ended.
+    """Called when a run has ended, however it ended, after its last worker has stopped.
 
     Args:
         pipeline: the Pipeline.
-        error_summary: what failed.
+        error_summary: the failures of the run.
     """

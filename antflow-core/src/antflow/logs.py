@@ -1,4 +1,4 @@
-"""Log records that say which item they are about."""
+"""Log records that name the item they are about."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["ItemFilter"]
 
 
 class ItemFilter(Filter):
-    """Adds `pipeline`, `stage`, `item_id` and `attempt` to the log records of tasks; drops none.
+    """Adds `pipeline`, `stage`, `item_id` and `attempt` to log records; no record is removed.
 
-    It belongs on a handler of the logging module, where every record passes; on a logger it would
-    not see those of the loggers below it. In front of a queue it belongs on the queue's handler,
-    for it has to be asked where the task runs: on the event loop or in a thread of a stage.
+    Add it to a handler, where every record passes; on a logger it would miss the records of the
+    loggers below. With a queue of records, add it to the queue's handler: it must run where the
+    task runs, on the event loop or in a thread of a stage.
 
         handler.addFilter(ItemFilter())
         handler.setFormatter(Formatter("%(stage)s %(item_id)s #%(attempt)s: %(message)s"))
 
-    An attribute that a record has already, as by `extra`, is left as it is.
+    An attribute that a record has already, such as one from `extra`, is left as it is.
 
     Args:
-        outside: what the four say in a record that no task has made.
+        outside: the value of the four attributes in a record that was made outside a task.
     """
 
     def __init__(self, outside: object = "-") -> None:

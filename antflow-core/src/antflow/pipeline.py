@@ -40,20 +40,21 @@ DEFAULT_PRIORITY = 100
 
 
 class Pipeline:
-    """A chain of stages, and at most one run through it at a time.
+    """A chain of stages through which items are run, one run at a time.
 
     Args:
-        stages: what is done to each item, in this order.
+        stages: the steps that each item goes through, in this order.
         collect_results: keep the results of `run`, or of `start` and `feed`, in `results`.
-        status_tracker: told what happens to each item.
+        status_tracker: follows the status of each item.
         name: names the pipeline in statistics, logs and errors.
-        plugins: take part besides those that are installed, and instead of those of their names.
-        autoload: have the plugins that are installed take part.
+        plugins: plugins for this pipeline, besides the installed ones; one with the same name as
+            an installed plugin replaces it.
+        autoload: whether installed plugins take part.
 
     Raises:
-        PipelineError: there is no stage, the first one pulls, `name` is empty or no text,
-            `status_tracker` is no StatusTracker, or two plugins have one name.
-        StageValidationError: a stage contradicts itself, or two have one name.
+        PipelineError: there is no stage, the first one pulls, `name` is not a non-empty string,
+            `status_tracker` is not a StatusTracker, or two plugins have the same name.
+        StageValidationError: a stage's configuration is invalid, or two stages have the same name.
         PluginError: a plugin cannot take part.
     """
 
@@ -68,7 +69,7 @@ class Pipeline:
         autoload: bool = True,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise PipelineError(f"A pipeline's name must be a text that is not empty, not {name!r}")
+            raise PipelineError(f"A pipeline's name must be a non-empty string, not {name!r}")
         if status_tracker is not None and not isinstance(status_tracker, StatusTracker):
             raise PipelineError(
                 f"status_tracker of pipeline {name!r} is {status_tracker!r}; give a StatusTracker"
@@ -108,7 +109,7 @@ class Pipeline:
         Args:
             items: as for `run`.
             tasks: one task, or a list of tasks.
-            workers: of each stage.
+            workers: number of workers of each stage.
             retries: the most attempts of each task, the first included.
             progress: as for `run`.
             dashboard: as for `run`.
@@ -118,7 +119,7 @@ class Pipeline:
 
         Raises:
             PipelineError: there is no task.
-            StageValidationError: `workers` or `retries` is no number above 0.
+            StageValidationError: `workers` or `retries` is not a whole number above 0.
             ValueError: as from `run`.
         """
         pipeline = cls(stages_for(tasks, workers, retries))
@@ -138,7 +139,7 @@ class Pipeline:
     ) -> list[PipelineResult]:
         """Run all items through the pipeline and return the successes in input order.
 
-        What fails is in `failures`. Cancelling this call cancels all that runs.
+        Failed items are in `failures`. Cancelling this call cancels the run.
 
         Args:
             items: any iterable or async iterable, read only as fast as there is room.
@@ -153,12 +154,12 @@ class Pipeline:
         Raises:
             TypeError: `items` cannot be iterated over.
             ValueError: two displays are asked for, or one that is not installed, or the interval
-                is no number of seconds.
-            PluginError: the dashboard has hooks that cannot take part, or a plugin raised where
-                `ANTFLOW_STRICT_PLUGINS` does not forgive that.
+                is not a number of seconds above 0.
+            PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
+                `ANTFLOW_STRICT_PLUGINS` is set.
             PipelineError: the pipeline is running already.
-            BaseException: what the input raised, after what was read has ended; or what ended
-                the run, as a KeyboardInterrupt in a task does.
+            BaseException: the exception of the input, raised once the items already read have
+                ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
         source = self._checked_source(items)
         shown = self._checked_display(
@@ -187,15 +188,15 @@ class Pipeline:
         Args:
             items: as for `run`.
             progress: as for `run`.
-            buffer_size: results that may wait for the consumer; 0 hands each over directly, None
-                stands for ten per worker of the last stage.
+            buffer_size: how many results may wait for the consumer; with 0, each result goes
+                straight to the consumer; None means ten per worker of the last stage.
             dashboard: as for `run`.
             custom_dashboard: as for `run`.
             dashboard_update_interval: as for `run`.
 
         Raises:
             TypeError: `items` cannot be iterated over.
-            ValueError: `buffer_size` is no number of results, or as from `run`.
+            ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -219,10 +220,10 @@ class Pipeline:
         return ResultStream(begin)
 
     async def start(self) -> None:
-        """Start the pipeline; `feed` it then, and end it by `join` or `shutdown`.
+        """Start the pipeline. Then `feed` it, and end the run with `join` or `shutdown`.
 
         Raises:
-            PipelineError: it is running already.
+            PipelineError: the pipeline is running already.
         """
         run = await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
         await run.opened()
@@ -230,23 +231,23 @@ class Pipeline:
     async def feed(
         self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
     ) -> None:
-        """Feed items, waiting for room; before `start`, too.
+        """Feed items, waiting while there is no room. This may be called before `start`.
 
-        From inside of a task or callback of the same run it does not wait: the items go in past
-        the capacity. If it is cancelled, the value that it had just read has not been fed, unless
-        an observer was being told that it is queued: then it has.
+        Called inside a task or callback of the same run, it does not wait: the items go in even
+        beyond the capacity. If it is cancelled, the value read last has not been fed, except when
+        an observer was just being told that it is queued.
 
         Args:
             items: any iterable or async iterable. A dict with an "id" gives its id, its "value"
                 if it has one and its other keys as metadata. An UnprocessedItem goes back to its
                 own stage.
-            target_stage: name of the stage that they enter; None for the first.
-            priority: lower first; first come, first served within one priority.
+            target_stage: name of the stage that the items enter; None for the first.
+            priority: lower goes first; items of the same priority go in the order of feeding.
 
         Raises:
             TypeError: `items` cannot be iterated over.
-            ValueError: there is no stage of that name, or `priority` is no number.
-            PipelineError: the pipeline is about to end, or was stopped meanwhile.
+            ValueError: there is no stage of that name, or `priority` is not a number.
+            PipelineError: the pipeline is about to end, or was stopped during this call.
         """
         source = self._checked_source(items)
         checked_priority(priority)
@@ -265,23 +266,23 @@ class Pipeline:
         target_stage: str | None = None,
         priority: int = DEFAULT_PRIORITY,
     ) -> None:
-        """Feed items from an async iterable, as `feed` does, which raises the same."""
+        """Feed items from an async iterable; the same as `feed`, errors included."""
         await self.feed(items, target_stage, priority)
 
     async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
         """Send one item through the started pipeline and return its result, failed or not.
 
-        The result is kept nowhere else. If this call is cancelled the item goes on, and its
-        result is kept like any other.
+        The result is only returned, not kept in `results` or `failures`. If this call is
+        cancelled, the item goes on, and its result is kept like any other.
 
         Args:
             item: as in `feed`.
-            priority: lower first.
+            priority: lower goes first.
 
         Raises:
-            ValueError: `priority` is no number.
-            PipelineError: the pipeline is not running, is about to end, was stopped meanwhile, or
-                the call comes from one of its tasks or from the consumer of its stream.
+            ValueError: `priority` is not a number.
+            PipelineError: the pipeline is not running, is about to end, was stopped during this
+                call, or the call comes from one of its tasks or from the consumer of its stream.
         """
         checked_priority(priority)
         run = self._run
@@ -293,14 +294,14 @@ class Pipeline:
         return await run.intake.process(item, priority)
 
     async def join(self) -> None:
-        """Wait until everything fed has ended, and stop.
+        """Wait until all fed items have ended, and stop.
 
-        Feeds that have begun are waited for. Cancelling this call cancels all that runs.
+        It also waits for calls of `feed` that have begun. Cancelling this call cancels the run.
 
         Raises:
-            PipelineError: the pipeline is not started, or a task of its own or the consumer of its
-                stream calls this.
-            BaseException: what ended the run.
+            PipelineError: the pipeline is not started, or the call comes from one of its tasks or
+                from the consumer of its stream.
+            BaseException: the exception that ended the run.
         """
         run = self._run
         if run is None or run.is_lost() or (run.is_over and self._coming is not None):
@@ -315,20 +316,21 @@ class Pipeline:
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
     ) -> list[UnprocessedItem]:
-        """Stop: take no new items, let attempts that run end, and return what is left.
+        """Stop: accept no new items, wait for running attempts, and return the items left.
 
-        A `run` that goes on meanwhile returns what it has; a stream ends after its last result.
+        A call of `run` that is under way returns the results so far; a stream ends after its last
+        result.
 
         Args:
-            drain: finish everything fed first.
-            timeout: seconds after which attempts are cancelled; None for no limit. What plugins
-                and a display do at the end is waited for.
+            drain: first finish all items that were fed.
+            timeout: seconds after which attempts are cancelled; None for no limit. The last work
+                of plugins and displays is waited for in any case.
 
         Raises:
-            ValueError: `timeout` is no number of seconds.
-            PipelineError: a worker of the pipeline's own calls this, or the consumer of its stream
-                asks to drain.
-            BaseException: what ended the run, unless it was raised already.
+            ValueError: `timeout` is not a number of seconds, 0 or more.
+            PipelineError: the call comes from one of the pipeline's workers, or the consumer of
+                its stream calls this with `drain`.
+            BaseException: the exception that ended the run, unless it was raised already.
         """
         if timeout is not None and not is_duration(timeout):
             raise ValueError(
@@ -365,69 +367,71 @@ class Pipeline:
 
     @property
     def results(self) -> list[PipelineResult]:
-        """The successes of the last run, in input order; none of a stream or without collecting."""
+        """Successes of the last run, in input order.
+
+        It is empty for a stream, or if results are not collected.
+        """
         return self._run.results.kept() if self._run is not None else []
 
     @property
     def failures(self) -> list[PipelineResult]:
-        """What failed in the last run, in input order.
+        """Items that failed in the last run, in input order.
 
-        Of a pipeline that is fed, or that collects no results, the latest 10,000; a stream hands
-        failures over instead.
+        If the pipeline is fed or collects no results, only the latest 10,000 are kept. A stream
+        yields its failures instead.
         """
         return self._run.results.kept_failures() if self._run is not None else []
 
     @property
     def unprocessed(self) -> list[UnprocessedItem]:
-        """What the last run accepted and had not finished when it was stopped."""
+        """Items that the last run had accepted but not finished when it stopped."""
         return self._run.unprocessed() if self._run is not None else []
 
     @property
     def undelivered(self) -> list[PipelineResult]:
-        """Results that were not taken when the last stream was left, in order of completion."""
+        """Results that the last stream had not yielded when it was left, in completion order."""
         return self._run.results.undelivered() if self._run is not None else []
 
     # Watching
 
     def get_stats(self) -> PipelineStats:
-        """Return the statistics of the last run, or of what is fed for the next."""
+        """Return the statistics of the last run, or of the next one if it has been fed already."""
         return _snapshot.pipeline_stats(self._shown())
 
     def get_worker_names(self) -> dict[str, list[str]]:
-        """Return the names of all workers, by stage; also before any run."""
+        """Return the names of all workers, by stage; this works before any run, too."""
         return {
             stage.name: [worker_name(stage, number) for number in range(stage.workers)]
             for stage in self.stages
         }
 
     def get_worker_states(self) -> dict[str, WorkerState]:
-        """Return what each worker does now, by its name."""
+        """Return the present state of each worker, by the worker's name."""
         return _snapshot.worker_states(self._shown())
 
     def get_dashboard_snapshot(self) -> DashboardSnapshot:
-        """Return workers, statistics and failures of the last run, all at once."""
+        """Return workers, statistics and failures of the last run in one object."""
         return _snapshot.dashboard_snapshot(self._shown())
 
     def get_error_summary(self) -> ErrorSummary:
-        """Return what failed in the last run, in total and in detail.
+        """Return the failures of the last run: counts and details.
 
-        The counts are exact. Where failures are not all kept, the details are those of the latest
-        10,000.
+        The counts are exact. If not all failures are kept, the details cover the latest 10,000.
         """
         return self._shown().error_summary()
 
     @property
     def plugin_faults(self) -> dict[str, int]:
-        """How often each plugin raised in the last run, by its name; they are logged."""
+        """How many exceptions each plugin raised in the last run, by its name; each is logged."""
         return dict(self._shown().notifier.faults)
 
     @property
     def plugin_names(self) -> tuple[str, ...]:
-        """Names of the plugins that take part, those that joined only the last run included."""
+        """Names of the plugins, including those that took part in the last run only."""
         return tuple(self._shown().plugins.plugins)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
-        """Return what each worker has done in the last run, by its name."""
+        """Return the counts and times of each worker in the last run, by the worker's name."""
         return _snapshot.worker_metrics(self._shown())
 
     # Runs
@@ -593,7 +597,7 @@ def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
     for stage in stages:
         if not isinstance(stage, Stage):
             raise PipelineError(
-                f"Pipeline {name!r} takes a list of stages, with no {stage!r} in it"
+                f"Pipeline {name!r} takes a list of stages; {stage!r} is not a Stage"
             )
         stage.validate()
     if stages[0].pull:
@@ -631,7 +635,7 @@ def _plugin_set(
 
 
 class PipelineBuilder(Draft):
-    """A pipeline made step by step; begin with `Pipeline.create`.
+    """Builds a pipeline step by step; begin with `Pipeline.create`.
 
     Args:
         name: names the pipeline in statistics, logs and errors.
@@ -642,7 +646,8 @@ class PipelineBuilder(Draft):
 
         Raises:
             PipelineError: there is no stage, or the first one pulls.
-            StageValidationError: a stage contradicts itself, or two have one name.
+            StageValidationError: a stage's configuration is invalid, or two stages have the same
+                name.
         """
         return Pipeline(
             self._stages,
@@ -663,7 +668,7 @@ class PipelineBuilder(Draft):
         *,
         return_exceptions: bool = False,
     ) -> list[PipelineResult]:
-        """Build the pipeline and run it, as `Pipeline.run` does, which raises the same."""
+        """Build the pipeline and call its `run`, with the same arguments and errors."""
         return await self.build().run(
             items,
             progress,
@@ -683,7 +688,7 @@ class PipelineBuilder(Draft):
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
     ) -> ResultStream:
-        """Build the pipeline and stream, as `Pipeline.stream` does, which raises the same."""
+        """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
             items,
             progress,

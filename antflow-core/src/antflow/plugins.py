@@ -39,6 +39,12 @@ NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, part
 EVERYWHERE = frozenset(dir(object))
 """Names that every object has: none is a hook's, so more than half of most objects is skipped."""
 
+OF_RICH = {"progress", "compact", "detailed", "full"}
+GET_RICH = (
+    "The built-in ones, 'progress', 'compact', 'detailed' and 'full', come with the package "
+    "antflow-rich: pip install antflow-rich"
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -186,7 +192,7 @@ def named(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
         pipeline: the pipeline's name.
 
     Raises:
-        PipelineError: `plugins` is no list, one is given twice, or two call themselves the same.
+        PipelineError: `plugins` is not a list, has one twice, or has two with the same name.
         PluginError: one cannot take part.
     """
     if isinstance(plugins, str) or not isinstance(plugins, Iterable):
@@ -293,11 +299,8 @@ class PluginSet:
                 if found is not None:
                     return cast("DashboardProtocol", found)
         names = sorted(name for plugin in self.plugins.values() for name in dashboards_of(plugin))
-        raise ValueError(
-            f"There is no dashboard {name!r}; installed are: {', '.join(names) or 'none'}. The "
-            "built-in ones, 'progress', 'compact', 'detailed' and 'full', come with the package "
-            "antflow-rich: pip install antflow-rich"
-        )
+        text = f"There is no dashboard {name!r}; installed are: {', '.join(names) or 'none'}"
+        raise ValueError(text if OF_RICH.issubset(names) else f"{text}. {GET_RICH}")
 
 
 def dashboards_of(plugin: object) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from .types import TaskFunc
 
 RetryMode = Literal["per_task", "per_stage"]
 ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
-"""Called with an item's id, a value or an error, and a dict of id, value and metadata."""
+"""A callback: called with an item's id, a value or an error, and a dict about the item."""
 
 CAPACITY_PER_WORKER = 10
 MOST_SECONDS = 10.0**9
@@ -23,34 +23,34 @@ MOST_SECONDS = 10.0**9
 
 @dataclass
 class Stage:
-    """One step of a pipeline: what is done to an item, by how many workers, how often it is tried.
+    """One step of a pipeline: its tasks, its workers, and how failures are retried.
 
     Args:
         name: names the stage in statistics, events and errors; unique within its pipeline.
         workers: how many items the stage works on at once.
-        tasks: run in order on each item, each with what the one before returned. A coroutine
-            function runs on the event loop, a plain function in a thread.
+        tasks: run in order on each item; each gets the value that the one before returned. A
+            coroutine function runs on the event loop, a plain function in a thread.
         retry: "per_task" tries a failed task again; "per_stage" puts the item back into the
-            stage's queue to start the stage anew.
-        task_attempts: the most attempts of each task, with per_task.
-        task_wait_seconds: seconds between two of them.
-        stage_attempts: the most attempts of the whole stage, with per_stage.
+            stage's queue, to begin again with the first task.
+        task_attempts: with "per_task", the most attempts at each task, the first included.
+        task_wait_seconds: with "per_task", seconds between two attempts.
+        stage_attempts: with "per_stage", the most attempts at the whole stage, the first included.
         unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
-        task_concurrency_limits: how many workers may be inside of a task at once, by its name.
-        on_success: called, and awaited where it returns an awaitable, with the item's id, its
-            new value and a dict of id, value and metadata, when the stage has finished an item.
-        on_failure: the same for an item that failed, with the error.
-        skip_if: called, and awaited likewise, with the value; where it says true the item goes
-            on to the next stage untouched.
-        queue_capacity: items that may wait in front of the stage; 0 for no bound, None for ten
+        task_concurrency_limits: how many workers may run a task at once, by the task's name.
+        on_success: called when the stage has finished an item, with the item's id, its new value
+            and a dict of id, value and metadata; an awaitable that it returns is awaited.
+        on_failure: called in the same way for an item that failed, with the error as the value.
+        skip_if: called with the value; if the answer is true, the item goes to the next stage
+            unchanged. An awaitable is awaited.
+        queue_capacity: how many items may wait in front of the stage; 0 for no limit, None for ten
             per worker.
-        on_skip: as on_success, for an item that was skipped.
-        pull: let nothing wait in front of the stage: an item leaves the stage before only when a
-            worker here is ready for it.
-        call_concurrency: how many tasks may be inside of `concurrency_limit` at once.
-        call_rate: how many times `rate_limit` lets pass in each `call_rate_period`: so many at
-            once, then evenly.
-        call_rate_period: seconds.
+        on_skip: called like `on_success`, for an item that was skipped.
+        pull: whether no item may wait in front of the stage: an item then leaves the stage before
+            only when a worker of this stage is ready for it.
+        call_concurrency: how many tasks may be inside `concurrency_limit` at once.
+        call_rate: how many calls `rate_limit` allows per `call_rate_period`; the first ones may
+            come all at once, later ones evenly spaced.
+        call_rate_period: length of that period in seconds.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Stage:
         """Check the configuration.
 
         Raises:
-            StageValidationError: it contradicts itself; the text names the stage, the value and
-                what to give instead.
+            StageValidationError: it is invalid; the text names the stage, the value, and what to
+                give instead.
         """
         self._check_name()
         self._check_tasks()
@@ -95,7 +95,7 @@ class Stage:
 
     @property
     def capacity(self) -> float:
-        """Items that may wait in front of the stage; infinity where there is no bound."""
+        """How many items may wait in front of the stage; infinity if there is no limit."""
         if self.pull:
             return 0
         if self.queue_capacity is None:
@@ -104,20 +104,20 @@ class Stage:
 
     @property
     def task_policy(self) -> RetryPolicy:
-        """How often one task is tried."""
+        """How attempts at one task are repeated."""
         if self.retry == "per_stage":
             return ONCE
         return RetryPolicy(self.task_attempts, self.task_wait_seconds)
 
     @property
     def stage_policy(self) -> RetryPolicy:
-        """How often the stage as a whole is tried."""
+        """How attempts at the whole stage are repeated."""
         return RetryPolicy(self.stage_attempts) if self.retry == "per_stage" else ONCE
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise StageValidationError(
-                f"A stage's name must be a text that is not empty, not {self.name!r}"
+                f"A stage's name must be a non-empty string, not {self.name!r}"
             )
 
     def _check_tasks(self) -> None:

@@ -1,4 +1,4 @@
-"""StatusTracker: an observer that remembers what each item is at, and calls back."""
+"""StatusTracker: an observer that remembers the status of each item, and calls back."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ STATUS = 1 - VALUES_PER_EVENT
 
 
 class StatusTracker(Observer):
-    """Remembers the status of every item that it is told of, and all that led to it.
+    """Remembers the status of each item of a run, and the events that led to it.
 
-    The callbacks are functions or coroutine functions, and may be set, replaced and removed at any
-    time as attributes of these names. One that raises changes nothing for the item; that is logged.
+    The callbacks are functions or coroutine functions. Each may be set, replaced and removed at any
+    time, as the attribute of its name. An exception in a callback is logged, and the item goes on.
 
     Args:
         on_status_change: called when an item changes its status.
         on_task_start: called when an attempt at a task begins.
         on_task_complete: called when an attempt has succeeded.
         on_task_retry: called when an attempt has failed and another follows.
-        on_task_fail: called when an attempt has failed and none follows.
-        max_history: how many items that have ended are remembered, the latest; None for all, which
+        on_task_fail: called when an attempt has failed and no other follows.
+        max_history: how many of the items that ended last are remembered; None for all, which
             takes memory for every item that is ever fed.
 
     Raises:
-        ValueError: `max_history` is no number of items.
+        ValueError: `max_history` is not a whole number, 0 or more.
     """
 
     def __init__(
@@ -80,16 +80,16 @@ class StatusTracker(Observer):
         self._ended: OrderedDict[Any, None] = OrderedDict()
 
     def get_status(self, item_id: Any) -> StatusEvent | None:
-        """Return the latest event of an item; None if there is none."""
+        """Return the latest event of an item; None if the item is not known."""
         history = self._histories.get(_key(item_id))
         return _event(item_id, history[-VALUES_PER_EVENT:]) if history else None
 
     def get_tracked_ids(self) -> list[Any]:
-        """Return the ids of all items that are remembered, in the order of their first events."""
+        """Return the ids of all remembered items, in the order of their first events."""
         return list(self._histories)
 
     def get_by_status(self, status: StatusType) -> list[StatusEvent]:
-        """Return the latest events of all items that have this status now."""
+        """Return the latest event of each item that has this status now."""
         return [
             _event(item_id, history[-VALUES_PER_EVENT:])
             for item_id, history in list(self._histories.items())
@@ -102,17 +102,17 @@ class StatusTracker(Observer):
         return {status: counts[status] for status in get_args(StatusType)}
 
     def get_history(self, item_id: Any) -> list[StatusEvent]:
-        """Return all events of an item, in their order."""
+        """Return all events of an item, in order; an empty list if the item is not known."""
         history = self._histories.get(_key(item_id), [])
         starts = range(0, len(history), VALUES_PER_EVENT)
         return [_event(item_id, history[start : start + VALUES_PER_EVENT]) for start in starts]
 
     def get_failed_items(self) -> list[FailedItem]:
-        """Return what is known of each item that has failed."""
+        """Return details of each remembered item that has failed."""
         return [self._failed_item(event) for event in self.get_by_status("failed")]
 
     def get_error_summary(self) -> ErrorSummary:
-        """Return what failed among the items that are remembered, in total and in detail."""
+        """Return the failures among the remembered items: counts and details."""
         failed = self.get_failed_items()
         return ErrorSummary(
             total_failed=len(failed),
@@ -127,7 +127,7 @@ class StatusTracker(Observer):
             self.changed()
 
     def listens_to(self, hook: str) -> bool:
-        """Tell whether it wants to be told, having a function for that."""
+        """Return whether a callback is set for this hook; True for hooks without a callback."""
         callback = TASK_CALLBACKS.get(hook)
         if callback is None or getattr(type(self), hook) is not getattr(StatusTracker, hook):
             return True
@@ -137,7 +137,7 @@ class StatusTracker(Observer):
 
     @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> Any:
-        """Remember an event, and pass it on."""
+        """Remember an event, and pass it to `on_status_change`."""
         item_id = event.item_id
         try:
             history = self._histories.get(item_id)
@@ -162,22 +162,22 @@ class StatusTracker(Observer):
 
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> Any:
-        """Pass an event on."""
+        """Pass an event to `on_task_start`."""
         return None if self.on_task_start is None else self.on_task_start(event)
 
     @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> Any:
-        """Pass an event on."""
+        """Pass an event to `on_task_complete`."""
         return None if self.on_task_complete is None else self.on_task_complete(event)
 
     @hookimpl
     def antflow_task_retry(self, event: TaskEvent) -> Any:
-        """Pass an event on."""
+        """Pass an event to `on_task_retry`."""
         return None if self.on_task_retry is None else self.on_task_retry(event)
 
     @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> Any:
-        """Note how many attempts were made, and pass the event on."""
+        """Remember how many attempts were made, and pass the event to `on_task_fail`."""
         self._attempts[_key(event.item_id)] = event.attempt
         return None if self.on_task_fail is None else self.on_task_fail(event)
 

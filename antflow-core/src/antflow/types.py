@@ -25,13 +25,13 @@ from .events import TaskEventType as TaskEventType
 T = TypeVar("T")
 
 TaskFunc = Callable[..., Any]
-"""A task: a coroutine function, which runs on the loop, or a plain one, which runs in a thread."""
+"""A task: a coroutine function runs on the event loop, a plain function in a thread."""
 
 WorkerStatus = Literal["idle", "busy"]
 """Whether a worker holds an item."""
 
 ActivityState = Literal["idle", "busy", "waiting", "blocked"]
-"""What a worker's time goes into: input awaited, work, a retry awaited, room downstream awaited."""
+"""A worker waits for an item, works, waits for a retry, or waits for room in the next stage."""
 
 
 class _Rare:
@@ -95,17 +95,18 @@ class _Record:
 
 @dataclass(init=False)
 class PipelineResult(_Record):
-    """What became of one item.
+    """The result of one item: a success or a failure.
 
     Args:
-        id: the item's own id, else its sequence number.
-        value: what the last task returned; of a failure, what entered the stage that failed.
+        id: the item's own id; if it has none, its sequence number.
+        value: the value that the last task returned; for a failure, the value that entered the
+            stage in which the item failed.
         sequence_id: position in the order in which the items were read, from 0.
-        metadata: whatever else came with the item.
-        error: what the last attempt raised; None for a success.
-        stage: name of the stage that it failed in; None for a success.
-        attempts: how many attempts the stage that it ended in made: of the last task, or of the
-            stage as a whole where that is what is retried; 0 where the stage skipped it.
+        metadata: the metadata that came with the item.
+        error: the exception of the last attempt; None for a success.
+        stage: name of the stage in which the item failed; None for a success.
+        attempts: attempts made in the item's last stage: at its last task, or, with
+            `retry="per_stage"`, at the whole stage; 0 if the stage skipped the item.
     """
 
     __slots__ = ("id", "sequence_id", "value")
@@ -152,16 +153,16 @@ class PipelineResult(_Record):
 
 @dataclass(slots=True)
 class UnprocessedItem:
-    """An item that was accepted and did not end; feeding it again puts it back at its stage.
+    """An item that was accepted but did not end; feeding it again puts it back at its stage.
 
     Args:
         id: the item's id.
-        value: what entered the stage that it is to be fed to.
-        metadata: whatever else came with the item.
-        priority: its priority, lower first.
-        stage: name of the stage that it did not finish.
-        sequence_id: position in the order in which the items were read.
-        carrier: what observers attached to it.
+        value: the value with which the item entered, or was to enter, `stage`.
+        metadata: the metadata that came with the item.
+        priority: the item's priority; lower goes first.
+        stage: name of the stage that the item did not finish.
+        sequence_id: position in the order in which the items were read, from 0.
+        carrier: text that observers attached to the item, such as trace context.
     """
 
     id: Any
@@ -179,18 +180,19 @@ DURATION_BOUNDS: tuple[float, ...] = (
 )
 """Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from 10 microseconds to 1,000 s.
 
-Every histogram of a run has these.
+Every histogram of a run has these bounds.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often durations fell into each bucket.
+    """How many durations fell into each bucket.
 
     Args:
-        bounds: upper bounds in seconds, inclusive, rising.
-        counts: observations per bucket, one more than there are bounds: the last has no bound.
-        sum: seconds, over all observations; NaN where that is not known.
+        bounds: upper bounds of the buckets in seconds, inclusive, in rising order.
+        counts: observations in each bucket; there is one more than there are bounds, for the
+            durations above the highest bound.
+        sum: sum of all observed durations in seconds; NaN if it is not known.
     """
 
     bounds: tuple[float, ...]
@@ -205,17 +207,18 @@ class Histogram:
     def quantile(self, q: float) -> float:
         """Estimate a quantile in seconds.
 
-        It lies in the right bucket. Where in it follows from the sum and from the buckets beside
-        it; where all is in one bucket, half of it is at the mean.
+        The estimate lies in the right bucket; its place there is computed from the sum and the
+        neighbouring buckets. If all observations are in one bucket, the median is their mean.
 
         Args:
-            q: from 0 to 1.
+            q: the quantile, from 0 to 1; 0.5 is the median.
 
         Returns:
-            NaN when nothing was observed; the highest bound for what lies above it.
+            Seconds; NaN if nothing was observed. An estimate above the highest bound is cut down
+            to it.
 
         Raises:
-            ValueError: q is outside 0 to 1.
+            ValueError: `q` is not from 0 to 1.
         """
         if not 0.0 <= q <= 1.0:
             raise ValueError(f"A quantile lies between 0 and 1, not {q!r}")
@@ -228,8 +231,8 @@ class TaskStats:
 
     Args:
         attempts: attempts that ended.
-        failed: attempts that failed with none to follow.
-        retried: attempts that failed with another to follow.
+        failed: attempts that failed and were not followed by another.
+        retried: attempts that failed and were followed by another.
         duration: how long the attempts took.
     """
 
@@ -245,22 +248,22 @@ class StageStats:
 
     Args:
         stage_name: the stage's name.
-        pending_items: items that wait in front of it.
+        pending_items: items that wait in front of the stage.
         in_progress_items: items that its workers hold.
-        completed_items: items that it passed on, those it skipped among them.
+        completed_items: items that it passed on, including those that it skipped.
         failed_items: items that failed in it.
-        capacity: items that may wait in front of it; None if without bound, 0 for a pull stage.
+        capacity: how many items may wait in front of it; None for no limit, 0 for a pull stage.
         workers: how many workers are in each state.
-        seconds: worker-seconds spent in each state; each only ever rises.
+        seconds: seconds of work time in each state, added up over the workers; they never fall.
         fed_items: items that entered it, from outside or from the stage before.
-        skipped_items: items that it passed on untouched.
+        skipped_items: items that it passed on unchanged, because of `skip_if`.
         dropped_items: items that it dropped on purpose.
-        unprocessed_items: items that were left with it when the run stopped.
+        unprocessed_items: items that it had not finished when the run stopped.
         retried_attempts: attempts that were followed by another.
         queue_wait: how long items waited in front of it.
         last_completion: Unix time of the last item that it passed on; None before the first.
-        errors_by_type: failed items by exception class; past 50 classes, the rest as "other".
-        tasks: statistics per task, by the task's name.
+        errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
+        tasks: statistics of each task, by the task's name.
         abandoned_threads: threads that still run a plain function whose attempt was cancelled.
     """
 
@@ -295,13 +298,13 @@ class PipelineStats:
         items_processed: items that went through every stage.
         items_failed: items that failed.
         items_in_flight: items that wait in front of a stage or are held by a worker.
-        queue_sizes: items that wait in front of each stage.
-        stage_stats: statistics by stage name.
+        queue_sizes: how many items wait in front of each stage, by the stage's name.
+        stage_stats: statistics of each stage, by the stage's name.
         items_fed: items that were accepted.
-        items_dropped: items dropped on purpose.
-        items_unprocessed: items left over when the run stopped.
-        items_outstanding: items accepted that have not ended.
-        run_id: names the run, uniquely in this process, as its events do.
+        items_dropped: items that were dropped on purpose.
+        items_unprocessed: items that had not ended when the run stopped.
+        items_outstanding: items that were accepted and have not ended yet.
+        run_id: identifies the run in this process; the run's events have the same one.
     """
 
     items_processed: int
@@ -318,18 +321,19 @@ class PipelineStats:
 
 @dataclass(slots=True)
 class WorkerState:
-    """What one worker does now.
+    """The present state of one worker.
 
     Args:
         worker_name: the worker's name, `{stage}-W{number}`.
         stage: its stage's name.
-        status: whether it holds an item; who waits for room has handed its item on, and is idle
-            here, unless it waits for a pull stage.
-        current_item_id: that item's id.
-        current_task: what the task says of itself, else the task's name.
+        status: whether it holds an item; a worker that waits for room has already handed its item
+            on, so it counts as idle, unless it waits for a pull stage.
+        current_item_id: id of the item that it holds.
+        current_task: the text that the task has set with `set_task_status`, or else the task's
+            name.
         processing_since: Unix time at which the worker took the item.
-        task_name: name of the task that runs.
-        attempt: number of the attempt, from 1.
+        task_name: name of the running task.
+        attempt: number of the running attempt, from 1.
     """
 
     worker_name: str
@@ -344,14 +348,14 @@ class WorkerState:
 
 @dataclass(slots=True)
 class WorkerMetrics:
-    """What one worker has done.
+    """The counts and times of one worker.
 
     Args:
         worker_name: the worker's name.
         stage: its stage's name.
         items_processed: items that it passed on.
-        items_failed: items that failed in its hands.
-        total_processing_time: seconds spent on items.
+        items_failed: items that failed while it worked on them.
+        total_processing_time: seconds that it spent on items.
         last_active: Unix time at which it last finished an item; None before the first.
     """
 
@@ -364,7 +368,7 @@ class WorkerMetrics:
 
     @property
     def avg_processing_time(self) -> float:
-        """Seconds per item passed on; 0 before the first."""
+        """Mean seconds per item that it passed on; 0 before the first."""
         return self.total_processing_time / self.items_processed if self.items_processed else 0.0
 
 
@@ -374,12 +378,12 @@ class FailedItem:
 
     Args:
         item_id: the item's id.
-        error: the error as text.
-        error_type: name of its class.
-        stage: name of the stage that it failed in.
-        attempts: how many attempts were made: of the task, or of the stage as a whole where that
-            is what is retried.
-        timestamp: Unix time.
+        error: the text of the exception.
+        error_type: name of the exception's class.
+        stage: name of the stage in which the item failed.
+        attempts: attempts made: at the task that failed, or, with `retry="per_stage"`, at the
+            whole stage.
+        timestamp: Unix time of the failure.
     """
 
     item_id: Any
@@ -392,13 +396,13 @@ class FailedItem:
 
 @dataclass(frozen=True, slots=True)
 class ErrorSummary:
-    """What failed, in total and in detail.
+    """The failures of a run: counts and details.
 
     Args:
         total_failed: number of items that failed.
-        errors_by_type: failed items by exception class.
-        errors_by_stage: failed items by stage.
-        failed_items: the items, in the order in which they failed.
+        errors_by_type: number of failed items by the name of the exception's class.
+        errors_by_stage: number of failed items by the name of the stage.
+        failed_items: details of each item, in the order in which they failed.
     """
 
     total_failed: int
@@ -409,7 +413,7 @@ class ErrorSummary:
     def __str__(self) -> str:
         if not self.total_failed:
             return "No errors occurred"
-        parts = [f"{self.total_failed} failed items"]
+        parts = [f"{self.total_failed} failed item{'s' if self.total_failed > 1 else ''}"]
         for title, counts in ("By type", self.errors_by_type), ("By stage", self.errors_by_stage):
             if counts:
                 parts += ["", f"{title}:"]
@@ -426,11 +430,11 @@ class DashboardSnapshot:
     """The whole state of a run at one moment.
 
     Args:
-        worker_states: what each worker does, by its name.
-        worker_metrics: what each worker has done, by its name.
+        worker_states: the present state of each worker, by the worker's name.
+        worker_metrics: the counts and times of each worker, by the worker's name.
         pipeline_stats: the statistics of the run.
-        error_summary: what failed; of the items, the latest 1,000 at most.
-        timestamp: Unix time.
+        error_summary: the failures; the details cover the latest 1,000 at most.
+        timestamp: Unix time of the snapshot.
     """
 
     worker_states: dict[str, WorkerState]
@@ -444,30 +448,34 @@ class DashboardSnapshot:
 class DashboardProtocol(Protocol):
     """A display of a run: any object with these three methods, each plain or a coroutine function.
 
-    They are called on the event loop, one at a time. One that raises is logged, and the dashboard
-    is not called again; the run goes on.
+    They are called on the event loop, one at a time. If one raises an exception, that is logged,
+    and the dashboard is not called again; the run goes on.
 
-    A fourth one, `on_exit()`, is optional: it gives back what the dashboard has taken, such as the
-    terminal, where the process ends while a task holds the event loop, so that there is no
-    `on_finish`. It is called in a thread of its own, maybe while another method is under way, and
-    waited for a second at most.
+    A fourth method, `on_exit()`, is optional. It is called instead of `on_finish` if the process
+    ends while a task holds the event loop: restore there what the dashboard has taken, such as the
+    terminal. It is called in a thread of its own, maybe while another method is running, and the
+    process waits for it for one second at most.
     """
 
     def on_start(self, pipeline: Any, total_items: int | None) -> Any:
-        """Begin.
+        """Begin to show a run.
 
         Args:
             pipeline: the Pipeline.
-            total_items: how many items there are; None where the input does not say.
+            total_items: how many items there are; None if the input has no length.
         """
 
     def on_update(self, snapshot: DashboardSnapshot) -> Any:
-        """Show the present state: at once after `on_start`, then regularly, and at the end."""
-
-    def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> Any:
-        """End, however the run ended.
+        """Show the present state: right after `on_start`, then regularly, and at the end.
 
         Args:
-            results: the successes that are kept, in input order; none of a stream.
-            summary: what failed.
+            snapshot: the state of the run.
+        """
+
+    def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> Any:
+        """Stop showing the run; called however the run ended.
+
+        Args:
+            results: the successes that are kept, in input order; empty for a stream.
+            summary: the failures.
         """

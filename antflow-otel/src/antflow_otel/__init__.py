@@ -1,4 +1,4 @@
-"""antflow-otel makes traces and metrics of antflow's pipelines by OpenTelemetry."""
+"""Traces and metrics of antflow's pipelines with OpenTelemetry. Begin with `OTel`."""
 
 from ._version import __version__
 from .plugin import OTel

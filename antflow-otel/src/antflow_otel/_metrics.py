@@ -36,7 +36,7 @@ class Metrics:
             given.
 
     Raises:
-        ValueError: a quantile is none.
+        ValueError: a quantile is not from 0 to 1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The plugin: what it is asked for, and whether a run is watched at all."""
+"""The plugin: its options, and whether a run is watched at all."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from ._version import __version__
 
 
 class OTel:
-    """Makes traces and metrics of pipelines by OpenTelemetry.
+    """The plugin that makes OpenTelemetry traces and metrics of pipelines.
 
-    Whether there are providers is looked at when a run starts; a run without one costs nothing.
+    It looks for providers when a run starts; a run without any costs nothing.
 
     Args:
-        tracer_provider: makes the spans; None for the one that is set globally.
-        meter_provider: makes the metrics; None for the one that is set globally.
-        trace: "item" for a trace of each item, linked to the span of its run, or "run" for one
-            trace of the run with all of its items, which is for small runs.
-        feed_context: what an item is to the span that it is fed in: "link" for linked to it, or
-            "child" for a part of its trace.
-        quantiles: which quantiles of durations are shown, from 0 to 1, in place of histograms;
-            None for histograms.
-        metrics: whether there are metrics; None to leave them to antflow-prometheus where it takes
-            part in the run and OpenTelemetry's Prometheus reader is loaded, unless a meter
-            provider is given.
+        tracer_provider: makes the spans; None for the global one.
+        meter_provider: makes the metrics; None for the global one.
+        trace: "item" for one trace per item, linked to the span of its run; or "run" for one trace
+            of the run with all of its items, which suits small runs.
+        feed_context: how an item relates to the span that is current when it is fed: "link" links
+            its span to that one, "child" makes its span a part of that trace.
+        quantiles: quantiles of durations to show instead of histograms, each from 0 to 1; None for
+            histograms.
+        metrics: whether to make metrics. None means yes, except if antflow-prometheus takes part
+            in the run and OpenTelemetry's Prometheus reader is loaded; with a meter provider given,
+            None means yes in any case.
 
     Raises:
-        TypeError: a provider is none.
-        ValueError: an option is none of these, or a quantile is none.
+        TypeError: a provider is not a TracerProvider or MeterProvider.
+        ValueError: an option has another value, or a quantile is not from 0 to 1.
     """
 
     antflow_name = "otel"
@@ -67,11 +67,11 @@ class OTel:
 
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
-        """Let `antflow run` say how its run is traced; where to, the variables OTEL_* say."""
+        """Add options for traces and metrics; the variables OTEL_* say where these are sent."""
         parser.add_argument(
             "--otel-trace",
             choices=get_args(Parent),
-            help="a trace of each item, or one of the run with all its items (default: item)",
+            help="one trace per item, or one of the run with all its items (default: item)",
         )
         parser.add_argument(
             "--otel-quantiles",
@@ -82,12 +82,12 @@ class OTel:
         parser.add_argument(
             "--otel-metrics",
             action=BooleanOptionalAction,
-            help="have metrics, or none; by default, none where antflow-prometheus shows the same",
+            help="make metrics, or do not; by default, do not if antflow-prometheus shows the same",
         )
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        """Do as `antflow run` was asked."""
+        """Use the options of `antflow run`."""
         if options.otel_trace is not None:
             self._trace = options.otel_trace
         if options.otel_quantiles is not None or options.otel_metrics is not None:
@@ -97,7 +97,7 @@ class OTel:
 
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> object:
-        """Return what watches the run, where a provider is configured."""
+        """Return an object whose hooks watch the run; None if no provider is configured."""
         observers = [*self._metrics.begin(pipeline)]
         tracer = self._tracer()
         if tracer is not None:
@@ -107,11 +107,11 @@ class OTel:
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
-        """Keep what the run has counted."""
+        """Keep the counts of the run."""
         self._metrics.finish(pipeline)
 
     def _tracer(self) -> Tracer | None:
-        """Return what makes spans, or None if nothing would."""
+        """Return a tracer, or None if none would record spans."""
         provider = self._tracer_provider or PROVIDERS.tracer_provider(os.environ)
         if provider is None:
             return None
@@ -123,7 +123,7 @@ def _quantiles(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} has a part that is no number; give 0.5,0.95") from None
+        raise ArgumentTypeError(f"{text!r} is not a list of numbers; give 0.5,0.95") from None
 
 
 def _check_provider(option: str, value: object, kind: type) -> None:

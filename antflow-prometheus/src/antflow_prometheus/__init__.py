@@ -1,4 +1,4 @@
-"""antflow-prometheus shows antflow's pipelines to Prometheus."""
+"""Metrics of antflow's pipelines for Prometheus. Begin with `Prometheus`."""
 
 from ._apps import make_asgi_app, make_wsgi_app
 from ._server import MetricsServer, start_http_server

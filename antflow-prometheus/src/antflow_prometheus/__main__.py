@@ -64,8 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m antflow_prometheus",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Writes what watches antflow's pipelines into a directory, and says how to put "
-        "it to use:\n\n" + "\n".join(f"  {name:24}{text}" for name, text in CONTENTS.items()),
+        description="Writes the files for monitoring antflow's pipelines into a directory, and "
+        "says how to use them:\n\n"
+        + "\n".join(f"  {name:24}{text}" for name, text in CONTENTS.items()),
         epilog="Exit code: 0 if all files are there, 1 if they could not be written, 2 if the\n"
         "command was not understood.",
     )
@@ -73,12 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         "directory",
         metavar="DIRECTORY",
         type=Path,
-        help="where to write them; it is made if it does not exist",
+        help="where to write the files; created if it does not exist",
     )
     parser.add_argument(
         "--force",
         action="store_true",
-        help="overwrite files that are there and differ; without it, none is written then",
+        help="overwrite existing files that differ; without it, no file is written if one differs",
     )
     return parser
 
@@ -92,11 +93,11 @@ def _bring(directory: Path, *, replaces: bool) -> str:
     """Write the files, and return what is to be said of it.
 
     Raises:
-        _RefusalError: `directory` is none, or a file differs and is not to be replaced.
+        _RefusalError: `directory` is not a directory, or a file differs and is not to be replaced.
         OSError: it cannot be written to.
     """
     if directory.exists() and not directory.is_dir():
-        raise _RefusalError(f"{directory} is no directory; name one, or one to be made")
+        raise _RefusalError(f"{directory} is not a directory; name one, or a new one")
     brought = {
         directory / name: (files(__package__) / "monitoring" / name).read_bytes()
         for name in CONTENTS

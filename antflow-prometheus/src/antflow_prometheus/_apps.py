@@ -23,10 +23,10 @@ ASGIApplication = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def make_wsgi_app(registry: CollectorRegistry = REGISTRY) -> WSGIApplication:
-    """Return a WSGI application that shows metrics, at whatever path it is mounted.
+    """Return a WSGI application that serves metrics, whatever path it is mounted at.
 
     Args:
-        registry: whose metrics are shown.
+        registry: the registry of the metrics.
     """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -44,12 +44,12 @@ def make_wsgi_app(registry: CollectorRegistry = REGISTRY) -> WSGIApplication:
 
 
 def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
-    """Return an ASGI application that shows metrics, at whatever path it is mounted.
+    """Return an ASGI application that serves metrics, whatever path it is mounted at.
 
-    They are collected in a thread of its own, so that the event loop goes on meanwhile.
+    The metrics are collected in a separate thread, so the event loop is not held up.
 
     Args:
-        registry: whose metrics are shown.
+        registry: the registry of the metrics.
     """
     collecting = _Collecting()
 

@@ -25,7 +25,7 @@ def port_of(environ: Mapping[str, str]) -> int | None:
     """Return the port to serve at, or None if that is not asked for.
 
     Raises:
-        ValueError: it is no port.
+        ValueError: the variable is not a port number.
     """
     text = environ.get(PORT, "").strip()
     if not text:
@@ -38,7 +38,7 @@ def port_of(environ: Mapping[str, str]) -> int | None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add to the options of `antflow run` those that say where metrics are served."""
+    """Add the options for the address at which `antflow run` serves metrics."""
     parser.add_argument(
         "--prometheus-port",
         metavar="PORT",
@@ -49,14 +49,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prometheus-addr",
         metavar="ADDR",
-        help="serve them at this address of the machine; 0.0.0.0 for all who reach it",
+        help="serve them at this address of the machine; 0.0.0.0 for access from other machines",
     )
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > MOST:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no port; give a number from 1 to {MOST}, or 0 for any free one"
+            f"{text!r} is not a port number; give 1 to {MOST}, or 0 for any free one"
         )
     return int(text)
 
@@ -85,7 +85,7 @@ class Service:
 
         Raises:
             OSError: the port is taken; the next call tries again.
-            ValueError: it is no port, or what is to be its address is none.
+            ValueError: the environment has no valid port number or address.
         """
         port = port_of(environ)
         if port is None:
@@ -119,7 +119,7 @@ class Service:
             environ: the environment.
 
         Raises:
-            ValueError: the port is taken, or there is none for the address.
+            ValueError: the port is taken, or there is an address without a port.
         """
         said = {PORT: None if port is None else str(port), ADDR: addr}
         asked = {**environ, **{name: text for name, text in said.items() if text is not None}}

@@ -38,7 +38,7 @@ def group_of(address: object, job: object, grouping_key: Mapping[str, str] | Non
         grouping_key: further labels of the group.
 
     Raises:
-        ValueError: one of them is none that a Pushgateway takes.
+        ValueError: one of them is invalid for a Pushgateway.
     """
     url = _url(address)
     if not _is_part(job) or not job:
@@ -62,7 +62,7 @@ def _check(name: object, value: object) -> None:
         )
     if name in OURS:
         raise ValueError(
-            f"grouping_key has the label {name!r}, which metrics of antflow have of their own; "
+            f"grouping_key has the label {name!r}, which antflow's metrics use already; "
             "give another name, such as 'instance'"
         )
     if not _is_part(value):
@@ -106,7 +106,7 @@ def _parts(address: object) -> SplitResult | None:
     """Return the parts of an address, or None if it has too few or too many.
 
     Raises:
-        ValueError: its host or its port is none.
+        ValueError: its host or its port is invalid.
     """
     if not isinstance(address, str) or not address.isascii() or not address.isprintable():
         return None

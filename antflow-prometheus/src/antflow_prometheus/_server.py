@@ -18,13 +18,13 @@ class MetricsServer:
     """Serves metrics until it is closed; as a context manager, until the block is left.
 
     Args:
-        port: to listen at; 0 to have a free one chosen.
-        addr: address of the network interface to listen at.
-        registry: whose metrics are shown.
+        port: the port to listen on; 0 for any free one.
+        addr: address of the network interface to listen on.
+        registry: the registry of the metrics.
 
     Raises:
-        OSError: the port is taken, or cannot be listened at.
-        ValueError: it is no port, or `addr` is no address.
+        OSError: the port is taken, or cannot be listened on.
+        ValueError: `port` is not a port number, or `addr` is not an address.
     """
 
     def __init__(self, port: int, addr: str, registry: CollectorRegistry) -> None:
@@ -37,17 +37,17 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens at."""
+        """The port that the server listens on."""
         return self._listener.server_port
 
     @property
     def url(self) -> str:
-        """Where the metrics are to be found."""
+        """The URL of the metrics."""
         host = f"[{self._addr}]" if ":" in self._addr else self._addr
         return f"http://{host}:{self.port}/metrics"
 
     def close(self) -> None:
-        """Stop to serve, cut all connections, and free the port; a second time, do nothing."""
+        """Stop serving, close all connections, and free the port; a second call does nothing."""
         if self._thread.is_alive():
             self._listener.stop()
             self._thread.join()
@@ -68,33 +68,33 @@ class MetricsServer:
 def start_http_server(
     port: int, addr: str = LOOPBACK, registry: CollectorRegistry = REGISTRY
 ) -> MetricsServer:
-    """Serve metrics over HTTP, in a thread of its own, at whatever path is asked for.
+    """Serve metrics over HTTP in a separate thread; every path gives the metrics.
 
     Args:
-        port: to listen at; 0 to have a free one chosen.
-        addr: address of the network interface to listen at; with the default one, only this
-            machine can ask, and with "0.0.0.0" every machine that reaches it.
-        registry: whose metrics are shown.
+        port: the port to listen on; 0 for any free one.
+        addr: address of the network interface to listen on; the default accepts connections from
+            this machine only, "0.0.0.0" from every machine that can reach it.
+        registry: the registry of the metrics.
 
     Returns:
-        The server, which is to be closed.
+        The server; close it when it is no longer needed.
 
     Raises:
-        OSError: the port is taken, or cannot be listened at.
-        ValueError: it is no port, or `addr` is no address.
+        OSError: the port is taken, or cannot be listened on.
+        ValueError: `port` is not a port number, or `addr` is not an address.
     """
     return MetricsServer(port, addr, registry)
 
 
 def checked_addr(addr: object, name: str = "addr") -> str:
-    """Return what may be an address of a network interface.
+    """Return an address of a network interface, checked.
 
     Args:
-        addr: that is asked for.
-        name: what it is called where it is asked for.
+        addr: the address.
+        name: name of the argument or variable that it comes from.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an address.
     """
     if isinstance(addr, str) and addr.startswith("[") and addr.endswith("]"):
         raise ValueError(f"{name} is {addr!r}; give {addr[1:-1]!r}, without the brackets")

@@ -1,4 +1,4 @@
-"""The plugin: it tells which runs there are, and serves or pushes metrics where that is asked."""
+"""The plugin: it registers runs with the collector, and serves or pushes metrics on request."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ DEFAULT_BUCKETS: Buckets = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= 
 
 
 class Prometheus:
-    """Shows pipelines to Prometheus: metrics of every stage, read when they are scraped.
+    """The plugin that gives Prometheus the metrics of every stage, read when they are scraped.
 
     Args:
-        registry: that shows the metrics; every plugin of one registry adds to the same metrics.
-        buckets: upper bounds of the histograms in seconds, any of `antflow.DURATION_BOUNDS`.
-        pushgateway: address of a Pushgateway that gets the metrics of antflow at each run's end,
-            such as "127.0.0.1:9091"; None for the one that ANTFLOW_PROMETHEUS_PUSHGATEWAY names,
-            if any.
-        job: what they are pushed as; None for what ANTFLOW_PROMETHEUS_JOB says, or else "antflow".
-        grouping_key: further labels by which the Pushgateway tells pushes apart.
+        registry: the registry of the metrics; all plugins with the same registry add to the same
+            metrics.
+        buckets: upper bounds of the histograms in seconds, chosen from `antflow.DURATION_BOUNDS`.
+        pushgateway: address of a Pushgateway to which antflow's metrics are pushed at the end of
+            each run, such as "127.0.0.1:9091"; None for the value of the environment variable
+            ANTFLOW_PROMETHEUS_PUSHGATEWAY, if it is set.
+        job: the job label of pushed metrics; None for the value of ANTFLOW_PROMETHEUS_JOB, or
+            else "antflow".
+        grouping_key: further labels by which the Pushgateway keeps pushes apart.
 
     Raises:
-        TypeError: `registry` is none.
-        ValueError: a bucket is none that antflow counts, `registry` has other metrics of these
-            names, a Pushgateway takes no such address, job or grouping key, or an environment
-            variable makes no sense.
+        TypeError: `registry` is not a CollectorRegistry.
+        ValueError: a bucket is not one of `antflow.DURATION_BOUNDS`, `registry` has other metrics
+            with the same names, the address, job or grouping key is invalid for a Pushgateway, or
+            an environment variable has an invalid value.
     """
 
     antflow_name = "prometheus"
@@ -65,12 +67,12 @@ class Prometheus:
 
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
-        """Let `antflow run` say where metrics are served."""
+        """Add the options for the address at which `antflow run` serves metrics."""
         add_options(parser)
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        """Open the server that `antflow run` was asked for."""
+        """Open the server that the options of `antflow run` ask for."""
         SERVICE.open_as_asked(options.prometheus_port, options.prometheus_addr, os.environ)
 
     @hookimpl(tryfirst=True)
@@ -82,7 +84,7 @@ class Prometheus:
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:
-        """Keep what the run has counted, and push it if that is asked for."""
+        """Keep the counts of the run, and push them if there is a Pushgateway."""
         self._collector.ledger.finish(pipeline)
         return None if self._push is None else self._pushed(pipeline, self._push)
 

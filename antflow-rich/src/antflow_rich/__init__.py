@@ -1,4 +1,4 @@
-"""antflow-rich draws antflow's pipelines in the terminal: a progress bar and three dashboards."""
+"""Displays of antflow's pipelines in the terminal: a progress bar and three dashboards."""
 
 from ._version import __version__
 from .plugin import Rich

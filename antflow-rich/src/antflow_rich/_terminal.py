@@ -48,7 +48,7 @@ def can_redraw(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
 
 
 def is_terminal(stream: Any) -> bool:
-    """Return whether a stream is a terminal; one that is closed, or cannot say, is none."""
+    """Return whether a stream is a terminal; False if it is closed, or cannot say."""
     try:
         return bool(stream.isatty())
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""The plugin: which displays there are, and which one `antflow run` has."""
+"""The plugin: its displays, and the choice of one for `antflow run`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from antflow import DashboardProtocol, hookimpl
 
 DASHBOARDS = ("progress", "compact", "detailed", "full")
-"""The names of the displays; `progress=True` is the first."""
+"""The names of the displays; `progress=True` shows the first."""
 
 PLAIN_INTERVAL = 10.0
 STDOUT, STDERR = 1, 2
@@ -30,14 +30,14 @@ _DRAWN_OVER = {
 
 
 class Rich:
-    """Draws runs in the terminal, on standard error.
+    """The plugin that shows runs in the terminal, on standard error.
 
     Args:
-        plain_interval: seconds between two lines where nothing can be drawn again and again: in a
-            file, a pipe, the log of a CI job, a notebook, a terminal of the type "dumb".
+        plain_interval: seconds between two lines of text if standard error cannot be redrawn, as
+            in a file, a pipe, the log of a CI job, a notebook, or a terminal of the type "dumb".
 
     Raises:
-        ValueError: `plain_interval` is no number of seconds.
+        ValueError: `plain_interval` is not a number of seconds, 0 or more.
     """
 
     antflow_name = "rich"
@@ -53,15 +53,15 @@ class Rich:
 
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
-        """Let `antflow run` be shown."""
+        """Add the options that choose a display for `antflow run`."""
         choice = parser.add_mutually_exclusive_group()
         choice.add_argument(
             "--progress",
             dest="dashboard",
             action="store_const",
             const=DASHBOARDS[0],
-            help="show a progress bar on standard error; the default on a terminal that results "
-            "do not go to",
+            help="show a progress bar on standard error; the default on a terminal to which no "
+            "results go",
         )
         choice.add_argument(
             "--no-progress",
@@ -74,15 +74,15 @@ class Rich:
             "--dashboard",
             dest="dashboard",
             choices=DASHBOARDS,
-            help="show this display on standard error, on a terminal that results do not go to",
+            help="show this display on standard error, on a terminal to which no results go",
         )
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        """Choose the progress bar where nothing is chosen and there is a terminal free for it.
+        """Choose the progress bar if no display is chosen and a terminal is free for it.
 
         Raises:
-            ValueError: a display is chosen, and would be drawn over what the command writes.
+            ValueError: the chosen display would be drawn over the command's output.
         """
         chosen = options.dashboard
         if chosen not in {None, *DASHBOARDS} or not _has_terminal():
@@ -95,7 +95,7 @@ class Rich:
 
     @hookimpl
     def antflow_dashboard(self, name: str) -> DashboardProtocol | None:
-        """Return a new display, or None if there is none of that name here."""
+        """Return a new display, or None if the name is not one of antflow-rich."""
         if name not in DASHBOARDS:
             return None
         from ._display import display  # with all of rich, which few programs draw with

@@ -48,7 +48,7 @@ def _check_options(added: Iterable[Action], taken: dict[str, Action]) -> None:
     for action in added:
         if not action.option_strings:
             raise ArgumentError(
-                action, "what is given without a name is TARGET or an item; begin it with --"
+                action, "arguments without a name are TARGET and items; begin its name with --"
             )
         if action.required:
             raise ArgumentError(action, "nothing would run without it; leave out required=True")

@@ -70,7 +70,7 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
     if options.items and options.input is not None:
         parser.error("there are both items and --input; give one of them")
     if options.items and options.lines:
-        parser.error("--lines is about --input; items behind TARGET are text already")
+        parser.error("--lines is about --input; items after TARGET are text already")
 
 
 def _run(options: Namespace, *, is_process: bool) -> int:
@@ -163,7 +163,7 @@ async def _open_input(target: Target, options: Namespace) -> tuple[int | None, I
         return None, await target.items()
     if sys.stdin is not None and sys.stdin.isatty():
         raise UsageError(
-            "there is no input; give items behind TARGET or --input FILE (- for the terminal), "
+            "there is no input; give items after TARGET or --input FILE (- for the terminal), "
             "or have the program define `items`"
         )
     return open_input(STANDARD), ()

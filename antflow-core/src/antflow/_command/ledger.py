@@ -86,12 +86,12 @@ class Ledger:
             self._order.expect(number)
 
     def refuse(self, line: int, raw: bytes, error: Exception) -> None:
-        """Take note of a line that is no item.
+        """Take note of a line that is not an item.
 
         Args:
             line: its number, from 1.
             raw: what was read.
-            error: why it is none.
+            error: the reason.
         """
         self.read += 1
         self._fail("malformed", NO_NUMBER, of_text_line((line, raw)), about_error(error))

@@ -17,18 +17,18 @@ DESCRIPTION = """\
 Runs the items of an input through a pipeline, and writes the results as they come.
 
 TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, or a function, maybe async,
-that returns either. The items are the arguments behind it, as text; or the lines of --input; or,
-with neither, the iterable `items` of the program, if it has one; or else the lines of standard
-input. A line is JSON, and an object with an "id" names its item; with --lines it is text.
+that returns either. The items are: the arguments after TARGET, as text; else the lines of --input;
+else the iterable `items` of the program; else the lines of standard input. A line is JSON, and an
+object with an "id" names its item; with --lines it is text.
 
 Results are written as lines of JSON, {"id": ..., "value": ...}, which another pipeline can read."""
 
 EPILOG = """\
-The first SIGINT or SIGTERM ends the reading and has finished what was read, for --drain-seconds at
-most; the second stops at once. Either way, what was read and has no result goes to --failures.
+The first SIGINT or SIGTERM stops reading; items already read get --drain-seconds to finish. The
+second stops at once. Items that were read and have no result go to --failures in both cases.
 
 Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 130 or 143 interrupted by SIGINT
-or SIGTERM, 141 the output was closed by who reads it."""
+or SIGTERM, 141 the reader of the output closed it."""
 
 
 def plugin_choice() -> argparse.ArgumentParser:
@@ -117,7 +117,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_seconds,
         default=DRAIN_SECONDS,
-        help="how long what was read may take to finish after a signal (default: %(default)g)",
+        help="seconds that items already read get to finish after a signal (default: %(default)g)",
     )
     group.add_argument(
         "--loop",
@@ -142,5 +142,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; give 0 or more")
     return seconds

@@ -171,8 +171,8 @@ class Execution:
         signal, seconds = self._interruption.signal, self._options.drain_seconds
         assert signal is not None
         line = (
-            f"{COMMAND}: {signal.name}: what was read is finished, for {seconds:g} s at most; "
-            "once more to stop at once"
+            f"{COMMAND}: {signal.name}: reading stopped; items already read get {seconds:g} s to "
+            "finish; a second signal stops at once"
         )
         say_in_time([line], GRACE_SECONDS)
 

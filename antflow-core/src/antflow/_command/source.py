@@ -67,7 +67,7 @@ class Source:
         Args:
             blocks: of lines.
             parse: reads one.
-            skips_blank: whether a line of nothing but spaces is none.
+            skips_blank: whether lines of nothing but spaces are skipped.
         """
         skipped = 0
         with self._noting():

@@ -110,7 +110,7 @@ def load(text: str) -> Target:
         raise TargetError(f"TARGET is {text!r}; {FORM}, such as {example}:pipeline")
     is_file = program.endswith(".py") or "/" in program or "\\" in program
     if program.startswith(".") and not is_file:
-        raise TargetError(f"{program!r} is no module; {FORM}")
+        raise TargetError(f"{program!r} is not a module; {FORM}")
     module = _from_file(program) if is_file else _from_module(program)
     found: object = module
     for part in name.split("."):
@@ -124,7 +124,7 @@ def load(text: str) -> Target:
 def _from_file(program: str) -> ModuleType:
     path = Path(program)
     if not path.is_file():
-        what = "is no file" if path.exists() else f"is not there, seen from {Path.cwd()}"
+        what = "is not a file" if path.exists() else f"is not there, seen from {Path.cwd()}"
         raise TargetError(f"{program} {what}; {FORM}")
     path = path.resolve()
     sys.path.insert(0, str(path.parent))
@@ -133,7 +133,7 @@ def _from_file(program: str) -> ModuleType:
         name = f"antflow_run_{''.join(c if c.isalnum() else '_' for c in name)}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise TargetError(f"{program} is no Python file; {FORM}")
+        raise TargetError(f"{program} is not a Python file; {FORM}")
     module = sys.modules[name] = module_from_spec(spec)
     with _imported(program):
         spec.loader.exec_module(module)

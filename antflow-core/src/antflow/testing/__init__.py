@@ -1,8 +1,8 @@
-"""The kit for those who write plugins: runs with the plugins named, and checks of a plugin.
+"""Tools for testing plugins.
 
-`run_pipeline` runs items with the plugins that are named and no others, `Recorder` remembers every
-call of a hook, `check_plugin` holds a plugin against the rules, and with a `Clock` waits take no
-time. With pytest there are fixtures of these: `antflow_run`, `antflow_recorder`, `antflow_clock`.
+`run_pipeline` runs items with the plugins that you name and no others, `Recorder` remembers every
+call of a hook, `check_plugin` checks a plugin against the rules, and with a `Clock` waits take no
+time. For pytest there are fixtures: `antflow_run`, `antflow_recorder`, `antflow_clock`.
 """
 
 from ._check import check_plugin

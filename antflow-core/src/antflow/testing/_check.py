@@ -1,4 +1,4 @@
-"""Holding a plugin against the rules, and running it through all that can happen."""
+"""Checking a plugin against the rules, and running it through everything that can happen."""
 
 from __future__ import annotations
 
@@ -35,31 +35,32 @@ COUNTED_WARNINGS = (ResourceWarning, RuntimeWarning)
 
 
 def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> PluginReport:
-    """Hold a plugin against the rules, and run it through all that can become of a run.
+    """Check a plugin against the rules, and run it through everything that can happen in a run.
 
-    These are success, two runs at once, plain functions, retry, failure, skip, no items,
-    cancellation, shutdown, a stream that is left, an input that raises, a second run, its displays
-    and its options of the command line. Ids are numbers and texts. Waits take no time. What a
-    plugin opens or starts in its first runs and keeps, such as a server, is its own; what grows is
-    a leak.
+    That is: success, two runs at once, plain functions, retry, failure, skip, no items,
+    cancellation, shutdown, a stream that is left early, an input that raises, a second run, the
+    plugin's displays, and its command-line options. Ids are numbers and strings. Waits take no
+    time. A plugin may keep what it opens or starts in its first runs, such as a server; if more is
+    left with each run, that is a leak.
 
     Args:
-        plugin: an object, a class or a module, as for a Pipeline; or the name of an installed one,
-            whose entry point is checked, too.
-        ignore: kinds of problems that do not count: "rules" (it cannot take part, or not as it is
-            named), "raised", "outcome" (items came out otherwise), "events" (it changed one),
-            "tasks", "timers", "threads" and "files" (it left one), "context" (it left a context
-            variable changed), "references" (it keeps runs or values alive), "process" (it left
-            the process changed), "warnings".
+        plugin: an object, a class or a module, as for a Pipeline; or the name of an installed
+            plugin, whose entry point is checked, too.
+        ignore: kinds of problems to ignore: "rules" (the plugin cannot take part, or its name is
+            wrong), "raised" (it raised an exception), "outcome" (it changed the results),
+            "events" (it changed an event), "tasks", "timers", "threads" and "files" (it left one
+            behind), "context" (it left a context variable changed), "references" (it keeps runs or
+            values alive), "process" (it left the process changed), "warnings" (something was not
+            closed or not awaited).
 
     Returns:
-        What was checked.
+        A report on the plugin, without problems except the ignored ones.
 
     Raises:
-        PluginProblemsError: there are problems; its text and its `report` have all of them.
+        PluginProblemsError: there are problems; its text and its `report` name all of them.
         LookupError: no plugin of that name is installed.
-        ValueError: `ignore` names no kind.
-        RuntimeError: an event loop runs here already.
+        ValueError: `ignore` has an unknown kind.
+        RuntimeError: an event loop is running already.
     """
     Clock().run(asyncio.sleep(0))
     findings, watch = Findings(ignore), Watch()
@@ -98,7 +99,7 @@ def broken_rules(plugin: object, given: object) -> Iterator[str]:
         )
     own = getattr(plugin, "antflow_name", None)
     if own is not None and (not isinstance(own, str) or not own):
-        yield f"antflow_name is {own!r}; give a text, the name of the entry point."
+        yield f"antflow_name is {own!r}; give a string, the name of the entry point."
     if isinstance(given, str) and name_of(plugin) != given:
         yield (
             f"The entry point is called {given!r} and the plugin {name_of(plugin)!r}, so that one "

@@ -34,17 +34,17 @@ PROMISES: frozenset[CodeType] = frozenset(
 
 
 class StuckError(AssertionError):
-    """Every task waits for something, and nothing is left that could happen."""
+    """The run can never end: every task waits, and no timer is set."""
 
 
 class Clock:
     """Time that a test controls, for the engine, `asyncio.sleep` and time-outs alike.
 
-    `run` drives a coroutine. When everything waits, the time jumps to the next timer, so that a
-    delay of an hour takes no time and is an hour all the same. While a thread works for the event
-    loop, for a stage or by `asyncio.to_thread`, the clock stands still, for five seconds at most
-    where a timer is set; while a connection is open, it goes on as real time does. It does not wait
-    for a child process of asyncio's. The `timestamp` of an event remains real Unix time.
+    `run` runs a coroutine. When all tasks wait, the time jumps to the next timer, so that a delay
+    of an hour takes no real time, and the clock shows an hour more. While a thread works for the
+    event loop, for a stage or in `asyncio.to_thread`, the clock stands still, for five real seconds
+    at most if a timer is set. While a connection is open, the clock goes on like real time. It does
+    not wait for child processes of asyncio. The `timestamp` of an event is still real Unix time.
 
         clock = Clock()
         clock.run(pipeline.run(items))
@@ -55,29 +55,29 @@ class Clock:
         self._now = 0.0
 
     def time(self) -> float:
-        """Return the seconds that have gone by since the clock was made."""
+        """Return the seconds that have passed on this clock since it was made."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time go by at once, as a task does that takes so long.
+        """Move the time on at once, as if a task had taken that long.
 
         Args:
-            seconds: 0 or more.
+            seconds: how far, 0 or more.
 
         Raises:
-            ValueError: `seconds` is below 0, or no number.
+            ValueError: `seconds` is below 0, or is NaN.
         """
         if not seconds >= 0:
             raise ValueError(f"A clock cannot be advanced by {seconds!r} seconds; give 0 or more")
         self._now += seconds
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, on an event loop of its own that takes its time from here.
+        """Run a coroutine to its end, on a new event loop that uses this clock.
 
         Raises:
-            StuckError: nothing can happen any more, and the coroutine has not ended.
-            RuntimeError: an event loop runs here already.
-            BaseException: what the coroutine raises.
+            StuckError: the coroutine has not ended, and nothing can happen any more.
+            RuntimeError: an event loop is running already.
+            BaseException: the exception of the coroutine.
         """
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, and raises nothing
             main.close()

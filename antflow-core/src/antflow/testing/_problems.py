@@ -22,7 +22,7 @@ ProblemKind = Literal[
     "process",
     "warnings",
 ]
-"""What a plugin may do wrong: see `check_plugin`."""
+"""The kinds of problems that `check_plugin` finds; it explains each."""
 
 KINDS: tuple[ProblemKind, ...] = get_args(ProblemKind)
 
@@ -31,12 +31,12 @@ MOST_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a plugin.
+    """One problem of a plugin.
 
     Args:
-        kind: what sort of thing.
-        text: what it is, and what to do about it.
-        scenarios: where it was seen; none for what is wrong before any run.
+        kind: the kind of problem.
+        text: what is wrong, and what to do about it.
+        scenarios: names of the test runs in which it was seen; empty if it was found before any.
     """
 
     kind: ProblemKind
@@ -53,13 +53,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PluginReport:
-    """What a check of a plugin has found.
+    """The findings of a check of a plugin.
 
     Args:
-        name: what the plugin is called.
-        scenarios: what it was run through.
-        calls: how often each hook of it was called.
-        problems: what is wrong.
+        name: the plugin's name.
+        scenarios: names of the test runs that it went through.
+        calls: how often each of its hooks was called, by the hook's name.
+        problems: the problems that were found.
     """
 
     name: str
@@ -76,10 +76,10 @@ class PluginReport:
 
 
 class PluginProblemsError(AssertionError):
-    """A plugin is not as it should be.
+    """A check of a plugin has found problems; the text has all of them.
 
     Args:
-        report: says what is wrong.
+        report: the findings of the check.
     """
 
     def __init__(self, report: PluginReport) -> None:

@@ -16,12 +16,12 @@ from antflow.types import ErrorSummary
 class HookCall:
     """One call of a hook.
 
-    As text it says all that stays the same from run to run, such as
+    `str` shows all that stays the same from run to run, such as
     "task_retry item=1 stage=Parse task=parse attempt=1 error=ValueError".
 
     Args:
-        hook: the hook, such as "antflow_task_start".
-        arguments: what it was called with, by name.
+        hook: name of the hook, such as "antflow_task_start".
+        arguments: the arguments of the call, by name.
     """
 
     hook: str
@@ -29,18 +29,18 @@ class HookCall:
 
     @property
     def event(self) -> Any:
-        """The event of a hook that gets one.
+        """The event that the hook was called with.
 
         Raises:
-            LookupError: this hook gets none.
+            LookupError: this hook is not called with an event.
         """
         if "event" not in self.arguments:
-            raise LookupError(f"{self.hook} gets no event, but {', '.join(self.arguments)}")
+            raise LookupError(f"{self.hook} has no event, only {', '.join(self.arguments)}")
         return self.arguments["event"]
 
     @property
     def item_id(self) -> Any:
-        """The id of the item that it is about; None where it is about none."""
+        """The id of the event's item; None if the hook is not called with an event."""
         return getattr(self.arguments.get("event"), "item_id", None)
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ def _of_status(event: StatusEvent) -> Iterator[tuple[str, object]]:
 class Recorder:
     """A plugin that remembers every call of a hook, in order, and does nothing else.
 
-    It keeps the events and what they are about, so it is for tests. `calls` has them all.
+    `calls` has all calls. It keeps every event and item in memory, so use it in tests only.
     """
 
     antflow_name = "recorder"
@@ -89,12 +89,12 @@ class Recorder:
 
     @property
     def hooks(self) -> list[str]:
-        """The names of the hooks that were called, in order, without "antflow_"."""
+        """Names of the hooks that were called, in order, without "antflow_"."""
         return [call.hook.removeprefix(PREFIX) for call in self.calls]
 
     @property
     def lines(self) -> list[str]:
-        """The calls as text, in order."""
+        """Each call as text, in order."""
         return [str(call) for call in self.calls]
 
     def of(self, hook: str) -> list[HookCall]:
@@ -107,7 +107,7 @@ class Recorder:
         return [call for call in self.calls if call.hook == full]
 
     def about(self, item_id: Any) -> list[HookCall]:
-        """Return the calls that are about one item."""
+        """Return the calls whose event is about one item."""
         return [
             call for call in self.calls if "event" in call.arguments and call.item_id == item_id
         ]
@@ -131,7 +131,7 @@ class Recorder:
 
     @hookimpl
     def antflow_dashboard(self, name: str) -> None:
-        """Remember that a dashboard was asked for, and have none."""
+        """Remember that a dashboard was asked for, and return None."""
         self._note("dashboard", name=name)
 
     @hookimpl
@@ -171,7 +171,7 @@ class Recorder:
 
     @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> None:
-        """Remember that an attempt has failed and none follows."""
+        """Remember that an attempt has failed and no other follows."""
         self._note("task_failure", event=event)
 
     @hookimpl

@@ -17,20 +17,21 @@ from ._recorder import Recorder
 
 
 class PluginFaultError(AssertionError):
-    """A plugin raised in a run of a test."""
+    """A plugin raised an exception in a test run; the text shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PluginRun:
-    """What came of a run.
+    """The outcome of a test run.
 
     Args:
-        pipeline: the pipeline, to be asked for `get_stats()` and the like.
+        pipeline: the pipeline, for `get_stats()` and the like.
         results: the successes, in input order.
-        failures: what failed, in input order.
-        recorder: every call of a hook, in order; the recorder that was given, if one was.
-        seconds: how long the run took, on its clock.
-        faults: what plugins raised, as text: once for each hook of each.
+        failures: the items that failed, in input order.
+        recorder: has every call of a hook, in order; the Recorder among the plugins, or else a new
+            one.
+        seconds: how long the run took, in seconds of its clock.
+        faults: the exceptions of plugins as text, one for each hook of each plugin.
     """
 
     pipeline: Pipeline
@@ -51,26 +52,29 @@ def run_pipeline(
     clock: Clock | None = None,
     may_raise: bool = False,
 ) -> PluginRun:
-    """Run items through stages with the plugins named, and none of those that are installed.
+    """Run items through stages with the given plugins only; installed plugins do not take part.
 
     Waits take no time: see `Clock`.
 
     Args:
-        stages: one, or several in order.
+        stages: one stage, or several in order.
         items: as for `Pipeline.run`.
-        plugins: objects, classes or modules, as for a Pipeline; or the names of installed ones.
-        name: names the pipeline.
-        dashboard: name of a display that one of the plugins has.
-        clock: the time of the run; None for a new one.
-        may_raise: whether a plugin may raise; what it raised is in `faults`.
+        plugins: objects, classes or modules, as for a Pipeline; or names of installed plugins.
+        name: the pipeline's name.
+        dashboard: name of a display of one of the plugins.
+        clock: gives the time of the run; None for a new one.
+        may_raise: whether plugins may raise exceptions, which are then in `faults`.
+
+    Returns:
+        The outcome of the run.
 
     Raises:
-        PluginFaultError: a plugin raised.
-        LookupError: no plugin of a name is installed.
+        PluginFaultError: a plugin raised an exception.
+        LookupError: no plugin with a given name is installed.
         PluginError: a plugin cannot be loaded, or cannot take part.
         StuckError: the run can never end.
-        RuntimeError: an event loop runs here already.
-        BaseException: whatever `Pipeline.run` raises.
+        RuntimeError: an event loop is running already.
+        BaseException: as from `Pipeline.run`.
     """
     clock, taking_part = clock or Clock(), [*map(chosen, plugins)]
     recorder = next((each for each in taking_part if isinstance(each, Recorder)), None)
