@@ -326,7 +326,7 @@ class TestErrorSummary:
         ]
 
     def test_leaves_out_what_is_not_known(self) -> None:
-        assert str(summary(1, {}, {})) == "1 failed item"
+        assert str(summary(1, {}, {})) == "1 failed items"
         assert "By stage" not in str(summary(1, {"ValueError": 1}, {}))
 
     def test_shows_its_fields(self) -> None:

@@ -413,7 +413,7 @@ class ErrorSummary:
     def __str__(self) -> str:
         if not self.total_failed:
             return "No errors occurred"
-        parts = [f"{self.total_failed} failed item{'s' if self.total_failed > 1 else ''}"]
+        parts = [f"{self.total_failed} failed items"]
         for title, counts in ("By type", self.errors_by_type), ("By stage", self.errors_by_stage):
             if counts:
                 parts += ["", f"{title}:"]
