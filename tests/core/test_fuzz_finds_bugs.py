@@ -33,6 +33,9 @@ SCENARIOS_PER_MODE = 400
 MODES: tuple[Mode, ...] = ("stream", "run", "service")
 """In the order in which most bugs are found soon."""
 
+FOUND_BY_RUN = "a second cancellation leaves tasks"
+"""What is not found where streams are drawn."""
+
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -275,10 +278,11 @@ def tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("quiet", "tidy")
-@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
-def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
-    assert any(is_found(fuzz(mode, SCENARIOS_PER_MODE, simplify=False)) for mode in MODES)
+@pytest.mark.parametrize("bug", PLANTED)
+def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTED[bug](monkeypatch)
+    modes = MODES[1:] if bug == FOUND_BY_RUN else MODES
+    assert any(is_found(fuzz(mode, SCENARIOS_PER_MODE, simplify=False)) for mode in modes)
 
 
 def is_found(search: Callable[[], None]) -> bool:
