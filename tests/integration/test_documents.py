@@ -29,6 +29,9 @@ BLOCKS = [
 ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
 """A reader's: what is installed is active."""
 
+DISPLAYING = {"README.md", "docs/displays.md", "antflow-rich/README.md"}
+"""Documents that begin with a display; those of packages are not there where wheels are tested."""
+
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -62,10 +65,14 @@ def test_a_link_leads_to_a_file(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/displays.md", "antflow-rich/README.md"])
-def test_a_display_in_a_document_is_there_for_some_seconds(document: str) -> None:
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if str(document.relative_to(ROOT)) in DISPLAYING],
+    ids=lambda document: str(document.relative_to(ROOT)),
+)
+def test_a_display_in_a_document_is_there_for_some_seconds(document: Path) -> None:
     """By what its first program sleeps, for each item, in each of the workers of one stage."""
-    found = BLOCK.search((ROOT / document).read_text(encoding="utf-8"))
+    found = BLOCK.search(document.read_text(encoding="utf-8"))
     assert found is not None
     assert LONG in found[1]
     sleep, workers = SLEEP.search(found[1]), WORKERS.search(found[1])

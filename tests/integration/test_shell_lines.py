@@ -174,6 +174,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
         write_by_hand(project, wheels)
     environ = plain_environ() | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "logging",  # docs/tracing.md says why
         "PYTHONPATH": os.pathsep.join(map(str, wheels.iterdir())),
     }
     folder = tmp_path / "folder"
