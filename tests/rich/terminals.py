@@ -10,6 +10,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import TextIO
 
 NEARLY_FULL = 4000
@@ -41,6 +42,15 @@ class PseudoTerminal:
         """Wait until one write is at more than the terminal takes, as nobody reads it."""
         while self._waiting() < NEARLY_FULL:
             pass
+
+    def assert_holds_up_only(self, writing: Thread) -> None:
+        """Hold that a thread is at a write that the terminal does not take, and a flush is free."""
+        self.wait_until_stopped()
+        flushing = Thread(target=self.stream.flush, daemon=True)
+        flushing.start()
+        flushing.join(5)
+        assert writing.is_alive()
+        assert not flushing.is_alive()
 
     def _waiting(self) -> int:
         (count,) = struct.unpack("i", fcntl.ioctl(self.other_end, termios.FIONREAD, b"    "))

@@ -149,12 +149,7 @@ def test_who_is_stopped_by_the_terminal_does_not_stop_who_flushes_the_stream(
     text = "x" * 100_000
     drawing = Thread(target=terminal.write, args=(text,), daemon=True)
     drawing.start()
-    tty.wait_until_stopped()
-    flushing = Thread(target=tty.stream.flush, daemon=True)
-    flushing.start()
-    flushing.join(5)
-    assert drawing.is_alive()
-    assert not flushing.is_alive()
+    tty.assert_holds_up_only(drawing)
     while len(tty.written()) < len(text):
         pass
     drawing.join(5)

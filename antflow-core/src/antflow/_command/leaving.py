@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from threading import Event, Thread
 
+from .printing import in_time
+
 GRACE_SECONDS = 1.0
 """How long what is left behind may take to end before the process does without it."""
 
@@ -38,9 +40,7 @@ def leave(code: int) -> None:
         code: what the process is to end with.
     """
     try:
-        flushing = Thread(target=_flush, name="antflow-flush", daemon=True)
-        flushing.start()
-        flushing.join(GRACE_SECONDS)
+        in_time(_flush, GRACE_SECONDS, "antflow-flush")
     finally:
         os._exit(code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Thread
 
@@ -27,15 +27,27 @@ def say_in_time(texts: Iterable[str], seconds: float) -> bool:
         texts: what to print.
         seconds: how long to wait.
     """
-    saying = Thread(target=_say_each, args=([*texts],), name="antflow-saying", daemon=True)
-    saying.start()
-    saying.join(seconds)
-    return not saying.is_alive()
+    said = [*texts]
+
+    def say_each() -> None:
+        for text in said:
+            say(text)
+
+    return in_time(say_each, seconds, "antflow-saying")
 
 
-def _say_each(texts: list[str]) -> None:
-    for text in texts:
-        say(text)
+def in_time(function: Callable[[], object], seconds: float, name: str) -> bool:
+    """Call a function in a thread, and tell whether it returned in time; else it is left behind.
+
+    Args:
+        function: what may block.
+        seconds: how long to wait.
+        name: of the thread.
+    """
+    thread = Thread(target=function, name=name, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 def show(text: str) -> int:
