@@ -11,8 +11,7 @@ from threading import Thread
 from typing import Any, Protocol
 
 from ._faults import log_error
-from ._notifier import cancellations
-from .context import TELLING, telling_and
+from ._plugins.dispatcher import cancellations
 from .types import DashboardProtocol, DashboardSnapshot, ErrorSummary, PipelineResult
 
 PROGRESS = "progress"
@@ -173,7 +172,6 @@ class Display:
         async with self._turn:
             if self._is_dropped:
                 return
-            token = TELLING.set(telling_and(self._run))
             self.caller = current_task()
             try:
                 answer = getattr(self._dashboard, method)(*arguments)
@@ -187,8 +185,6 @@ class Display:
                 self._drop(method, error)
             finally:
                 self.caller = None
-                with suppress(ValueError):  # what a loop leaves behind is closed in another context
-                    TELLING.reset(token)
 
     def _drop(self, method: str, error: BaseException) -> None:
         self._is_dropped = True

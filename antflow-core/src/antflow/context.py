@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from ._item import Item
 from ._limits import Limits
+from .types import PipelineResult
 
 
 class CurrentItem:
@@ -24,7 +24,7 @@ class CurrentItem:
 
     __slots__ = ("_item", "attempt", "pipeline", "stage")
 
-    def __init__(self, item: Item, stage: str, attempt: int, pipeline: str) -> None:
+    def __init__(self, item: PipelineResult, stage: str, attempt: int, pipeline: str) -> None:
         self._item = item
         self.stage = stage
         self.attempt = attempt
@@ -68,8 +68,8 @@ class CurrentWorker(Protocol):
     def current_item(self) -> CurrentItem | None:
         """Return the item that it holds."""
 
-    def say(self, text: str, min_interval: float) -> bool:
-        """Say what it is at; False if that was done less than `min_interval` seconds ago."""
+    def set_status_text(self, text: str, min_interval: float) -> bool:
+        """Set what the task is at; False if that was done less than `min_interval` seconds ago."""
 
     def waiting(self) -> AbstractContextManager[None]:
         """Wait for a limit inside of this, to be cut short when the run is closed."""
@@ -78,17 +78,8 @@ class CurrentWorker(Protocol):
 CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
     "antflow_current_worker", default=None
 )
-"""The worker on whose behalf the present code runs; set once by each worker in its own context."""
+"""The worker that runs the present code; set once by each worker in its own context."""
 
-
-TELLING: ContextVar[tuple[object, ...]] = ContextVar("antflow_telling", default=())
-"""The runs that wait for the present code, an observer of theirs, outside of any worker."""
-
-
-def telling_and(run: object) -> tuple[object, ...]:
-    """Return what `TELLING` is to be where one more run waits for the present code."""
-    runs = TELLING.get()
-    return runs if run in runs else (*runs, run)
 
 
 def current_item() -> CurrentItem | None:
@@ -115,7 +106,7 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
         Whether the text was set; False outside a worker, or if it came too early.
     """
     worker = CURRENT_WORKER.get()
-    return worker is not None and worker.say(text, min_interval)
+    return worker is not None and worker.set_status_text(text, min_interval)
 
 
 @asynccontextmanager
@@ -130,14 +121,14 @@ async def concurrency_limit() -> AsyncIterator[None]:
         RuntimeError: the stage has no `call_concurrency`, or this is used outside a task.
     """
     worker = CURRENT_WORKER.get()
-    places = None if worker is None else worker.limits.calls
-    if worker is None or places is None:
+    semaphore = None if worker is None else worker.limits.calls
+    if worker is None or semaphore is None:
         raise RuntimeError(_unset("concurrency_limit()", "call_concurrency", worker))
-    await obtain(worker, places)
+    await acquire(worker, semaphore)
     try:
         yield
     finally:
-        places.release()
+        semaphore.release()
 
 
 @asynccontextmanager
@@ -177,13 +168,13 @@ def call_rate_has_capacity(amount: float = 1) -> bool:
     return rate is None or rate.has_capacity(amount)
 
 
-async def obtain(worker: CurrentWorker, places: Semaphore) -> None:
-    """Take one of a number of places, as soon as there is one."""
-    if places.locked():
+async def acquire(worker: CurrentWorker, semaphore: Semaphore) -> None:
+    """Acquire a semaphore; the worker counts as waiting meanwhile."""
+    if semaphore.locked():
         with worker.waiting():
-            await places.acquire()
+            await semaphore.acquire()
     else:
-        await places.acquire()
+        await semaphore.acquire()
 
 
 def _unset(call: str, field: str, worker: CurrentWorker | None) -> str:

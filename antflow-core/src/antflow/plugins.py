@@ -14,7 +14,7 @@ from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from . import hookspecs
 from ._faults import log_error
-from ._notifier import Listener, Listeners, Observer
+from ._plugins.dispatcher import Listener, Listeners, Observer
 from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
 
@@ -251,7 +251,7 @@ class PluginSet:
             for name, plugin in self.plugins.items():
                 self._manager.take(plugin, name)
 
-    def and_also(self, plugins: Mapping[str, object]) -> PluginSet:
+    def with_plugins(self, plugins: Mapping[str, object]) -> PluginSet:
         """Return a set with some more, but for those that are in it already."""
         more = dict(self.plugins)
         for name, plugin in plugins.items():

@@ -8,7 +8,7 @@ from dataclasses import fields
 from operator import itemgetter
 from typing import Any, get_args
 
-from ._notifier import Observer
+from ._plugins.dispatcher import Observer
 from .events import StatusEvent as StatusEvent
 from .events import StatusType, TaskEvent
 from .hookspecs import hookimpl

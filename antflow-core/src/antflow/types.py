@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import (
@@ -34,8 +35,29 @@ ActivityState = Literal["idle", "busy", "waiting", "blocked"]
 """A worker waits for an item, works, waits for a retry, or waits for room in the next stage."""
 
 
-class _Rare:
-    __slots__ = ("attempts", "carrier", "error", "metadata", "stage")
+class ItemDetails:
+    """What most items do without; made on first use.
+
+    `carrier`, `metadata`, `error` and `stage` belong to the result. `attempts` were made by the
+    stage named `attempted_by`. The others belong to the engine while the item is retried
+    (`stage_attempt`, `task_index`, `task_attempt` and `task_input` say where it resumes, `due_in` in
+    which channel it goes before fresh items) or awaited by a caller (`reply`).
+    """
+
+    __slots__ = (
+        "attempted_by",
+        "attempts",
+        "carrier",
+        "due_in",
+        "error",
+        "metadata",
+        "reply",
+        "stage",
+        "stage_attempt",
+        "task_attempt",
+        "task_index",
+        "task_input",
+    )
 
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
@@ -43,17 +65,24 @@ class _Rare:
         self.error: BaseException | None = None
         self.stage: str | None = None
         self.attempts = 1
+        self.attempted_by: str | None = None
+        self.stage_attempt = 1
+        self.task_index = 0
+        self.task_attempt = 1
+        self.task_input: Any = None
+        self.due_in: int | None = None
+        self.reply: Future[PipelineResult] | None = None
 
 
-class _Rarely(Generic[T]):
-    """An attribute of a result that is kept in its `rare`.
+class _Detail(Generic[T]):
+    """An attribute of a result that is kept in its `details`.
 
     Args:
-        usual: returns its value while the result has no `rare`; None to make the `rare` instead.
+        default: returns its value while the result has no details; None to make them instead.
     """
 
-    def __init__(self, usual: Callable[[], T] | None = None) -> None:
-        self._usual = usual
+    def __init__(self, default: Callable[[], T] | None = None) -> None:
+        self._default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -67,30 +96,34 @@ class _Rarely(Generic[T]):
     def __get__(self, result: _Record | None, owner: type) -> Self | T:
         if result is None:
             return self
-        if result.rare is None:
-            if self._usual is not None:
-                return self._usual()
-            result.rare = _Rare()
-        found: T = getattr(result.rare, self._name)
+        if result.details is None and self._default is not None:
+            return self._default()
+        found: T = getattr(result.get_details(), self._name)
         return found
 
     def __set__(self, result: _Record, value: T) -> None:
-        if result.rare is None:
-            result.rare = _Rare()
-        setattr(result.rare, self._name, value)
+        setattr(result.get_details(), self._name, value)
 
 
 class _Record:
-    """One object an item, from its feeding until it is a result: two would cost more than this.
+    """One object per item, from its feeding until it is a result.
 
-    Most results have no metadata and no error, and succeeded at the first attempt: what says
-    otherwise is kept apart in `rare`. The other three are the engine's, until the item ends.
+    A second object, or a garbage-collected attribute that most items do without, costs wide
+    pipelines 0.2 to 0.4 microseconds an item.
     """
 
-    __slots__ = ("extra", "priority", "queued_at", "rare")
+    __slots__ = ("details", "priority", "queued_at")
 
-    rare: _Rare | None
-    carrier: _Rarely[dict[str, str]] = _Rarely()
+    details: ItemDetails | None
+    priority: int
+    queued_at: float
+    carrier: _Detail[dict[str, str]] = _Detail()
+
+    def get_details(self) -> ItemDetails:
+        """Return the details, made on first use."""
+        if self.details is None:
+            self.details = ItemDetails()
+        return self.details
 
 
 @dataclass(init=False)
@@ -114,10 +147,10 @@ class PipelineResult(_Record):
     id: Any
     value: Any
     sequence_id: int
-    metadata: _Rarely[dict[str, Any]] = _Rarely()
-    error: _Rarely[BaseException | None] = _Rarely(lambda: None)
-    stage: _Rarely[str | None] = _Rarely(lambda: None)
-    attempts: _Rarely[int] = _Rarely(lambda: 1)
+    metadata: _Detail[dict[str, Any]] = _Detail()
+    error: _Detail[BaseException | None] = _Detail(lambda: None)
+    stage: _Detail[str | None] = _Detail(lambda: None)
+    attempts: _Detail[int] = _Detail(lambda: 1)
 
     def __init__(
         self,
@@ -132,7 +165,7 @@ class PipelineResult(_Record):
         self.id = id
         self.value = value
         self.sequence_id = sequence_id
-        self.rare = None
+        self.details = None
         if metadata is not None:
             self.metadata = metadata
         if error is not None:

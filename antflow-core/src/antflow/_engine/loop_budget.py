@@ -18,58 +18,71 @@ SHARE = 4
 """How much longer than the last nap took the loop is awake at least: others may compute, too."""
 
 
-class Turns:
-    """How long the workers of all runs on one loop have held its present turn.
+class LoopBudget:
+    """How long the workers of all runs on one loop may hold its present turn.
 
-    The loop does not tell when a turn begins. So who finds `until` passed asks `should_rest`: the
-    first time, that leaves a mark for the next turn and grants the budget once more; while the
-    mark is still there, the turn is the same one and has been held for long enough. Those who then
-    rest are woken a few a turn, first come, first served: each of them works on at least one item.
+    The loop does not tell when a turn begins. So whoever finds `until` passed asks
+    `should_yield`: the first time, that leaves a mark for the next turn and grants the budget once
+    more; while the mark is still there, the turn is the same one and has been held for long enough.
+    Those that then yield are woken a few a turn, first come, first served: each of them works on at
+    least one item.
 
     Other threads have their turn, too. One that waits for the interpreter asks for it after a
     switch interval of 5 ms; but each turn of the loop gives it up and takes it back before the
     other has woken, and then the other waits for 5 ms anew.
     """
 
-    __slots__ = ("_awake_until", "_clock", "_marked_at", "_resting", "until")
+    __slots__ = ("_awake_until", "_clock", "_marked_at", "_yielding", "until")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._marked_at = inf
         self._awake_until = -inf
-        self._resting: deque[Future[None]] = deque()
+        self._yielding: deque[Future[None]] = deque()
         self.until = -inf
 
-    def should_rest(self, now: float, start: float) -> bool:
-        """Tell whether to rest; for one who finds that `now` is past `until`.
+    def should_yield(self, now: float, start: float) -> bool:
+        """Return whether to yield; to be asked when `now` is past `until`.
 
         Args:
             now: in seconds, on the run's clock.
-            start: when the caller began what it has just done. Who began before the mark was left
-                has been away since, and has not held this turn.
+            start: when the caller began what it has just done. A caller that began before the mark
+                was left has been away since, and has not held this turn.
         """
         if self._marked_at is not inf:
             return start >= self._marked_at
         self._mark(now)
         return False
 
-    async def rest(self) -> None:
+    async def maybe_yield(self, start: float) -> float:
+        """Yield if the turn has been held for too long, and return the time.
+
+        Args:
+            start: when the caller began what it has just done, on the run's clock.
+        """
+        now = self._clock()
+        if now > self.until and self.should_yield(now, start):
+            await self.yield_now()
+            now = self._clock()
+        return now
+
+    async def yield_now(self) -> None:
         """Let the loop turn, and come back when it is this caller's time."""
         waiter = get_running_loop().create_future()
-        self._resting.append(waiter)
+        self._yielding.append(waiter)
         await waiter
 
     def _mark(self, now: float) -> None:
         self._marked_at = now
         self.until = now + BUDGET_SECONDS
-        get_running_loop().call_soon(self._turned)
+        get_running_loop().call_soon(self._on_turn)
 
-    def _turned(self) -> None:
+    def _on_turn(self) -> None:
         self._marked_at = inf
         self._let_threads_run()
         woken = 0
-        while self._resting and woken < WOKEN_PER_TURN:
-            waiter = self._resting.popleft()
+        while self._yielding and woken < WOKEN_PER_TURN:
+            waiter = self._yielding.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 woken += 1
@@ -85,12 +98,12 @@ class Turns:
             self._awake_until = woken + max(BETWEEN_NAPS_SECONDS, SHARE * (woken - now))
 
 
-_turns: WeakKeyDictionary[AbstractEventLoop, Turns] = WeakKeyDictionary()
+_budgets: WeakKeyDictionary[AbstractEventLoop, LoopBudget] = WeakKeyDictionary()
 
 
-def turns_of(loop: AbstractEventLoop, clock: Callable[[], float]) -> Turns:
-    """Return the one record of a loop's turns."""
-    turns = _turns.get(loop)
-    if turns is None:
-        turns = _turns[loop] = Turns(clock)
-    return turns
+def budget_of(loop: AbstractEventLoop, clock: Callable[[], float]) -> LoopBudget:
+    """Return the one budget of a loop."""
+    budget = _budgets.get(loop)
+    if budget is None:
+        budget = _budgets[loop] = LoopBudget(clock)
+    return budget

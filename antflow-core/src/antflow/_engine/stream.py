@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from ._item import as_result
-from ._run import Run
-from .types import PipelineResult
+from antflow.types import PipelineResult
+
+from .item import as_result
+from .run import Run
 
 
 class ResultStream:
@@ -35,7 +36,7 @@ class ResultStream:
     def number_of(self, value: Any) -> int:
         """Return the `sequence_id` of an input that is just being read: that of its item."""
         assert self._run is not None
-        return self._run.intake.number_of(value)
+        return self._run.feeder.number_of(value)
 
     async def __anext__(self) -> PipelineResult:
         """Return the next result.
@@ -51,10 +52,10 @@ class ResultStream:
             if self._is_over:  # it was left while it waited for an earlier run to end
                 run.abort()
         if run is None or self._is_over:
-            await self._outlast()
+            await self._wait_closed()
             raise StopAsyncIteration
         results = run.results
-        run.note_consumer()
+        run.reentrancy.note_consumer()
         while not results.queue:
             if results.closed:
                 self._is_over = True
@@ -62,7 +63,7 @@ class ResultStream:
                 raise StopAsyncIteration
             await results.wait_for_item()
         item = results.queue.popleft()
-        if results.crowded:
+        if results.has_waiters:
             results.make_room()
         return as_result(item, results.stage)
 
@@ -121,10 +122,10 @@ class ResultStream:
         self._is_over, self._begin = True, None
         if self._run is not None:
             self._run.abort()
-        await self._outlast()
+        await self._wait_closed()
         return self._run
 
-    async def _outlast(self) -> None:
+    async def _wait_closed(self) -> None:
         """Wait until no task of the run is left, unless this is one of them."""
-        if self._run is not None and not self._run.is_inside_task():
-            await self._run.outlast()
+        if self._run is not None and not self._run.reentrancy.is_inside_task():
+            await self._run.wait_closed()

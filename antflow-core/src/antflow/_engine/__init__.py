@@ -1,0 +1,1 @@
+"""The engine: items, channels, workers and runs."""

@@ -1,0 +1,85 @@
+"""What follows an attempt that raised: a pure decision."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from enum import Enum, auto
+from typing import NamedTuple
+
+from antflow.retry import RetryPolicy
+
+
+class Kind(Enum):
+    """What becomes of the item of an attempt that did not succeed."""
+
+    RETRY_TASK = auto()
+    RETRY_STAGE = auto()
+    FAIL = auto()
+    CANCEL = auto()
+
+
+class Outcome(NamedTuple):
+    """The outcome of an attempt that did not succeed; that of one that did is its value.
+
+    Args:
+        kind: what becomes of the item.
+        error: the exception of the attempt.
+        delay: seconds until the next attempt, if there is one.
+    """
+
+    kind: Kind
+    error: BaseException
+    delay: float = 0.0
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether another attempt follows."""
+        return self.kind is Kind.RETRY_TASK or self.kind is Kind.RETRY_STAGE
+
+
+class Attempt(NamedTuple):
+    """How far the retries of an item are: the numbers of its present attempts, from 1.
+
+    Args:
+        task: attempts at the task.
+        stage: attempts at the stage as a whole.
+    """
+
+    task: int = 1
+    stage: int = 1
+
+    @property
+    def number(self) -> int:
+        """The attempt's number as events and results give it."""
+        return max(self.task, self.stage)
+
+
+def classify_error(
+    error: BaseException,
+    attempt: Attempt,
+    task_policy: RetryPolicy,
+    stage_policy: RetryPolicy,
+    *,
+    is_cancelled: bool,
+    is_closed: bool,
+) -> Outcome:
+    """Decide what follows an exception.
+
+    Args:
+        error: what the attempt raised.
+        attempt: its numbers.
+        task_policy: how attempts at a task are repeated.
+        stage_policy: how attempts at the stage are repeated.
+        is_cancelled: whether the worker itself is being cancelled.
+        is_closed: whether the run takes nothing more, so that no attempt can follow.
+    """
+    if is_cancelled and isinstance(error, CancelledError | GeneratorExit):
+        return Outcome(Kind.CANCEL, error)
+    kind, delay = Kind.RETRY_TASK, task_policy.delay(attempt.task, error)
+    if delay is None:
+        kind, delay = Kind.RETRY_STAGE, stage_policy.delay(attempt.stage, error)
+    if delay is None:
+        return Outcome(Kind.FAIL, error)
+    if is_closed:  # the item is unprocessed, so that it can be fed again
+        return Outcome(Kind.CANCEL, error)
+    return Outcome(kind, error, delay)

@@ -1,0 +1,346 @@
+"""Where items enter a run: numbering, and waiting for room."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError, Future, get_running_loop
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from .sequence_ids import SequenceIds
+from antflow._plugins.dispatcher import Dispatcher, cancellations
+from antflow.exceptions import PipelineError
+from antflow.types import PipelineResult, UnprocessedItem
+
+from .item import from_unprocessed, make_item, new_item
+from .loop_budget import LoopBudget
+from .reentrancy import Reentrancy, entered
+from .result_queue import ResultQueue
+from .stage_runtime import StageRuntime
+
+Source = Iterable[Any] | AsyncIterable[Any]
+
+SPECIAL = (dict, UnprocessedItem)
+"""Types of fed values that may say more of an item than its value, such as its id."""
+
+_logger = logging.getLogger(__name__)
+
+
+class FeederRun(Protocol):
+    """What feeding asks of its run."""
+
+    name: str
+    clock: Callable[[], float]
+    results: ResultQueue
+    error: BaseException | None
+    reentrancy: Reentrancy
+
+    @property
+    def budget(self) -> LoopBudget:
+        """The budget of the loop."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the run has not been started."""
+
+    @property
+    def accepts_input(self) -> bool:
+        """Whether calls of `feed` that have begun may go on."""
+
+    @property
+    def is_finalized(self) -> bool:
+        """Whether the items that are left have been reported, so that none can be added."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no task of the run is left."""
+
+    def is_inside(self) -> bool:
+        """Return whether a worker, or the stream's consumer, may be waiting for this code."""
+
+    def is_reader(self) -> bool:
+        """Return whether the present task is the one that reads the run's input."""
+
+    def check_done(self) -> None:
+        """Close the run if nothing is outstanding."""
+
+
+class Feeder:
+    """Feeds the stages of one run, as they have room.
+
+    Args:
+        run: the run.
+        stages: its stages.
+        dispatcher: calls the run's observers.
+    """
+
+    def __init__(
+        self, run: FeederRun, stages: Sequence[StageRuntime], dispatcher: Dispatcher
+    ) -> None:
+        self.active = 0
+        self.announced: dict[int, tuple[PipelineResult, StageRuntime]] = {}  # not deposited yet
+        self._run = run
+        self._stages = stages
+        self._dispatcher = dispatcher
+        self._replies: set[Future[PipelineResult]] = set()
+        self._ids = SequenceIds()
+        self._priority: int | None = None  # until the first item
+        self._warned: set[str] = set()
+
+    def number_of(self, value: Any) -> int:
+        """Return the `sequence_id` that a value gets if it is the next to be fed.
+
+        An item of an earlier run keeps the one it has, unless another item of this run has that.
+        """
+        if isinstance(value, UnprocessedItem):
+            return self._ids.id_for(value.sequence_id)
+        return self._ids.next
+
+    def stage_named(self, name: str) -> StageRuntime:
+        """Return a stage by its name.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        for stage in self._stages:
+            if stage.name == name:
+                return stage
+        names = ", ".join(repr(stage.name) for stage in self._stages)
+        raise ValueError(f"Stage {name!r} not found in pipeline {self._run.name!r}; it has {names}")
+
+    async def feed(self, source: Source, stage: StageRuntime, priority: int) -> bool:
+        """Feed items to a stage as it has room for them.
+
+        Args:
+            source: values to be wrapped as items, or items that an earlier run left unprocessed.
+            stage: where they enter, but for the latter, which go to where they were.
+            priority: lower first.
+
+        Returns:
+            False when the run was closed before everything was fed; the value that was read last
+            has then not been fed, unless it is the run itself that reads.
+        """
+        inside = self._run.is_inside()
+        self._note_priority(priority)
+        self.active += 1
+        try:
+            if isinstance(source, AsyncIterable):
+                async for value in source:
+                    if not await self._put_value(value, stage, priority, inside):
+                        return False
+                return True
+            return await self._feed_fast(source, stage, priority, inside)
+        finally:
+            self.active -= 1
+            self._run.check_done()
+
+    async def _feed_fast(
+        self, source: Iterable[Any], stage: StageRuntime, priority: int, inside: bool
+    ) -> bool:
+        """Feed from an iterable, at the price of no call for a value that has room at once."""
+        run, input_, counters, ids = self._run, stage.input, stage.counters, self._ids
+        queue, budget, clock, capacity = input_.queue, run.budget, run.clock, input_.capacity
+        for value in source:
+            if (
+                not input_.append_directly
+                or len(queue) >= capacity
+                or input_.has_waiters
+                or self._dispatcher.item_start
+                or isinstance(value, SPECIAL)
+                or (now := clock()) > budget.until
+                or not run.accepts_input
+            ):
+                if not await self._put_value(value, stage, priority, inside):
+                    return False
+                continue
+            number = ids.next
+            ids.next = number + 1
+            item = new_item(number, value, number, priority)
+            item.queued_at = now
+            counters.fed += 1
+            queue.append(item)
+        return True
+
+    async def process(self, source: Any, priority: int) -> PipelineResult:
+        """Feed one item and return its result, which is kept nowhere else."""
+        self._note_priority(priority)
+        item, stage = self._make_item(source, self._stages[0], priority)
+        reply: Future[PipelineResult] = get_running_loop().create_future()
+        item.get_details().reply = reply
+        run = self._run
+        run.results.expect_reply()
+        try:
+            if not await self._put_alone(item, stage):
+                raise PipelineError(
+                    f"Pipeline {run.name!r} was stopped before it took the item; start() it again"
+                )
+            if run.is_over and not reply.done():
+                raise self._unanswered() from run.error
+            self._replies.add(reply)
+            return await reply
+        except CancelledError:
+            if reply.done() and not reply.cancelled() and reply.exception() is None:
+                run.results.put(reply.result())  # kept, since the caller did not take it
+            raise
+        finally:
+            reply.cancel()  # so that a result is kept when nothing waits for it any more
+            self._replies.discard(reply)
+            run.results.stop_expecting()
+
+    def fail_replies(self) -> None:
+        """Raise in the callers that wait for a result: none will come."""
+        for reply in self._replies:
+            if not reply.done():
+                reply.set_exception(self._unanswered())
+
+    def _unanswered(self) -> PipelineError:
+        return PipelineError(
+            f"Pipeline {self._run.name!r} was stopped before the item ended; it is in "
+            "pipeline.unprocessed"
+        )
+
+    async def _put_alone(self, item: PipelineResult, stage: StageRuntime) -> bool:
+        self.active += 1
+        try:
+            return await self._put(item, stage, inside=False)
+        finally:
+            self.active -= 1
+            self._run.check_done()
+
+    def _make_item(
+        self, value: Any, stage: StageRuntime, priority: int
+    ) -> tuple[PipelineResult, StageRuntime]:
+        """Return an item for a value, and the stage that it enters."""
+        if not isinstance(value, UnprocessedItem):
+            item = make_item(value, self._ids.next, priority)
+            self._ids.next += 1
+            return item, stage
+        stage = self.stage_named(value.stage)
+        item = from_unprocessed(value, self.number_of(value))
+        self._note_priority(item.priority)
+        self._ids.take(item.sequence_id)
+        return item, stage
+
+    def _note_priority(self, priority: int) -> None:
+        """Have items sorted from the second priority on."""
+        if self._priority not in (None, priority):
+            for stage in self._stages:
+                stage.input.expect_priorities()
+        self._priority = priority
+
+    async def _put_value(
+        self, value: Any, stage: StageRuntime, priority: int, inside: bool
+    ) -> bool:
+        item, stage = self._make_item(value, stage, priority)
+        return await self._put(item, stage, inside)
+
+    async def _put(self, item: PipelineResult, stage: StageRuntime, inside: bool) -> bool:
+        """Deposit an item when there is room; False when the run does not take it any more.
+
+        What the run itself has read it takes even then: nothing else has that item.
+        """
+        run, input_ = self._run, stage.input
+        try:
+            now = run.clock()
+            if now > run.budget.until and run.budget.should_yield(now, now):
+                await run.budget.yield_now()
+            if not input_.has_room():
+                if inside:
+                    self._warn_of_growth(stage)
+                else:
+                    self._warn_if_not_started(stage)
+                    await input_.wait_for_place()
+        except CancelledError:
+            if not run.is_reader() or run.is_finalized:
+                self._ids.give_back(item.sequence_id)
+            elif (pending := self._emit_and_deposit(item, stage)) is not None:
+                await pending
+            raise
+        accepted = self._is_accepted(inside)
+        if not accepted and (run.is_finalized or not run.is_reader()):
+            input_.make_room()  # of the place that this feeder leaves free
+            self._ids.give_back(item.sequence_id)
+            return False
+        pending = self._emit_and_deposit(item, stage)
+        return (pending is None or await pending) and accepted
+
+    def _is_accepted(self, inside: bool) -> bool:
+        """Return whether items are still taken; those of the run's own tasks until it is over."""
+        run = self._run
+        return not run.is_finalized and (run.accepts_input or (inside and not run.is_over))
+
+    def _emit_and_deposit(
+        self, item: PipelineResult, stage: StageRuntime
+    ) -> Awaitable[bool] | None:
+        """Emit that an item is queued, before any other event of it, and deposit it."""
+        if self._dispatcher.item_start:
+            with entered(self._run):
+                pending = self._dispatcher.emit_status(
+                    item, stage.name, "queued", listeners=self._dispatcher.item_start
+                )
+            if pending is not None or self._run.is_finalized:
+                return self._deposit_later(pending, item, stage)
+        self._deposit(item, stage)
+        return None
+
+    async def _deposit_later(
+        self, pending: Awaitable[None] | None, item: PipelineResult, stage: StageRuntime
+    ) -> bool:
+        """Await the observers, then deposit the item, whatever happened: it is announced.
+
+        Only where the run is settled by then, the item is reported as unprocessed.
+
+        Returns:
+            Whether it was deposited.
+
+        Raises:
+            CancelledError: the caller was cancelled; the item is deposited nonetheless.
+        """
+        before = cancellations()
+        self.announced[id(item)] = item, stage
+        with self._run.reentrancy.observing():
+            try:
+                if pending is not None:
+                    await pending
+            finally:
+                del self.announced[id(item)]
+                is_late = self._run.is_finalized
+                if not is_late:
+                    self._deposit(item, stage)
+            if is_late:
+                late = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
+                if late is not None:
+                    await late
+        if cancellations() > before:
+            raise CancelledError
+        return not is_late
+
+    def _deposit(self, item: PipelineResult, stage: StageRuntime) -> None:
+        item.queued_at = self._run.clock()
+        stage.counters.fed += 1
+        stage.input.put(item)
+
+    def _warn_of_growth(self, stage: StageRuntime) -> None:
+        self._warn_once(
+            "growth",
+            "Pipeline %r: a task or callback feeds stage %r past its capacity, since waiting there "
+            "for room could make the pipeline wait for itself. Feed from outside of the pipeline "
+            "where memory must stay bounded.",
+            self._run.name,
+            stage.name,
+        )
+
+    def _warn_if_not_started(self, stage: StageRuntime) -> None:
+        if self._run.is_new:
+            self._warn_once(
+                "start",
+                "Pipeline %r is not started, and stage %r is full: feed waits. Call start() first, "
+                "or use run().",
+                self._run.name,
+                stage.name,
+            )
+
+    def _warn_once(self, topic: str, text: str, *arguments: object) -> None:
+        if topic not in self._warned:
+            self._warned.add(topic)
+            _logger.warning(text, *arguments)

@@ -1,0 +1,79 @@
+"""Reads the input of `run` and `stream`, as fast as there is room."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, Task, get_running_loop, wait
+from inspect import isasyncgen
+from typing import Protocol
+
+from .feeder import Feeder, Source
+from .stage_runtime import StageRuntime
+
+
+class ReaderRun(Protocol):
+    """What reading asks of its run."""
+
+    feeder: Feeder
+
+    @property
+    def accepts_input(self) -> bool:
+        """Whether the input is to be read on."""
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """End the run at once."""
+
+    def seal(self) -> None:
+        """End when all fed items have."""
+
+
+class InputReader:
+    """Feeds all of an input to the first stage, in a task of the run's own, and then seals the run.
+
+    Args:
+        run: the run.
+        source: the input.
+        stage: where it enters.
+        priority: of its items.
+        opening: what has to end before; None if nothing has.
+    """
+
+    def __init__(
+        self,
+        run: ReaderRun,
+        source: Source,
+        stage: StageRuntime,
+        priority: int,
+        opening: Task[None] | None,
+    ) -> None:
+        self.error: BaseException | None = None
+        self._run = run
+        self.task = get_running_loop().create_task(self._read(source, stage, priority, opening))
+        run.feeder.active += 1
+
+    async def _read(
+        self, source: Source, stage: StageRuntime, priority: int, opening: Task[None] | None
+    ) -> None:
+        run = self._run
+        try:
+            if opening is not None:
+                await wait([opening])
+            if run.accepts_input:
+                await run.feeder.feed(source, stage, priority)
+        except (Exception, CancelledError) as error:
+            if run.accepts_input:
+                self.error = error
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            run.abort(error)
+        finally:
+            run.feeder.active -= 1
+            await self._stop(source)
+
+    async def _stop(self, source: Source) -> None:
+        """Let an input that was not read to its end clean up after itself."""
+        try:
+            if isasyncgen(source):
+                await source.aclose()
+        finally:
+            self._run.seal()

@@ -1,0 +1,90 @@
+"""Which code may not wait for a run, because the run may be waiting for that code."""
+
+from __future__ import annotations
+
+from asyncio import Task, current_task
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
+from typing import Any
+from weakref import ref
+
+ACTIVE_RUNS: ContextVar[tuple[object, ...]] = ContextVar("antflow_active_runs", default=())
+"""The runs that the present code belongs to: of its worker or observer, and those around it."""
+
+
+def enter(context: Context, run: object) -> None:
+    """Have the code that runs in a context belong to a run, too."""
+    runs = context.get(ACTIVE_RUNS, ())
+    if run not in runs:
+        context.run(ACTIVE_RUNS.set, (*runs, run))
+
+
+@contextmanager
+def entered(run: object) -> Iterator[None]:
+    """Have the code inside of this belong to a run, too."""
+    runs = ACTIVE_RUNS.get()
+    token = ACTIVE_RUNS.set(runs if run in runs else (*runs, run))
+    try:
+        yield
+    finally:
+        ACTIVE_RUNS.reset(token)
+
+
+class Reentrancy:
+    """Knows the code that one run may be waiting for.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: object) -> None:
+        self._run = run
+        self._consumer: Callable[[], Task[Any] | None] = _no_task
+        self._observing: Counter[Task[Any] | None] = Counter()
+
+    def is_inside_task(self) -> bool:
+        """Return whether a worker or a hook of the run, maybe through another run, called this."""
+        return self._run in ACTIVE_RUNS.get()
+
+    def note_consumer(self) -> None:
+        """Remember the present task as the one that takes the stream's results.
+
+        Weakly: a task that was cancelled keeps its frames, and so the stream, which has to go when
+        it is left.
+        """
+        task = current_task()
+        if task is not None and self._consumer() is not task:
+            self._consumer = ref(task)
+
+    def is_consumer(self) -> bool:
+        """Return whether the present task is the one that took the stream's last result."""
+        consumer = self._consumer()
+        return consumer is not None and consumer is current_task()
+
+    @contextmanager
+    def observing(self) -> Iterator[None]:
+        """Have the present task known as one that calls observers, and that the run waits for."""
+        task = current_task()
+        self._observing[task] += 1
+        try:
+            with entered(self._run):
+                yield
+        finally:
+            self._observing[task] -= 1
+            if not self._observing[task]:
+                del self._observing[task]
+
+    @property
+    def has_observing(self) -> bool:
+        """Whether a task outside the run calls observers."""
+        return bool(self._observing)
+
+    def is_observing(self) -> bool:
+        """Return whether the present task is such a task."""
+        return current_task() in self._observing
+
+
+def _no_task() -> None:
+    """Stand for a reference to no task."""

@@ -1,0 +1,89 @@
+"""One stage in one run: its definition, made ready for workers."""
+
+from __future__ import annotations
+
+from asyncio import Semaphore
+from dataclasses import dataclass
+
+from antflow._accounting import StageCounters, TaskCounters
+from antflow._limits import Limits
+from antflow._plugins.dispatcher import Dispatcher
+from antflow.runners import Call, Threads, prepare
+from antflow.stage import Stage, task_name
+
+from .channel import Channel
+from .result_queue import ResultQueue
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTask:
+    """One task of a stage: its name, how it is called, its counters and its limit."""
+
+    name: str
+    call: Call
+    counters: TaskCounters
+    semaphore: Semaphore | None
+
+
+class StageRuntime:
+    """What the workers of one stage share in one run.
+
+    Args:
+        stage: the definition.
+        results: where items end.
+        next_stage: the stage that items go on to; None for the last, from which they go to
+            `results`.
+        dispatcher: calls the run's observers.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        results: ResultQueue,
+        next_stage: StageRuntime | None,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self.stage = stage
+        self.name = stage.name
+        self.input = Channel(stage.capacity, stage.workers if stage.pull else None)
+        self.next_stage = next_stage
+        self.output: Channel = results if next_stage is None else next_stage.input
+        self.results = results
+        self.dispatcher = dispatcher
+        self.limits = Limits(stage)
+        self.threads = Threads(stage.name)
+        names = [task_name(task) for task in stage.tasks]
+        self.counters = StageCounters(names, stage.workers)
+        self.tasks = [
+            BoundTask(
+                name,
+                prepare(task, unpack_args=stage.unpack_args, threads=self.threads),
+                self.counters.tasks[name],
+                self.limits.tasks.get(name),
+            )
+            for name, task in zip(names, stage.tasks, strict=True)
+        ]
+        self.task_policy = stage.task_policy
+        self.stage_policy = stage.stage_policy
+
+    @property
+    def keeps_items(self) -> bool:
+        """Whether its workers hold an item that is done until the next stage takes it."""
+        return self.next_stage is not None and self.next_stage.stage.pull
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether an item that does not fail needs nothing but one call."""
+        stage = self.stage
+        return (
+            len(self.tasks) == 1
+            and self.tasks[0].semaphore is None
+            and stage.skip_if is None
+            and stage.on_success is None
+            and not stage.pull
+        )
+
+
+def worker_name(stage: Stage, number: int) -> str:
+    """Return the name of a stage's worker of that number, from 0."""
+    return f"{stage.name}-W{number}"

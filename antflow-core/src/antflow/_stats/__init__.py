@@ -1,0 +1,1 @@
+"""Statistics: counters that a run keeps, and snapshots of them."""

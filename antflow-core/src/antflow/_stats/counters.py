@@ -1,0 +1,119 @@
+"""What a run counts while it works: plain numbers, written by the loop, readable from any thread.
+
+Nothing here is locked. A reader copies records of fixed size whole and iterates over nothing that
+the loop may grow; a figure that the loop is about to change may be read before or after the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from antflow.types import ActivityState
+
+from .histogram import new_record
+
+IDLE, BUSY, WAITING, BLOCKED = range(4)
+STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
+MAX_ERROR_TYPES = 50
+OTHER_ERRORS = "other"
+
+
+class TaskCounters:
+    """What is counted of one task: attempts by their outcome, and how long they took."""
+
+    __slots__ = ("duration", "failed", "retried")
+
+    def __init__(self) -> None:
+        self.duration = new_record()
+        self.failed = 0
+        self.retried = 0
+
+
+class StageCounters:
+    """What is counted of one stage, but for what its workers count themselves.
+
+    Args:
+        task_names: the names of its tasks; tasks of one name share their counters.
+        workers: how many workers it has; all are idle at first.
+    """
+
+    __slots__ = (
+        "_idle_as",
+        "_idle_workers",
+        "_origin",
+        "_states",
+        "dropped",
+        "errors_by_type",
+        "failed",
+        "fed",
+        "queue_wait",
+        "retried",
+        "skipped",
+        "tasks",
+    )
+
+    def __init__(self, task_names: Iterable[str], workers: int) -> None:
+        self.fed = 0
+        self.failed = 0
+        self.skipped = 0
+        self.dropped = 0
+        self.retried = 0
+        self.errors_by_type: dict[str, int] = {}
+        self.queue_wait = new_record()
+        self.tasks = {name: TaskCounters() for name in task_names}
+        self._origin: float | None = None
+        self._states = [(0, workers), (0, 0), (0, 0), (0, 0)]
+        self._idle_workers = workers
+        self._idle_as = IDLE
+
+    def begin(self, now: float) -> None:
+        """Start to measure the time of workers, at `now` on the run's clock."""
+        self._origin = now
+
+    def move(self, source: int, target: int, now: float) -> None:
+        """Count one worker as passing from one state to another."""
+        if source == IDLE:
+            self._idle_workers -= 1
+            source = self._idle_as
+        elif target == IDLE:
+            self._idle_workers += 1
+            target = self._idle_as
+        self._move(source, target, 1, now)
+
+    def set_parked(self, has_parked: bool, now: float) -> None:
+        """Count workers without an item as waiting while items are parked, and else as idle."""
+        idle_as = WAITING if has_parked else IDLE
+        if idle_as != self._idle_as:
+            self._move(self._idle_as, idle_as, self._idle_workers, now)
+            self._idle_as = idle_as
+
+    def _move(self, source: int, target: int, workers: int, now: float) -> None:
+        # A state is a pair, replaced whole: the time spent in it until any time t is the first
+        # number plus the second, which is how many workers are in it, times t. Whole nanoseconds,
+        # because a sum of fractions could fall by a rounding error.
+        time = self._nanoseconds(now)
+        spent, number = self._states[source]
+        self._states[source] = (spent + workers * time, number - workers)
+        spent, number = self._states[target]
+        self._states[target] = (spent - workers * time, number + workers)
+
+    def states(self, now: float) -> list[tuple[float, int]]:
+        """Return, for each state, worker-seconds until `now` and the workers in it."""
+        time = self._nanoseconds(now)
+        return [(max(0, spent + workers * time) / 1e9, workers) for spent, workers in self._states]
+
+    def stop(self, now: float) -> None:
+        """Stop to measure, the workers being gone."""
+        time = self._nanoseconds(now)
+        self._states = [(spent + workers * time, 0) for spent, workers in self._states]
+
+    def _nanoseconds(self, now: float) -> int:
+        return 0 if self._origin is None else int((now - self._origin) * 1e9)
+
+    def count_failure(self, error: BaseException) -> None:
+        """Count an item that failed."""
+        self.failed += 1
+        name = type(error).__name__
+        if name not in self.errors_by_type and len(self.errors_by_type) >= MAX_ERROR_TYPES:
+            name = OTHER_ERRORS
+        self.errors_by_type[name] = self.errors_by_type.get(name, 0) + 1
