@@ -134,14 +134,14 @@ def build_it() -> None:
     )
 
 
-async def misspell_it() -> None:
-    """Each line has a keyword that is misspelt or of a wrong type, and is refused."""
+async def misspell_it(pipeline: Pipeline, builder: PipelineBuilder) -> None:
+    """Each line has a misspelt keyword, or one of a wrong type, and is refused."""
     Stage("Fetch", wokers=4, tasks=[fetch])  # type: ignore[call-arg]
-    builder = Pipeline.create(nme="built")  # type: ignore[call-arg]
+    Pipeline([], autolaod=False)  # type: ignore[call-arg]
+    Pipeline.create(nme="built")  # type: ignore[call-arg]
     builder.add("Fetch", fetch, wokers=4)  # type: ignore[call-arg]
     builder.add("Fetch", fetch, task_atempts=4)  # type: ignore[call-arg]
     builder.add("Fetch", fetch, task_attempts="4")  # type: ignore[arg-type]
-    pipeline = Pipeline([], autolaod=False)  # type: ignore[call-arg]
     await pipeline.run(["/"], progres=True)  # type: ignore[call-arg]
     await pipeline.feed(["/"], target="Fetch")  # type: ignore[call-arg]
 

@@ -19,13 +19,14 @@ class UnknownFieldError(StageValidationError, TypeError):
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like `word`; None if there is none like it."""
+    """Return the known word most like `word`, in upper or lower case; None if none is like it."""
     from difflib import get_close_matches  # needed for errors only
 
     if not isinstance(word, str):
         return None
-    close = get_close_matches(word.lower(), list(known), n=1)
-    return close[0] if close else None
+    by_lower = {one.lower(): one for one in known}
+    close = get_close_matches(word.lower(), list(by_lower), n=1)
+    return by_lower[close[0]] if close else None
 
 
 def remedy(word: str, known: Iterable[str], instead: Mapping[str, str] | None = None) -> str:
