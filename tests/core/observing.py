@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from antflow import Pipeline
-from antflow._notifier import Listener, Listeners, Observer
+from antflow._plugins.dispatcher import Listener, Listeners, Observer
 
 
 class Unmarked:
@@ -27,7 +27,7 @@ class Unmarked:
     def observers(self) -> list[Observer]:
         return [each for each in self.plugins.values() if isinstance(each, Observer)]
 
-    def and_also(self, plugins: Mapping[str, object]) -> Unmarked:
+    def with_plugins(self, plugins: Mapping[str, object]) -> Unmarked:
         more = [each for each in plugins.values() if each not in self.plugins.values()]
         return Unmarked(*self.plugins.values(), *more)
 

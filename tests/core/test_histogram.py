@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antflow import DURATION_BOUNDS as BOUNDS
-from antflow._histogram import EDGES, SUM, add, bucket, count, freeze, new_record
+from antflow._stats.histogram import EDGES, SUM, add, bucket, count, freeze, new_record
 
 
 def test_bounds_are_1_2_and_a_half_5_in_each_decade_from_10_us_to_1000_s() -> None:

@@ -18,7 +18,7 @@ from .exceptions import (
     TaskFailedError,
 )
 from .hookspecs import hookimpl
-from .pipeline import Pipeline, PipelineBuilder
+from .pipeline import Pipeline, PipelineBuilder, ResultStream
 from .stage import Stage
 from .tracker import StatusTracker
 from .types import (
@@ -61,6 +61,7 @@ __all__ = [
     "PipelineStats",
     "PluginError",
     "PluginWarning",
+    "ResultStream",
     "Stage",
     "StageStats",
     "StageValidationError",

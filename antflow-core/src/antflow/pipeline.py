@@ -6,21 +6,22 @@ from collections.abc import AsyncIterable, Iterable, Sized
 from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from . import _snapshot
 from ._display import Display, chosen_dashboard
-from ._intake import Source
-from ._item import checked_priority
+from ._engine.feeder import Source
+from ._engine.item import checked_priority
+from ._engine.run import Run
+from ._engine.stage_runtime import worker_name
+from ._engine.stream import ResultStream
+from ._keywords import explains_keywords
 from ._limits import Rates
-from ._results import MOST_KEPT_FAILURES, Results
-from ._run import Run
-from ._stage_run import worker_name
-from ._stream import ResultStream
+from ._repr import one_line, short
+from ._stats import snapshot
 from .builder import Draft, stages_for
 from .exceptions import PipelineError, StageValidationError
 from .plugins import NONE, PluginSet, named, plugin_of
-from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
+from .stage import CAPACITY_PER_WORKER, Stage, chain_text, is_count, is_duration, is_positive
 from .tracker import StatusTracker
 from .types import (
     DashboardProtocol,
@@ -34,11 +35,12 @@ from .types import (
     WorkerState,
 )
 
-__all__ = ["Pipeline", "PipelineBuilder", "Stage"]
+__all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
 DEFAULT_PRIORITY = 100
 
 
+@explains_keywords("Pipeline")
 class Pipeline:
     """A chain of stages through which items are run, one run at a time.
 
@@ -79,9 +81,12 @@ class Pipeline:
         self.name = name
         self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
-        self._run: Run | None = None  # the last that began
-        self._coming: Run | None = None  # fed before its start
-        self._blank: Run | None = None  # to be read before there is any, and never run
+        self._run: Run | None = None  # the one that lasts or is to be started, else the last one
+
+    @one_line
+    def __repr__(self) -> str:
+        state = "running" if self._is_running() else "not running"
+        return f"<{type(self).__name__} {short(self.name)}, {state}: {chain_text(self.stages)}>"
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -165,7 +170,9 @@ class Pipeline:
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
-        run = await self._begin(self._collector(most_failures=None), source=source, shown=shown)
+        run = await self._begin(copy_context(), source=source, shown=shown)
+        if self.collect_results:
+            run.results.keep_all_failures()
         run.read(source, DEFAULT_PRIORITY)
         await run.wait()
         results = run.results.kept()
@@ -212,8 +219,7 @@ class Pipeline:
         context = copy_context()
 
         async def begin() -> Run:
-            results = Results.for_stream(self.stages[-1].name, buffer_size)
-            run = await self._begin(results, context, source, shown)
+            run = await self._begin(context, source, shown, buffer_size)
             run.read(source, DEFAULT_PRIORITY)
             return run
 
@@ -225,8 +231,8 @@ class Pipeline:
         Raises:
             PipelineError: the pipeline is running already.
         """
-        run = await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
-        await run.opened()
+        run = await self._begin(copy_context())
+        await run.wait_opened()
 
     async def feed(
         self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
@@ -251,10 +257,10 @@ class Pipeline:
         """
         source = self._checked_source(items)
         checked_priority(priority)
-        run = self._feedable()
-        post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
+        run = await self._feedable()
+        stage = run.stages[0] if target_stage is None else run.feeder.stage_named(target_stage)
         self._refuse_late(run, "feed")
-        if not await run.intake.feed(source, post, priority):
+        if not await run.feeder.feed(source, stage, priority):
             raise PipelineError(
                 f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
                 "was not fed"
@@ -286,12 +292,12 @@ class Pipeline:
         """
         checked_priority(priority)
         run = self._run
-        if run is None or run.is_over or run.is_abandoned or run.is_lost():
+        if run is None or run.is_abandoned or not self._is_running():
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
         self._refuse_late(run, "process")
-        return await run.intake.process(item, priority)
+        return await run.feeder.process(item, priority)
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.
@@ -304,7 +310,7 @@ class Pipeline:
             BaseException: the exception that ended the run.
         """
         run = self._run
-        if run is None or run.is_lost() or (run.is_over and self._coming is not None):
+        if run is None or not run.is_started or run.is_loop_closed:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
@@ -336,8 +342,8 @@ class Pipeline:
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
             )
-        run = self._coming or self._run
-        if run is None or run.is_lost():
+        run = self._run
+        if run is None or run.is_loop_closed:
             return []
         if run.is_own_task():
             raise PipelineError(
@@ -346,9 +352,6 @@ class Pipeline:
             )
         if drain:
             self._refuse_consumer(run, "shutdown(drain=True)")
-        if run is self._coming:
-            await self._end_abandoned()
-            self._run, self._coming = run, None
         await run.stop(drain=drain, timeout=timeout)
         return run.unprocessed()
 
@@ -396,7 +399,7 @@ class Pipeline:
 
     def get_stats(self) -> PipelineStats:
         """Return the statistics of the last run, or of the next one if it has been fed already."""
-        return _snapshot.pipeline_stats(self._shown())
+        return snapshot.pipeline_stats(self._current())
 
     def get_worker_names(self) -> dict[str, list[str]]:
         """Return the names of all workers, by stage; this works before any run, too."""
@@ -407,101 +410,90 @@ class Pipeline:
 
     def get_worker_states(self) -> dict[str, WorkerState]:
         """Return the present state of each worker, by the worker's name."""
-        return _snapshot.worker_states(self._shown())
+        return snapshot.worker_states(self._current())
 
     def get_dashboard_snapshot(self) -> DashboardSnapshot:
         """Return workers, statistics and failures of the last run in one object."""
-        return _snapshot.dashboard_snapshot(self._shown())
+        return snapshot.dashboard_snapshot(self._current())
 
     def get_error_summary(self) -> ErrorSummary:
         """Return the failures of the last run: counts and details.
 
         The counts are exact. If not all failures are kept, the details cover the latest 10,000.
         """
-        return self._shown().error_summary()
+        return self._current().error_summary()
 
     @property
     def plugin_faults(self) -> dict[str, int]:
         """How many exceptions each plugin raised in the last run, by its name; each is logged."""
-        return dict(self._shown().notifier.faults)
+        return dict(self._current().dispatcher.faults)
 
     @property
     def plugin_names(self) -> tuple[str, ...]:
         """Names of the plugins, including those that took part in the last run only."""
-        return tuple(self._shown().plugins.plugins)
+        return tuple(self._current().plugins.plugins)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
         """Return the counts and times of each worker in the last run, by the worker's name."""
-        return _snapshot.worker_metrics(self._shown())
+        return snapshot.worker_metrics(self._current())
 
     # Runs
 
-    def _collector(self, most_failures: int | None) -> Results:
-        keep = self.collect_results
-        return Results(
-            self.stages[-1].name,
-            keep=keep,
-            most_failures=most_failures if keep else MOST_KEPT_FAILURES,
-        )
-
     async def _begin(
         self,
-        results: Results,
-        context: Context | None = None,
+        context: Context,
         source: Source | None = None,
         shown: tuple[DashboardProtocol, float] | None = None,
+        buffer_size: float | None = None,
     ) -> Run:
         """Begin a run.
 
         Args:
-            results: where items end.
-            context: copied for each worker; None for a copy of the present one.
+            context: copied for each worker.
             source: what is about to be read.
             shown: a dashboard, and the seconds between its updates.
+            buffer_size: results that may wait for the consumer of a stream; None if there is none.
         """
-        if await self._is_taken():
+        await self._end_abandoned()
+        if self._is_running():
             raise PipelineError(
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
             )
         dashboard, interval = shown or (None, 0.0)
-        also = plugin_of(dashboard, self.name)
-        run = await self._take_coming() or self._make_run()
+        plugins = plugin_of(dashboard, self.name)
+        run = self._run = await self._startable()
         total = len(source) if isinstance(source, Sized) else None
         display = None
         if dashboard is not None:
-            snapshot = partial(_snapshot.dashboard_snapshot, run)
-            display = Display(dashboard, self, total, interval, snapshot, run)
-        self._run = run
-        run.start(
-            results,
-            context or copy_context(),
-            pipeline=self,
-            total_items=total,
-            display=display,
-            also=also,
-        )
+            take = partial(snapshot.dashboard_snapshot, run)
+            display = Display(dashboard, self, total, interval, take, run)
+        if buffer_size is not None:
+            run.results.stream(buffer_size)
+        run.start(context, pipeline=self, total_items=total, display=display, plugins=plugins)
         return run
 
-    async def _take_coming(self) -> Run | None:
-        """Return the run that was fed before its start, if there is one.
+    async def _startable(self) -> Run:
+        """Return the run that was fed before its start, or a new one.
 
         Raises:
-            BaseException: what has ended it already.
+            BaseException: what has ended the one that was fed.
         """
-        coming, self._coming = self._coming, None
-        if coming is None or not coming.is_closed:
-            return coming
-        self._run = coming
-        await coming.finished()
-        coming.raise_once()
-        return None
+        run = self._run
+        if run is None or run.is_started:
+            return self._make_run()
+        if not run.is_closed:
+            return run
+        await run.finished()
+        run.raise_once()
+        return self._make_run()
 
     def _is_running(self) -> bool:
-        return self._run is not None and not self._run.is_over and not self._run.is_lost()
+        run = self._run
+        return run is not None and run.is_started and not (run.is_over or run.is_loop_closed)
 
     async def _is_taken(self) -> bool:
-        """Tell whether a run lasts, one whose stream was left having ended."""
+        """Return whether a run lasts, one whose stream was left having ended."""
         await self._end_abandoned()
         return self._is_running()
 
@@ -516,27 +508,29 @@ class Pipeline:
             await self._run.finished()
 
     def _make_run(self) -> Run:
-        results = self._collector(MOST_KEPT_FAILURES)
-        return Run(self.name, self.stages, results, self._rates, self._plugins)
+        return Run(
+            self.name, self.stages, self._rates, self._plugins, collect=self.collect_results
+        )
 
-    def _feedable(self) -> Run:
-        """Return the run that lasts, or the one that is to come."""
+    async def _feedable(self) -> Run:
+        """Return the run that lasts, or one that is to be started."""
         run = self._run
-        if run is not None and self._is_running() and (run.is_inside() or not run.is_abandoned):
+        if run is not None and self._is_running() and run.is_inside():
             return run
-        if self._coming is None:
-            self._coming = self._make_run()
-        return self._coming
+        await self._end_abandoned()
+        run = self._run
+        if run is None or not (self._is_running() or run.is_new):
+            run = self._run = self._make_run()
+        return run
 
-    def _shown(self) -> Run:
-        if self._run is not None and self._is_running():
-            return self._run
-        if self._coming is None and self._run is None and self._blank is None:
-            self._blank = self._make_run()
-        return self._coming or self._run or cast("Run", self._blank)
+    def _current(self) -> Run:
+        """Return the run that lasts or is to be started, or else the last one."""
+        if self._run is None:
+            self._run = self._make_run()
+        return self._run
 
     def _refuse_own_task(self, run: Run, call: str, remedy: str, *, also: bool = False) -> None:
-        if not run.is_over and (also or run.is_inside_task()):
+        if not run.is_over and (also or run.reentrancy.is_inside_task()):
             raise PipelineError(
                 f"A task of pipeline {self.name!r} cannot wait for {call} of the same pipeline, "
                 f"which may wait for the task; {remedy}"
@@ -631,9 +625,10 @@ def _plugin_set(
         for name, plugin in installed.plugins.items()
         if name not in given and not any(plugin is other for other in given.values())
     }
-    return PluginSet({**others, **given}).and_also(tracked)
+    return PluginSet({**others, **given}).with_plugins(tracked)
 
 
+@explains_keywords("Pipeline", name="_name")
 class PipelineBuilder(Draft):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import (
     Any,
@@ -32,7 +32,8 @@ WorkerStatus = Literal["idle", "busy"]
 """Whether a worker holds an item."""
 
 ActivityState = Literal["idle", "busy", "waiting", "blocked"]
-"""A worker waits for an item, works, waits for a retry, or waits for room in the next stage."""
+"""What a worker does: it has no item; works, in a task or a hook; waits, because no item that is
+there may start, or for a limit in a task; or is blocked, because the next stage has no room."""
 
 
 class ItemDetails:
@@ -40,8 +41,8 @@ class ItemDetails:
 
     `carrier`, `metadata`, `error` and `stage` belong to the result. `attempts` were made by the
     stage named `attempted_by`. The others belong to the engine while the item is retried
-    (`stage_attempt`, `task_index`, `task_attempt` and `task_input` say where it resumes, `due_in` in
-    which channel it goes before fresh items) or awaited by a caller (`reply`).
+    (`stage_attempt`, `task_index`, `task_attempt` and `task_input` say where it resumes, `due_in`
+    in which channel it precedes fresh items) or awaited by a caller (`reply`).
     """
 
     __slots__ = (
@@ -265,7 +266,7 @@ class TaskStats:
     Args:
         attempts: attempts that ended.
         failed: attempts that failed and were not followed by another.
-        retried: attempts that failed and were followed by another.
+        retried: attempts that failed and for which another was due.
         duration: how long the attempts took.
     """
 
@@ -292,12 +293,13 @@ class StageStats:
         skipped_items: items that it passed on unchanged, because of `skip_if`.
         dropped_items: items that it dropped on purpose.
         unprocessed_items: items that it had not finished when the run stopped.
-        retried_attempts: attempts that were followed by another.
+        retried_attempts: attempts that failed and for which another was due.
         queue_wait: how long items waited in front of it.
         last_completion: Unix time of the last item that it passed on; None before the first.
         errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
         tasks: statistics of each task, by the task's name.
         abandoned_threads: threads that still run a plain function whose attempt was cancelled.
+        parked_items: items that wait until their next attempt is due; they are not pending.
     """
 
     stage_name: str
@@ -318,6 +320,7 @@ class StageStats:
     errors_by_type: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, TaskStats] = field(default_factory=dict)
     abandoned_threads: int = 0
+    parked_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +333,7 @@ class PipelineStats:
     Args:
         items_processed: items that went through every stage.
         items_failed: items that failed.
-        items_in_flight: items that wait in front of a stage or are held by a worker.
+        items_in_flight: items that wait in front of a stage, are parked or are held by a worker.
         queue_sizes: how many items wait in front of each stage, by the stage's name.
         stage_stats: statistics of each stage, by the stage's name.
         items_fed: items that were accepted.
@@ -350,6 +353,53 @@ class PipelineStats:
     items_unprocessed: int = 0
     items_outstanding: int = 0
     run_id: str = ""
+
+    @property
+    def bottleneck(self) -> str | None:
+        """Name of the stage that holds up the others, judged by the whole run; None if none does.
+
+        `find_bottleneck` has the definition.
+        """
+        return find_bottleneck(self.stage_stats.values())
+
+
+BOTTLENECK_LOAD = 0.7
+"""From this share of their time on, workers that are at work make their stage a bottleneck."""
+
+SIMILAR_LOAD = 0.05
+"""Two stages whose loads differ by less than this are about equally loaded."""
+
+
+def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
+    """Return the name of the stage that holds up the others, or None.
+
+    The load of a stage is the share of its workers' time in which they are busy or, while items
+    are pending, wait for a limit. The stage with the highest load is the bottleneck if its load is
+    at least 0.7; of several whose loads are within 0.05, it is the one with the fullest queue.
+
+    Args:
+        stages: the stages; the seconds of each state may be those of a shorter time than the run.
+    """
+    loads = [(_load(stage), stage) for stage in stages]
+    highest = max((load for load, _ in loads), default=0.0)
+    if len(loads) < 2 or highest < BOTTLENECK_LOAD:
+        return None
+    loaded = [stage for load, stage in loads if load >= highest - SIMILAR_LOAD]
+    return max(loaded, key=_fullness).stage_name
+
+
+def _load(stage: StageStats) -> float:
+    seconds, total = stage.seconds, sum(stage.seconds.values())
+    at_work = seconds.get("busy", 0.0)
+    if stage.pending_items:
+        at_work += seconds.get("waiting", 0.0)
+    return at_work / total if total else 0.0
+
+
+def _fullness(stage: StageStats) -> float:
+    """Return how full a queue is; one without a bound is full if it holds anything."""
+    capacity = stage.capacity
+    return stage.pending_items / capacity if capacity else float(stage.pending_items > 0)
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ class Attempt:
             return ("task_success",)
         if issubclass(self.error_type, asyncio.CancelledError):
             return ("task_failure", "task_cancelled")
-        return ("task_retry", "task_failure")
+        return ("task_retry", "task_failure", "task_cancelled")
 
 
 class Attempts:
@@ -162,8 +162,10 @@ class Attempts:
         is_right &= is_last or not isinstance(event.error, Exception) or self._audit.interrupted
         self._audit.require(is_right, "wrong failure: {}", event)
 
-    def _check_cancelled(self, _: Attempt, event: TaskEvent) -> None:
+    def _check_cancelled(self, attempt: Attempt, event: TaskEvent) -> None:
         is_right = event.delay is None and isinstance(event.error, asyncio.CancelledError)
+        if attempt.error is not None:  # it might be tried again, and the run is closed
+            is_right |= event.delay is None and id(event.error) == attempt.error
         self._audit.require(is_right and self._audit.interrupted, "wrong cancellation: {}", event)
 
     # What the function sees
@@ -208,12 +210,10 @@ class Attempts:
         if due is not None:
             missing = [w for w in due if w not in attempt.ended]
             self._audit.require(not missing, "{} not told of the end of {}", missing, attempt)
-        undue = [
-            w
-            for w in attempt.ended
-            if attempt.took is None and w not in attempt.started and not w.plan.changes
-        ]
-        self._audit.require(not undue, "{} told of the end of {}", undue, attempt)
+        if attempt.took is None and attempt.ended:  # all are told of the start, then of the end
+            missing = [w for w in self._watchers if w.hears("task_start", attempt.began)]
+            missing = [w for w in missing if w not in attempt.started]
+            self._audit.require(not missing, "{} not told of the start of {}", missing, attempt)
 
     def settle(self) -> None:
         """The run is over, and so is every attempt."""
@@ -223,7 +223,7 @@ class Attempts:
     def _due(self, attempt: Attempt) -> list[TaskWatcher]:
         """Who surely had to be told of an attempt's end."""
         told = set(attempt.ended.values()) or attempt.possible_ends()
-        watchers = list(attempt.started) if attempt.took is None else self._watchers
+        watchers = self._watchers if attempt.took is not None or attempt.ended else []
         return [w for w in watchers if all(w.hears(hook, attempt.began) for hook in told)]
 
     def _begin(self, call: Call, worker: str) -> Attempt:

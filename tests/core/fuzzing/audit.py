@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, Literal
 
 from antflow import FailedItem, Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
+from antflow._engine import channel
 from tests.core.scenarios import Calls, Outcome, ServicePlan, StagePlan, StreamPlan, outcome
 
 from .watched import Watched
@@ -18,7 +19,7 @@ Cause = Literal[
     "cancel", "fatal", "suicide", "late suicide", "input", "left", "shutdown", "closing"
 ]
 MAX_COMPLAINTS = 5
-STAGE_COUNTS = ("fed", "pending", "in_progress", "completed", "failed", "unprocessed")
+STAGE_COUNTS = ("fed", "pending", "parked", "in_progress", "completed", "failed", "unprocessed")
 
 
 class Violation(AssertionError):
@@ -269,7 +270,8 @@ class Audit:
         )
         most = inf if self.interrupted else self._most_pending[number]
         told = sum(1 for at in self.telling.values() if at == number)
-        if not 0 <= stage.pending_items <= most - told:
+        retried = sum(1 for at in self.retrying.values() if at == number)
+        if not 0 <= stage.pending_items <= most - told + retried - stage.parked_items:
             self.complain(f"{stage.pending_items} and {told} pending in {_brief(stage)}")
         if not running <= stage.in_progress_items <= workers:
             self.complain(
@@ -287,6 +289,7 @@ class Audit:
             + stage.dropped_items
             + stage.unprocessed_items
             + stage.pending_items
+            + stage.parked_items
             + stage.in_progress_items
         ):
             self.complain(f"fed is not the sum of its parts in {_brief(stage)}")
@@ -313,7 +316,7 @@ class Audit:
         stages = list(stats.stage_stats.values())
         full_buffer = self._has_full_buffer(stats)
         for number, (plan, stage) in enumerate(zip(self.scenario.stages, stages, strict=True)):
-            idle = stage.workers["idle"]
+            idle = self._free_workers(number, stage)
             # A failure waits for room in the buffer, from whatever stage it comes.
             blocked = stages[number - 1].workers["blocked"] if number and not full_buffer else 0
             told = sum(1 for at in self.telling.values() if at == number)
@@ -348,6 +351,14 @@ class Audit:
         if stages[-1].workers["blocked"] and not full_buffer:
             self.complain(f"workers wait for room in the buffer: {_totals(stats)}")
         return stats
+
+    def _free_workers(self, number: int, stage: StageStats) -> int:
+        """Return how many workers may take an item; those without one wait while one is parked."""
+        if not stage.parked_items:
+            return stage.workers["idle"]
+        limited = stage.in_progress_items - stage.workers["busy"]
+        kept = stage.parked_items if self.scenario.stages[number].pull else 0
+        return max(0, stage.workers["waiting"] - limited - kept)
 
     def _check_quiet_shutdown(self) -> None:
         """Nobody waits for room when the pipeline is being shut down."""
@@ -549,8 +560,11 @@ class Audit:
                 return
             began = [feeder.keys.index(key) for key in self.starts[stage]]
             self.require(began == sorted(began), f"out of order in stage {stage}: {began}")
-            if plan.per_stage:
+            if plan.per_stage or self._has_retried(stage):
                 return
+
+    def _has_retried(self, stage: int) -> bool:
+        return any(number > 1 for (_, at, _), number in self._calls.items() if at == stage)
 
     def check_priorities(self, keys: set[int]) -> None:
         """These keys waited together in front of one worker: they began by priority, then order."""
@@ -585,12 +599,18 @@ def _most_held(scenario: Watched) -> float:
     if scenario.is_fed_from_inside:
         return inf
     places = 1 + sum(_capacity(plan) + plan.workers for plan in scenario.stages)
+    places += sum(_most_parked(plan) for plan in scenario.stages)
     if isinstance(scenario.drive, StreamPlan):
         buffer = scenario.drive.buffer
         places += 10 * scenario.stages[-1].workers if buffer is None else buffer + 1
     if isinstance(scenario.drive, ServicePlan):
         places += len(scenario.drive.calls)
     return places + 1 + len(scenario.feedings)
+
+
+def _most_parked(plan: StagePlan) -> float:
+    """How many items may be parked: so many that input waits, and one from each worker."""
+    return max(channel.MIN_PARKED, _capacity(plan)) + plan.workers if plan.attempts > 1 else 0
 
 
 def _most_pending(scenario: Watched, stage: int) -> float:

@@ -99,7 +99,8 @@ class LimitBook:
     def check_quiet(self, audit: Audit, stats: PipelineStats) -> None:
         """Nobody does anything at this instant: who waits for a limit finds it reached."""
         for plan, stage in zip(self._plans(), stats.stage_stats.values(), strict=True):
-            self._check_workers(audit, plan, stage.workers["waiting"])
+            if not stage.parked_items:  # or workers without an item count as waiting, too
+                self._check_workers(audit, plan, stage.workers["waiting"])
             if self._waiting["calls", plan.stage]:
                 inside = self._inside[plan.stage]
                 audit.require(inside == plan.calls, "a call waits in {}, {} do", plan.stage, inside)

@@ -86,8 +86,10 @@ class Trace:
             return None if (status, stage) == ("queued", entry) else f"is the first, not in {entry}"
         if status not in FOLLOWERS.get(before[0], ()) or stage - before[1] != (status == "queued"):
             return f"follows {before}"
-        if before[0] == "in_progress" and event.worker not in (None, self.worker):
-            return f"is of another worker than {self.worker}"
+        if before[0] == "in_progress" and event.worker and (
+            _stage_of(event.worker) != _stage_of(self.worker)
+        ):
+            return f"is of another stage's worker than {self.worker}"
         return None
 
 
@@ -194,9 +196,9 @@ class Watch:
         self.attempts.settle()
         run = self._audit.pipeline._run
         if run is not None:
-            counted = run.notifier.faults.total()
+            counted = run.dispatcher.faults.total()
             self._audit.require(
-                counted == self.faults, "{} faults, not {}", run.notifier.faults, self.faults
+                counted == self.faults, "{} faults, not {}", run.dispatcher.faults, self.faults
             )
         for watcher in self._watchers:
             if watcher.tells_all():
@@ -223,7 +225,7 @@ class Watch:
         numbers = Counter({**self._ids, **audit.ids}.values())
         for key, end in () if audit.is_blind else audit.ends.items():
             history = tracker.get_history(audit.ids[key])
-            events = [event for event in history if event.run_id == run.notifier.run_id]
+            events = [event for event in history if event.run_id == run.dispatcher.run_id]
             if numbers[audit.ids[key]] > 1 or (not events and tracker.max_history is not None):
                 continue  # it shares its id with one that was fed before it, or is forgotten
             trace = Trace(self._last_stage)
@@ -258,3 +260,8 @@ def _wrong_end(trace: Trace, end: Step | None, *, is_known: bool) -> str | None:
     last = steps[-1]
     status = "completed" if last[0] in PASSES else last[0]
     return None if (status, last[1]) == end else f"ended as {end}, but was told as {steps}"
+
+
+def _stage_of(worker: str | None) -> str | None:
+    """Return the name of a worker's stage; after a retry, another one may go on with an item."""
+    return None if worker is None else worker.rpartition("-W")[0]

@@ -101,10 +101,11 @@ class World:
 
     def takes_items(self) -> bool:
         """Whether the run that observers are told of is not over; it may not have begun."""
-        runs, told = (self.pipeline._run, self.pipeline._coming), self.watch.runs
-        return any(
-            run is not None and not run.is_over and (not told or run.notifier.run_id in told)
-            for run in runs
+        run, told = self.pipeline._run, self.watch.runs
+        return (
+            run is not None
+            and not run.is_over
+            and (not told or run.dispatcher.run_id in told)
         )
 
     @property

@@ -114,7 +114,7 @@ def _records_shown(level: str) -> Iterator[None]:
 def _show_records(level: str) -> None:
     """Have records shown on standard error, unless somebody has said where they go."""
     logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
-    logging.getLogger("antflow._run").setLevel(logging.ERROR)  # what is left is reported here
+    logging.getLogger("antflow._engine.run").setLevel(logging.ERROR)  # what is left is reported here
 
 
 async def _execute(

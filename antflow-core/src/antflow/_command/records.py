@@ -65,7 +65,7 @@ def as_line(record: object) -> bytes:
 def result_record(result: PipelineResult) -> object:
     """Return what is written of a success: what another pipeline would read as the same item."""
     record = {"id": result.id, "value": result.value}
-    if result.rare is not None and result.metadata:
+    if result.details is not None and result.metadata:
         record |= {name: text for name, text in result.metadata.items() if name not in record}
     return record
 

@@ -69,6 +69,7 @@ class Channel:
         "has_waiters",
         "held",
         "queue",
+        "reserved",
         "unprocessed",
     )
 
@@ -80,6 +81,7 @@ class Channel:
         self.has_waiters = False
         self.closed = False
         self.held = 0
+        self.reserved = 0  # places of feeders that await observers before they deposit
         self._max_held = max_held
         self._max_parked = max(MIN_PARKED, capacity)
         self._on_parked: Callable[[bool], None] | None = None
@@ -102,9 +104,17 @@ class Channel:
         return self._waiting_senders
 
     @property
+    def pending(self) -> int:
+        """Number of items that wait for a receiver; in front of a pull stage senders hold them."""
+        if self._max_held is None:
+            return len(self.queue)
+        due = self._retrying - len(self._parked)
+        return max(0, len(self.queue) - due - self._waiting_senders)
+
+    @property
     def parked(self) -> int:
-        """Number of items that wait until they are due."""
-        return len(self._parked)
+        """Number of items that wait until they are due; of a pull stage, until they are taken."""
+        return len(self._parked) if self._max_held is None else self._retrying
 
     # Depositing
 
@@ -324,6 +334,8 @@ class Channel:
     def _is_full(self, capacity: float, more: int = 0) -> bool:
         """Return whether there are so many items; waiting senders brought places of their own."""
         ready = len(self.queue) + more - self._waiting_senders
+        if capacity > 0:  # else a sender only waits until its item is taken
+            ready += self.reserved
         return ready >= capacity or len(self._parked) > self._max_parked
 
     async def _wait_in_line(self, *, is_sender: bool, at_front: bool = False) -> None:

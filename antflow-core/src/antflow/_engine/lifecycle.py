@@ -21,8 +21,11 @@ START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 class LifecycleRun(Protocol):
     """What the begin and the end ask of their run."""
 
-    stages: Sequence[StageRuntime]
     dispatcher: Dispatcher
+
+    @property
+    def stages(self) -> Sequence[StageRuntime]:
+        """The stages of the run."""
 
     @property
     def is_aborted(self) -> bool:

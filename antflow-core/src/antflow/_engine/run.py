@@ -128,6 +128,11 @@ class Run:
         return self.phase is Phase.NEW
 
     @property
+    def is_started(self) -> bool:
+        """Whether it was started, whatever became of it."""
+        return self._lifecycle is not None
+
+    @property
     def accepts_input(self) -> bool:
         """Whether calls of `feed` that have begun, and the reading of the input, may go on."""
         return self.phase < Phase.DRAINING

@@ -185,7 +185,7 @@ class Worker:
                     continue
                 self._waited = waited
                 now = await self._process_error(item, failed, now)
-                failed = None
+                del failed  # or its traceback and this frame would keep each other
 
     async def _run_observed(self) -> None:
         """Serve a stage of one task, and call the observers."""
@@ -549,7 +549,8 @@ class Worker:
     ) -> None:
         """Park an item until its next attempt is due."""
         stage, bound, attempt = self.stage, self.bound_task, self.attempt
-        assert bound is not None and attempt is not None
+        assert bound is not None
+        assert attempt is not None
         stage.counters.retried += 1
         bound.counters.retried += 1
         details = item.get_details()

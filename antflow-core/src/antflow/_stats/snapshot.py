@@ -5,12 +5,10 @@ from __future__ import annotations
 from math import isinf
 from time import time
 
-from ._accounting import STATES
-from ._histogram import count, freeze
-from ._run import Run
-from ._stage_run import StageRun
-from ._worker import Worker
-from .types import (
+from antflow._engine.run import Run
+from antflow._engine.stage_runtime import StageRuntime
+from antflow._engine.worker import Worker
+from antflow.types import (
     DashboardSnapshot,
     PipelineStats,
     StageStats,
@@ -18,6 +16,9 @@ from .types import (
     WorkerMetrics,
     WorkerState,
 )
+
+from .counters import BLOCKED, STATES
+from .histogram import count, freeze
 
 MOST_FAILED_ITEMS = 1000
 """In a snapshot, which displays take again and again: to copy them all would take ever longer."""
@@ -31,16 +32,16 @@ def pipeline_stats(run: Run) -> PipelineStats:
     below 0.
     """
     stages: dict[str, StageStats] = {}
-    passed_on = completed = _passed_on(run, len(run.posts) - 1)
-    for index in reversed(range(len(run.posts))):
+    passed_on = completed = _passed_on(run, len(run.stages) - 1)
+    for index in reversed(range(len(run.stages))):
         stage, passed_on = _stage_stats(run, index, passed_on)
         stages[stage.stage_name] = stage
     failed = sum(stage.failed_items for stage in stages.values())
     dropped = sum(stage.dropped_items for stage in stages.values())
     unprocessed = sum(stage.unprocessed_items for stage in stages.values())
-    fed = sum(post.account.injected for post in run.posts)
+    fed = sum(runtime.counters.fed for runtime in run.stages)
     outstanding = fed - completed - failed - dropped - unprocessed
-    stages = {post.name: stages[post.name] for post in run.posts}
+    stages = {runtime.name: stages[runtime.name] for runtime in run.stages}
     return PipelineStats(
         items_processed=completed,
         items_failed=failed,
@@ -51,7 +52,7 @@ def pipeline_stats(run: Run) -> PipelineStats:
         items_dropped=dropped,
         items_unprocessed=unprocessed,
         items_outstanding=outstanding,
-        run_id=run.notifier.run_id,
+        run_id=run.dispatcher.run_id,
     )
 
 
@@ -69,13 +70,40 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
 def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
     to_unix = _to_unix(run)
-    return {worker.name: worker.state(to_unix) for team in run.workers for worker in team}
+    return {worker.name: _worker_state(worker, to_unix) for team in run.workers for worker in team}
 
 
 def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
     to_unix = _to_unix(run)
-    return {worker.name: worker.metrics(to_unix) for team in run.workers for worker in team}
+    return {
+        worker.name: _worker_metrics(worker, to_unix) for team in run.workers for worker in team
+    }
+
+
+def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
+    item, stage = worker.item, worker.stage
+    has_handed_on = worker.state == BLOCKED and not stage.keeps_items
+    if item is None or has_handed_on:
+        return WorkerState(worker.name, stage.name, "idle")
+    return WorkerState(
+        worker.name,
+        stage.name,
+        "busy",
+        item.id,
+        worker.status_text,
+        worker.taken_at + to_unix,
+        (worker.bound_task or stage.tasks[0]).name,
+        worker.attempt_number,
+    )
+
+
+def _worker_metrics(worker: Worker, to_unix: float) -> WorkerMetrics:
+    processed, failed = worker.processed, worker.failed
+    last = max(worker.completed_at, worker.failed_at) + to_unix if processed or failed else None
+    return WorkerMetrics(
+        worker.name, worker.stage.name, processed, failed, worker.seconds, last
+    )
 
 
 def _to_unix(run: Run) -> float:
@@ -88,52 +116,55 @@ def _to_unix(run: Run) -> float:
 
 def _passed_on(run: Run, index: int) -> int:
     """Return how many items a stage has handed on; what waits for a pull stage it still holds."""
-    after = run.posts[index + 1 : index + 2]
-    held = sum(post.inbox.held for post in after if post.stage.pull)
+    after = run.stages[index + 1 : index + 2]
+    held = sum(runtime.input.waiting_senders for runtime in after if runtime.stage.pull)
     return sum(worker.processed for worker in run.workers[index]) - held
 
 
 def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]:
     """Return a stage's statistics, and how many items the stage before has handed on."""
-    post = run.posts[index]
-    account = post.account
-    failed, dropped, left = account.failed, account.dropped, len(post.inbox.left_over)
-    pending = len(post.inbox.queue) - (post.inbox.held if post.stage.pull else 0)
+    runtime = run.stages[index]
+    counters = runtime.counters
+    failed, dropped, left = counters.failed, counters.dropped, len(runtime.input.unprocessed)
+    pending, parked = runtime.input.pending, runtime.input.parked
     received = _passed_on(run, index - 1) if index else 0
-    entered = account.injected + received
-    activity = list(zip(STATES, account.activity(run.clock()), strict=True))
+    entered = counters.fed + received
+    states = list(zip(STATES, counters.states(run.clock()), strict=True))
     stats = StageStats(
-        stage_name=post.name,
-        pending_items=max(0, pending),
-        in_progress_items=max(0, entered - passed_on - failed - dropped - pending - left),
+        stage_name=runtime.name,
+        pending_items=pending,
+        in_progress_items=max(
+            0, entered - passed_on - failed - dropped - pending - parked - left
+        ),
         completed_items=passed_on,
         failed_items=failed,
-        capacity=None if isinf(post.inbox.capacity) else int(post.inbox.capacity),
-        workers={state: workers for state, (_, workers) in activity},
-        seconds={state: seconds for state, (seconds, _) in activity},
+        parked_items=parked,
+        capacity=None if isinf(runtime.input.capacity) else int(runtime.input.capacity),
+        workers={state: workers for state, (_, workers) in states},
+        seconds={state: seconds for state, (seconds, _) in states},
         fed_items=entered,
-        skipped_items=account.skipped,
+        skipped_items=counters.skipped,
         dropped_items=dropped,
         unprocessed_items=left,
-        retried_attempts=account.retried,
-        queue_wait=freeze(account.queue_wait),
+        retried_attempts=counters.retried,
+        queue_wait=freeze(counters.queue_wait),
         last_completion=_last_completion(run, run.workers[index]),
-        errors_by_type=account.errors_by_type.copy(),
-        tasks=_task_stats(post),
-        abandoned_threads=post.threads.abandoned,
+        errors_by_type=counters.errors_by_type.copy(),
+        tasks=_task_stats(runtime),
+        abandoned_threads=runtime.threads.abandoned,
     )
     return stats, received
 
 
-def _task_stats(post: StageRun) -> dict[str, TaskStats]:
+def _task_stats(runtime: StageRuntime) -> dict[str, TaskStats]:
     return {
         name: TaskStats(
-            attempts=count(account.duration),
-            failed=account.failed,
-            retried=account.retried,
-            duration=freeze(account.duration),
+            attempts=count(counters.duration),
+            failed=counters.failed,
+            retried=counters.retried,
+            duration=freeze(counters.duration),
         )
-        for name, account in post.account.tasks.items()
+        for name, counters in runtime.counters.tasks.items()
     }
 
 

@@ -11,7 +11,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from antflow import _run, runners
+from antflow import runners
+from antflow._engine import run as engine_run
 from antflow.exceptions import PluginError
 from antflow.plugins import dashboards_of, hooks_of, name_of, refusal
 
@@ -25,7 +26,7 @@ from ._scenarios import FIRST_RUNS, SCENARIOS, Scenario
 from ._stand import THE_PIPELINE, Note, Stand, changed_variables
 from ._watched import Watch
 
-SILENT = (_run.__name__, runners.__name__)
+SILENT = (engine_run.__name__, runners.__name__)
 """What logs that items are left, which is meant here, and that threads are."""
 
 KEEP_BY_RUN = "keep it in an object that antflow_pipeline_start returns, or by weak reference"

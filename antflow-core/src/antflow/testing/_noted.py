@@ -8,13 +8,14 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from antflow import _display, _notifier, plugins
+from antflow import _display, plugins
 from antflow._faults import can_be_shown
+from antflow._plugins import dispatcher
 from antflow.exceptions import text_of
 
 from ._places import is_of_others
 
-LOGGERS = tuple(module.__name__ for module in (_notifier, _display, plugins))
+LOGGERS = tuple(module.__name__ for module in (dispatcher, _display, plugins))
 OF_ITEMS = re.compile(r"^Pipeline '[^']*': | at item .* in stage .*$")
 
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 from inspect import isawaitable
 from typing import Any
 
-from antflow._notifier import Listener, Listeners
+from antflow._plugins.dispatcher import Listener, Listeners
 from antflow.events import StatusEvent, TaskEvent
 from antflow.pipeline import Pipeline
 from antflow.plugins import PluginSet, named
@@ -74,9 +74,9 @@ class WatchedPlugins(PluginSet):
         super().__init__(plugins)
         self._watch = watch
 
-    def and_also(self, plugins: Mapping[str, object]) -> PluginSet:
+    def with_plugins(self, plugins: Mapping[str, object]) -> PluginSet:
         """Return a set with some more, all of them watched."""
-        more = super().and_also(plugins)
+        more = super().with_plugins(plugins)
         return self if more is self else WatchedPlugins(more.plugins, self._watch)
 
     def listeners(self, hook: str) -> Listeners:
