@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
-from antflow._results import MOST_KEPT_FAILURES
+from antflow._engine.result_queue import MAX_KEPT_FAILURES
 from tests.core.run_parts import (
     Counted,
     Indexed,
@@ -712,8 +712,8 @@ def test_a_failing_item_stops_nothing_else() -> None:
 def test_a_pipeline_that_is_fed_keeps_the_latest_failures_and_counts_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert MOST_KEPT_FAILURES == 10_000
-    monkeypatch.setattr("antflow.pipeline.MOST_KEPT_FAILURES", 3)
+    assert MAX_KEPT_FAILURES == 10_000
+    monkeypatch.setattr("antflow.pipeline.MAX_KEPT_FAILURES", 3)
 
     async def main() -> None:
         pipeline = Pipeline([stage(refuse_odd)])

@@ -18,7 +18,8 @@ parked is the failure rate times the throughput times the wait."""
 WAITING_PER_WAKE = 64
 """In a turn of the loop, one receiver is woken for every so many that wait; at least two are."""
 
-_Waiter = tuple["Future[None]", bool]
+_Waiter = tuple["Future[bool]", bool]
+"""A future, whose result is whether there was room, and whether a sender waits for it."""
 
 
 class Channel:
@@ -149,12 +150,11 @@ class Channel:
         return self.closed or not (self._waiters or self._is_full(max(self.capacity, 1)))
 
     async def wait_for_place(self) -> None:
-        """Wait until a feeder may deposit one item or the channel is closed."""
+        """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
         was_woken = False
-        while True:
-            await self._wait_in_line(is_sender=False, at_front=was_woken)
+        while await self._wait_in_line(is_sender=False, at_front=was_woken):
             # Another may have deposited between the wake-up and now.
-            if self.closed or not self._is_full(max(self.capacity, 1)):
+            if not self._is_full(max(self.capacity, 1)):
                 return
             was_woken = True
 
@@ -171,7 +171,7 @@ class Channel:
             else:
                 woken += 1
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
         self.has_waiters = bool(self._waiters)
 
     def dismiss_feeders(self) -> None:
@@ -180,7 +180,7 @@ class Channel:
         self._waiters = deque(entry for entry in self._waiters if entry[1])
         for waiter in feeders:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(False)
         self.make_room()
 
     # Parking
@@ -310,9 +310,12 @@ class Channel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for waiter in (*self._receivers, *(waiter for waiter, _ in self._waiters)):
+        for receiver in self._receivers:
+            if not receiver.done():
+                receiver.set_result(None)
+        for waiter, _ in self._waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(False)
         self._receivers.clear()
         self._lazy_receivers.clear()
         self._waiters.clear()
@@ -327,6 +330,7 @@ class Channel:
         self.queue.clear()
         self.unprocessed.extend(item for _, _, item in sorted(self._parked))
         self._parked.clear()
+        self._retrying = 0
 
     def _put_late(self, item: PipelineResult) -> None:
         self.unprocessed.append(item)
@@ -338,10 +342,10 @@ class Channel:
             ready += self.reserved
         return ready >= capacity or len(self._parked) > self._max_parked
 
-    async def _wait_in_line(self, *, is_sender: bool, at_front: bool = False) -> None:
+    async def _wait_in_line(self, *, is_sender: bool, at_front: bool = False) -> bool:
         if self.closed:
-            return
-        waiter: Future[None] = get_running_loop().create_future()
+            return False
+        waiter: Future[bool] = get_running_loop().create_future()
         entry = waiter, is_sender
         if at_front:
             self._waiters.appendleft(entry)
@@ -350,7 +354,7 @@ class Channel:
         self._waiting_senders += is_sender
         self.has_waiters = True
         try:
-            await waiter
+            return await waiter
         except BaseException:
             if entry in self._waiters:
                 self._waiters.remove(entry)
