@@ -43,15 +43,15 @@ class Attempt(NamedTuple):
     Args:
         task: attempts at the task.
         stage: attempts at the stage as a whole.
+        number: the attempt's number as events and results give it: the higher of the two.
     """
 
-    task: int = 1
-    stage: int = 1
+    task: int
+    stage: int
+    number: int
 
-    @property
-    def number(self) -> int:
-        """The attempt's number as events and results give it."""
-        return max(self.task, self.stage)
+
+FIRST = Attempt(1, 1, 1)
 
 
 def classify_error(

@@ -230,7 +230,11 @@ class Channel:
 
     def _put_due(self, item: PipelineResult) -> None:
         """Deposit an item that is tried again: behind those due before it, before fresh ones."""
-        insort_right(self.queue, item, key=self._rank)
+        queue = self.queue
+        if not queue or self._rank(queue[0]) > self._rank(item):
+            queue.appendleft(item)
+        else:
+            insort_right(queue, item, key=self._rank)
         if self._wants_receiver:
             self._wake_receivers(1)
 

@@ -14,7 +14,7 @@ from antflow.types import PipelineResult, UnprocessedItem
 
 from .item import from_unprocessed, make_item, new_item
 from .loop_budget import LoopBudget
-from .reentrancy import Reentrancy, entered
+from .reentrancy import ACTIVE_RUNS, Reentrancy, runs_with
 from .result_queue import ResultQueue
 from .stage_runtime import StageRuntime
 
@@ -34,6 +34,7 @@ class FeederRun(Protocol):
     results: ResultQueue
     error: BaseException | None
     reentrancy: Reentrancy
+    stops_feeding: bool
 
     @property
     def budget(self) -> LoopBudget:
@@ -140,15 +141,15 @@ class Feeder:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
         run, input_, counters, ids = self._run, stage.input, stage.counters, self._ids
         queue, budget, clock, capacity = input_.queue, run.budget, run.clock, input_.capacity
+        dispatcher = self._dispatcher
         for value in source:
             if (
-                not input_.append_directly
-                or len(queue) >= capacity
+                not input_.append_directly  # nor is it when the run is closed
                 or input_.has_waiters
-                or self._dispatcher.item_start
+                or len(queue) >= capacity
                 or isinstance(value, SPECIAL)
                 or (now := clock()) > budget.until
-                or not run.accepts_input
+                or run.stops_feeding
             ):
                 if not await self._put_value(value, stage, priority, inside):
                     return False
@@ -156,9 +157,19 @@ class Feeder:
             number = ids.next
             ids.next = number + 1
             item = new_item(number, value, number, priority)
+            if dispatcher.item_start:
+                pending = self._emit_queued(item, stage)
+                if pending is not None or run.is_finalized:
+                    deposited = await self._deposit_later(pending, item, stage)
+                    if not (deposited and self._is_accepted(inside)):
+                        return False
+                    continue
             item.queued_at = now
             counters.fed += 1
-            queue.append(item)
+            if input_.append_directly:
+                queue.append(item)
+            else:
+                input_.put(item)
         return True
 
     async def process(self, source: Any, priority: int) -> PipelineResult:
@@ -274,14 +285,21 @@ class Feeder:
     ) -> Awaitable[bool] | None:
         """Emit that an item is queued, before any other event of it, and deposit it."""
         if self._dispatcher.item_start:
-            with entered(self._run):
-                pending = self._dispatcher.emit_status(
-                    item, stage.name, "queued", listeners=self._dispatcher.item_start
-                )
+            pending = self._emit_queued(item, stage)
             if pending is not None or self._run.is_finalized:
                 return self._deposit_later(pending, item, stage)
         self._deposit(item, stage)
         return None
+
+    def _emit_queued(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[None] | None:
+        token = ACTIVE_RUNS.set(runs_with(self._run))
+        try:
+            dispatcher = self._dispatcher
+            return dispatcher.emit_status(
+                item, stage.name, "queued", listeners=dispatcher.item_start
+            )
+        finally:
+            ACTIVE_RUNS.reset(token)
 
     async def _deposit_later(
         self, pending: Awaitable[None] | None, item: PipelineResult, stage: StageRuntime

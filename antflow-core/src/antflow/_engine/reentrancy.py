@@ -14,22 +14,15 @@ ACTIVE_RUNS: ContextVar[tuple[object, ...]] = ContextVar("antflow_active_runs", 
 """The runs that the present code belongs to: of its worker or observer, and those around it."""
 
 
+def runs_with(run: object) -> tuple[object, ...]:
+    """Return what `ACTIVE_RUNS` is for code that belongs to one more run."""
+    runs = ACTIVE_RUNS.get()
+    return runs if run in runs else (*runs, run)
+
+
 def enter(context: Context, run: object) -> None:
     """Have the code that runs in a context belong to a run, too."""
-    runs = context.get(ACTIVE_RUNS, ())
-    if run not in runs:
-        context.run(ACTIVE_RUNS.set, (*runs, run))
-
-
-@contextmanager
-def entered(run: object) -> Iterator[None]:
-    """Have the code inside of this belong to a run, too."""
-    runs = ACTIVE_RUNS.get()
-    token = ACTIVE_RUNS.set(runs if run in runs else (*runs, run))
-    try:
-        yield
-    finally:
-        ACTIVE_RUNS.reset(token)
+    context.run(lambda: ACTIVE_RUNS.set(runs_with(run)))
 
 
 class Reentrancy:
@@ -68,10 +61,11 @@ class Reentrancy:
         """Have the present task known as one that calls observers, and that the run waits for."""
         task = current_task()
         self._observing[task] += 1
+        token = ACTIVE_RUNS.set(runs_with(self._run))
         try:
-            with entered(self._run):
-                yield
+            yield
         finally:
+            ACTIVE_RUNS.reset(token)
             self._observing[task] -= 1
             if not self._observing[task]:
                 del self._observing[task]

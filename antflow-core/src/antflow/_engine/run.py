@@ -91,6 +91,7 @@ class Run:
         self.phase = Phase.NEW
         self.error: BaseException | None = None
         self.is_abandoned = False  # its stream was dropped
+        self.stops_feeding = False  # `not accepts_input`, for the price of an attribute
         self.results = ResultQueue(stages[-1].name, keep=collect)
         self.dispatcher = Dispatcher(name, self.abort)
         self.dispatcher.strict = is_on(os.environ, STRICT)
@@ -169,6 +170,7 @@ class Run:
 
     def _advance(self, phase: Phase) -> None:
         self.phase = max(self.phase, phase)
+        self.stops_feeding = not self.accepts_input
 
     # Starting
 

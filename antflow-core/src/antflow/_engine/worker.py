@@ -22,7 +22,7 @@ from antflow.exceptions import text_of
 from antflow.stage import ItemCallback
 from antflow.types import FailedItem, PipelineResult
 
-from .attempt import Attempt, Kind, Outcome, classify_error
+from .attempt import FIRST, Attempt, Kind, Outcome, classify_error
 from .channel import Channel
 from .item import describe, note_attempts
 from .loop_budget import LoopBudget
@@ -31,8 +31,8 @@ from .stage_runtime import BoundTask, StageRuntime
 WORKING = (BUSY, WAITING)
 """The states of a worker that holds an item which it is not done with."""
 
-FIRST = Attempt()
-NONE_MADE = Attempt(0, 0)
+UNMADE = Outcome(Kind.CANCEL, CancelledError())
+"""The outcome of an attempt that was not begun, since the run or the worker is ending."""
 
 _logger = logging.getLogger(__name__)
 
@@ -188,11 +188,25 @@ class Worker:
                 del failed  # or its traceback and this frame would keep each other
 
     async def _run_observed(self) -> None:
-        """Serve a stage of one task, and call the observers."""
+        """Serve a stage of one task, and call the observers, at little more than their price.
+
+        An attempt that does not succeed, or is not made, goes on in `_process`.
+        """
         self._begin()
-        stage, dispatcher = self.stage, self.stage.dispatcher
-        input_, output, bound = stage.input, stage.output, stage.tasks[0]
-        queue, waits, is_last = input_.queue, stage.counters.queue_wait, stage.next_stage is None
+        stage, dispatcher, clock, budget = (
+            self.stage,
+            self.stage.dispatcher,
+            self.run.clock,
+            self.run.budget,
+        )
+        input_, output, bound, is_last = (
+            stage.input,
+            stage.output,
+            stage.tasks[0],
+            stage.next_stage is None,
+        )
+        queue, call, waits, task = input_.queue, bound.call, stage.counters.queue_wait, self.task
+        assert task is not None
         while (now := await self._wait_for_item()) is not None:
             while queue:
                 item = queue.popleft()
@@ -201,34 +215,69 @@ class Worker:
                 self._waited = now - item.queued_at
                 add(waits, self._waited)
                 self.item, self.bound_task, self._status_text = item, bound, None
-                self.since = start = now
+                self.since = begun = now
                 self.attempt = FIRST if item.details is None else self._attempt_of(item)
                 if dispatcher.status and self.attempt.task == 1:
                     pending = self._emit_status(item, "in_progress")
                     if pending is not None:
                         await pending
-                result = await self._call(bound, item.value)
-                if isinstance(result, Outcome):
-                    await self._finish(item, result)
-                elif dispatcher.item_finish if is_last else dispatcher.status:
-                    await self._pass_on(item, result, "completed", None)
+                if dispatcher.task_start:
+                    event = self._task_event(bound, "start")
+                    pending = dispatcher.emit(dispatcher.task_start, event)
+                    if pending is not None:
+                        await pending
+                if input_.closed or task.cancelling():
+                    sent_to = await self._finish(item, await self._end_unmade(bound))
+                    now = await self._conclude(begun, sent_to)
+                    continue
+                start = clock()
+                try:
+                    value = await call(item.value)
+                except BaseException as error:
+                    failed = error
                 else:
-                    item.value = result
-                    self._forward(item)
-                now = await self._conclude(start)
+                    pending = self._end_succeeded(bound, clock() - start)
+                    if pending is not None:
+                        await pending
+                    item.value = value
+                    pending = None
+                    if dispatcher.item_finish if is_last else dispatcher.status:
+                        pending = self._emit_passed_on(item)
+                    if pending is not None:
+                        try:
+                            await pending
+                        finally:
+                            self._forward(item)
+                    else:
+                        self._forward(item)
+                    now = self.completed_at
+                    if self._has_to_pause(now):
+                        now = await self._conclude(begun, output)
+                    self.item = self.bound_task = self.attempt = None
+                    continue
+                duration = clock() - start
+                outcome = self._end_failed(bound, failed, duration)
+                del failed  # or its traceback and this frame would keep each other
+                if dispatcher.observes_tasks:
+                    await self._emit_end(bound, outcome, duration)
+                now = await self._conclude(begun, await self._finish(item, outcome))
 
     async def _run_general(self) -> None:
         """Serve any stage."""
         self._begin()
         input_, waits = self.stage.input, self.stage.counters.queue_wait
+        output, clock = self.stage.output, self.run.clock
         while (now := await self._wait_for_item()) is not None:
             while (item := input_.get_nowait()) is not None:
                 self._waited = now - item.queued_at
                 add(waits, self._waited)
                 self.item, self._status_text = item, None
                 self.since = start = now
-                await self._process(item)
-                now = await self._conclude(start)
+                sent_to = await self._process(item)
+                now = clock()
+                if sent_to is not output or self._has_to_pause(now):
+                    now = await self._conclude(start, sent_to)
+                self.item = self.bound_task = self.attempt = None
                 input_.held -= 1
 
     def _begin(self) -> None:
@@ -256,14 +305,30 @@ class Worker:
             self.run.items_ended(self.processed - self._reported)
             self._reported = self.processed
 
-    async def _conclude(self, start: float) -> float:
-        """End the work on an item that began at `start`, its outcome being applied."""
-        self.item = self.bound_task = self.attempt = None
+    def _has_to_pause(self, now: float) -> bool:
+        """Return whether the worker, having forwarded an item, may have to wait, yield or end."""
+        output, task = self.stage.output, self.task
+        return (
+            len(output.queue) > output.capacity
+            or not output.append_directly
+            or now > self.run.budget.until
+            or (task is not None and task.cancelling() > 0)
+        )
+
+    async def _conclude(self, start: float, sent_to: Channel) -> float:
+        """End the work on an item, its outcome being applied; return the time.
+
+        Args:
+            start: when the work began.
+            sent_to: the channel that the item went to; where it is overfull, the worker waits.
+        """
+        self.bound_task = self.attempt = None
         if self.task is not None and self.task.cancelling():
+            self.set_state(IDLE)
             raise CancelledError
-        output = self.stage.output
-        if output.is_overfull():
-            await self._wait_for_room(output)
+        if sent_to is not self.stage.input and sent_to.is_overfull():
+            await self._wait_for_room(sent_to)
+        self.item = None
         return await self.run.budget.maybe_yield(start)
 
     async def _wait_for_room(self, output: Channel) -> float:
@@ -277,30 +342,35 @@ class Worker:
 
     # One item
 
-    async def _process(self, item: PipelineResult) -> None:
-        """Run the stage's tasks on an item, from the task at which it resumes."""
+    async def _process(self, item: PipelineResult) -> Channel:
+        """Run the stage's tasks on an item, from the task at which it resumes.
+
+        Returns:
+            The channel that the item went to.
+        """
         stage = self.stage
         self.attempt = attempt = self._attempt_of(item)
         index, value = 0, item.value
         if attempt.task > 1:
             index, value = self._resume(item)
-        elif not await self._enter(item):
-            return
-        for bound in stage.tasks[index:]:
+        elif (stage.stage.skip_if or stage.dispatcher.status) and not await self._enter(item):
+            return stage.output
+        for bound in stage.tasks[index:] if index else stage.tasks:
             self.bound_task, self.attempt = bound, attempt
             call = self._call if bound.semaphore is None else self._call_when_allowed
             result = await call(bound, value)
             if isinstance(result, Outcome):
-                await self._finish(item, result, index, value)
-                return
-            index, value, attempt = index + 1, result, Attempt(1, attempt.stage)
+                return await self._finish(item, result, index, value)
+            index, value = index + 1, result
+            attempt = FIRST if attempt.stage == 1 else Attempt(1, attempt.stage, attempt.stage)
         await self._pass_on(item, value, "completed", stage.stage.on_success)
+        return stage.output
 
     async def _enter(self, item: PipelineResult) -> bool:
         """Begin a visit to the stage; return False if that was all: the item is skipped."""
         skip_if = self.stage.stage.skip_if
         if skip_if is not None and await self._is_skipped(skip_if, item):
-            self.attempt = NONE_MADE
+            self.attempt = Attempt(0, 0, 0)
             await self._pass_on(item, item.value, "skipped", self.stage.stage.on_skip)
             return False
         if self.stage.dispatcher.status:
@@ -314,7 +384,8 @@ class Worker:
         details = item.details
         if details is None or details.attempted_by != self.stage.name:
             return FIRST
-        return Attempt(details.task_attempt, details.stage_attempt)
+        task, stage = details.task_attempt, details.stage_attempt
+        return Attempt(task, stage, max(task, stage))
 
     def _resume(self, item: PipelineResult) -> tuple[int, Any]:
         """Return the index of the task at which an item resumes, and the task's input."""
@@ -326,12 +397,23 @@ class Worker:
         self, item: PipelineResult, error: BaseException, start: float
     ) -> float:
         """Go on after the call of a stage of one task raised; return the time."""
-        self.bound_task, self.attempt = self.stage.tasks[0], self._attempt_of(item)
-        outcome = await self._end_failed(self.bound_task, error, self.run.clock() - start)
+        stage, bound, clock = self.stage, self.stage.tasks[0], self.run.clock
+        self.bound_task, self.attempt = bound, self._attempt_of(item)
+        outcome = self._end_failed(bound, error, clock() - start)
         del error  # or its traceback and this frame would keep each other
-        await self._finish(item, outcome)
-        self.since = await self._conclude(start)
-        return self.since
+        if stage.dispatcher.observes_tasks:
+            await self._emit_end(bound, outcome, clock() - start)
+        sent_to: Channel = stage.input
+        if outcome.kind is Kind.RETRY_TASK:  # nothing else follows from it
+            self._retry(item, outcome, 0, None)
+        else:
+            sent_to = await self._finish(item, outcome)
+        now = clock()
+        if sent_to is not stage.input or self._has_to_pause(now):
+            now = await self._conclude(start, sent_to)
+        self.item = self.bound_task = self.attempt = None
+        self.since = now
+        return now
 
     # One attempt: its value, or an Outcome
 
@@ -340,7 +422,7 @@ class Worker:
         semaphore = bound.semaphore
         assert semaphore is not None
         if self._must_stop():
-            return Outcome(Kind.CANCEL, CancelledError())
+            return UNMADE
         try:
             await acquire(self, semaphore)
         except CancelledError as error:
@@ -351,13 +433,12 @@ class Worker:
             semaphore.release()
 
     async def _call(self, bound: BoundTask, value: Any) -> Any:
-        """Make one attempt: the one place, but for the fast loop, where a task is called."""
+        """Make one attempt."""
+        clock = self.run.clock
         if self._must_stop():
-            return Outcome(Kind.CANCEL, CancelledError())
-        dispatcher, clock = self.stage.dispatcher, self.run.clock
-        if dispatcher.task_start:
-            event = self._task_event(bound, "start")
-            pending = dispatcher.emit(dispatcher.task_start, event)
+            return UNMADE
+        if self.stage.dispatcher.task_start:
+            pending = self._emit_start(bound)
             if pending is not None:
                 await pending
             if self._must_stop():
@@ -368,33 +449,42 @@ class Worker:
         except BaseException as error:
             failed = error
         else:
-            duration = clock() - start
-            add(bound.counters.duration, duration)
-            if self.task is not None and self.task.cancelling():
-                self._forget_swallowed()
-            if self.state == WAITING:
-                self.set_state(BUSY)
-            if dispatcher.task_success:
-                event = self._task_event(bound, "complete", duration)
-                pending = dispatcher.emit(dispatcher.task_success, event)
-                if pending is not None:
-                    await pending
+            pending = self._end_succeeded(bound, clock() - start)
+            if pending is not None:
+                await pending
             return result
-        try:
-            return await self._end_failed(bound, failed, clock() - start)
-        finally:
-            del failed  # or its traceback and this frame would keep each other
+        duration = clock() - start
+        outcome = self._end_failed(bound, failed, duration)
+        del failed  # or its traceback and this frame would keep each other
+        if self.stage.dispatcher.observes_tasks:
+            await self._emit_end(bound, outcome, duration)
+        return outcome
+
+    def _emit_start(self, bound: BoundTask) -> Awaitable[None] | None:
+        dispatcher = self.stage.dispatcher
+        return dispatcher.emit(dispatcher.task_start, self._task_event(bound, "start"))
+
+    def _end_succeeded(self, bound: BoundTask, duration: float) -> Awaitable[None] | None:
+        """End an attempt that returned."""
+        add(bound.counters.duration, duration)
+        if self.task is not None and self.task.cancelling():
+            self._forget_swallowed()
+        if self.state == WAITING:
+            self.set_state(BUSY)
+        dispatcher = self.stage.dispatcher
+        if not dispatcher.task_success:
+            return None
+        event = self._task_event(bound, "complete", duration)
+        return dispatcher.emit(dispatcher.task_success, event)
 
     async def _end_unmade(self, bound: BoundTask) -> Outcome:
         """End an attempt whose start was emitted, and whose function is not to be called."""
-        outcome = Outcome(Kind.CANCEL, CancelledError())
-        await self._emit_end(bound, outcome, None)
-        return outcome
+        if self.stage.dispatcher.task_start:
+            await self._emit_end(bound, Outcome(Kind.CANCEL, CancelledError()), None)
+        return UNMADE
 
-    async def _end_failed(
-        self, bound: BoundTask, error: BaseException, duration: float
-    ) -> Outcome:
-        """End an attempt that raised."""
+    def _end_failed(self, bound: BoundTask, error: BaseException, duration: float) -> Outcome:
+        """Count an attempt that raised, and return what follows."""
         add(bound.counters.duration, duration)
         if self.state == WAITING:
             self.set_state(BUSY)
@@ -404,7 +494,7 @@ class Worker:
         if not isinstance(error, CancelledError):
             self._forget_swallowed()
         assert self.attempt is not None
-        outcome = classify_error(
+        return classify_error(
             error,
             self.attempt,
             self.stage.task_policy,
@@ -412,9 +502,6 @@ class Worker:
             is_cancelled=self.task is not None and self.task.cancelling() > 0,
             is_closed=self.stage.input.closed,
         )
-        if self.stage.dispatcher.observes_tasks:
-            await self._emit_end(bound, outcome, duration)
-        return outcome
 
     async def _emit_end(self, bound: BoundTask, outcome: Outcome, duration: float | None) -> None:
         kind: TaskEventType
@@ -461,7 +548,7 @@ class Worker:
             bound.name,
             self.name,
             kind,
-            self.attempt_number,
+            1 if self.attempt is FIRST else self.attempt_number,
             time(),
             error,
             duration,
@@ -496,17 +583,41 @@ class Worker:
                 stage.counters.skipped += 1
             self._forward(item)
 
+    def _emit_passed_on(self, item: PipelineResult) -> Awaitable[None] | None:
+        """Emit that an item is completed here, and queued for the next stage."""
+        next_stage = self.stage.next_stage
+        pending = self._emit_status(item, "completed", final=next_stage is None)
+        if next_stage is None:
+            return pending
+        if pending is not None:
+            return self._emit_queued_after(pending, item, next_stage)
+        return self.stage.dispatcher.emit_status(item, next_stage.name, "queued")
+
+    async def _emit_queued_after(
+        self, pending: Awaitable[None], item: PipelineResult, next_stage: StageRuntime
+    ) -> None:
+        await pending
+        queued = self.stage.dispatcher.emit_status(item, next_stage.name, "queued")
+        if queued is not None:
+            await queued
+
     def _forward(self, item: PipelineResult) -> None:
         """Deposit an item in the next stage or the results."""
         self.processed += 1
-        note_attempts(item, self.stage.name, self.attempt_number)
+        attempt = self.attempt
+        if attempt is not FIRST or item.details is not None:
+            note_attempts(item, self.stage.name, self.attempt_number)
         self.completed_at = item.queued_at = self.run.clock()
-        self.stage.output.put(item)
+        output = self.stage.output
+        if output.append_directly:
+            output.queue.append(item)
+        else:
+            output.put(item)
 
     async def _finish(
         self, item: PipelineResult, outcome: Outcome, task_index: int = 0, task_input: Any = None
-    ) -> None:
-        """Emit what an outcome means for the item, then apply it."""
+    ) -> Channel:
+        """Emit what an outcome means for the item, then apply it; return where the item went."""
         dispatcher, described = self.stage.dispatcher, {}
         try:
             if outcome.kind is Kind.FAIL:
@@ -525,6 +636,7 @@ class Worker:
                     await pending
         finally:
             self._apply(item, outcome, task_index, task_input, described)
+        return self.stage.results if outcome.kind is Kind.FAIL else self.stage.input
 
     def _apply(
         self,
