@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._item import Item, as_result
+from antflow._item import ItemRecord, as_result
 from antflow.types import (
     DashboardProtocol,
     DashboardSnapshot,
@@ -41,7 +41,7 @@ def made_by_a_user() -> PipelineResult:
 
 
 def made_of_an_item() -> PipelineResult:
-    return as_result(Item("a", 1, 7, 100, {"source": "x"}), "Last")
+    return as_result(ItemRecord("a", 1, 7, 100, {"source": "x"}), "Last")
 
 
 both_kinds = pytest.mark.parametrize("make", [made_by_a_user, made_of_an_item])

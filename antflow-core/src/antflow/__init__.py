@@ -18,6 +18,7 @@ from .exceptions import (
     TaskFailedError,
 )
 from .hookspecs import hookimpl
+from .items import Item
 from .pipeline import Pipeline, PipelineBuilder
 from .stage import Stage
 from .tracker import StatusTracker
@@ -53,6 +54,7 @@ __all__ = [
     "ErrorSummary",
     "FailedItem",
     "Histogram",
+    "Item",
     "ItemView",
     "Pipeline",
     "PipelineBuilder",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from operator import attrgetter
 
-from ._item import Item
+from ._item import ItemRecord
 
 WAITING_PER_CALL = 64
 """In a turn of the loop, one receiver is called for every so many that wait; at least two are."""
@@ -63,8 +63,8 @@ class Channel:
 
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity
-        self.queue: deque[Item] = deque()
-        self.left_over: list[Item] = []
+        self.queue: deque[ItemRecord] = deque()
+        self.left_over: list[ItemRecord] = []
         self.direct = True
         self.crowded = False
         self.closed = False
@@ -85,7 +85,7 @@ class Channel:
         """Number of items whose senders still wait for room."""
         return len(self._senders)
 
-    def put(self, item: Item) -> None:
+    def put(self, item: ItemRecord) -> None:
         """Deposit an item, behind those of its priority."""
         queue = self.queue
         if not queue or item.priority >= queue[-1].priority:

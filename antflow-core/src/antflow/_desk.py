@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from ._accounting import BLOCKED, BUSY, IDLE, WAITING
-from ._item import Item
+from ._item import ItemRecord
 from ._limits import Limits
 from ._stage_run import StageRun, Step
 from ._turn import Turns
@@ -90,7 +90,7 @@ class Desk:
         self.name = name
         self.post = post
         self.run = run
-        self.item: Item | None = None
+        self.item: ItemRecord | None = None
         self.step: Step | None = None
         self.attempt = 1
         self.since = 0.0

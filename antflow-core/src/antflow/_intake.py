@@ -7,19 +7,19 @@ from asyncio import CancelledError, Future, Task, current_task, get_running_loop
 from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from ._item import SPELLED_OUT, Item, read_item, take_back
+from ._item import SPELLED_OUT, ItemRecord, read_item, take_back, take_failed
 from ._notifier import Cut, Notifier
 from ._numbers import Numbers
 from ._results import Results
+from ._sources import Source
 from ._stage_run import StageRun
 from ._turn import Turns
 from .context import TELLING, telling_and
 from .exceptions import PipelineError
 from .types import PipelineResult, UnprocessedItem
 
-Source = Iterable[Any] | AsyncIterable[Any]
 _logger = logging.getLogger(__name__)
 
 
@@ -59,7 +59,7 @@ class Intake:
         self.feeders = 0
         self.replies: set[Future[PipelineResult]] = set()
         self.announcing: Counter[Task[Any] | None] = Counter()
-        self.announced: dict[int, tuple[Item, StageRun]] = {}  # and not deposited yet
+        self.announced: dict[int, tuple[ItemRecord, StageRun]] = {}  # and not deposited yet
         self._run = run
         self._posts = posts
         self._notifier = notifier
@@ -72,12 +72,16 @@ class Intake:
 
         An item of an earlier run keeps the one it has, unless another item of this run has that.
         """
-        if isinstance(value, UnprocessedItem):
+        if isinstance(value, UnprocessedItem | PipelineResult):
             return self._numbers.of(value.sequence_id)
         return self._numbers.coming
 
-    def post_of(self, stage: str) -> StageRun:
+    def post_of(self, stage: str, item: ItemRecord | None = None) -> StageRun:
         """Return a stage by its name.
+
+        Args:
+            stage: the name.
+            item: an item of an earlier run that goes back there.
 
         Raises:
             ValueError: there is none of that name.
@@ -86,9 +90,10 @@ class Intake:
             if post.name == stage:
                 return post
         names = ", ".join(repr(post.name) for post in self._posts)
-        raise ValueError(
-            f"Stage {stage!r} not found in pipeline {self._run.name!r}; it has {names}"
-        )
+        text = f"Stage {stage!r} not found in pipeline {self._run.name!r}; it has {names}"
+        if item is not None:
+            text += f"; item {item.id!r} was there: feed its value, or an Item, to another stage"
+        raise ValueError(text)
 
     async def feed(self, source: Source, post: StageRun, priority: int) -> bool:
         """Feed items to a stage as it has room for them.
@@ -136,7 +141,7 @@ class Intake:
                 continue
             number = numbers.coming
             numbers.coming = number + 1
-            item = Item(number, value, number, priority)
+            item = ItemRecord(number, value, number, priority)
             if notifier.fed:
                 told = self._tell_queued(item, post)
                 if told is not None or run.is_settled:
@@ -150,6 +155,25 @@ class Intake:
             else:
                 inbox.put(item)
         return True
+
+    async def take_unread(self, values: list[Any], post: StageRun, priority: int) -> None:
+        """Take what the run has read ahead of the end of reading: only the run has these values.
+
+        Raises:
+            CancelledError: the caller was cancelled; all values are taken nonetheless.
+        """
+        cancelled: CancelledError | None = None
+        for value in values:
+            try:
+                telling = self._take(*self._take_in(value, post, priority))
+                if telling is not None:
+                    await telling
+            except CancelledError as error:
+                cancelled = error
+            except ValueError:  # it cannot be fed, and there is another reason to stop
+                continue
+        if cancelled is not None:
+            raise cancelled
 
     async def process(self, source: Any, priority: int) -> PipelineResult:
         """Feed one item and return its result, which is kept nowhere else."""
@@ -189,7 +213,7 @@ class Intake:
             "pipeline.unprocessed"
         )
 
-    async def _push_alone(self, item: Item, post: StageRun) -> bool:
+    async def _push_alone(self, item: ItemRecord, post: StageRun) -> bool:
         self.feeders += 1
         try:
             return await self._push(item, post, inside=False)
@@ -197,14 +221,20 @@ class Intake:
             self.feeders -= 1
             self._run.check()
 
-    def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[Item, StageRun]:
-        if isinstance(value, UnprocessedItem):
-            item, post = take_back(value, self.number_of(value)), self.post_of(value.stage)
-            self._note_priority(item.priority)
-            self._numbers.keep(item.sequence_id)
+    def _take_in(self, value: Any, post: StageRun, priority: int) -> tuple[ItemRecord, StageRun]:
+        if isinstance(value, UnprocessedItem | PipelineResult):
+            number = self.number_of(value)
+            if isinstance(value, PipelineResult):
+                item = take_failed(value, number, priority)
+            else:
+                item = take_back(value, number)
+            post = self.post_of(cast("str", value.stage), item)
+            self._numbers.keep(number)
         else:
             item = read_item(value, self._numbers.coming, priority)
             self._numbers.coming += 1
+        if item.priority != priority:
+            self._note_priority(item.priority)
         return item, post
 
     def _note_priority(self, priority: int) -> None:
@@ -218,7 +248,7 @@ class Intake:
         item, home = self._take_in(value, post, priority)
         return await self._push(item, home, inside)
 
-    async def _push(self, item: Item, post: StageRun, inside: bool) -> bool:
+    async def _push(self, item: ItemRecord, post: StageRun, inside: bool) -> bool:
         """Deposit an item when there is room; False when the run does not take it any more.
 
         What the run itself has read it takes even then: nobody else has that item.
@@ -256,7 +286,7 @@ class Intake:
         run = self._run
         return not run.is_settled and (self.accepting or (inside and not run.is_over))
 
-    def _take(self, item: Item, post: StageRun) -> Awaitable[bool] | None:
+    def _take(self, item: ItemRecord, post: StageRun) -> Awaitable[bool] | None:
         """Deposit an item at once, or return what does so when it has been told."""
         if self._notifier.fed:
             told = self._tell_queued(item, post)
@@ -265,7 +295,9 @@ class Intake:
         self._deposit(item, post)
         return None
 
-    async def _hear_out(self, told: Awaitable[Cut] | None, item: Item, post: StageRun) -> bool:
+    async def _hear_out(
+        self, told: Awaitable[Cut] | None, item: ItemRecord, post: StageRun
+    ) -> bool:
         """Wait until it is told that an item is queued, then deposit it, whatever happened.
 
         Only where the run is settled by then, it is told that the item was not processed.
@@ -312,7 +344,7 @@ class Intake:
             if not self.announcing[task]:
                 del self.announcing[task]
 
-    def _tell_queued(self, item: Item, post: StageRun) -> Awaitable[Cut] | None:
+    def _tell_queued(self, item: ItemRecord, post: StageRun) -> Awaitable[Cut] | None:
         token = TELLING.set(telling_and(self._run))
         try:
             notifier = self._notifier
@@ -320,7 +352,7 @@ class Intake:
         finally:
             TELLING.reset(token)
 
-    def _deposit(self, item: Item, post: StageRun) -> None:
+    def _deposit(self, item: ItemRecord, post: StageRun) -> None:
         item.queued_at = self._run.clock()
         post.account.injected += 1
         post.inbox.put(item)
@@ -328,11 +360,16 @@ class Intake:
     def _warn_of_growth(self, post: StageRun) -> None:
         self._warn_once(
             "growth",
-            "Pipeline %r: a task or callback feeds stage %r past its capacity, since waiting there "
-            "for room could make the pipeline wait for itself. Feed from outside of the pipeline "
-            "where memory must stay bounded.",
+            "Pipeline %r: a task or callback feeds stage %r past its capacity of %d, since waiting "
+            "there for room could make the pipeline wait for itself; so memory grows with what "
+            "they feed. If that is intended, %s. If memory must stay bounded, feed less there or "
+            "from outside of the pipeline.",
             self._run.name,
             post.name,
+            post.stage.capacity,
+            "leave out pull and set queue_capacity=0 on the stage"
+            if post.stage.pull
+            else "set queue_capacity=0 on the stage",
         )
 
     def _warn_if_not_started(self, post: StageRun) -> None:

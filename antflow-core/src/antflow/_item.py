@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from asyncio import Future
-from math import isnan
 from typing import Any
 
+from .items import Item, ItemSource, checked_priority
 from .types import PipelineResult, UnprocessedItem
 
 
-class Item(PipelineResult):
+class ItemRecord(PipelineResult):
     """One item from its feeding to its end, when the same object becomes its result.
 
     `value` is what entered the stage that the item is at; it changes when a stage is done with it.
@@ -80,7 +80,7 @@ class Extra:
         self.stage_attempt = 1
 
 
-def as_results(items: list[Item], last_stage: str) -> list[PipelineResult]:
+def as_results(items: list[ItemRecord], last_stage: str) -> list[PipelineResult]:
     """Turn many items into results, as `as_result` does, at the price of a call for few of them."""
     results: list[Any] = items
     for item in results:
@@ -91,21 +91,30 @@ def as_results(items: list[Item], last_stage: str) -> list[PipelineResult]:
     return results
 
 
-SPELLED_OUT = (dict, UnprocessedItem)
+SPELLED_OUT = (dict, ItemSource)
 """Types of fed values that may say more of an item than its value, such as its id."""
 
 
-def read_item(source: Any, sequence_id: int, priority: int) -> Item:
+def read_item(source: Any, sequence_id: int, priority: int) -> ItemRecord:
     """Make an item of what a user feeds.
 
     A dict with an "id" has that id, its "value" or else the whole dict as value, and its other
-    keys as metadata. Anything else is its own value, with its sequence number as id.
+    keys as metadata. An `Item` says all of it. Anything else is its own value, with its sequence
+    number as id.
     """
+    if isinstance(source, Item):
+        return ItemRecord(
+            sequence_id if source.id is None else source.id,
+            source.value,
+            sequence_id,
+            priority if source.priority is None else source.priority,
+            dict(source.metadata) if source.metadata else None,
+        )
     if isinstance(source, dict) and "id" in source:
         metadata = {key: source[key] for key in source if key not in ("id", "value")}
         value = source.get("value", source)
-        return Item(source["id"], value, sequence_id, priority, metadata or None)
-    return Item(sequence_id, source, sequence_id, priority)
+        return ItemRecord(source["id"], value, sequence_id, priority, metadata or None)
+    return ItemRecord(sequence_id, source, sequence_id, priority)
 
 
 def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
@@ -116,7 +125,7 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
         last_stage: the pipeline's last stage; attempts noted by an earlier one are not those that
             a success ended with.
     """
-    if isinstance(item, Item):
+    if isinstance(item, ItemRecord):
         extra = item.extra
         if extra is not None:
             if item.error is not None or extra.noted_by == last_stage:
@@ -126,21 +135,34 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
     return item
 
 
-def take_back(left: UnprocessedItem, sequence_id: int) -> Item:
+def take_back(left: UnprocessedItem, sequence_id: int) -> ItemRecord:
     """Make an item of one that an earlier run left unprocessed."""
     priority = checked_priority(left.priority)
-    item = Item(left.id, left.value, sequence_id, priority, left.metadata)
+    item = ItemRecord(left.id, left.value, sequence_id, priority, left.metadata)
     if left.carrier:
         item.carrier = dict(left.carrier)  # of its own, should the same be fed twice
     return item
 
 
-def checked_priority(priority: int) -> int:
-    """Return a priority if it is one.
+def take_failed(result: PipelineResult, sequence_id: int, priority: int) -> ItemRecord:
+    """Make an item of a failed result; `result.stage` is where it belongs.
+
+    Args:
+        result: it keeps its metadata and carrier to itself.
+        sequence_id: the item's number in this run.
+        priority: used if the result has none, as one that no run has made.
 
     Raises:
-        ValueError: it cannot be compared with others.
+        ValueError: the result is not a failure.
     """
-    if not isinstance(priority, int | float) or isnan(priority):
-        raise ValueError(f"A priority is a number, lower first; give one instead of {priority!r}")
-    return priority
+    if result.error is None or result.stage is None:
+        raise ValueError(
+            f"The result of item {result.id!r} is not a failure, and only failures can be fed "
+            "again; feed its value, or Item(result.value, id=result.id)"
+        )
+    own = checked_priority(getattr(result, "priority", priority))
+    metadata = dict(result.metadata) or None
+    item = ItemRecord(result.id, result.value, sequence_id, own, metadata)
+    if result.carrier:
+        item.carrier = dict(result.carrier)
+    return item

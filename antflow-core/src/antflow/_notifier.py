@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from ._faults import log_error
-from ._item import Item
+from ._item import ItemRecord
 from .events import StatusEvent, StatusType, TaskEvent
 from .exceptions import PluginError, text_of
 
@@ -149,7 +149,7 @@ class Notifier:
 
     def tell_status(
         self,
-        item: Item,
+        item: ItemRecord,
         stage: str,
         status: StatusType,
         worker: str | None = None,

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import cast
 
 from ._channel import Channel
-from ._item import Item, as_result, as_results
+from ._item import ItemRecord, as_result, as_results
 from .types import FailedItem, PipelineResult
 
 MOST_KEPT_FAILURES = 10_000
@@ -32,7 +32,7 @@ class Results(Channel):
     def __init__(self, stage: str, *, keep: bool, most_failures: int | None = None) -> None:
         super().__init__(inf)
         self.stage = stage
-        self.failures: deque[Item] = deque(maxlen=most_failures)
+        self.failures: deque[ItemRecord] = deque(maxlen=most_failures)
         self.failed_items: deque[FailedItem] = deque(maxlen=most_failures)
         self.streamed = False
         self._awaited = 0
@@ -52,7 +52,7 @@ class Results(Channel):
         results.capacity = buffer_size
         return results
 
-    def put(self, item: Item) -> None:
+    def put(self, item: ItemRecord) -> None:
         """Deposit an item that has ended."""
         if self._awaited and self._answer(item):
             return
@@ -65,7 +65,7 @@ class Results(Channel):
 
     def keep(self, result: PipelineResult) -> None:
         """Keep the result of an item whose caller did not come to take it."""
-        self.put(cast("Item", result))
+        self.put(cast("ItemRecord", result))
 
     def expect(self) -> None:
         """Look out for one more item that someone waits for."""
@@ -96,7 +96,7 @@ class Results(Channel):
             return []
         return as_results(list(self.queue), self.stage)
 
-    def _in_input_order(self, items: deque[Item]) -> list[PipelineResult]:
+    def _in_input_order(self, items: deque[ItemRecord]) -> list[PipelineResult]:
         in_order = sorted(items, key=attrgetter("sequence_id"))
         return as_results(in_order, self.stage)
 
@@ -104,7 +104,7 @@ class Results(Channel):
         super()._look_ahead()
         self.direct = self.direct and not self._awaited
 
-    def _answer(self, item: Item) -> bool:
+    def _answer(self, item: ItemRecord) -> bool:
         reply = item.extra.reply if item.extra else None
         if reply is None or reply.done():
             return False

@@ -27,11 +27,14 @@ from weakref import ref
 
 from ._clock import CLOCK
 from ._display import Display
-from ._intake import Intake, Source
+from ._intake import Intake
 from ._limits import Rates
 from ._notifier import Cut, Notifier, those_called
 from ._results import Results
+from ._sources import Source
 from ._stage_run import StageRun, worker_name
+from ._thread_reader import ThreadReader
+from ._threadsafe import ThreadsafeCalls
 from ._turn import Turns, turns_of
 from ._worker import Worker
 from .context import CURRENT_WORKER, TELLING, telling_and
@@ -111,7 +114,8 @@ class Run:
         self._is_sealed = False
         self.is_aborted = False
         self._ended = 0
-        self._loop: AbstractEventLoop | None = None
+        self.loop: AbstractEventLoop | None = None
+        self.threadsafe_calls = ThreadsafeCalls(name)
         self._reader: Task[None] | None = None
         self._stopped: set[Task[None]] = set()
         self._tasks: set[Task[None]] = set()
@@ -148,8 +152,8 @@ class Run:
         self._context = context
         self.outer_worker = context.get(CURRENT_WORKER)
         now = self.clock()
-        self._loop = get_running_loop()
-        self.turns = turns_of(self._loop, self.clock)
+        self.loop = get_running_loop()
+        self.turns = turns_of(self.loop, self.clock)
         for post in self.posts:
             post.results = results
             post.limits.rate = self._rates.of(post.stage)
@@ -159,7 +163,7 @@ class Run:
             self._has_begun = True
             self._reserve_workers()
             return
-        self._opening = self._loop.create_task(
+        self._opening = self.loop.create_task(
             self._tell_of_start(), name=f"{self.name}-opening", context=context
         )
         self._watch(self._opening)
@@ -265,13 +269,16 @@ class Run:
             self.abort(error)
         finally:
             self.intake.feeders -= 1
-            await self._stop_reading(source)
+            await self._stop_reading(source, priority)
 
-    async def _stop_reading(self, source: Source) -> None:
+    async def _stop_reading(self, source: Source, priority: int) -> None:
         """Let an input that was not read to its end clean up after itself."""
         try:
             if isasyncgen(source):
                 await source.aclose()
+            elif isinstance(source, ThreadReader):
+                await self.intake.take_unread(source.stop(), self.posts[0], priority)
+                await source.wait_closed()
         finally:
             self.seal()
 
@@ -279,7 +286,11 @@ class Run:
 
     def is_lost(self) -> bool:
         """Tell whether the run can never go on, its event loop having been closed."""
-        return self._loop is not None and self._loop.is_closed() and not self.is_over
+        return self.loop is not None and self.loop.is_closed() and not self.is_over
+
+    def is_on_other_loop(self) -> bool:
+        """Tell whether the run is going on, but not on the running event loop."""
+        return self.loop is not None and not self.is_over and self.loop is not get_running_loop()
 
     def is_inside(self) -> bool:
         """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""
@@ -611,6 +622,7 @@ class Run:
         self.is_settled = self.is_over = True
         self.results.close()
         self.intake.give_up_replies()
+        self.threadsafe_calls.close()
         self._warn_of_discarded()
         self._pipeline = None
         self._finished.set()

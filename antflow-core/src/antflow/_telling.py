@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from ._desk import Desk, RunForWorker
-from ._item import Item
+from ._item import ItemRecord
 from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
 from ._stage_run import StageRun, Step
 from .events import StatusType, TaskEvent, TaskEventType
@@ -37,7 +37,7 @@ class Teller(Desk):
 
     def _tell(
         self,
-        item: Item,
+        item: ItemRecord,
         status: StatusType,
         metadata: dict[str, Any] | None = None,
         *,

@@ -16,7 +16,7 @@ from ._channel import Channel
 from ._desk import RunForWorker
 from ._faults import log_error
 from ._histogram import EDGES, SUM, add, bucket
-from ._item import Item
+from ._item import ItemRecord
 from ._notifier import Cut
 from ._stage_run import StageRun, Step
 from ._telling import InterruptedAttemptError, Teller, error_fields
@@ -237,7 +237,7 @@ class Worker(Teller):
 
     # One visit of one item to the stage; each returns the channel that the item went to, if any
 
-    async def _visit(self, item: Item) -> Channel | None:
+    async def _visit(self, item: ItemRecord) -> Channel | None:
         value, stage, skipped = item.value, self.post.stage, False
         self._remark = None
         try:
@@ -265,7 +265,9 @@ class Worker(Teller):
             return await self._fall_short(item, self._sift(error) or error)
         return await (self._skip(item) if skipped else self._complete(item, value))
 
-    async def _recover(self, item: Item, error: BaseException, start: float) -> Channel | None:
+    async def _recover(
+        self, item: ItemRecord, error: BaseException, start: float
+    ) -> Channel | None:
         """Go on with an item that does not go straight through a stage of one task.
 
         Args:
@@ -343,7 +345,7 @@ class Worker(Teller):
             await ended
         return result
 
-    def _open(self, item: Item, step: Step) -> Awaitable[None] | None:
+    def _open(self, item: ItemRecord, step: Step) -> Awaitable[None] | None:
         """Tell that a visit begins, then begin its first attempt, as `_begin` does."""
         told = self._tell(item, "in_progress")
         return self._begin(step) if told is None else self._open_later(told, step)
@@ -426,19 +428,19 @@ class Worker(Teller):
 
     # How a visit ends
 
-    def _complete(self, item: Item, value: Any) -> Coroutine[Any, Any, Channel]:
+    def _complete(self, item: ItemRecord, value: Any) -> Coroutine[Any, Any, Channel]:
         item.value = value
         if item.extra is not None or self.attempt != 1:
             self._note_attempts(item)
         return self._pass_on(item, "completed", self.post.stage.on_success)
 
-    def _skip(self, item: Item) -> Coroutine[Any, Any, Channel]:
+    def _skip(self, item: ItemRecord) -> Coroutine[Any, Any, Channel]:
         self.attempt = 0
         self._note_attempts(item)
         return self._pass_on(item, "skipped", self.post.stage.on_skip)
 
     async def _pass_on(
-        self, item: Item, status: StatusType, callback: ItemCallback | None
+        self, item: ItemRecord, status: StatusType, callback: ItemCallback | None
     ) -> Channel:
         """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
         post, outlet = self.post, self.post.outlet
@@ -462,7 +464,7 @@ class Worker(Teller):
         post = self.post
         return bool(post.notifier.finished if post.follower is None else post.notifier.status)
 
-    def _hand_on(self, item: Item, value: Any) -> Awaitable[None] | None:
+    def _hand_on(self, item: ItemRecord, value: Any) -> Awaitable[None] | None:
         """Hand a completed item on at once, unless somebody has to be waited for before that."""
         item.value = value
         if item.extra is not None:
@@ -480,7 +482,7 @@ class Worker(Teller):
         return None
 
     async def _hand_on_later(
-        self, item: Item, told: Awaitable[Cut], follower: StageRun | None
+        self, item: ItemRecord, told: Awaitable[Cut], follower: StageRun | None
     ) -> None:
         """Hear out who is told, tell that the item is queued for the follower, and hand it on."""
         try:
@@ -491,7 +493,7 @@ class Worker(Teller):
         finally:
             self._put_through(item)
 
-    def _put_through(self, item: Item, *, skipped: bool = False) -> None:
+    def _put_through(self, item: ItemRecord, *, skipped: bool = False) -> None:
         self.processed += 1
         if skipped:
             self.post.account.skipped += 1
@@ -500,7 +502,7 @@ class Worker(Teller):
             item.extra.stage_attempt = 1
         self.post.outlet.put(item)
 
-    async def _fall_short(self, item: Item, error: BaseException) -> Channel | None:
+    async def _fall_short(self, item: ItemRecord, error: BaseException) -> Channel | None:
         """Sort out what follows for an item that the stage could not complete."""
         post = self.post
         if isinstance(error, InterruptedAttemptError):
@@ -525,7 +527,7 @@ class Worker(Teller):
             self.run.abort(error)
         return post.results
 
-    async def _start_anew(self, item: Item, attempt: int, error: BaseException) -> None:
+    async def _start_anew(self, item: ItemRecord, attempt: int, error: BaseException) -> None:
         """Put an item back into the stage's own queue, past its capacity: it is counted already."""
         inbox = self.post.inbox
         if self.step is not None:
@@ -539,7 +541,7 @@ class Worker(Teller):
             item.queued_at = self.run.clock()
             inbox.put(item)
 
-    async def _fail(self, item: Item, error: BaseException) -> None:
+    async def _fail(self, item: ItemRecord, error: BaseException) -> None:
         post = self.post
         if self.step is not None:
             self._count_error(self.step, is_followed=False)
@@ -569,7 +571,7 @@ class Worker(Teller):
             )
             post.results.put(item)
 
-    def _note_attempts(self, item: Item) -> None:
+    def _note_attempts(self, item: ItemRecord) -> None:
         """Note on an item how many attempts this stage made, the plain path making but one."""
         extra = item.extra
         if extra is None:
@@ -581,7 +583,7 @@ class Worker(Teller):
 
     # The user's other functions
 
-    async def _is_skipped(self, skip_if: Callable[[Any], Any], item: Item) -> bool:
+    async def _is_skipped(self, skip_if: Callable[[Any], Any], item: ItemRecord) -> bool:
         try:
             answer = skip_if(item.value)
             return bool(await answer if isawaitable(answer) else answer)
@@ -591,7 +593,7 @@ class Worker(Teller):
             self._take_note(error, "skip_if", item)
             return False
 
-    async def _call_back(self, callback: ItemCallback, item: Item, argument: Any) -> None:
+    async def _call_back(self, callback: ItemCallback, item: ItemRecord, argument: Any) -> None:
         try:
             answer = callback(item.id, argument, item.describe())
             if isawaitable(answer):
@@ -606,7 +608,7 @@ class Worker(Teller):
             else:
                 self._take_note(error, "callback", item)
 
-    def _take_note(self, error: BaseException, role: str, item: Item) -> None:
+    def _take_note(self, error: BaseException, role: str, item: ItemRecord) -> None:
         """Log what a function beside the tasks raised; only what no task may raise ends the run."""
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from ._item import Item
+from ._item import ItemRecord
 from ._limits import Limits
 
 
@@ -24,7 +24,7 @@ class CurrentItem:
 
     __slots__ = ("_item", "attempt", "pipeline", "stage")
 
-    def __init__(self, item: Item, stage: str, attempt: int, pipeline: str) -> None:
+    def __init__(self, item: ItemRecord, stage: str, attempt: int, pipeline: str) -> None:
         self._item = item
         self.stage = stage
         self.attempt = attempt

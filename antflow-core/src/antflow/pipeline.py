@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sized
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sized
+from concurrent.futures import Future
 from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from . import _snapshot
 from ._display import Display, chosen_dashboard
-from ._intake import Source
-from ._item import checked_priority
 from ._limits import Rates
 from ._results import MOST_KEPT_FAILURES, Results
 from ._run import Run
-from ._stage_run import worker_name
+from ._sources import Source, checked_source
+from ._stage_run import StageRun, worker_name
 from ._stream import ResultStream
+from ._thread_reader import ThreadReader
 from .builder import Draft, stages_for
 from .exceptions import PipelineError, StageValidationError
+from .items import checked_priority
 from .plugins import NONE, PluginSet, named, plugin_of
 from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
 from .tracker import StatusTracker
@@ -35,6 +37,8 @@ from .types import (
 )
 
 __all__ = ["Pipeline", "PipelineBuilder", "Stage"]
+
+T = TypeVar("T")
 
 DEFAULT_PRIORITY = 100
 
@@ -136,13 +140,15 @@ class Pipeline:
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        read_in_thread: bool = False,
     ) -> list[PipelineResult]:
         """Run all items through the pipeline and return the successes in input order.
 
         Failed items are in `failures`. Cancelling this call cancels the run.
 
         Args:
-            items: any iterable or async iterable, read only as fast as there is room.
+            items: any iterable or async iterable, read only as fast as there is room; its items
+                are as in `feed`.
             progress: show a progress bar.
             dashboard: name of an installed dashboard; antflow-rich has "compact", "detailed" and
                 "full".
@@ -150,9 +156,14 @@ class Pipeline:
             dashboard_update_interval: seconds between its updates.
             return_exceptions: return failures too, each in its place. Without
                 `collect_results` nothing is returned, and failures are in `failures` only.
+            read_in_thread: read a plain iterable in a thread of its own, up to ten values ahead,
+                so that one that blocks does not hold the event loop. The thread closes the
+                iterable if that is a generator. It sees the caller's context variables. If it is
+                inside the iterable when reading stops, it is abandoned.
 
         Raises:
-            TypeError: `items` cannot be iterated over.
+            TypeError: `items` cannot be iterated over, is a single item such as a str, a mapping
+                or a data frame, or is an async iterable with `read_in_thread`.
             ValueError: two displays are asked for, or one that is not installed, or the interval
                 is not a number of seconds above 0.
             PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
@@ -161,12 +172,12 @@ class Pipeline:
             BaseException: the exception of the input, raised once the items already read have
                 ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
-        source = self._checked_source(items)
+        source = checked_source(items, self.name, read_in_thread=read_in_thread)
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
         run = await self._begin(self._collector(most_failures=None), source=source, shown=shown)
-        run.read(source, DEFAULT_PRIORITY)
+        run.read(_threaded(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
         await run.wait()
         results = run.results.kept()
         if not return_exceptions or not self.collect_results:
@@ -182,6 +193,7 @@ class Pipeline:
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
+        read_in_thread: bool = False,
     ) -> ResultStream:
         """Return an async iterator over results, failures too, in order of completion.
 
@@ -193,9 +205,10 @@ class Pipeline:
             dashboard: as for `run`.
             custom_dashboard: as for `run`.
             dashboard_update_interval: as for `run`.
+            read_in_thread: as for `run`.
 
         Raises:
-            TypeError: `items` cannot be iterated over.
+            TypeError: as from `run`.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
         """
         if buffer_size is None:
@@ -205,7 +218,7 @@ class Pipeline:
                 f"buffer_size of pipeline {self.name!r} is {buffer_size!r}; give the number of "
                 "results that may wait, 0 or more, or None for ten per worker"
             )
-        source = self._checked_source(items)
+        source = checked_source(items, self.name, read_in_thread=read_in_thread)
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
@@ -214,7 +227,8 @@ class Pipeline:
         async def begin() -> Run:
             results = Results.for_stream(self.stages[-1].name, buffer_size)
             run = await self._begin(results, context, source, shown)
-            run.read(source, DEFAULT_PRIORITY)
+            reader = _threaded(source, run, context=context) if read_in_thread else source
+            run.read(reader, DEFAULT_PRIORITY)
             return run
 
         return ResultStream(begin)
@@ -229,36 +243,42 @@ class Pipeline:
         await run.opened()
 
     async def feed(
-        self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
+        self,
+        items: Source,
+        target_stage: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        *,
+        read_in_thread: bool = False,
     ) -> None:
         """Feed items, waiting while there is no room. This may be called before `start`.
 
         Called inside a task or callback of the same run, it does not wait: the items go in even
         beyond the capacity. If it is cancelled, the value read last has not been fed, except when
-        an observer was just being told that it is queued.
+        an observer was just being told that it is queued; the same is true of the values that a
+        thread has read ahead.
 
         Args:
             items: any iterable or async iterable. A dict with an "id" gives its id, its "value"
-                if it has one and its other keys as metadata. An UnprocessedItem goes back to its
-                own stage.
+                if it has one and its other keys as metadata. An `Item` gives all of these and a
+                priority. An UnprocessedItem goes back to its own stage. A failed PipelineResult
+                goes back to the stage where it failed, with its value, id, metadata, priority and
+                carrier.
             target_stage: name of the stage that the items enter; None for the first.
             priority: lower goes first; items of the same priority go in the order of feeding.
+            read_in_thread: as for `run`.
 
         Raises:
-            TypeError: `items` cannot be iterated over.
-            ValueError: there is no stage of that name, or `priority` is not a number.
-            PipelineError: the pipeline is about to end, or was stopped during this call.
+            TypeError: as from `run`.
+            ValueError: there is no stage of that name, `priority` is not a number, or an item is
+                the result of a success.
+            PipelineError: the pipeline is about to end, was stopped during this call, or runs on
+                another event loop: use `feed_threadsafe` there.
         """
-        source = self._checked_source(items)
+        source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
         run = self._feedable()
-        post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
-        self._refuse_late(run, "feed")
-        if not await run.intake.feed(source, post, priority):
-            raise PipelineError(
-                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
-                "was not fed"
-            )
+        self._refuse_other_loop(run, "feed()")
+        await self._feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
     async def feed_async(
         self,
@@ -268,6 +288,35 @@ class Pipeline:
     ) -> None:
         """Feed items from an async iterable; the same as `feed`, errors included."""
         await self.feed(items, target_stage, priority)
+
+    def feed_threadsafe(
+        self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
+    ) -> Future[None]:
+        """Feed items to the started pipeline from any thread.
+
+        The items are read on the run's event loop. The future is done when all are fed; cancelling
+        it cancels the feeding. Do not wait for it on the run's event loop. In a thread that runs a
+        task of the same run, the items do not wait for room, as with `feed` in a task.
+
+        Args:
+            items: as for `feed`.
+            target_stage: as for `feed`.
+            priority: as for `feed`.
+
+        Returns:
+            A `concurrent.futures.Future`; it raises what `feed` raises while it feeds.
+
+        Raises:
+            TypeError: as from `run`.
+            ValueError: there is no stage of that name, or `priority` is not a number.
+            PipelineError: the pipeline is not running.
+        """
+        source = checked_source(items, self.name)
+        checked_priority(priority)
+        run = self._running_run()
+        if target_stage is not None:
+            run.intake.post_of(target_stage)
+        return self._call_threadsafe(run, partial(self._feed, run, source, target_stage, priority))
 
     async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
         """Send one item through the started pipeline and return its result, failed or not.
@@ -280,18 +329,42 @@ class Pipeline:
             priority: lower goes first.
 
         Raises:
-            ValueError: `priority` is not a number.
+            ValueError: `priority` is not a number, or the item is the result of a success.
             PipelineError: the pipeline is not running, is about to end, was stopped during this
-                call, or the call comes from one of its tasks or from the consumer of its stream.
+                call, or runs on another event loop: use `process_threadsafe` there; or the call
+                comes from one of its tasks or from the consumer of its stream.
         """
         checked_priority(priority)
-        run = self._run
-        if run is None or run.is_over or run.is_abandoned or run.is_lost():
-            raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
+        run = self._running_run()
+        self._refuse_other_loop(run, "process()")
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
-        self._refuse_late(run, "process")
-        return await run.intake.process(item, priority)
+        return await self._process(run, item, priority)
+
+    def process_threadsafe(
+        self, item: Any, priority: int = DEFAULT_PRIORITY
+    ) -> Future[PipelineResult]:
+        """Send one item through the started pipeline from any thread.
+
+        Cancelling the future is like cancelling `process`. Do not wait for it on the run's event
+        loop.
+
+        Args:
+            item: as in `feed`.
+            priority: lower goes first.
+
+        Returns:
+            A `concurrent.futures.Future` of the item's result, failed or not; it raises what
+            `process` raises while it waits.
+
+        Raises:
+            ValueError: `priority` is not a number.
+            PipelineError: the pipeline is not running, or the call comes from one of its tasks.
+        """
+        checked_priority(priority)
+        run = self._running_run()
+        self._refuse_own_task(run, "process_threadsafe()", "use feed_threadsafe()")
+        return self._call_threadsafe(run, partial(self._process, run, item, priority))
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.
@@ -299,8 +372,8 @@ class Pipeline:
         It also waits for calls of `feed` that have begun. Cancelling this call cancels the run.
 
         Raises:
-            PipelineError: the pipeline is not started, or the call comes from one of its tasks or
-                from the consumer of its stream.
+            PipelineError: the pipeline is not started, runs on another event loop, or the call
+                comes from one of its tasks or from the consumer of its stream.
             BaseException: the exception that ended the run.
         """
         run = self._run
@@ -308,6 +381,7 @@ class Pipeline:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
+        self._refuse_other_loop(run, "join()")
         self._refuse_own_task(run, "join()", "call it from outside", also=run.is_own_task())
         self._refuse_consumer(run, "join()")
         run.seal()
@@ -328,8 +402,8 @@ class Pipeline:
 
         Raises:
             ValueError: `timeout` is not a number of seconds, 0 or more.
-            PipelineError: the call comes from one of the pipeline's workers, or the consumer of
-                its stream calls this with `drain`.
+            PipelineError: the pipeline runs on another event loop, the call comes from one of its
+                workers, or the consumer of its stream calls this with `drain`.
             BaseException: the exception that ended the run, unless it was raised already.
         """
         if timeout is not None and not is_duration(timeout):
@@ -339,6 +413,7 @@ class Pipeline:
         run = self._coming or self._run
         if run is None or run.is_lost():
             return []
+        self._refuse_other_loop(run, "shutdown()")
         if run.is_own_task():
             raise PipelineError(
                 f"A worker of pipeline {self.name!r} cannot wait for shutdown(), which waits for "
@@ -528,6 +603,51 @@ class Pipeline:
             self._coming = self._make_run()
         return self._coming
 
+    def _running_run(self) -> Run:
+        """Return the run that lasts.
+
+        Raises:
+            PipelineError: there is none.
+        """
+        run = self._run
+        if run is None or run.is_over or run.is_abandoned or run.is_lost():
+            raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
+        return run
+
+    async def _feed(
+        self,
+        run: Run,
+        source: Source,
+        target_stage: str | None,
+        priority: int,
+        *,
+        read_in_thread: bool = False,
+    ) -> None:
+        post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
+        self._refuse_late(run, "feed")
+        if read_in_thread:
+            async with _threaded(source, run, post) as reader:
+                is_fed = await run.intake.feed(reader, post, priority)
+        else:
+            is_fed = await run.intake.feed(source, post, priority)
+        if not is_fed:
+            raise PipelineError(
+                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
+                "was not fed"
+            )
+
+    async def _process(self, run: Run, item: Any, priority: int) -> PipelineResult:
+        self._refuse_late(run, "process")
+        return await run.intake.process(item, priority)
+
+    def _call_threadsafe(self, run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        loop = run.loop
+        if loop is None or not loop.is_running():
+            raise PipelineError(
+                f"The event loop of pipeline {self.name!r} is not running; call this while it is"
+            )
+        return run.threadsafe_calls.submit(loop, make)
+
     def _shown(self) -> Run:
         if self._run is not None and self._is_running():
             return self._run
@@ -540,6 +660,14 @@ class Pipeline:
             raise PipelineError(
                 f"A task of pipeline {self.name!r} cannot wait for {call} of the same pipeline, "
                 f"which may wait for the task; {remedy}"
+            )
+
+    def _refuse_other_loop(self, run: Run, call: str) -> None:
+        if run.is_on_other_loop():
+            raise PipelineError(
+                f"Pipeline {self.name!r} runs on another event loop than this {call}; on other "
+                "loops and in other threads, use feed_threadsafe(items, ...) or "
+                "process_threadsafe(item, ...), and call join() and shutdown() on the run's loop"
             )
 
     def _refuse_consumer(self, run: Run, call: str) -> None:
@@ -577,14 +705,20 @@ class Pipeline:
             )
         return None if chosen is None else (chosen, seconds)
 
-    def _checked_source(self, items: Source) -> Source:
-        is_some = isinstance(items, Iterable | AsyncIterable) or hasattr(items, "__getitem__")
-        if not is_some or (isinstance(items, dict) and "id" in items):
-            raise TypeError(
-                f"Pipeline {self.name!r} takes items from an iterable or async iterable, not from "
-                f"{items!r}; put a single item in a list"
-            )
-        return items
+
+def _threaded(
+    source: Source, run: Run, post: StageRun | None = None, context: Context | None = None
+) -> ThreadReader:
+    """Return what reads an input in a thread.
+
+    Args:
+        source: a plain iterable.
+        run: the run.
+        post: the stage that is fed; None for the first.
+        context: copied for the thread; None for the present one.
+    """
+    threads = (post or run.posts[0]).threads
+    return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
 
 
 def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
@@ -667,6 +801,7 @@ class PipelineBuilder(Draft):
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        read_in_thread: bool = False,
     ) -> list[PipelineResult]:
         """Build the pipeline and call its `run`, with the same arguments and errors."""
         return await self.build().run(
@@ -676,6 +811,7 @@ class PipelineBuilder(Draft):
             custom_dashboard,
             dashboard_update_interval,
             return_exceptions=return_exceptions,
+            read_in_thread=read_in_thread,
         )
 
     def stream(
@@ -687,6 +823,7 @@ class PipelineBuilder(Draft):
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
+        read_in_thread: bool = False,
     ) -> ResultStream:
         """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
@@ -696,4 +833,5 @@ class PipelineBuilder(Draft):
             dashboard=dashboard,
             custom_dashboard=custom_dashboard,
             dashboard_update_interval=dashboard_update_interval,
+            read_in_thread=read_in_thread,
         )

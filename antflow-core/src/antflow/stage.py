@@ -136,10 +136,10 @@ class Stage:
                 raise self._invalid(
                     f"has a task that cannot be called: {task!r}; give the function itself"
                 )
-            if inspect.isasyncgenfunction(task):
+            if (kind := _kind_of_generator(task)) is not None:
                 raise self._invalid(
-                    f"has a task that is an async generator: {task_name(task)!r}; return one "
-                    "value, and feed() the others"
+                    f"has a task that is {kind}: {task_name(task)!r}; return one value, and "
+                    "feed() the others, or feed_threadsafe() them from a plain function"
                 )
 
     def _check_retry(self) -> None:
@@ -236,6 +236,25 @@ def task_name(task: TaskFunc) -> str:
         return task_name(task.func)
     name = getattr(task, "__name__", None)
     return name if isinstance(name, str) else type(task).__name__
+
+
+def _kind_of_generator(task: TaskFunc) -> str | None:
+    """Return which kind of generator function a task is, through partial and `__call__`."""
+    while isinstance(task, partial):
+        task = task.func
+    if not inspect.isroutine(task) and not isinstance(task, type):
+        task = type(task).__call__
+    if inspect.isasyncgenfunction(task):
+        return "an async generator"
+    if inspect.isgeneratorfunction(task) and not _is_awaited_generator(task):
+        return "a generator"
+    return None
+
+
+def _is_awaited_generator(task: TaskFunc) -> bool:
+    """Tell whether `types.coroutine` has made a generator function return awaitables."""
+    code = getattr(task, "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def is_coroutine_function(task: TaskFunc) -> bool:

@@ -21,6 +21,8 @@ from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
 from .events import TaskEvent as TaskEvent
 from .events import TaskEventType as TaskEventType
+from .items import Item as Item
+from .items import ItemSource
 
 T = TypeVar("T")
 
@@ -80,7 +82,7 @@ class _Rarely(Generic[T]):
         setattr(result.rare, self._name, value)
 
 
-class _Record:
+class _Record(ItemSource):
     """One object an item, from its feeding until it is a result: two would cost more than this.
 
     Most results have no metadata and no error, and succeeded at the first attempt: what says
@@ -90,6 +92,7 @@ class _Record:
     __slots__ = ("extra", "priority", "queued_at", "rare")
 
     rare: _Rare | None
+    priority: int  # missing where no run has made the result
     carrier: _Rarely[dict[str, str]] = _Rarely()
 
 
@@ -143,7 +146,12 @@ class PipelineResult(_Record):
             self.attempts = attempts
 
     def __copy__(self) -> PipelineResult:
-        return replace(self)
+        copied = replace(self)
+        if self.rare is not None and self.rare.carrier:
+            copied.carrier = self.carrier
+        if hasattr(self, "priority"):  # of a result that a run has made
+            copied.priority = self.priority
+        return copied
 
     @property
     def is_success(self) -> bool:
@@ -152,7 +160,7 @@ class PipelineResult(_Record):
 
 
 @dataclass(slots=True)
-class UnprocessedItem:
+class UnprocessedItem(ItemSource):
     """An item that was accepted but did not end; feeding it again puts it back at its stage.
 
     Args:
