@@ -100,14 +100,14 @@ async def three_later() -> AsyncIterator[int]:
         (lambda: (0, 1, 2), 3),
         (lambda: range(3), 3),
         (lambda: {0, 1, 2}, 3),
-        (lambda: {0: "a", 1: "b", 2: "c"}, 3),
+        (lambda: {0: "a", 1: "b", 2: "c"}.keys(), 3),
         (list, 0),
         (lambda: iter([0, 1, 2]), None),
         (three, None),
         (three_later, None),
         (Indexed, None),
     ],
-    ids=["list", "tuple", "range", "set", "dict", "empty", "iter", "generator", "async", "indexed"],
+    ids=["list", "tuple", "range", "set", "keys", "empty", "iter", "generator", "async", "indexed"],
 )
 def test_it_is_told_how_many_items_there_are_where_that_is_known(
     items: Callable[[], Any], total: int | None, use: Use

@@ -25,7 +25,7 @@ def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False
     Raises:
         TypeError: it cannot be iterated over, it is one item, or only a plain iterable will do.
     """
-    if (problem := _single(items)) is not None:
+    if (problem := single_item(items)) is not None:
         raise TypeError(f"Pipeline {pipeline!r} takes many items, but {problem}")
     is_async = isinstance(items, AsyncIterable)
     if not is_async and not isinstance(items, Iterable) and not hasattr(items, "__getitem__"):
@@ -41,7 +41,7 @@ def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False
     return items
 
 
-def _single(items: object) -> str | None:
+def single_item(items: object) -> str | None:
     """Return why an input is one item and what to give instead; None if it may be many.
 
     All of these can be iterated over, but yield characters, numbers, keys or column names.
