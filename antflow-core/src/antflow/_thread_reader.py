@@ -71,10 +71,8 @@ class ThreadReader:
         while True:
             with self._changed:
                 if self._values:
-                    value = self._values.popleft()
-                    if len(self._values) <= READ_AHEAD // 2:  # not at each value: it costs a switch
-                        self._changed.notify()
-                    return value
+                    self._changed.notify()
+                    return self._values.popleft()
                 if self._is_over or self._is_stopped:
                     break
                 waiter = self._waiter = get_running_loop().create_future()
