@@ -100,7 +100,7 @@ async def three_later() -> AsyncIterator[int]:
         (lambda: (0, 1, 2), 3),
         (lambda: range(3), 3),
         (lambda: {0, 1, 2}, 3),
-        (lambda: {0: "a", 1: "b", 2: "c"}.keys(), 3),
+        ({0: "a", 1: "b", 2: "c"}.keys, 3),
         (list, 0),
         (lambda: iter([0, 1, 2]), None),
         (three, None),

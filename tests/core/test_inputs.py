@@ -123,7 +123,7 @@ def test_an_item_is_a_plain_value(item: Item, text: str) -> None:
         (lambda: Item(1, metadata=[("k", 1)]), TypeError, "[('k', 1)]"),  # type: ignore[arg-type]
         (lambda: Item(1, priority="high"), ValueError, "'high'"),  # type: ignore[arg-type]
         (lambda: Item(1, priority=float("nan")), ValueError, "nan"),  # type: ignore[arg-type]
-        (lambda: Item(1, "a"), TypeError, "positional"),  # type: ignore[misc]
+        (lambda: Item(1, "a"), TypeError, "positional"),  # type: ignore[call-arg]
     ],
 )
 def test_an_item_that_makes_no_sense_is_refused_at_once(
