@@ -459,6 +459,14 @@ def test_stages_of_a_pipeline() -> None:
     assert Pipeline(stages).stages == tuple(stages)
 
 
+def test_generator_functions_as_tasks() -> None:
+    def split(text: str) -> Iterator[str]:
+        yield from text.split()
+
+    with pytest.raises(StageValidationError, match="generator"):
+        Pipeline([stage(split)])
+
+
 def test_repeated_tasks_in_quick() -> None:
     async def fetch(value: int) -> str:
         item = current_item()
@@ -546,6 +554,44 @@ def test_feeding_during_join() -> None:
         await joining
 
     simulate(main)
+
+
+def test_single_items_where_many_are_expected() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        for items in ("text", {"a": 1}, {"id": 1, "value": 2}):
+            with pytest.raises(TypeError, match=r"\[(text|mapping)\]"):
+                await pipeline.run(items)
+        assert values(await pipeline.run(list({"a": 1}))) == ["a"]
+
+    simulate(main)
+
+
+def test_results_as_items() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same), stage(fail, name="Second")])
+        await pipeline.run([1])
+        failures = pipeline.failures
+        await pipeline.run(failures)
+        assert [(each.id, each.stage) for each in pipeline.failures] == [(0, "Second")]
+        results = await Pipeline([stage(same)]).run(["x"])
+        with pytest.raises(ValueError, match=r"Item\(result\.value"):
+            await pipeline.run(results)
+
+    simulate(main)
+
+
+def test_calls_on_another_event_loop() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        with pytest.raises(PipelineError, match="feed_threadsafe"):
+            await asyncio.to_thread(asyncio.run, pipeline.feed([1]))
+        await asyncio.to_thread(lambda: pipeline.feed_threadsafe([2]).result())
+        await pipeline.join()
+        assert values(pipeline.results) == [2]
+
+    simulate(main, threads=True)
 
 
 def test_input_that_raises() -> None:

@@ -20,6 +20,9 @@ from .context import TELLING, telling_and
 from .exceptions import PipelineError
 from .types import PipelineResult, UnprocessedItem
 
+MOST_PLAIN_TYPES = 100
+"""Classes of values that are remembered, of programs that make ever more of them."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -66,6 +69,7 @@ class Intake:
         self._numbers = Numbers()
         self._priority: int | None = None  # until the first item
         self._warned: set[str] = set()
+        self._plain: set[type] = set()
 
     def number_of(self, value: Any) -> int:
         """Return the `sequence_id` that a value gets if it is the next to be fed.
@@ -127,17 +131,18 @@ class Intake:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
         run, inbox, account = self._run, post.inbox, post.account
         queue, turns, clock, notifier = inbox.queue, run.turns, run.clock, self._notifier
-        numbers = self._numbers
+        numbers, plain = self._numbers, self._plain
         for value in source:
             if (
                 inbox.crowded
                 or len(queue) + inbox.granted >= inbox.capacity
                 or not self.accepting
-                or isinstance(value, SPELLED_OUT)
+                or value.__class__ not in plain
                 or (now := clock()) > turns.until
             ):
                 if not await self._offer(value, post, priority, inside):
                     return False
+                self._note_plain(value)
                 continue
             number = numbers.coming
             numbers.coming = number + 1
@@ -155,6 +160,14 @@ class Intake:
             else:
                 inbox.put(item)
         return True
+
+    def _note_plain(self, value: Any) -> None:
+        """Note the class of a value that says no more of its item, to be looked at only once."""
+        kind = value.__class__
+        if kind in self._plain or isinstance(value, SPELLED_OUT):
+            return
+        if len(self._plain) < MOST_PLAIN_TYPES:
+            self._plain.add(kind)
 
     async def take_unread(self, values: list[Any], post: StageRun, priority: int) -> None:
         """Take what the run has read ahead of the end of reading: only the run has these values.

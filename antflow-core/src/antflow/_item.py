@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import Future
 from typing import Any
 
-from .items import Item, ItemSource, checked_priority
+from .items import Item, checked_priority
 from .types import PipelineResult, UnprocessedItem
 
 
@@ -91,7 +91,7 @@ def as_results(items: list[ItemRecord], last_stage: str) -> list[PipelineResult]
     return results
 
 
-SPELLED_OUT = (dict, ItemSource)
+SPELLED_OUT = (dict, Item, UnprocessedItem, PipelineResult)
 """Types of fed values that may say more of an item than its value, such as its id."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from reprlib import Repr
 from typing import Any
 
-from .items import ItemSource
+from .types import Item, PipelineResult, UnprocessedItem
 
 Source = Iterable[Any] | AsyncIterable[Any]
 
@@ -46,7 +46,7 @@ def single_item(items: object) -> str | None:
 
     All of these can be iterated over, but yield characters, numbers, keys or column names.
     """
-    if isinstance(items, ItemSource):
+    if isinstance(items, Item | UnprocessedItem | PipelineResult):
         return f"{_short.repr(items)} is one; put it in a list: [item]"
     if isinstance(items, str):
         return f"the str {_short.repr(items)} is one; give [text], or text.splitlines() for lines"

@@ -10,14 +10,8 @@ from typing import Any
 __all__ = ["Item"]
 
 
-class ItemSource:
-    """Base class of values that describe an item, and so are more than its value when fed."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True, slots=True, repr=False)
-class Item(ItemSource):
+class Item:
     """One input, with what is to travel with it; accepted wherever items are.
 
     `Item(value)` feeds any value as it is: a dict inside is a plain value, also with an "id".

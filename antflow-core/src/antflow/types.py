@@ -22,7 +22,6 @@ from .events import StatusType as StatusType
 from .events import TaskEvent as TaskEvent
 from .events import TaskEventType as TaskEventType
 from .items import Item as Item
-from .items import ItemSource
 
 T = TypeVar("T")
 
@@ -82,7 +81,7 @@ class _Rarely(Generic[T]):
         setattr(result.rare, self._name, value)
 
 
-class _Record(ItemSource):
+class _Record:
     """One object an item, from its feeding until it is a result: two would cost more than this.
 
     Most results have no metadata and no error, and succeeded at the first attempt: what says
@@ -160,7 +159,7 @@ class PipelineResult(_Record):
 
 
 @dataclass(slots=True)
-class UnprocessedItem(ItemSource):
+class UnprocessedItem:
     """An item that was accepted but did not end; feeding it again puts it back at its stage.
 
     Args:
@@ -272,7 +271,8 @@ class StageStats:
         last_completion: Unix time of the last item that it passed on; None before the first.
         errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
         tasks: statistics of each task, by the task's name.
-        abandoned_threads: threads that still run a plain function whose attempt was cancelled.
+        abandoned_threads: threads that still run a plain function whose attempt was cancelled, or
+            that are still inside an input of the stage that is not read any more.
     """
 
     stage_name: str
