@@ -559,18 +559,17 @@ class Worker(Teller):
             post.account.count_failure(error)
             self.run.ended(1)
             attempts = item.extra.attempts if item.extra else 1
-            post.results.failed_items.append(
-                FailedItem(
-                    item_id=item.id,
-                    error=described["error"],
-                    error_type=described["error_type"],
-                    stage=post.name,
-                    attempts=attempts,
-                    timestamp=time(),
-                    location=location(error),
-                )
+            failed = FailedItem(
+                item_id=item.id,
+                error=described["error"],
+                error_type=described["error_type"],
+                stage=post.name,
+                attempts=attempts,
+                timestamp=time(),
+                location=location(error),
             )
-            post.results.put(item)
+            post.results.fail(item, failed)
+            self.run.note_failure()
 
     def _note_attempts(self, item: Item) -> None:
         """Note on an item how many attempts this stage made, the plain path making but one."""
