@@ -186,13 +186,15 @@ class TestPipelineResult:
             "error": None,
             "stage": None,
             "attempts": 1,
+            "outcome": "succeeded",
+            "reason": None,
         }
 
     @both_kinds
     def test_shows_its_fields(self, make: Callable[[], PipelineResult]) -> None:
         assert repr(make()) == (
             "PipelineResult(id='a', value=1, sequence_id=7, metadata={'source': 'x'}, "
-            "error=None, stage=None, attempts=1)"
+            "error=None, stage=None, attempts=1, outcome='succeeded', reason=None)"
         )
 
     @both_kinds
