@@ -317,7 +317,8 @@ def test_sigterm_lets_what_was_accepted_end(tmp_path: Path) -> None:
     assert answer.startswith("HTTP/1.1 503 ")
     assert "\r\nretry-after: 5\r\n" in answer
     assert summary(server) == (101, 5, 0)
-    assert server.said().count("failed: ConnectionError") == 5
+    assert server.said().count("' failed: ConnectionError: ") == 5  # of each page
+    assert "5 of 106 items failed: ConnectionError x5 in " in server.said()  # of all
 
 
 def test_the_deadline_ends_what_is_stuck_and_it_is_logged(tmp_path: Path) -> None:
