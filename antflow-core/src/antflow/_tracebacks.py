@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterator
+from functools import lru_cache
 from os.path import normcase
 from types import TracebackType
 from typing import NoReturn
@@ -118,11 +119,21 @@ def _is_caught_here(error: BaseException) -> bool:
 
 def _is_own(entry: TracebackType) -> bool:
     """Tell whether a frame is antflow's; its testing kit runs on behalf of users."""
-    path = normcase(entry.tb_frame.f_code.co_filename)
+    return _is_of_antflow(entry.tb_frame.f_code.co_filename)
+
+
+@lru_cache(maxsize=1000)
+def _is_of_antflow(file: str) -> bool:
+    path = normcase(file)
     return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
 
 
 def _is_users(entry: TracebackType) -> bool:
     """Tell whether a frame that is not antflow's is outside of the libraries, too."""
-    path = normcase(entry.tb_frame.f_code.co_filename)
-    return not path.startswith(_STANDARD_LIBRARY) and not any(name in path for name in _INSTALLED)
+    return not _is_of_libraries(entry.tb_frame.f_code.co_filename)
+
+
+@lru_cache(maxsize=1000)
+def _is_of_libraries(file: str) -> bool:
+    path = normcase(file)
+    return path.startswith(_STANDARD_LIBRARY) or any(name in path for name in _INSTALLED)
