@@ -995,11 +995,11 @@ def test_a_stream_leaves_the_display_of_its_run() -> None:
 
     async def main() -> None:
         stream = piped().stream(range(3), custom_dashboard=dashboard)
-        stream.leave_display(60.0)
+        stream._leave_display(60.0)
         assert dashboard.threads == []
         async with stream:
             await anext(stream)
-            stream.leave_display(60.0)
+            stream._leave_display(60.0)
             assert len(dashboard.threads) == 1
 
     simulate(main)

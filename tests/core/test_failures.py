@@ -727,8 +727,3 @@ def test_a_summary_counts_five_locations() -> None:
         assert rest == "  (2 more)"
 
     simulate(main)
-
-
-def test_a_pipeline_shows_its_name_and_stages() -> None:
-    pipeline = Pipeline([stage(same, name="Fetch"), stage(same, name="Parse")], name="crawl")
-    assert repr(pipeline) == "<Pipeline 'crawl': 'Fetch', 'Parse'>"

@@ -21,7 +21,7 @@ from .exceptions import (
     TooManyFailuresError,
 )
 from .hookspecs import hookimpl
-from .pipeline import Pipeline, PipelineBuilder
+from .pipeline import Pipeline, PipelineBuilder, ResultStream
 from .stage import Stage
 from .tracker import StatusTracker
 from .types import (
@@ -66,6 +66,7 @@ __all__ = [
     "PipelineStats",
     "PluginError",
     "PluginWarning",
+    "ResultStream",
     "Stage",
     "StageStats",
     "StageValidationError",

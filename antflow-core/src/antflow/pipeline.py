@@ -13,7 +13,9 @@ from ._display import Display, chosen_dashboard
 from ._failures import checked_max_failures
 from ._intake import Source
 from ._item import checked_priority
+from ._keywords import explains_keywords
 from ._limits import Rates
+from ._repr import one_line, short
 from ._results import MOST_KEPT_FAILURES, Results
 from ._run import Run
 from ._stage_run import worker_name
@@ -27,7 +29,7 @@ from .exceptions import (
     as_exception,
 )
 from .plugins import NONE, PluginSet, named, plugin_of
-from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
+from .stage import CAPACITY_PER_WORKER, Stage, chain_text, is_count, is_duration, is_positive
 from .tracker import StatusTracker
 from .types import (
     DashboardProtocol,
@@ -41,11 +43,12 @@ from .types import (
     WorkerState,
 )
 
-__all__ = ["Pipeline", "PipelineBuilder", "Stage"]
+__all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
 DEFAULT_PRIORITY = 100
 
 
+@explains_keywords("Pipeline")
 class Pipeline:
     """A chain of stages through which items are run, one run at a time.
 
@@ -96,8 +99,10 @@ class Pipeline:
         self._coming: Run | None = None  # fed before its start
         self._blank: Run | None = None  # to be read before there is any, and never run
 
+    @one_line
     def __repr__(self) -> str:
-        return f"<Pipeline {self.name!r}: {', '.join(repr(stage.name) for stage in self.stages)}>"
+        state = "running" if self._is_running() else "not running"
+        return f"<{type(self).__name__} {short(self.name)}, {state}: {chain_text(self.stages)}>"
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -721,6 +726,7 @@ def _plugin_set(
     return PluginSet({**others, **given}).and_also(tracked)
 
 
+@explains_keywords("Pipeline", name="_name")
 class PipelineBuilder(Draft):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 

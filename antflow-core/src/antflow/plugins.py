@@ -14,6 +14,7 @@ from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from . import hookspecs
 from ._faults import log_error
+from ._keywords import nearest
 from ._notifier import Listener, Listeners, Observer
 from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
@@ -124,13 +125,9 @@ def is_on(environ: Mapping[str, str], variable: str) -> bool:
 
 
 def _meant(hook: str) -> str:
-    from difflib import get_close_matches
-
     known = [name.removeprefix(PREFIX) for name in ARGUMENTS]
-    close = get_close_matches(hook.removeprefix(PREFIX), known, n=1)
-    return (
-        f"{PREFIX + close[0]!r} may be meant" if close else f"the hooks are {', '.join(ARGUMENTS)}"
-    )
+    near = nearest(hook.removeprefix(PREFIX), known)
+    return f"{PREFIX + near!r} may be meant" if near else f"the hooks are {', '.join(ARGUMENTS)}"
 
 
 def refusal(plugin: object) -> str | None:
@@ -299,7 +296,9 @@ class PluginSet:
                 if found is not None:
                     return cast("DashboardProtocol", found)
         names = sorted(name for plugin in self.plugins.values() for name in dashboards_of(plugin))
-        text = f"There is no dashboard {name!r}; installed are: {', '.join(names) or 'none'}"
+        near = nearest(name, names)
+        installed = "installed are" if near is None else f"did you mean {near!r}? Installed are"
+        text = f"There is no dashboard {name!r}; {installed}: {', '.join(names) or 'none'}"
         raise ValueError(text if OF_RICH.issubset(names) else f"{text}. {GET_RICH}")
 
 

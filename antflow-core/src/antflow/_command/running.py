@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from antflow._stream import ResultStream
-from antflow.pipeline import Pipeline
+from antflow.pipeline import Pipeline, ResultStream
 
 from .interruption import GRACE_SECONDS, Interruption, Ways
 from .leaving import leave
@@ -82,7 +81,8 @@ class Execution:
         )
 
     def _number_of(self, value: Any) -> int:
-        return self._results.number_of(value)  # which reads the source, and is there by then
+        # The stream reads the source, so it is there by now.
+        return self._results._number_of(value)  # noqa: SLF001 - for the command only
 
     def _begin_source(self) -> AsyncIterator[Any]:
         if self._files.input is None:
@@ -197,7 +197,7 @@ class Execution:
         """Write of what is left, without the event loop, and end the process if it is ours."""
         code = 1
         try:
-            self._results.leave_display(GRACE_SECONDS)
+            self._results._leave_display(GRACE_SECONDS)  # noqa: SLF001 - for the command only
             ledger = self._ledger
             ledger.release()
             ledger.output.hurry(GRACE_SECONDS)
