@@ -343,6 +343,7 @@ class TestDashboardSnapshot:
             "pipeline_stats",
             "error_summary",
             "timestamp",
+            "input_fraction",
         ]
 
 

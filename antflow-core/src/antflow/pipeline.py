@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 from . import _snapshot
 from ._display import Display, chosen_dashboard
+from ._fraction import InputFraction
 from ._intake import Source
 from ._item import checked_priority
 from ._limits import Rates
@@ -473,6 +474,7 @@ class Pipeline:
             snapshot = partial(_snapshot.dashboard_snapshot, run)
             display = Display(dashboard, self, total, interval, snapshot, run)
         self._run = run
+        run.input_fraction = InputFraction(source)
         run.start(
             results,
             context or copy_context(),
