@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import isnan
 from typing import Any
 
 from ._faults import log_error
@@ -40,4 +41,4 @@ class InputFraction:
 
 def _between_0_and_1(fraction: Any) -> float | None:
     share = float(fraction)
-    return min(1.0, max(0.0, share)) if share == share else None  # NaN is unknown
+    return None if isnan(share) else min(1.0, max(0.0, share))
