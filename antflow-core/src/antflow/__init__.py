@@ -11,11 +11,14 @@ from .context import (
 )
 from .exceptions import (
     AntFlowError,
+    ItemDroppedError,
+    ItemsFailedError,
     PipelineError,
     PluginError,
     PluginWarning,
     StageValidationError,
     TaskFailedError,
+    TooManyFailuresError,
 )
 from .hookspecs import hookimpl
 from .pipeline import Pipeline, PipelineBuilder
@@ -53,7 +56,9 @@ __all__ = [
     "ErrorSummary",
     "FailedItem",
     "Histogram",
+    "ItemDroppedError",
     "ItemView",
+    "ItemsFailedError",
     "Pipeline",
     "PipelineBuilder",
     "PipelineError",
@@ -72,6 +77,7 @@ __all__ = [
     "TaskFailedError",
     "TaskFunc",
     "TaskStats",
+    "TooManyFailuresError",
     "UnprocessedItem",
     "WorkerMetrics",
     "WorkerState",

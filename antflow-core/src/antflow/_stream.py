@@ -42,6 +42,8 @@ class ResultStream:
 
         Raises:
             PipelineError: at the first call, if the pipeline is running already.
+            TooManyFailuresError: after the last result, if more items failed than `max_failures`
+                allows.
             BaseException: after the last result, the exception of the input or the one that ended
                 the run.
         """
@@ -59,6 +61,7 @@ class ResultStream:
             if results.closed:
                 self._is_over = True
                 await run.wait()
+                run.raise_too_many_failures()
                 raise StopAsyncIteration
             await results.wait_for_item()
         item = results.queue.popleft()

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 from . import _snapshot
 from ._display import Display, chosen_dashboard
+from ._failures import checked_max_failures
 from ._fraction import InputFraction
 from ._intake import Source
 from ._item import checked_priority
@@ -19,7 +20,13 @@ from ._run import Run
 from ._stage_run import worker_name
 from ._stream import ResultStream
 from .builder import Draft, stages_for
-from .exceptions import PipelineError, StageValidationError
+from .exceptions import (
+    MOST_GROUPED_ERRORS,
+    ItemsFailedError,
+    PipelineError,
+    StageValidationError,
+    as_exception,
+)
 from .plugins import NONE, PluginSet, named, plugin_of
 from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
 from .tracker import StatusTracker
@@ -51,10 +58,14 @@ class Pipeline:
         plugins: plugins for this pipeline, besides the installed ones; one with the same name as
             an installed plugin replaces it.
         autoload: whether installed plugins take part.
+        max_failures: how many items may fail before the run is stopped: a whole number (with 0,
+            the first failure stops it), or a share between 0 and 1, which is checked once 100 items
+            have succeeded or failed, and at the end; None for no limit.
 
     Raises:
         PipelineError: there is no stage, the first one pulls, `name` is not a non-empty string,
-            `status_tracker` is not a StatusTracker, or two plugins have the same name.
+            `status_tracker` is not a StatusTracker, two plugins have the same name, or
+            `max_failures` is neither a number of items nor a share.
         StageValidationError: a stage's configuration is invalid, or two stages have the same name.
         PluginError: a plugin cannot take part.
     """
@@ -68,6 +79,7 @@ class Pipeline:
         name: str = "pipeline",
         plugins: Iterable[object] = (),
         autoload: bool = True,
+        max_failures: float | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise PipelineError(f"A pipeline's name must be a non-empty string, not {name!r}")
@@ -78,11 +90,15 @@ class Pipeline:
         self.stages = _checked_stages(stages, name)
         self.collect_results = collect_results
         self.name = name
+        self.max_failures = checked_max_failures(max_failures, name)
         self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
         self._run: Run | None = None  # the last that began
         self._coming: Run | None = None  # fed before its start
         self._blank: Run | None = None  # to be read before there is any, and never run
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name!r}: {', '.join(repr(stage.name) for stage in self.stages)}>"
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -102,6 +118,8 @@ class Pipeline:
         retries: int = 3,
         progress: bool = False,
         dashboard: str | None = None,
+        *,
+        raise_failures: bool = False,
     ) -> list[PipelineResult]:
         """Run items through one task, or through several in order, each a stage of its own.
 
@@ -114,17 +132,19 @@ class Pipeline:
             retries: the most attempts of each task, the first included.
             progress: as for `run`.
             dashboard: as for `run`.
+            raise_failures: as for `run`.
 
         Returns:
             The successes in input order.
 
         Raises:
             PipelineError: there is no task.
+            ItemsFailedError: as from `run`.
             StageValidationError: `workers` or `retries` is not a whole number above 0.
             ValueError: as from `run`.
         """
         pipeline = cls(stages_for(tasks, workers, retries))
-        return await pipeline.run(items, progress, dashboard)
+        return await pipeline.run(items, progress, dashboard, raise_failures=raise_failures)
 
     # Running
 
@@ -137,10 +157,12 @@ class Pipeline:
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        raise_failures: bool = False,
     ) -> list[PipelineResult]:
         """Run all items through the pipeline and return the successes in input order.
 
-        Failed items are in `failures`. Cancelling this call cancels the run.
+        Failed items are in `failures`, and a warning in the log says what failed, unless
+        `return_exceptions` or `raise_failures` is set. Cancelling this call cancels the run.
 
         Args:
             items: any iterable or async iterable, read only as fast as there is room.
@@ -151,25 +173,39 @@ class Pipeline:
             dashboard_update_interval: seconds between its updates.
             return_exceptions: return failures too, each in its place. Without
                 `collect_results` nothing is returned, and failures are in `failures` only.
+            raise_failures: raise the errors of failed items once all items have ended.
 
         Raises:
+            ItemsFailedError: items failed, and `raise_failures` is set; a group of their errors.
+            TooManyFailuresError: more items failed than `max_failures` allows.
             TypeError: `items` cannot be iterated over.
             ValueError: two displays are asked for, or one that is not installed, or the interval
-                is not a number of seconds above 0.
+                is not a number of seconds above 0, or both `return_exceptions` and
+                `raise_failures` are set.
             PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
                 `ANTFLOW_STRICT_PLUGINS` is set.
             PipelineError: the pipeline is running already.
             BaseException: the exception of the input, raised once the items already read have
                 ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
+        if return_exceptions and raise_failures:
+            raise ValueError(
+                "Cannot use both return_exceptions, which returns failures, and raise_failures, "
+                f"which raises them, in a run of pipeline {self.name!r}; leave one out"
+            )
         source = self._checked_source(items)
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
         run = await self._begin(self._collector(most_failures=None), source=source, shown=shown)
+        is_received = raise_failures or (return_exceptions and self.collect_results)
+        run.warns_of_failures = not is_received
         run.read(source, DEFAULT_PRIORITY)
         await run.wait()
+        run.raise_too_many_failures()
         results = run.results.kept()
+        if raise_failures:
+            _raise_failures(run, results)
         if not return_exceptions or not self.collect_results:
             return results
         return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
@@ -198,6 +234,9 @@ class Pipeline:
         Raises:
             TypeError: `items` cannot be iterated over.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
+
+        If more items fail than `max_failures` allows, TooManyFailuresError is raised after the
+        last result.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -249,13 +288,17 @@ class Pipeline:
             TypeError: `items` cannot be iterated over.
             ValueError: there is no stage of that name, or `priority` is not a number.
             PipelineError: the pipeline is about to end, or was stopped during this call.
+            TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
+                `shutdown` has not been called since.
         """
         source = self._checked_source(items)
         checked_priority(priority)
+        await self._refuse_after_failures()
         run = self._feedable()
         post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
         self._refuse_late(run, "feed")
         if not await run.intake.feed(source, post, priority):
+            await self._refuse_after_failures("; the value read last was not fed")
             raise PipelineError(
                 f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
                 "was not fed"
@@ -284,15 +327,21 @@ class Pipeline:
             ValueError: `priority` is not a number.
             PipelineError: the pipeline is not running, is about to end, was stopped during this
                 call, or the call comes from one of its tasks or from the consumer of its stream.
+            TooManyFailuresError: more items failed than `max_failures` allows.
         """
         checked_priority(priority)
+        await self._refuse_after_failures()
         run = self._run
         if run is None or run.is_over or run.is_abandoned or run.is_lost():
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
         self._refuse_late(run, "process")
-        return await run.intake.process(item, priority)
+        try:
+            return await run.intake.process(item, priority)
+        except PipelineError:
+            await self._refuse_after_failures()
+            raise
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.
@@ -302,6 +351,7 @@ class Pipeline:
         Raises:
             PipelineError: the pipeline is not started, or the call comes from one of its tasks or
                 from the consumer of its stream.
+            TooManyFailuresError: more items failed than `max_failures` allows.
             BaseException: the exception that ended the run.
         """
         run = self._run
@@ -312,7 +362,9 @@ class Pipeline:
         self._refuse_own_task(run, "join()", "call it from outside", also=run.is_own_task())
         self._refuse_consumer(run, "join()")
         run.seal()
+        run.is_joined = True
         await run.wait()
+        run.raise_too_many_failures()
 
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
@@ -320,7 +372,7 @@ class Pipeline:
         """Stop: accept no new items, wait for running attempts, and return the items left.
 
         A call of `run` that is under way returns the results so far; a stream ends after its last
-        result.
+        result. The items left are in `unprocessed`, too; `feed` takes them back.
 
         Args:
             drain: first finish all items that were fed.
@@ -333,6 +385,11 @@ class Pipeline:
                 its stream calls this with `drain`.
             BaseException: the exception that ended the run, unless it was raised already.
         """
+        return await self._stop(drain, timeout, returns_unprocessed=True)
+
+    async def _stop(
+        self, drain: bool, timeout: float | None, *, returns_unprocessed: bool
+    ) -> list[UnprocessedItem]:
         if timeout is not None and not is_duration(timeout):
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
@@ -350,6 +407,8 @@ class Pipeline:
         if run is self._coming:
             await self._end_abandoned()
             self._run, self._coming = run, None
+        run.returns_unprocessed |= returns_unprocessed
+        run.is_joined = True
         await run.stop(drain=drain, timeout=timeout)
         return run.unprocessed()
 
@@ -362,7 +421,7 @@ class Pipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.shutdown(timeout=None if error is None else 0)
+        await self._stop(False, None if error is None else 0, returns_unprocessed=False)
 
     # What became of the items
 
@@ -483,6 +542,7 @@ class Pipeline:
             display=display,
             also=also,
         )
+        run.is_joined = source is not None  # by the call that begins it
         return run
 
     async def _take_coming(self) -> Run | None:
@@ -519,7 +579,7 @@ class Pipeline:
 
     def _make_run(self) -> Run:
         results = self._collector(MOST_KEPT_FAILURES)
-        return Run(self.name, self.stages, results, self._rates, self._plugins)
+        return Run(self.name, self.stages, results, self._rates, self._plugins, self.max_failures)
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
@@ -550,6 +610,19 @@ class Pipeline:
                 f"The consumer of a stream of pipeline {self.name!r} cannot wait for {call}, which "
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
+
+    async def _refuse_after_failures(self, addition: str = "") -> None:
+        """Raise TooManyFailuresError where a run was stopped by failures, when it is over.
+
+        Its own tasks may go on to feed it while it lasts: what they feed is unprocessed then. Once
+        its end has been reported, what is fed is for the next run.
+        """
+        run = self._run
+        if run is None or not run.has_too_many_failures or (run.is_over and run.is_joined):
+            return
+        if not (run.is_inside() or run.is_own_task()):
+            await run.finished()
+            run.raise_too_many_failures(addition)
 
     def _refuse_late(self, run: Run, call: str) -> None:
         if not run.admits():
@@ -587,6 +660,20 @@ class Pipeline:
                 f"{items!r}; put a single item in a list"
             )
         return items
+
+
+def _raise_failures(run: Run, results: list[PipelineResult]) -> None:
+    failures = run.results.kept_failures()
+    if not failures:
+        return
+    errors = [
+        as_exception(failure.error, failure.stage)
+        for failure in failures[:MOST_GROUPED_ERRORS]
+        if failure.error is not None
+    ]
+    tally = run.results.kept_tally
+    text = f"{run.failure_summary(tally)}; see .failures and .results of this error{tally.advice()}"
+    raise ItemsFailedError(text, errors, results=results, failures=failures)
 
 
 def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
@@ -647,7 +734,8 @@ class PipelineBuilder(Draft):
         """Return the pipeline.
 
         Raises:
-            PipelineError: there is no stage, or the first one pulls.
+            PipelineError: there is no stage, or the first one pulls, or the limit of failures is
+                invalid.
             StageValidationError: a stage's configuration is invalid, or two stages have the same
                 name.
         """
@@ -658,6 +746,7 @@ class PipelineBuilder(Draft):
             name=self._name,
             plugins=self._plugins,
             autoload=self._autoloads,
+            max_failures=self._max_failures,
         )
 
     async def run(
@@ -669,6 +758,7 @@ class PipelineBuilder(Draft):
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        raise_failures: bool = False,
     ) -> list[PipelineResult]:
         """Build the pipeline and call its `run`, with the same arguments and errors."""
         return await self.build().run(
@@ -678,6 +768,7 @@ class PipelineBuilder(Draft):
             custom_dashboard,
             dashboard_update_interval,
             return_exceptions=return_exceptions,
+            raise_failures=raise_failures,
         )
 
     def stream(

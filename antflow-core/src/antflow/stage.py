@@ -51,6 +51,8 @@ class Stage:
         call_rate: how many calls `rate_limit` allows per `call_rate_period`; the first ones may
             come all at once, later ones evenly spaced.
         call_rate_period: length of that period in seconds.
+        never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
+            as NameError; an item that fails with one of them has failed at once.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Stage:
     call_concurrency: int | None = None
     call_rate: float | None = None
     call_rate_period: float = 60.0
+    never_retry: type[BaseException] | tuple[type[BaseException], ...] = ()
 
     def validate(self) -> None:
         """Check the configuration.
@@ -107,12 +110,18 @@ class Stage:
         """How attempts at one task are repeated."""
         if self.retry == "per_stage":
             return ONCE
-        return RetryPolicy(self.task_attempts, self.task_wait_seconds)
+        return RetryPolicy(self.task_attempts, self.task_wait_seconds, self._never())
 
     @property
     def stage_policy(self) -> RetryPolicy:
         """How attempts at the whole stage are repeated."""
-        return RetryPolicy(self.stage_attempts) if self.retry == "per_stage" else ONCE
+        if self.retry != "per_stage":
+            return ONCE
+        return RetryPolicy(self.stage_attempts, never=self._never())
+
+    def _never(self) -> tuple[type[BaseException], ...]:
+        never = self.never_retry
+        return never if isinstance(never, tuple) else (never,)
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -157,6 +166,12 @@ class Stage:
             raise self._invalid(
                 f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
             )
+        for kind in self._never():
+            if not isinstance(kind, type) or not issubclass(kind, BaseException):
+                raise self._invalid(
+                    f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
+                    "of types such as (NameError, TypeError)"
+                )
 
     def _check_capacity(self) -> None:
         if self.queue_capacity is not None and (
