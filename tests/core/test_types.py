@@ -346,6 +346,7 @@ class TestDashboardSnapshot:
             "pipeline_stats",
             "error_summary",
             "timestamp",
+            "input_fraction",
         ]
 
 

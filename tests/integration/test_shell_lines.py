@@ -85,7 +85,10 @@ PAGES = {
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS, "failures.jsonl": FAILED}),
             Line("cat", 1, says=r"^27\n27$"),
             Line("antflow run", says=rf"{LENGTHS}.*\n.*{LENGTHS}"),
-            Line("jq", 1, says=r"http://example\.net is not safe", makes={"more.jsonl": "^$"}),
+            Line(
+                "jq", 1, says=r"http://example\.net is not safe", makes={"lengths.jsonl": LENGTHS}
+            ),
+            Line("antflow run", 1, added="2>&1", says=r"pages\.py:9, in fetch\)\nTraceback "),
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
         ),
     ),

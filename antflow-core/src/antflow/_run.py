@@ -28,6 +28,7 @@ from weakref import ref
 from ._clock import CLOCK
 from ._display import Display
 from ._failures import FEWEST_FOR_A_SHARE, FailureTally, exceeds
+from ._fraction import InputFraction
 from ._intake import Intake, Source
 from ._limits import Rates
 from ._notifier import Cut, Notifier, those_called
@@ -111,6 +112,7 @@ class Run:
         self.plugins = plugins
         self._pipeline: object = None
         self._total_items: int | None = None
+        self.input_fraction = InputFraction()
         self._opening: Task[None] | None = None
         self._has_begun = False
         self._display: Display | None = None

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 from . import _snapshot
 from ._display import Display, chosen_dashboard
 from ._failures import checked_max_failures
+from ._fraction import InputFraction
 from ._intake import Source
 from ._item import checked_priority
 from ._keywords import explains_keywords
@@ -537,6 +538,7 @@ class Pipeline:
             snapshot = partial(_snapshot.dashboard_snapshot, run)
             display = Display(dashboard, self, total, interval, snapshot, run)
         self._run = run
+        run.input_fraction = InputFraction(source)
         run.start(
             results,
             context or copy_context(),

@@ -519,6 +519,8 @@ class DashboardSnapshot:
         pipeline_stats: the statistics of the run.
         error_summary: the failures; the details cover the latest 1,000 at most.
         timestamp: Unix time of the snapshot.
+        input_fraction: share of the input that has been read, from 0 to 1; None if the input does
+            not say. An input says it with a method `fraction_read()`.
     """
 
     worker_states: dict[str, WorkerState]
@@ -526,6 +528,7 @@ class DashboardSnapshot:
     pipeline_stats: PipelineStats
     error_summary: ErrorSummary
     timestamp: float
+    input_fraction: float | None = None
 
 
 @runtime_checkable
