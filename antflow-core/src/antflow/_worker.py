@@ -20,6 +20,7 @@ from ._item import Item
 from ._notifier import Cut
 from ._stage_run import StageRun, Step
 from ._telling import InterruptedAttemptError, Teller, error_fields
+from ._tracebacks import location, remove_own_frames, reraise
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType
 from .stage import ItemCallback
@@ -303,7 +304,7 @@ class Worker(Teller):
                     raise error
                 delay = self.post.task_policy.delay(self.attempt, error)
                 if delay is None:
-                    raise error
+                    reraise(error)
                 await self._wait_to_retry(step, delay, start)
                 start = self.run.clock()
                 self.attempt += 1
@@ -544,6 +545,7 @@ class Worker(Teller):
         if self.step is not None:
             self._count_error(self.step, is_followed=False)
         self._note_attempts(item)
+        remove_own_frames(error)
         item.error, item.stage = error, post.name
         described = error_fields(error)
         try:
@@ -565,6 +567,7 @@ class Worker(Teller):
                     stage=post.name,
                     attempts=attempts,
                     timestamp=time(),
+                    location=location(error),
                 )
             )
             post.results.put(item)

@@ -16,6 +16,7 @@ from typing import (
 )
 
 from ._quantile import quantile
+from ._tracebacks import location
 from .events import ItemView as ItemView
 from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
@@ -149,6 +150,14 @@ class PipelineResult(_Record):
     def is_success(self) -> bool:
         """Whether the item went through every stage."""
         return self.error is None
+
+    @property
+    def location(self) -> str | None:
+        """Where your code failed: the innermost frame of your own, as "fetch.py:4, in fetch".
+
+        It is None for a success, and for an error that was raised outside of your code.
+        """
+        return None if self.error is None else location(self.error)
 
 
 @dataclass(slots=True)
@@ -384,6 +393,7 @@ class FailedItem:
         attempts: attempts made: at the task that failed, or, with `retry="per_stage"`, at the
             whole stage.
         timestamp: Unix time of the failure.
+        location: your innermost frame, as "fetch.py:4, in fetch"; None if there is none.
     """
 
     item_id: Any
@@ -392,6 +402,7 @@ class FailedItem:
     stage: str
     attempts: int
     timestamp: float
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
