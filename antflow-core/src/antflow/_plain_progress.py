@@ -49,10 +49,10 @@ class PlainProgress:
         self._latest: DashboardSnapshot | None = None
 
     def on_update(self, snapshot: DashboardSnapshot) -> None:
-        """Write a line if the latest is a second old."""
+        """Write a line if the latest is a second old, and there is more to do."""
         self._latest = snapshot
         now = get_running_loop().time()
-        if now < self._due:
+        if now < self._due or share_ended(snapshot, self._total) == 1:  # the last line follows
             return
         self._due = now + LINE_SECONDS
         ended = items_ended(snapshot.pipeline_stats)

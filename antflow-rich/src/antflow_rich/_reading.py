@@ -128,5 +128,5 @@ def failure_of(failed: FailedItem, now: float) -> Failure:
         error=one_line(failed.error),
         attempts=failed.attempts,
         age=max(now - failed.timestamp, 0.0),
-        location=one_line(getattr(failed, "location", None) or ""),
+        location=one_line(failed.location or ""),
     )
