@@ -30,8 +30,8 @@ LONGEST_NAME = 100
 class PlainProgress:
     """Writes one line a second at most, and a last one when the run is over.
 
-    It writes on the event loop: a line a second is too little to fill a pipe or a terminal, and a
-    thread that is stuck in a write would hold up the interpreter's exit.
+    It writes on the event loop, as a log handler does: a thread that is stuck in a write would hold
+    the stream's lock, and so hold up logging and the interpreter's exit.
     """
 
     def on_start(self, pipeline: Any, total_items: int | None) -> None:
