@@ -37,7 +37,7 @@ def test_a_snapshot_has_the_share_of_the_input_that_has_been_read(use: Use) -> N
     async def main() -> None:
         pipeline = piped(sleep, workers=1, queue_capacity=1)
         await use(pipeline, Measured(8), custom_dashboard=dashboard, dashboard_update_interval=2.5)
-        shares = [snapshot.input_fraction for snapshot in dashboard.snapshots]
+        shares = [snapshot.input_fraction or 0 for snapshot in dashboard.snapshots]
         assert shares[0] == 0
         assert shares[-1] == 1
         assert shares == sorted(shares)
