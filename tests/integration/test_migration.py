@@ -985,9 +985,10 @@ def test_text_of_taskfailederror() -> None:
 # Displays
 
 
-def test_built_in_displays() -> None:
+def test_built_in_displays(capsys: pytest.CaptureFixture[str]) -> None:
+    simulate(Pipeline([stage()]).run([1], progress=True))
+    assert "1 of 1 item" in capsys.readouterr().err
     asked: list[dict[str, Any]] = [
-        {"progress": True},
         {"dashboard": "compact"},
         {"dashboard": "detailed"},
         {"dashboard": "full"},

@@ -171,7 +171,8 @@ class Pipeline:
 
         Args:
             items: any iterable or async iterable, read only as fast as there is room.
-            progress: show a progress bar.
+            progress: show progress on standard error: as a bar if antflow-rich is installed, else
+                as one line a second.
             dashboard: name of an installed dashboard; antflow-rich has "compact", "detailed" and
                 "full".
             custom_dashboard: a dashboard of your own.
