@@ -37,7 +37,6 @@ from tests.requirements import required
 
 NOT_RUN = {
     r"pip (un)?install ": "it needs a package index; `make check-packages` installs each package",
-    r"git clone ": "it needs the network; the rest of the documents runs in a checkout",
     r"python3 -m venv ": "it makes an environment in the home folder",
     r"make (demo|test)\b": "it makes an environment, and the second runs this test",
     r"sleep 31$": "half a minute; the line after it is repeated until it says what it should",

@@ -78,8 +78,8 @@ class Stage:
         pull: whether no item may wait in front of the stage: an item then leaves the stage before
             only when a worker of this stage is ready for it.
         call_concurrency: how many tasks may be inside `concurrency_limit` at once.
-        call_rate: how many calls `rate_limit` allows per `call_rate_period`; the first ones may
-            come all at once, later ones evenly spaced.
+        call_rate: how many calls `rate_limit` allows per `call_rate_period` in the long run. This
+            many may come at once; later ones are evenly spaced.
         call_rate_period: length of that period in seconds.
         never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
             as NameError; an item that fails with one of them has failed at once.
