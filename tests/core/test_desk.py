@@ -74,6 +74,9 @@ class Clock:
     def ended(self, items: int) -> None:
         """Nothing."""
 
+    def note_failure(self) -> None:
+        """Nothing."""
+
     def check(self) -> None:
         """Nothing."""
 

@@ -24,6 +24,7 @@ PUBLIC = [
     "PipelineStats",
     "PluginError",
     "PluginWarning",
+    "ResultStream",
     "Stage",
     "StageStats",
     "StageValidationError",
@@ -72,7 +73,7 @@ def test_nothing_else_looks_public() -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("antflow.pipeline", ["Pipeline", "Stage"]),
+        ("antflow.pipeline", ["Pipeline", "ResultStream", "Stage"]),
         ("antflow.types", ["PipelineResult", "PipelineStats", "StageStats", "WorkerState"]),
         ("antflow.exceptions", ["AntFlowError", "PipelineError", "StageValidationError"]),
     ],

@@ -61,6 +61,7 @@ def test_fields_stand_in_the_documented_order() -> None:
         "call_concurrency",
         "call_rate",
         "call_rate_period",
+        "never_retry",
     ]
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, Stage
-from antflow._stream import ResultStream
+from antflow import Pipeline, PipelineError, PipelineResult, ResultStream, Stage
 from tests.core.run_parts import (
     SEEDS,
     Counted,

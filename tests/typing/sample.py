@@ -18,6 +18,7 @@ from antflow import (
     PipelineBuilder,
     PipelineResult,
     PipelineStats,
+    ResultStream,
     Stage,
     StageStats,
     StatusEvent,
@@ -102,6 +103,7 @@ async def run_it() -> None:
     pipeline = make_pipeline()
     assert_type(await pipeline.run(["/"], custom_dashboard=make_display()), list[PipelineResult])
     assert_type(await Pipeline.quick(["/"], [fetch, measure], workers=2), list[PipelineResult])
+    assert_type(pipeline.stream(["/"]), ResultStream)
     async with pipeline.stream(pages()) as results:
         async for result in results:
             assert_type(result, PipelineResult)
@@ -120,6 +122,28 @@ def build_it() -> None:
     builder = Pipeline.create(name="built").add("Fetch", fetch, workers=4, retries=5)
     assert_type(builder, PipelineBuilder)
     assert_type(builder.build(), Pipeline)
+    builder.add(
+        "Measure",
+        measure,
+        task_wait_seconds=0.5,
+        task_concurrency_limits={"measure": 2},
+        queue_capacity=None,
+        on_skip=lambda id_, value, payload: None,
+        pull=True,
+        call_rate=10,
+    )
+
+
+async def misspell_it(pipeline: Pipeline, builder: PipelineBuilder) -> None:
+    """Each line has a misspelt keyword, or one of a wrong type, and is refused."""
+    Stage("Fetch", wokers=4, tasks=[fetch])  # type: ignore[call-arg]
+    Pipeline([], autolaod=False)  # type: ignore[call-arg]
+    Pipeline.create(nme="built")  # type: ignore[call-arg]
+    builder.add("Fetch", fetch, wokers=4)  # type: ignore[call-arg]
+    builder.add("Fetch", fetch, task_atempts=4)  # type: ignore[call-arg]
+    builder.add("Fetch", fetch, task_attempts="4")  # type: ignore[arg-type]
+    await pipeline.run(["/"], progres=True)  # type: ignore[call-arg]
+    await pipeline.feed(["/"], target="Fetch")  # type: ignore[call-arg]
 
 
 def serve_it() -> None:

@@ -11,15 +11,18 @@ from .context import (
 )
 from .exceptions import (
     AntFlowError,
+    ItemDroppedError,
+    ItemsFailedError,
     PipelineError,
     PluginError,
     PluginWarning,
     StageValidationError,
     TaskFailedError,
+    TooManyFailuresError,
 )
 from .hookspecs import hookimpl
 from .items import Item
-from .pipeline import Pipeline, PipelineBuilder
+from .pipeline import Pipeline, PipelineBuilder, ResultStream
 from .stage import Stage
 from .tracker import StatusTracker
 from .types import (
@@ -55,7 +58,9 @@ __all__ = [
     "FailedItem",
     "Histogram",
     "Item",
+    "ItemDroppedError",
     "ItemView",
+    "ItemsFailedError",
     "Pipeline",
     "PipelineBuilder",
     "PipelineError",
@@ -63,6 +68,7 @@ __all__ = [
     "PipelineStats",
     "PluginError",
     "PluginWarning",
+    "ResultStream",
     "Stage",
     "StageStats",
     "StageValidationError",
@@ -74,6 +80,7 @@ __all__ = [
     "TaskFailedError",
     "TaskFunc",
     "TaskStats",
+    "TooManyFailuresError",
     "UnprocessedItem",
     "WorkerMetrics",
     "WorkerState",

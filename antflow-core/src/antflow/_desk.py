@@ -29,6 +29,9 @@ class RunForWorker(Protocol):
     def ended(self, items: int) -> None:
         """Learn that so many items more have ended."""
 
+    def note_failure(self) -> None:
+        """See whether too many items have failed; asked after each that does."""
+
     def check(self) -> None:
         """See whether everything is done; asked by who has nothing left to do."""
 

@@ -80,7 +80,7 @@ class Discovery:
                 raise
             self._found = found
         for notice in _notices(found, os.environ):
-            warnings.warn(PluginWarning(notice), stacklevel=5)
+            warnings.warn(PluginWarning(notice), stacklevel=6)  # where the pipeline was made
         return found
 
     def active(self) -> PluginSet:

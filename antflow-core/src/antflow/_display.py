@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from ._faults import log_error
 from ._notifier import cancellations
+from ._plain_progress import PROGRESS
 from .context import TELLING, telling_and
 from .types import DashboardProtocol, DashboardSnapshot, ErrorSummary, PipelineResult
 
-PROGRESS = "progress"
 _logger = logging.getLogger(__name__)
 
 

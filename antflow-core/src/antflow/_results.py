@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from operator import attrgetter
 from typing import cast
 
 from ._channel import Channel
+from ._failures import FailureTally
 from ._item import ItemRecord, as_result, as_results
 from .types import FailedItem, PipelineResult
 
@@ -18,7 +21,9 @@ class Results(Channel):
     """The channel behind the last stage, in order of completion.
 
     Successes are its queue. Failures are kept beside it or, where results are `streamed`, in it.
-    An item that someone waits for goes to that one and is kept nowhere.
+    An item that someone waits for goes to that one and is kept nowhere. The `tally` is of
+    all failures, `kept_tally` of those that are kept for the caller of `run` or `join`. While
+    `watch` is set, it is called after each item.
 
     Args:
         stage: name of the last stage.
@@ -27,11 +32,23 @@ class Results(Channel):
             consumer gets the failures, so many are kept for error summaries.
     """
 
-    __slots__ = ("_awaited", "failed_items", "failures", "stage", "streamed")
+    __slots__ = (
+        "_awaited",
+        "failed_items",
+        "failures",
+        "kept_tally",
+        "stage",
+        "streamed",
+        "tally",
+        "watch",
+    )
 
     def __init__(self, stage: str, *, keep: bool, most_failures: int | None = None) -> None:
         super().__init__(inf)
+        self.watch: Callable[[], None] | None = None
         self.stage = stage
+        self.tally = FailureTally()
+        self.kept_tally = FailureTally()
         self.failures: deque[ItemRecord] = deque(maxlen=most_failures)
         self.failed_items: deque[FailedItem] = deque(maxlen=most_failures)
         self.streamed = False
@@ -55,6 +72,8 @@ class Results(Channel):
     def put(self, item: ItemRecord) -> None:
         """Deposit an item that has ended."""
         if self._awaited and self._answer(item):
+            if self.watch is not None:
+                self.watch()
             return
         if self.streamed or item.error is None:
             self.queue.append(item)
@@ -63,9 +82,24 @@ class Results(Channel):
         if self._hungry:
             self._call()
 
+    def fail(self, item: ItemRecord, failed: FailedItem) -> None:
+        """Deposit an item that has failed, and what summaries say of it."""
+        self.failed_items.append(failed)
+        self.tally.add(item, failed.attempts)
+        if not self.streamed and self._reply(item) is None:
+            self.kept_tally.add(item, failed.attempts)
+        self.put(item)
+
     def keep(self, result: PipelineResult) -> None:
         """Keep the result of an item whose caller did not come to take it."""
+        if result.error is not None:
+            self.kept_tally.add(result, result.attempts)
         self.put(cast("ItemRecord", result))
+
+    def watch_each(self, watch: Callable[[], None] | None) -> None:
+        """Have a function called after each item from now on, or none any more."""
+        self.watch = watch
+        self._look_ahead()
 
     def expect(self) -> None:
         """Look out for one more item that someone waits for."""
@@ -102,14 +136,25 @@ class Results(Channel):
 
     def _look_ahead(self) -> None:
         super()._look_ahead()
-        self.direct = self.direct and not self._awaited
+        self._hungry = self._hungry or self.watch is not None
+        self.direct = self.direct and not self._awaited and self.watch is None
+
+    def _call(self) -> None:
+        super()._call()
+        if self.watch is not None:
+            self.watch()
 
     def _answer(self, item: ItemRecord) -> bool:
-        reply = item.extra.reply if item.extra else None
-        if reply is None or reply.done():
+        reply = self._reply(item)
+        if reply is None:
             return False
         reply.set_result(as_result(item, self.stage))
         return True
+
+    def _reply(self, item: ItemRecord) -> Future[PipelineResult] | None:
+        """Return what a caller of `process` still waits for, if this is its item."""
+        reply = item.extra.reply if item.extra else None
+        return None if reply is None or reply.done() else reply
 
     def _set_aside(self) -> None:
         """Leave everything where it is: what has ended is never left over."""

@@ -27,6 +27,8 @@ from weakref import ref
 
 from ._clock import CLOCK
 from ._display import Display
+from ._failures import FEWEST_FOR_A_SHARE, FailureTally, exceeds
+from ._fraction import InputFraction
 from ._intake import Intake
 from ._limits import Rates
 from ._notifier import Cut, Notifier, those_called
@@ -38,13 +40,14 @@ from ._threadsafe import ThreadsafeCalls
 from ._turn import Turns, turns_of
 from ._worker import Worker
 from .context import CURRENT_WORKER, TELLING, telling_and
-from .exceptions import PipelineError, PluginError
+from .exceptions import PipelineError, PluginError, TooManyFailuresError
 from .plugins import STRICT, PluginSet, is_on, refusal
 from .stage import Stage
 from .types import ErrorSummary, FailedItem, UnprocessedItem
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 _logger = logging.getLogger(__name__)
+_failures_logger = logging.getLogger("antflow")
 
 
 class Run:
@@ -65,6 +68,7 @@ class Run:
         results: where items end; may be replaced until the start.
         rates: the pipeline's call rates, which outlast the run.
         plugins: who is told what happens.
+        max_failures: how many items may fail, as `Pipeline` takes it.
     """
 
     def __init__(
@@ -74,8 +78,14 @@ class Run:
         results: Results,
         rates: Rates,
         plugins: PluginSet,
+        max_failures: float | None = None,
     ) -> None:
         self.name = name
+        self.max_failures = max_failures
+        self.has_too_many_failures = False
+        self.warns_of_failures = True
+        self.returns_unprocessed = False  # to a caller of shutdown()
+        self.is_joined = False  # its end has been, or will be, reported to a caller
         self.clock = CLOCK.get()
         self.turns = Turns(self.clock)
         self.results = results
@@ -105,6 +115,7 @@ class Run:
         self.plugins = plugins
         self._pipeline: object = None
         self._total_items: int | None = None
+        self.input_fraction = InputFraction()
         self._opening: Task[None] | None = None
         self._has_begun = False
         self._display: Display | None = None
@@ -290,7 +301,9 @@ class Run:
 
     def is_on_other_loop(self) -> bool:
         """Tell whether the run is going on, but not on the running event loop."""
-        return self.loop is not None and not self.is_over and self.loop is not get_running_loop()
+        if self.loop is None or self.is_over or self.is_lost():
+            return False
+        return self.loop is not get_running_loop()
 
     def is_inside(self) -> bool:
         """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""
@@ -448,6 +461,49 @@ class Run:
         if error is not None:
             self._is_raised = True
             raise error
+
+    def note_failure(self) -> None:
+        """Close if more items have failed than `max_failures` allows."""
+        if self.max_failures is not None:
+            self._check_failures()
+
+    def _check_failures(self, *, at_end: bool = False) -> None:
+        most = self.max_failures
+        if most is None or self.has_too_many_failures:
+            return
+        failed = sum(post.account.failed for post in self.posts)
+        if not exceeds(most, failed, max(self._ended, FEWEST_FOR_A_SHARE)) and not at_end:
+            return  # which is cheap: what follows goes through all workers of a stage
+        ended = failed + sum(worker.processed for worker in self.workers[-1])
+        if exceeds(most, failed, ended, at_end=at_end):
+            self.has_too_many_failures = True
+        # A success can be the item with which a share begins to count.
+        is_early = ended < FEWEST_FOR_A_SHARE and not self.has_too_many_failures
+        watch = self._check_failures if is_early and not self.is_closed else None
+        if watch is not self.results.watch:
+            self.results.watch_each(watch)
+        if self.has_too_many_failures:
+            self.close()
+
+    def failure_summary(self, tally: FailureTally) -> str:
+        """Return one line about the items that failed."""
+        return tally.summary(sum(post.account.injected for post in self.posts), self.name)
+
+    def raise_too_many_failures(self, addition: str = "") -> None:
+        """Raise TooManyFailuresError if `max_failures` was exceeded.
+
+        Args:
+            addition: ends the text.
+        """
+        if self.has_too_many_failures:
+            raise TooManyFailuresError(
+                f"max_failures={self.max_failures} was exceeded, and the run was stopped: "
+                f"{self.failure_summary(self.results.tally)}; see .failures and .unprocessed of "
+                f"this error{addition}",
+                results=self.results.kept(),
+                failures=self.results.kept_failures(),
+                unprocessed=self.unprocessed(),
+            )
 
     def raise_once(self) -> None:
         """Raise what ended the run, unless that was done already."""
@@ -619,11 +675,13 @@ class Run:
             self._end()
 
     def _end(self) -> None:
+        self._check_failures(at_end=True)
         self.is_settled = self.is_over = True
         self.results.close()
         self.intake.give_up_replies()
         self.threadsafe_calls.close()
-        self._warn_of_discarded()
+        self._warn_of_failures()
+        self._warn_of_unprocessed()
         self._pipeline = None
         self._finished.set()
 
@@ -652,14 +710,22 @@ class Run:
         kept = list(self.results.failed_items)
         return kept if most is None else kept[-most:]
 
-    def _warn_of_discarded(self) -> None:
+    def _warn_of_failures(self) -> None:
+        """Warn once of all items that failed, unless the caller gets them anyway."""
+        tally = self.results.kept_tally
+        if tally.total and self.warns_of_failures:
+            summary, advice = self.failure_summary(tally), tally.advice()
+            _failures_logger.warning("%s; see pipeline.failures%s", summary, advice)
+
+    def _warn_of_unprocessed(self) -> None:
         left = {post.name: len(post.inbox.left_over) for post in self.posts}
         if total := sum(left.values()):
             _logger.warning(
-                "Pipeline %r stopped: %s discarded unprocessed (%s); see pipeline.unprocessed, "
+                "Pipeline %r stopped: %s %s unprocessed (%s); see pipeline.unprocessed, "
                 "which feed() takes back.",
                 self.name,
                 "1 item was" if total == 1 else f"{total} items were",
+                "returned" if self.returns_unprocessed else "discarded",
                 ", ".join(f"{count} in {name!r}" for name, count in left.items() if count),
             )
 

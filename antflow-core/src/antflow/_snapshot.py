@@ -63,6 +63,7 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
         pipeline_stats=pipeline_stats(run),
         error_summary=run.error_summary(MOST_FAILED_ITEMS),
         timestamp=time(),
+        input_fraction=run.input_fraction(),
     )
 
 

@@ -13,18 +13,19 @@ from .types import PipelineResult
 
 
 class ResultStream:
-    """An async iterator over results; the run begins when the first result is asked for.
+    """An async iterator over results, as `Pipeline.stream` returns it.
 
-    Results come in order of completion. Close it with `aclose`, or use it as an async context
-    manager, and no task is left behind. If it is merely dropped, as after a `break`, the run is
-    cancelled within a few turns of the event loop.
+    The run begins when the first result is asked for; that raises PipelineError if the pipeline is
+    running already. Results come in order of completion, failed items included. After the last
+    result, the iterator raises the exception of the input, or the one that ended the run.
 
-    Args:
-        begin: starts the run.
+    Close it with `aclose`, or use it as an async context manager, and no task is left behind. If it
+    is merely dropped, as after a `break`, the run is cancelled within a few turns of the event
+    loop.
     """
 
     def __init__(self, begin: Callable[[], Awaitable[Run]]) -> None:
-        self._begin: Callable[[], Awaitable[Run]] | None = begin
+        self._begin: Callable[[], Awaitable[Run]] | None = begin  # starts the run
         self._run: Run | None = None
         self._is_over = False
         self._loop: AbstractEventLoop | None = None
@@ -32,7 +33,7 @@ class ResultStream:
     def __aiter__(self) -> Self:
         return self
 
-    def number_of(self, value: Any) -> int:
+    def _number_of(self, value: Any) -> int:  # for the command
         """Return the `sequence_id` of an input that is just being read: that of its item."""
         assert self._run is not None
         return self._run.intake.number_of(value)
@@ -42,6 +43,8 @@ class ResultStream:
 
         Raises:
             PipelineError: at the first call, if the pipeline is running already.
+            TooManyFailuresError: after the last result, if more items failed than `max_failures`
+                allows.
             BaseException: after the last result, the exception of the input or the one that ended
                 the run.
         """
@@ -59,6 +62,7 @@ class ResultStream:
             if results.closed:
                 self._is_over = True
                 await run.wait()
+                run.raise_too_many_failures()
                 raise StopAsyncIteration
             await results.wait_for_item()
         item = results.queue.popleft()
@@ -93,7 +97,7 @@ class ResultStream:
         if run is not None:
             run.raise_once()
 
-    def leave_display(self, seconds: float) -> None:
+    def _leave_display(self, seconds: float) -> None:  # for the command
         """Let the display restore what it has taken, before the process is ended.
 
         This may be called from any thread, also while a task holds the event loop.

@@ -11,6 +11,7 @@ from ._desk import Desk, RunForWorker
 from ._item import ItemRecord
 from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
 from ._stage_run import StageRun, Step
+from ._tracebacks import remove_own_frames
 from .events import StatusType, TaskEvent, TaskEventType
 from .exceptions import text_of
 
@@ -88,6 +89,7 @@ class Teller(Desk):
             kind, listeners = "retry", notifier.task_retry
         else:
             kind, listeners = "fail", notifier.task_failure
+            remove_own_frames(error)  # observers record it as the item's failure
         if listeners:
             event = self._task_event(step, kind, duration, error, delay)
             await self._hear(notifier.tell(listeners, event))

@@ -20,6 +20,7 @@ from ._item import ItemRecord
 from ._notifier import Cut
 from ._stage_run import StageRun, Step
 from ._telling import InterruptedAttemptError, Teller, error_fields
+from ._tracebacks import location, remove_own_frames, reraise
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType
 from .stage import ItemCallback
@@ -305,7 +306,7 @@ class Worker(Teller):
                     raise error
                 delay = self.post.task_policy.delay(self.attempt, error)
                 if delay is None:
-                    raise error
+                    reraise(error)
                 await self._wait_to_retry(step, delay, start)
                 start = self.run.clock()
                 self.attempt += 1
@@ -546,6 +547,7 @@ class Worker(Teller):
         if self.step is not None:
             self._count_error(self.step, is_followed=False)
         self._note_attempts(item)
+        remove_own_frames(error)
         item.error, item.stage = error, post.name
         described = error_fields(error)
         try:
@@ -559,17 +561,17 @@ class Worker(Teller):
             post.account.count_failure(error)
             self.run.ended(1)
             attempts = item.extra.attempts if item.extra else 1
-            post.results.failed_items.append(
-                FailedItem(
-                    item_id=item.id,
-                    error=described["error"],
-                    error_type=described["error_type"],
-                    stage=post.name,
-                    attempts=attempts,
-                    timestamp=time(),
-                )
+            failed = FailedItem(
+                item_id=item.id,
+                error=described["error"],
+                error_type=described["error_type"],
+                stage=post.name,
+                attempts=attempts,
+                timestamp=time(),
+                location=location(error),
             )
-            post.results.put(item)
+            post.results.fail(item, failed)
+            self.run.note_failure()
 
     def _note_attempts(self, item: ItemRecord) -> None:
         """Note on an item how many attempts this stage made, the plain path making but one."""

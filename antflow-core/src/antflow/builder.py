@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, Self
+from typing import Self, Unpack
 
-from .exceptions import PipelineError, StageValidationError
-from .stage import RetryMode, Stage, task_name
+from ._keywords import UnknownFieldError, explains_keywords, remedy
+from ._repr import one_line, short
+from .exceptions import PipelineError
+from .stage import RetryMode, Stage, StageOptions, chain_text, task_name
 from .tracker import StatusTracker
 from .types import TaskFunc
 
-STAGE_FIELDS = frozenset(field.name for field in fields(Stage))
 NAMED_OTHERWISE = {
     "tasks": "give the tasks after the name",
     "retry": "give retry_policy",
 }
+"""What to give to `add` instead of fields of Stage that have another name there."""
+
+ADDED = ["name", "workers", "retries", "retry_policy", *StageOptions.__annotations__]
+"""The keywords of `add`."""
 
 
+@explains_keywords("Pipeline", name="_name")
 class Draft:
     """Stages and options of a pipeline to be built.
 
@@ -31,6 +36,11 @@ class Draft:
         self._collects = True
         self._plugins: list[object] = []
         self._autoloads = True
+        self._max_failures: float | None = None
+
+    @one_line
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {short(self._name)}: {chain_text(self._stages)}>"
 
     def add(
         self,
@@ -39,7 +49,7 @@ class Draft:
         workers: int = 5,
         retries: int = 3,
         retry_policy: RetryMode = "per_task",
-        **others: Any,
+        **others: Unpack[StageOptions],
     ) -> Self:
         """Add a stage at the end.
 
@@ -53,20 +63,16 @@ class Draft:
             others: any other fields of Stage.
 
         Raises:
-            StageValidationError: `others` has a name that is not a field of Stage.
+            StageValidationError: `others` has a name that is not a field of Stage; it is a
+                TypeError too.
         """
-        for field in others:
-            if field in NAMED_OTHERWISE:
-                raise StageValidationError(
-                    f"Stage {name!r}: add() takes no {field}; {NAMED_OTHERWISE[field]}"
+        for word in others:
+            if word not in ADDED:
+                raise UnknownFieldError(
+                    f"Stage {name!r}: add() takes no keyword {word!r}; "
+                    f"{remedy(word, ADDED, NAMED_OTHERWISE)}"
                 )
-            if field not in STAGE_FIELDS:
-                raise StageValidationError(
-                    f"Stage {name!r}: add() takes no {field!r}; a stage has "
-                    f"{', '.join(sorted(STAGE_FIELDS - {*NAMED_OTHERWISE, 'name', 'workers'}))}"
-                )
-        attempts = {"task_attempts": retries, "stage_attempts": retries}
-        options = {**attempts, **others}
+        options: StageOptions = {"task_attempts": retries, "stage_attempts": retries, **others}
         self._stages.append(
             Stage(name=name, workers=workers, tasks=list(tasks), retry=retry_policy, **options)
         )
@@ -87,6 +93,15 @@ class Draft:
         self._plugins += plugins
         if autoload is not None:
             self._autoloads = autoload
+        return self
+
+    def with_max_failures(self, most: float | None) -> Self:
+        """Stop a run when more items have failed.
+
+        Args:
+            most: a whole number of items, or a share between 0 and 1, as for `Pipeline`.
+        """
+        self._max_failures = most
         return self
 
     def collect_results(self, enabled: bool = True) -> Self:

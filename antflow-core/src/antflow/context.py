@@ -141,25 +141,31 @@ async def concurrency_limit() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def rate_limit() -> AsyncIterator[None]:
+async def rate_limit(amount: float = 1) -> AsyncIterator[None]:
     """An async context manager that waits, on entry, until `call_rate` allows another call.
 
     A leaky bucket: `call_rate` calls at once, then one per `call_rate_period / call_rate` seconds.
-    When the pipeline is shut down, an attempt that waits here is cancelled, and its item is
-    reported as unprocessed.
+    Calls that wait go on in the order of their arrival. When the pipeline is shut down, an attempt
+    that waits here is cancelled, and its item is reported as unprocessed.
+
+    Args:
+        amount: how much of `call_rate` the call takes, above 0. The most is `call_rate`, or 1 if
+            `call_rate` is below 1.
 
     Raises:
         RuntimeError: the stage has no `call_rate`, or this is used outside a task.
+        ValueError: `amount` is not a number above 0, or is more than the most.
     """
     worker = CURRENT_WORKER.get()
     rate = None if worker is None else worker.limits.rate
     if worker is None or rate is None:
         raise RuntimeError(_unset("rate_limit()", "call_rate", worker))
-    if rate.has_capacity():
-        await rate.acquire()
+    _check_amount(amount, rate.most, worker.stage_name)
+    if rate.has_capacity(amount):
+        await rate.acquire(amount)
     else:
         with worker.waiting():
-            await rate.acquire()
+            await rate.acquire(amount)
     yield
 
 
@@ -184,6 +190,16 @@ async def obtain(worker: CurrentWorker, places: Semaphore) -> None:
             await places.acquire()
     else:
         await places.acquire()
+
+
+def _check_amount(amount: object, most: float, stage: str) -> None:
+    if not isinstance(amount, int | float) or isinstance(amount, bool) or not amount > 0:
+        remedy = "give a number above 0"
+    elif amount > most:
+        remedy = f"give {most:g} at most, or raise call_rate on the Stage"
+    else:
+        return
+    raise ValueError(f"rate_limit() in stage {stage!r} has amount={amount!r}; {remedy}")
 
 
 def _unset(call: str, field: str, worker: CurrentWorker | None) -> str:

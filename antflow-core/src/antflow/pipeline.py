@@ -11,7 +11,11 @@ from typing import Any, Self, TypeVar, cast
 
 from . import _snapshot
 from ._display import Display, chosen_dashboard
+from ._failures import checked_max_failures
+from ._fraction import InputFraction
+from ._keywords import explains_keywords
 from ._limits import Rates
+from ._repr import one_line, short
 from ._results import MOST_KEPT_FAILURES, Results
 from ._run import Run
 from ._sources import Source, checked_source
@@ -19,10 +23,16 @@ from ._stage_run import StageRun, worker_name
 from ._stream import ResultStream
 from ._thread_reader import ThreadReader
 from .builder import Draft, stages_for
-from .exceptions import PipelineError, StageValidationError
+from .exceptions import (
+    MOST_GROUPED_ERRORS,
+    ItemsFailedError,
+    PipelineError,
+    StageValidationError,
+    as_exception,
+)
 from .items import checked_priority
 from .plugins import NONE, PluginSet, named, plugin_of
-from .stage import CAPACITY_PER_WORKER, Stage, is_count, is_duration, is_positive
+from .stage import CAPACITY_PER_WORKER, Stage, chain_text, is_count, is_duration, is_positive
 from .tracker import StatusTracker
 from .types import (
     DashboardProtocol,
@@ -36,13 +46,14 @@ from .types import (
     WorkerState,
 )
 
-__all__ = ["Pipeline", "PipelineBuilder", "Stage"]
+__all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
 T = TypeVar("T")
 
 DEFAULT_PRIORITY = 100
 
 
+@explains_keywords("Pipeline")
 class Pipeline:
     """A chain of stages through which items are run, one run at a time.
 
@@ -54,10 +65,14 @@ class Pipeline:
         plugins: plugins for this pipeline, besides the installed ones; one with the same name as
             an installed plugin replaces it.
         autoload: whether installed plugins take part.
+        max_failures: how many items may fail before the run is stopped: a whole number (with 0,
+            the first failure stops it), or a share between 0 and 1, which is checked once 100 items
+            have succeeded or failed, and at the end; None for no limit.
 
     Raises:
         PipelineError: there is no stage, the first one pulls, `name` is not a non-empty string,
-            `status_tracker` is not a StatusTracker, or two plugins have the same name.
+            `status_tracker` is not a StatusTracker, two plugins have the same name, or
+            `max_failures` is neither a number of items nor a share.
         StageValidationError: a stage's configuration is invalid, or two stages have the same name.
         PluginError: a plugin cannot take part.
     """
@@ -71,6 +86,7 @@ class Pipeline:
         name: str = "pipeline",
         plugins: Iterable[object] = (),
         autoload: bool = True,
+        max_failures: float | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise PipelineError(f"A pipeline's name must be a non-empty string, not {name!r}")
@@ -81,11 +97,17 @@ class Pipeline:
         self.stages = _checked_stages(stages, name)
         self.collect_results = collect_results
         self.name = name
+        self.max_failures = checked_max_failures(max_failures, name)
         self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
         self._run: Run | None = None  # the last that began
         self._coming: Run | None = None  # fed before its start
         self._blank: Run | None = None  # to be read before there is any, and never run
+
+    @one_line
+    def __repr__(self) -> str:
+        state = "running" if self._is_running() else "not running"
+        return f"<{type(self).__name__} {short(self.name)}, {state}: {chain_text(self.stages)}>"
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
@@ -105,6 +127,8 @@ class Pipeline:
         retries: int = 3,
         progress: bool = False,
         dashboard: str | None = None,
+        *,
+        raise_failures: bool = False,
     ) -> list[PipelineResult]:
         """Run items through one task, or through several in order, each a stage of its own.
 
@@ -117,17 +141,19 @@ class Pipeline:
             retries: the most attempts of each task, the first included.
             progress: as for `run`.
             dashboard: as for `run`.
+            raise_failures: as for `run`.
 
         Returns:
             The successes in input order.
 
         Raises:
             PipelineError: there is no task.
+            ItemsFailedError: as from `run`.
             StageValidationError: `workers` or `retries` is not a whole number above 0.
             ValueError: as from `run`.
         """
         pipeline = cls(stages_for(tasks, workers, retries))
-        return await pipeline.run(items, progress, dashboard)
+        return await pipeline.run(items, progress, dashboard, raise_failures=raise_failures)
 
     # Running
 
@@ -140,16 +166,19 @@ class Pipeline:
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        raise_failures: bool = False,
         read_in_thread: bool = False,
     ) -> list[PipelineResult]:
         """Run all items through the pipeline and return the successes in input order.
 
-        Failed items are in `failures`. Cancelling this call cancels the run.
+        Failed items are in `failures`, and a warning in the log says what failed, unless
+        `return_exceptions` or `raise_failures` is set. Cancelling this call cancels the run.
 
         Args:
             items: any iterable or async iterable, read only as fast as there is room; its items
                 are as in `feed`.
-            progress: show a progress bar.
+            progress: show progress on standard error: as a bar if antflow-rich is installed, else
+                as one line a second.
             dashboard: name of an installed dashboard; antflow-rich has "compact", "detailed" and
                 "full".
             custom_dashboard: a dashboard of your own.
@@ -161,25 +190,40 @@ class Pipeline:
                 iterable if that is a generator. It sees the caller's context variables. If it is
                 inside the iterable when reading stops, it is abandoned.
 
+            raise_failures: raise the errors of failed items once all items have ended.
+
         Raises:
+            ItemsFailedError: items failed, and `raise_failures` is set; a group of their errors.
+            TooManyFailuresError: more items failed than `max_failures` allows.
             TypeError: `items` cannot be iterated over, is a single item such as a str, a mapping
                 or a data frame, or is an async iterable with `read_in_thread`.
             ValueError: two displays are asked for, or one that is not installed, or the interval
-                is not a number of seconds above 0.
+                is not a number of seconds above 0, or both `return_exceptions` and
+                `raise_failures` are set.
             PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
                 `ANTFLOW_STRICT_PLUGINS` is set.
             PipelineError: the pipeline is running already.
             BaseException: the exception of the input, raised once the items already read have
                 ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
+        if return_exceptions and raise_failures:
+            raise ValueError(
+                "Cannot use both return_exceptions, which returns failures, and raise_failures, "
+                f"which raises them, in a run of pipeline {self.name!r}; leave one out"
+            )
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
         run = await self._begin(self._collector(most_failures=None), source=source, shown=shown)
+        is_received = raise_failures or (return_exceptions and self.collect_results)
+        run.warns_of_failures = not is_received
         run.read(_threaded(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
         await run.wait()
+        run.raise_too_many_failures()
         results = run.results.kept()
+        if raise_failures:
+            _raise_failures(run, results)
         if not return_exceptions or not self.collect_results:
             return results
         return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
@@ -210,6 +254,9 @@ class Pipeline:
         Raises:
             TypeError: as from `run`.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
+
+        If more items fail than `max_failures` allows, TooManyFailuresError is raised after the
+        last result.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -273,11 +320,16 @@ class Pipeline:
                 the result of a success.
             PipelineError: the pipeline is about to end, was stopped during this call, or runs on
                 another event loop: use `feed_threadsafe` there.
+            TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
+                `shutdown` has not been called since.
+            TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
+                `shutdown` has not been called since.
         """
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
+        self._refuse_other_loop("feed()")
+        await self._refuse_after_failures()
         run = self._feedable()
-        self._refuse_other_loop(run, "feed()")
         await self._feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
     async def feed_async(
@@ -333,10 +385,12 @@ class Pipeline:
             PipelineError: the pipeline is not running, is about to end, was stopped during this
                 call, or runs on another event loop: use `process_threadsafe` there; or the call
                 comes from one of its tasks or from the consumer of its stream.
+            TooManyFailuresError: more items failed than `max_failures` allows.
         """
         checked_priority(priority)
+        self._refuse_other_loop("process()")
+        await self._refuse_after_failures()
         run = self._running_run()
-        self._refuse_other_loop(run, "process()")
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
         return await self._process(run, item, priority)
@@ -374,6 +428,7 @@ class Pipeline:
         Raises:
             PipelineError: the pipeline is not started, runs on another event loop, or the call
                 comes from one of its tasks or from the consumer of its stream.
+            TooManyFailuresError: more items failed than `max_failures` allows.
             BaseException: the exception that ended the run.
         """
         run = self._run
@@ -381,11 +436,13 @@ class Pipeline:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
-        self._refuse_other_loop(run, "join()")
+        self._refuse_other_loop("join()")
         self._refuse_own_task(run, "join()", "call it from outside", also=run.is_own_task())
         self._refuse_consumer(run, "join()")
         run.seal()
+        run.is_joined = True
         await run.wait()
+        run.raise_too_many_failures()
 
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
@@ -393,7 +450,7 @@ class Pipeline:
         """Stop: accept no new items, wait for running attempts, and return the items left.
 
         A call of `run` that is under way returns the results so far; a stream ends after its last
-        result.
+        result. The items left are in `unprocessed`, too; `feed` takes them back.
 
         Args:
             drain: first finish all items that were fed.
@@ -406,6 +463,11 @@ class Pipeline:
                 workers, or the consumer of its stream calls this with `drain`.
             BaseException: the exception that ended the run, unless it was raised already.
         """
+        return await self._stop(drain, timeout, returns_unprocessed=True)
+
+    async def _stop(
+        self, drain: bool, timeout: float | None, *, returns_unprocessed: bool
+    ) -> list[UnprocessedItem]:
         if timeout is not None and not is_duration(timeout):
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
@@ -413,7 +475,7 @@ class Pipeline:
         run = self._coming or self._run
         if run is None or run.is_lost():
             return []
-        self._refuse_other_loop(run, "shutdown()")
+        self._refuse_other_loop("shutdown()")
         if run.is_own_task():
             raise PipelineError(
                 f"A worker of pipeline {self.name!r} cannot wait for shutdown(), which waits for "
@@ -424,6 +486,8 @@ class Pipeline:
         if run is self._coming:
             await self._end_abandoned()
             self._run, self._coming = run, None
+        run.returns_unprocessed |= returns_unprocessed
+        run.is_joined = True
         await run.stop(drain=drain, timeout=timeout)
         return run.unprocessed()
 
@@ -436,7 +500,7 @@ class Pipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.shutdown(timeout=None if error is None else 0)
+        await self._stop(False, None if error is None else 0, returns_unprocessed=False)
 
     # What became of the items
 
@@ -548,6 +612,7 @@ class Pipeline:
             snapshot = partial(_snapshot.dashboard_snapshot, run)
             display = Display(dashboard, self, total, interval, snapshot, run)
         self._run = run
+        run.input_fraction = InputFraction(source)
         run.start(
             results,
             context or copy_context(),
@@ -556,6 +621,7 @@ class Pipeline:
             display=display,
             also=also,
         )
+        run.is_joined = source is not None  # by the call that begins it
         return run
 
     async def _take_coming(self) -> Run | None:
@@ -592,7 +658,7 @@ class Pipeline:
 
     def _make_run(self) -> Run:
         results = self._collector(MOST_KEPT_FAILURES)
-        return Run(self.name, self.stages, results, self._rates, self._plugins)
+        return Run(self.name, self.stages, results, self._rates, self._plugins, self.max_failures)
 
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
@@ -608,9 +674,12 @@ class Pipeline:
 
         Raises:
             PipelineError: there is none.
+            TooManyFailuresError: it was stopped by failures.
         """
         run = self._run
         if run is None or run.is_over or run.is_abandoned or run.is_lost():
+            if run is not None and run.is_over and not run.is_joined:
+                run.raise_too_many_failures()
             raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
         return run
 
@@ -624,6 +693,8 @@ class Pipeline:
         read_in_thread: bool = False,
     ) -> None:
         post = run.posts[0] if target_stage is None else run.intake.post_of(target_stage)
+        if not run.admits():
+            await self._refuse_after_failures()
         self._refuse_late(run, "feed")
         if read_in_thread:
             async with _threaded(source, run, post) as reader:
@@ -631,14 +702,19 @@ class Pipeline:
         else:
             is_fed = await run.intake.feed(source, post, priority)
         if not is_fed:
+            await self._refuse_after_failures("; the value read last was not fed")
             raise PipelineError(
                 f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
                 "was not fed"
             )
 
     async def _process(self, run: Run, item: Any, priority: int) -> PipelineResult:
-        self._refuse_late(run, "process")
-        return await run.intake.process(item, priority)
+        try:
+            self._refuse_late(run, "process")
+            return await run.intake.process(item, priority)
+        except PipelineError:
+            await self._refuse_after_failures()
+            raise
 
     def _call_threadsafe(self, run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         loop = run.loop
@@ -662,8 +738,8 @@ class Pipeline:
                 f"which may wait for the task; {remedy}"
             )
 
-    def _refuse_other_loop(self, run: Run, call: str) -> None:
-        if run.is_on_other_loop():
+    def _refuse_other_loop(self, call: str) -> None:
+        if self._run is not None and self._run.is_on_other_loop():
             raise PipelineError(
                 f"Pipeline {self.name!r} runs on another event loop than this {call}; on other "
                 "loops and in other threads, use feed_threadsafe(items, ...) or "
@@ -676,6 +752,19 @@ class Pipeline:
                 f"The consumer of a stream of pipeline {self.name!r} cannot wait for {call}, which "
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
+
+    async def _refuse_after_failures(self, addition: str = "") -> None:
+        """Raise TooManyFailuresError where a run was stopped by failures, when it is over.
+
+        Its own tasks may go on to feed it while it lasts: what they feed is unprocessed then. Once
+        its end has been reported, what is fed is for the next run.
+        """
+        run = self._run
+        if run is None or not run.has_too_many_failures or (run.is_over and run.is_joined):
+            return
+        if not (run.is_inside() or run.is_own_task()):
+            await run.finished()
+            run.raise_too_many_failures(addition)
 
     def _refuse_late(self, run: Run, call: str) -> None:
         if not run.admits():
@@ -719,6 +808,20 @@ def _threaded(
     """
     threads = (post or run.posts[0]).threads
     return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
+
+
+def _raise_failures(run: Run, results: list[PipelineResult]) -> None:
+    failures = run.results.kept_failures()
+    if not failures:
+        return
+    errors = [
+        as_exception(failure.error, failure.stage)
+        for failure in failures[:MOST_GROUPED_ERRORS]
+        if failure.error is not None
+    ]
+    tally = run.results.kept_tally
+    text = f"{run.failure_summary(tally)}; see .failures and .results of this error{tally.advice()}"
+    raise ItemsFailedError(text, errors, results=results, failures=failures)
 
 
 def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
@@ -768,6 +871,7 @@ def _plugin_set(
     return PluginSet({**others, **given}).and_also(tracked)
 
 
+@explains_keywords("Pipeline", name="_name")
 class PipelineBuilder(Draft):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 
@@ -779,7 +883,8 @@ class PipelineBuilder(Draft):
         """Return the pipeline.
 
         Raises:
-            PipelineError: there is no stage, or the first one pulls.
+            PipelineError: there is no stage, or the first one pulls, or the limit of failures is
+                invalid.
             StageValidationError: a stage's configuration is invalid, or two stages have the same
                 name.
         """
@@ -790,6 +895,7 @@ class PipelineBuilder(Draft):
             name=self._name,
             plugins=self._plugins,
             autoload=self._autoloads,
+            max_failures=self._max_failures,
         )
 
     async def run(
@@ -801,6 +907,7 @@ class PipelineBuilder(Draft):
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        raise_failures: bool = False,
         read_in_thread: bool = False,
     ) -> list[PipelineResult]:
         """Build the pipeline and call its `run`, with the same arguments and errors."""
@@ -811,6 +918,7 @@ class PipelineBuilder(Draft):
             custom_dashboard,
             dashboard_update_interval,
             return_exceptions=return_exceptions,
+            raise_failures=raise_failures,
             read_in_thread=read_in_thread,
         )
 

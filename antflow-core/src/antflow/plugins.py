@@ -14,7 +14,9 @@ from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from . import hookspecs
 from ._faults import log_error
+from ._keywords import nearest
 from ._notifier import Listener, Listeners, Observer
+from ._plain_progress import PROGRESS, PlainProgress
 from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
 
@@ -39,10 +41,10 @@ NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, part
 EVERYWHERE = frozenset(dir(object))
 """Names that every object has: none is a hook's, so more than half of most objects is skipped."""
 
-OF_RICH = {"progress", "compact", "detailed", "full"}
+OF_RICH = {"compact", "detailed", "full"}
 GET_RICH = (
-    "The built-in ones, 'progress', 'compact', 'detailed' and 'full', come with the package "
-    "antflow-rich: pip install antflow-rich"
+    "The dashboards 'compact', 'detailed' and 'full' come with the package antflow-rich; in a "
+    "checkout of antflow: pip install ./antflow-rich"
 )
 
 _logger = logging.getLogger(__name__)
@@ -124,13 +126,9 @@ def is_on(environ: Mapping[str, str], variable: str) -> bool:
 
 
 def _meant(hook: str) -> str:
-    from difflib import get_close_matches
-
     known = [name.removeprefix(PREFIX) for name in ARGUMENTS]
-    close = get_close_matches(hook.removeprefix(PREFIX), known, n=1)
-    return (
-        f"{PREFIX + close[0]!r} may be meant" if close else f"the hooks are {', '.join(ARGUMENTS)}"
-    )
+    near = nearest(hook.removeprefix(PREFIX), known)
+    return f"{PREFIX + near!r} may be meant" if near else f"the hooks are {', '.join(ARGUMENTS)}"
 
 
 def refusal(plugin: object) -> str | None:
@@ -275,7 +273,7 @@ class PluginSet:
         )
 
     def dashboard(self, name: str) -> DashboardProtocol:
-        """Return a new dashboard of that name.
+        """Return a new dashboard of that name; plain lines for "progress" where no plugin has it.
 
         Raises:
             ValueError: none of that name is installed.
@@ -298,8 +296,13 @@ class PluginSet:
             else:
                 if found is not None:
                     return cast("DashboardProtocol", found)
-        names = sorted(name for plugin in self.plugins.values() for name in dashboards_of(plugin))
-        text = f"There is no dashboard {name!r}; installed are: {', '.join(names) or 'none'}"
+        if name == PROGRESS:
+            return PlainProgress()
+        plugins = self.plugins.values()
+        names = sorted({PROGRESS}.union(*(dashboards_of(plugin) for plugin in plugins)))
+        near = nearest(name, names)
+        installed = "installed are" if near is None else f"did you mean {near!r}? Installed are"
+        text = f"There is no dashboard {name!r}; {installed}: {', '.join(names)}"
         raise ValueError(text if OF_RICH.issubset(names) else f"{text}. {GET_RICH}")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
 from functools import partial
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
+from ._keywords import UnknownFieldError, explains_keywords, nearest
+from ._repr import listed, one_line, short
 from .exceptions import StageValidationError
 from .retry import ONCE, RetryPolicy
 from .types import TaskFunc
@@ -19,9 +21,37 @@ ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
 
 CAPACITY_PER_WORKER = 10
 MOST_SECONDS = 10.0**9
+RETRY_MODES = ("per_task", "per_stage")
+
+BUILDERS_WORDS = {
+    "retries": "give task_attempts, or stage_attempts with retry='per_stage'",
+    "retry_policy": "did you mean 'retry'?",
+}
+"""What to give instead of the keywords that only the builder has."""
 
 
-@dataclass
+class StageOptions(TypedDict, total=False):
+    """The fields of `Stage` that the builder's `add` takes by their own names."""
+
+    task_attempts: int
+    task_wait_seconds: float
+    stage_attempts: int
+    unpack_args: bool
+    task_concurrency_limits: Mapping[str, int]
+    on_success: ItemCallback | None
+    on_failure: ItemCallback | None
+    skip_if: Callable[[Any], Any] | None
+    queue_capacity: int | None
+    on_skip: ItemCallback | None
+    pull: bool
+    call_concurrency: int | None
+    call_rate: float | None
+    call_rate_period: float
+    never_retry: type[BaseException] | tuple[type[BaseException], ...]
+
+
+@explains_keywords("Stage", error=UnknownFieldError, instead=BUILDERS_WORDS)
+@dataclass(repr=False)
 class Stage:
     """One step of a pipeline: its tasks, its workers, and how failures are retried.
 
@@ -48,9 +78,15 @@ class Stage:
         pull: whether no item may wait in front of the stage: an item then leaves the stage before
             only when a worker of this stage is ready for it.
         call_concurrency: how many tasks may be inside `concurrency_limit` at once.
-        call_rate: how many calls `rate_limit` allows per `call_rate_period`; the first ones may
-            come all at once, later ones evenly spaced.
+        call_rate: how many calls `rate_limit` allows per `call_rate_period` in the long run. This
+            many may come at once; later ones are evenly spaced.
         call_rate_period: length of that period in seconds.
+        never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
+            as NameError; an item that fails with one of them has failed at once.
+
+    Raises:
+        StageValidationError: a keyword is not one of these; it is a TypeError too. What the
+            fields hold is checked by `validate`, which a pipeline calls.
     """
 
     name: str
@@ -72,6 +108,16 @@ class Stage:
     call_concurrency: int | None = None
     call_rate: float | None = None
     call_rate_period: float = 60.0
+    never_retry: type[BaseException] | tuple[type[BaseException], ...] = ()
+
+    @one_line
+    def __repr__(self) -> str:
+        texts = [
+            f"{one.name}={value_text(getattr(self, one.name))}"
+            for one in fields(self)[1:]
+            if getattr(self, one.name) != default_of(one)
+        ]
+        return f"{type(self).__name__}({', '.join([short(self.name), *texts])})"
 
     def validate(self) -> None:
         """Check the configuration.
@@ -107,12 +153,18 @@ class Stage:
         """How attempts at one task are repeated."""
         if self.retry == "per_stage":
             return ONCE
-        return RetryPolicy(self.task_attempts, self.task_wait_seconds)
+        return RetryPolicy(self.task_attempts, self.task_wait_seconds, self._never())
 
     @property
     def stage_policy(self) -> RetryPolicy:
         """How attempts at the whole stage are repeated."""
-        return RetryPolicy(self.stage_attempts) if self.retry == "per_stage" else ONCE
+        if self.retry != "per_stage":
+            return ONCE
+        return RetryPolicy(self.stage_attempts, never=self._never())
+
+    def _never(self) -> tuple[type[BaseException], ...]:
+        never = self.never_retry
+        return never if isinstance(never, tuple) else (never,)
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -143,10 +195,10 @@ class Stage:
                 )
 
     def _check_retry(self) -> None:
-        if self.retry not in ("per_task", "per_stage"):
-            raise self._invalid(
-                f"has retry={self.retry!r}. Invalid retry policy; use 'per_task' or 'per_stage'"
-            )
+        if self.retry not in RETRY_MODES:
+            near = nearest(self.retry, RETRY_MODES)
+            remedy = f"did you mean {near!r}?" if near else "use 'per_task' or 'per_stage'"
+            raise self._invalid(f"has retry={self.retry!r}. Invalid retry policy; {remedy}")
         for name in ("task_attempts", "stage_attempts"):
             attempts = getattr(self, name)
             if not is_count(attempts) or attempts < 1:
@@ -157,6 +209,12 @@ class Stage:
             raise self._invalid(
                 f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
             )
+        for kind in self._never():
+            if not isinstance(kind, type) or not issubclass(kind, BaseException):
+                raise self._invalid(
+                    f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
+                    "of types such as (NameError, TypeError)"
+                )
 
     def _check_capacity(self) -> None:
         if self.queue_capacity is not None and (
@@ -255,6 +313,30 @@ def _is_awaited_generator(task: TaskFunc) -> bool:
     """Tell whether `types.coroutine` has made a generator function return awaitables."""
     code = getattr(task, "__code__", None)
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+
+
+def default_of(one: Field[Any]) -> object:
+    """Return the default of a field; MISSING if it has none."""
+    return one.default if one.default_factory is MISSING else one.default_factory()
+
+
+def value_text(value: object) -> str:
+    """Return what `repr()` shows of a value: the names of functions, without their addresses."""
+    if callable(value):
+        return task_name(value)
+    if isinstance(value, list | tuple):
+        return f"[{listed(map(value_text, value))}]"
+    return short(value)
+
+
+def chain_text(stages: Sequence[Stage]) -> str:
+    """Return what `repr()` of a pipeline shows of its stages."""
+    return listed(map(_stage_text, stages), " -> ") or "no stages"
+
+
+def _stage_text(stage: Stage) -> str:
+    workers = "1 worker" if stage.workers == 1 else f"{value_text(stage.workers)} workers"
+    return f"{short(stage.name)} ({workers}: {listed(map(value_text, stage.tasks))})"
 
 
 def is_coroutine_function(task: TaskFunc) -> bool:

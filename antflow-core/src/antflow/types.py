@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import (
@@ -16,11 +18,13 @@ from typing import (
 )
 
 from ._quantile import quantile
+from ._tracebacks import location
 from .events import ItemView as ItemView
 from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
 from .events import TaskEvent as TaskEvent
 from .events import TaskEventType as TaskEventType
+from .exceptions import ItemDroppedError, as_exception
 from .items import Item as Item
 
 T = TypeVar("T")
@@ -34,9 +38,12 @@ WorkerStatus = Literal["idle", "busy"]
 ActivityState = Literal["idle", "busy", "waiting", "blocked"]
 """A worker waits for an item, works, waits for a retry, or waits for room in the next stage."""
 
+Outcome = Literal["succeeded", "failed", "dropped", "expanded"]
+"""How an item ended: it went through, failed, was dropped on purpose, or became other items."""
+
 
 class _Rare:
-    __slots__ = ("attempts", "carrier", "error", "metadata", "stage")
+    __slots__ = ("attempts", "carrier", "ended", "error", "metadata", "reason", "stage")
 
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
@@ -44,6 +51,8 @@ class _Rare:
         self.error: BaseException | None = None
         self.stage: str | None = None
         self.attempts = 1
+        self.reason: str | None = None
+        self.ended: Outcome | None = None  # where value and error do not say it
 
 
 class _Rarely(Generic[T]):
@@ -81,6 +90,31 @@ class _Rarely(Generic[T]):
         setattr(result.rare, self._name, value)
 
 
+class _OutcomeOfResult:
+    """The outcome, which is kept only where it does not follow from the error."""
+
+    @overload
+    def __get__(self, result: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, result: _Record, owner: type) -> Outcome: ...
+
+    def __get__(self, result: _Record | None, owner: type) -> Self | Outcome:
+        if result is None:
+            return self
+        rare = result.rare
+        if rare is None:
+            return "succeeded"
+        return rare.ended or ("succeeded" if rare.error is None else "failed")
+
+    def __set__(self, result: _Record, outcome: Outcome) -> None:
+        if outcome in ("dropped", "expanded"):
+            result.rare = result.rare or _Rare()
+            result.rare.ended = outcome
+        elif result.rare is not None:
+            result.rare.ended = None
+
+
 class _Record:
     """One object an item, from its feeding until it is a result: two would cost more than this.
 
@@ -97,7 +131,7 @@ class _Record:
 
 @dataclass(init=False)
 class PipelineResult(_Record):
-    """The result of one item: a success or a failure.
+    """The result of one item.
 
     Args:
         id: the item's own id; if it has none, its sequence number.
@@ -109,6 +143,9 @@ class PipelineResult(_Record):
         stage: name of the stage in which the item failed; None for a success.
         attempts: attempts made in the item's last stage: at its last task, or, with
             `retry="per_stage"`, at the whole stage; 0 if the stage skipped the item.
+        outcome: "succeeded", "failed", "dropped" or "expanded"; None for what follows from
+            `error`.
+        reason: why the item was dropped; None for others.
     """
 
     __slots__ = ("id", "sequence_id", "value")
@@ -120,6 +157,8 @@ class PipelineResult(_Record):
     error: _Rarely[BaseException | None] = _Rarely(lambda: None)
     stage: _Rarely[str | None] = _Rarely(lambda: None)
     attempts: _Rarely[int] = _Rarely(lambda: 1)
+    outcome: _OutcomeOfResult = _OutcomeOfResult()
+    reason: _Rarely[str | None] = _Rarely(lambda: None)
 
     def __init__(
         self,
@@ -130,6 +169,8 @@ class PipelineResult(_Record):
         error: BaseException | None = None,
         stage: str | None = None,
         attempts: int = 1,
+        outcome: Outcome | None = None,
+        reason: str | None = None,
     ) -> None:
         self.id = id
         self.value = value
@@ -143,6 +184,10 @@ class PipelineResult(_Record):
             self.stage = stage
         if attempts != 1:
             self.attempts = attempts
+        if outcome is not None:
+            self.outcome = outcome
+        if reason is not None:
+            self.reason = reason
 
     def __copy__(self) -> PipelineResult:
         copied = replace(self)
@@ -155,7 +200,35 @@ class PipelineResult(_Record):
     @property
     def is_success(self) -> bool:
         """Whether the item went through every stage."""
-        return self.error is None
+        return self.outcome == "succeeded"
+
+    @property
+    def location(self) -> str | None:
+        """Where your code failed: the innermost frame of your own, as "fetch.py:4, in fetch".
+
+        It is None for a success, and for an error that was raised outside of your code.
+        """
+        return None if self.error is None else location(self.error)
+
+    def unwrap(self) -> Any:
+        """Return the value of a success, or raise what kept the item from having one.
+
+        Raises:
+            ItemDroppedError: the item was dropped.
+            TaskFailedError: a task raised CancelledError, which is the cause of this error; raised
+                itself, it would look like a cancellation of the caller.
+            BaseException: the error of the item.
+        """
+        if self.outcome == "dropped":
+            raise ItemDroppedError(
+                f"Item {self.id!r} was dropped ({self.reason or 'no reason given'}), so it has no "
+                'value; look at its outcome, which is "dropped", before you unwrap it',
+                reason=self.reason,
+            )
+        error = self.error
+        if error is None:
+            return self.value
+        raise as_exception(error, self.stage) if isinstance(error, CancelledError) else error
 
 
 @dataclass(slots=True)
@@ -392,6 +465,7 @@ class FailedItem:
         attempts: attempts made: at the task that failed, or, with `retry="per_stage"`, at the
             whole stage.
         timestamp: Unix time of the failure.
+        location: your innermost frame, as "fetch.py:4, in fetch"; None if there is none.
     """
 
     item_id: Any
@@ -400,6 +474,7 @@ class FailedItem:
     stage: str
     attempts: int
     timestamp: float
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +501,16 @@ class ErrorSummary:
             if counts:
                 parts += ["", f"{title}:"]
                 parts += [f"  {name}: {count}" for name, count in _most_first(counts)]
+        places = Counter(item.location for item in self.failed_items if item.location is not None)
+        if places:
+            parts += ["", "By location:"]
+            parts += [f"  {name}: {count}" for name, count in places.most_common(_MOST_LOCATIONS)]
+            if (more := len(places) - _MOST_LOCATIONS) > 0:
+                parts.append(f"  ({more} more)")
         return "\n".join(parts)
+
+
+_MOST_LOCATIONS = 5
 
 
 def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
@@ -443,6 +527,8 @@ class DashboardSnapshot:
         pipeline_stats: the statistics of the run.
         error_summary: the failures; the details cover the latest 1,000 at most.
         timestamp: Unix time of the snapshot.
+        input_fraction: share of the input that has been read, from 0 to 1; None if the input does
+            not say. An input says it with a method `fraction_read()`.
     """
 
     worker_states: dict[str, WorkerState]
@@ -450,6 +536,7 @@ class DashboardSnapshot:
     pipeline_stats: PipelineStats
     error_summary: ErrorSummary
     timestamp: float
+    input_fraction: float | None = None
 
 
 @runtime_checkable
