@@ -60,10 +60,7 @@ pictures: $(READY) ## draw the displays for the documents anew, into docs/images
 	$(PY) -m tests.rich.pictures
 
 build: $(READY) ## build sdist and wheel into dist/
-	rm -rf dist
-	for package in $(PACKAGES); do \
-	    $(PY) -m build --no-isolation --outdir dist $$package || exit; \
-	done
+	$(PY) -m tools.build_packages
 
 test-wheel: build ## run the tests against the built wheels on each Python found (REQUIRE=3.11, ARGS=--lowest)
 	$(PY) -m tools.test_wheel $(addprefix --require ,$(REQUIRE)) $(ARGS)

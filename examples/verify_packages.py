@@ -24,6 +24,8 @@ The command of antflow runs the second pipeline as well, with what plugins have 
 a line of JSON for each file; `pipeline` and `items` are there for it:
 
     antflow run examples/verify_packages.py:pipeline --output files.jsonl --failures wrong.jsonl
+
+To run it again, add `--overwrite`, which replaces both files.
 """
 
 from __future__ import annotations

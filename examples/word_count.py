@@ -22,6 +22,7 @@ import argparse
 import asyncio
 import heapq
 import io
+import logging
 import os
 import re
 import stat
@@ -269,6 +270,7 @@ def at_least(least: int) -> Callable[[str], int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and give its exit code."""
     options = arguments(argv)
+    logging.getLogger("antflow").setLevel(logging.ERROR)  # the report says what failed
     tally = Tally(show=options.show)
     paths = text_files(options.directory, options.suffix or SUFFIXES, tally)
     asyncio.run(count_all(paths, tally, options.workers))

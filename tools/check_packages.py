@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tools.address import repository
 from tools.alone import try_alone
 from tools.environments import Environment, execute
 from tools.metadata import complaints
@@ -28,7 +29,7 @@ def main() -> int:
     if [wheel.name for wheel in wheels] != names or len(sdists) != len(names):
         print("dist/ has not each package once: run `make build` first", file=sys.stderr)
         return 2
-    found = complaints(wheels, sdists)
+    found = complaints(wheels, sdists, repository())
     if found:
         print(*found, sep="\n", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from tools.address import urls_of
 from tools.wheels import Wheel
 from tools.workspace import CORE
 
@@ -33,26 +34,34 @@ CLASSIFIERS = (
     "Topic :: ",
     "Typing :: Typed",
 )
-URLS = ("Changelog", "Documentation", "Homepage", "Issues", "Source")
 LINK = re.compile(r"\]\((?!https?:|#)([^)\s]+)")
 IN_SDIST = re.compile(r"src/.*|README\.md|LICENSE|PKG-INFO|pyproject\.toml|\.gitignore")
 
 
-def complaints(wheels: list[Wheel], sdists: Iterable[Path]) -> list[str]:
-    """Return all that is amiss with packages: what they say, what is in them, what they require."""
-    found = [f"{wheel.path.name}: {text}" for wheel in wheels for text in about_wheel(wheel)]
+def complaints(wheels: list[Wheel], sdists: Iterable[Path], address: str = "") -> list[str]:
+    """Return all that is amiss with packages: what they say, what is in them, what they require.
+
+    Args:
+        wheels: the wheels.
+        sdists: the files of their sources.
+        address: the public address of the repository, or "" if it has none.
+    """
+    found = [
+        f"{wheel.path.name}: {text}" for wheel in wheels for text in about_wheel(wheel, address)
+    ]
     found += [f"{path.name}: {text}" for path in sdists for text in about_sdist(path)]
     return [*found, *about_versions(wheels)]
 
 
-def about_wheel(wheel: Wheel) -> Iterator[str]:
+def about_wheel(wheel: Wheel, address: str) -> Iterator[str]:
     yield from (f"no {field}" for field in FIELDS if not wheel.metadata[field])
     classifiers = wheel.metadata.get_all("Classifier", [])
     for wanted in CLASSIFIERS:
         if not any(each.startswith(wanted) for each in classifiers):
             yield f"no classifier {wanted!r}"
-    urls = {text.partition(",")[0] for text in wheel.metadata.get_all("Project-URL", [])}
-    yield from (f"no url {name!r}" for name in URLS if name not in urls)
+    urls = dict(text.split(", ", 1) for text in wheel.metadata.get_all("Project-URL", []))
+    if urls != urls_of(address):
+        yield f"its links are {urls}, and not {urls_of(address)}; run `make build` again"
     yield from (
         f"its README links to {link}, which leads nowhere outside of the repository"
         for link in LINK.findall(str(wheel.metadata.get_payload()))

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from tools.address import repository
 from tools.wheels import Wheel, built_wheels
 from tools.workspace import CORE, ROOT
 
@@ -16,19 +17,26 @@ def main() -> int:
         print("no wheel in dist/: run `make build` first", file=sys.stderr)
         return 2
     version = wheels[0].version
-    for line in before_publishing(version, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")):
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for line in before_publishing(version, changelog, repository()):
         print(f"Not yet: {line}")
     print(*steps(wheels), sep="\n")
     return 0
 
 
-def before_publishing(version: str, changelog: str) -> list[str]:
+def before_publishing(version: str, changelog: str, address: str) -> list[str]:
     """Return what is still to be done in the repository."""
     missing = []
     if not re.search(
         rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE
     ):
         missing.append(f"CHANGELOG.md has no section '## [{version}] - YEAR-MONTH-DAY'.")
+    if not address:
+        missing.append(
+            "[tool.antflow] repository in pyproject.toml is empty. Give the public address of the "
+            "repository there, and run `make release` again: the links of the packages and of the "
+            "site come from it."
+        )
     return missing
 
 

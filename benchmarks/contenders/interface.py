@@ -30,6 +30,11 @@ class Program(Protocol):
     ) -> Sequence[object]:
         """Do as `collect`, and show it in a terminal."""
 
+    async def exported(
+        self, items: Sequence[int], tasks: Sequence[Task], workers: int, url: str
+    ) -> Sequence[object]:
+        """Do as `collect`, and send a trace of the items to a receiver of OTLP."""
+
     def lines_command(self, source: Path, output: Path) -> list[str]:
         """Give the command that reads lines of JSON from a file and writes as many to another."""
 

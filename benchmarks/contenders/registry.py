@@ -68,6 +68,11 @@ def _beside(name: str, label: str, plugin: str) -> Contender:
     return _ours(name, f"antflow beside {label}, left out", "antflow_plugins", BENCH_BESIDE=plugin)
 
 
+def _exported(name: str, what: str, sampled: str) -> Contender:
+    label = f"antflow, {what} traced and sent"
+    return _ours(name, label, "antflow_exported", BENCH_SAMPLED=sampled)
+
+
 def _displayed(name: str) -> Contender:
     return _ours(
         f"antflow-{name}",
@@ -109,6 +114,8 @@ _ALL = (
     _with_plugins("antflow-otel", "antflow-otel and no provider", "otel"),
     _with_plugins("antflow-otel-unsampled", "antflow-otel, not sampled", "otel-unsampled"),
     _with_plugins("antflow-otel-traces", "antflow-otel's traces", "otel-traces"),
+    _exported("antflow-otlp", "every item", "1"),
+    _exported("antflow-otlp-sampled", "one item in a hundred", "0.01"),
     _by_hand("spans", "spans by hand", "current"),
     _by_hand("lean-spans", "spans by hand, the attempt's alone made current", "lean"),
     _by_hand("queue-spans", "asyncio.Queue pipeline with spans by hand", "queue"),

@@ -9,8 +9,9 @@ The pipeline fetches pages from a remote API, parses them in a thread, and store
 `Upstream` and `store` play the remote API and the database: put your own in their places. To see
 what happens when the API hangs, POST /upstream/hang, and then /upstream/resume.
 
-At SIGTERM the service takes nothing new, finishes what it has accepted, as far as that is done
-within a time limit, and logs what is left. README.md has the commands to try it out.
+At SIGTERM the service takes no new requests. A request that is open waits for its items for
+`--request-seconds` at most, as always. Then the pipeline has `--drain-seconds` to finish what it
+has accepted, and the log names what is left. README.md has the commands to try it out.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ import logging
 import math
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from operator import length_hint
 from typing import Any
 
@@ -46,6 +46,12 @@ PATH = re.compile("/.{0,199}")
 FIRST, LATER = 10, 100  # priorities: somebody waits for an item's answer, and nobody for a batch's
 STATUSES = {"Fetch": 502, "Parse": 422}  # of HTTP, by the stage that failed; else 500
 RETRY = {"Retry-After": "5"}
+SECONDS = (
+    ("stall", 30, "how long is no stall yet"),
+    ("request", 10, "how long a request waits for its items"),
+    ("drain", 10, "how long to finish work after the last request"),
+)
+LATE = "This takes too long; ask again later"
 KNOWN = "POST /items, POST /batches, GET /healthz and GET /metrics"
 
 logger = logging.getLogger("service")
@@ -154,22 +160,24 @@ class Service:
 
     Args:
         stall_seconds: how long a stage with items at work may stand still, and be healthy.
-        drain_seconds: how long what was accepted may take to end once the service is to stop.
+        request_seconds: how long a request waits for its items.
+        drain_seconds: how long accepted items may take to end after the last request.
     """
 
-    def __init__(self, stall_seconds: float, drain_seconds: float) -> None:
+    def __init__(self, stall_seconds: float, request_seconds: float, drain_seconds: float) -> None:
         self.upstream = Upstream()
         self.pipeline = make_pipeline(self.upstream)
         self._metrics = make_asgi_app()
         self._stall_seconds = stall_seconds
+        self._request_seconds = request_seconds
         self._drain_seconds = drain_seconds
-        self._draining: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(MOST_REQUESTS)
 
     async def post_item(self, request: Request) -> Response:
         async with self._place():
             item = item_of(await body_of(request), "The body")
-            result = await self.pipeline.process(item, priority=FIRST)
+            async with asyncio.timeout(self._request_seconds):
+                result = await self.pipeline.process(item, priority=FIRST)
         if result.error is None:
             return JSONResponse({"page": result.id, **result.value})
         error = f"{type(result.error).__name__}: {result.error}"
@@ -181,10 +189,11 @@ class Service:
             batch = batch_of(await body_of(request))
             source = iter(batch)
             try:
-                await self.pipeline.feed(source, priority=LATER)
-            except PipelineError:  # the item that was read last was not fed
+                async with asyncio.timeout(self._request_seconds):
+                    await self.pipeline.feed(source, priority=LATER)
+            except TimeoutError:  # the item that was read last was not fed
                 accepted = max(0, len(batch) - length_hint(source) - 1)
-                error = f"The service stops; send what follows the first {accepted} again"
+                error = f"There is no room; send what follows the first {accepted} later"
                 return JSONResponse({"error": error, "accepted": accepted}, 503, RETRY)
         return JSONResponse({"accepted": len(batch)}, 202)
 
@@ -206,18 +215,12 @@ class Service:
 
     @asynccontextmanager
     async def live(self, _: Starlette) -> AsyncIterator[None]:
-        """Have the pipeline run as long as the application does."""
+        """Have the pipeline run as long as the application does.
+
+        A server ends this after its last request, so each request needs a time limit of its own.
+        """
         await self.pipeline.start()
         yield
-        await self.drain()
-
-    def drain(self) -> asyncio.Task[None]:
-        """Begin to stop, if that has not begun; the task ends when all has."""
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
-        return self._draining
-
-    async def _drain(self) -> None:
         logger.info("Draining: %d items to go", self.pipeline.get_stats().items_outstanding)
         for item in await self.pipeline.shutdown(drain=True, timeout=self._drain_seconds):
             logger.warning("Page %r was left at stage %s", item.id, item.stage)
@@ -236,7 +239,9 @@ class Service:
 
 async def refused(request: Request, error: Exception) -> Response:
     """Answer a request that is not done, with the reason and what to do instead."""
-    if isinstance(error, PipelineError):  # it takes nothing any more, or could not finish this
+    if isinstance(error, TimeoutError):
+        return JSONResponse({"error": LATE}, 504)
+    if isinstance(error, PipelineError):  # the pipeline does not run any more
         return JSONResponse({"error": "The service stops; ask again"}, 503, RETRY)
     assert isinstance(error, HTTPException)
     text = error.detail
@@ -255,19 +260,9 @@ def make_app(service: Service) -> Starlette:
             Route("/upstream/hang", service.post_upstream, methods=["POST"]),
             Route("/upstream/resume", service.post_upstream, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: refused, PipelineError: refused},
+        exception_handlers=dict.fromkeys((HTTPException, PipelineError, TimeoutError), refused),
         lifespan=service.live,
     )
-
-
-class Server(uvicorn.Server):
-    """Has the service drain at once: uvicorn would first wait for requests that wait for it."""
-
-    service: Service
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.service.drain()
-        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -275,24 +270,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
     parser.add_argument("--port", type=int, default=8000, help="0 for any free one")
-    parser.add_argument("--stall-seconds", type=float, default=30, help="how long is no stall yet")
-    parser.add_argument("--drain-seconds", type=float, default=20, help="how long to finish work")
+    for name, default, what in SECONDS:
+        parser.add_argument(f"--{name}-seconds", type=float, default=default, help=what)
     given = parser.parse_args()
-    if not all(0 <= each < math.inf for each in (given.stall_seconds, given.drain_seconds)):
-        parser.error("--stall-seconds and --drain-seconds are seconds; give 0 or more")
+    times = given.stall_seconds, given.request_seconds, given.drain_seconds
+    if not all(0 <= seconds < math.inf for seconds in times):
+        options = ", ".join(f"--{name}-seconds" for name, _, _ in SECONDS)
+        parser.error(f"{options} are seconds; give 0 or more")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
-    service = Service(given.stall_seconds, given.drain_seconds)
-    # The time limit is for those who never send all of their request, or never read the answer.
-    limit = math.ceil(given.drain_seconds) + 1
-    config = uvicorn.Config(
-        make_app(service), given.host, given.port, access_log=False, timeout_graceful_shutdown=limit
-    )
+    service = Service(*times)
     # Once it has stopped, uvicorn raises the signal again: this makes that a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt):
-        server = Server(config)
-        server.service = service
-        server.run()
+    uvicorn.run(
+        make_app(service),
+        host=given.host,
+        port=given.port,
+        access_log=False,
+        # For clients that never send all of their request, or never read the answer.
+        timeout_graceful_shutdown=math.ceil(given.request_seconds) + 1,
+    )
 
 
 if __name__ == "__main__":

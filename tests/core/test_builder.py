@@ -131,6 +131,7 @@ GIVEN: dict[str, Any] = {
     "call_concurrency": 2,
     "call_rate": 2.5,
     "call_rate_period": 8,
+    "never_retry": (NameError,),
 }
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from antflow._channel import Channel
-from antflow._item import Item
+from antflow._item import ItemRecord
 from tests.core.run_parts import values
 from tests.core.simulation import begun, others, settle, simulate
 
 SEEDS = range(30)
 
 
-def item(value: Any, priority: int = 100) -> Item:
-    return Item(value, value, 0, priority, {})
+def item(value: Any, priority: int = 100) -> ItemRecord:
+    return ItemRecord(value, value, 0, priority, {})
 
 
 async def send(channel: Channel, value: Any, priority: int = 100) -> None:

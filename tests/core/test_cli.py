@@ -218,6 +218,41 @@ def test_what_is_not_understood(arguments: list[str], capsys: pytest.CaptureFixt
     assert "usage: antflow" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage", "meant"),
+    [
+        (["rnu", "p.py:pipeline"], "antflow", "run"),
+        (["plugin"], "antflow", "plugins"),
+        (["--verison"], "antflow", "--version"),
+        (["plugins", "--jsn"], "antflow plugins", "--json"),
+        (["run", "p.py:pipeline", "--ouput", "x"], "antflow run", "--output"),
+    ],
+)
+def test_a_misspelt_word_is_refused_with_the_nearest_one(
+    arguments: list[str], usage: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"usage: {usage} [")
+    assert err.endswith(f"; did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize("command", ["plugins", "hooks"])
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_help_fits_the_terminal(
+    command: str,
+    columns: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert columns - 20 < max(map(len, capsys.readouterr().out.splitlines())) <= columns
+
+
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_asking_for_help_loads_no_plugin(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installation = install(monkeypatch, Entry("good", lambda: Good))

@@ -88,6 +88,73 @@ def test_a_file_comes_before_the_items_of_the_program(
     assert values(output) == [14, [1, 1]]
 
 
+@pytest.mark.parametrize(
+    ("option", "written"),
+    [("--append", ["an earlier result", 2, 4, 6]), ("--overwrite", [2, 4, 6])],
+)
+def test_a_file_that_is_not_empty_is_added_to_or_replaced_only_if_that_is_asked_for(
+    program: Path,
+    output: Path,
+    option: str,
+    written: list[Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.write_text('"an earlier result"', encoding="utf-8")  # its end of line was not written
+    arguments = [f"{program}:pipeline", "--output", str(output), "--values", "--ordered"]
+    refused(*arguments)
+    err = capsys.readouterr().err
+    assert f"--output {output} is not empty; --append keeps" in err
+    assert "--overwrite replaces it" in err
+    assert output.read_text(encoding="utf-8") == '"an earlier result"'
+    assert run([*arguments, option]) == 0
+    assert values(output) == written
+
+
+def test_failures_that_are_not_empty_are_kept_as_well(
+    program: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = tmp_path / "failures.jsonl"
+    failures.write_text("{}\n")
+    arguments = [f"{program}:pipeline", "--output", str(output), "--failures", str(failures)]
+    refused(*arguments)
+    assert f"--failures {failures} is not empty" in capsys.readouterr().err
+    assert failures.read_text() == "{}\n"
+    assert run([*arguments, "--append"]) == 0
+    assert failures.read_text() == "{}\n"
+    assert run([*arguments, "--overwrite"]) == 0
+    assert failures.read_text() == ""
+
+
+def test_snapshots_say_which_share_of_a_file_has_been_read(
+    program: Path, output: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f"{number}\n" for number in range(10**8, 10**8 + 100)))
+    program.write_text(
+        "from antflow import Pipeline, Stage\n"
+        "async def share(value):\n"
+        "    return pipeline.get_dashboard_snapshot().input_fraction\n"
+        "pipeline = Pipeline([Stage('Share', 1, [share], queue_capacity=5)])\n"
+    )
+    arguments = [f"{program}:pipeline", "--output", str(output), "--values"]
+    assert run([*arguments, "--input", str(source)]) == 0
+    shares = values(output)
+    assert shares == sorted(shares)
+    assert all(number <= 100 * share <= number + 10 for number, share in enumerate(shares, 1))
+    assert shares[-1] == 1
+
+
+def test_items_that_are_no_file_have_no_share_that_has_been_read(
+    program: Path, output: Path
+) -> None:
+    program.write_text(
+        PROGRAM.replace("return 2 * value", "return pipeline.get_dashboard_snapshot()")
+    )
+    arguments = [f"{program}:pipeline", "--output", str(output), "--values"]
+    assert run(arguments) == 0
+    assert {shot["input_fraction"] for shot in values(output)} == {None}
+
+
 def test_a_summary_is_printed_if_it_is_asked_for(
     program: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +220,7 @@ def test_a_display_that_is_not_installed_is_refused(
     parser.set_defaults(dashboard="absent")
     monkeypatch.setattr(command, "run_parser", lambda: parser)
     output.write_text("precious")
-    refused(f"{program}:pipeline", "--output", output)
+    refused(f"{program}:pipeline", "--output", output, "--overwrite")
     assert "There is no dashboard 'absent'; installed are: none" in capsys.readouterr().err
     assert output.read_text() == "precious"
 
@@ -188,8 +255,9 @@ def test_a_plugin_chooses_the_display(
             return Board()
 
     install(monkeypatch, Entry("boards", lambda: Boards))
-    assert run([f"{program}:pipeline", "--output", str(output)]) == 0
-    assert run([f"{program}:pipeline", "--output", str(output), "--board", "other"]) == 0
+    arguments = [f"{program}:pipeline", "--output", str(output), "--overwrite"]
+    assert run(arguments) == 0
+    assert run([*arguments, "--board", "other"]) == 0
     assert shown == ["usual", 3, 0, "other", 3, 0]
 
 

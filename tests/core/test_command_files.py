@@ -15,13 +15,16 @@ from antflow._command import files
 from antflow._command.files import (
     FileError,
     check_distinct,
+    check_empty,
     check_names,
-    empty,
+    is_standard_input,
     occupy_standard,
     open_already,
     open_input,
     open_output,
+    prepare,
     printing_elsewhere,
+    standard_input_kept,
 )
 
 
@@ -68,15 +71,51 @@ def test_a_file_has_what_it_had_until_it_is_emptied(
     (tmp_path / "one").write_text("precious")
     descriptor = opened("one")
     assert (tmp_path / "one").read_text() == "precious"
-    empty(str(tmp_path / "one"), descriptor)
+    prepare(str(tmp_path / "one"), descriptor, append=False)
     assert (tmp_path / "one").read_text() == ""
 
 
-def test_what_keeps_nothing_is_not_emptied() -> None:
+@pytest.mark.parametrize("append", [False, True])
+def test_what_keeps_nothing_is_left_as_it_is(append: bool) -> None:
     reader, writer = os.pipe()
-    empty("fifo", writer)
+    check_empty("fifo", "--output", writer)
+    prepare("fifo", writer, append=append)
     os.close(reader)
     os.close(writer)
+    nowhere = open_output(os.devnull, "--output", append=append)
+    check_empty(os.devnull, "--output", nowhere)
+    prepare(os.devnull, nowhere, append=append)
+    os.close(nowhere)
+
+
+def test_a_file_that_is_not_empty_is_refused(tmp_path: Path, opened: Callable[[str], int]) -> None:
+    (tmp_path / "one").write_text("precious")
+    with pytest.raises(FileError, match=r"^--failures one is not empty; --append .* --overwrite"):
+        check_empty("one", "--failures", opened("one"))
+    check_empty("other", "--output", opened("other"))
+    assert (tmp_path / "one").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", "new\n"), ("old\n", "old\nnew\n"), ("cut sho", "cut sho\nnew\n")]
+)
+def test_what_is_added_begins_on_a_line_of_its_own(tmp_path: Path, before: str, after: str) -> None:
+    path = tmp_path / "one"
+    path.write_text(before)
+    descriptor = open_output(str(path), "--output", append=True)
+    prepare(str(path), descriptor, append=True)
+    os.write(descriptor, b"new\n")
+    os.close(descriptor)
+    assert path.read_text() == after
+
+
+def test_what_is_added_goes_to_the_end_wherever_that_is_by_then(tmp_path: Path) -> None:
+    path = tmp_path / "one"
+    descriptors = [open_output(str(path), "--output", append=True) for _ in range(2)]
+    for text, descriptor in zip((b"a\n", b"b\n"), descriptors, strict=True):
+        os.write(descriptor, text)
+        os.close(descriptor)
+    assert path.read_text() == "a\nb\n"
 
 
 @pytest.mark.parametrize("form", ["/dev/fd/{}", "/proc/self/fd/{}"])
@@ -86,7 +125,8 @@ def test_what_is_open_already_is_written_on(tmp_path: Path, form: str) -> None:
         file.flush()
         name = form.format(file.fileno())
         descriptor = open_output(name, "--failures")
-        empty(name, descriptor)
+        check_empty(name, "--failures", descriptor)
+        prepare(name, descriptor, append=False)
         os.write(descriptor, b"new\n")
         os.close(descriptor)
         file.write("last\n")
@@ -150,8 +190,11 @@ def test_what_is_printed_goes_elsewhere(
 def test_standard_files_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "__stdin__", "__stdout__":
         monkeypatch.setattr(sys, name, None)
-    with pytest.raises(FileError, match="standard input is closed; give --input FILE"):
-        open_input("-")
+    with (
+        pytest.raises(FileError, match="standard input is closed; give --input FILE"),
+        standard_input_kept() as standard_input,
+    ):
+        standard_input.open()
     with (
         pytest.raises(FileError, match="standard output is closed; give --output FILE"),
         printing_elsewhere(),
@@ -165,3 +208,31 @@ def test_no_file_takes_the_place_of_a_standard_one(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "open", lambda name, _: opened.append(name))
     occupy_standard()
     assert opened == [os.devnull]
+
+
+def test_standard_input_is_the_commands_alone_until_it_is_given_back() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"lines")
+    os.close(writer)
+    before = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        with standard_input_kept() as standard_input:
+            assert os.read(0, 10) == b""
+            descriptor = standard_input.open()
+            assert not os.get_inheritable(descriptor)
+            assert os.read(descriptor, 2) == b"li"
+            os.close(descriptor)
+        assert os.read(0, 2) == b"ne"
+        with standard_input_kept() as standard_input:
+            standard_input.give_back()
+            assert os.read(0, 10) == b"s"
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reader)
+
+
+def test_names_of_standard_input() -> None:
+    assert all(is_standard_input(name) for name in ("-", "/dev/stdin", "/dev/fd/0"))
+    assert not any(is_standard_input(name) for name in ("in", "/dev/fd/3", "/dev/stdout", "0"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from antflow import UnprocessedItem
-from antflow._command import ledger as module
 from antflow._command.ledger import Ledger
 from tests.core.command_parts import failed, make_ledger, succeeded
 
@@ -69,7 +68,7 @@ def test_a_failure_is_told_with_what_was_read() -> None:
     assert (record["input"], record["error"], record["stage"]) == ("0", "no", "Work")
     ledger.close([])
     assert ledger.fates == {"failed": 1}
-    assert ledger.errors == {"ValueError": 1}
+    assert ledger.kinds.has("ValueError")
 
 
 def test_a_result_that_json_has_not_is_a_failure() -> None:
@@ -111,16 +110,16 @@ def test_in_order_what_is_kept_back_is_written_at_the_end() -> None:
     assert output.numbers == [1]
 
 
-def test_without_a_file_the_first_failures_are_remembered() -> None:
+def test_failures_are_counted_by_stage_and_type_with_the_first_of_each() -> None:
     ledger, _, _ = make_ledger(failures=False)
     ledger.refuse(1, b"x", ValueError("no JSON"))
     for number in range(1, 10):
         enter(ledger, number)
-        ledger.end(failed(number, KeyError("k")))
-    assert len(ledger.shown) == module.MOST_SHOWN
-    assert ledger.shown[:2] == [
-        "line 1 failed: ValueError: no JSON",
-        "line 2 failed in stage 'Work': KeyError: 'k'",
+        ledger.end(failed(number, KeyError("k"), "Store" if number % 3 else "Fetch"))
+    assert list(ledger.kinds.lines()) == [
+        "KeyError x6 in Store: 'k' (line 2)",
+        "KeyError x3 in Fetch: 'k' (line 4)",
+        "ValueError x1: no JSON (line 1)",
     ]
     assert (ledger.read, ledger.fates["malformed"]) == (10, 1)
 

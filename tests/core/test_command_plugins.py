@@ -98,6 +98,17 @@ def test_an_option_that_nobody_added_says_where_options_come_from(
     assert "; a plugin's options need the plugin, installed and active" in error
 
 
+def test_a_misspelt_option_of_a_plugin_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch, Entry("fast", lambda: Optional))
+    with pytest.raises(SystemExit) as ended:
+        options_of("--sped=3")
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.endswith("unrecognized arguments: --sped=3; did you mean --speed?\n")
+
+
 def test_plugins_may_be_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = raising(AssertionError("it was imported"))
     install(monkeypatch, Entry("fast", lambda: Optional), Entry("bad", bad))

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import signal
+from pathlib import Path
+
+import pytest
 
 from antflow import PipelineStats, StageStats
+from antflow._command.kinds import Kinds
 from antflow._command.ledger import Ledger
+from antflow._command.records import Fate
 from antflow._command.report import blocked, exit_code, lines_about, summary
 from antflow._command.source import Source
+from antflow._command.trace import failure_trace
 from tests.core.command_parts import failed, make_ledger
 
 NAMES = {"output": "out.jsonl", "failures": "failures.jsonl"}
@@ -36,36 +42,88 @@ def test_of_a_run_that_went_well_nothing_is_said() -> None:
     assert exit_code(ledger, None, None) == 0
 
 
-def test_failures_are_counted_by_their_types() -> None:
+def test_failures_are_counted_by_their_kinds() -> None:
     ledger, _, _ = make_ledger()
     ledger.read = 1_234
     for number in range(3):
-        ledger.end(failed(number, ValueError()))
-    ledger.end(failed(4, KeyError()))
+        ledger.end(failed(number, ValueError("no")))
+    ledger.end(failed(4, KeyError("k")))
     assert said(ledger) == [
-        "4 of 1,234 items failed (3 ValueError, 1 KeyError)",
+        "4 of 1,234 items failed",
+        "ValueError x3 in Work: no (item 0)",
+        "KeyError x1 in Work: 'k' (item 4)",
         "failures.jsonl has each of them",
     ]
     assert exit_code(ledger, None, None) == 1
 
 
-def test_of_many_types_the_most_frequent_are_named() -> None:
+def test_of_many_kinds_the_most_frequent_are_named() -> None:
     ledger, _, _ = make_ledger(failures=False)
     for number in range(10):
         ledger.end(failed(number, type(f"Error{number % 7}", (Exception,), {})()))
-    (counts,) = (line for line in said(ledger) if " failed (" in line)
-    assert counts.endswith("(2 Error0, 2 Error1, 2 Error2, 1 Error3, 1 Error4, 2 others)")
+    assert [line.partition(" in ")[0] for line in said(ledger)[1:-1]] == [
+        *("Error0 x2", "Error1 x2", "Error2 x2", "Error3 x1", "Error4 x1", "2 items failed"),
+    ]
 
 
-def test_without_a_file_of_failures_the_first_are_told() -> None:
+def test_of_types_that_are_made_as_it_goes_a_hundred_are_remembered() -> None:
+    ledger, _, _ = make_ledger(failures=False)
+    for number in range(1_000):
+        ledger.end(failed(number, type(f"Error{number}", (Exception,), {})()))
+    assert len(ledger.kinds._first) == 100
+    assert said(ledger)[-2] == "995 items failed in other ways"
+
+
+def test_the_first_of_a_kind_is_told_with_its_place() -> None:
     ledger, _, _ = make_ledger(failures=False)
     ledger.enter(0, 1, b"1")
-    ledger.end(failed(0, ValueError("no")))
+    with pytest.raises(ValueError, match="no") as caught:
+        raise ValueError("no")
+    here = f"{Path(__file__).name}:{caught.tb.tb_lineno}, in {caught.tb.tb_frame.f_code.co_name}"
+    ledger.end(failed(0, caught.value))
     assert said(ledger, names={"output": "-"}) == [
-        "line 1 failed in stage 'Work': ValueError: no",
-        "1 of 1 item failed (1 ValueError)",
-        "--failures FILE keeps each of them",
+        "1 of 1 item failed",
+        f"ValueError x1 in Work: no (line 1; {here})",
+        "--failures FILE keeps it",
     ]
+
+
+def test_tracebacks_follow_each_kind_that_has_one() -> None:
+    kinds = Kinds(failure_trace)
+    for text in "first", "second":
+        with pytest.raises(ValueError, match=text) as caught:
+            raise ValueError(text)
+        kinds.add(caught.value, "Work", "line 1", None)
+    kinds.add(KeyError("never raised"), None, "line 2", None)
+    first, second = kinds.lines()
+    assert first.startswith("ValueError x2 in Work: first (line 1)\nTraceback (most recent call la")
+    assert first.endswith("ValueError: first")
+    assert second == "KeyError x1: 'never raised' (line 2)"
+
+
+def test_with_tracebacks_all_kinds_are_shown() -> None:
+    kinds = Kinds(failure_trace)
+    for number in range(9):
+        kinds.add(type(f"Error{number}", (Exception,), {})(), None, "line 1", None)
+    assert len(list(kinds.lines())) == 9
+
+
+@pytest.mark.parametrize(
+    ("fate", "number", "line"),
+    [
+        ("failed", 1, "1 of 1 item failed"),
+        ("failed", 2, "2 of 2 items failed"),
+        ("unprocessed", 1, "1 item was read and left unprocessed"),
+        ("unprocessed", 2, "2 items were read and left unprocessed"),
+        ("unwritten", 1, "1 result could not be written"),
+        ("unwritten", 2, "2 results could not be written"),
+    ],
+)
+def test_one_is_told_as_one(fate: Fate, number: int, line: str) -> None:
+    ledger, _, _ = make_ledger()
+    ledger.read = ledger.fates[fate] = number
+    keeping = "failures.jsonl has it" if number == 1 else "failures.jsonl has each of them"
+    assert said(ledger) == [line, keeping]
 
 
 def test_lines_that_are_no_json_are_told_of_the_option() -> None:
@@ -106,7 +164,7 @@ def test_an_output_that_is_full_is_told() -> None:
     ledger.fates["unwritten"] = 1
     assert said(ledger) == [
         "1 result could not be written",
-        "failures.jsonl has each of them",
+        "failures.jsonl has it",
         "--output out.jsonl cannot be written: No space left on device",
     ]
     assert exit_code(ledger, None, None) == 1
@@ -116,9 +174,9 @@ def test_failures_that_were_not_written_are_not_promised() -> None:
     ledger, _, failures = make_ledger()
     ledger.fates["failed"] = 1
     failures.error = OSError(errno.ENOSPC, "No space left on device")
-    assert not any("has each of them" in line for line in said(ledger))
+    assert not any(" has " in line for line in said(ledger))
     failures.error, failures.is_writing = None, True
-    assert not any("has each of them" in line for line in said(ledger))
+    assert not any(" has " in line for line in said(ledger))
 
 
 def test_a_file_that_takes_nothing_is_named() -> None:

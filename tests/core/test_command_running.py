@@ -28,6 +28,7 @@ class Folder:
 
     def options(self, **others: Any) -> Namespace:
         usual = {"lines": False, "values": False, "ordered": False, "summary": False}
+        usual["traceback"] = False
         files = {"output": "out", "failures": "failures"}
         return Namespace(**{"dashboard": None, "drain_seconds": 60.0, **usual, **files, **others})
 

@@ -287,7 +287,7 @@ async def items_of(target: Target) -> list[Any]:
     "text",
     [
         "items = [1, 2]",
-        "items = {1: 'one', 2: 'two'}",
+        "items = {1: 'one', 2: 'two'}.keys()",
         "def items(): return range(1, 3)",
         "def items():\n    yield 1\n    yield 2",
         "async def items():\n    yield 1\n    yield 2",
@@ -309,6 +309,7 @@ def test_a_program_may_have_no_items(program: Path) -> None:
     [
         ("items = 3", "is of type int; make it an iterable or async iterable"),
         ("items = 'text'", "is of type str; make it"),
+        ("items = {1: 'one'}", "must be many items, but the dict {1: 'one'} is one"),
         ("def items(): return None", "is None; make it"),
         ("def items(path): ...", "takes arguments, (path); make it"),
         ("def items(): raise LookupError('none')", "raised: LookupError: none"),

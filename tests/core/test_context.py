@@ -158,7 +158,7 @@ def test_a_task_knows_its_item(task: Callable[[Any], Any], watched: bool) -> Non
 
 def test_an_item_without_an_id_has_its_sequence_number() -> None:
     async def main() -> None:
-        results = await piped(stage(describe)).run("abc")
+        results = await piped(stage(describe)).run(list("abc"))
         assert [result.value[0] for result in results] == [0, 1, 2]
         assert [result.value[3:] for result in results] == [({}, 100, {})] * 3
 

@@ -20,7 +20,7 @@ from antflow import (
 )
 from antflow._accounting import BLOCKED, BUSY, IDLE, WAITING
 from antflow._desk import Desk
-from antflow._item import Item
+from antflow._item import ItemRecord
 from antflow._notifier import Notifier
 from antflow._results import Results
 from antflow._stage_run import StageRun
@@ -74,6 +74,9 @@ class Clock:
     def ended(self, items: int) -> None:
         """Nothing."""
 
+    def note_failure(self) -> None:
+        """Nothing."""
+
     def check(self) -> None:
         """Nothing."""
 
@@ -96,8 +99,8 @@ def at_a_desk(*tasks: Any, **fields: Any) -> tuple[Desk, Clock]:
     return Desk("Work-W0", post, clock), clock
 
 
-def item(number: int = 0) -> Item:
-    return Item(f"id-{number}", number, number, 100)
+def item(number: int = 0) -> ItemRecord:
+    return ItemRecord(f"id-{number}", number, number, 100)
 
 
 def counted(desk: Desk) -> list[tuple[float, int]]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from antflow import Pipeline, Stage, StatusEvent, StatusTracker, TaskEvent, current_item
-from antflow._item import Item
+from antflow._item import ItemRecord
 from antflow.events import ItemView, StatusType, TaskEventType
 from tests.core.run_parts import same
 from tests.core.simulation import simulate
@@ -81,13 +81,13 @@ def test_events_do_not_share_their_metadata() -> None:
 
 
 def test_events_of_the_same_values_are_equal_whatever_the_item() -> None:
-    assert status_event() == status_event().about(Item("x", 1, 0, 100))
-    assert task_event() == task_event().about(Item("x", 1, 0, 100))
+    assert status_event() == status_event().about(ItemRecord("x", 1, 0, 100))
+    assert task_event() == task_event().about(ItemRecord("x", 1, 0, 100))
     assert status_event() != status_event("Work-W1")
 
 
 def test_an_event_shows_its_values() -> None:
-    shown = repr(status_event().about(Item("x", 1, 0, 100)))
+    shown = repr(status_event().about(ItemRecord("x", 1, 0, 100)))
     assert "item_id='x'" in shown
     assert "status='in_progress'" in shown
     assert "_item" not in shown
@@ -143,24 +143,24 @@ def test_an_event_made_by_hand_has_no_item(event: StatusEvent | TaskEvent) -> No
 
 @pytest.mark.parametrize("event", [status_event(), task_event()])
 def test_an_event_is_given_its_item_in_place(event: StatusEvent | TaskEvent) -> None:
-    assert event.about(Item("x", 1, 0, 100)) is event
+    assert event.about(ItemRecord("x", 1, 0, 100)) is event
     assert event.item.id == "x"
 
 
 def test_a_view_shows_all_of_the_item() -> None:
-    view = ItemView(Item("x", 7, 3, 50, {"size": "L"}))
+    view = ItemView(ItemRecord("x", 7, 3, 50, {"size": "L"}))
     assert (view.id, view.value, view.sequence_id, view.priority) == ("x", 7, 3, 50)
     assert view.metadata == {"size": "L"}
     assert view.carrier == {}
 
 
 def test_a_view_names_the_item() -> None:
-    assert repr(ItemView(Item("x", 7, 3, 50))) == "ItemView(id='x', value=7, sequence_id=3)"
+    assert repr(ItemView(ItemRecord("x", 7, 3, 50))) == "ItemView(id='x', value=7, sequence_id=3)"
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_a_view_cannot_be_written_to(name: str) -> None:
-    view = ItemView(Item("x", 7, 3, 50))
+    view = ItemView(ItemRecord("x", 7, 3, 50))
     with pytest.raises(AttributeError):
         setattr(view, name, "other")
     with pytest.raises(AttributeError):
@@ -168,13 +168,13 @@ def test_a_view_cannot_be_written_to(name: str) -> None:
 
 
 def test_a_view_takes_no_other_attributes() -> None:
-    view: Any = ItemView(Item("x", 7, 3, 50))
+    view: Any = ItemView(ItemRecord("x", 7, 3, 50))
     with pytest.raises(AttributeError):
         view.note = "mine"
 
 
 def test_the_metadata_of_a_view_cannot_be_written_to() -> None:
-    metadata: Any = ItemView(Item("x", 7, 3, 50, {"size": "L"})).metadata
+    metadata: Any = ItemView(ItemRecord("x", 7, 3, 50, {"size": "L"})).metadata
     with pytest.raises(TypeError):
         metadata["size"] = "S"
     with pytest.raises(TypeError):
@@ -183,7 +183,7 @@ def test_the_metadata_of_a_view_cannot_be_written_to() -> None:
 
 
 def test_a_view_shows_the_item_as_it_is_now() -> None:
-    item = Item("x", 7, 3, 50)
+    item = ItemRecord("x", 7, 3, 50)
     view = ItemView(item)
     item.value = 8
     item.metadata["size"] = "L"
@@ -192,7 +192,7 @@ def test_a_view_shows_the_item_as_it_is_now() -> None:
 
 
 def test_what_is_put_into_the_carrier_belongs_to_the_item() -> None:
-    item = Item("x", 7, 3, 50)
+    item = ItemRecord("x", 7, 3, 50)
     ItemView(item).carrier["trace"] = "t"
     assert ItemView(item).carrier == {"trace": "t"}
     assert item.carrier == {"trace": "t"}

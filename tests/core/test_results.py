@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from antflow._item import Item
+from antflow._item import ItemRecord
 from antflow._results import MOST_KEPT_FAILURES, Results
 from antflow.types import FailedItem, PipelineResult
 from tests.core.simulation import begun, settle, simulate
 
 
-def item(number: int, error: BaseException | None = None) -> Item:
-    made = Item(f"id-{number}", number, number, 100, {})
+def item(number: int, error: BaseException | None = None) -> ItemRecord:
+    made = ItemRecord(f"id-{number}", number, number, 100, {})
     made.error = error
     return made
 
 
-def awaited(number: int, error: BaseException | None = None) -> tuple[Item, Any]:
+def awaited(number: int, error: BaseException | None = None) -> tuple[ItemRecord, Any]:
     made = item(number, error)
     reply = made.more().reply = asyncio.get_running_loop().create_future()
     return made, reply

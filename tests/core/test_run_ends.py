@@ -444,40 +444,64 @@ def test_a_cancelled_shutdown_cancels_attempts_and_is_cancelled() -> None:
     simulate(main)
 
 
-# The warning of what was discarded
+# The warning of what was left
 
 
-def test_a_warning_says_how_many_items_were_discarded_and_where(
-    caplog: pytest.LogCaptureFixture,
+async def shut_down(pipeline: Pipeline, items: Any) -> None:
+    await start_with(pipeline, items)
+    await pipeline.shutdown(timeout=0)
+
+
+async def leave_it(pipeline: Pipeline, items: Any) -> None:
+    async with pipeline:
+        await start_with(pipeline, items)
+        pipeline.stages[-1].tasks[0].open()  # type: ignore[attr-defined]
+
+
+async def cancel_the_run(pipeline: Pipeline, items: Any) -> None:
+    await cancel(await begun(pipeline.run(items)))
+
+
+async def leave_the_stream(pipeline: Pipeline, items: Any) -> None:
+    stream = pipeline.stream(items)
+    first = await begun(stream.__anext__())
+    first.cancel()
+    await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        (shut_down, "4 items were returned unprocessed (4 in 'Second')"),
+        (leave_it, "3 items were discarded unprocessed (3 in 'Second')"),
+        (cancel_the_run, "4 items were discarded unprocessed (4 in 'Second')"),
+        (leave_the_stream, "4 items were discarded unprocessed (4 in 'Second')"),
+    ],
+)
+def test_a_warning_says_how_many_items_were_left_and_where(
+    way: Callable[[Pipeline, Any], Awaitable[None]], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gate = Gate()
-
     async def main() -> None:
-        pipeline = Pipeline([stage(same, name="First"), stage(gate, name="Second")], name="books")
-        await start_with(pipeline, range(4))
-        await pipeline.shutdown(timeout=0)
+        stages = stage(same, name="First"), stage(Gate(), name="Second")
+        await way(Pipeline(stages, name="books"), range(4))
 
     simulate(main)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    for word in ("'books'", "4 items were discarded", "4 in 'Second'", "feed()"):
+    for word in ("'books'", said, "feed()"):
         assert word in record.getMessage()
     assert "'First'" not in record.getMessage()
 
 
-def test_one_item_was_discarded(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_number_agrees_with_its_noun(count: int, caplog: pytest.LogCaptureFixture) -> None:
+    simulate(lambda: shut_down(Pipeline([stage(Gate())]), range(count)))
+    assert ["1 item was returned", "2 items were returned"][count - 1] in caplog.text
+
+
+def test_nothing_left_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        pipeline = Pipeline([stage(Gate())])
-        await start_with(pipeline, [1])
-        await pipeline.shutdown(timeout=0)
-
-    simulate(main)
-    assert "1 item was discarded" in caplog.text
-
-
-def test_nothing_discarded_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail)])
+        pipeline = Pipeline([stage(same)])
         await pipeline.run([1])
         await pipeline.shutdown()
 

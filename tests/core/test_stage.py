@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
+import types
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from dataclasses import dataclass
 from math import inf, nan
 from types import MappingProxyType
 from typing import Any
@@ -58,6 +61,7 @@ def test_fields_stand_in_the_documented_order() -> None:
         "call_concurrency",
         "call_rate",
         "call_rate_period",
+        "never_retry",
     ]
 
 
@@ -245,15 +249,72 @@ def test_a_task_that_cannot_be_called_is_refused_by_value(task: Any) -> None:
     assert repr(task) in text
 
 
-async def generate(value: Any) -> AsyncIterator[Any]:
+async def generate_later(value: Any) -> AsyncIterator[Any]:
     yield value
 
 
-@pytest.mark.parametrize("task", [generate, functools.partial(generate)], ids=["plain", "partial"])
-def test_an_async_generator_function_is_refused_as_a_task(task: TaskFunc) -> None:
-    assert refusal(tasks=[fetch, task]).startswith(
-        "Stage 'Parse' has a task that is an async generator: 'generate'"
-    )
+def generate(value: Any) -> Iterator[Any]:
+    yield value
+
+
+@dataclass(frozen=True)
+class Generating:
+    text: str = ""
+
+    def __call__(self, value: Any) -> Iterator[Any]:
+        yield value
+
+    def method(self, value: Any) -> Iterator[Any]:
+        yield value
+
+
+class GeneratingLater:
+    async def __call__(self, value: Any) -> AsyncIterator[Any]:
+        yield value
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "name"),
+    [
+        (generate_later, "an async generator", "generate_later"),
+        (functools.partial(generate_later), "an async generator", "generate_later"),
+        (GeneratingLater(), "an async generator", "GeneratingLater"),
+        (generate, "a generator", "generate"),
+        (functools.partial(functools.partial(generate)), "a generator", "generate"),
+        (lambda value: (yield value), "a generator", "<lambda>"),
+        (Generating(), "a generator", "Generating"),
+        (functools.partial(Generating()), "a generator", "Generating"),
+        (Generating().method, "a generator", "method"),
+    ],
+    ids=id_of,
+)
+def test_a_generator_function_is_refused_as_a_task(task: TaskFunc, kind: str, name: str) -> None:
+    text = refusal(tasks=[fetch, task])
+    assert text.startswith(f"Stage 'Parse' has a task that is {kind}: {name!r}")
+    assert "feed_threadsafe()" in text
+
+
+@functools.wraps(generate)
+def collect(value: Any) -> list[Any]:
+    return list(generate(value))
+
+
+@types.coroutine
+def awaited(value: Any) -> Generator[Any, None, Any]:
+    yield
+    return value
+
+
+@pytest.mark.parametrize(
+    ("task", "result"),
+    [(int, 7), (Generating, Generating("7")), (collect, ["7"]), (awaited, "7")],
+    ids=id_of,
+)
+def test_what_returns_a_value_is_a_task_though_it_looks_like_a_generator(
+    task: TaskFunc, result: Any
+) -> None:
+    results = asyncio.run(Pipeline([stage(tasks=[task])]).run(["7"]))
+    assert [each.value for each in results] == [result]
 
 
 @pytest.mark.parametrize(

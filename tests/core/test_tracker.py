@@ -558,9 +558,8 @@ def test_a_callback_that_raises_changes_nothing(
     for item_id in range(3):
         statuses = [event.status for event in tracker.get_history(item_id)]
         assert statuses == [event.status for event in undisturbed.get_history(item_id)]
-    (record,) = caplog.records
+    (record,) = (record for record in caplog.records if record.exc_info)
     assert "StatusTracker" in record.getMessage()
-    assert record.exc_info
 
 
 # What is remembered
@@ -699,7 +698,7 @@ def test_an_id_that_is_no_key_is_tracked_too(caplog: pytest.LogCaptureFixture) -
     assert status.status == "failed"
     assert len(tracker.get_history(["x"])) == 3
     assert tracker.get_failed_items()[0].attempts == 3
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.name != "antflow"] == []
 
 
 # One tracker for several runs

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._item import Item, as_result
+from antflow._item import ItemRecord, as_result
 from antflow.types import (
     DashboardProtocol,
     DashboardSnapshot,
@@ -41,7 +41,7 @@ def made_by_a_user() -> PipelineResult:
 
 
 def made_of_an_item() -> PipelineResult:
-    return as_result(Item("a", 1, 7, 100, {"source": "x"}), "Last")
+    return as_result(ItemRecord("a", 1, 7, 100, {"source": "x"}), "Last")
 
 
 both_kinds = pytest.mark.parametrize("make", [made_by_a_user, made_of_an_item])
@@ -186,13 +186,15 @@ class TestPipelineResult:
             "error": None,
             "stage": None,
             "attempts": 1,
+            "outcome": "succeeded",
+            "reason": None,
         }
 
     @both_kinds
     def test_shows_its_fields(self, make: Callable[[], PipelineResult]) -> None:
         assert repr(make()) == (
             "PipelineResult(id='a', value=1, sequence_id=7, metadata={'source': 'x'}, "
-            "error=None, stage=None, attempts=1)"
+            "error=None, stage=None, attempts=1, outcome='succeeded', reason=None)"
         )
 
     @both_kinds
@@ -286,7 +288,8 @@ def test_statistics_that_were_built_share_nothing() -> None:
 class TestFailedItem:
     def test_takes_its_fields_in_the_documented_order(self) -> None:
         names = [field.name for field in dataclasses.fields(FailedItem)]
-        assert names == ["item_id", "error", "error_type", "stage", "attempts", "timestamp"]
+        first = ["item_id", "error", "error_type", "stage", "attempts", "timestamp"]
+        assert names == [*first, "location"]
 
 
 def summary(total: int, by_type: dict[str, int], by_stage: dict[str, int]) -> ErrorSummary:
@@ -343,6 +346,7 @@ class TestDashboardSnapshot:
             "pipeline_stats",
             "error_summary",
             "timestamp",
+            "input_fraction",
         ]
 
 

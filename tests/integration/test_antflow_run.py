@@ -87,6 +87,17 @@ def first_then(task):
 async def large(number):
     return "x" * 100_000
 
+async def eating(number):
+    if number < 3:
+        subprocess.run(["cat"], stdout=subprocess.DEVNULL, check=True)
+    return number
+
+async def asking(number):
+    try:
+        return input()
+    except EOFError:
+        return "nothing"
+
 async def printing(number):
     print("printed")
     subprocess.run([sys.executable, "-c", "print('by a child')"], check=True)
@@ -98,7 +109,7 @@ def one(task, workers=3):
 doubling, lengths, patient, endless = one(double), one(length), one(until_go), one(for_ever)
 ignoring, blocking, threaded = one(first_then(stubborn)), one(holding), one(in_a_thread)
 awaiting, threading_on, tasking = one(awaiting_a_thread), one(with_a_thread), one(with_a_task)
-larger, talking = one(large), one(printing)
+larger, talking, hungry, curious = one(large), one(printing), one(eating), one(asking)
 
 def measured():
     def note():
@@ -193,6 +204,7 @@ def test_files_in_order_and_failures_with_their_lines(program: Path, tmp_path: P
         "attempts": 1,
         "error_type": "ValueError",
         "error": "seven is not to be doubled",
+        "location": "program.py:10, in double",
     }
     assert {line: record["status"] for line, record in by_line.items()} == {
         3: "failed",
@@ -200,16 +212,47 @@ def test_files_in_order_and_failures_with_their_lines(program: Path, tmp_path: P
         5: "malformed",
     }
     assert by_line[4]["input"] == "none"
-    assert "3 of 6 items failed (1 JSONDecodeError, 1 UnicodeDecodeError, 1 ValueEr" in ran.stderr
+    assert "antflow run: 3 of 6 items failed\n" in ran.stderr
+    assert "antflow run: UnicodeDecodeError x1: 'utf-8' codec" in ran.stderr
     assert f"{failures} has each of them" in ran.stderr
 
 
 def test_failures_are_named_where_no_file_takes_them(program: Path) -> None:
     ran = run(program, "doubling", given="7\nx\n")
     assert ran.returncode == 1
-    assert "line 1 failed in stage 'Work': ValueError: seven is not to be" in ran.stderr
-    assert "line 2 failed: JSONDecodeError: Expecting value" in ran.stderr
-    assert "--failures FILE keeps each of them" in ran.stderr
+    work = "ValueError x1 in Work: seven is not to be doubled (line 1; program.py:10, in double)"
+    said = [line.removeprefix("antflow run: ") for line in ran.stderr.splitlines()]
+    assert [said[0], *sorted(said[1:3]), *said[3:]] == [
+        "2 of 2 items failed",
+        "JSONDecodeError x1: Expecting value: line 1 column 1 (char 0) (line 2)",
+        work,
+        "a line of input is JSON; --lines reads text",
+        "--failures FILE keeps each of them",
+    ]
+
+
+def test_tracebacks_show_the_programs_frames_alone(program: Path) -> None:
+    ran = run(program, "doubling", "--traceback", given="7\n7\n")
+    assert ran.returncode == 1
+    assert ran.stderr.count("Traceback") == 1
+    kind = "ValueError x2 in Work: seven is not to be doubled (line 1; program.py:10, in double)"
+    assert f"{kind}\nTraceback (most recent call last):\n" in ran.stderr
+    assert re.findall(r'File "(.*)", line (\d+)', ran.stderr) == [(str(program), "10")]
+
+
+def test_too_many_failures_end_the_run_with_where_to_go_on(program: Path) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write("strict = Pipeline(one(double, 1).stages, max_failures=0)\n")
+    ran = run(program, "strict", "--values", given="1\n7\n" + numbered(range(100, 400)))
+    assert (ran.returncode, ran.stdout) == (1, "2\n")
+    said = ran.stderr.splitlines()
+    assert re.fullmatch(r"antflow run: 1 of \d+ items failed", said[0])
+    assert sum("seven is not to be doubled" in line for line in said) == 1
+    assert re.fullmatch(
+        r"antflow run: max_failures=0 was exceeded, and the run was stopped; the first unread line "
+        r"is \d+",
+        said[-1],
+    )
 
 
 def test_lines_of_text(program: Path) -> None:
@@ -260,6 +303,47 @@ def test_what_the_program_prints_is_kept_out_of_the_results(program: Path) -> No
     assert (ran.returncode, ran.stdout) == (0, "1\n")
     assert "printed" in ran.stderr
     assert "by a child" in ran.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--input", "-"], ["--input", "/dev/stdin"]])
+def test_child_processes_do_not_read_the_commands_input(program: Path, options: list[str]) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write("subprocess.run(['cat'], stdout=subprocess.DEVNULL, check=True)\n")
+    given = numbered(range(60_000))  # more than the command and a pipe hold at once
+    ran = run(program, "hungry", *options, "--ordered", "--values", given=given)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == given
+
+
+def test_the_program_itself_does_not_read_the_commands_input(program: Path) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write("assert sys.stdin.readline() == ''\n")
+    ran = run(program, "curious", "--values", given="1\n2\n")
+    assert (ran.returncode, ran.stdout) == (0, '"nothing"\n"nothing"\n')
+
+
+def test_items_of_the_program_may_be_what_reads_standard_input(program: Path) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write("items = map(int, sys.stdin)\n")
+    ran = run(program, "doubling", "--values", "--ordered", given="1\n2\n")
+    assert (ran.returncode, ran.stdout) == (0, "2\n4\n")
+
+
+def test_a_terminal_that_is_named_is_read_by_the_command_alone(program: Path) -> None:
+    leader, follower = pty.openpty()
+    try:
+        os.write(leader, b"1\n2\n\x04")
+        ran = subprocess.run(
+            command(program, "hungry", "--input", "-", "--values", "--ordered"),
+            stdin=follower,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"1\n2\n", b"")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +461,7 @@ def peak_of(program: Path, option: str, count: int) -> int:
     """Return the most KiB that a run over so many lines takes."""
     source, output = program.with_name("in.jsonl"), program.with_name("out.jsonl")
     source.write_text("".join(f'"{number:0200}"\n' for number in range(count)), encoding="utf-8")
-    ran = run(program, "measured", option, "--input", source, "--output", output)
+    ran = run(program, "measured", option, "--input", source, "--output", output, "--overwrite")
     assert ran.returncode == 0
     with output.open(encoding="utf-8") as lines_written:
         assert sum(1 for _ in lines_written) == count

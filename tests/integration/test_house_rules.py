@@ -133,7 +133,7 @@ def top(module: str) -> str:
         ("from antflow import Pipeline, __version__", True),
         ("from antflow import _run", False),
         ("from antflow import types", False),
-        ("from antflow._item import Item", False),
+        ("from antflow._item import ItemRecord", False),
         ("from antflow.types import PipelineStats, ActivityState, StatusEvent", True),
         ("from antflow.types import Any", False),
         ("from antflow.types import dataclass", False),

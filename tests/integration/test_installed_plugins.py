@@ -289,7 +289,7 @@ def test_a_plugin_that_raises_for_a_display_is_not_one_that_has_it(
     told = probe(full, "--dashboard=absent", ANTFLOW_PLUGINS=f"good,{name}")
     kind, text = told["error"]
     assert kind == "ValueError"
-    assert text.startswith("There is no dashboard 'absent'; installed are: good.")
+    assert text.startswith("There is no dashboard 'absent'; installed are: good, progress.")
 
 
 def test_a_strict_run_ends_with_what_a_plugin_raised(full: Environment) -> None:

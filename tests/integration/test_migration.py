@@ -406,7 +406,8 @@ def test_order_of_the_fields_of_stage() -> None:
     made = Stage("Work", 1, [same], "per_task", 1, 0.0, 1, False, {}, None, None, is_odd, 5)
     assert (made.skip_if, made.queue_capacity, made.on_skip) == (is_odd, 5, None)
     fields = {field.name for field in dataclasses.fields(Stage) if field.kw_only}
-    assert fields == {"on_skip", "pull", "call_concurrency", "call_rate", "call_rate_period"}
+    as_before = {"on_skip", "pull", "call_concurrency", "call_rate", "call_rate_period"}
+    assert fields == {*as_before, "never_retry"}
 
 
 def test_plain_functions_as_tasks() -> None:
@@ -457,6 +458,14 @@ def test_pull_stages_with_a_capacity() -> None:
 def test_stages_of_a_pipeline() -> None:
     stages = [stage()]
     assert Pipeline(stages).stages == tuple(stages)
+
+
+def test_generator_functions_as_tasks() -> None:
+    def split(text: str) -> Iterator[str]:
+        yield from text.split()
+
+    with pytest.raises(StageValidationError, match="generator"):
+        Pipeline([stage(split)])
 
 
 def test_repeated_tasks_in_quick() -> None:
@@ -548,6 +557,44 @@ def test_feeding_during_join() -> None:
     simulate(main)
 
 
+def test_single_items_where_many_are_expected() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        for items in ("text", {"a": 1}, {"id": 1, "value": 2}):
+            with pytest.raises(TypeError, match=r"\[(text|mapping)\]"):
+                await pipeline.run(items)
+        assert values(await pipeline.run(list({"a": 1}))) == ["a"]
+
+    simulate(main)
+
+
+def test_results_as_items() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same), stage(fail, name="Second")])
+        await pipeline.run([1])
+        failures = pipeline.failures
+        await pipeline.run(failures)
+        assert [(each.id, each.stage) for each in pipeline.failures] == [(0, "Second")]
+        results = await Pipeline([stage(same)]).run(["x"])
+        with pytest.raises(ValueError, match=r"Item\(result\.value"):
+            await pipeline.run(results)
+
+    simulate(main)
+
+
+def test_calls_on_another_event_loop() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        with pytest.raises(PipelineError, match="feed_threadsafe"):
+            await asyncio.to_thread(asyncio.run, pipeline.feed([1]))
+        await asyncio.to_thread(lambda: pipeline.feed_threadsafe([2]).result())
+        await pipeline.join()
+        assert values(pipeline.results) == [2]
+
+    simulate(main, threads=True)
+
+
 def test_input_that_raises() -> None:
     def numbers() -> Iterator[int]:
         yield 1
@@ -590,7 +637,7 @@ def test_what_shutdown_leaves(caplog: pytest.LogCaptureFixture) -> None:
         return values(pipeline.results)
 
     assert simulate(main) == ["b", "c"]
-    assert "discarded" in caplog.text
+    assert "2 items were returned" in caplog.text
 
 
 def test_items_between_two_stages_at_shutdown() -> None:
@@ -936,6 +983,8 @@ def test_results_as_objects() -> None:
         "error": None,
         "stage": None,
         "attempts": 1,
+        "outcome": "succeeded",
+        "reason": None,
     }
 
 
@@ -982,9 +1031,10 @@ def test_text_of_taskfailederror() -> None:
 # Displays
 
 
-def test_built_in_displays() -> None:
+def test_built_in_displays(capsys: pytest.CaptureFixture[str]) -> None:
+    simulate(Pipeline([stage()]).run([1], progress=True))
+    assert "1 of 1 item" in capsys.readouterr().err
     asked: list[dict[str, Any]] = [
-        {"progress": True},
         {"dashboard": "compact"},
         {"dashboard": "detailed"},
         {"dashboard": "full"},
@@ -1085,6 +1135,8 @@ def test_loggers(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_failed_and_skipped_items(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    run(stage(fail), items=[1])
+    run(stage(fail), items=[1, 2])
     run(stage(skip_if=bool), items=[1])
-    assert caplog.records == []
+    (record,) = caplog.records
+    assert record.name == "antflow"
+    assert record.getMessage().startswith("2 of 2 items failed: ValueError x2 in Work: no 1 (item ")

@@ -70,7 +70,7 @@ def test_a_run_is_seen_from_its_start_to_its_end(
 ) -> None:
     shown = opened(columns, lines)
     seen = halfway(shown, display)
-    assert "2 failed" in seen
+    assert "2 failed" in seen or "2 items failed" in seen
     assert shown.state("cursor_flag") == "0"
     assert shown.state("alternate_on") == str(int(display == "full"))
     assert max(map(len, seen.split("\n"))) <= columns
@@ -192,11 +192,13 @@ def is_answered(seen: str) -> bool:
     return "".join(answer.split()) in "".join(seen.split())
 
 
-@pytest.mark.parametrize("display", ["compact", "full"])
+@pytest.mark.parametrize("display", ["progress", "compact", "detailed", "full"])
 def test_without_a_total_it_is_seen_too(opened: Opener, display: str) -> None:
     shown = opened()
     shown.run(PROGRAM, display, "--gate", gate(shown), "--unknown")
-    seen = shown.until_shown("2 failed")
+    seen = shown.until_shown("2 items failed")
+    assert "total unknown" in seen
+    assert "╱" in seen
     assert " 20/40" not in seen
     assert_in_order(to_the_end(shown), *SAID, "pages has ended", "total 708", "exit code 0")
 

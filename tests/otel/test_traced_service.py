@@ -59,7 +59,7 @@ async def post(app: ASGIApp, path: str, said: object) -> tuple[int, Any]:
 @asynccontextmanager
 async def served(traced: Traced) -> AsyncIterator[ASGIApp]:
     """Serve in this process, with a pipeline that is traced."""
-    service = Service(stall_seconds=30, drain_seconds=5)
+    service = Service(stall_seconds=30, request_seconds=5, drain_seconds=5)
     service.pipeline = Pipeline(
         service.pipeline.stages,
         collect_results=False,

@@ -153,7 +153,7 @@ def test_the_task_runs_in_its_attempt() -> None:
             await asyncio.sleep(1)
         return value
 
-    simulate(lambda: traced.pipeline(stage(task=ask)).run("ab"))
+    simulate(lambda: traced.pipeline(stage(task=ask)).run(list("ab")))
     attempts = {context_of(span).span_id for span in traced.named("Work ask")}
     asked = {span.parent.span_id for span in traced.named("asked") if span.parent is not None}
     assert len(attempts) == 2

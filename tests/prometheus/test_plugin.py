@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import socket
 from typing import Any
 
 import pytest
@@ -152,14 +153,21 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def test_the_environment_opens_a_server_at_the_first_run(service: Service) -> None:
+def test_the_environment_opens_a_server_at_the_first_run_and_logs_its_address(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     one = Pipeline([stage()], name="served", plugins=[Prometheus()], autoload=False)
     assert service.server is None
-    simulate(lambda: one.run([1]))
+    with caplog.at_level("INFO"):
+        simulate(lambda: one.run([1]))
+        simulate(lambda: one.run([1]))
     assert service.server is not None
     service.server.close()
+    (record,) = (each for each in caplog.records if each.name.startswith("antflow_prometheus"))
+    assert record.levelname == "INFO"
+    assert record.getMessage() == f"Metrics are served at {service.server.url}"
     shown = samples(generate_latest(REGISTRY).decode())
-    assert shown[key("antflow_pipeline_items_fed_total", pipeline="served")] == 1
+    assert shown[key("antflow_pipeline_items_fed_total", pipeline="served")] == 2
 
 
 def test_the_command_line_opens_a_server_at_once(
@@ -213,21 +221,28 @@ def test_the_environment_opens_none_for_a_registry_of_ones_own(service: Service)
     assert service.server is None
 
 
-def test_a_port_that_is_taken_is_logged_and_the_run_goes_on(
+def test_a_port_that_is_taken_is_one_line_of_the_log_and_the_run_goes_on(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = Service()
-    other.open({PORT: "0"})
-    assert other.server is not None
-    monkeypatch.setenv(PORT, str(other.server.port))
     one = Pipeline([stage()], plugins=[Prometheus()], autoload=False)
-    results = simulate(lambda: one.run(range(3)))
-    other.server.close()
-    assert len(results) == 3
-    assert one.plugin_faults == {"prometheus": 1}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv(PORT, str(port))
+        assert len(simulate(lambda: one.run(range(3)))) == 3
+        assert len(simulate(lambda: one.run(range(3)))) == 3
+    assert one.plugin_faults == {}
+    assert service.server is None
     (record,) = caplog.records
-    assert record.exc_info is not None
-    assert "another program listens there already" in str(record.exc_info[1])
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert record.name.startswith("antflow_prometheus")
+    assert record.getMessage() == (
+        f"ANTFLOW_PROMETHEUS_PORT: Metrics cannot be served at 127.0.0.1 port {port}: another "
+        "program listens there already; stop it, give another port, or 0 for any free one. The "
+        "program goes on, and the next run tries again."
+    )
+    simulate(lambda: one.run(range(3)))
+    assert service.server is not None
+    service.server.close()
 
 
 def test_a_push_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:

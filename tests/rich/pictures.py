@@ -15,7 +15,7 @@ from rich.text import Text
 
 from antflow_rich._frames import FRAMES, summary
 from antflow_rich._scene import Scene
-from tests.rich.scenes import ENDED, MIDWAY
+from tests.rich.scenes import ENDED, ENDLESS, MIDWAY, READING
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 FONTS = '"DejaVu Sans Mono", Menlo, Consolas, "Liberation Mono", monospace'
@@ -59,6 +59,8 @@ class Picture:
 
 PICTURES = {
     "progress": Picture("progress=True", "progress", MIDWAY, 80, 1),
+    "unknown": Picture("progress=True, total unknown", "progress", ENDLESS, 80, 1),
+    "input": Picture("antflow run --input orders.jsonl", "progress", READING, 80, 1),
     "compact": Picture('dashboard="compact"', "compact", MIDWAY, 80, 24),
     "detailed": Picture('dashboard="detailed"', "detailed", MIDWAY, 80, 24),
     "full": Picture('dashboard="full"', "full", MIDWAY, 120, 36),

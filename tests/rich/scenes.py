@@ -37,12 +37,14 @@ MESSAGES = {
     "ConnectionError": "the host did not answer within 10 s",
     "UnicodeDecodeError": "'utf-8' codec can't decode byte 0xe9 in position 1044: unexpected end",
 }
+REFUSED = ("Fetch", "ConnectionError", MESSAGES["ConnectionError"], 3)
+UNREADABLE = ("Parse", "UnicodeDecodeError", MESSAGES["UnicodeDecodeError"], 1)
 FAILURES = (
-    Failure("order-6201", "Fetch", "ConnectionError", MESSAGES["ConnectionError"], 3, 1.4),
-    Failure("order-5988", "Parse", "UnicodeDecodeError", MESSAGES["UnicodeDecodeError"], 1, 3.2),
-    Failure("order-5310", "Fetch", "ConnectionError", MESSAGES["ConnectionError"], 3, 9.1),
-    Failure("order-2214", "Fetch", "ConnectionError", MESSAGES["ConnectionError"], 3, 12.0),
-    Failure("order-0042", "Fetch", "ConnectionError", MESSAGES["ConnectionError"], 3, 14.6),
+    Failure("order-6201", *REFUSED, 1.4, "orders.py:24, in fetch"),
+    Failure("order-5988", *UNREADABLE, 3.2, "orders.py:31, in parse"),
+    Failure("order-5310", *REFUSED, 9.1, "orders.py:24, in fetch"),
+    Failure("order-2214", *REFUSED, 12.0, "orders.py:24, in fetch"),
+    Failure("order-0042", *REFUSED, 14.6, "orders.py:24, in fetch"),
 )
 GROUPS = (
     ErrorGroup("ConnectionError", 4, FAILURES[0]),
@@ -90,6 +92,8 @@ MIDWAY = Scene(
     span=0.5,
 )
 ENDLESS = replace(MIDWAY, counts=Counts(None, 6_400, 6_209, 5), left=None)
+READING = replace(MIDWAY, counts=Counts(None, 6_400, 6_209, 5, input_fraction=0.508))
+"""A file of which half has been read."""
 WITHOUT_ERRORS = replace(
     MIDWAY, counts=Counts(10_000, 6_400, 6_214), groups=(), failures=(),
     stages=tuple(replace(stage, failed=0) for stage in STAGES),
@@ -149,6 +153,7 @@ LARGE = replace(
 SCENES = {
     "midway": MIDWAY,
     "endless": ENDLESS,
+    "reading": READING,
     "without errors": WITHOUT_ERRORS,
     "beginning": BEGINNING,
     "ended": ENDED,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antflow_rich import _colours as colours
-from antflow_rich._bars import chart, divided, progress_bar, resampled, state_bar
+from antflow_rich._bars import chart, divided, indeterminate_bar, progress_bar, resampled, state_bar
 from antflow_rich._scene import Counts
 
 
@@ -31,7 +31,14 @@ def test_a_bar_is_full_only_when_all_is_done() -> None:
     assert progress_bar(Counts(1000, 999, 999), 10).plain == "━━━━━━━━━─"
     assert progress_bar(Counts(1000, 1000, 1000), 10).plain == "━" * 10
     assert progress_bar(Counts(0), 10).plain == "━" * 10
-    assert progress_bar(Counts(None, 5, 5), 10).plain == "─" * 10
+    assert progress_bar(Counts(None, 5, 4, input_fraction=1.0), 10).plain == "━━━━━━━━──"
+    assert progress_bar(Counts(None, 5, 5, input_fraction=1.0), 10).plain == "━" * 10
+
+
+def test_a_bar_of_unknown_length_moves_to_and_fro_and_is_never_full() -> None:
+    bars = [indeterminate_bar(seconds, 8).plain for seconds in (0, 2.9, 3.1, 6, 9, 12)]
+    assert bars == ["───╱╱───", "─────╱╱─", "──────╱╱", "───╱╱───", "╱╱──────", "───╱╱───"]
+    assert indeterminate_bar(5.0, 1).plain == "╱"
 
 
 def test_states_in_their_order() -> None:

@@ -11,7 +11,7 @@ def test_all_of_it() -> None:
     assert len(lines) == 5
     assert lines[0].endswith("0:09 left")
     assert "62%  6,214/10,000" in lines[1]
-    assert lines[2] == "6,209 succeeded  5 failed  3,786 remaining  409/s"
+    assert lines[2] == "6,209 succeeded  5 items failed  3,786 remaining  409/s"
     assert "▶ Parse  ████████  8/8 busy" in lines[3]
 
 

@@ -54,7 +54,7 @@ def test_no_frame_ends_with_empty_lines_or_has_two_in_a_row(name: str, scene: Sc
 def test_the_bottleneck_and_the_failures_are_always_seen(name: str, size: tuple[int, int]) -> None:
     text = "\n".join(line.plain for line in FRAMES[name](MIDWAY, *size))
     assert "▶ Parse" in text
-    assert "5 failed" in text
+    assert "5 items failed" in text
 
 
 @given(st.sampled_from(ALL), st.integers(1, 200))

@@ -39,9 +39,10 @@ def test_without_failures_items_and_workers_take_their_room() -> None:
     assert headings(WITHOUT_ERRORS, 80, 24) == ["throughput", "stage", "in flight", "worker"]
 
 
-def test_throughput_is_not_shown_twice_for_an_endless_input() -> None:
-    blocks = [line.plain for line in full(ENDLESS, 80, 24)]
-    assert blocks[1].startswith("6,209 succeeded")
+def test_an_endless_input_has_its_bar_and_throughput() -> None:
+    lines = [line.plain for line in full(ENDLESS, 80, 24)]
+    assert lines[1].endswith("──  total unknown  6,214 done")
+    assert headings(ENDLESS, 80, 24)[0] == "throughput"
 
 
 def test_thirty_stages_leave_room_for_items_and_errors() -> None:

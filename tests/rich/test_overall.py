@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from antflow_rich._overall import bar_line, outcome_line, overall, overall_beside_chart, title
+from antflow_rich._overall import bar_line, outcome_line, title
 from antflow_rich._scene import Counts
-from tests.rich.scenes import ENDLESS, LARGE, MIDWAY, STOPPED
+from tests.rich.scenes import ENDLESS, LARGE, MIDWAY, READING, STOPPED
 
 
 def test_the_name_and_the_time() -> None:
@@ -36,19 +36,31 @@ def test_a_line_without_room_for_a_bar_keeps_its_figures() -> None:
     assert bar_line(MIDWAY, 12).plain == " 62%"
 
 
-def test_where_the_total_is_unknown_throughput_takes_the_place_of_the_bar() -> None:
-    line = bar_line(ENDLESS, 60).plain
+@pytest.mark.parametrize("width", [20, 40, 200])
+def test_where_the_total_is_unknown_a_hatched_bar_says_so(width: int) -> None:
+    line = bar_line(ENDLESS, width).plain
+    assert len(line) == width
+    bar = line.removesuffix("  total unknown")
+    assert set(bar) == {"─", "╱"}
+
+
+def test_the_share_of_the_input_that_was_read_less_what_is_in_flight() -> None:
+    """Half of the input was read, and 6,214 of 6,400 items have ended."""
+    line = bar_line(READING, 60).plain
     assert len(line) == 60
-    assert set(line) <= set("▁▂▃▄▅▆▇█")
+    assert line.endswith("─   49% of the input")
+    assert line.startswith("━" * 20 + "─")
+    everything = replace(READING, counts=replace(READING.counts, input_fraction=1.0))
+    assert bar_line(everything, 60).plain.endswith("─   97% of the input")
 
 
 @pytest.mark.parametrize(
     ("width", "text"),
     [
-        (80, "6,209 succeeded  5 failed  3,786 remaining  409/s"),
-        (40, "6,209 succeeded  5 failed  409/s"),
-        (20, "5 failed  409/s"),
-        (8, "5 failed"),
+        (80, "6,209 succeeded  5 items failed  3,786 remaining  409/s"),
+        (40, "6,209 succeeded  5 items failed  409/s"),
+        (24, "5 items failed  409/s"),
+        (14, "5 items failed"),
     ],
 )
 def test_failures_stay_the_longest(width: int, text: str) -> None:
@@ -68,11 +80,10 @@ def test_items_of_an_endless_input_are_in_flight() -> None:
 
 def test_no_failure_is_no_alarm() -> None:
     line = outcome_line(replace(MIDWAY, counts=Counts(10, 5, 5)), 80)
-    assert "0 failed" in line.plain
+    assert "0 items failed" in line.plain
     assert not any("red" in str(span.style) for span in line.spans)
 
 
-def test_throughput_is_not_shown_twice() -> None:
-    assert len(overall(ENDLESS, 80)) == 3
-    assert len(overall_beside_chart(ENDLESS, 80)) == 2
-    assert len(overall_beside_chart(MIDWAY, 80)) == 3
+def test_one_failure_is_one_item() -> None:
+    line = outcome_line(replace(MIDWAY, counts=Counts(10, 5, 4, 1)), 80)
+    assert "1 item failed" in line.plain.split("  ")

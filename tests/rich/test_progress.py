@@ -6,7 +6,7 @@ import pytest
 
 from antflow_rich._progress import progress
 from antflow_rich._scene import Scene
-from tests.rich.scenes import BEGINNING, ENDLESS, LARGE, MIDWAY, WITHOUT_ERRORS
+from tests.rich.scenes import BEGINNING, ENDLESS, LARGE, MIDWAY, READING, WITHOUT_ERRORS
 
 
 def line(scene: Scene, width: int) -> str:
@@ -19,6 +19,7 @@ def test_all_of_it() -> None:
     assert len(shown) == 80
     assert shown.startswith("orders  ━━━")
     assert shown.endswith("─   62%  6,214/10,000  409/s  0:15  0:09 left  5 failed")
+    assert line(MIDWAY, 100).endswith("  0:09 left  5 items failed")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,19 @@ def test_an_input_of_unknown_length() -> None:
     shown = line(ENDLESS, 80)
     assert len(shown) == 80
     assert "%" not in shown
-    assert shown.endswith("6,214 done  409/s  0:15  5 failed")
+    assert shown.startswith("orders  ──")
+    assert shown.endswith("╱  total unknown  6,214 done  409/s  0:15  5 items failed")
+
+
+def test_an_input_of_unknown_length_in_a_narrow_window() -> None:
+    assert line(ENDLESS, 40) == "──╱  total unknown  6,214 done  5 failed"
+
+
+def test_an_input_of_which_the_share_that_was_read_is_known() -> None:
+    shown = line(READING, 80)
+    assert shown.startswith("━━━")
+    assert shown.endswith("─   49% of the input  6,214 done  409/s  0:15  0:09 left  5 failed")
+    assert line(READING, 40).endswith("─   49% of the input  5 failed")
 
 
 def test_without_failures() -> None:
@@ -50,7 +63,7 @@ def test_without_failures() -> None:
 
 
 def test_at_the_beginning() -> None:
-    assert line(BEGINNING, 80).endswith("  0%  0/10,000  0/s  0:00  0 failed")
+    assert line(BEGINNING, 80).endswith("  0%  0/10,000  0/s  0:00  0 items failed")
 
 
 def test_a_long_name_is_cut_or_left_out() -> None:

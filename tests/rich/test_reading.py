@@ -120,10 +120,16 @@ def test_the_latest_failure_comes_first() -> None:
     assert (latest.item, latest.error, latest.attempts) == ("b", "b is wrong", 3)
 
 
-@pytest.mark.parametrize("field", ["item", "kind", "stage", "error"])
+def test_the_line_that_raised() -> None:
+    known, unknown = failed(1, location="fetch.py:4, in fetch"), failed(2)
+    shown = [failure.location for failure in latest_failures(errors([known, unknown]), NOW)]
+    assert shown == ["", "fetch.py:4, in fetch"]
+
+
+@pytest.mark.parametrize("field", ["item", "kind", "stage", "error", "location"])
 def test_no_text_of_a_failure_reaches_the_terminal_as_a_command(field: str) -> None:
     about: dict[str, Any] = {"item": 1} | {field: "\x1b[2J"}
     (shown,) = latest_failures(errors([failed(**about)]), NOW)
-    texts = shown.item, shown.stage, shown.error_type, shown.error
+    texts = shown.item, shown.stage, shown.error_type, shown.error, shown.location
     assert all(text.isprintable() for text in texts)
     assert any("[2J" in text for text in texts)

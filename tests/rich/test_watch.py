@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,23 @@ def test_a_run_that_stands_still_has_no_end_in_sight() -> None:
 
 def test_without_a_total_nothing_is_said_to_be_left() -> None:
     assert steadily(Watch("p", None), 10, 20).left is None
+
+
+def test_the_time_left_follows_from_the_share_of_the_input() -> None:
+    watch = Watch("p", None)
+    watch.update(at(0), 100.0, {})
+    half = replace(at(100, items_fed=125), input_fraction=0.5)
+    scene = watch.update(half, 110.0, {})
+    assert scene.counts.share == pytest.approx(0.4)
+    assert scene.left == pytest.approx(15.0)  # 150 more, of which 10 end each second
+    done = watch.update(replace(at(250), input_fraction=1.0), 120.0, {})
+    assert (done.counts.share, done.left) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(("fraction", "share"), [(0.0, 0.0), (0.25, 0.25), (None, None)])
+def test_an_input_of_which_nothing_was_fed(fraction: float | None, share: float | None) -> None:
+    scene = Watch("p", None).update(replace(at(0), input_fraction=fraction), 100.0, {})
+    assert (scene.counts.share, scene.left) == (share, None)
 
 
 def test_nothing_is_left_of_what_is_done() -> None:

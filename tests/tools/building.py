@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 
-from tools.metadata import CLASSIFIERS, FIELDS, URLS
+from tools.address import urls_of
+from tools.metadata import CLASSIFIERS, FIELDS
 from tools.wheels import Wheel
+
+ADDRESS = "https://example.org/antflow"
 
 
 def metadata(
@@ -22,8 +25,8 @@ def metadata(
         message[field] = "something"
     for classifier in CLASSIFIERS:
         message["Classifier"] = classifier + "x" * classifier.endswith(":: ")
-    for url in URLS:
-        message["Project-URL"] = f"{url}, https://example.org"
+    for label, url in urls_of(ADDRESS).items():
+        message["Project-URL"] = f"{label}, {url}"
     for requirement in requires:
         message["Requires-Dist"] = requirement
     message.set_payload(readme)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.building import core, plugin, wheel
+from tests.tools.building import ADDRESS, core, plugin, wheel
 from tools.metadata import about_sdist, complaints, core_range
 
 
@@ -22,7 +22,7 @@ def sdist(folder: Path, *names: str) -> Path:
 
 def test_packages_that_lack_nothing_are_not_complained_of(tmp_path: Path) -> None:
     names = ("README.md", "LICENSE", "pyproject.toml", "PKG-INFO", "src/antflow_some/__init__.py")
-    assert complaints([core(), plugin()], [sdist(tmp_path, *names)]) == []
+    assert complaints([core(), plugin()], [sdist(tmp_path, *names)], ADDRESS) == []
 
 
 @pytest.mark.parametrize(
@@ -30,35 +30,41 @@ def test_packages_that_lack_nothing_are_not_complained_of(tmp_path: Path) -> Non
     [
         ("Summary", "no Summary"),
         ("License-Expression", "no License-Expression"),
-        ("Project-URL", "no url 'Changelog'"),
+        ("Project-URL", "its links are {}, and not {'Homepage': 'https://example.org/antflow'"),
         ("Classifier", "no classifier 'Framework :: AsyncIO'"),
     ],
 )
 def test_what_metadata_lack_is_named(header: str, complaint: str) -> None:
     flawed = core()
     del flawed.metadata[header]
-    assert f"{flawed.path.name}: {complaint}" in complaints([flawed], [])
+    found = complaints([flawed], [], ADDRESS)
+    assert any(text.startswith(f"{flawed.path.name}: {complaint}") for text in found)
+
+
+def test_links_are_a_flaw_where_the_repository_has_no_address() -> None:
+    (found,) = complaints([core()], [], "")
+    assert "and not {}" in found
 
 
 def test_a_link_into_the_repository_is_named() -> None:
     flawed = wheel("antflow-core", readme="[here](#it) [there](https://a) [nowhere](docs/a.md)")
-    (found,) = complaints([flawed], [])
+    (found,) = complaints([flawed], [], ADDRESS)
     assert "links to docs/a.md" in found
 
 
 def test_a_module_for_pytest_may_stand_beside_the_package() -> None:
-    assert complaints([wheel("antflow-core", more=["_antflow_pytest.py"])], []) == []
-    (found,) = complaints([wheel("antflow-core", more=["_other_pytest.py"])], [])
+    assert complaints([wheel("antflow-core", more=["_antflow_pytest.py"])], [], ADDRESS) == []
+    (found,) = complaints([wheel("antflow-core", more=["_other_pytest.py"])], [], ADDRESS)
     assert "has more than the package antflow: _other_pytest.py" in found
 
 
 def test_a_stray_package_and_a_missing_marker_of_types_are_named() -> None:
     flawed = wheel("antflow-core", more=["tests/test_a.py"])
-    (found,) = complaints([flawed], [])
+    (found,) = complaints([flawed], [], ADDRESS)
     assert "more than the package antflow: tests" in found
     untyped = core()
     object.__setattr__(untyped, "files", untyped.files[::2])
-    (found,) = complaints([untyped], [])
+    (found,) = complaints([untyped], [], ADDRESS)
     assert "no py.typed" in found
 
 
@@ -68,18 +74,18 @@ def test_what_an_sdist_lacks_and_what_strays_into_it_are_named(tmp_path: Path) -
 
 
 def test_versions_that_differ_are_named() -> None:
-    (found,) = complaints([core("0.1.1"), plugin("0.1.0")], [])
+    (found,) = complaints([core("0.1.1"), plugin("0.1.0")], [], ADDRESS)
     assert "antflow-core 0.1.1, antflow-some 0.1.0" in found
 
 
 @pytest.mark.parametrize("requires", ["antflow-core", "antflow-core>=0.1", "antflow-core==0.1.0"])
 def test_a_plugin_that_requires_another_range_of_the_core_is_named(requires: str) -> None:
-    (found,) = complaints([core(), plugin(requires=requires)], [])
+    (found,) = complaints([core(), plugin(requires=requires)], [], ADDRESS)
     assert found.startswith("antflow-some has to require antflow-core")
 
 
 def test_a_lacking_core_is_named() -> None:
-    assert complaints([plugin()], []) == ["There is no wheel of antflow-core"]
+    assert complaints([plugin()], [], ADDRESS) == ["There is no wheel of antflow-core"]
 
 
 @pytest.mark.parametrize(

@@ -32,4 +32,9 @@ def test_the_tag_names_the_version() -> None:
     ],
 )
 def test_the_changelog_has_to_have_a_section_of_the_version(changelog: str, missing: int) -> None:
-    assert len(before_publishing("0.1.0", changelog)) == missing
+    assert len(before_publishing("0.1.0", changelog, "https://example.org/a")) == missing
+
+
+def test_the_address_of_the_repository_has_to_be_given() -> None:
+    (line,) = before_publishing("0.1.0", "## [0.1.0] - 2026-12-01\n", "")
+    assert line.startswith("[tool.antflow] repository in pyproject.toml is empty")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tools.site_hooks import FROM_OUTSIDE, HOME, ROOT, with_links_for_the_site
+from tests.tools.building import ADDRESS
+from tools.site_hooks import FROM_OUTSIDE, ROOT, with_links_for_the_site
+
+HOME = f"{ADDRESS}/blob/main/"
 
 
 @pytest.mark.parametrize(
@@ -26,19 +29,41 @@ from tools.site_hooks import FROM_OUTSIDE, HOME, ROOT, with_links_for_the_site
     ],
 )
 def test_a_link_leads_to_a_page_or_to_the_repository(page: str, link: str, shown: str) -> None:
-    assert with_links_for_the_site(f"See [it]({link}).", page) == f"See [it]({shown})."
+    assert with_links_for_the_site(f"See [it]({link}).", page, ADDRESS) == f"See [it]({shown})."
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "shown"),
+    [
+        ("index.md", "[examples/](examples)", "`examples`"),
+        (
+            "index.md",
+            "its [template](examples/a/README.md)",
+            "its template (`examples/a/README.md`)",
+        ),
+        ("tutorial.md", "[examples/a](../examples/a/README.md#b)", "`examples/a/README.md`"),
+        ("tutorial.md", "[two\nlines](../tools/a.py)", "two\nlines (`tools/a.py`)"),
+        ("tutorial.md", "[it](../README.md), [it](hooks.md)", "[it](index.md), [it](hooks.md)"),
+        ("index.md", "![it](docs/images/full.svg)", "![it](images/full.svg)"),
+        ("index.md", "[it](https://example.org/a.md)", "[it](https://example.org/a.md)"),
+    ],
+)
+def test_a_file_is_named_where_the_repository_has_no_address(
+    page: str, text: str, shown: str
+) -> None:
+    assert with_links_for_the_site(text, page, "") == shown
 
 
 def test_pictures_of_html_are_led_too() -> None:
     text = '<a href="docs/hooks.md"><img src="docs/images/full.svg" width="800"></a>'
-    assert with_links_for_the_site(text, "index.md") == (
+    assert with_links_for_the_site(text, "index.md", "") == (
         '<a href="hooks.md"><img src="images/full.svg" width="800"></a>'
     )
 
 
 def test_code_is_left_as_it_is() -> None:
     code = "```python\nx = pages[0](docs)\n```\n"
-    assert with_links_for_the_site(f"[a](docs/a.md)\n{code}[b](docs/b.md)", "index.md") == (
+    assert with_links_for_the_site(f"[a](docs/a.md)\n{code}[b](docs/b.md)", "index.md", "") == (
         f"[a](a.md)\n{code}[b](b.md)"
     )
 

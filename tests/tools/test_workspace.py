@@ -86,7 +86,7 @@ def test_a_package_carries_what_belongs_to_it(package: Package) -> None:
 
 
 def test_packages_agree_in_what_they_say_of_themselves() -> None:
-    common = ("requires-python", "license", "license-files", "authors", "urls")
+    common = ("requires-python", "license", "license-files", "authors")
     said = [{field: package.project[field] for field in common} for package in PACKAGES]
     assert all(each == said[0] for each in said)
 

@@ -11,13 +11,17 @@ from .context import (
 )
 from .exceptions import (
     AntFlowError,
+    ItemDroppedError,
+    ItemsFailedError,
     PipelineError,
     PluginError,
     PluginWarning,
     StageValidationError,
     TaskFailedError,
+    TooManyFailuresError,
 )
 from .hookspecs import hookimpl
+from .items import Item
 from .pipeline import Pipeline, PipelineBuilder, ResultStream
 from .stage import Stage
 from .tracker import StatusTracker
@@ -53,7 +57,10 @@ __all__ = [
     "ErrorSummary",
     "FailedItem",
     "Histogram",
+    "Item",
+    "ItemDroppedError",
     "ItemView",
+    "ItemsFailedError",
     "Pipeline",
     "PipelineBuilder",
     "PipelineError",
@@ -73,6 +80,7 @@ __all__ = [
     "TaskFailedError",
     "TaskFunc",
     "TaskStats",
+    "TooManyFailuresError",
     "UnprocessedItem",
     "WorkerMetrics",
     "WorkerState",

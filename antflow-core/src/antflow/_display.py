@@ -11,10 +11,10 @@ from threading import Thread
 from typing import Any, Protocol
 
 from ._faults import log_error
+from ._plain_progress import PROGRESS
 from ._plugins.dispatcher import cancellations
 from .types import DashboardProtocol, DashboardSnapshot, ErrorSummary, PipelineResult
 
-PROGRESS = "progress"
 _logger = logging.getLogger(__name__)
 
 

@@ -36,6 +36,7 @@ class Draft:
         self._collects = True
         self._plugins: list[object] = []
         self._autoloads = True
+        self._max_failures: float | None = None
 
     @one_line
     def __repr__(self) -> str:
@@ -92,6 +93,15 @@ class Draft:
         self._plugins += plugins
         if autoload is not None:
             self._autoloads = autoload
+        return self
+
+    def with_max_failures(self, most: float | None) -> Self:
+        """Stop a run when more items have failed.
+
+        Args:
+            most: a whole number of items, or a share between 0 and 1, as for `Pipeline`.
+        """
+        self._max_failures = most
         return self
 
     def collect_results(self, enabled: bool = True) -> Self:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from ._command.listing import hooks_as_text, plugins_as_json, plugins_as_text
+from ._command.parser import Parser
 from ._command.plugins import found_plugins
 from ._command.printing import show
 from ._version import __version__
@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(arguments[1:], is_process=is_process)
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options.parser.refuse(unknown)
     if options.command is None:
         parser.error("COMMAND is missing; give run, plugins or hooks")
     found = found_plugins()
@@ -36,11 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return show(plugins_as_json(found) if options.json else plugins_as_text(found))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="antflow",
         description="Runs items through multi-stage asynchronous pipelines.",
     )
+    parser.set_defaults(parser=parser)
     parser.add_argument("--version", action="version", version=f"antflow {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser(RUN, help="run a pipeline over the lines of a file", add_help=False)
@@ -53,10 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         "others, and ANTFLOW_PLUGIN_AUTOLOAD=0 all.",
     )
     plugins.add_argument("--json", action="store_true", help="print JSON")
-    commands.add_parser(
+    plugins.set_defaults(parser=plugins)
+    hooks = commands.add_parser(
         "hooks",
         help="list the hooks and the plugins that implement them",
         description="Lists every hook with its arguments, and the plugins that implement it in the "
         "order in which they are called.",
     )
+    hooks.set_defaults(parser=hooks)
     return parser

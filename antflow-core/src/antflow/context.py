@@ -81,7 +81,6 @@ CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
 """The worker that runs the present code; set once by each worker in its own context."""
 
 
-
 def current_item() -> CurrentItem | None:
     """Return the item that the current task works on; None outside a worker.
 
@@ -132,25 +131,31 @@ async def concurrency_limit() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def rate_limit() -> AsyncIterator[None]:
+async def rate_limit(amount: float = 1) -> AsyncIterator[None]:
     """An async context manager that waits, on entry, until `call_rate` allows another call.
 
     A leaky bucket: `call_rate` calls at once, then one per `call_rate_period / call_rate` seconds.
-    When the pipeline is shut down, an attempt that waits here is cancelled, and its item is
-    reported as unprocessed.
+    Calls that wait go on in the order of their arrival. When the pipeline is shut down, an attempt
+    that waits here is cancelled, and its item is reported as unprocessed.
+
+    Args:
+        amount: how much of `call_rate` the call takes, above 0. The most is `call_rate`, or 1 if
+            `call_rate` is below 1.
 
     Raises:
         RuntimeError: the stage has no `call_rate`, or this is used outside a task.
+        ValueError: `amount` is not a number above 0, or is more than the most.
     """
     worker = CURRENT_WORKER.get()
     rate = None if worker is None else worker.limits.rate
     if worker is None or rate is None:
         raise RuntimeError(_unset("rate_limit()", "call_rate", worker))
-    if rate.has_capacity():
-        await rate.acquire()
+    _check_amount(amount, rate.most, worker.stage_name)
+    if rate.has_capacity(amount):
+        await rate.acquire(amount)
     else:
         with worker.waiting():
-            await rate.acquire()
+            await rate.acquire(amount)
     yield
 
 
@@ -175,6 +180,16 @@ async def acquire(worker: CurrentWorker, semaphore: Semaphore) -> None:
             await semaphore.acquire()
     else:
         await semaphore.acquire()
+
+
+def _check_amount(amount: object, most: float, stage: str) -> None:
+    if not isinstance(amount, int | float) or isinstance(amount, bool) or not amount > 0:
+        remedy = "give a number above 0"
+    elif amount > most:
+        remedy = f"give {most:g} at most, or raise call_rate on the Stage"
+    else:
+        return
+    raise ValueError(f"rate_limit() in stage {stage!r} has amount={amount!r}; {remedy}")
 
 
 def _unset(call: str, field: str, worker: CurrentWorker | None) -> str:

@@ -2,12 +2,22 @@
 
 AntFlowError
 ├── PipelineError                 a pipeline was defined or used wrongly
-│   └── StageValidationError      a stage's configuration is invalid
+│   ├── StageValidationError      a stage's configuration is invalid
+│   ├── TooManyFailuresError      more items failed than `max_failures` allows
+│   └── ItemsFailedError          items failed in a run with `raise_failures` (an ExceptionGroup)
+├── ItemDroppedError              a dropped item has no value
 ├── PluginError                   a plugin cannot take part, or raised an exception in strict mode
-└── TaskFailedError               for your programs to raise; antflow itself never raises it
+└── TaskFailedError               a task raised CancelledError; your programs may raise it, too
 
 PluginWarning                     a plugin is left out, or something around plugins is wrong
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+MOST_GROUPED_ERRORS = 100
 
 
 def text_of(error: BaseException) -> str:
@@ -28,6 +38,89 @@ class PipelineError(AntFlowError):
 
 class StageValidationError(PipelineError):
     """A stage's configuration is invalid; the text names the stage and the remedy."""
+
+
+class TooManyFailuresError(PipelineError):
+    """More items failed than `Pipeline(max_failures=...)` allows, so the run was stopped.
+
+    Args:
+        text: how many items failed, and of what.
+        results: the successes, in input order, as in `pipeline.results`.
+        failures: the failures, in input order, as in `pipeline.failures`.
+        unprocessed: the items that had not ended; `feed` takes them back.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        results: Sequence[Any] = (),
+        failures: Sequence[Any] = (),
+        unprocessed: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(text)
+        self.results = [*results]
+        self.failures = [*failures]
+        self.unprocessed = [*unprocessed]
+
+
+class ItemsFailedError(ExceptionGroup[Exception], PipelineError):
+    """Items failed in a run with `raise_failures=True`; a group of their errors.
+
+    The group has the errors of the first 100 failures at most, in input order. A CancelledError
+    that a task raised is in it as the cause of a TaskFailedError. Groups that are split off have
+    the same `results` and `failures`.
+
+    Args:
+        text: how many items failed, and of what.
+        errors: the errors.
+        results: the successes, in input order.
+        failures: all failures, in input order.
+    """
+
+    results: list[Any]
+    failures: list[Any]
+
+    def __new__(
+        cls,
+        text: str,
+        errors: Sequence[Exception],
+        *,
+        results: Sequence[Any] = (),
+        failures: Sequence[Any] = (),
+    ) -> Self:
+        """Make a group, as ExceptionGroup does, with the results beside it."""
+        self = super().__new__(cls, text, errors)
+        self.results = [*results]
+        self.failures = [*failures]
+        return self
+
+    def __init__(
+        self,
+        text: str,
+        errors: Sequence[Exception],
+        *,
+        results: Sequence[Any] = (),
+        failures: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(text, errors)
+
+    def derive(self, errors: Sequence[Exception], /) -> ItemsFailedError:  # type: ignore[override]
+        """Return a group of some of the errors, as `split`, `subgroup` and `except*` need it."""
+        return ItemsFailedError(self.message, errors, results=self.results, failures=self.failures)
+
+
+class ItemDroppedError(AntFlowError):
+    """The value of a dropped item was asked for.
+
+    Args:
+        text: which item was dropped, and why.
+        reason: why, as in `PipelineResult.reason`.
+    """
+
+    def __init__(self, text: str, *, reason: str | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class PluginError(AntFlowError):
@@ -54,12 +147,14 @@ class PluginWarning(UserWarning):
 
 
 class TaskFailedError(AntFlowError):
-    """An exception for your programs to raise when a task has failed.
+    """A task has failed; your programs may raise it, too.
 
-    antflow itself never raises it; the `error` of a failed item is the exception of its task.
+    antflow itself raises it in place of a CancelledError that a task raised, which would look like
+    a cancellation of the caller: in `PipelineResult.unwrap` and `ItemsFailedError`. The `error` of
+    a failed item is always the exception of its task.
 
     Args:
-        task_name: the name of the task.
+        task_name: the name of the task; where antflow raises it, of the stage.
         original_exception: the exception that the task raised.
     """
 
@@ -67,3 +162,12 @@ class TaskFailedError(AntFlowError):
         super().__init__(f"Task {task_name!r} failed: {original_exception!r}")
         self.task_name = task_name
         self.original_exception = original_exception
+
+
+def as_exception(error: BaseException, stage: str | None) -> Exception:
+    """Return what to raise for an item's error: itself, or the TaskFailedError that it causes."""
+    if isinstance(error, Exception):
+        return error
+    failed = TaskFailedError(stage or "", error)
+    failed.__cause__ = error
+    return failed

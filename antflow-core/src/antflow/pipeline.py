@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sized
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sized
+from concurrent.futures import Future
 from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from ._display import Display, chosen_dashboard
-from ._engine.feeder import Source
-from ._engine.item import checked_priority
 from ._engine.run import Run
-from ._engine.stage_runtime import worker_name
+from ._engine.stage_runtime import StageRuntime, worker_name
 from ._engine.stream import ResultStream
+from ._failures import checked_max_failures
+from ._fraction import InputFraction
 from ._keywords import explains_keywords
 from ._limits import Rates
 from ._repr import one_line, short
+from ._sources import Source, checked_source
 from ._stats import snapshot
+from ._thread_reader import ThreadReader
 from .builder import Draft, stages_for
-from .exceptions import PipelineError, StageValidationError
+from .exceptions import (
+    MOST_GROUPED_ERRORS,
+    ItemsFailedError,
+    PipelineError,
+    StageValidationError,
+    as_exception,
+)
+from .items import checked_priority
 from .plugins import NONE, PluginSet, named, plugin_of
 from .stage import CAPACITY_PER_WORKER, Stage, chain_text, is_count, is_duration, is_positive
 from .tracker import StatusTracker
@@ -37,6 +47,8 @@ from .types import (
 
 __all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
+T = TypeVar("T")
+
 DEFAULT_PRIORITY = 100
 
 
@@ -52,10 +64,14 @@ class Pipeline:
         plugins: plugins for this pipeline, besides the installed ones; one with the same name as
             an installed plugin replaces it.
         autoload: whether installed plugins take part.
+        max_failures: how many items may fail before the run is stopped: a whole number (with 0,
+            the first failure stops it), or a share between 0 and 1, which is checked once 100 items
+            have succeeded or failed, and at the end; None for no limit.
 
     Raises:
         PipelineError: there is no stage, the first one pulls, `name` is not a non-empty string,
-            `status_tracker` is not a StatusTracker, or two plugins have the same name.
+            `status_tracker` is not a StatusTracker, two plugins have the same name, or
+            `max_failures` is neither a number of items nor a share.
         StageValidationError: a stage's configuration is invalid, or two stages have the same name.
         PluginError: a plugin cannot take part.
     """
@@ -69,6 +85,7 @@ class Pipeline:
         name: str = "pipeline",
         plugins: Iterable[object] = (),
         autoload: bool = True,
+        max_failures: float | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise PipelineError(f"A pipeline's name must be a non-empty string, not {name!r}")
@@ -79,6 +96,7 @@ class Pipeline:
         self.stages = _checked_stages(stages, name)
         self.collect_results = collect_results
         self.name = name
+        self.max_failures = checked_max_failures(max_failures, name)
         self._plugins = _plugin_set(plugins, status_tracker, name, autoload=autoload)
         self._rates = Rates()
         self._run: Run | None = None  # the one that lasts or is to be started, else the last one
@@ -106,6 +124,8 @@ class Pipeline:
         retries: int = 3,
         progress: bool = False,
         dashboard: str | None = None,
+        *,
+        raise_failures: bool = False,
     ) -> list[PipelineResult]:
         """Run items through one task, or through several in order, each a stage of its own.
 
@@ -118,17 +138,19 @@ class Pipeline:
             retries: the most attempts of each task, the first included.
             progress: as for `run`.
             dashboard: as for `run`.
+            raise_failures: as for `run`.
 
         Returns:
             The successes in input order.
 
         Raises:
             PipelineError: there is no task.
+            ItemsFailedError: as from `run`.
             StageValidationError: `workers` or `retries` is not a whole number above 0.
             ValueError: as from `run`.
         """
         pipeline = cls(stages_for(tasks, workers, retries))
-        return await pipeline.run(items, progress, dashboard)
+        return await pipeline.run(items, progress, dashboard, raise_failures=raise_failures)
 
     # Running
 
@@ -141,41 +163,65 @@ class Pipeline:
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        raise_failures: bool = False,
+        read_in_thread: bool = False,
     ) -> list[PipelineResult]:
         """Run all items through the pipeline and return the successes in input order.
 
-        Failed items are in `failures`. Cancelling this call cancels the run.
+        Failed items are in `failures`, and a warning in the log says what failed, unless
+        `return_exceptions` or `raise_failures` is set. Cancelling this call cancels the run.
 
         Args:
-            items: any iterable or async iterable, read only as fast as there is room.
-            progress: show a progress bar.
+            items: any iterable or async iterable, read only as fast as there is room; its items
+                are as in `feed`.
+            progress: show progress on standard error: as a bar if antflow-rich is installed, else
+                as one line a second.
             dashboard: name of an installed dashboard; antflow-rich has "compact", "detailed" and
                 "full".
             custom_dashboard: a dashboard of your own.
             dashboard_update_interval: seconds between its updates.
             return_exceptions: return failures too, each in its place. Without
                 `collect_results` nothing is returned, and failures are in `failures` only.
+            raise_failures: raise the errors of failed items once all items have ended.
+            read_in_thread: read a plain iterable in a thread of its own, up to ten values ahead,
+                so that one that blocks does not hold the event loop. The thread closes the
+                iterable if that is a generator. It sees the caller's context variables. If it is
+                inside the iterable when reading stops, it is abandoned.
 
         Raises:
-            TypeError: `items` cannot be iterated over.
+            ItemsFailedError: items failed, and `raise_failures` is set; a group of their errors.
+            TooManyFailuresError: more items failed than `max_failures` allows.
+            TypeError: `items` cannot be iterated over, is a single item such as a str, a mapping
+                or a data frame, or is an async iterable with `read_in_thread`.
             ValueError: two displays are asked for, or one that is not installed, or the interval
-                is not a number of seconds above 0.
+                is not a number of seconds above 0, or both `return_exceptions` and
+                `raise_failures` are set.
             PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
                 `ANTFLOW_STRICT_PLUGINS` is set.
             PipelineError: the pipeline is running already.
             BaseException: the exception of the input, raised once the items already read have
                 ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
-        source = self._checked_source(items)
+        if return_exceptions and raise_failures:
+            raise ValueError(
+                "Cannot use both return_exceptions, which returns failures, and raise_failures, "
+                f"which raises them, in a run of pipeline {self.name!r}; leave one out"
+            )
+        source = checked_source(items, self.name, read_in_thread=read_in_thread)
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
-        run = await self._begin(copy_context(), source=source, shown=shown)
+        run = await self._begin(copy_context(), source, shown)
         if self.collect_results:
             run.results.keep_all_failures()
-        run.read(source, DEFAULT_PRIORITY)
+        is_received = raise_failures or (return_exceptions and self.collect_results)
+        run.failures.warns = not is_received
+        run.read(_threaded(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
         await run.wait()
+        run.failures.raise_exceeded()
         results = run.results.kept()
+        if raise_failures:
+            _raise_failures(run, results)
         if not return_exceptions or not self.collect_results:
             return results
         return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
@@ -189,6 +235,7 @@ class Pipeline:
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
+        read_in_thread: bool = False,
     ) -> ResultStream:
         """Return an async iterator over results, failures too, in order of completion.
 
@@ -200,10 +247,14 @@ class Pipeline:
             dashboard: as for `run`.
             custom_dashboard: as for `run`.
             dashboard_update_interval: as for `run`.
+            read_in_thread: as for `run`.
 
         Raises:
-            TypeError: `items` cannot be iterated over.
+            TypeError: as from `run`.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
+
+        If more items fail than `max_failures` allows, TooManyFailuresError is raised after the
+        last result.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -212,7 +263,7 @@ class Pipeline:
                 f"buffer_size of pipeline {self.name!r} is {buffer_size!r}; give the number of "
                 "results that may wait, 0 or more, or None for ten per worker"
             )
-        source = self._checked_source(items)
+        source = checked_source(items, self.name, read_in_thread=read_in_thread)
         shown = self._checked_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
@@ -220,7 +271,8 @@ class Pipeline:
 
         async def begin() -> Run:
             run = await self._begin(context, source, shown, buffer_size)
-            run.read(source, DEFAULT_PRIORITY)
+            reader = _threaded(source, run, context=context) if read_in_thread else source
+            run.read(reader, DEFAULT_PRIORITY)
             return run
 
         return ResultStream(begin)
@@ -235,36 +287,45 @@ class Pipeline:
         await run.wait_opened()
 
     async def feed(
-        self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
+        self,
+        items: Source,
+        target_stage: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        *,
+        read_in_thread: bool = False,
     ) -> None:
         """Feed items, waiting while there is no room. This may be called before `start`.
 
         Called inside a task or callback of the same run, it does not wait: the items go in even
         beyond the capacity. If it is cancelled, the value read last has not been fed, except when
-        an observer was just being told that it is queued.
+        an observer was just being told that it is queued; the same is true of the values that a
+        thread has read ahead.
 
         Args:
             items: any iterable or async iterable. A dict with an "id" gives its id, its "value"
-                if it has one and its other keys as metadata. An UnprocessedItem goes back to its
-                own stage.
+                if it has one and its other keys as metadata. An `Item` gives all of these and a
+                priority. An UnprocessedItem goes back to its own stage. A failed PipelineResult
+                goes back to the stage where it failed, with its value, id, metadata, priority and
+                carrier.
             target_stage: name of the stage that the items enter; None for the first.
             priority: lower goes first; items of the same priority go in the order of feeding.
+            read_in_thread: as for `run`.
 
         Raises:
-            TypeError: `items` cannot be iterated over.
-            ValueError: there is no stage of that name, or `priority` is not a number.
-            PipelineError: the pipeline is about to end, or was stopped during this call.
+            TypeError: as from `run`.
+            ValueError: there is no stage of that name, `priority` is not a number, or an item is
+                the result of a success.
+            PipelineError: the pipeline is about to end, was stopped during this call, or runs on
+                another event loop: use `feed_threadsafe` there.
+            TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
+                `shutdown` has not been called since.
         """
-        source = self._checked_source(items)
+        source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
+        self._refuse_other_loop("feed()")
+        await self._refuse_after_failures()
         run = await self._feedable()
-        stage = run.stages[0] if target_stage is None else run.feeder.stage_named(target_stage)
-        self._refuse_late(run, "feed")
-        if not await run.feeder.feed(source, stage, priority):
-            raise PipelineError(
-                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
-                "was not fed"
-            )
+        await self._feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
     async def feed_async(
         self,
@@ -274,6 +335,35 @@ class Pipeline:
     ) -> None:
         """Feed items from an async iterable; the same as `feed`, errors included."""
         await self.feed(items, target_stage, priority)
+
+    def feed_threadsafe(
+        self, items: Source, target_stage: str | None = None, priority: int = DEFAULT_PRIORITY
+    ) -> Future[None]:
+        """Feed items to the started pipeline from any thread.
+
+        The items are read on the run's event loop. The future is done when all are fed; cancelling
+        it cancels the feeding. Do not wait for it on the run's event loop. In a thread that runs a
+        task of the same run, the items do not wait for room, as with `feed` in a task.
+
+        Args:
+            items: as for `feed`.
+            target_stage: as for `feed`.
+            priority: as for `feed`.
+
+        Returns:
+            A `concurrent.futures.Future`; it raises what `feed` raises while it feeds.
+
+        Raises:
+            TypeError: as from `run`.
+            ValueError: there is no stage of that name, or `priority` is not a number.
+            PipelineError: the pipeline is not running.
+        """
+        source = checked_source(items, self.name)
+        checked_priority(priority)
+        run = self._running_run()
+        if target_stage is not None:
+            run.feeder.stage_named(target_stage)
+        return self._call_threadsafe(run, partial(self._feed, run, source, target_stage, priority))
 
     async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
         """Send one item through the started pipeline and return its result, failed or not.
@@ -286,18 +376,44 @@ class Pipeline:
             priority: lower goes first.
 
         Raises:
-            ValueError: `priority` is not a number.
+            ValueError: `priority` is not a number, or the item is the result of a success.
             PipelineError: the pipeline is not running, is about to end, was stopped during this
-                call, or the call comes from one of its tasks or from the consumer of its stream.
+                call, or runs on another event loop: use `process_threadsafe` there; or the call
+                comes from one of its tasks or from the consumer of its stream.
+            TooManyFailuresError: more items failed than `max_failures` allows.
         """
         checked_priority(priority)
-        run = self._run
-        if run is None or run.is_abandoned or not self._is_running():
-            raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
+        self._refuse_other_loop("process()")
+        await self._refuse_after_failures()
+        run = self._running_run()
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
-        self._refuse_late(run, "process")
-        return await run.feeder.process(item, priority)
+        return await self._process(run, item, priority)
+
+    def process_threadsafe(
+        self, item: Any, priority: int = DEFAULT_PRIORITY
+    ) -> Future[PipelineResult]:
+        """Send one item through the started pipeline from any thread.
+
+        Cancelling the future is like cancelling `process`. Do not wait for it on the run's event
+        loop.
+
+        Args:
+            item: as in `feed`.
+            priority: lower goes first.
+
+        Returns:
+            A `concurrent.futures.Future` of the item's result, failed or not; it raises what
+            `process` raises while it waits.
+
+        Raises:
+            ValueError: `priority` is not a number.
+            PipelineError: the pipeline is not running, or the call comes from one of its tasks.
+        """
+        checked_priority(priority)
+        run = self._running_run()
+        self._refuse_own_task(run, "process_threadsafe()", "use feed_threadsafe()")
+        return self._call_threadsafe(run, partial(self._process, run, item, priority))
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.
@@ -305,8 +421,9 @@ class Pipeline:
         It also waits for calls of `feed` that have begun. Cancelling this call cancels the run.
 
         Raises:
-            PipelineError: the pipeline is not started, or the call comes from one of its tasks or
-                from the consumer of its stream.
+            PipelineError: the pipeline is not started, runs on another event loop, or the call
+                comes from one of its tasks or from the consumer of its stream.
+            TooManyFailuresError: more items failed than `max_failures` allows.
             BaseException: the exception that ended the run.
         """
         run = self._run
@@ -314,10 +431,13 @@ class Pipeline:
             raise PipelineError(
                 f"Pipeline {self.name!r} is not started; call start() before join()"
             )
+        self._refuse_other_loop("join()")
         self._refuse_own_task(run, "join()", "call it from outside", also=run.is_own_task())
         self._refuse_consumer(run, "join()")
         run.seal()
+        run.is_joined = True
         await run.wait()
+        run.failures.raise_exceeded()
 
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
@@ -325,7 +445,7 @@ class Pipeline:
         """Stop: accept no new items, wait for running attempts, and return the items left.
 
         A call of `run` that is under way returns the results so far; a stream ends after its last
-        result.
+        result. The items left are in `unprocessed`, too; `feed` takes them back.
 
         Args:
             drain: first finish all items that were fed.
@@ -334,10 +454,15 @@ class Pipeline:
 
         Raises:
             ValueError: `timeout` is not a number of seconds, 0 or more.
-            PipelineError: the call comes from one of the pipeline's workers, or the consumer of
-                its stream calls this with `drain`.
+            PipelineError: the pipeline runs on another event loop, the call comes from one of its
+                workers, or the consumer of its stream calls this with `drain`.
             BaseException: the exception that ended the run, unless it was raised already.
         """
+        return await self._stop(drain, timeout, returns_unprocessed=True)
+
+    async def _stop(
+        self, drain: bool, timeout: float | None, *, returns_unprocessed: bool
+    ) -> list[UnprocessedItem]:
         if timeout is not None and not is_duration(timeout):
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
@@ -345,6 +470,7 @@ class Pipeline:
         run = self._run
         if run is None or run.is_loop_closed:
             return []
+        self._refuse_other_loop("shutdown()")
         if run.is_own_task():
             raise PipelineError(
                 f"A worker of pipeline {self.name!r} cannot wait for shutdown(), which waits for "
@@ -352,6 +478,8 @@ class Pipeline:
             )
         if drain:
             self._refuse_consumer(run, "shutdown(drain=True)")
+        run.returns_unprocessed |= returns_unprocessed
+        run.is_joined = True
         await run.stop(drain=drain, timeout=timeout)
         return run.unprocessed()
 
@@ -364,7 +492,7 @@ class Pipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.shutdown(timeout=None if error is None else 0)
+        await self._stop(False, None if error is None else 0, returns_unprocessed=False)
 
     # What became of the items
 
@@ -454,8 +582,7 @@ class Pipeline:
             shown: a dashboard, and the seconds between its updates.
             buffer_size: results that may wait for the consumer of a stream; None if there is none.
         """
-        await self._end_abandoned()
-        if self._is_running():
+        if await self._is_taken():
             raise PipelineError(
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
@@ -470,6 +597,8 @@ class Pipeline:
             display = Display(dashboard, self, total, interval, take, run)
         if buffer_size is not None:
             run.results.stream(buffer_size)
+        run.input_fraction = InputFraction(source)
+        run.is_joined = source is not None  # by the call that begins it
         run.start(context, pipeline=self, total_items=total, display=display, plugins=plugins)
         return run
 
@@ -509,7 +638,12 @@ class Pipeline:
 
     def _make_run(self) -> Run:
         return Run(
-            self.name, self.stages, self._rates, self._plugins, collect=self.collect_results
+            self.name,
+            self.stages,
+            self._rates,
+            self._plugins,
+            self.max_failures,
+            collect=self.collect_results,
         )
 
     async def _feedable(self) -> Run:
@@ -529,11 +663,74 @@ class Pipeline:
             self._run = self._make_run()
         return self._run
 
+    def _running_run(self) -> Run:
+        """Return the run that lasts.
+
+        Raises:
+            PipelineError: there is none.
+            TooManyFailuresError: it was stopped by failures.
+        """
+        run = self._run
+        if run is None or run.is_abandoned or not self._is_running():
+            if run is not None and run.is_over and not run.is_joined:
+                run.failures.raise_exceeded()
+            raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
+        return run
+
+    async def _feed(
+        self,
+        run: Run,
+        source: Source,
+        target_stage: str | None,
+        priority: int,
+        *,
+        read_in_thread: bool = False,
+    ) -> None:
+        stage = run.stages[0] if target_stage is None else run.feeder.stage_named(target_stage)
+        if not run.admits():
+            await self._refuse_after_failures()
+        self._refuse_late(run, "feed")
+        if read_in_thread:
+            async with _threaded(source, run, stage) as reader:
+                is_fed = await run.feeder.feed(reader, stage, priority)
+        else:
+            is_fed = await run.feeder.feed(source, stage, priority)
+        if not is_fed:
+            await self._refuse_after_failures("; the value read last was not fed")
+            raise PipelineError(
+                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
+                "was not fed"
+            )
+
+    async def _process(self, run: Run, item: Any, priority: int) -> PipelineResult:
+        try:
+            self._refuse_late(run, "process")
+            return await run.feeder.process(item, priority)
+        except PipelineError:
+            await self._refuse_after_failures()
+            raise
+
+    def _call_threadsafe(self, run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        loop = run.loop
+        if loop is None or not loop.is_running():
+            raise PipelineError(
+                f"The event loop of pipeline {self.name!r} is not running; call this while it is"
+            )
+        return run.threadsafe_calls.submit(loop, make)
+
     def _refuse_own_task(self, run: Run, call: str, remedy: str, *, also: bool = False) -> None:
         if not run.is_over and (also or run.reentrancy.is_inside_task()):
             raise PipelineError(
                 f"A task of pipeline {self.name!r} cannot wait for {call} of the same pipeline, "
                 f"which may wait for the task; {remedy}"
+            )
+
+    def _refuse_other_loop(self, call: str) -> None:
+        if self._run is not None and self._run.is_on_other_loop:
+            raise PipelineError(
+                f"Pipeline {self.name!r} runs on another event loop than this {call}; on other "
+                "loops and in other threads, use feed_threadsafe(items, ...) or "
+                "process_threadsafe(item, ...), and call join() and shutdown() on the run's loop"
             )
 
     def _refuse_consumer(self, run: Run, call: str) -> None:
@@ -542,6 +739,19 @@ class Pipeline:
                 f"The consumer of a stream of pipeline {self.name!r} cannot wait for {call}, which "
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
+
+    async def _refuse_after_failures(self, addition: str = "") -> None:
+        """Raise TooManyFailuresError where a run was stopped by failures, when it is over.
+
+        Its own tasks may go on to feed it while it lasts: what they feed is unprocessed then. Once
+        its end has been reported, what is fed is for the next run.
+        """
+        run = self._run
+        if run is None or not run.failures.is_exceeded or (run.is_over and run.is_joined):
+            return
+        if not (run.is_inside() or run.is_own_task()):
+            await run.finished()
+            run.failures.raise_exceeded(addition)
 
     def _refuse_late(self, run: Run, call: str) -> None:
         if not run.admits():
@@ -571,14 +781,36 @@ class Pipeline:
             )
         return None if chosen is None else (chosen, seconds)
 
-    def _checked_source(self, items: Source) -> Source:
-        is_some = isinstance(items, Iterable | AsyncIterable) or hasattr(items, "__getitem__")
-        if not is_some or (isinstance(items, dict) and "id" in items):
-            raise TypeError(
-                f"Pipeline {self.name!r} takes items from an iterable or async iterable, not from "
-                f"{items!r}; put a single item in a list"
-            )
-        return items
+
+def _threaded(
+    source: Source, run: Run, stage: StageRuntime | None = None, context: Context | None = None
+) -> ThreadReader:
+    """Return what reads an input in a thread.
+
+    Args:
+        source: a plain iterable.
+        run: the run.
+        stage: the stage that is fed; None for the first.
+        context: copied for the thread; None for the present one.
+    """
+    threads = (stage or run.stages[0]).threads
+    return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
+
+
+def _raise_failures(run: Run, results: list[PipelineResult]) -> None:
+    failures = run.results.kept_failures()
+    if not failures:
+        return
+    errors = [
+        as_exception(failure.error, failure.stage)
+        for failure in failures[:MOST_GROUPED_ERRORS]
+        if failure.error is not None
+    ]
+    tally = run.failures.kept
+    text = (
+        f"{run.failures.summary(tally)}; see .failures and .results of this error{tally.advice()}"
+    )
+    raise ItemsFailedError(text, errors, results=results, failures=failures)
 
 
 def _checked_stages(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
@@ -640,7 +872,8 @@ class PipelineBuilder(Draft):
         """Return the pipeline.
 
         Raises:
-            PipelineError: there is no stage, or the first one pulls.
+            PipelineError: there is no stage, or the first one pulls, or the limit of failures is
+                invalid.
             StageValidationError: a stage's configuration is invalid, or two stages have the same
                 name.
         """
@@ -651,6 +884,7 @@ class PipelineBuilder(Draft):
             name=self._name,
             plugins=self._plugins,
             autoload=self._autoloads,
+            max_failures=self._max_failures,
         )
 
     async def run(
@@ -662,6 +896,8 @@ class PipelineBuilder(Draft):
         dashboard_update_interval: float = 0.5,
         *,
         return_exceptions: bool = False,
+        raise_failures: bool = False,
+        read_in_thread: bool = False,
     ) -> list[PipelineResult]:
         """Build the pipeline and call its `run`, with the same arguments and errors."""
         return await self.build().run(
@@ -671,6 +907,8 @@ class PipelineBuilder(Draft):
             custom_dashboard,
             dashboard_update_interval,
             return_exceptions=return_exceptions,
+            raise_failures=raise_failures,
+            read_in_thread=read_in_thread,
         )
 
     def stream(
@@ -682,6 +920,7 @@ class PipelineBuilder(Draft):
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
+        read_in_thread: bool = False,
     ) -> ResultStream:
         """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
@@ -691,4 +930,5 @@ class PipelineBuilder(Draft):
             dashboard=dashboard,
             custom_dashboard=custom_dashboard,
             dashboard_update_interval=dashboard_update_interval,
+            read_in_thread=read_in_thread,
         )

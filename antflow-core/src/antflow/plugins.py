@@ -15,6 +15,7 @@ from pluggy import HookImpl, PluginManager, PluginValidationError
 from . import hookspecs
 from ._faults import log_error
 from ._keywords import nearest
+from ._plain_progress import PROGRESS, PlainProgress
 from ._plugins.dispatcher import Listener, Listeners, Observer
 from .exceptions import PipelineError, PluginError, text_of
 from .types import DashboardProtocol
@@ -40,10 +41,10 @@ NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, part
 EVERYWHERE = frozenset(dir(object))
 """Names that every object has: none is a hook's, so more than half of most objects is skipped."""
 
-OF_RICH = {"progress", "compact", "detailed", "full"}
+OF_RICH = {"compact", "detailed", "full"}
 GET_RICH = (
-    "The built-in ones, 'progress', 'compact', 'detailed' and 'full', come with the package "
-    "antflow-rich: pip install antflow-rich"
+    "The dashboards 'compact', 'detailed' and 'full' come with the package antflow-rich; in a "
+    "checkout of antflow: pip install ./antflow-rich"
 )
 
 _logger = logging.getLogger(__name__)
@@ -272,7 +273,7 @@ class PluginSet:
         )
 
     def dashboard(self, name: str) -> DashboardProtocol:
-        """Return a new dashboard of that name.
+        """Return a new dashboard of that name; plain lines for "progress" where no plugin has it.
 
         Raises:
             ValueError: none of that name is installed.
@@ -295,10 +296,13 @@ class PluginSet:
             else:
                 if found is not None:
                     return cast("DashboardProtocol", found)
-        names = sorted(name for plugin in self.plugins.values() for name in dashboards_of(plugin))
+        if name == PROGRESS:
+            return PlainProgress()
+        plugins = self.plugins.values()
+        names = sorted({PROGRESS}.union(*(dashboards_of(plugin) for plugin in plugins)))
         near = nearest(name, names)
         installed = "installed are" if near is None else f"did you mean {near!r}? Installed are"
-        text = f"There is no dashboard {name!r}; {installed}: {', '.join(names) or 'none'}"
+        text = f"There is no dashboard {name!r}; {installed}: {', '.join(names)}"
         raise ValueError(text if OF_RICH.issubset(names) else f"{text}. {GET_RICH}")
 
 

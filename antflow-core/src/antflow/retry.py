@@ -10,10 +10,12 @@ class RetryPolicy:
     Args:
         attempts: the most attempts that are made, the first included.
         wait_seconds: seconds between the end of one attempt and the start of the next.
+        never: types of errors that are not followed by another attempt.
     """
 
     attempts: int
     wait_seconds: float = 0.0
+    never: tuple[type[BaseException], ...] = ()
 
     def delay(self, attempt: int, error: BaseException) -> float | None:
         """Decide what follows a failed attempt.
@@ -26,6 +28,8 @@ class RetryPolicy:
             Seconds to wait before the next attempt, or None to stop.
         """
         if attempt >= self.attempts or not isinstance(error, Exception):
+            return None
+        if isinstance(error, self.never):
             return None
         return self.wait_seconds
 

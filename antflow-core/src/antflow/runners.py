@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from ._tracebacks import reraise
 from .stage import always_awaitable, is_coroutine_function, task_name
 from .types import TaskFunc
 
@@ -105,7 +106,7 @@ class Threads:
         if error is None:
             return result
         try:
-            raise error
+            reraise(error)
         finally:
             del error, job  # or the traceback and this frame would keep each other
 

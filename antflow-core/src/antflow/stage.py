@@ -47,6 +47,7 @@ class StageOptions(TypedDict, total=False):
     call_concurrency: int | None
     call_rate: float | None
     call_rate_period: float
+    never_retry: type[BaseException] | tuple[type[BaseException], ...]
 
 
 @explains_keywords("Stage", error=UnknownFieldError, instead=BUILDERS_WORDS)
@@ -77,9 +78,11 @@ class Stage:
         pull: whether no item may wait in front of the stage: an item then leaves the stage before
             only when a worker of this stage is ready for it.
         call_concurrency: how many tasks may be inside `concurrency_limit` at once.
-        call_rate: how many calls `rate_limit` allows per `call_rate_period`; the first ones may
-            come all at once, later ones evenly spaced.
+        call_rate: how many calls `rate_limit` allows per `call_rate_period` in the long run. This
+            many may come at once; later ones are evenly spaced.
         call_rate_period: length of that period in seconds.
+        never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
+            as NameError; an item that fails with one of them has failed at once.
 
     Raises:
         StageValidationError: a keyword is not one of these; it is a TypeError too. What the
@@ -105,6 +108,7 @@ class Stage:
     call_concurrency: int | None = None
     call_rate: float | None = None
     call_rate_period: float = 60.0
+    never_retry: type[BaseException] | tuple[type[BaseException], ...] = ()
 
     @one_line
     def __repr__(self) -> str:
@@ -149,12 +153,18 @@ class Stage:
         """How attempts at one task are repeated."""
         if self.retry == "per_stage":
             return ONCE
-        return RetryPolicy(self.task_attempts, self.task_wait_seconds)
+        return RetryPolicy(self.task_attempts, self.task_wait_seconds, self._never())
 
     @property
     def stage_policy(self) -> RetryPolicy:
         """How attempts at the whole stage are repeated."""
-        return RetryPolicy(self.stage_attempts) if self.retry == "per_stage" else ONCE
+        if self.retry != "per_stage":
+            return ONCE
+        return RetryPolicy(self.stage_attempts, never=self._never())
+
+    def _never(self) -> tuple[type[BaseException], ...]:
+        never = self.never_retry
+        return never if isinstance(never, tuple) else (never,)
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -178,10 +188,10 @@ class Stage:
                 raise self._invalid(
                     f"has a task that cannot be called: {task!r}; give the function itself"
                 )
-            if inspect.isasyncgenfunction(task):
+            if (kind := _kind_of_generator(task)) is not None:
                 raise self._invalid(
-                    f"has a task that is an async generator: {task_name(task)!r}; return one "
-                    "value, and feed() the others"
+                    f"has a task that is {kind}: {task_name(task)!r}; return one value, and "
+                    "feed() the others, or feed_threadsafe() them from a plain function"
                 )
 
     def _check_retry(self) -> None:
@@ -199,6 +209,12 @@ class Stage:
             raise self._invalid(
                 f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
             )
+        for kind in self._never():
+            if not isinstance(kind, type) or not issubclass(kind, BaseException):
+                raise self._invalid(
+                    f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
+                    "of types such as (NameError, TypeError)"
+                )
 
     def _check_capacity(self) -> None:
         if self.queue_capacity is not None and (
@@ -278,6 +294,25 @@ def task_name(task: TaskFunc) -> str:
         return task_name(task.func)
     name = getattr(task, "__name__", None)
     return name if isinstance(name, str) else type(task).__name__
+
+
+def _kind_of_generator(task: TaskFunc) -> str | None:
+    """Return which kind of generator function a task is, through partial and `__call__`."""
+    while isinstance(task, partial):
+        task = task.func
+    if not inspect.isroutine(task) and not isinstance(task, type):
+        task = type(task).__call__
+    if inspect.isasyncgenfunction(task):
+        return "an async generator"
+    if inspect.isgeneratorfunction(task) and not _is_awaited_generator(task):
+        return "a generator"
+    return None
+
+
+def _is_awaited_generator(task: TaskFunc) -> bool:
+    """Tell whether `types.coroutine` has made a generator function return awaitables."""
+    code = getattr(task, "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def default_of(one: Field[Any]) -> object:

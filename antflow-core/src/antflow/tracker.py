@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, get_args
 
 from ._plugins.dispatcher import Observer
+from ._tracebacks import location
 from .events import StatusEvent as StatusEvent
 from .events import StatusType, TaskEvent
 from .hookspecs import hookimpl
@@ -76,7 +77,7 @@ class StatusTracker(Observer):
         self.on_task_fail = on_task_fail
         self.max_history = max_history
         self._histories: dict[Any, list[Any]] = {}
-        self._attempts: dict[Any, int] = {}
+        self._attempts: dict[Any, tuple[int, str | None]] = {}
         self._ended: OrderedDict[Any, None] = OrderedDict()
 
     def get_status(self, item_id: Any) -> StatusEvent | None:
@@ -177,18 +178,21 @@ class StatusTracker(Observer):
 
     @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> Any:
-        """Remember how many attempts were made, and pass the event to `on_task_fail`."""
-        self._attempts[_key(event.item_id)] = event.attempt
+        """Remember how many attempts were made and where, and pass the event to `on_task_fail`."""
+        where = None if event.error is None else location(event.error)
+        self._attempts[_key(event.item_id)] = event.attempt, where
         return None if self.on_task_fail is None else self.on_task_fail(event)
 
     def _failed_item(self, event: StatusEvent) -> FailedItem:
+        attempts, where = self._attempts.get(_key(event.item_id), (1, None))
         return FailedItem(
             item_id=event.item_id,
             error=str(event.metadata.get("error", "")),
             error_type=str(event.metadata.get("error_type", "")),
             stage=event.stage or "",
-            attempts=self._attempts.get(_key(event.item_id), 1),
+            attempts=attempts,
             timestamp=event.timestamp,
+            location=where,
         )
 
     def _forget_beyond(self, most: int, ended: Any) -> None:

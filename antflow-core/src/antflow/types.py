@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from asyncio import Future
+from asyncio import CancelledError, Future
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import (
@@ -17,11 +18,14 @@ from typing import (
 )
 
 from ._quantile import quantile
+from ._tracebacks import location
 from .events import ItemView as ItemView
 from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
 from .events import TaskEvent as TaskEvent
 from .events import TaskEventType as TaskEventType
+from .exceptions import ItemDroppedError, as_exception
+from .items import Item as Item
 
 T = TypeVar("T")
 
@@ -35,12 +39,16 @@ ActivityState = Literal["idle", "busy", "waiting", "blocked"]
 """What a worker does: it has no item; works, in a task or a hook; waits, because no item that is
 there may start, or for a limit in a task; or is blocked, because the next stage has no room."""
 
+ItemOutcome = Literal["succeeded", "failed", "dropped", "expanded"]
+"""How an item ended: it went through, failed, was dropped on purpose, or became other items."""
+
 
 class ItemDetails:
     """What most items do without; made on first use.
 
-    `carrier`, `metadata`, `error` and `stage` belong to the result. `attempts` were made by the
-    stage named `attempted_by`. The others belong to the engine while the item is retried
+    `carrier`, `metadata`, `error`, `stage` and `reason` belong to the result; so does `ended`, the
+    outcome where it does not follow from the error. `attempts` were made by the stage named
+    `attempted_by`. The others belong to the engine while the item is retried
     (`stage_attempt`, `task_index`, `task_attempt` and `task_input` say where it resumes, `due_in`
     in which channel it precedes fresh items) or awaited by a caller (`reply`).
     """
@@ -50,8 +58,10 @@ class ItemDetails:
         "attempts",
         "carrier",
         "due_in",
+        "ended",
         "error",
         "metadata",
+        "reason",
         "reply",
         "stage",
         "stage_attempt",
@@ -65,6 +75,8 @@ class ItemDetails:
         self.carrier: dict[str, str] = {}
         self.error: BaseException | None = None
         self.stage: str | None = None
+        self.reason: str | None = None
+        self.ended: ItemOutcome | None = None
         self.attempts = 1
         self.attempted_by: str | None = None
         self.stage_attempt = 1
@@ -106,6 +118,30 @@ class _Detail(Generic[T]):
         setattr(result.get_details(), self._name, value)
 
 
+class _OutcomeOfResult:
+    """The outcome, which is kept only where it does not follow from the error."""
+
+    @overload
+    def __get__(self, result: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, result: _Record, owner: type) -> ItemOutcome: ...
+
+    def __get__(self, result: _Record | None, owner: type) -> Self | ItemOutcome:
+        if result is None:
+            return self
+        details = result.details
+        if details is None:
+            return "succeeded"
+        return details.ended or ("succeeded" if details.error is None else "failed")
+
+    def __set__(self, result: _Record, outcome: ItemOutcome) -> None:
+        if outcome in ("dropped", "expanded"):
+            result.get_details().ended = outcome
+        elif result.details is not None:
+            result.details.ended = None
+
+
 class _Record:
     """One object per item, from its feeding until it is a result.
 
@@ -116,7 +152,7 @@ class _Record:
     __slots__ = ("details", "priority", "queued_at")
 
     details: ItemDetails | None
-    priority: int
+    priority: int  # missing where no run has made the result
     queued_at: float
     carrier: _Detail[dict[str, str]] = _Detail()
 
@@ -129,7 +165,7 @@ class _Record:
 
 @dataclass(init=False)
 class PipelineResult(_Record):
-    """The result of one item: a success or a failure.
+    """The result of one item.
 
     Args:
         id: the item's own id; if it has none, its sequence number.
@@ -141,6 +177,9 @@ class PipelineResult(_Record):
         stage: name of the stage in which the item failed; None for a success.
         attempts: attempts made in the item's last stage: at its last task, or, with
             `retry="per_stage"`, at the whole stage; 0 if the stage skipped the item.
+        outcome: "succeeded", "failed", "dropped" or "expanded"; None for what follows from
+            `error`.
+        reason: why the item was dropped; None for others.
     """
 
     __slots__ = ("id", "sequence_id", "value")
@@ -152,6 +191,8 @@ class PipelineResult(_Record):
     error: _Detail[BaseException | None] = _Detail(lambda: None)
     stage: _Detail[str | None] = _Detail(lambda: None)
     attempts: _Detail[int] = _Detail(lambda: 1)
+    outcome: _OutcomeOfResult = _OutcomeOfResult()
+    reason: _Detail[str | None] = _Detail(lambda: None)
 
     def __init__(
         self,
@@ -162,6 +203,8 @@ class PipelineResult(_Record):
         error: BaseException | None = None,
         stage: str | None = None,
         attempts: int = 1,
+        outcome: ItemOutcome | None = None,
+        reason: str | None = None,
     ) -> None:
         self.id = id
         self.value = value
@@ -175,14 +218,51 @@ class PipelineResult(_Record):
             self.stage = stage
         if attempts != 1:
             self.attempts = attempts
+        if outcome is not None:
+            self.outcome = outcome
+        if reason is not None:
+            self.reason = reason
 
     def __copy__(self) -> PipelineResult:
-        return replace(self)
+        copied = replace(self)
+        if self.details is not None and self.details.carrier:
+            copied.carrier = self.carrier
+        if hasattr(self, "priority"):  # of a result that a run has made
+            copied.priority = self.priority
+        return copied
 
     @property
     def is_success(self) -> bool:
         """Whether the item went through every stage."""
-        return self.error is None
+        return self.outcome == "succeeded"
+
+    @property
+    def location(self) -> str | None:
+        """Where your code failed: the innermost frame of your own, as "fetch.py:4, in fetch".
+
+        It is None for a success, and for an error that was raised outside of your code.
+        """
+        return None if self.error is None else location(self.error)
+
+    def unwrap(self) -> Any:
+        """Return the value of a success, or raise what kept the item from having one.
+
+        Raises:
+            ItemDroppedError: the item was dropped.
+            TaskFailedError: a task raised CancelledError, which is the cause of this error; raised
+                itself, it would look like a cancellation of the caller.
+            BaseException: the error of the item.
+        """
+        if self.outcome == "dropped":
+            raise ItemDroppedError(
+                f"Item {self.id!r} was dropped ({self.reason or 'no reason given'}), so it has no "
+                'value; look at its outcome, which is "dropped", before you unwrap it',
+                reason=self.reason,
+            )
+        error = self.error
+        if error is None:
+            return self.value
+        raise as_exception(error, self.stage) if isinstance(error, CancelledError) else error
 
 
 @dataclass(slots=True)
@@ -298,7 +378,8 @@ class StageStats:
         last_completion: Unix time of the last item that it passed on; None before the first.
         errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
         tasks: statistics of each task, by the task's name.
-        abandoned_threads: threads that still run a plain function whose attempt was cancelled.
+        abandoned_threads: threads that still run a plain function whose attempt was cancelled, or
+            that are still inside an input of the stage that is not read any more.
         parked_items: items that wait until their next attempt is due; they are not pending.
     """
 
@@ -467,6 +548,7 @@ class FailedItem:
         attempts: attempts made: at the task that failed, or, with `retry="per_stage"`, at the
             whole stage.
         timestamp: Unix time of the failure.
+        location: your innermost frame, as "fetch.py:4, in fetch"; None if there is none.
     """
 
     item_id: Any
@@ -475,6 +557,7 @@ class FailedItem:
     stage: str
     attempts: int
     timestamp: float
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,7 +584,16 @@ class ErrorSummary:
             if counts:
                 parts += ["", f"{title}:"]
                 parts += [f"  {name}: {count}" for name, count in _most_first(counts)]
+        places = Counter(item.location for item in self.failed_items if item.location is not None)
+        if places:
+            parts += ["", "By location:"]
+            parts += [f"  {name}: {count}" for name, count in places.most_common(_MOST_LOCATIONS)]
+            if (more := len(places) - _MOST_LOCATIONS) > 0:
+                parts.append(f"  ({more} more)")
         return "\n".join(parts)
+
+
+_MOST_LOCATIONS = 5
 
 
 def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
@@ -518,6 +610,8 @@ class DashboardSnapshot:
         pipeline_stats: the statistics of the run.
         error_summary: the failures; the details cover the latest 1,000 at most.
         timestamp: Unix time of the snapshot.
+        input_fraction: share of the input that has been read, from 0 to 1; None if the input does
+            not say. An input says it with a method `fraction_read()`.
     """
 
     worker_states: dict[str, WorkerState]
@@ -525,6 +619,7 @@ class DashboardSnapshot:
     pipeline_stats: PipelineStats
     error_summary: ErrorSummary
     timestamp: float
+    input_fraction: float | None = None
 
 
 @runtime_checkable

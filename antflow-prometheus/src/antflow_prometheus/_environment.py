@@ -74,8 +74,26 @@ class Service:
         """Leave the server to the parent process if that has one."""
         self._lock = Lock()
         self._is_declined = False
+        self._refusal: str | None = None
         self._is_a_childs = self._is_a_childs or self.server is not None
         self.server = None
+
+    def open_or_warn(self, environ: Mapping[str, str]) -> None:
+        """Begin to serve as `open` does; if the port is taken, log that once, without a traceback.
+
+        Raises:
+            ValueError: the environment has no valid port number or address.
+        """
+        try:
+            self.open(environ)
+        except OSError as error:
+            refusal, self._refusal = self._refusal, error.strerror
+            if refusal != error.strerror:
+                _logger.warning(
+                    "%s: %s. The program goes on, and the next run tries again.",
+                    PORT,
+                    error.strerror,
+                )
 
     def open(self, environ: Mapping[str, str]) -> None:
         """Begin to serve if that is asked for and not done already.
@@ -96,6 +114,8 @@ class Service:
             elif self.server is None:
                 addr = checked_addr(environ.get(ADDR, "").strip() or LOOPBACK, ADDR)
                 self.server = start_http_server(port, addr)
+                self._refusal = None
+                _logger.info("Metrics are served at %s", self.server.url)
 
     def _decline(self) -> None:
         if not self._is_declined:
@@ -131,8 +151,6 @@ class Service:
             self.open(asked)
         except OSError as error:
             raise ValueError(str(error.strerror)) from error
-        if self.server is not None:
-            _logger.info("Metrics are served at %s", self.server.url)
 
 
 SERVICE = Service()

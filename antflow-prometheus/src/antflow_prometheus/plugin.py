@@ -80,7 +80,7 @@ class Prometheus:
         """Count the run from now on, and open the server that the environment asks for."""
         self._collector.ledger.begin(pipeline, get_running_loop(), self._buckets)
         if self._registry is REGISTRY:
-            SERVICE.open(os.environ)
+            SERVICE.open_or_warn(os.environ)
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:

@@ -9,23 +9,46 @@ from math import ceil, floor
 from rich.text import Text
 
 from . import _colours as colours
-from ._glyphs import DONE, EIGHTHS, OF_STATE, REST
+from ._glyphs import DONE, EIGHTHS, HATCHED, OF_STATE, REST
 from ._lines import joined, text
 from ._scene import STATES, Counts, Shares
+
+PART_OF_BAR = 4
+"""Which part of an indeterminate bar is hatched: one of so many."""
+
+CROSSING_SECONDS = 6.0
+"""How long the hatched part takes from one end to the other."""
 
 
 def progress_bar(counts: Counts, width: int) -> Text:
     """Return how far a run is: what succeeded, what failed, and the rest."""
-    total = counts.total or 0
-    if not total:
-        share = counts.share
-        return text(DONE * width, colours.GOOD) if share else text(REST * width, colours.ASIDE)
-    failed = min(ceil(counts.failed / total * width), width)
-    done = min(max(floor(counts.done / total * width), failed), width)
+    share = counts.share or 0.0
+    ended = share * width
+    failed = min(ceil(ended * counts.failed / counts.done), width) if counts.done else 0
+    done = min(max(floor(ended), failed), width)
     return joined(
         text(DONE * (done - failed), colours.GOOD),
         text(DONE * failed, colours.BAD),
         text(REST * (width - done), colours.ASIDE),
+    )
+
+
+def indeterminate_bar(elapsed: float, width: int) -> Text:
+    """Return a bar for a run of unknown length: a hatched part that moves to and fro.
+
+    Args:
+        elapsed: seconds since the run began, which say where that part is.
+        width: how wide the bar is.
+    """
+    part = max(width // PART_OF_BAR, 1)
+    room = width - part
+    # It starts in the middle: at the left end, it would look like progress from there.
+    step = int(elapsed / CROSSING_SECONDS * room + room / 2) % (2 * room) if room else 0
+    start = min(step, 2 * room - step)
+    return joined(
+        text(REST * start, colours.ASIDE),
+        text(HATCHED * part),
+        text(REST * (room - start), colours.ASIDE),
     )
 
 

@@ -14,7 +14,9 @@ from ._lines import joined, text
 from ._lists import listed
 from ._scene import ErrorGroup, Failure, Scene
 
-SHORTEST_TYPE, SHORTEST_ITEM, SHORTEST_NAME = 16, 16, 16
+SHORTEST_TYPE, SHORTEST_ITEM, SHORTEST_NAME, SHORTEST_LOCATION = 16, 16, 16, 22
+FIT_FOR_LOCATIONS = 70
+"""Cells from which on the list of failed items gives some of its errors' room to locations."""
 
 
 def recent_errors(scene: Scene, width: int, rank: int) -> Block:
@@ -23,8 +25,9 @@ def recent_errors(scene: Scene, width: int, rank: int) -> Block:
 
 
 def of_failures(failures: Sequence[Failure], width: int) -> list[Column]:
-    """Return the columns of that list; more than half of the width is for the errors' texts."""
-    most_of_it = width * 11 // 20
+    """Return the columns of that list; about half of the width is for the errors' texts."""
+    where = locations(failures, 3) if width >= FIT_FOR_LOCATIONS else []
+    half = width * (9 if where else 11) // 20
     return [
         Column(
             "failed", [text(each.item) for each in failures], 1, "left", SHORTEST_ITEM, is_name=True
@@ -32,10 +35,20 @@ def of_failures(failures: Sequence[Failure], width: int) -> list[Column]:
         Column(
             "stage", [text(each.stage) for each in failures], 2, "left", SHORTEST_NAME, is_name=True
         ),
-        Column("ago", [text(age(each.age), colours.ASIDE) for each in failures], 3),
-        Column("attempts", [text(count(each.attempts)) for each in failures], 4),
-        Column("error", [message(each) for each in failures], 0, "left", most_of_it),
+        *where,
+        Column("ago", [text(age(each.age), colours.ASIDE) for each in failures], 4),
+        Column("attempts", [text(count(each.attempts)) for each in failures], 5),
+        Column("error", [message(each) for each in failures], 0, "left", half),
     ]
+
+
+def locations(failures: Sequence[Failure | None], rank: int) -> list[Column]:
+    """Return the column of the lines that raised the errors, if any of them is known."""
+    known = [failure.location if failure else "" for failure in failures]
+    if not any(known):
+        return []
+    cells = [text(location) for location in known]
+    return [Column("location", cells, rank, "left", SHORTEST_LOCATION, is_name=True)]
 
 
 def message(failure: Failure) -> Text:
@@ -46,15 +59,20 @@ def message(failure: Failure) -> Text:
 
 def error_groups(scene: Scene, width: int, rank: int) -> Block:
     """Return the list of the classes of errors, with an example for each."""
-    return listed(scene.groups, len(scene.groups), of_groups, width, rank)
+    return listed(scene.groups, len(scene.groups), of_located_groups, width, rank)
+
+
+def of_located_groups(groups: Sequence[ErrorGroup], width: int) -> list[Column]:
+    """Return the columns of that list, with the lines that raised the latest errors."""
+    return [*of_groups(groups, width), *locations([each.example for each in groups], 3)]
 
 
 def of_groups(groups: Sequence[ErrorGroup], width: int) -> list[Column]:
-    """Return the columns of that list."""
+    """Return the columns that tell groups of errors apart."""
     return [
         Column("items", [text(count(each.count), colours.BAD) for each in groups], 0),
         Column("error", [kind(each) for each in groups], 1, "left", SHORTEST_TYPE, is_name=True),
-        Column("latest", [example(each) for each in groups], 2, "left", max(width // 3, 24)),
+        Column("latest", [example(each) for each in groups], 2, "left", max(width * 2 // 5, 24)),
     ]
 
 

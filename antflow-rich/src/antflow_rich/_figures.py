@@ -86,4 +86,9 @@ def percent(share: float) -> str:
 
 def many(number: int, one: str, several: str | None = None) -> str:
     """Return a count with its noun."""
-    return f"{count(number)} {one if number == 1 else several or one + 's'}"
+    return f"{count(number)} {noun(number, one, several)}"
+
+
+def noun(number: int, one: str, several: str | None = None) -> str:
+    """Return a noun for that many."""
+    return one if number == 1 else several or f"{one}s"

@@ -7,7 +7,7 @@ from rich.text import Text
 from ._errors import error_groups, recent_errors
 from ._layout import Block, Need, fixed, gap_in, stacked
 from ._lines import beside
-from ._overall import overall_beside_chart
+from ._overall import overall
 from ._scene import Scene
 from ._stages import stage_table
 from ._throughput import throughput
@@ -21,7 +21,7 @@ def full(scene: Scene, width: int, height: int) -> list[Text]:
     """Return the lines of the display."""
     if width < 1:
         return []
-    head = overall_beside_chart(scene, width)
+    head = overall(scene, width)
     upper = [
         fixed(head, height),
         throughput(scene, width, 5),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from rich.text import Text
 
 DONE, REST = "━", "─"
+HATCHED = "╱"
+"""For a bar that says nothing of how much is done."""
+
 OF_STATE = {"busy": "█", "waiting": "▓", "blocked": "▒", "idle": "░"}
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 ELLIPSIS = "…"
 HERE = "▶"
 
-_PLAIN = str.maketrans("━─█▓▒░▁▂▃▄▅▆▇…▶µ", "=-#+:.__--==%~>u")
+_PLAIN = str.maketrans("━─╱█▓▒░▁▂▃▄▅▆▇…▶µ", "=-/#+:.__--==%~>u")
 
 
 def fit_for(encoding: str, line: Text) -> Text:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from rich.text import Text
 
 from . import _colours as colours
-from ._bars import chart, progress_bar
-from ._figures import clock, exactly, many, percent, rate
+from ._bars import indeterminate_bar, progress_bar
+from ._figures import clock, exactly, many, noun, percent, rate
 from ._lines import GAP, Piece, at_both_ends, cut, in_order, joined, text
-from ._scene import Scene
+from ._scene import Counts, Scene
 
-SHORTEST_BAR, SHORTEST_TITLE = 8, 20
+SHORTEST_BAR, SHORTEST_INDETERMINATE_BAR, SHORTEST_TITLE = 8, 3, 20
 
 
-def figure(value: str, noun: str, style: str = "") -> Text:
+def figure(value: str, name: str, style: str = "") -> Text:
     """Return a figure with what it counts."""
-    return joined(text(value, style), text(f" {noun}", style or colours.ASIDE))
+    return joined(text(value, style), text(f" {name}", style or colours.ASIDE))
 
 
 def done(scene: Scene) -> Text:
@@ -26,10 +26,24 @@ def done(scene: Scene) -> Text:
     return joined(exactly(counts.done), text(f"/{exactly(counts.total)}", colours.ASIDE))
 
 
-def failed(scene: Scene) -> Text:
+def failed(scene: Scene, *, briefly: bool = False) -> Text:
     """Return how many items failed."""
     number = scene.counts.failed
-    return figure(exactly(number), "failed", colours.BAD if number else "")
+    name = "failed" if briefly else f"{noun(number, 'item')} failed"
+    return figure(exactly(number), name, colours.BAD if number else "")
+
+
+def share(counts: Counts) -> Text:
+    """Return which part is done, and of what, for beside a bar."""
+    if counts.share is None:
+        return text("total unknown", colours.ASIDE)
+    of_what = " of the input" if counts.total is None else ""
+    return joined(text(f"{percent(counts.share):>4}", colours.TITLE), text(of_what, colours.ASIDE))
+
+
+def shortest_bar(counts: Counts) -> int:
+    """Return the cells that a bar needs; one that says nothing of progress needs few."""
+    return SHORTEST_INDETERMINATE_BAR if counts.share is None else SHORTEST_BAR
 
 
 def time_left(scene: Scene) -> Text:
@@ -49,7 +63,7 @@ def title(scene: Scene, width: int) -> Text:
 
 
 def bar_line(scene: Scene, width: int, head: Text | None = None, tail: Text | None = None) -> Text:
-    """Return a line that a bar fills, or throughput over time where the total is unknown.
+    """Return a line that a bar fills, with the part that is done, or that the total is unknown.
 
     Args:
         scene: the run.
@@ -57,18 +71,15 @@ def bar_line(scene: Scene, width: int, head: Text | None = None, tail: Text | No
         head: what stands before it.
         tail: what stands behind it.
     """
-    share = scene.counts.share
-    parts = [part for part in (head, tail) if part]
-    if share is not None:
-        parts.insert(1 if head else 0, text(f"{percent(share):>4}", colours.TITLE))
+    counts = scene.counts
+    parts = [part for part in (head, share(counts), tail) if part]
     room = width - sum(part.cell_len + 2 for part in parts)
-    if room < SHORTEST_BAR:
+    if room < shortest_bar(counts):
         return in_order([Piece(part, -at) for at, part in enumerate(parts)], width)
-    if share is None:
-        (bar,) = chart(scene.history, room, 1)
-        bar.append(" " * (room - bar.cell_len))
+    if counts.share is None:
+        bar = indeterminate_bar(scene.elapsed, room)
     else:
-        bar = progress_bar(scene.counts, room)
+        bar = progress_bar(counts, room)
     parts.insert(1 if head else 0, bar)
     return text("  ").join(parts)
 
@@ -95,9 +106,3 @@ def overall(scene: Scene, width: int) -> list[Text]:
     """Return the lines that say how far the run is."""
     bar = bar_line(scene, width, tail=done(scene))
     return [title(scene, width), bar, outcome_line(scene, width)]
-
-
-def overall_beside_chart(scene: Scene, width: int) -> list[Text]:
-    """Return these lines for a display that shows throughput over time as well."""
-    lines = overall(scene, width)
-    return lines if scene.counts.total is not None else [lines[0], lines[2]]

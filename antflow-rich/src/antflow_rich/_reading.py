@@ -28,7 +28,9 @@ MOST_FAILURES = 100
 """The same."""
 
 
-def counts_of(stats: PipelineStats, total: int | None) -> Counts:
+def counts_of(
+    stats: PipelineStats, total: int | None, input_fraction: float | None = None
+) -> Counts:
     """Return the items of a run; a task that feeds its own pipeline makes the total grow."""
     return Counts(
         total=None if total is None else max(total, stats.items_fed),
@@ -37,6 +39,7 @@ def counts_of(stats: PipelineStats, total: int | None) -> Counts:
         failed=stats.items_failed,
         dropped=stats.items_dropped,
         unprocessed=stats.items_unprocessed,
+        input_fraction=input_fraction,
     )
 
 
@@ -125,4 +128,5 @@ def failure_of(failed: FailedItem, now: float) -> Failure:
         error=one_line(failed.error),
         attempts=failed.attempts,
         age=max(now - failed.timestamp, 0.0),
+        location=one_line(failed.location or ""),
     )

@@ -25,6 +25,7 @@ class Counts:
         failed: failed.
         dropped: dropped on purpose.
         unprocessed: left over when the run stopped.
+        input_fraction: share of the input that has been read, from 0 to 1; None if unknown.
     """
 
     total: int | None = None
@@ -33,6 +34,7 @@ class Counts:
     failed: int = 0
     dropped: int = 0
     unprocessed: int = 0
+    input_fraction: float | None = None
 
     @property
     def done(self) -> int:
@@ -46,10 +48,23 @@ class Counts:
 
     @property
     def share(self) -> float | None:
-        """The part that is done, from 0 to 1; None where the total is unknown."""
-        if self.total is None:
+        """The part that is done, from 0 to 1; None where it is unknown.
+
+        Without a total, it is the share of the input that has been read, less what is in flight.
+        """
+        if self.total is not None:
+            return min(self.done / self.total, 1.0) if self.total else 1.0
+        if self.input_fraction is None:
             return None
-        return min(self.done / self.total, 1.0) if self.total else 1.0
+        return self.input_fraction * (min(self.done / self.fed, 1.0) if self.fed else 1.0)
+
+    @property
+    def expected(self) -> float | None:
+        """Items that are still to end, estimated where there is no total; None if unknown."""
+        if self.total is not None:
+            return self.remaining
+        share = self.share
+        return self.done / share - self.done if share else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +160,7 @@ class Failure:
         error: the exception's text, on one line.
         attempts: how many attempts were made.
         age: seconds since then.
+        location: the user's line that raised it, such as "fetch.py:4, in fetch"; empty if unknown.
     """
 
     item: str
@@ -153,6 +169,7 @@ class Failure:
     error: str
     attempts: int = 1
     age: float = 0.0
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from rich.text import Text
 from . import _colours as colours
 from ._columns import table
 from ._errors import of_groups
-from ._figures import clock, count, many, percent, rate
+from ._figures import clock, count, many, noun, percent, rate
 from ._glyphs import ELLIPSIS
 from ._lines import cut, cut_text, joined, text
 from ._overall import figure
@@ -18,6 +18,7 @@ from ._scene import Scene
 
 MOST_GROUPS = 10
 SHORTEST_NAME = 8
+INDENT = len("  items  ")
 
 
 def summary(scene: Scene, width: int) -> list[Text]:
@@ -46,14 +47,14 @@ def how_it_ended(scene: Scene) -> str:
     """Return what can be said of the end: an input of unknown length may have broken off."""
     if scene.was_interrupted:
         return "was stopped"
-    return "has ended" if scene.counts.total is None else "is done"
+    return "is done" if scene.counts.share == 1.0 else "has ended"
 
 
 def colour_of_end(scene: Scene) -> str:
     """Return the colour of what is said of the end; none where it may be good or bad."""
     if scene.was_interrupted:
         return colours.WAITS
-    return "" if scene.counts.total is None else colours.GOOD
+    return colours.GOOD if scene.counts.share == 1.0 else ""
 
 
 def with_name(start: Text, name: str, end: Text, width: int) -> Text:
@@ -67,14 +68,14 @@ def outcomes(scene: Scene) -> Iterator[Text]:
     counts = scene.counts
     ends = (
         ("succeeded", counts.succeeded, colours.GOOD),
-        ("failed", counts.failed, colours.BAD),
+        (f"{noun(counts.failed, 'item')} failed", counts.failed, colours.BAD),
         ("dropped", counts.dropped, ""),
         ("unprocessed", counts.unprocessed, colours.WAITS),
     )
     pieces = [
         figure(count(number), end, style if number else "")
         for end, number, style in ends
-        if number or end in {"succeeded", "failed"}
+        if number or end not in {"dropped", "unprocessed"}
     ]
     yield joined("  ", text("  ").join(pieces))
 
@@ -83,8 +84,12 @@ def errors(scene: Scene, width: int) -> Iterator[Text]:
     """Return the errors by type."""
     shown = scene.groups[:MOST_GROUPS]
     if shown:
-        for line in table(of_groups(shown, width - 2), len(shown), width - 2):
-            yield joined("  ", line)
+        heading, *rows = table(of_groups(shown, width - 2), len(shown), width - 2)
+        yield joined("  ", heading)
+        for row, group in zip(rows, shown, strict=True):
+            yield joined("  ", row)
+            if group.example is not None and group.example.location:
+                yield text(f"{' ' * INDENT}{group.example.location}", colours.ASIDE)
     if len(scene.groups) > len(shown):
         more = len(scene.groups) - len(shown)
         yield text(f"  {ELLIPSIS} {many(more, 'type')} of errors more", colours.ASIDE)
@@ -111,8 +116,12 @@ def plain_line(scene: Scene) -> str:
     counts = scene.counts
     done = count(counts.done)
     if counts.total is not None and counts.share is not None:
-        done = f"{done} of {count(counts.total)} ({percent(counts.share)})"
-    parts = [f"{done} done", rate(scene.rate), f"{count(counts.failed)} failed"]
+        done = f"{done} of {count(counts.total)} ({percent(counts.share)}) done"
+    elif counts.share is not None:
+        done = f"{done} done ({percent(counts.share)} of the input)"
+    else:
+        done = f"{done} done"
+    parts = [done, rate(scene.rate), f"{many(counts.failed, 'item')} failed"]
     parts.append(f"{clock(scene.elapsed)} elapsed")
     if scene.left is not None:
         parts.append(f"{clock(scene.left)} left")

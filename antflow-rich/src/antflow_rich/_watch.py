@@ -54,7 +54,7 @@ class Watch:
             faults: exceptions that plugins raised, by plugin.
         """
         stats = snapshot.pipeline_stats
-        counts = counts_of(stats, self._total)
+        counts = counts_of(stats, self._total, snapshot.input_fraction)
         self._learn(stats, counts.done, now)
         self._scene = Scene(
             name=self._name,
@@ -142,9 +142,10 @@ class Watch:
 
 def time_left(counts: Counts, rate: float) -> float | None:
     """Return the seconds that the rest takes at this rate; None where that cannot be said."""
-    if counts.total is None or not counts.done:
+    expected = counts.expected
+    if expected is None or not counts.done:
         return None
-    if not counts.remaining:
+    if not expected:
         return 0.0
-    left = counts.remaining / rate if rate > 0 else LONGEST_LEFT
+    left = expected / rate if rate > 0 else LONGEST_LEFT
     return left if left < LONGEST_LEFT else None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from antflow import Pipeline
+from antflow import Pipeline, PipelineResult, UnprocessedItem
 from tests.core.observing import observe
 from tests.core.scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
 from tests.core.simulation import SimulatedLoop, settle, simulate
@@ -90,27 +90,33 @@ def check_quiet(world: World) -> None:
 
 
 async def refeed(world: World, users: Users) -> None:
-    """Feed what was left over, until nothing is."""
+    """Feed what was left over, until nothing is; the first time, feed what failed, too."""
+    failed = world.pipeline.failures
     for _ in range(REFEEDS):
-        if not world.pipeline.unprocessed:
+        if not (failed or world.pipeline.unprocessed):
             return
         world.begin_audit()
         users.forget_cancellation()
-        await users.outcome(users.spawn(users.checked(lambda: start_refeed_join(world, users))))
+        again, failed = failed, []
+        await users.outcome(
+            users.spawn(users.checked(partial(start_refeed_join, world, users, again)))
+        )
         await finish(world)
     world.audit.require(
         world.audit.interrupted or not world.pipeline.unprocessed, "left over again"
     )
 
 
-async def start_refeed_join(world: World, users: Users) -> None:
-    """Feed what was left over to a new run, each item at its own stage."""
-    audit, left = world.audit, world.pipeline.unprocessed
+async def start_refeed_join(world: World, users: Users, failed: list[PipelineResult]) -> None:
+    """Feed what was left over, and what failed, to a new run, each item at its own stage."""
+    audit = world.audit
+    left: list[UnprocessedItem | PipelineResult] = [*world.pipeline.unprocessed, *failed]
     feeder = Feeder()
     names = list(world.pipeline.get_worker_names())
 
     def source() -> Iterator[Any]:
         for item in left:
+            assert item.stage is not None
             audit.read(item.value, names.index(item.stage), item.priority, feeder)
             yield item
             audit.asked(feeder)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
-from antflow import PipelineError
+from antflow import Item, PipelineError
 from tests.core.scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding, Stop
 from tests.core.simulation import others
 
@@ -33,6 +33,17 @@ from .world import (
 T = TypeVar("T")
 
 CHILDREN = 3
+ITEM_EVERY = 3
+"""Every so many keys are fed as an `Item`, and every second of these has a priority of its own."""
+
+
+def as_item(key: int, priority: int) -> tuple[Any, int]:
+    """Return what is fed of a key, and its priority."""
+    if key % ITEM_EVERY:
+        return key, priority
+    if key % (2 * ITEM_EVERY):
+        return Item(key, id=f"item {key}", metadata={"key": key}), priority
+    return Item(key, priority=priority + 10), priority + 10
 
 
 class Sized:
@@ -58,7 +69,7 @@ class Users:
         self._feeders: list[asyncio.Task[None]] = []
         self._bystanders: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.TimerHandle] = []
-        self._sources: list[AsyncGenerator[int, None]] = []
+        self._sources: list[AsyncGenerator[Any, None]] = []
         self._begun = asyncio.Event()
         self._cancelled_at: float | None = None
 
@@ -76,11 +87,12 @@ class Users:
 
     def keys(
         self, feeder: Feeder, keys: Iterable[int], stage: int, priority: int = 100
-    ) -> Iterator[int]:
-        """Yield keys, and note when the engine takes each and when it asks for the next."""
+    ) -> Iterator[Any]:
+        """Yield keys, some as an `Item`, and note when the engine takes each and asks for more."""
         for key in keys:
-            self._world.audit.read(key, stage, priority, feeder)
-            yield key
+            item, own = as_item(key, priority)
+            self._world.audit.read(key, stage, own, feeder)
+            yield item
             self._world.audit.asked(feeder)
 
     def source(self, feeding: Feeding, feeder: Feeder, first: int, *, is_main: bool = False) -> Any:
@@ -94,7 +106,7 @@ class Users:
         source = self._read(feeding, keys, is_main)
         return Sized(source, feeding.items) if feeding.source == "list" else source
 
-    def _read(self, feeding: Feeding, keys: Iterator[int], is_main: bool) -> Iterator[int]:
+    def _read(self, feeding: Feeding, keys: Iterator[Any], is_main: bool) -> Iterator[Any]:
         if is_main:
             self._begun.set()
         yield from keys
@@ -102,8 +114,8 @@ class Users:
             self._break(is_main)
 
     async def _read_slowly(
-        self, feeding: Feeding, feeder: Feeder, keys: Iterator[int], is_main: bool
-    ) -> AsyncGenerator[int, None]:
+        self, feeding: Feeding, feeder: Feeder, keys: Iterator[Any], is_main: bool
+    ) -> AsyncGenerator[Any, None]:
         if is_main:
             self._begun.set()
         for key in keys:

@@ -229,8 +229,7 @@ def _dashboard(draw: Random) -> DashboardPlan:
 def _limits(draw: Random, scenario: Scenario) -> tuple[LimitPlan, ...]:
     """Draw limits of some stages.
 
-    Rates and periods are powers of two: where time stands still between two timers, aiolimiter may
-    wait for ever for what a rounding error has left.
+    Rates and periods are powers of two, so that times are exact.
     """
     return tuple(
         LimitPlan(

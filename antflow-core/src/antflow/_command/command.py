@@ -13,14 +13,18 @@ from importlib import import_module
 from .files import (
     STDOUT,
     FileError,
+    StandardInput,
     check_distinct,
+    check_empty,
     check_names,
-    empty,
+    is_standard_input,
     occupy_standard,
     open_already,
     open_input,
     open_output,
+    prepare,
     printing_elsewhere,
+    standard_input_kept,
 )
 from .leaving import leave, leave_in_time
 from .options import STANDARD, run_parser
@@ -76,18 +80,31 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
 def _run(options: Namespace, *, is_process: bool) -> int:
     loop_factory = _loop_factory(options.loop)
     is_standard = open_already(options.output) == STDOUT
-    with printing_elsewhere() if is_standard else nullcontext(STDOUT) as standard_output:
+    with (
+        standard_input_kept() if _may_read_stdin(options) else nullcontext() as kept,
+        printing_elsewhere() if is_standard else nullcontext(STDOUT) as standard_output,
+    ):
         check_names(options)
         target = load(options.target)
+        if kept is not None and options.input is None and target.has_items:
+            kept.give_back()  # `items` may be what reads it
         _show_records(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             execution, code = runner.run(
-                _execute(target, options, standard_output, is_process=is_process)
+                _execute(target, options, kept, standard_output, is_process=is_process)
             )
             if is_process and execution.is_cut_short:
                 leave_in_time(code)
                 _close(runner, code)
             return code
+
+
+def _may_read_stdin(options: Namespace) -> bool:
+    """Return whether items come from standard input, unless the program turns out to have some."""
+    if options.input is not None:
+        return is_standard_input(options.input)
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    return not options.items and not is_terminal
 
 
 def _close(runner: asyncio.Runner, code: int) -> None:
@@ -114,59 +131,77 @@ def _records_shown(level: str) -> Iterator[None]:
 def _show_records(level: str) -> None:
     """Have records shown on standard error, unless somebody has said where they go."""
     logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
-    logging.getLogger("antflow._engine.run").setLevel(logging.ERROR)  # what is left is reported here
+    logging.getLogger("antflow._engine.run").setLevel(
+        logging.ERROR
+    )  # what is left is reported here
 
 
 async def _execute(
-    target: Target, options: Namespace, standard_output: int, *, is_process: bool
+    target: Target,
+    options: Namespace,
+    standard_input: StandardInput | None,
+    standard_output: int,
+    *,
+    is_process: bool,
 ) -> tuple[Execution, int]:
     pipeline = await target.pipeline()
-    files = await _open(target, options, standard_output)
+    descriptor, items = await _open_input(target, options, standard_input)
+    files = _open_outputs(options, descriptor, items, standard_output)
     try:
         execution = Execution(pipeline, options, files, is_process=is_process)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    empty(options.output, files.output)
+    prepare(options.output, files.output, append=options.append)
     if files.failures is not None:
-        empty(options.failures, files.failures)
+        prepare(options.failures, files.failures, append=options.append)
     return execution, await execution.run()
 
 
-async def _open(target: Target, options: Namespace, standard_output: int) -> Files:
-    descriptor, items = await _open_input(target, options)
-    output = open_output(options.output, "--output", standard_output)
+def _open_outputs(
+    options: Namespace, descriptor: int | None, items: Items, standard_output: int
+) -> Files:
+    append = options.append
+    output = open_output(options.output, "--output", standard_output, append=append)
     failures = None
     if options.failures is not None:
-        failures = open_output(options.failures, "--failures", standard_output)
+        failures = open_output(options.failures, "--failures", standard_output, append=append)
     is_standard = open_already(options.output) == STDOUT
     check_distinct(
         {
-            "standard input" if options.input in {None, STANDARD} else "--input": descriptor,
+            "standard input"
+            if is_standard_input(options.input or STANDARD)
+            else "--input": descriptor,
             "standard output" if is_standard else "--output": output,
             "--failures": failures,
         }
     )
+    if not (options.append or options.overwrite):
+        check_empty(options.output, "--output", output)
+        if failures is not None:
+            check_empty(options.failures, "--failures", failures)
     return Files(descriptor, items, output, failures)
 
 
-async def _open_input(target: Target, options: Namespace) -> tuple[int | None, Items]:
-    if options.input is not None:
+async def _open_input(
+    target: Target, options: Namespace, standard_input: StandardInput | None
+) -> tuple[int | None, Items]:
+    if options.input is not None and not is_standard_input(options.input):
         return open_input(options.input), ()
     if options.items:
         return None, options.items
-    if target.has_items:
+    if options.input is None and target.has_items:
         if options.lines:
             raise UsageError(
                 f"--lines is about --input, and the items are `items` of {options.target}; give "
                 "--input - to read standard input"
             )
         return None, await target.items()
-    if sys.stdin is not None and sys.stdin.isatty():
+    if standard_input is None:
         raise UsageError(
             "there is no input; give items after TARGET or --input FILE (- for the terminal), "
             "or have the program define `items`"
         )
-    return open_input(STANDARD), ()
+    return standard_input.open(), ()
 
 
 def _loop_factory(name: str) -> LoopFactory | None:

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from .options import STANDARD
 
@@ -66,10 +67,6 @@ def open_input(name: str) -> int:
     Raises:
         FileError: it cannot be.
     """
-    if name == STANDARD:
-        if sys.__stdin__ is None:
-            raise FileError("standard input is closed; give --input FILE")
-        return os.dup(STDIN)
     with _refused(name, "--input", "read"):
         descriptor = _opened(name, os.O_RDONLY)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -77,13 +74,54 @@ def open_input(name: str) -> int:
     return descriptor
 
 
-def open_output(name: str, option: str, standard_output: int = STDOUT) -> int:
-    """Return the descriptor of a file that is written; what it has stays until it is emptied.
+class StandardInput:
+    """Standard input, kept for the command: the program and its children read the null device."""
+
+    def __init__(self) -> None:
+        self._kept = os.dup(STDIN)  # which child processes do not inherit
+        self._is_taken = True
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nowhere, STDIN)
+        os.close(nowhere)
+
+    def open(self) -> int:
+        """Return a descriptor of it.
+
+        Raises:
+            FileError: it is closed.
+        """
+        if sys.__stdin__ is None:
+            raise FileError("standard input is closed; give --input FILE")
+        return os.dup(self._kept)
+
+    def give_back(self) -> None:
+        """Have the program read it again."""
+        if self._is_taken:
+            self._is_taken = False
+            os.dup2(self._kept, STDIN)
+            os.close(self._kept)
+
+
+@contextmanager
+def standard_input_kept() -> Iterator[StandardInput]:
+    """Keep standard input for the command until the block is left."""
+    standard_input = StandardInput()
+    try:
+        yield standard_input
+    finally:
+        standard_input.give_back()
+
+
+def open_output(
+    name: str, option: str, standard_output: int = STDOUT, *, append: bool = False
+) -> int:
+    """Return the descriptor of a file that is written; it keeps its content until `prepare`.
 
     Args:
         name: of the file; one that is open already is written on where it is.
         option: that names it.
         standard_output: its descriptor, or that of its copy.
+        append: write at the end of the file, wherever that is by then.
 
     Raises:
         FileError: it cannot be.
@@ -91,8 +129,56 @@ def open_output(name: str, option: str, standard_output: int = STDOUT) -> int:
     there = open_already(name)
     with _refused(name, option, "written"):
         if there is None:
-            return _opened(name, os.O_WRONLY | os.O_CREAT)
+            return _opened(name, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0))
         return os.dup(standard_output if there == STDOUT else there)
+
+
+def check_empty(name: str, option: str, descriptor: int) -> None:
+    """Refuse a regular file that is not empty, such as the results of an earlier run.
+
+    Args:
+        name: of the file; one that is open already is accepted.
+        option: that names it.
+        descriptor: of the file.
+
+    Raises:
+        FileError: it is not empty.
+    """
+    if _is_kept(name, descriptor) and os.fstat(descriptor).st_size:
+        raise FileError(
+            f"{option} {name} is not empty; --append keeps what it has and adds to it, --overwrite "
+            "replaces it"
+        )
+
+
+def prepare(name: str, descriptor: int, *, append: bool) -> None:
+    """Empty a regular file, or end its last line, unless it was open already.
+
+    Args:
+        name: of the file.
+        descriptor: of the file.
+        append: whether it keeps its content; without an end, its last line would go on with the
+            first record.
+    """
+    if not _is_kept(name, descriptor):
+        return
+    if not append:
+        os.ftruncate(descriptor, 0)
+    elif os.fstat(descriptor).st_size and not _ends_with_newline(name):
+        os.write(descriptor, b"\n")
+
+
+def _is_kept(name: str, descriptor: int) -> bool:
+    return open_already(name) is None and stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _ends_with_newline(name: str) -> bool:
+    try:
+        with Path(name).open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() == b"\n"
+    except OSError:  # it cannot be read: a blank line is better than two records on one
+        return False
 
 
 def open_already(name: str) -> int | None:
@@ -100,16 +186,18 @@ def open_already(name: str) -> int | None:
 
     To open such a name would be to begin at the start of what is behind it, over what it has.
     """
+    number = _number_of(name)
+    return STANDARD_NAMES.get(name) if number is None else number
+
+
+def is_standard_input(name: str) -> bool:
+    """Return whether a name stands for standard input."""
+    return name in {STANDARD, "/dev/stdin"} or _number_of(name) == STDIN
+
+
+def _number_of(name: str) -> int | None:
     folder, _, number = name.rpartition("/")
-    if folder in DESCRIPTORS and number.isdecimal():
-        return int(number)
-    return STANDARD_NAMES.get(name)
-
-
-def empty(name: str, descriptor: int) -> None:
-    """Have a file written anew, if it is one that keeps what is written, and not open already."""
-    if open_already(name) is None and stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.ftruncate(descriptor, 0)
+    return int(number) if folder in DESCRIPTORS and number.isdecimal() else None
 
 
 def _opened(name: str, flags: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from antflow.types import PipelineResult, UnprocessedItem
 
+from .kinds import Kinds
 from .order import Order
 from .records import (
     Describe,
@@ -26,9 +27,6 @@ from .sink import Sink
 NO_NUMBER = -1
 """The number of what is about no input of ours: the pipeline has fed it to itself."""
 
-MOST_SHOWN = 5
-"""Failures that are told on standard error where no file takes them."""
-
 
 class Ledger:
     """Writes what becomes of each input, and knows of which that has not been written.
@@ -37,16 +35,21 @@ class Ledger:
         describe: returns what is written of an input.
         record: returns what is written of a result.
         ordered: write results in the order of the inputs.
+        kinds: counts the failures.
     """
 
     def __init__(
-        self, describe: Describe, record: Callable[[PipelineResult], object], *, ordered: bool
+        self,
+        describe: Describe,
+        record: Callable[[PipelineResult], object],
+        *,
+        ordered: bool,
+        kinds: Kinds | None = None,
     ) -> None:
         self.output: Sink
         self.failures: Sink | None = None
         self.fates: Counter[Fate] = Counter()
-        self.errors: Counter[str] = Counter()
-        self.shown: list[str] = []
+        self.kinds = kinds or Kinds()
         self.read = 0
         self._describe = describe
         self._record = record
@@ -94,7 +97,7 @@ class Ledger:
             error: the reason.
         """
         self.read += 1
-        self._fail("malformed", NO_NUMBER, of_text_line((line, raw)), about_error(error))
+        self._fail("malformed", NO_NUMBER, of_text_line((line, raw)), {}, error)
 
     # What becomes of them
 
@@ -115,7 +118,8 @@ class Ledger:
     def _end_failed(self, result: PipelineResult, error: BaseException, **about: Any) -> None:
         number = result.sequence_id
         described = self._about(number, result.value)
-        self._fail("failed", number, described, {"id": result.id, **about, **about_error(error)})
+        location = result.location if error is result.error else None
+        self._fail("failed", number, described, {"id": result.id, **about}, error, location)
         if self._order is not None:
             self._order.end(number, None)
 
@@ -124,17 +128,22 @@ class Ledger:
         self.output.add(line, number)
 
     def _fail(
-        self, fate: Fate, number: int, described: dict[str, Any], about: dict[str, Any]
+        self,
+        fate: Fate,
+        number: int,
+        described: dict[str, Any],
+        about: dict[str, Any],
+        error: BaseException | None = None,
+        location: str | None = None,
     ) -> None:
+        if error is not None:
+            self.kinds.add(error, about.get("stage"), _place_of(described, about), location)
+            about = {**about, **about_error(error, location)}
         line = failure_line(fate, described, **about)
         self.forget([number])
         self.fates[fate] += 1
-        if error_type := about.get("error_type"):
-            self.errors[error_type] += 1
         if self.failures is not None:
             self.failures.add(line, NO_NUMBER)
-        elif len(self.shown) < MOST_SHOWN and error_type:
-            self.shown.append(_sentence(described, about))
 
     def _about(self, number: int, value: Any) -> dict[str, Any]:
         origin = self._open.get(number)
@@ -177,7 +186,6 @@ class Ledger:
             self._fail(fate, number, self._about(number, None), {})
 
 
-def _sentence(described: dict[str, Any], about: dict[str, Any]) -> str:
-    place = f"line {described['line']}" if "line" in described else f"item {shown(about.get('id'))}"
-    stage = f" in stage {about['stage']!r}" if about.get("stage") else ""
-    return f"{place} failed{stage}: {about['error_type']}: {about['error']}"
+def _place_of(described: dict[str, Any], about: dict[str, Any]) -> str:
+    """Return what an input is called: its line, or the id of its item."""
+    return f"line {described['line']}" if "line" in described else f"item {shown(about.get('id'))}"

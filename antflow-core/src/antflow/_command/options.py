@@ -6,6 +6,8 @@ import argparse
 import math
 from collections.abc import Mapping
 
+from .parser import Parser
+
 DRAIN_SECONDS = 10.0
 LEVELS = ("debug", "info", "warning", "error")
 LOOPS = ("asyncio", "uvloop")
@@ -31,11 +33,9 @@ Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 130 or 143 inte
 or SIGTERM, 141 the reader of the output closed it."""
 
 
-def plugin_choice() -> argparse.ArgumentParser:
+def plugin_choice() -> Parser:
     """Return a parser of what is read before any plugin is loaded."""
-    parser = argparse.ArgumentParser(
-        prog="antflow run", usage=USAGE, add_help=False, allow_abbrev=False
-    )
+    parser = Parser(prog="antflow run", usage=USAGE, add_help=False)
     chosen = parser.add_argument_group("plugins")
     chosen.add_argument(
         "--plugins",
@@ -61,15 +61,13 @@ def chosen_by(options: argparse.Namespace) -> Mapping[str, str]:
     return {name: text for name, text in variables.items() if text is not None}
 
 
-def run_parser() -> argparse.ArgumentParser:
+def run_parser() -> Parser:
     """Return the parser of `antflow run`, to which plugins add theirs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="antflow run",
         usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
         parents=[plugin_choice()],
         conflict_handler="error",
     )
@@ -83,7 +81,7 @@ def run_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_input_and_output(parser: argparse.ArgumentParser) -> None:
+def _add_input_and_output(parser: Parser) -> None:
     group = parser.add_argument_group("input and output")
     group.add_argument(
         "--input", metavar="FILE", help="read items from this file; - is standard input"
@@ -94,6 +92,17 @@ def _add_input_and_output(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         default=STANDARD,
         help="write results to this file; - is standard output (default: %(default)s)",
+    )
+    existing = group.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--append",
+        action="store_true",
+        help="add to --output and --failures if these files are not empty",
+    )
+    existing.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace --output and --failures if these files are not empty",
     )
     group.add_argument(
         "--ordered",
@@ -110,7 +119,7 @@ def _add_input_and_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_running(parser: argparse.ArgumentParser) -> None:
+def _add_running(parser: Parser) -> None:
     group = parser.add_argument_group("running")
     group.add_argument(
         "--drain-seconds",
@@ -124,6 +133,11 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         choices=LOOPS,
         default=LOOPS[0],
         help="the event loop; uvloop where it is installed (default: %(default)s)",
+    )
+    group.add_argument(
+        "--traceback",
+        action="store_true",
+        help="print the first traceback of each kind of failure to standard error",
     )
     group.add_argument(
         "--summary", action="store_true", help="print what each stage did to standard error"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 
@@ -15,6 +15,7 @@ from antflow.plugins import STRICT, is_on
 
 from .additions import add_options
 from .options import chosen_by, plugin_choice
+from .parser import Parser
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
 
@@ -37,7 +38,7 @@ class Options:
         arguments: what it was given.
     """
 
-    def __init__(self, parser: ArgumentParser, arguments: Sequence[str]) -> None:
+    def __init__(self, parser: Parser, arguments: Sequence[str]) -> None:
         self._parser = parser
         self._arguments = arguments
         self._refused: set[str] = set()
@@ -58,9 +59,10 @@ class Options:
         """Return the options; on wrong usage the program ends with exit code 2."""
         options, unknown = self._parser.parse_known_intermixed_args(self._arguments)
         if unknown:
-            self._parser.error(
-                f"unrecognized arguments: {' '.join(unknown)}; a plugin's options need the plugin, "
-                "installed and active: see antflow run --help, and antflow plugins"
+            self._parser.refuse(
+                unknown,
+                "a plugin's options need the plugin, installed and active: see antflow run --help, "
+                "and antflow plugins",
             )
         return options
 

@@ -106,9 +106,15 @@ def shown(value: object) -> str:
         return f"(a {type(value).__name__})"
 
 
-def about_error(error: BaseException) -> dict[str, str]:
-    """Return what is written of an error."""
-    return {"error_type": type(error).__name__, "error": text_of(error)}
+def about_error(error: BaseException, location: str | None = None) -> dict[str, str]:
+    """Return what is written of an error.
+
+    Args:
+        error: the reason of a failure.
+        location: the line of the program, if it is known.
+    """
+    about = {"error_type": type(error).__name__, "error": text_of(error)}
+    return about if location is None else {**about, "location": location}
 
 
 Origin = tuple[int, Any]

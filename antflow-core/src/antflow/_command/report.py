@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from signal import Signals
 
-from antflow.exceptions import text_of
+from antflow.exceptions import TooManyFailuresError, text_of
 from antflow.types import ActivityState, PipelineStats, StageStats
 
 from .ledger import Ledger
 from .printing import FAILED, OUTPUT_CLOSED, SUCCEEDED
-from .sink import Sink
 from .source import Source
 from .tables import table
 
 COMMAND = "antflow run"
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
-MOST_TYPES = 5
 
 
 def exit_code(ledger: Ledger, error: BaseException | None, signal: Signals | None) -> int:
@@ -56,10 +53,9 @@ def lines_about(
     """
     if isinstance(ledger.output.error, BrokenPipeError) and signal is None:
         return
-    yield from ledger.shown
     yield from _of_fates(ledger)
     if ledger.fates.total():
-        yield from _of_keeping(ledger.failures, names.get("failures"))
+        yield from _of_keeping(ledger, names.get("failures"))
     for option, sink in ("output", ledger.output), ("failures", ledger.failures):
         if sink is not None and sink.error is not None:
             reason = sink.error.strerror or str(sink.error)
@@ -82,19 +78,21 @@ def blocked(ledger: Ledger, names: dict[str, str]) -> Iterator[str]:
             yield f"--{option} {names[option]} did not take what was to be written in time"
 
 
-def _of_keeping(failures: Sink | None, name: str | None) -> Iterator[str]:
+def _of_keeping(ledger: Ledger, name: str | None) -> Iterator[str]:
+    failures = ledger.failures
+    them = "it" if ledger.fates.total() == 1 else "each of them"
     if failures is None:
-        yield "--failures FILE keeps each of them"
+        yield f"--failures FILE keeps {them}"
     elif failures.error is None and not failures.is_writing:
-        yield f"{name} has each of them"
+        yield f"{name} has {them}"
 
 
 def _of_fates(ledger: Ledger) -> Iterator[str]:
     fates = ledger.fates
     if failed := fates["failed"] + fates["malformed"]:
-        types = ", ".join(f"{number:,} {name}" for name, number in _most(ledger.errors))
-        yield f"{failed:,} of {_items(ledger.read)} failed ({types})"
-    if fates["malformed"] and ledger.errors["JSONDecodeError"]:
+        yield f"{failed:,} of {_items(ledger.read)} failed"
+        yield from ledger.kinds.lines()
+    if fates["malformed"] and ledger.kinds.has("JSONDecodeError"):
         yield "a line of input is JSON; --lines reads text"
     if left := fates["unprocessed"]:
         yield f"{_items(left)} {'was' if left == 1 else 'were'} read and left unprocessed"
@@ -103,6 +101,9 @@ def _of_fates(ledger: Ledger) -> Iterator[str]:
 
 
 def _of_error(error: BaseException, source: Source) -> str:
+    if isinstance(error, TooManyFailuresError):  # what its text adds has been said by now
+        limit = text_of(error).partition(",")[0]
+        return f"{limit}, and the run was stopped; {_unread(source)}"
     what = "the run ended"
     if error is source.error:
         what = f"the input cannot be read past {source.noun} {source.position:,}"
@@ -117,12 +118,6 @@ def _unread(source: Source) -> str:
 
 def _items(number: int) -> str:
     return f"{number:,} item" if number == 1 else f"{number:,} items"
-
-
-def _most(errors: Counter[str]) -> Iterator[tuple[str, int]]:
-    yield from errors.most_common(MOST_TYPES)
-    if others := errors.total() - sum(count for _, count in errors.most_common(MOST_TYPES)):
-        yield "others", others
 
 
 def summary(stats: PipelineStats, seconds: float) -> str:

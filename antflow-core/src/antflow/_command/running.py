@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from antflow.pipeline import Pipeline, ResultStream
 
 from .interruption import GRACE_SECONDS, Interruption, Ways
+from .kinds import Kinds
 from .leaving import leave
 from .ledger import Ledger
 from .printing import say, say_in_time
@@ -19,8 +20,9 @@ from .reading import Blocks
 from .records import of_item, of_json_line, of_text_line, result_record, value_record
 from .report import COMMAND, blocked, exit_code, lines_about, summary
 from .sink import Sink
+from .sizes import Counted, Measured, is_measurable
 from .source import Source, json_of, text_of_line
-from .trace import trace_of
+from .trace import failure_trace, trace_of
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
@@ -64,12 +66,13 @@ class Execution:
         if files.input is not None:
             describe = of_text_line if options.lines else of_json_line
         record = value_record if options.values else result_record
-        self._ledger = Ledger(describe, record, ordered=options.ordered)
+        kinds = Kinds(failure_trace if options.traceback else None)
+        self._ledger = Ledger(describe, record, ordered=options.ordered, kinds=kinds)
         noun = "item" if files.input is None else "line"
         self._source = Source(self._ledger, self._number_of, noun)
         self._fed = self._begin_source()
         self._results: ResultStream = pipeline.stream(
-            self._with_length(), dashboard=options.dashboard
+            self._with_size(), dashboard=options.dashboard
         )
         self._error: BaseException | None = None
         self._endings: set[Task[Any]] = set()
@@ -84,17 +87,20 @@ class Execution:
         # The stream reads the source, so it is there by now.
         return self._results._number_of(value)  # noqa: SLF001 - for the command only
 
-    def _begin_source(self) -> AsyncIterator[Any]:
+    def _begin_source(self) -> AsyncGenerator[Any, None]:
         if self._files.input is None:
             return self._source.items(self._files.items)
         parse = text_of_line if self._options.lines else json_of
         blocks = Blocks(self._files.input)
         return self._source.lines(blocks, parse, skips_blank=not self._options.lines)
 
-    def _with_length(self) -> AsyncIterable[Any]:
-        items = self._files.items
-        if self._files.input is None and isinstance(items, Sized):
-            return _Counted(self._fed, len(items))
+    def _with_size(self) -> AsyncIterable[Any]:
+        """Return the input, with its length or the share of it that was read, if it has one."""
+        descriptor, items = self._files.input, self._files.items
+        if descriptor is not None and is_measurable(descriptor):
+            return Measured(self._fed, self._source, descriptor)
+        if descriptor is None and isinstance(items, Sized):
+            return Counted(self._fed, len(items))
         return self._fed
 
     async def run(self) -> int:
@@ -135,6 +141,8 @@ class Execution:
                         await ledger.failures.room()
         except BaseException as error:  # whatever a task raises, what has ended is to be written
             self._error = error
+        finally:
+            await self._fed.aclose()
 
     @property
     def _names(self) -> dict[str, str]:
@@ -219,17 +227,3 @@ class Execution:
             lines.append("tasks that ignored their cancellation were left behind")
         for line in lines:
             yield f"{COMMAND}: {line}"
-
-
-class _Counted:
-    """An input that says how long it is."""
-
-    def __init__(self, items: AsyncIterator[Any], length: int) -> None:
-        self._items = items
-        self._length = length
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._items
-
-    def __len__(self) -> int:
-        return self._length

@@ -58,6 +58,14 @@ class Source:
         self.error: BaseException | None = None
         self._ledger = ledger
         self._number_of = number_of
+        self._block: tuple[list[bytes], int, int] = [], 0, 0
+
+    @property
+    def consumed_bytes(self) -> int:
+        """How many bytes of the file are in the lines that were read; from any thread."""
+        lines, position, before = self._block
+        ends = lines[: max(0, self.position - position)]
+        return before + sum(map(len, ends)) + len(ends)
 
     async def lines(
         self, blocks: Blocks, parse: Parse, *, skips_blank: bool
@@ -73,6 +81,7 @@ class Source:
         with self._noting():
             async with aclosing(blocks.read()) as read:
                 async for block in read:
+                    self._block = block, self.position, self.consumed_bytes
                     if not self.position:
                         block[0] = block[0].removeprefix(BYTE_ORDER_MARK)
                     for line in block:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from antflow._sources import single_item
 from antflow.exceptions import text_of
 from antflow.pipeline import Pipeline, PipelineBuilder
 
@@ -94,6 +95,8 @@ class Target:
             found = await _called(found, name, remedy)
         if not isinstance(found, Iterable | AsyncIterable) or isinstance(found, str | bytes):
             raise TargetError(f"{name} is {_kind(found)}; {remedy}")
+        if (problem := single_item(found)) is not None:
+            raise TargetError(f"{name} must be many items, but {problem}")
         return found
 
 

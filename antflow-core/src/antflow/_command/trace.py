@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from traceback import TracebackException
+from traceback import TracebackException, format_exception
 
 from antflow._faults import can_be_shown
+from antflow._tracebacks import location
 
 OURS = str(Path(__file__).parent.parent)
 
@@ -25,3 +26,10 @@ def trace_of(error: BaseException) -> str:
         return "".join(traced.format_exception_only()) if isinstance(error, SyntaxError) else ""
     traced.stack[:] = theirs
     return "".join(traced.format(chain=False))
+
+
+def failure_trace(error: BaseException) -> str:
+    """Return where a task failed, with the causes of its error; "" if no frame is the program's."""
+    if location(error) is None or not can_be_shown(error):
+        return ""
+    return "".join(format_exception(error)).rstrip()

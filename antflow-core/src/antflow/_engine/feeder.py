@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Future, get_running_loop
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from .sequence_ids import SequenceIds
 from antflow._plugins.dispatcher import Dispatcher, cancellations
+from antflow._sources import Source
 from antflow.exceptions import PipelineError
 from antflow.types import PipelineResult, UnprocessedItem
 
-from .item import from_unprocessed, make_item, new_item
+from .failures import Failures
+from .item import SPECIAL, from_failed, from_unprocessed, make_item, new_item
 from .loop_budget import LoopBudget
 from .reentrancy import ACTIVE_RUNS, Reentrancy, runs_with
 from .result_queue import ResultQueue
+from .sequence_ids import SequenceIds
 from .stage_runtime import StageRuntime
 
-Source = Iterable[Any] | AsyncIterable[Any]
-
-SPECIAL = (dict, UnprocessedItem)
-"""Types of fed values that may say more of an item than its value, such as its id."""
+MAX_PLAIN_TYPES = 100
+"""Classes of values that are remembered, of programs that make ever more of them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class FeederRun(Protocol):
     name: str
     clock: Callable[[], float]
     results: ResultQueue
+    failures: Failures
     error: BaseException | None
     reentrancy: Reentrancy
     stops_feeding: bool
@@ -87,18 +88,23 @@ class Feeder:
         self._ids = SequenceIds()
         self._priority: int | None = None  # until the first item
         self._warned: set[str] = set()
+        self._plain: set[type] = set()
 
     def number_of(self, value: Any) -> int:
         """Return the `sequence_id` that a value gets if it is the next to be fed.
 
         An item of an earlier run keeps the one it has, unless another item of this run has that.
         """
-        if isinstance(value, UnprocessedItem):
+        if isinstance(value, UnprocessedItem | PipelineResult):
             return self._ids.id_for(value.sequence_id)
         return self._ids.next
 
-    def stage_named(self, name: str) -> StageRuntime:
+    def stage_named(self, name: str, item: PipelineResult | None = None) -> StageRuntime:
         """Return a stage by its name.
+
+        Args:
+            name: the name.
+            item: an item of an earlier run that goes back there.
 
         Raises:
             ValueError: there is none of that name.
@@ -107,7 +113,10 @@ class Feeder:
             if stage.name == name:
                 return stage
         names = ", ".join(repr(stage.name) for stage in self._stages)
-        raise ValueError(f"Stage {name!r} not found in pipeline {self._run.name!r}; it has {names}")
+        text = f"Stage {name!r} not found in pipeline {self._run.name!r}; it has {names}"
+        if item is not None:
+            text += f"; item {item.id!r} was there: feed its value, or an Item, to another stage"
+        raise ValueError(text)
 
     async def feed(self, source: Source, stage: StageRuntime, priority: int) -> bool:
         """Feed items to a stage as it has room for them.
@@ -141,18 +150,19 @@ class Feeder:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
         run, input_, counters, ids = self._run, stage.input, stage.counters, self._ids
         queue, budget, clock, capacity = input_.queue, run.budget, run.clock, input_.capacity
-        dispatcher = self._dispatcher
+        dispatcher, plain = self._dispatcher, self._plain
         for value in source:
             if (
                 not input_.append_directly  # nor is it when the run is closed
                 or input_.has_waiters
                 or len(queue) >= capacity
-                or isinstance(value, SPECIAL)
+                or value.__class__ not in plain
                 or (now := clock()) > budget.until
                 or run.stops_feeding
             ):
                 if not await self._put_value(value, stage, priority, inside):
                     return False
+                self._note_plain(value)
                 continue
             number = ids.next
             ids.next = number + 1
@@ -171,6 +181,32 @@ class Feeder:
             else:
                 input_.put(item)
         return True
+
+    def _note_plain(self, value: Any) -> None:
+        """Note the class of a value that says no more of its item, to be looked at only once."""
+        kind = value.__class__
+        if kind not in self._plain and len(self._plain) < MAX_PLAIN_TYPES:
+            if not isinstance(value, SPECIAL):
+                self._plain.add(kind)
+
+    async def take_unread(self, values: list[Any], stage: StageRuntime, priority: int) -> None:
+        """Take what the run has read ahead of the end of reading: only the run has these values.
+
+        Raises:
+            CancelledError: the caller was cancelled; all values are taken nonetheless.
+        """
+        cancelled: CancelledError | None = None
+        for value in values:
+            try:
+                pending = self._emit_and_deposit(*self._make_item(value, stage, priority))
+                if pending is not None:
+                    await pending
+            except CancelledError as error:
+                cancelled = error
+            except ValueError:  # it cannot be fed, and there is another reason to stop
+                continue
+        if cancelled is not None:
+            raise cancelled
 
     async def process(self, source: Any, priority: int) -> PipelineResult:
         """Feed one item and return its result, which is kept nowhere else."""
@@ -191,7 +227,7 @@ class Feeder:
             return await reply
         except CancelledError:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
-                run.results.put(reply.result())  # kept, since the caller did not take it
+                run.failures.keep(reply.result())
             raise
         finally:
             reply.cancel()  # so that a result is kept when nothing waits for it any more
@@ -222,14 +258,19 @@ class Feeder:
         self, value: Any, stage: StageRuntime, priority: int
     ) -> tuple[PipelineResult, StageRuntime]:
         """Return an item for a value, and the stage that it enters."""
-        if not isinstance(value, UnprocessedItem):
+        if isinstance(value, UnprocessedItem | PipelineResult):
+            number = self.number_of(value)
+            if isinstance(value, PipelineResult):
+                item = from_failed(value, number, priority)
+            else:
+                item = from_unprocessed(value, number)
+            stage = self.stage_named(cast("str", value.stage), item)
+            self._ids.take(number)
+        else:
             item = make_item(value, self._ids.next, priority)
             self._ids.next += 1
-            return item, stage
-        stage = self.stage_named(value.stage)
-        item = from_unprocessed(value, self.number_of(value))
-        self._note_priority(item.priority)
-        self._ids.take(item.sequence_id)
+        if item.priority != priority:
+            self._note_priority(item.priority)
         return item, stage
 
     def _note_priority(self, priority: int) -> None:
@@ -343,11 +384,16 @@ class Feeder:
     def _warn_of_growth(self, stage: StageRuntime) -> None:
         self._warn_once(
             "growth",
-            "Pipeline %r: a task or callback feeds stage %r past its capacity, since waiting there "
-            "for room could make the pipeline wait for itself. Feed from outside of the pipeline "
-            "where memory must stay bounded.",
+            "Pipeline %r: a task or callback feeds stage %r past its capacity of %d, since waiting "
+            "there for room could make the pipeline wait for itself; so memory grows with what "
+            "they feed. If that is intended, %s. If memory must stay bounded, feed less there or "
+            "from outside of the pipeline.",
             self._run.name,
             stage.name,
+            stage.stage.capacity,
+            "leave out pull and set queue_capacity=0 on the stage"
+            if stage.stage.pull
+            else "set queue_capacity=0 on the stage",
         )
 
     def _warn_if_not_started(self, stage: StageRuntime) -> None:

@@ -7,10 +7,13 @@ it is on its way, `value` is what entered the stage that the item is at.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isnan
 from typing import Any
 
+from antflow.items import Item, checked_priority
 from antflow.types import PipelineResult, UnprocessedItem
+
+SPECIAL = (dict, Item, UnprocessedItem, PipelineResult)
+"""Types of fed values that may say more of an item than its value, such as its id."""
 
 _new = PipelineResult.__new__
 
@@ -30,8 +33,16 @@ def make_item(source: Any, sequence_id: int, priority: int) -> PipelineResult:
     """Make an item of what a user feeds.
 
     A dict with an "id" has that id, its "value" or else the whole dict as value, and its other
-    keys as metadata. Anything else is its own value, with its sequence number as id.
+    keys as metadata. An `Item` says all of it. Anything else is its own value, with its sequence
+    number as id.
     """
+    if isinstance(source, Item):
+        item_id = sequence_id if source.id is None else source.id
+        own = priority if source.priority is None else source.priority
+        item = new_item(item_id, source.value, sequence_id, own)
+        if source.metadata:
+            item.metadata = dict(source.metadata)
+        return item
     if isinstance(source, dict) and "id" in source:
         item = new_item(source["id"], source.get("value", source), sequence_id, priority)
         metadata = {key: source[key] for key in source if key not in ("id", "value")}
@@ -47,6 +58,31 @@ def from_unprocessed(left: UnprocessedItem, sequence_id: int) -> PipelineResult:
     item.metadata = left.metadata
     if left.carrier:
         item.carrier = dict(left.carrier)  # of its own, should the same be fed twice
+    return item
+
+
+def from_failed(result: PipelineResult, sequence_id: int, priority: int) -> PipelineResult:
+    """Make an item of a failed result; `result.stage` is where it belongs.
+
+    Args:
+        result: it keeps its metadata and carrier to itself.
+        sequence_id: the item's number in this run.
+        priority: used if the result has none, as one that no run has made.
+
+    Raises:
+        ValueError: the result is not a failure.
+    """
+    if result.error is None or result.stage is None:
+        raise ValueError(
+            f"The result of item {result.id!r} is not a failure, and only failures can be fed "
+            "again; feed its value, or Item(result.value, id=result.id)"
+        )
+    own = checked_priority(getattr(result, "priority", priority))
+    item = new_item(result.id, result.value, sequence_id, own)
+    if result.metadata:
+        item.metadata = dict(result.metadata)
+    if result.carrier:
+        item.carrier = dict(result.carrier)
     return item
 
 
@@ -80,14 +116,3 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
 def describe(item: PipelineResult) -> dict[str, Any]:
     """Return an item as callbacks get it: its id, value and metadata."""
     return {**item.metadata, "id": item.id, "value": item.value}
-
-
-def checked_priority(priority: int) -> int:
-    """Return a priority if it is one.
-
-    Raises:
-        ValueError: it cannot be compared with others.
-    """
-    if not isinstance(priority, int | float) or isnan(priority):
-        raise ValueError(f"A priority is a number, lower first; give one instead of {priority!r}")
-    return priority

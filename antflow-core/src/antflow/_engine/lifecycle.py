@@ -152,9 +152,7 @@ class Lifecycle:
             stage = more[0]
             item = stage.input.unprocessed[reported[stage]]
             reported[stage] += 1
-            pending = self._run.dispatcher.emit_status(
-                item, stage.name, "unprocessed", final=True
-            )
+            pending = self._run.dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
             if pending is not None:
                 await (_await_briefly(pending) if self._run.is_aborted else pending)
 

@@ -6,7 +6,10 @@ from asyncio import CancelledError, Task, get_running_loop, wait
 from inspect import isasyncgen
 from typing import Protocol
 
-from .feeder import Feeder, Source
+from antflow._sources import Source
+from antflow._thread_reader import ThreadReader
+
+from .feeder import Feeder
 from .stage_runtime import StageRuntime
 
 
@@ -68,12 +71,15 @@ class InputReader:
             run.abort(error)
         finally:
             run.feeder.active -= 1
-            await self._stop(source)
+            await self._stop(source, stage, priority)
 
-    async def _stop(self, source: Source) -> None:
+    async def _stop(self, source: Source, stage: StageRuntime, priority: int) -> None:
         """Let an input that was not read to its end clean up after itself."""
         try:
             if isasyncgen(source):
                 await source.aclose()
+            elif isinstance(source, ThreadReader):
+                await self._run.feeder.take_unread(source.stop(), stage, priority)
+                await source.wait_closed()
         finally:
             self._run.seal()

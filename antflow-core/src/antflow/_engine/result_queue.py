@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from operator import attrgetter
 
@@ -18,14 +19,15 @@ class ResultQueue(Channel):
     """The channel behind the last stage, in order of completion.
 
     Successes are its queue. Failures are kept beside it or, where results are `streamed`, in it.
-    An item that a caller waits for goes to that caller and is kept nowhere.
+    An item that a caller waits for goes to that caller and is kept nowhere. While `on_item` is set,
+    it is called after each item.
 
     Args:
         stage: name of the last stage.
         keep: whether successes are kept.
     """
 
-    __slots__ = ("_expected", "failed_items", "failures", "stage", "streamed")
+    __slots__ = ("_expected", "_on_item", "failed_items", "failures", "stage", "streamed")
 
     def __init__(self, stage: str, *, keep: bool) -> None:
         super().__init__(inf)
@@ -34,6 +36,7 @@ class ResultQueue(Channel):
         self.failed_items: deque[FailedItem] = deque(maxlen=MAX_KEPT_FAILURES)
         self.streamed = False
         self._expected = 0
+        self._on_item: Callable[[], None] | None = None
         if not keep:
             self.queue = deque(maxlen=0)
 
@@ -53,14 +56,21 @@ class ResultQueue(Channel):
 
     def put(self, item: PipelineResult) -> None:
         """Deposit an item that has ended."""
-        if self._expected and self._answer(item):
-            return
-        if self.streamed or item.error is None:
-            self.queue.append(item)
-        else:
-            self.failures.append(item)
-        if self._wants_receiver:
-            self._wake_receivers(1)
+        if not (self._expected and self._answer(item)):
+            if self.streamed or item.error is None:
+                self.queue.append(item)
+            else:
+                self.failures.append(item)
+            if self._wants_receiver:
+                self._wake_receivers(1)
+        if self._on_item is not None:
+            self._on_item()
+
+    def call_after_each(self, on_item: Callable[[], None] | None) -> None:
+        """Call a function after each item from now on, or none any more."""
+        if on_item != self._on_item:
+            self._on_item = on_item
+            self._update_flags()
 
     def expect_reply(self) -> None:
         """Look for one more item that a caller waits for."""
@@ -94,7 +104,13 @@ class ResultQueue(Channel):
 
     def _update_flags(self) -> None:
         super()._update_flags()
-        self.append_directly = self.append_directly and not self._expected
+        if self._expected or self._on_item is not None:
+            self.append_directly = False
+
+    def has_reply(self, item: PipelineResult) -> bool:
+        """Return whether a caller of `process` still waits for an item."""
+        reply = None if item.details is None else item.details.reply
+        return reply is not None and not reply.done()
 
     def _answer(self, item: PipelineResult) -> bool:
         details = item.details

@@ -22,14 +22,18 @@ from itertools import chain
 
 from antflow._clock import CLOCK
 from antflow._display import Display
+from antflow._fraction import InputFraction
 from antflow._limits import Rates
 from antflow._plugins.dispatcher import Dispatcher
+from antflow._sources import Source
+from antflow._threadsafe import ThreadsafeCalls
 from antflow.exceptions import PipelineError
 from antflow.plugins import STRICT, PluginSet, is_on
 from antflow.stage import Stage
 from antflow.types import ErrorSummary, PipelineResult, UnprocessedItem
 
-from .feeder import Feeder, Source
+from .failures import Failures
+from .feeder import Feeder
 from .item import to_unprocessed
 from .lifecycle import Lifecycle
 from .loop_budget import LoopBudget, budget_of
@@ -74,6 +78,7 @@ class Run:
         collect: whether successes are kept.
         rates: the pipeline's call rates, which outlast the run.
         plugins: take part in it.
+        max_failures: how many items may fail, as `Pipeline` takes it.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Run:
         stages: Sequence[Stage],
         rates: Rates,
         plugins: PluginSet,
+        max_failures: float | None = None,
         *,
         collect: bool,
     ) -> None:
@@ -92,7 +98,13 @@ class Run:
         self.error: BaseException | None = None
         self.is_abandoned = False  # its stream was dropped
         self.stops_feeding = False  # `not accepts_input`, for the price of an attribute
+        self.is_joined = False  # its end has been, or will be, reported to a caller
+        self.returns_unprocessed = False  # to a caller of shutdown()
+        self.loop: AbstractEventLoop | None = None
+        self.input_fraction = InputFraction()
+        self.threadsafe_calls = ThreadsafeCalls(name)
         self.results = ResultQueue(stages[-1].name, keep=collect)
+        self.failures = Failures(self, self.results, max_failures)
         self.dispatcher = Dispatcher(name, self.abort)
         self.dispatcher.strict = is_on(os.environ, STRICT)
         self.dispatcher.listen(plugins)
@@ -109,7 +121,6 @@ class Run:
         self._plugins = plugins
         self._rates = rates
         self._lifecycle: Lifecycle | None = None
-        self._loop: AbstractEventLoop | None = None
         self._context: Context | None = None
         self._opening: Task[None] | None = None
         self._reader: InputReader | None = None
@@ -161,7 +172,14 @@ class Run:
     @property
     def is_loop_closed(self) -> bool:
         """Whether it can never go on, its event loop having been closed."""
-        return self._loop is not None and self._loop.is_closed() and not self.is_over
+        return self.loop is not None and self.loop.is_closed() and not self.is_over
+
+    @property
+    def is_on_other_loop(self) -> bool:
+        """Whether it is going on, but not on the running event loop."""
+        if self.loop is None or self.is_over or self.is_loop_closed:
+            return False
+        return self.loop is not get_running_loop()
 
     @property
     def plugins(self) -> PluginSet:
@@ -194,8 +212,8 @@ class Run:
         """
         self._advance(Phase.OPEN)
         enter(context, self)
-        self._context, self._loop = context, get_running_loop()
-        self.budget = budget_of(self._loop, self.clock)
+        self._context, self.loop = context, get_running_loop()
+        self.budget = budget_of(self.loop, self.clock)
         everyone = self._plugins.with_plugins(plugins or {})
         self.dispatcher.listen(everyone)
         self._lifecycle = Lifecycle(self, everyone, pipeline, total_items, display)
@@ -206,7 +224,7 @@ class Run:
             stage.input.on_parked(partial(self._on_parked, stage))
         if self._lifecycle.has_begin:
             opening = self._lifecycle.begin()
-            self._opening = self._loop.create_task(
+            self._opening = self.loop.create_task(
                 opening, name=f"{self.name}-opening", context=context
             )
             self._track(self._opening)
@@ -502,9 +520,12 @@ class Run:
             self._start_ending(lifecycle)
 
     def _finish(self) -> None:
+        self.failures.check(at_end=True)
         self._advance(Phase.OVER)
         self.results.close()
         self.feeder.fail_replies()
+        self.threadsafe_calls.close()
+        self.failures.warn()
         self._warn_of_unprocessed()
         if self._lifecycle is not None:
             self._lifecycle.release_pipeline()
@@ -526,6 +547,10 @@ class Run:
                 stage.input.unprocessed, key=lambda item: (item.priority, item.sequence_id)
             )
         ]
+
+    def successes(self) -> int:
+        """Return how many items went through every stage."""
+        return sum(worker.processed for worker in self.workers[-1])
 
     def kept(self) -> list[PipelineResult]:
         """Return the successes that are kept, in input order."""
@@ -550,10 +575,11 @@ class Run:
         left = {stage.name: len(stage.input.unprocessed) for stage in self.stages}
         if total := sum(left.values()):
             _logger.warning(
-                "Pipeline %r stopped: %s discarded unprocessed (%s); see pipeline.unprocessed, "
+                "Pipeline %r stopped: %s %s unprocessed (%s); see pipeline.unprocessed, "
                 "which feed() takes back.",
                 self.name,
                 "1 item was" if total == 1 else f"{total} items were",
+                "returned" if self.returns_unprocessed else "discarded",
                 ", ".join(f"{count} in {name!r}" for name, count in left.items() if count),
             )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from asyncio import Semaphore
 from dataclasses import dataclass
 
-from antflow._stats.counters import StageCounters, TaskCounters
 from antflow._limits import Limits
 from antflow._plugins.dispatcher import Dispatcher
+from antflow._stats.counters import StageCounters, TaskCounters
 from antflow.runners import Call, Threads, prepare
 from antflow.stage import Stage, task_name
 

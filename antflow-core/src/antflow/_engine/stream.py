@@ -44,6 +44,8 @@ class ResultStream:
 
         Raises:
             PipelineError: at the first call, if the pipeline is running already.
+            TooManyFailuresError: after the last result, if more items failed than `max_failures`
+                allows.
             BaseException: after the last result, the exception of the input or the one that ended
                 the run.
         """
@@ -61,6 +63,7 @@ class ResultStream:
             if results.closed:
                 self._is_over = True
                 await run.wait()
+                run.failures.raise_exceeded()
                 raise StopAsyncIteration
             await results.wait_for_item()
         item = results.queue.popleft()

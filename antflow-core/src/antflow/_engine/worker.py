@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 from antflow._faults import log_error
 from antflow._limits import Limits
 from antflow._plugins.dispatcher import is_cancellation_pending
-from antflow._stats.counters import BUSY, IDLE, WAITING, BLOCKED
+from antflow._stats.counters import BLOCKED, BUSY, IDLE, WAITING
 from antflow._stats.histogram import EDGES, SUM, add, bucket
+from antflow._tracebacks import location, remove_own_frames
 from antflow.context import CURRENT_WORKER, CurrentItem, acquire
 from antflow.events import StatusType, TaskEvent, TaskEventType
 from antflow.exceptions import text_of
@@ -24,6 +25,7 @@ from antflow.types import FailedItem, PipelineResult
 
 from .attempt import FIRST, Attempt, Kind, Outcome, classify_error
 from .channel import Channel
+from .failures import Failures
 from .item import describe, note_attempts
 from .loop_budget import LoopBudget
 from .stage_runtime import BoundTask, StageRuntime
@@ -42,6 +44,7 @@ class WorkerRun(Protocol):
 
     clock: Callable[[], float]
     budget: LoopBudget
+    failures: Failures
 
     def items_ended(self, number: int) -> None:
         """Count so many items more as ended."""
@@ -164,7 +167,9 @@ class Worker:
                     duration = end - now
                     if not duration_above < duration <= duration_up_to:
                         duration_bucket = bucket(duration)
-                        duration_above, duration_up_to = EDGES[duration_bucket : duration_bucket + 2]
+                        duration_above, duration_up_to = EDGES[
+                            duration_bucket : duration_bucket + 2
+                        ]
                     durations[duration_bucket] += 1
                     durations[total] += duration
                     self.processed += 1
@@ -512,6 +517,7 @@ class Worker:
             kind, listeners = "cancel", dispatcher.task_cancelled
         else:
             kind, listeners = "fail", dispatcher.task_failure
+            remove_own_frames(outcome.error)  # observers record it as the item's failure
         if listeners:
             event = self._task_event(bound, kind, duration, outcome.error, delay)
             pending = dispatcher.emit(listeners, event)
@@ -621,6 +627,7 @@ class Worker:
         dispatcher, described = self.stage.dispatcher, {}
         try:
             if outcome.kind is Kind.FAIL:
+                remove_own_frames(outcome.error)
                 described = error_fields(outcome.error)
                 if dispatcher.item_finish:
                     pending = self._emit_status(item, "failed", described, final=True)
@@ -692,17 +699,16 @@ class Worker:
         self.failed_at = self.run.clock()
         stage.counters.count_failure(error)
         self.run.items_ended(1)
-        stage.results.failed_items.append(
-            FailedItem(
-                item_id=item.id,
-                error=described["error"],
-                error_type=described["error_type"],
-                stage=stage.name,
-                attempts=item.attempts,
-                timestamp=time(),
-            )
+        failed = FailedItem(
+            item_id=item.id,
+            error=described["error"],
+            error_type=described["error_type"],
+            stage=stage.name,
+            attempts=item.attempts,
+            timestamp=time(),
+            location=location(error),
         )
-        stage.results.put(item)
+        self.run.failures.add(item, failed)
         if not isinstance(error, Exception | CancelledError):
             self.run.abort(error)
 

@@ -64,6 +64,7 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
         pipeline_stats=pipeline_stats(run),
         error_summary=run.error_summary(MOST_FAILED_ITEMS),
         timestamp=time(),
+        input_fraction=run.input_fraction(),
     )
 
 
@@ -101,9 +102,7 @@ def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
 def _worker_metrics(worker: Worker, to_unix: float) -> WorkerMetrics:
     processed, failed = worker.processed, worker.failed
     last = max(worker.completed_at, worker.failed_at) + to_unix if processed or failed else None
-    return WorkerMetrics(
-        worker.name, worker.stage.name, processed, failed, worker.seconds, last
-    )
+    return WorkerMetrics(worker.name, worker.stage.name, processed, failed, worker.seconds, last)
 
 
 def _to_unix(run: Run) -> float:
@@ -133,9 +132,7 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
     stats = StageStats(
         stage_name=runtime.name,
         pending_items=pending,
-        in_progress_items=max(
-            0, entered - passed_on - failed - dropped - pending - parked - left
-        ),
+        in_progress_items=max(0, entered - passed_on - failed - dropped - pending - parked - left),
         completed_items=passed_on,
         failed_items=failed,
         parked_items=parked,

@@ -26,8 +26,8 @@ from ._scenarios import FIRST_RUNS, SCENARIOS, Scenario
 from ._stand import THE_PIPELINE, Note, Stand, changed_variables
 from ._watched import Watch
 
-SILENT = (engine_run.__name__, runners.__name__)
-"""What logs that items are left, which is meant here, and that threads are."""
+SILENT = (engine_run.__name__, runners.__name__, "antflow")
+"""What logs that items are left or failed, which is meant here, and that threads are."""
 
 KEEP_BY_RUN = "keep it in an object that antflow_pipeline_start returns, or by weak reference"
 KEEP_TEXT = "keep the text of the error, since its traceback holds what was run"

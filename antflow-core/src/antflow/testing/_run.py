@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from antflow._engine.feeder import Source
+from antflow._sources import Source
 from antflow.pipeline import Pipeline
 from antflow.stage import Stage
 from antflow.types import PipelineResult

@@ -1,0 +1,139 @@
+"""Tracebacks as users read them: their own frames, without antflow's."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from functools import lru_cache
+from os.path import normcase
+from types import TracebackType
+from typing import NoReturn
+
+_PACKAGE = normcase(__file__).rpartition(os.sep)[0] + os.sep
+_TESTING = _PACKAGE + "testing" + os.sep
+_STANDARD_LIBRARY = (normcase(traceback.__file__).rpartition(os.sep)[0] + os.sep, "<frozen ")
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+
+
+def location(error: BaseException) -> str | None:
+    """Return the user's innermost frame of an error, as "fetch.py:4, in fetch".
+
+    That is the innermost frame outside of antflow, the standard library and installed packages. If
+    there is none, it is the outermost one outside of antflow: the task function itself. Of an
+    exception group, it is that of its first error.
+
+    Returns:
+        The frame; None if the error has no traceback outside of antflow.
+    """
+    found = _frame_to_show(error)
+    return None if found is None else f"{_place(found)}, in {found.tb_frame.f_code.co_name}"
+
+
+def place(error: BaseException) -> str | None:
+    """Return file and line of the same frame as `location`, as "fetch.py:4"."""
+    found = _frame_to_show(error)
+    return None if found is None else _place(found)
+
+
+def remove_own_frames(error: BaseException) -> None:
+    """Remove antflow's frames from an error's traceback, in place.
+
+    It does the same for causes, contexts and the errors of a group. Where Python chained an error
+    to the one of an earlier attempt, which antflow was handling, the two are separated.
+    """
+    seen: set[int] = set()
+    rest = [error]
+    while rest:
+        error = rest.pop()
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        context = error.__context__
+        if context is not None and context is not error.__cause__ and _is_caught_here(context):
+            _set(error, "__context__", None)
+        _set(error, "__traceback__", _without_own(error.__traceback__))
+        linked = [error.__cause__, error.__context__]
+        if isinstance(error, BaseExceptionGroup):
+            linked += error.exceptions
+        rest += [other for other in linked if other is not None]
+
+
+def reraise(error: BaseException) -> NoReturn:
+    """Raise an error again, as a bare `raise` does: its context stays as it is.
+
+    `raise error` would replace it by the error that is being handled.
+    """
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        _set(error, "__context__", context)
+        del error, context  # or the traceback and this frame would keep each other
+
+
+def _set(error: BaseException, name: str, value: object) -> None:
+    BaseException.__setattr__(error, name, value)  # a frozen dataclass refuses its own
+
+
+def _frame_to_show(error: BaseException) -> TracebackType | None:
+    for shown in (_first_leaf(error), error):
+        frames = [each for each in _frames(shown.__traceback__) if not _is_own(each)]
+        if frames:
+            return next(filter(_is_users, reversed(frames)), frames[0])
+    return None
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _place(entry: TracebackType) -> str:
+    name = entry.tb_frame.f_code.co_filename.replace(os.sep, "/").rpartition("/")[2]
+    line: int | None = entry.tb_lineno  # None where the compiler knows of none
+    return name if line is None else f"{name}:{line}"
+
+
+def _frames(entry: TracebackType | None) -> Iterator[TracebackType]:
+    """Yield the entries of a traceback, from the outermost to the innermost."""
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
+def _without_own(entry: TracebackType | None) -> TracebackType | None:
+    rest: TracebackType | None = None
+    for each in reversed([*_frames(entry)]):
+        if not _is_own(each):
+            each.tb_next = rest
+            rest = each
+    return rest
+
+
+def _is_caught_here(error: BaseException) -> bool:
+    """Tell whether antflow handled an error: the outermost frame is the one that caught it."""
+    return error.__traceback__ is not None and _is_own(error.__traceback__)
+
+
+def _is_own(entry: TracebackType) -> bool:
+    """Tell whether a frame is antflow's; its testing kit runs on behalf of users."""
+    return _is_of_antflow(entry.tb_frame.f_code.co_filename)
+
+
+@lru_cache(maxsize=1000)
+def _is_of_antflow(file: str) -> bool:
+    path = normcase(file)
+    return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
+
+
+def _is_users(entry: TracebackType) -> bool:
+    """Tell whether a frame that is not antflow's is outside of the libraries, too."""
+    return not _is_of_libraries(entry.tb_frame.f_code.co_filename)
+
+
+@lru_cache(maxsize=1000)
+def _is_of_libraries(file: str) -> bool:
+    path = normcase(file)
+    return path.startswith(_STANDARD_LIBRARY) or any(name in path for name in _INSTALLED)
