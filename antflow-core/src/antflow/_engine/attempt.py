@@ -31,10 +31,9 @@ class Outcome(NamedTuple):
     error: BaseException
     delay: float = 0.0
 
-    @property
-    def is_retry(self) -> bool:
-        """Whether another attempt follows."""
-        return self.kind is Kind.RETRY_TASK or self.kind is Kind.RETRY_STAGE
+
+UNMADE = Outcome(Kind.CANCEL, CancelledError())
+"""The outcome of an attempt that was not made, since the run or the worker is ending."""
 
 
 class Attempt(NamedTuple):
