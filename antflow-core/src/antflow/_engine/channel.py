@@ -18,8 +18,8 @@ parked is the failure rate times the throughput times the wait."""
 WAITING_PER_WAKE = 64
 """In a turn of the loop, one receiver is woken for every so many that wait; at least two are."""
 
-_Waiter = tuple["Future[bool]", bool]
-"""A future, whose result is whether there was room, and whether a sender waits for it."""
+_Line = deque[tuple[int, "Future[bool]"]]
+"""Those that wait for room, each with a ticket; the future's result is whether there was any."""
 
 
 class Channel:
@@ -49,6 +49,8 @@ class Channel:
     """
 
     __slots__ = (
+        "_fed",
+        "_feeders",
         "_is_mixed",
         "_is_wake_scheduled",
         "_lazy_receivers",
@@ -59,9 +61,9 @@ class Channel:
         "_parked_numbers",
         "_receivers",
         "_retrying",
+        "_senders",
+        "_tickets",
         "_timer",
-        "_waiters",
-        "_waiting_senders",
         "_wants_receiver",
         "_woken",
         "append_directly",
@@ -96,21 +98,22 @@ class Channel:
         self._wants_receiver = False
         self._is_wake_scheduled = False
         self._is_mixed = False
-        self._waiters: deque[_Waiter] = deque()  # each with whether it is a sender
-        self._waiting_senders = 0
+        self._fed: set[int] = set()  # with max_held: items that wait and came from feeders, by id
+        self._senders: _Line = deque()
+        self._feeders: _Line = deque()
+        self._tickets = count()
 
     @property
     def waiting_senders(self) -> int:
         """Number of items whose senders still wait for room."""
-        return self._waiting_senders
+        return len(self._senders)
 
     @property
     def pending(self) -> int:
         """Number of items that wait for a receiver; in front of a pull stage senders hold them."""
         if self._max_held is None:
             return len(self.queue)
-        due = self._retrying - len(self._parked)
-        return max(0, len(self.queue) - due - self._waiting_senders)
+        return len(self._fed)
 
     @property
     def parked(self) -> int:
@@ -132,6 +135,12 @@ class Channel:
         if self._wants_receiver:
             self._wake_receivers(1)
 
+    def put_fed(self, item: PipelineResult) -> None:
+        """Deposit an item of a feeder, which waits for room no more."""
+        if self._max_held is not None and not self.closed:
+            self._fed.add(id(item))
+        self.put(item)
+
     def expect_priorities(self) -> None:
         """Expect items of more than one priority from now on."""
         self._is_mixed = True
@@ -139,48 +148,68 @@ class Channel:
 
     def is_overfull(self) -> bool:
         """Return whether a sender that has just deposited has to wait."""
-        return not self.closed and self._is_full(self.capacity + 1)
+        if self.closed:
+            return False
+        return self._max_held is not None or self._is_full(self.capacity + 1)
 
     async def wait_for_room(self) -> None:
         """Wait, having deposited, until there is room again or the channel is closed."""
-        await self._wait_in_line(is_sender=True)
+        await self._wait_in_line(self._senders, next(self._tickets))
 
     def has_room(self) -> bool:
         """Return whether a feeder may deposit an item at once."""
-        return self.closed or not (self._waiters or self._is_full(max(self.capacity, 1)))
+        return self.closed or (not self._feeders and self._has_place())
 
     async def wait_for_place(self) -> None:
         """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
-        was_woken = False
-        while await self._wait_in_line(is_sender=False, at_front=was_woken):
+        ticket = next(self._tickets)
+        while await self._wait_in_line(self._feeders, ticket):
             # Another may have deposited between the wake-up and now.
-            if not self._is_full(max(self.capacity, 1)):
+            if self._has_place():
                 return
-            was_woken = True
 
     def make_room(self) -> None:
-        """Wake those that wait for room, first come, first served, as far as there is any."""
+        """Wake those that wait for room, as far as there is any."""
         woken = 0
-        while self._waiters:
-            waiter, is_sender = self._waiters[0]
-            if self._is_full(self.capacity if is_sender else max(self.capacity, 1), woken):
-                break
-            self._waiters.popleft()
-            if is_sender:
-                self._waiting_senders -= 1
-            else:
-                woken += 1
+        while (line := self._next_line(woken)) is not None:
+            _, waiter = line.popleft()
+            woken += line is self._feeders
             if not waiter.done():
                 waiter.set_result(True)
-        self.has_waiters = bool(self._waiters)
+        self.has_waiters = bool(self._senders or self._feeders)
+
+    def _next_line(self, woken: int) -> _Line | None:
+        """Return whose turn it is: of those that may go on, what has waited longest."""
+        lines = []
+        if self._senders and self._may_sender_go():
+            lines.append(self._senders)
+        if self._feeders and self._has_place(woken):
+            lines.append(self._feeders)
+        return min(lines, key=lambda line: line[0][0], default=None)
+
+    def _may_sender_go(self) -> bool:
+        if self._max_held is None:
+            return not self._is_full(self.capacity)
+        # Its item has been taken: fewer of the senders' items wait than senders.
+        return len(self._senders) > len(self.queue) - len(self._fed) - self._due
+
+    def _has_place(self, woken: int = 0) -> bool:
+        """Return whether a feeder may deposit an item, as so many others are about to do."""
+        if self._max_held is None:
+            return not self._is_full(self.capacity, woken)
+        return not self._fed and self.reserved + woken < 1
+
+    def _is_full(self, capacity: float, more: int = 0) -> bool:
+        """Return whether there are so many items; waiting senders brought places of their own."""
+        ready = len(self.queue) + self.reserved + more - len(self._senders)
+        return ready >= capacity or len(self._parked) > self._max_parked
 
     def dismiss_feeders(self) -> None:
         """Wake all waiting feeders, which then find that they are refused."""
-        feeders = [waiter for waiter, is_sender in self._waiters if not is_sender]
-        self._waiters = deque(entry for entry in self._waiters if entry[1])
-        for waiter in feeders:
+        for _, waiter in self._feeders:
             if not waiter.done():
                 waiter.set_result(False)
+        self._feeders.clear()
         self.make_room()
 
     # Parking
@@ -249,8 +278,9 @@ class Channel:
         queue = self.queue
         if not queue or (self._max_held is not None and not self.startable):
             return None
-        item = queue.popleft()
+        item = queue.popleft() if self._may_take_fresh else self._pop_due()
         self.held += 1
+        self._fed.discard(id(item))
         details = item.details
         if details is not None and details.due_in == id(self):
             details.due_in = None
@@ -265,9 +295,26 @@ class Channel:
         if self._max_held is None:
             return len(self.queue)
         # Those to be tried again have receivers kept for them.
-        due = self._retrying - len(self._parked)
+        due = self._due
         fresh = len(self.queue) - due
         return due + max(0, min(fresh, self._max_held - self.held - self._retrying))
+
+    @property
+    def _due(self) -> int:
+        """With `max_held`, how many items in the queue are to be tried again."""
+        return self._retrying - len(self._parked)
+
+    @property
+    def _may_take_fresh(self) -> bool:
+        return self._max_held is None or self.held + self._retrying < self._max_held
+
+    def _pop_due(self) -> PipelineResult:
+        """Take the first item that is tried again, which fresh ones may precede by priority."""
+        queue = self.queue
+        index = next(index for index, item in enumerate(queue) if not self._rank(item)[1])
+        item = queue[index]
+        del queue[index]
+        return item
 
     async def wait_for_item(self) -> None:
         """Wait, having found nothing, until woken for an item or the channel is closed."""
@@ -317,13 +364,13 @@ class Channel:
         for receiver in self._receivers:
             if not receiver.done():
                 receiver.set_result(None)
-        for waiter, _ in self._waiters:
+        for _, waiter in (*self._senders, *self._feeders):
             if not waiter.done():
                 waiter.set_result(False)
         self._receivers.clear()
         self._lazy_receivers.clear()
-        self._waiters.clear()
-        self._waiting_senders = 0
+        self._senders.clear()
+        self._feeders.clear()
         self.has_waiters = False
         self._update_flags()
         self._set_aside()
@@ -334,35 +381,28 @@ class Channel:
         self.queue.clear()
         self.unprocessed.extend(item for _, _, item in sorted(self._parked))
         self._parked.clear()
+        self._parked.clear()
         self._retrying = 0
+        self._fed.clear()
 
     def _put_late(self, item: PipelineResult) -> None:
         self.unprocessed.append(item)
 
-    def _is_full(self, capacity: float, more: int = 0) -> bool:
-        """Return whether there are so many items; waiting senders brought places of their own."""
-        ready = len(self.queue) + more - self._waiting_senders
-        if capacity > 0:  # else a sender only waits until its item is taken
-            ready += self.reserved
-        return ready >= capacity or len(self._parked) > self._max_parked
-
-    async def _wait_in_line(self, *, is_sender: bool, at_front: bool = False) -> bool:
+    async def _wait_in_line(self, line: _Line, ticket: int) -> bool:
         if self.closed:
             return False
         waiter: Future[bool] = get_running_loop().create_future()
-        entry = waiter, is_sender
-        if at_front:
-            self._waiters.appendleft(entry)
+        entry = ticket, waiter
+        if line and line[0][0] > ticket:  # it was woken, and another was faster
+            line.appendleft(entry)
         else:
-            self._waiters.append(entry)
-        self._waiting_senders += is_sender
+            line.append(entry)
         self.has_waiters = True
         try:
             return await waiter
         except BaseException:
-            if entry in self._waiters:
-                self._waiters.remove(entry)
-                self._waiting_senders -= is_sender
+            if entry in line:
+                line.remove(entry)
             self.make_room()  # of the place that this one leaves free
             raise
 

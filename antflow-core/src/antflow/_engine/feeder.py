@@ -346,7 +346,7 @@ class Feeder:
     def _deposit(self, item: PipelineResult, stage: StageRuntime) -> None:
         item.queued_at = self._run.clock()
         stage.counters.fed += 1
-        stage.input.put(item)
+        stage.input.put_fed(item)
 
     def _warn_of_growth(self, stage: StageRuntime) -> None:
         self._warn_once(
