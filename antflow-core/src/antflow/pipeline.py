@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from ._display import Display, chosen_dashboard
+from ._engine import snapshot
 from ._engine.run import Run
 from ._engine.stage_runtime import StageRuntime, error_summary, unprocessed_items, worker_name
 from ._engine.stream import ResultStream
@@ -19,7 +20,6 @@ from ._keywords import explains_keywords
 from ._limits import Rates
 from ._repr import one_line, short
 from ._sources import Source, checked_source
-from ._stats import snapshot
 from ._thread_reader import ThreadReader
 from .builder import Draft, stages_for
 from .exceptions import (

@@ -97,7 +97,7 @@ class World:
     def is_running(self) -> bool:
         """Whether a run is started, and not over."""
         run = self.pipeline._run
-        return run is not None and not run.is_over
+        return run is not None and run.is_started and not run.is_over
 
     def takes_items(self) -> bool:
         """Whether the run that observers are told of is not over; it may not have begun."""

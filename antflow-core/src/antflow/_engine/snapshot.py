@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import isinf
 from time import time
 
-from antflow._engine.run import Run
-from antflow._engine.stage_runtime import StageRuntime, error_summary
-from antflow._engine.worker import Worker
+from antflow._stats.counters import BLOCKED, STATES
+from antflow._stats.histogram import count, freeze
 from antflow.types import (
     DashboardSnapshot,
     PipelineStats,
@@ -17,8 +16,9 @@ from antflow.types import (
     WorkerState,
 )
 
-from .counters import BLOCKED, STATES
-from .histogram import count, freeze
+from .run import Run
+from .stage_runtime import StageRuntime, error_summary
+from .worker import Worker
 
 MOST_FAILED_ITEMS = 1000
 """In a snapshot, which displays take again and again: to copy them all would take ever longer."""
