@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
+from operator import itemgetter
 
 from antflow.types import PipelineResult
 
@@ -60,6 +61,7 @@ class Channel:
         "_parked",
         "_parked_numbers",
         "_receivers",
+        "_refuses_feeders",
         "_retrying",
         "_senders",
         "_tickets",
@@ -102,6 +104,7 @@ class Channel:
         self._senders: _Line = deque()
         self._feeders: _Line = deque()
         self._tickets = count()
+        self._refuses_feeders = False
 
     @property
     def waiting_senders(self) -> int:
@@ -163,7 +166,7 @@ class Channel:
     async def wait_for_place(self) -> None:
         """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
         ticket = next(self._tickets)
-        while await self._wait_in_line(self._feeders, ticket):
+        while not self._refuses_feeders and await self._wait_in_line(self._feeders, ticket):
             # Another may have deposited between the wake-up and now.
             if self._has_place():
                 return
@@ -205,7 +208,8 @@ class Channel:
         return ready >= capacity or len(self._parked) > self._max_parked
 
     def dismiss_feeders(self) -> None:
-        """Wake all waiting feeders, which then find that they are refused."""
+        """Make no feeder wait from now on: those that do find that they are refused."""
+        self._refuses_feeders = True
         for _, waiter in self._feeders:
             if not waiter.done():
                 waiter.set_result(False)
@@ -358,9 +362,11 @@ class Channel:
         if self.closed:
             return
         self.closed = True
-        if self._timer is not None:
+        if self._timer is not None:  # so there are parked items
             self._timer.cancel()
             self._timer = None
+            if self._on_parked is not None:
+                self._on_parked(False)
         for receiver in self._receivers:
             if not receiver.done():
                 receiver.set_result(None)
@@ -393,10 +399,10 @@ class Channel:
             return False
         waiter: Future[bool] = get_running_loop().create_future()
         entry = ticket, waiter
-        if line and line[0][0] > ticket:  # it was woken, and another was faster
-            line.appendleft(entry)
-        else:
+        if not line or line[-1][0] < ticket:
             line.append(entry)
+        else:  # it was woken, and another was faster: it keeps its place
+            insort_right(line, entry, key=itemgetter(0))
         self.has_waiters = True
         try:
             return await waiter
