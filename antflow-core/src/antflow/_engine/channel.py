@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from asyncio import Future, TimerHandle, get_running_loop
+from asyncio import Future, get_running_loop
 from bisect import insort_right
 from collections import deque
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
 from itertools import count
 from operator import itemgetter
 
 from antflow.types import PipelineResult
 
+from .parking import ParkedItems
+from .receivers import Receivers
+
 MIN_PARKED = 1000
 """So many items may be parked in front of any stage: a small bound throttles it, since what is
 parked is the failure rate times the throughput times the wait."""
-
-WAITING_PER_WAKE = 64
-"""In a turn of the loop, one receiver is woken for every so many that wait; at least two are."""
 
 _Line = deque[tuple[int, "Future[bool]"]]
 """Those that wait for room, each with a ticket; the future's result is whether there was any."""
@@ -31,43 +30,29 @@ class Channel:
 
     A sender deposits its item and then waits while the channel is full: whoever waits holds
     nothing, so cancelling it loses nothing. A feeder, which stands outside the run, waits first.
+    Full means more than `capacity` ready items, or too many parked ones: one bound for both would
+    throttle stages whose items fail often.
+
     Two flags spare either side a call: with `append_directly`, a deposit may simply be appended to
     the queue, since no receiver waits for it and all items are of one priority; with
     `has_waiters`, whoever takes an item has to call `make_room`.
-
-    Receivers are woken one at a time. One that arrives and leaves work until the next turn of the
-    loop has a few more woken then, and so on: a trickle wakes one, and lasting work wakes ever
-    more. Waking all of them is no gain: while they arrive, those at work come back for the next
-    item. Lazy receivers are callables, each of which starts one more receiver; that one reports by
-    `receiver_ready`.
 
     Closing means: take no more. What is left, and what is still deposited, is `unprocessed`.
 
     Args:
         capacity: items that may wait; 0 hands each over directly, infinity never makes wait.
-        max_held: how many items its receivers may hold, those included that are to be tried again
-            here; None where a receiver may take any item that is ready.
     """
 
     __slots__ = (
-        "_fed",
         "_feeders",
         "_is_mixed",
-        "_is_wake_scheduled",
-        "_lazy_receivers",
-        "_max_held",
         "_max_parked",
-        "_on_parked",
         "_parked",
-        "_parked_numbers",
         "_receivers",
         "_refuses_feeders",
-        "_retrying",
         "_senders",
         "_tickets",
-        "_timer",
         "_wants_receiver",
-        "_woken",
         "append_directly",
         "capacity",
         "closed",
@@ -78,57 +63,46 @@ class Channel:
         "unprocessed",
     )
 
-    def __init__(self, capacity: float, max_held: int | None = None) -> None:
+    def __init__(self, capacity: float) -> None:
         self.capacity = capacity
         self.queue: deque[PipelineResult] = deque()
         self.unprocessed: list[PipelineResult] = []
         self.append_directly = True
         self.has_waiters = False
         self.closed = False
-        self.held = 0
+        self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
         self.reserved = 0  # places of feeders that await observers before they deposit
-        self._max_held = max_held
         self._max_parked = max(MIN_PARKED, capacity)
-        self._on_parked: Callable[[bool], None] | None = None
-        self._parked: list[tuple[float, int, PipelineResult]] = []
-        self._parked_numbers = count()
-        self._retrying = 0  # parked, or due and not taken yet
-        self._timer: TimerHandle | None = None
-        self._receivers: deque[Future[None]] = deque()
-        self._lazy_receivers: deque[Callable[[], None]] = deque()
-        self._woken = 0  # receivers that have not arrived yet
+        self._parked = ParkedItems(self._put_due, self._on_released)
+        self._receivers = Receivers(self.startable, self._update_flags)
         self._wants_receiver = False
-        self._is_wake_scheduled = False
         self._is_mixed = False
-        self._fed: set[int] = set()  # with max_held: items that wait and came from feeders, by id
         self._senders: _Line = deque()
         self._feeders: _Line = deque()
         self._tickets = count()
         self._refuses_feeders = False
 
     @property
-    def waiting_senders(self) -> int:
-        """Number of items whose senders still wait for room."""
-        return len(self._senders)
-
-    @property
     def pending(self) -> int:
-        """Number of items that wait for a receiver; in front of a pull stage senders hold them."""
-        if self._max_held is None:
-            return len(self.queue)
-        return len(self._fed)
+        """Number of items that wait for a receiver."""
+        return len(self.queue)
 
     @property
     def parked(self) -> int:
-        """Number of items that wait until they are due; of a pull stage, until they are taken."""
-        return len(self._parked) if self._max_held is None else self._retrying
+        """Number of items that wait until they are due."""
+        return len(self._parked)
+
+    @property
+    def waiting_senders(self) -> int:
+        """Number of items whose senders still wait for room."""
+        return len(self._senders)
 
     # Depositing
 
     def put(self, item: PipelineResult) -> None:
         """Deposit an item, behind those of its priority."""
         if self.closed:
-            self._put_late(item)
+            self.unprocessed.append(item)
             return
         queue = self.queue
         if not queue or item.priority >= queue[-1].priority:
@@ -136,24 +110,58 @@ class Channel:
         else:
             insort_right(queue, item, key=self._rank)
         if self._wants_receiver:
-            self._wake_receivers(1)
+            self._receivers.wake(1)
 
     def put_fed(self, item: PipelineResult) -> None:
-        """Deposit an item of a feeder, which waits for room no more."""
-        if self._max_held is not None and not self.closed:
-            self._fed.add(id(item))
+        """Deposit an item of a feeder, which does not wait after that."""
         self.put(item)
+
+    def park(self, item: PipelineResult, delay: float) -> None:
+        """Keep an item back for `delay` seconds, to be tried again; this never waits for room."""
+        if self.closed:
+            self.unprocessed.append(item)
+            return
+        item.get_details().due_in = id(self)
+        if delay <= 0:
+            self._put_due(item)
+            return
+        self._parked.add(item, delay)
+        if len(self._parked) > self._max_parked:
+            self._update_flags()
+
+    def on_parked(self, changed: Callable[[bool], None]) -> None:
+        """Call a function when the first item is parked (True), and when none is left (False)."""
+        self._parked.on_change = changed
 
     def expect_priorities(self) -> None:
         """Expect items of more than one priority from now on."""
         self._is_mixed = True
         self._update_flags()
 
+    def _put_due(self, item: PipelineResult) -> None:
+        """Deposit an item that is tried again: behind those due before it, before fresh ones."""
+        queue = self.queue
+        if not queue or self._rank(queue[0]) > self._rank(item):
+            queue.appendleft(item)
+        else:
+            insort_right(queue, item, key=self._rank)
+        if self._wants_receiver:
+            self._receivers.wake(1)
+
+    def _on_released(self) -> None:
+        self._update_flags()
+        if self.has_waiters:
+            self.make_room()
+
+    def _rank(self, item: PipelineResult) -> tuple[int, bool]:
+        details = item.details
+        return item.priority, details is None or details.due_in != id(self)
+
+    # Waiting for room
+
     def is_overfull(self) -> bool:
         """Return whether a sender that has just deposited has to wait."""
-        if self.closed:
-            return False
-        return self._max_held is not None or self._is_full(self.capacity + 1)
+        return not self.closed and self._is_full(self.capacity + 1)
 
     async def wait_for_room(self) -> None:
         """Wait, having deposited, until there is room again or the channel is closed."""
@@ -181,32 +189,6 @@ class Channel:
                 waiter.set_result(True)
         self.has_waiters = bool(self._senders or self._feeders)
 
-    def _next_line(self, woken: int) -> _Line | None:
-        """Return whose turn it is: of those that may go on, what has waited longest."""
-        lines = []
-        if self._senders and self._may_sender_go():
-            lines.append(self._senders)
-        if self._feeders and self._has_place(woken):
-            lines.append(self._feeders)
-        return min(lines, key=lambda line: line[0][0], default=None)
-
-    def _may_sender_go(self) -> bool:
-        if self._max_held is None:
-            return not self._is_full(self.capacity)
-        # Its item has been taken: fewer of the senders' items wait than senders.
-        return len(self._senders) > len(self.queue) - len(self._fed) - self._due
-
-    def _has_place(self, woken: int = 0) -> bool:
-        """Return whether a feeder may deposit an item, as so many others are about to do."""
-        if self._max_held is None:
-            return not self._is_full(self.capacity, woken)
-        return not self._fed and self.reserved + woken < 1
-
-    def _is_full(self, capacity: float, more: int = 0) -> bool:
-        """Return whether there are so many items; waiting senders brought places of their own."""
-        ready = len(self.queue) + self.reserved + more - len(self._senders)
-        return ready >= capacity or len(self._parked) > self._max_parked
-
     def dismiss_feeders(self) -> None:
         """Make no feeder wait from now on: those that do find that they are refused."""
         self._refuses_feeders = True
@@ -215,184 +197,6 @@ class Channel:
                 waiter.set_result(False)
         self._feeders.clear()
         self.make_room()
-
-    # Parking
-
-    def park(self, item: PipelineResult, delay: float) -> None:
-        """Keep an item back for `delay` seconds; whoever parks never waits for room."""
-        if self.closed:
-            self._put_late(item)
-            return
-        self._retrying += 1
-        item.get_details().due_in = id(self)
-        if delay <= 0:
-            self._put_due(item)
-            return
-        loop = get_running_loop()
-        heappush(self._parked, (loop.time() + delay, next(self._parked_numbers), item))
-        self._set_timer()
-        if len(self._parked) == 1 and self._on_parked is not None:
-            self._on_parked(True)
-        if len(self._parked) > self._max_parked:
-            self._update_flags()
-
-    def on_parked(self, changed: Callable[[bool], None]) -> None:
-        """Call a function when the first item is parked (True), and when none is left (False)."""
-        self._on_parked = changed
-
-    def _set_timer(self) -> None:
-        due = self._parked[0][0]
-        if self._timer is None or due < self._timer.when():
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = get_running_loop().call_at(due, self._release_due, due)
-
-    def _release_due(self, due: float) -> None:
-        """Make the items ready that are due; the loop may call this a moment before `due`."""
-        self._timer = None
-        now = max(due, get_running_loop().time())
-        while self._parked and self._parked[0][0] <= now:
-            self._put_due(heappop(self._parked)[2])
-        if self._parked:
-            self._set_timer()
-        elif self._on_parked is not None:
-            self._on_parked(False)
-        self._update_flags()
-        if self.has_waiters:
-            self.make_room()
-
-    def _put_due(self, item: PipelineResult) -> None:
-        """Deposit an item that is tried again: behind those due before it, before fresh ones."""
-        queue = self.queue
-        if not queue or self._rank(queue[0]) > self._rank(item):
-            queue.appendleft(item)
-        else:
-            insort_right(queue, item, key=self._rank)
-        if self._wants_receiver:
-            self._wake_receivers(1)
-
-    def _rank(self, item: PipelineResult) -> tuple[int, bool]:
-        details = item.details
-        return item.priority, details is None or details.due_in != id(self)
-
-    # Taking
-
-    def get_nowait(self) -> PipelineResult | None:
-        """Take the first item that may start; None if there is none."""
-        queue = self.queue
-        if not queue or (self._max_held is not None and not self.startable):
-            return None
-        item = queue.popleft() if self._may_take_fresh else self._pop_due()
-        self.held += 1
-        self._fed.discard(id(item))
-        details = item.details
-        if details is not None and details.due_in == id(self):
-            details.due_in = None
-            self._retrying -= 1
-        if self.has_waiters:
-            self.make_room()
-        return item
-
-    @property
-    def startable(self) -> int:
-        """Number of items that may start now."""
-        if self._max_held is None:
-            return len(self.queue)
-        # Those to be tried again have receivers kept for them.
-        due = self._due
-        fresh = len(self.queue) - due
-        return due + max(0, min(fresh, self._max_held - self.held - self._retrying))
-
-    @property
-    def _due(self) -> int:
-        """With `max_held`, how many items in the queue are to be tried again."""
-        return self._retrying - len(self._parked)
-
-    @property
-    def _may_take_fresh(self) -> bool:
-        return self._max_held is None or self.held + self._retrying < self._max_held
-
-    def _pop_due(self) -> PipelineResult:
-        """Take the first item that is tried again, which fresh ones may precede by priority."""
-        queue = self.queue
-        index = next(index for index, item in enumerate(queue) if not self._rank(item)[1])
-        item = queue[index]
-        del queue[index]
-        return item
-
-    async def wait_for_item(self) -> None:
-        """Wait, having found nothing, until woken for an item or the channel is closed."""
-        if self.closed:
-            return
-        waiter = get_running_loop().create_future()
-        self._receivers.append(waiter)
-        self._update_flags()
-        try:
-            await waiter
-        except BaseException:
-            if _was_woken(waiter):
-                self.receiver_ready(takes=0)
-            elif waiter in self._receivers:
-                self._receivers.remove(waiter)
-                self._update_flags()
-            raise
-        self.receiver_ready()
-
-    def receiver_ready(self, takes: int = 1) -> None:
-        """Report that a woken receiver has arrived, and how many items it takes at once."""
-        if self.closed:
-            return
-        self._woken -= 1
-        if (
-            (self._receivers or self._lazy_receivers)
-            and not self._is_wake_scheduled
-            and self.startable > takes
-        ):
-            self._is_wake_scheduled = True
-            get_running_loop().call_soon(self._wake_more)
-        self._update_flags()
-
-    def add_lazy_receivers(self, starters: Iterable[Callable[[], None]]) -> None:
-        """Add receivers that are to be started when there is work for them."""
-        self._lazy_receivers.extend(starters)
-        self._wake_receivers(min(1, self.startable))
-
-    def close(self) -> None:
-        """Take no more; everyone who waits goes on at once."""
-        if self.closed:
-            return
-        self.closed = True
-        if self._timer is not None:  # so there are parked items
-            self._timer.cancel()
-            self._timer = None
-            if self._on_parked is not None:
-                self._on_parked(False)
-        for receiver in self._receivers:
-            if not receiver.done():
-                receiver.set_result(None)
-        for _, waiter in (*self._senders, *self._feeders):
-            if not waiter.done():
-                waiter.set_result(False)
-        self._receivers.clear()
-        self._lazy_receivers.clear()
-        self._senders.clear()
-        self._feeders.clear()
-        self.has_waiters = False
-        self._update_flags()
-        self._set_aside()
-
-    def _set_aside(self) -> None:
-        """Move everything that is left to `unprocessed`."""
-        self.unprocessed.extend(self.queue)
-        self.queue.clear()
-        self.unprocessed.extend(item for _, _, item in sorted(self._parked))
-        self._parked.clear()
-        self._parked.clear()
-        self._retrying = 0
-        self._fed.clear()
-
-    def _put_late(self, item: PipelineResult) -> None:
-        self.unprocessed.append(item)
 
     async def _wait_in_line(self, line: _Line, ticket: int) -> bool:
         if self.closed:
@@ -412,39 +216,83 @@ class Channel:
             self.make_room()  # of the place that this one leaves free
             raise
 
+    def _next_line(self, woken: int) -> _Line | None:
+        """Return whose turn it is: of those that may go on, what has waited longest."""
+        lines = []
+        if self._senders and self._may_sender_go():
+            lines.append(self._senders)
+        if self._feeders and self._has_place(woken):
+            lines.append(self._feeders)
+        return min(lines, key=lambda line: line[0][0], default=None)
+
+    def _may_sender_go(self) -> bool:
+        return not self._is_full(self.capacity)
+
+    def _has_place(self, woken: int = 0) -> bool:
+        """Return whether a feeder may deposit an item, as so many others are about to do."""
+        return not self._is_full(self.capacity, woken)
+
+    def _is_full(self, capacity: float, more: int = 0) -> bool:
+        """Return whether there are so many items; waiting senders brought places of their own."""
+        ready = len(self.queue) + self.reserved + more - len(self._senders)
+        return ready >= capacity or len(self._parked) > self._max_parked
+
+    # Taking
+
+    def get_nowait(self) -> PipelineResult | None:
+        """Take the first item that may start; None if there is none."""
+        if not self.queue:
+            return None
+        self.held += 1
+        item = self.queue.popleft()
+        if self.has_waiters:
+            self.make_room()
+        return item
+
+    def startable(self) -> int:
+        """Return how many items may start now."""
+        return len(self.queue)
+
+    async def wait_for_item(self) -> None:
+        """Wait, having found nothing, until woken for an item or the channel is closed."""
+        if not self.closed:
+            await self._receivers.wait()
+
+    def receiver_ready(self) -> None:
+        """Report that a receiver which was started lazily has arrived."""
+        self._receivers.arrive()
+
+    def add_lazy_receivers(self, starters: Iterable[Callable[[], None]]) -> None:
+        """Add receivers that are to be started when there is work for them."""
+        self._receivers.add_lazy(starters)
+
+    def close(self) -> None:
+        """Take no more; everyone who waits goes on at once."""
+        if self.closed:
+            return
+        self.closed = True
+        self._receivers.close()
+        for _, waiter in (*self._senders, *self._feeders):
+            if not waiter.done():
+                waiter.set_result(False)
+        self._senders.clear()
+        self._feeders.clear()
+        self.has_waiters = False
+        self._update_flags()
+        self._set_aside()
+
+    def _set_aside(self) -> None:
+        """Move everything that is left to `unprocessed`."""
+        self.unprocessed.extend(self.queue)
+        self.queue.clear()
+        self.unprocessed.extend(self._parked.clear())
+
     def _update_flags(self) -> None:
         """Note whether a deposit needs a receiver to be woken, or may simply be appended."""
-        has_receivers = bool(self._receivers or self._lazy_receivers)
-        self._wants_receiver = has_receivers and not self._woken and not self._is_wake_scheduled
+        self._wants_receiver = self._receivers.wants_waking
         self.append_directly = not (
             self._wants_receiver
             or self._is_mixed
             or self.closed
             or len(self._parked) > self._max_parked
         )
-
-    def _wake_more(self) -> None:
-        self._is_wake_scheduled = False
-        if self.closed:
-            return
-        waiting = len(self._receivers) + len(self._lazy_receivers)
-        self._wake_receivers(min(self.startable, max(2, waiting // WAITING_PER_WAKE)))
-
-    def _wake_receivers(self, number: int) -> None:
-        """Wake so many receivers, those that wait before lazy ones."""
-        while number > 0 and (self._receivers or self._lazy_receivers):
-            if not self._receivers:
-                self._woken += 1
-                self._lazy_receivers.popleft()()
-            else:
-                waiter = self._receivers.popleft()
-                if waiter.done():
-                    continue
-                self._woken += 1
-                waiter.set_result(None)
-            number -= 1
-        self._update_flags()
-
-
-def _was_woken(waiter: Future[None]) -> bool:
-    return waiter.done() and not waiter.cancelled()

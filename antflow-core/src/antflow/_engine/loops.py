@@ -190,7 +190,7 @@ async def _wait_for_item(worker: Worker) -> float | None:
     if stage.next_stage is None:
         run.ended_items += worker.processed - worker.reported
         worker.reported = worker.processed
-    while not input_.startable:
+    while not input_.startable():
         worker.set_state(IDLE)
         if not input_.closed:
             run.check_done()

@@ -184,6 +184,7 @@ def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome) -> None
     if outcome.delay > 0:
         input_.park(item, outcome.delay)
     else:  # behind what waits already, past the capacity: it is counted
+        details.due_in = None
         input_.put(item)
 
 

@@ -17,6 +17,7 @@ from antflow.types import ErrorSummary, UnprocessedItem
 
 from .channel import Channel
 from .item import to_unprocessed
+from .pull_channel import PullChannel
 from .result_queue import ResultQueue
 
 
@@ -50,7 +51,7 @@ class StageRuntime:
     ) -> None:
         self.stage = stage
         self.name = stage.name
-        self.input = Channel(stage.capacity, stage.workers if stage.pull else None)
+        self.input: Channel = PullChannel(stage.workers) if stage.pull else Channel(stage.capacity)
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input
         self.results = results
