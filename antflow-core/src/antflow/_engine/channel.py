@@ -18,8 +18,8 @@ parked is the failure rate times the throughput times the wait."""
 WAITING_PER_WAKE = 64
 """In a turn of the loop, one receiver is woken for every so many that wait; at least two are."""
 
-_Waiter = tuple["Future[bool]", bool]
-"""A future, whose result is whether there was room, and whether a sender waits for it."""
+_Waiter = tuple[int, "Future[bool]", bool]
+"""A number by arrival; a future, whose result is whether there was room; whether it is a sender."""
 
 
 class Channel:
@@ -54,10 +54,11 @@ class Channel:
         "_lazy_receivers",
         "_max_held",
         "_max_parked",
+        "_numbers",
         "_on_parked",
         "_parked",
-        "_parked_numbers",
         "_receivers",
+        "_refuses_feeders",
         "_retrying",
         "_timer",
         "_waiters",
@@ -85,9 +86,9 @@ class Channel:
         self.reserved = 0  # places of feeders that await observers before they deposit
         self._max_held = max_held
         self._max_parked = max(MIN_PARKED, capacity)
+        self._numbers = count()  # of those that wait and of parked items, by arrival
         self._on_parked: Callable[[bool], None] | None = None
         self._parked: list[tuple[float, int, PipelineResult]] = []
-        self._parked_numbers = count()
         self._retrying = 0  # parked, or due and not taken yet
         self._timer: TimerHandle | None = None
         self._receivers: deque[Future[None]] = deque()
@@ -96,8 +97,9 @@ class Channel:
         self._wants_receiver = False
         self._is_wake_scheduled = False
         self._is_mixed = False
-        self._waiters: deque[_Waiter] = deque()  # each with whether it is a sender
+        self._waiters: deque[_Waiter] = deque()
         self._waiting_senders = 0
+        self._refuses_feeders = False
 
     @property
     def waiting_senders(self) -> int:
@@ -143,7 +145,7 @@ class Channel:
 
     async def wait_for_room(self) -> None:
         """Wait, having deposited, until there is room again or the channel is closed."""
-        await self._wait_in_line(is_sender=True)
+        await self._wait_in_line(next(self._numbers), is_sender=True)
 
     def has_room(self) -> bool:
         """Return whether a feeder may deposit an item at once."""
@@ -151,18 +153,17 @@ class Channel:
 
     async def wait_for_place(self) -> None:
         """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
-        was_woken = False
-        while await self._wait_in_line(is_sender=False, at_front=was_woken):
+        number = next(self._numbers)
+        while not self._refuses_feeders and await self._wait_in_line(number, is_sender=False):
             # Another may have deposited between the wake-up and now.
             if not self._is_full(max(self.capacity, 1)):
                 return
-            was_woken = True
 
     def make_room(self) -> None:
         """Wake those that wait for room, first come, first served, as far as there is any."""
         woken = 0
         while self._waiters:
-            waiter, is_sender = self._waiters[0]
+            _, waiter, is_sender = self._waiters[0]
             if self._is_full(self.capacity if is_sender else max(self.capacity, 1), woken):
                 break
             self._waiters.popleft()
@@ -175,9 +176,10 @@ class Channel:
         self.has_waiters = bool(self._waiters)
 
     def dismiss_feeders(self) -> None:
-        """Wake all waiting feeders, which then find that they are refused."""
-        feeders = [waiter for waiter, is_sender in self._waiters if not is_sender]
-        self._waiters = deque(entry for entry in self._waiters if entry[1])
+        """Make no feeder wait from now on: those that do find that they are refused."""
+        self._refuses_feeders = True
+        feeders = [waiter for _, waiter, is_sender in self._waiters if not is_sender]
+        self._waiters = deque(entry for entry in self._waiters if entry[2])
         for waiter in feeders:
             if not waiter.done():
                 waiter.set_result(False)
@@ -196,7 +198,7 @@ class Channel:
             self._put_due(item)
             return
         loop = get_running_loop()
-        heappush(self._parked, (loop.time() + delay, next(self._parked_numbers), item))
+        heappush(self._parked, (loop.time() + delay, next(self._numbers), item))
         self._set_timer()
         if len(self._parked) == 1 and self._on_parked is not None:
             self._on_parked(True)
@@ -311,13 +313,15 @@ class Channel:
         if self.closed:
             return
         self.closed = True
-        if self._timer is not None:
+        if self._timer is not None:  # so there are parked items
             self._timer.cancel()
             self._timer = None
+            if self._on_parked is not None:
+                self._on_parked(False)
         for receiver in self._receivers:
             if not receiver.done():
                 receiver.set_result(None)
-        for waiter, _ in self._waiters:
+        for _, waiter, _ in self._waiters:
             if not waiter.done():
                 waiter.set_result(False)
         self._receivers.clear()
@@ -346,15 +350,15 @@ class Channel:
             ready += self.reserved
         return ready >= capacity or len(self._parked) > self._max_parked
 
-    async def _wait_in_line(self, *, is_sender: bool, at_front: bool = False) -> bool:
+    async def _wait_in_line(self, number: int, *, is_sender: bool) -> bool:
         if self.closed:
             return False
         waiter: Future[bool] = get_running_loop().create_future()
-        entry = waiter, is_sender
-        if at_front:
-            self._waiters.appendleft(entry)
-        else:
+        entry = number, waiter, is_sender
+        if not self._waiters or self._waiters[-1][0] < number:
             self._waiters.append(entry)
+        else:  # woken before, and overtaken: it keeps its place
+            insort_right(self._waiters, entry)
         self._waiting_senders += is_sender
         self.has_waiters = True
         try:
