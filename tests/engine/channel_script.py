@@ -81,6 +81,19 @@ class Script:
         self._is_dismissed = False
         self._deposited: list[str] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._actions: dict[str, Callable[[str], object]] = {
+            "+": lambda word: channel.put(self._deposit(word)),
+            "*": self._park,
+            "-": lambda _: self._took(channel.get_nowait()),
+            "=": self._finish,
+            "~": lambda name: self._tasks[name].cancel(),
+            "(": lambda _: self._reserve(1),
+            ")": lambda _: self._reserve(-1),
+            "x": self._dismiss,
+            "L": lambda number: channel.add_lazy_receivers([self._start] * int(number)),
+            "A": lambda takes: self._arrive(int(takes or 1)),
+            "!": lambda _: channel.close(),
+        }
 
     @property
     def left(self) -> list[str]:
@@ -100,40 +113,29 @@ class Script:
         assert sorted(self._deposited) == sorted([*self.taken, *values(self.channel.unprocessed)])
 
     async def _step(self, verb: str, rest: str, word: str) -> None:
-        channel = self.channel
-        match verb:
-            case "s" | "f" | "r":
-                name = word.partition("@")[0]
-                self._tasks[name] = asyncio.ensure_future(self._use(name, self._item(word)))
-                await settle()
-            case "+":
-                channel.put(self._deposit(rest))
-            case "*":
-                value, delay = rest.split(":")
-                channel.park(self._deposit(value), float(delay))
-            case "-":
-                self._took(channel.get_nowait())
-            case "=":
-                channel.held -= 1
-            case "~":
-                self._tasks[rest].cancel()
-            case "(" | ")":
-                channel.reserved += 1 if verb == "(" else -1
-            case "x":
-                self._is_dismissed = True
-                channel.dismiss_feeders()
-            case "L":
-                channel.add_lazy_receivers([self._start] * int(rest))
-            case "A":
-                self._arrive(int(rest or 1))
-            case ".":
-                await settle()
-            case ">":
-                await asyncio.sleep(float(rest))
-            case "!":
-                channel.close()
-            case _:
-                raise ValueError(word)
+        if verb in "sfr":
+            name = word.partition("@")[0]
+            self._tasks[name] = asyncio.ensure_future(self._use(name, self._item(word)))
+        if verb in ".sfr":
+            await settle()
+        elif verb == ">":
+            await asyncio.sleep(float(rest))
+        else:
+            self._actions[verb](rest)
+
+    def _park(self, word: str) -> None:
+        value, delay = word.split(":")
+        self.channel.park(self._deposit(value), float(delay))
+
+    def _finish(self, _word: str) -> None:
+        self.channel.held -= 1
+
+    def _dismiss(self, _word: str) -> None:
+        self._is_dismissed = True
+        self.channel.dismiss_feeders()
+
+    def _reserve(self, number: int) -> None:
+        self.channel.reserved += number
 
     def _item(self, word: str) -> PipelineResult:
         value, _, priority = word.partition("@")

@@ -28,6 +28,7 @@ LAST = Attempt(3, 2, 3)
         (BROKEN, FIRST, TASK, STAGE, Kind.RETRY_TASK, 2.0),
         (BROKEN, Attempt(3, 1, 3), TASK, STAGE, Kind.RETRY_STAGE, 5.0),
         (BROKEN, Attempt(1, 2, 2), TASK, STAGE, Kind.RETRY_TASK, 2.0),
+        (BROKEN, Attempt(1, 3, 3), TASK, RetryPolicy(5), Kind.RETRY_TASK, 2.0),
         (BROKEN, LAST, TASK, STAGE, Kind.FAIL, 0.0),
         # Without a wait it is a retry all the same.
         (BROKEN, FIRST, RetryPolicy(2), ONCE, Kind.RETRY_TASK, 0.0),

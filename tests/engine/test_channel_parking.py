@@ -46,7 +46,7 @@ def timers() -> list[float]:
         ("+x *a:1 >2 *b:0", "a b x"),
         ("+x@1 *a:0 +y", "x a y"),
         # Closing leaves what is ready, then what is parked.
-        ("*b:2 *a:1 +x !", "x a b"),
+        ("*a:1 *d:4 *b:2 *c:3 +x !", "x a b c d"),
         ("*a:1 *b:9 +x >2 !", "a x b"),
         ("! *a:1 *b:0", "a b"),
     ],

@@ -115,11 +115,8 @@ def test_items_that_are_fed_again_share_nothing_with_what_they_came_from() -> No
         each.carrier["trace"] = "of one"
     again[2].metadata["k"] = "of one"
     assert [each.carrier["trace"] for each in again] == ["of one", "t", "of one", "t"]
-    assert (left.carrier, item.carrier, item.metadata) == (
-        {"trace": "t"},
-        {"trace": "t"},
-        {"k": "v"},
-    )
+    assert left.carrier == item.carrier == {"trace": "t"}
+    assert item.metadata == {"k": "v"}
 
 
 def test_an_item_becomes_its_result_in_place() -> None:
@@ -129,20 +126,22 @@ def test_an_item_becomes_its_result_in_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_by", "made", "error", "attempts"),
+    ("made", "error", "attempts"),
     [
-        ("Last", 3, None, 3),
-        ("Last", 0, None, 0),
-        ("First", 3, None, 1),
-        ("First", 3, ValueError(), 3),
-        ("Last", 3, ValueError(), 3),
+        ([("Last", 3)], None, 3),
+        ([("Last", 0)], None, 0),
+        ([("First", 3)], None, 1),
+        ([("First", 3)], ValueError(), 3),
+        ([("First", 3), ("Second", 1)], ValueError(), 1),
+        ([("First", 2), ("Last", 3)], ValueError(), 3),
     ],
 )
 def test_a_result_has_the_attempts_of_the_stage_that_it_ended_in(
-    made_by: str, made: int, error: Exception | None, attempts: int
+    made: list[tuple[str, int]], error: Exception | None, attempts: int
 ) -> None:
     item = make_item("x", 0, 100)
-    note_attempts(item, made_by, made)
+    for stage, number in made:
+        note_attempts(item, stage, number)
     if error is not None:
         item.error = error
     assert [each.attempts for each in as_results([item], "Last")] == [attempts]

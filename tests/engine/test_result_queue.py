@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_a_result_whose_caller_has_gone_is_kept() -> None:
 def test_while_a_reply_is_expected_or_each_item_is_reported_none_is_simply_appended() -> None:
     reported: list[int] = []
     results = queue_of()
-    changes = [
+    changes: list[Callable[[], object]] = [
         results.expect_reply,
         results.expect_reply,
         results.stop_expecting,
