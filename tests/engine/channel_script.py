@@ -27,6 +27,7 @@ from typing import Any
 
 from antflow._engine.channel import Channel
 from antflow._engine.item import new_item
+from antflow._engine.pull_channel import PullChannel
 from antflow.types import PipelineResult
 from tests.core.run_parts import run_exactly, values
 from tests.core.simulation import others, settle
@@ -52,7 +53,7 @@ async def feed(
     if channel.closed or is_refused():
         channel.make_room()
         return False
-    channel.put(fed)
+    channel.put_fed(fed)
     return True
 
 
@@ -82,7 +83,7 @@ class Script:
         self._deposited: list[str] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._actions: dict[str, Callable[[str], object]] = {
-            "+": lambda word: channel.put(self._deposit(word)),
+            "+": lambda word: channel.put_fed(self._deposit(word)),
             "*": self._park,
             "-": lambda _: self._took(channel.get_nowait()),
             "=": self._finish,
@@ -177,6 +178,11 @@ class Script:
                 self._took(self.channel.get_nowait())
 
 
+def make_channel(capacity: float, max_held: int | None = None) -> Channel:
+    """Return a channel; one of capacity 0 is that of a pull stage."""
+    return Channel(capacity) if capacity else PullChannel(max_held or 99)
+
+
 def play(
     script: str,
     capacity: float = 1,
@@ -193,7 +199,7 @@ def play(
     """
 
     async def main() -> Any:
-        seen = Script(Channel(capacity, max_held))
+        seen = Script(make_channel(capacity, max_held))
         await seen.play(script)
         found = look(seen)
         await seen.end()

@@ -54,7 +54,6 @@ def test_an_error_is_followed_as_the_policies_say(
         error, attempt, task_policy, stage_policy, is_cancelled=False, is_closed=False
     )
     assert outcome == Outcome(kind, error, delay)
-    assert outcome.is_retry == (kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE))
 
 
 @pytest.mark.parametrize(
@@ -82,4 +81,4 @@ def test_an_end_of_the_worker_or_the_run_comes_first(
         error, attempt, TASK, STAGE, is_cancelled=is_cancelled, is_closed=is_closed
     )
     assert (outcome.kind, outcome.error) == (kind, error)
-    assert outcome.delay == (2.0 if outcome.is_retry else 0.0)
+    assert outcome.delay == (2.0 if kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE) else 0.0)

@@ -14,7 +14,7 @@ from antflow._engine import channel as channel_module
 from antflow._engine.channel import Channel
 from antflow.types import PipelineResult
 from tests.core.simulation import simulate
-from tests.engine.channel_script import Script, feed, item, play, receive, send
+from tests.engine.channel_script import Script, feed, item, make_channel, play, receive, send
 
 ACTS: list[Callable[[Channel, PipelineResult], Awaitable[Any]]] = [send, feed]
 
@@ -67,8 +67,8 @@ def test_a_receiver_that_was_woken_for_nothing_is_woken_again() -> None:
         (2, "s1 s2 s3 s4 +a +b - +c - +d - +e .", "s1 s2", "s4 a b c d e"),
         # A feeder waits, and then deposits; one item is let in where nothing may wait.
         (0, "f1 f2", "f1", "f1"),
-        (0, "s1 f1", "", "s1"),
-        (0, "s1 f1 - .", "s1 f1", "f1"),
+        (0, "s1 f1", "f1", "s1 f1"),
+        (0, "s1 f1 - .", "f1 s1", "f1"),
         (1, "f1 f2 f3 - .", "f1 f2", "f2"),
         (3, "f1 f2 f3 f4 f5 - .", "f1 f2 f3 f4", "f2 f3 f4"),
         # A feeder that is overtaken after it was woken is the next, also of several.
@@ -259,7 +259,7 @@ def test_whatever_is_deposited_arrives_once(seed: int, monkeypatch: pytest.Monke
     capacity = 0 if is_pull else random.choice((0, 1, 3, inf))
 
     async def main() -> None:
-        channel = Channel(capacity, 3 if is_pull else None)
+        channel = make_channel(0 if is_pull else capacity, 3)
         traffic = Traffic(channel, random)
         channel.expect_priorities()
         receiving = [asyncio.ensure_future(traffic.receive()) for _ in range(3)]

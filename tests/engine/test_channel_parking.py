@@ -10,6 +10,7 @@ import pytest
 
 from antflow._engine import channel as channel_module
 from antflow._engine.channel import MIN_PARKED, Channel
+from antflow._engine.pull_channel import PullChannel
 from tests.core.run_parts import run_exactly
 from tests.core.simulation import SimulatedLoop, settle, simulate
 from tests.engine.channel_script import Script, item, play
@@ -68,20 +69,6 @@ def test_a_parked_item_is_ready_when_it_is_due(script: str, left: str) -> None:
 )
 def test_receivers_are_woken_when_an_item_is_due(script: str, log: str) -> None:
     assert play(script, inf)[0] == log
-
-
-def test_an_item_that_was_taken_counts_as_fresh_where_it_comes_back() -> None:
-    async def main() -> None:
-        channel = Channel(inf)
-        channel.park(item("again"), 0)
-        again = channel.get_nowait()
-        assert again is not None
-        for value, priority in [("fresh", 100), ("late", 900)]:
-            channel.put(item(value, priority))
-        channel.put(again)
-        assert [each.value for each in channel.queue] == ["fresh", "again", "late"]
-
-    simulate(main)
 
 
 def test_there_is_one_timer_and_none_once_the_channel_is_closed() -> None:
@@ -192,7 +179,7 @@ def test_while_too_many_are_parked_no_item_is_simply_appended() -> None:
 
 
 def state(seen: Script) -> tuple[int, int, int]:
-    return seen.channel.startable, seen.channel.pending, seen.channel.parked
+    return seen.channel.startable(), seen.channel.pending, seen.channel.parked
 
 
 @pytest.mark.parametrize(
@@ -254,7 +241,7 @@ def test_receivers_are_kept_for_items_that_are_tried_again(
 
 def test_receivers_do_not_turn_in_circles_while_no_item_may_start() -> None:
     async def main() -> None:
-        channel = Channel(0, 2)
+        channel = PullChannel(2)
         woken = 0
 
         async def receive() -> Any:
@@ -269,7 +256,7 @@ def test_receivers_do_not_turn_in_circles_while_no_item_may_start() -> None:
         receivers = [asyncio.ensure_future(receive()) for _ in range(2)]
         await settle()
         for value in "abc":
-            channel.put(item(value))
+            channel.put_fed(item(value))
         await asyncio.sleep(99)
         assert woken <= 2
         channel.close()

@@ -219,17 +219,18 @@ class Channel:
     def _next_line(self, woken: int) -> _Line | None:
         """Return whose turn it is: of those that may go on, what has waited longest."""
         lines = []
-        if self._senders and self._may_sender_go():
+        if self._senders and self._may_sender_go(woken):
             lines.append(self._senders)
         if self._feeders and self._has_place(woken):
             lines.append(self._feeders)
         return min(lines, key=lambda line: line[0][0], default=None)
 
-    def _may_sender_go(self) -> bool:
-        return not self._is_full(self.capacity)
+    def _may_sender_go(self, woken: int) -> bool:
+        """Return whether there is room for a sender's item beside those of woken feeders."""
+        return not self._is_full(self.capacity, woken)
 
     def _has_place(self, woken: int = 0) -> bool:
-        """Return whether a feeder may deposit an item, as so many others are about to do."""
+        """Return whether there is room for a feeder's item beside those of woken feeders."""
         return not self._is_full(self.capacity, woken)
 
     def _is_full(self, capacity: float, more: int = 0) -> bool:
@@ -258,9 +259,9 @@ class Channel:
         if not self.closed:
             await self._receivers.wait()
 
-    def receiver_ready(self) -> None:
-        """Report that a receiver which was started lazily has arrived."""
-        self._receivers.arrive()
+    def receiver_ready(self, takes: int = 1) -> None:
+        """Report that a receiver which was started lazily is there, and how many items it takes."""
+        self._receivers.arrive(takes)
 
     def add_lazy_receivers(self, starters: Iterable[Callable[[], None]]) -> None:
         """Add receivers that are to be started when there is work for them."""
@@ -272,7 +273,7 @@ class Channel:
             return
         self.closed = True
         self._receivers.close()
-        for _, waiter in (*self._senders, *self._feeders):
+        for _, waiter in sorted((*self._senders, *self._feeders), key=itemgetter(0)):
             if not waiter.done():
                 waiter.set_result(False)
         self._senders.clear()

@@ -29,7 +29,7 @@ class PullChannel(Channel):
     @property
     def pending(self) -> int:
         """Number of items that wait for a receiver; senders still hold theirs."""
-        return len(self._fed)
+        return max(0, len(self.queue) - self._due - len(self._senders))
 
     @property
     def parked(self) -> int:
@@ -86,7 +86,7 @@ class PullChannel(Channel):
     def _is_due(self, item: PipelineResult) -> bool:
         return not self._rank(item)[1]
 
-    def _may_sender_go(self) -> bool:
+    def _may_sender_go(self, woken: int) -> bool:
         """Return whether its item has been taken: fewer of senders' items wait than senders."""
         return len(self._senders) > len(self.queue) - len(self._fed) - self._due
 

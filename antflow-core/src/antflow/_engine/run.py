@@ -124,7 +124,7 @@ class Run(RunState):
         for stage in self.stages:
             stage.limits.rate = self._rates.of(stage.stage)
             stage.counters.begin(now)
-            stage.input.on_parked(partial(stage.counters.set_parked, clock=self.clock))
+            stage.input.on_parked(partial(self._on_parked, stage))
         if self.lifecycle.has_begin:
             opening = self.lifecycle.begin()
             self._opening = self.loop.create_task(
@@ -134,6 +134,9 @@ class Run(RunState):
         else:
             self.lifecycle.skip_begin()
             self._add_workers()
+
+    def _on_parked(self, stage: StageRuntime, has_parked: bool) -> None:
+        stage.counters.set_parked(has_parked, self.clock())
 
     async def wait_opened(self) -> None:
         """Wait until workers may start.

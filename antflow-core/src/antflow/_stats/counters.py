@@ -6,7 +6,7 @@ the loop may grow; a figure that the loop is about to change may be read before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from antflow.types import ActivityState
 
@@ -80,11 +80,11 @@ class StageCounters:
             target = self._idle_as
         self._move(source, target, 1, now)
 
-    def set_parked(self, has_parked: bool, clock: Callable[[], float]) -> None:
+    def set_parked(self, has_parked: bool, now: float) -> None:
         """Count workers without an item as waiting while items are parked, and else as idle."""
         idle_as = WAITING if has_parked else IDLE
         if idle_as != self._idle_as:
-            self._move(self._idle_as, idle_as, self._idle_workers, clock())
+            self._move(self._idle_as, idle_as, self._idle_workers, now)
             self._idle_as = idle_as
 
     def _move(self, source: int, target: int, workers: int, now: float) -> None:
