@@ -141,12 +141,7 @@ def place_not_reserved_for_observers(patch: pytest.MonkeyPatch) -> None:
 
 
 def newly_due_items_go_first(patch: pytest.MonkeyPatch) -> None:
-    def put_due(self: Channel, item: Any) -> None:
-        self.queue.appendleft(item)
-        if self._wants_receiver:
-            self._receivers.wake(1)
-
-    patch.setattr(Channel, "_put_due", put_due)
+    patch.setattr(Channel, "_insert_due", lambda self, item: self.queue.appendleft(item))
 
 
 def any_number_of_items_parked(patch: pytest.MonkeyPatch) -> None:
@@ -171,7 +166,7 @@ def stage_attempts_not_counted(patch: pytest.MonkeyPatch) -> None:
 
     def retry(worker: Worker, item: Any, failed: Outcome) -> None:
         original(worker, item, failed)
-        item.details.stage_attempt -= 1
+        item.details.retry = item.details.retry._replace(attempt=FIRST)
 
     patch.setattr(outcome, "_retry_stage", retry)
 

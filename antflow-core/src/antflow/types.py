@@ -48,9 +48,8 @@ class ItemDetails:
 
     `carrier`, `metadata`, `error`, `stage` and `reason` belong to the result; so does `ended`, the
     outcome where it does not follow from the error. `attempts` were made by the stage named
-    `attempted_by`. The others belong to the engine while the item is retried
-    (`stage_attempt`, `task_index`, `task_attempt` and `task_input` say where it resumes, `due_in`
-    in which channel it precedes fresh items) or awaited by a caller (`reply`).
+    `attempted_by`. The others belong to the engine: `retry` says where the item resumes, `due_in`
+    in which channel it precedes fresh items, `reply` who waits for its result.
     """
 
     __slots__ = (
@@ -63,26 +62,20 @@ class ItemDetails:
         "metadata",
         "reason",
         "reply",
+        "retry",
         "stage",
-        "stage_attempt",
-        "task_attempt",
-        "task_index",
-        "task_input",
     )
 
     def __init__(self) -> None:
-        self.metadata: dict[str, Any] = {}
-        self.carrier: dict[str, str] = {}
+        self.metadata: dict[str, Any] | None = None
+        self.carrier: dict[str, str] | None = None
         self.error: BaseException | None = None
         self.stage: str | None = None
         self.reason: str | None = None
         self.ended: ItemOutcome | None = None
         self.attempts = 1
         self.attempted_by: str | None = None
-        self.stage_attempt = 1
-        self.task_index = 0
-        self.task_attempt = 1
-        self.task_input: Any = None
+        self.retry: Any = None
         self.due_in: int | None = None
         self.reply: Future[PipelineResult] | None = None
 
@@ -91,11 +84,13 @@ class _Detail(Generic[T]):
     """An attribute of a result that is kept in its `details`.
 
     Args:
-        default: returns its value while the result has no details; None to make them instead.
+        default: returns its value while the result has none.
+        is_kept: whether that is kept then, because it can be changed.
     """
 
-    def __init__(self, default: Callable[[], T] | None = None) -> None:
+    def __init__(self, default: Callable[[], T], *, is_kept: bool = False) -> None:
         self._default = default
+        self._is_kept = is_kept
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -109,9 +104,13 @@ class _Detail(Generic[T]):
     def __get__(self, result: _Record | None, owner: type) -> Self | T:
         if result is None:
             return self
-        if result.details is None and self._default is not None:
-            return self._default()
-        found: T = getattr(result.get_details(), self._name)
+        found: T | None = None
+        if result.details is not None:
+            found = getattr(result.details, self._name)
+        if found is None:
+            found = self._default()
+            if self._is_kept:
+                self.__set__(result, found)
         return found
 
     def __set__(self, result: _Record, value: T) -> None:
@@ -154,7 +153,7 @@ class _Record:
     details: ItemDetails | None
     priority: int  # missing where no run has made the result
     queued_at: float
-    carrier: _Detail[dict[str, str]] = _Detail()
+    carrier: _Detail[dict[str, str]] = _Detail(dict, is_kept=True)
 
     def get_details(self) -> ItemDetails:
         """Return the details, made on first use."""
@@ -187,7 +186,7 @@ class PipelineResult(_Record):
     id: Any
     value: Any
     sequence_id: int
-    metadata: _Detail[dict[str, Any]] = _Detail()
+    metadata: _Detail[dict[str, Any]] = _Detail(dict, is_kept=True)
     error: _Detail[BaseException | None] = _Detail(lambda: None)
     stage: _Detail[str | None] = _Detail(lambda: None)
     attempts: _Detail[int] = _Detail(lambda: 1)

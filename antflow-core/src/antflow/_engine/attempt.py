@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from antflow.retry import RetryPolicy
 
@@ -51,6 +51,22 @@ class Attempt(NamedTuple):
 
 
 FIRST = Attempt(1, 1, 1)
+
+
+class Retry(NamedTuple):
+    """Where an item resumes.
+
+    Args:
+        stage: name of the stage that tries it again.
+        attempt: the numbers of the attempt that is due.
+        task_index: which task of the stage is due; 0 begins the stage anew.
+        task_input: what that task is called with, unless it is the first.
+    """
+
+    stage: str
+    attempt: Attempt
+    task_index: int = 0
+    task_input: Any = None
 
 
 def classify_error(

@@ -101,6 +101,12 @@ class Channel:
 
     def put(self, item: PipelineResult) -> None:
         """Deposit an item, behind those of its priority."""
+        self.requeue(item)
+        if self._wants_receiver:
+            self._receivers.wake(1)
+
+    def requeue(self, item: PipelineResult) -> None:
+        """Deposit an item of a receiver that goes on to take the next: none has to be woken."""
         if self.closed:
             self.unprocessed.append(item)
             return
@@ -109,21 +115,22 @@ class Channel:
             queue.append(item)
         else:
             insort_right(queue, item, key=self._rank)
-        if self._wants_receiver:
-            self._receivers.wake(1)
 
     def put_fed(self, item: PipelineResult) -> None:
         """Deposit an item of a feeder, which does not wait after that."""
         self.put(item)
 
     def park(self, item: PipelineResult, delay: float) -> None:
-        """Keep an item back for `delay` seconds, to be tried again; this never waits for room."""
+        """Keep an item back for `delay` seconds, to be tried again; this never waits for room.
+
+        Without a delay the receiver that parks it takes it next: none has to be woken.
+        """
         if self.closed:
             self.unprocessed.append(item)
             return
         item.get_details().due_in = id(self)
         if delay <= 0:
-            self._put_due(item)
+            self._insert_due(item)
             return
         self._parked.add(item, delay)
         if len(self._parked) > self._max_parked:
@@ -139,14 +146,17 @@ class Channel:
         self._update_flags()
 
     def _put_due(self, item: PipelineResult) -> None:
+        self._insert_due(item)
+        if self._wants_receiver:
+            self._receivers.wake(1)
+
+    def _insert_due(self, item: PipelineResult) -> None:
         """Deposit an item that is tried again: behind those due before it, before fresh ones."""
         queue = self.queue
-        if not queue or self._rank(queue[0]) > self._rank(item):
+        if not queue or (queue[0].details is None and queue[0].priority >= item.priority):
             queue.appendleft(item)
         else:
             insort_right(queue, item, key=self._rank)
-        if self._wants_receiver:
-            self._receivers.wake(1)
 
     def _on_released(self) -> None:
         self._update_flags()

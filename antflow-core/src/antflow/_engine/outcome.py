@@ -17,7 +17,7 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.stage import ItemCallback
 from antflow.types import FailedItem, PipelineResult
 
-from .attempt import Kind, Outcome
+from .attempt import Attempt, Kind, Outcome, Retry
 from .channel import Channel
 from .item import describe, note_attempts
 from .stage_runtime import StageRuntime
@@ -165,11 +165,9 @@ def _retry_task(
     """Park an item until it resumes at the task that failed, with that task's input."""
     attempt = worker.attempt
     assert attempt is not None
-    details = item.get_details()
-    details.task_attempt = details.attempts = attempt.task + 1
-    details.stage_attempt = attempt.stage
-    details.task_index, details.task_input = task_index, task_input
-    _count_retry(worker, item, outcome)
+    task = attempt.task + 1
+    following = Attempt(task, attempt.stage, max(task, attempt.stage))
+    _note_retry(worker, item, outcome, Retry(worker.stage.name, following, task_index, task_input))
     worker.stage.input.park(item, outcome.delay)
 
 
@@ -177,19 +175,17 @@ def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome) -> None
     """Park an item until it begins anew with the first task."""
     attempt, input_ = worker.attempt, worker.stage.input
     assert attempt is not None
-    details = item.get_details()
-    details.task_attempt, details.stage_attempt = 1, attempt.stage + 1
-    details.attempts = details.stage_attempt
-    _count_retry(worker, item, outcome)
+    number = attempt.stage + 1
+    _note_retry(worker, item, outcome, Retry(worker.stage.name, Attempt(1, number, number)))
     if outcome.delay > 0:
         input_.park(item, outcome.delay)
     else:  # behind what waits already, past the capacity: it is counted
-        details.due_in = None
-        input_.put(item)
+        item.get_details().due_in = None
+        input_.requeue(item)
 
 
-def _count_retry(worker: Worker, item: PipelineResult, outcome: Outcome) -> None:
-    item.get_details().attempted_by = worker.stage.name
+def _note_retry(worker: Worker, item: PipelineResult, outcome: Outcome, retry: Retry) -> None:
+    item.get_details().retry = retry
     item.queued_at = worker.run.clock() + outcome.delay
     worker.stage.counters.retried += 1
     if worker.bound_task is not None:

@@ -31,9 +31,9 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
     worker.attempt = attempt = worker.attempt_of(item)
     index, value = 0, item.value
     if attempt.task > 1:
-        details = item.get_details()
-        index, value = details.task_index, details.task_input
-        details.task_input = None
+        retry = item.get_details().retry
+        if retry.task_index:
+            index, value = retry.task_index, retry.task_input
     else:
         if definition.skip_if is not None and await is_skipped(worker, definition.skip_if, item):
             worker.attempt = Attempt(0, 0, 0)

@@ -151,10 +151,10 @@ class Worker:
     def attempt_of(self, item: PipelineResult) -> Attempt:
         """Return the numbers of the attempt that is due; those of another stage are not ours."""
         details = item.details
-        if details is None or details.attempted_by != self.stage.name:
+        if details is None or details.retry is None or details.retry.stage != self.stage.name:
             return FIRST
-        task, stage = details.task_attempt, details.stage_attempt
-        return Attempt(task, stage, max(task, stage))
+        attempt: Attempt = details.retry.attempt
+        return attempt
 
     @property
     def attempt_number(self) -> int:
