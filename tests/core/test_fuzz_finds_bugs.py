@@ -166,18 +166,18 @@ def stage_attempts_not_counted(patch: pytest.MonkeyPatch) -> None:
 
     def retry(worker: Worker, item: Any, failed: Outcome) -> None:
         original(worker, item, failed)
-        item.details.retry = item.details.retry._replace(attempt=FIRST)
+        item.details.attempt = item.details.attempt._replace(stage=1, number=1)
 
     patch.setattr(outcome, "_retry_stage", retry)
 
 
 def retries_resume_at_the_first_task(patch: pytest.MonkeyPatch) -> None:
-    original = outcome._retry_task
+    original = outcome.retry_task
 
     def retry(worker: Worker, item: Any, failed: Outcome, _index: int, _value: Any) -> None:
-        original(worker, item, failed, 0, item.value)
+        original(worker, item, failed)
 
-    patch.setattr(outcome, "_retry_task", retry)
+    patch.setattr(outcome, "retry_task", retry)
 
 
 def cancelled_items_not_given_back(patch: pytest.MonkeyPatch) -> None:

@@ -48,11 +48,12 @@ class ItemDetails:
 
     `carrier`, `metadata`, `error`, `stage` and `reason` belong to the result; so does `ended`, the
     outcome where it does not follow from the error. `attempts` were made by the stage named
-    `attempted_by`. The others belong to the engine: `retry` says where the item resumes, `due_in`
-    in which channel it precedes fresh items, `reply` who waits for its result.
+    `attempted_by`. The others belong to the engine: `attempt` says where the item resumes,
+    `due_in` in which channel it precedes fresh items, `reply` who waits for its result.
     """
 
     __slots__ = (
+        "attempt",
         "attempted_by",
         "attempts",
         "carrier",
@@ -62,7 +63,6 @@ class ItemDetails:
         "metadata",
         "reason",
         "reply",
-        "retry",
         "stage",
     )
 
@@ -75,7 +75,7 @@ class ItemDetails:
         self.ended: ItemOutcome | None = None
         self.attempts = 1
         self.attempted_by: str | None = None
-        self.retry: Any = None
+        self.attempt: Any = None
         self.due_in: int | None = None
         self.reply: Future[PipelineResult] | None = None
 

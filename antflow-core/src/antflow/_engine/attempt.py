@@ -37,36 +37,26 @@ UNMADE = Outcome(Kind.CANCEL, CancelledError())
 
 
 class Attempt(NamedTuple):
-    """How far the retries of an item are: the numbers of its present attempts, from 1.
+    """Which attempt at an item is due, and where it resumes.
 
     Args:
-        task: attempts at the task.
-        stage: attempts at the stage as a whole.
+        task: number of the attempt at the task, from 1.
+        stage: number of the attempt at the stage as a whole, from 1.
         number: the attempt's number as events and results give it: the higher of the two.
+        tried_by: name of the stage that tries the item again; None at the first attempt.
+        task_index: which task of the stage is due.
+        task_input: what that task is called with, unless it is the first.
     """
 
     task: int
     stage: int
     number: int
+    tried_by: str | None = None
+    task_index: int = 0
+    task_input: Any = None
 
 
 FIRST = Attempt(1, 1, 1)
-
-
-class Retry(NamedTuple):
-    """Where an item resumes.
-
-    Args:
-        stage: name of the stage that tries it again.
-        attempt: the numbers of the attempt that is due.
-        task_index: which task of the stage is due; 0 begins the stage anew.
-        task_input: what that task is called with, unless it is the first.
-    """
-
-    stage: str
-    attempt: Attempt
-    task_index: int = 0
-    task_input: Any = None
 
 
 def classify_error(

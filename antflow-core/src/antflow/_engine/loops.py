@@ -18,8 +18,8 @@ from antflow.types import PipelineResult
 
 from .attempt import FIRST, Kind
 from .channel import Channel
-from .outcome import apply, finish, pass_on_soon
-from .visit import emit_begin, end_failed, end_succeeded, end_unmade, judge, visit
+from .outcome import finish, pass_on_soon, retry_task
+from .visit import emit_begin, emit_start, end_failed, end_succeeded, end_unmade, judge, visit
 from .worker import Worker
 
 
@@ -96,14 +96,13 @@ async def _recover(
     worker.bound_task, worker.attempt = bound, worker.attempt_of(item)
     outcome = judge(worker, item, bound, error, clock() - start)
     del error  # or its traceback and this frame would keep each other
-    sent_to: Channel = stage.input
-    if outcome.kind is Kind.RETRY_TASK:  # nothing else follows from it
-        apply(worker, item, outcome)
-    else:
-        sent_to = await finish(worker, item, outcome)
     now = clock()
-    if sent_to is stage.results or _has_to_pause(worker, now):
-        now = await _conclude(worker, start, sent_to)
+    if outcome.kind is Kind.RETRY_TASK:  # nothing else follows from it
+        retry_task(worker, item, outcome)
+        if now > worker.run.budget.until:
+            now = await _conclude(worker, start, stage.input)
+    else:
+        now = await _conclude(worker, start, await finish(worker, item, outcome))
     _release(worker)
     return now
 
@@ -111,7 +110,7 @@ async def _recover(
 async def run_observed(worker: Worker) -> None:  # noqa: C901 - as above
     """Serve a stage of one task, and call the observers, at little more than their price."""
     task = _begin(worker)
-    stage, clock = worker.stage, worker.run.clock
+    stage, dispatcher, clock = worker.stage, worker.stage.dispatcher, worker.run.clock
     input_, bound = stage.input, stage.tasks[0]
     queue, call, waits = input_.queue, bound.call, stage.counters.queue_wait
     while (now := await _wait_for_item(worker)) is not None:
@@ -124,10 +123,15 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901 - as above
             attempt = FIRST if item.details is None else worker.attempt_of(item)
             worker.item, worker.bound_task, worker.attempt = item, bound, attempt
             worker.since = begun = now
-            worker.clear_status_text()
-            pending = emit_begin(worker, item, bound, attempt)
-            if pending is not None:
-                await pending
+            worker.status = None
+            if dispatcher.status:
+                pending = emit_begin(worker, item, bound, attempt)
+                if pending is not None:
+                    await pending
+            elif dispatcher.task_start:
+                pending = emit_start(worker, item, bound)
+                if pending is not None:
+                    await pending
             if input_.closed or task.cancelling():
                 outcome = await end_unmade(worker, item, bound)
                 now = await _conclude(worker, begun, await finish(worker, item, outcome))
@@ -166,7 +170,7 @@ async def run_general(worker: Worker) -> None:
             add(waits, worker.waited)
             worker.item = item
             worker.since = start = now
-            worker.clear_status_text()
+            worker.status = None
             sent_to = await visit(worker, item)
             now = clock()
             if sent_to is not output or _has_to_pause(worker, now):

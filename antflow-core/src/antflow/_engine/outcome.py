@@ -17,7 +17,7 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.stage import ItemCallback
 from antflow.types import FailedItem, PipelineResult
 
-from .attempt import Attempt, Kind, Outcome, Retry
+from .attempt import Attempt, Kind, Outcome
 from .channel import Channel
 from .item import describe, note_attempts
 from .stage_runtime import StageRuntime
@@ -148,7 +148,7 @@ def apply(
 ) -> None:
     """Do with an item what its outcome says; nothing can interrupt this."""
     if outcome.kind is Kind.RETRY_TASK:
-        _retry_task(worker, item, outcome, task_index, task_input)
+        retry_task(worker, item, outcome, task_index, task_input)
     elif outcome.kind is Kind.RETRY_STAGE:
         _retry_stage(worker, item, outcome)
     elif outcome.kind is Kind.FAIL:
@@ -159,33 +159,39 @@ def apply(
         give_back(worker, item, outcome.error)
 
 
-def _retry_task(
-    worker: Worker, item: PipelineResult, outcome: Outcome, task_index: int, task_input: Any
+def retry_task(
+    worker: Worker,
+    item: PipelineResult,
+    outcome: Outcome,
+    task_index: int = 0,
+    task_input: Any = None,
 ) -> None:
     """Park an item until it resumes at the task that failed, with that task's input."""
-    attempt = worker.attempt
+    attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
-    task = attempt.task + 1
-    following = Attempt(task, attempt.stage, max(task, attempt.stage))
-    _note_retry(worker, item, outcome, Retry(worker.stage.name, following, task_index, task_input))
-    worker.stage.input.park(item, outcome.delay)
+    task, again = attempt.task + 1, attempt.stage
+    number = max(task, again)
+    _note_retry(
+        worker, item, outcome, Attempt(task, again, number, stage.name, task_index, task_input)
+    )
+    stage.input.park(item, outcome.delay)
 
 
 def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome) -> None:
     """Park an item until it begins anew with the first task."""
-    attempt, input_ = worker.attempt, worker.stage.input
+    attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
     number = attempt.stage + 1
-    _note_retry(worker, item, outcome, Retry(worker.stage.name, Attempt(1, number, number)))
+    _note_retry(worker, item, outcome, Attempt(1, number, number, stage.name))
     if outcome.delay > 0:
-        input_.park(item, outcome.delay)
+        stage.input.park(item, outcome.delay)
     else:  # behind what waits already, past the capacity: it is counted
         item.get_details().due_in = None
-        input_.requeue(item)
+        stage.input.requeue(item)
 
 
-def _note_retry(worker: Worker, item: PipelineResult, outcome: Outcome, retry: Retry) -> None:
-    item.get_details().retry = retry
+def _note_retry(worker: Worker, item: PipelineResult, outcome: Outcome, following: Attempt) -> None:
+    item.get_details().attempt = following
     item.queued_at = worker.run.clock() + outcome.delay
     worker.stage.counters.retried += 1
     if worker.bound_task is not None:

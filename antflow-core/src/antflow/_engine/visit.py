@@ -31,9 +31,8 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
     worker.attempt = attempt = worker.attempt_of(item)
     index, value = 0, item.value
     if attempt.task > 1:
-        retry = item.get_details().retry
-        if retry.task_index:
-            index, value = retry.task_index, retry.task_input
+        if attempt.task_index:
+            index, value = attempt.task_index, attempt.task_input
     else:
         if definition.skip_if is not None and await is_skipped(worker, definition.skip_if, item):
             worker.attempt = Attempt(0, 0, 0)
@@ -80,7 +79,7 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
     if worker.must_stop:
         return UNMADE
     if worker.stage.dispatcher.task_start:
-        pending = _emit_start(worker, item, bound)
+        pending = emit_start(worker, item, bound)
         if pending is not None:
             await pending
         if worker.must_stop:
@@ -110,7 +109,7 @@ def emit_begin(
         pending = emit_status(worker, item, "in_progress")
         if pending is not None:
             return _emit_start_after(pending, worker, item, bound)
-    return _emit_start(worker, item, bound) if dispatcher.task_start else None
+    return emit_start(worker, item, bound) if dispatcher.task_start else None
 
 
 async def _emit_start_after(
@@ -118,12 +117,13 @@ async def _emit_start_after(
 ) -> None:
     await pending
     if worker.stage.dispatcher.task_start:
-        started = _emit_start(worker, item, bound)
+        started = emit_start(worker, item, bound)
         if started is not None:
             await started
 
 
-def _emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
+def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
+    """Emit that an attempt starts."""
     dispatcher = worker.stage.dispatcher
     return dispatcher.emit(dispatcher.task_start, _task_event(worker, item, bound, "start"))
 
@@ -168,19 +168,20 @@ def judge(
     add(bound.counters.duration, duration)
     if worker.state == WAITING:
         worker.set_state(BUSY)
+    task, stage, attempt = worker.task, worker.stage, worker.attempt
+    assert task is not None
+    assert attempt is not None
     if isinstance(error, GeneratorExit):  # the loop is closed: nothing can be awaited
         give_back(worker, item, error)
         raise error
-    if not isinstance(error, CancelledError):
+    if task.cancelling() and not isinstance(error, CancelledError):
         worker.forget_swallowed()
-    stage = worker.stage
-    assert worker.attempt is not None
     return classify_error(
         error,
-        worker.attempt,
+        attempt,
         stage.task_policy,
         stage.stage_policy,
-        is_cancelled=worker.is_cancelled,
+        is_cancelled=task.cancelling() > 0,
         is_closed=stage.input.closed,
     )
 

@@ -48,7 +48,6 @@ class Worker:
         "_limit_waits",
         "_limit_waits_of",
         "_spent",
-        "_status_text",
         "_working_since",
         "attempt",
         "bound_task",
@@ -64,6 +63,7 @@ class Worker:
         "since",
         "stage",
         "state",
+        "status",
         "task",
         "waited",
     )
@@ -87,7 +87,7 @@ class Worker:
         self.state = IDLE
         self._spent = 0.0
         self._working_since = 0.0
-        self._status_text: _StatusText | None = None
+        self.status: _StatusText | None = None  # what a task has set
         self._limit_waits = 0
         self._limit_waits_of: object = None
 
@@ -142,7 +142,7 @@ class Worker:
 
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""
-        self.item = self._status_text = None
+        self.item = self.status = None
         self._spent = self.seconds
         self.state = IDLE
 
@@ -151,10 +151,10 @@ class Worker:
     def attempt_of(self, item: PipelineResult) -> Attempt:
         """Return the numbers of the attempt that is due; those of another stage are not ours."""
         details = item.details
-        if details is None or details.retry is None or details.retry.stage != self.stage.name:
+        if details is None or details.attempt is None:
             return FIRST
-        attempt: Attempt = details.retry.attempt
-        return attempt
+        attempt: Attempt = details.attempt
+        return attempt if attempt.tried_by == self.stage.name else FIRST
 
     @property
     def attempt_number(self) -> int:
@@ -191,25 +191,21 @@ class Worker:
     @property
     def status_text(self) -> str:
         """What the task has set, or else its name."""
-        item, last, task = self.item, self._status_text, self.current_task
+        item, last, task = self.item, self.status, self.current_task
         if item is None or last is None:
             return task.name
         return last.text if (last.sequence_id, last.task) == (item.sequence_id, task) else task.name
 
     def set_status_text(self, text: str, min_interval: float) -> bool:
         """Set what the task is at; False if that was done less than `min_interval` seconds ago."""
-        item, last, now = self.item, self._status_text, self.run.clock()
+        item, last, now = self.item, self.status, self.run.clock()
         if item is None:
             return False
         is_same = last is not None and last.sequence_id == item.sequence_id
         if last is not None and is_same and now - last.at < min_interval:
             return False
-        self._status_text = _StatusText(item.sequence_id, self.current_task, text, now)
+        self.status = _StatusText(item.sequence_id, self.current_task, text, now)
         return True
-
-    def clear_status_text(self) -> None:
-        """Forget what a task has set, for a new visit."""
-        self._status_text = None
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
