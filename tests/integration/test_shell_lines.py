@@ -248,7 +248,9 @@ pipeline = Pipeline([Stage("Wait", 12, [wait])])
 def test_the_page_shows_what_an_interruption_says(tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS, encoding="utf-8")
     (shown,) = (
-        text for text in blocks("docs/command-line.md", "text") if text.startswith("antflow run: ")
+        text
+        for text in blocks("docs/command-line.md", "text")
+        if text.startswith("antflow run: SIG")
     )
     options = ["endless.py:pipeline", "--failures", "failures.jsonl", "--no-plugins"]
     with subprocess.Popen(
