@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antflow import PipelineStats, StageStats
+from antflow import PipelineResult, PipelineStats, StageStats
 from antflow._command.kinds import Kinds
 from antflow._command.ledger import Ledger
 from antflow._command.records import Fate
@@ -86,6 +86,19 @@ def test_the_first_of_a_kind_is_told_with_its_place() -> None:
         f"ValueError x1 in Work: no (line 1; {here})",
         "--failures FILE keeps it",
     ]
+
+
+def test_texts_of_users_are_shown_on_one_line_escaped_and_cut() -> None:
+    ledger, _, _ = make_ledger(failures=False)
+    odd = type("Odd\x1b", (Exception,), {})("a\n\x1b[31mb" + "x" * 9999)
+    ledger.end(PipelineResult("i\x1b\n" + "d" * 9999, None, 0, error=odd, stage="W\x1b"))
+    (line,) = said(ledger)[1:-1]
+    assert line.startswith("Odd\\x1b x1 in W\\x1b: a \\x1b[31mbxxx")
+    assert "xxx... (item 'i\\x1b\\nddd" in line
+    assert line.endswith("ddd...)")
+    assert len(line) < 700
+    error = ValueError("\x1b[31mred")
+    assert "the run ended: ValueError: \\x1b[31mred" in said(ledger, error=error)
 
 
 def test_tracebacks_follow_each_kind_that_has_one() -> None:

@@ -479,6 +479,13 @@ def limited(most: float | None, *stages: Stage, **fields: Any) -> Pipeline:
     return Pipeline(stages or [stage(refuse_odd)], max_failures=most, **fields)
 
 
+def test_the_log_calls_what_the_error_holds_returned(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(TooManyFailuresError):
+        simulate(lambda: limited(0).run([1, 2, 3]))
+    assert "items were returned unprocessed" in caplog.text
+    assert "discarded" not in caplog.text
+
+
 @watched_or_not
 @pytest.mark.parametrize(
     ("most", "items", "is_exceeded"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import NamedTuple
 
+from ._texts import safe_repr, safe_text
 from ._tracebacks import place
 from .exceptions import PipelineError, text_of
 from .types import PipelineResult
@@ -67,10 +68,10 @@ class FailureTally:
             fed: how many items were fed.
             pipeline: the pipeline's name; the default one is left out.
         """
-        name = "" if pipeline == "pipeline" else f"Pipeline {_shown(pipeline)}: "
+        name = "" if pipeline == "pipeline" else f"Pipeline {safe_repr(pipeline, _LONGEST_NAME)}: "
         shown = [
-            f"{_clean(kind.error_type, _LONGEST_NAME)} x{self._counts[kind]} "
-            f"in {_clean(kind.stage, _LONGEST_NAME)}{example}"
+            f"{safe_text(kind.error_type, _LONGEST_NAME)} x{self._counts[kind]} "
+            f"in {safe_text(kind.stage, _LONGEST_NAME)}{example}"
             for kind, example in self._examples.items()
         ]
         if more := len(self._counts) - len(self._examples):
@@ -88,7 +89,7 @@ class FailureTally:
             else f"{self._futile_attempts} attempts were spent on errors"
         )
         stages = f"stage{'s' * (len(self._futile_stages) > 1)} "
-        stages += ", ".join(map(_shown, self._futile_stages))
+        stages += ", ".join(safe_repr(name, _LONGEST_NAME) for name in self._futile_stages)
         return f". {spent} that no retry cures; give {stages} never_retry=(NameError, TypeError)"
 
 
@@ -133,24 +134,7 @@ def _is_futile_to_retry(error: BaseException) -> bool:
 
 
 def _example(item_id: object, error: BaseException) -> str:
-    text = _clean(text_of(error), _LONGEST_TEXT)
+    text = safe_text(text_of(error), _LONGEST_TEXT)
     where = place(error)
-    at = "" if where is None else f", {_clean(where, _LONGEST_NAME)}"
-    return f"{f': {text}' if text else ''} (item {_shown(item_id)}{at})"
-
-
-def _shown(value: object) -> str:
-    try:
-        return _clean(repr(value), _LONGEST_NAME)
-    except Exception:
-        return _clean(f"(of type {type(value).__name__})", _LONGEST_NAME)
-
-
-def _clean(text: str, longest: int) -> str:
-    """Return a text on one line, cut, with control characters escaped."""
-    cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
-    if cut.isprintable():
-        return cut
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut
-    )
+    at = "" if where is None else f", {safe_text(where, _LONGEST_NAME)}"
+    return f"{f': {text}' if text else ''} (item {safe_repr(item_id, _LONGEST_NAME)}{at})"

@@ -84,7 +84,7 @@ class Run:
         self.max_failures = max_failures
         self.has_too_many_failures = False
         self.warns_of_failures = True
-        self.returns_unprocessed = False  # to a caller of shutdown()
+        self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
         self.is_joined = False  # its end has been, or will be, reported to a caller
         self.clock = CLOCK.get()
         self.turns = Turns(self.clock)
@@ -476,7 +476,7 @@ class Run:
             return  # which is cheap: what follows goes through all workers of a stage
         ended = failed + sum(worker.processed for worker in self.workers[-1])
         if exceeds(most, failed, ended, at_end=at_end):
-            self.has_too_many_failures = True
+            self.has_too_many_failures = self.returns_unprocessed = True
         # A success can be the item with which a share begins to count.
         is_early = ended < FEWEST_FOR_A_SHARE and not self.has_too_many_failures
         watch = self._check_failures if is_early and not self.is_closed else None

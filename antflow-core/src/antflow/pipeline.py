@@ -189,7 +189,6 @@ class Pipeline:
                 so that one that blocks does not hold the event loop. The thread closes the
                 iterable if that is a generator. It sees the caller's context variables. If it is
                 inside the iterable when reading stops, it is abandoned.
-
             raise_failures: raise the errors of failed items once all items have ended.
 
         Raises:
@@ -320,8 +319,6 @@ class Pipeline:
                 the result of a success.
             PipelineError: the pipeline is about to end, was stopped during this call, or runs on
                 another event loop: use `feed_threadsafe` there.
-            TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
-                `shutdown` has not been called since.
             TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
                 `shutdown` has not been called since.
         """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import nlargest
 
+from antflow._texts import safe_text
 from antflow.exceptions import text_of
 
 MOST_KINDS = 100
@@ -14,6 +15,12 @@ MOST_KINDS = 100
 
 MOST_SHOWN = 5
 """Kinds that are shown, without tracebacks."""
+
+LONGEST_TEXT = 500
+"""Characters of an error's text that are shown."""
+
+LONGEST_NAME = 100
+"""Characters of an id, a type, a stage or a location that are shown."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,10 @@ class Kinds:
                 self._others += 1
                 return
             trace = self._trace_of(error) if self._trace_of is not None else ""
-            place = input_place if location is None else f"{input_place}; {location}"
-            self._first[kind] = First(text_of(error), place, trace)
+            place = "; ".join(
+                safe_text(each, LONGEST_NAME) for each in (input_place, location) if each
+            )
+            self._first[kind] = First(safe_text(text_of(error), LONGEST_TEXT), place, trace)
         self._counts[kind] += 1
 
     def has(self, error_type: str) -> bool:
@@ -85,6 +94,7 @@ class Kinds:
     def _line(self, kind: tuple[str, str | None]) -> str:
         error_type, stage = kind
         first = self._first[kind]
-        where = "" if stage is None else f" in {stage}"
-        line = f"{error_type} x{self._counts[kind]:,}{where}: {first.text} ({first.place})"
+        name = safe_text(error_type, LONGEST_NAME)
+        where = "" if stage is None else f" in {safe_text(stage, LONGEST_NAME)}"
+        line = f"{name} x{self._counts[kind]:,}{where}: {first.text} ({first.place})"
         return f"{line}\n{first.trace}" if first.trace else line

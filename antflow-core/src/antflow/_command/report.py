@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from signal import Signals
 
+from antflow._texts import escaped
 from antflow.exceptions import TooManyFailuresError, text_of
 from antflow.types import ActivityState, PipelineStats, StageStats
 
@@ -107,7 +108,7 @@ def _of_error(error: BaseException, source: Source) -> str:
     what = "the run ended"
     if error is source.error:
         what = f"the input cannot be read past {source.noun} {source.position:,}"
-    return f"{what}: {type(error).__name__}: {text_of(error)}"
+    return escaped(f"{what}: {type(error).__name__}: {text_of(error)}")
 
 
 def _unread(source: Source) -> str:
