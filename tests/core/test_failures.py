@@ -359,6 +359,21 @@ def test_a_dropped_item_says_why() -> None:
     assert pickled(caught.value).reason == "duplicate"
 
 
+@pytest.mark.parametrize("task", [fail, no_arguments])
+def test_an_error_does_not_grow_as_it_is_unwrapped(task: Callable[..., Any]) -> None:
+    pipeline = piped(stage(task))
+    simulate(lambda: pipeline.run([1]))
+    (failure,) = pipeline.failures
+    location = failure.location
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - each task has its own
+            failure.unwrap()
+        lengths.append(len(caught.traceback))
+    assert lengths[0] == lengths[2]
+    assert failure.location == location
+
+
 def test_a_cancelled_error_is_the_cause_of_what_is_raised() -> None:
     async def main() -> None:
         pipeline = piped(stage(cancel_itself))

@@ -72,13 +72,19 @@ def reraise(error: BaseException) -> NoReturn:
         del error, context  # or the traceback and this frame would keep each other
 
 
+def raise_kept(error: BaseException) -> NoReturn:
+    """Raise the error of a failure, as often as asked, with the traceback that it was kept with."""
+    _set(error, "__traceback__", _kept_traceback(error))
+    raise error
+
+
 def _set(error: BaseException, name: str, value: object) -> None:
     BaseException.__setattr__(error, name, value)  # a frozen dataclass refuses its own
 
 
 def _frame_to_show(error: BaseException) -> TracebackType | None:
     for shown in (_first_leaf(error), error):
-        frames = [each for each in _frames(shown.__traceback__) if not _is_own(each)]
+        frames = [each for each in _frames(_kept_traceback(shown)) if not _is_own(each)]
         if frames:
             return next(filter(_is_users, reversed(frames)), frames[0])
     return None
@@ -101,6 +107,15 @@ def _frames(entry: TracebackType | None) -> Iterator[TracebackType]:
     while entry is not None:
         yield entry
         entry = entry.tb_next
+
+
+def _kept_traceback(error: BaseException) -> TracebackType | None:
+    """Return an error's traceback without what was added when `raise_kept` raised it."""
+    entry = error.__traceback__
+    for each in _frames(entry):
+        if each.tb_frame.f_code is raise_kept.__code__:
+            entry = each.tb_next
+    return entry
 
 
 def _without_own(entry: TracebackType | None) -> TracebackType | None:
