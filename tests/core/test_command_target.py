@@ -308,7 +308,7 @@ def test_a_program_may_have_no_items(program: Path) -> None:
     ("text", "reason"),
     [
         ("items = 3", "is of type int; make it an iterable or async iterable"),
-        ("items = 'text'", "is of type str; make it"),
+        ("items = 'text'", "must be many items, but the str 'text' is one; give [text], or"),
         ("items = {1: 'one'}", "must be many items, but the dict {1: 'one'} is one"),
         ("def items(): return None", "is None; make it"),
         ("def items(path): ...", "takes arguments, (path); make it"),

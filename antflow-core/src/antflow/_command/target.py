@@ -93,10 +93,10 @@ class Target:
         )
         if callable(found) and not isinstance(found, Iterable | AsyncIterable):
             found = await _called(found, name, remedy)
-        if not isinstance(found, Iterable | AsyncIterable) or isinstance(found, str | bytes):
-            raise TargetError(f"{name} is {_kind(found)}; {remedy}")
         if (problem := single_item(found)) is not None:
             raise TargetError(f"{name} must be many items, but {problem}")
+        if not isinstance(found, Iterable | AsyncIterable):
+            raise TargetError(f"{name} is {_kind(found)}; {remedy}")
         return found
 
 
