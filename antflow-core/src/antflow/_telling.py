@@ -11,7 +11,7 @@ from ._desk import Desk, RunForWorker
 from ._item import ItemRecord
 from ._notifier import Cut, Listeners, is_cancellation_coming, those_of
 from ._stage_run import StageRun, Step
-from ._tracebacks import remove_own_frames
+from ._tracebacks import remove_own_frames, unchanged_traceback
 from .events import StatusType, TaskEvent, TaskEventType
 from .exceptions import text_of
 
@@ -92,7 +92,8 @@ class Teller(Desk):
             remove_own_frames(error)  # observers record it as the item's failure
         if listeners:
             event = self._task_event(step, kind, duration, error, delay)
-            await self._hear(notifier.tell(listeners, event))
+            with unchanged_traceback(error):
+                await self._hear(notifier.tell(listeners, event))
 
     def _delay(self, error: BaseException) -> float | None:
         """Return the seconds until the attempt that follows a failed one; None if none follows."""

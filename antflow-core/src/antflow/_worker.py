@@ -20,7 +20,7 @@ from ._item import ItemRecord
 from ._notifier import Cut
 from ._stage_run import StageRun, Step
 from ._telling import InterruptedAttemptError, Teller, error_fields
-from ._tracebacks import location, remove_own_frames, reraise
+from ._tracebacks import location, remove_own_frames, reraise, unchanged_traceback
 from .context import CURRENT_WORKER, obtain
 from .events import StatusType
 from .stage import ItemCallback
@@ -551,10 +551,11 @@ class Worker(Teller):
         item.error, item.stage = error, post.name
         described = error_fields(error)
         try:
-            if post.notifier.finished:
-                await self._hear(self._tell(item, "failed", described, final=True))
-            if post.stage.on_failure is not None:
-                await self._call_back(post.stage.on_failure, item, error)
+            with unchanged_traceback(error):
+                if post.notifier.finished:
+                    await self._hear(self._tell(item, "failed", described, final=True))
+                if post.stage.on_failure is not None:
+                    await self._call_back(post.stage.on_failure, item, error)
         finally:
             self.failed += 1
             self.failed_at = self.run.clock()
