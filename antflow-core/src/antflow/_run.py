@@ -288,6 +288,9 @@ class Run:
             if isasyncgen(source):
                 await source.aclose()
             elif isinstance(source, ThreadReader):
+                if not self.is_aborted:
+                    with suppress(CancelledError):  # at the time limit: the thread is abandoned
+                        await source.finish()
                 await self.intake.take_unread(source.stop(), self.posts[0], priority)
                 await source.wait_closed()
         finally:

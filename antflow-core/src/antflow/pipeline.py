@@ -185,11 +185,12 @@ class Pipeline:
             dashboard_update_interval: seconds between its updates.
             return_exceptions: return failures too, each in its place. Without
                 `collect_results` nothing is returned, and failures are in `failures` only.
+            raise_failures: raise the errors of failed items once all items have ended.
             read_in_thread: read a plain iterable in a thread of its own, up to ten values ahead,
                 so that one that blocks does not hold the event loop. The thread closes the
-                iterable if that is a generator. It sees the caller's context variables. If it is
-                inside the iterable when reading stops, it is abandoned.
-            raise_failures: raise the errors of failed items once all items have ended.
+                iterable if that is a generator. It sees the caller's context variables. A run that
+                is stopped waits for the value that the thread is reading; one that is cancelled
+                abandons the thread if it is inside the iterable.
 
         Raises:
             ItemsFailedError: items failed, and `raise_failures` is set; a group of their errors.
@@ -240,6 +241,9 @@ class Pipeline:
     ) -> ResultStream:
         """Return an async iterator over results, failures too, in order of completion.
 
+        If more items fail than `max_failures` allows, it raises TooManyFailuresError after the last
+        result.
+
         Args:
             items: as for `run`.
             progress: as for `run`.
@@ -253,9 +257,6 @@ class Pipeline:
         Raises:
             TypeError: as from `run`.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
-
-        If more items fail than `max_failures` allows, TooManyFailuresError is raised after the
-        last result.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -311,7 +312,7 @@ class Pipeline:
                 carrier.
             target_stage: name of the stage that the items enter; None for the first.
             priority: lower goes first; items of the same priority go in the order of feeding.
-            read_in_thread: as for `run`.
+            read_in_thread: as for `run`, but a call that is stopped abandons the thread, too.
 
         Raises:
             TypeError: as from `run`.
@@ -451,8 +452,9 @@ class Pipeline:
 
         Args:
             drain: first finish all items that were fed.
-            timeout: seconds after which attempts are cancelled; None for no limit. The last work
-                of plugins and displays is waited for in any case.
+            timeout: seconds after which attempts are cancelled, and a thread that reads the input
+                is abandoned; None for no limit. The last work of plugins and displays is waited for
+                in any case.
 
         Raises:
             ValueError: `timeout` is not a number of seconds, 0 or more.
