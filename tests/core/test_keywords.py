@@ -179,6 +179,23 @@ def test_signatures_and_kinds_of_methods_are_seen_as_they_are_written() -> None:
     assert get_type_hints(Pipeline.process)["priority"] is int
 
 
+def test_a_coroutine_method_refuses_a_keyword_when_it_is_called() -> None:
+    wrong: Any = {"target": "Fetch"}
+    with pytest.raises(TypeError, match="did you mean 'target_stage'"):
+        pages().feed([], **wrong)
+
+
+def test_a_call_adds_no_coroutine_around_the_method() -> None:
+    async def main() -> list[str]:
+        try:
+            await pages().run(3)  # type: ignore[arg-type]
+        except TypeError as error:
+            return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        return []
+
+    assert asyncio.run(main()) == ["main", "run", "checked_source"]
+
+
 def test_subclasses_call_what_they_extend() -> None:
     class Named(Pipeline):
         async def run(self, items: Any, *arguments: Any, **keywords: Any) -> Any:

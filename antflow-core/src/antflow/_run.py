@@ -304,9 +304,10 @@ class Run:
 
     def is_on_other_loop(self) -> bool:
         """Tell whether the run is going on, but not on the running event loop."""
-        if self.loop is None or self.is_over or self.is_lost():
+        loop = self.loop
+        if loop is None or loop is get_running_loop():
             return False
-        return self.loop is not get_running_loop()
+        return not (self.is_over or self.is_lost())
 
     def is_inside(self) -> bool:
         """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""
@@ -358,7 +359,7 @@ class Run:
     def admits(self) -> bool:
         """Tell whether something may be fed now; to those inside as long as the run lasts."""
         may_begin = self.intake.accepting and not self._is_sealed
-        return not self.is_settled and (self.is_inside() or may_begin)
+        return not self.is_settled and (may_begin or self.is_inside())
 
     # Ending
 

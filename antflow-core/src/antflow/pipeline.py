@@ -326,7 +326,8 @@ class Pipeline:
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
         self._refuse_other_loop("feed()")
-        await self._refuse_after_failures()
+        if self._has_unreported_failures():
+            await self._refuse_after_failures()
         run = self._feedable()
         await self._feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
@@ -387,7 +388,8 @@ class Pipeline:
         """
         checked_priority(priority)
         self._refuse_other_loop("process()")
-        await self._refuse_after_failures()
+        if self._has_unreported_failures():
+            await self._refuse_after_failures()
         run = self._running_run()
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
@@ -662,7 +664,7 @@ class Pipeline:
     def _feedable(self) -> Run:
         """Return the run that lasts, or the one that is to come."""
         run = self._run
-        if run is not None and self._is_running() and (run.is_inside() or not run.is_abandoned):
+        if run is not None and self._is_running() and (not run.is_abandoned or run.is_inside()):
             return run
         if self._coming is None:
             self._coming = self._make_run()
@@ -752,6 +754,15 @@ class Pipeline:
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
 
+    def _has_unreported_failures(self) -> bool:
+        """Tell whether a run was stopped by failures, and its end has not been reported yet."""
+        run = self._run
+        return (
+            run is not None
+            and run.has_too_many_failures
+            and not (run.is_over and run.is_joined)
+        )
+
     async def _refuse_after_failures(self, addition: str = "") -> None:
         """Raise TooManyFailuresError where a run was stopped by failures, when it is over.
 
@@ -759,7 +770,7 @@ class Pipeline:
         its end has been reported, what is fed is for the next run.
         """
         run = self._run
-        if run is None or not run.has_too_many_failures or (run.is_over and run.is_joined):
+        if run is None or not self._has_unreported_failures():
             return
         if not (run.is_inside() or run.is_own_task()):
             await run.finished()
