@@ -126,6 +126,7 @@ class Run:
         self.is_aborted = False
         self._ended = 0
         self.loop: AbstractEventLoop | None = None
+        self.feeding_loop: AbstractEventLoop | None = None  # of the latest feed before the start
         self.threadsafe_calls = ThreadsafeCalls(name)
         self._reader: Task[None] | None = None
         self._stopped: set[Task[None]] = set()
@@ -308,6 +309,13 @@ class Run:
         if loop is None or loop is get_running_loop():
             return False
         return not (self.is_over or self.is_lost())
+
+    def is_fed_on_other_loop(self) -> bool:
+        """Tell whether the run has not started, and a feed waits on another event loop."""
+        loop = self.feeding_loop
+        if self.is_started or not self.intake.feeders or loop is None or loop.is_closed():
+            return False
+        return loop is not get_running_loop()
 
     def is_inside(self) -> bool:
         """Tell whether a worker, or the stream's consumer, may be waiting for the present code."""

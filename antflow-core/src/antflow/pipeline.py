@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sized
 from concurrent.futures import Future
 from contextvars import Context, copy_context
@@ -202,7 +203,7 @@ class Pipeline:
                 `raise_failures` are set.
             PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
                 `ANTFLOW_STRICT_PLUGINS` is set.
-            PipelineError: the pipeline is running already.
+            PipelineError: the pipeline is running already, or `feed` waits on another event loop.
             BaseException: the exception of the input, raised once the items already read have
                 ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
@@ -284,7 +285,7 @@ class Pipeline:
         """Start the pipeline. Then `feed` it, and end the run with `join` or `shutdown`.
 
         Raises:
-            PipelineError: the pipeline is running already.
+            PipelineError: the pipeline is running already, or `feed` waits on another event loop.
         """
         run = await self._begin(self._collector(most_failures=MOST_KEPT_FAILURES))
         await run.opened()
@@ -318,8 +319,8 @@ class Pipeline:
             TypeError: as from `run`.
             ValueError: there is no stage of that name, `priority` is not a number, or an item is
                 the result of a success.
-            PipelineError: the pipeline is about to end, was stopped during this call, or runs on
-                another event loop: use `feed_threadsafe` there.
+            PipelineError: the pipeline is about to end, was stopped during this call, or runs or
+                is fed on another event loop: `start` it, and use `feed_threadsafe` there.
             TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
                 `shutdown` has not been called since.
         """
@@ -604,6 +605,7 @@ class Pipeline:
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
             )
+        self._refuse_feeders_loop("start()")
         dashboard, interval = shown or (None, 0.0)
         also = plugin_of(dashboard, self.name)
         run = await self._take_coming() or self._make_run()
@@ -668,6 +670,7 @@ class Pipeline:
             return run
         if self._coming is None:
             self._coming = self._make_run()
+        self._coming.feeding_loop = get_running_loop()
         return self._coming
 
     def _running_run(self) -> Run:
@@ -745,6 +748,15 @@ class Pipeline:
                 f"Pipeline {self.name!r} runs on another event loop than this {call}; on other "
                 "loops and in other threads, use feed_threadsafe(items, ...) or "
                 "process_threadsafe(item, ...), and call join() and shutdown() on the run's loop"
+            )
+        self._refuse_feeders_loop(call)
+
+    def _refuse_feeders_loop(self, call: str) -> None:
+        if self._coming is not None and self._coming.is_fed_on_other_loop():
+            raise PipelineError(
+                f"Pipeline {self.name!r} is not started, and feed() waits on another event loop "
+                f"than this {call}; make both calls on one loop, or start() first and then use "
+                "feed_threadsafe(items, ...) on other loops and in other threads"
             )
 
     def _refuse_consumer(self, run: Run, call: str) -> None:
