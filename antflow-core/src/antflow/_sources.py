@@ -55,9 +55,7 @@ def single_item(items: object) -> str | None:
         return f"the str {short(items)} is one; give [text], or text.splitlines() for lines"
     if isinstance(items, bytes | bytearray):
         kind = type(items).__name__
-        return (
-            f"the {kind} {short(items)} is one; give [data], or data.splitlines() for lines"
-        )
+        return f"the {kind} {short(items)} is one; give [data], or data.splitlines() for lines"
     if isinstance(items, Mapping):
         return (
             f"the {type(items).__name__} {short(items)} is one; give [mapping], or "

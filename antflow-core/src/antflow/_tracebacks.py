@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from inspect import currentframe
 from os.path import normcase
 from types import TracebackType
 from typing import NoReturn
@@ -64,6 +65,14 @@ def remove_own_frames(error: BaseException) -> None:
         if isinstance(error, BaseExceptionGroup):
             linked += error.exceptions
         rest += [other for other in linked if other is not None]
+
+
+def callers_level() -> int:
+    """Return the `stacklevel` at which a warning points at the caller of antflow."""
+    frame, level = currentframe(), 0
+    while frame is not None and _is_of_antflow(frame.f_code.co_filename):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def reraise(error: BaseException) -> NoReturn:

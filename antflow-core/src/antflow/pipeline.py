@@ -769,11 +769,7 @@ class Pipeline:
     def _has_unreported_failures(self) -> bool:
         """Tell whether a run was stopped by failures, and its end has not been reported yet."""
         run = self._run
-        return (
-            run is not None
-            and run.has_too_many_failures
-            and not (run.is_over and run.is_joined)
-        )
+        return run is not None and run.has_too_many_failures and not (run.is_over and run.is_joined)
 
     async def _refuse_after_failures(self, addition: str = "") -> None:
         """Raise TooManyFailuresError where a run was stopped by failures, when it is over.
