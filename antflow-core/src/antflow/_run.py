@@ -27,7 +27,7 @@ from weakref import ref
 
 from ._clock import CLOCK
 from ._display import Display
-from ._failures import FEWEST_FOR_A_SHARE, FailureTally, exceeds
+from ._failures import FEWEST_FOR_A_SHARE, FailureTally, exceeds, too_many_failures
 from ._fraction import InputFraction
 from ._intake import Intake
 from ._limits import Rates
@@ -40,7 +40,7 @@ from ._threadsafe import ThreadsafeCalls
 from ._turn import Turns, turns_of
 from ._worker import Worker
 from .context import CURRENT_WORKER, TELLING, telling_and
-from .exceptions import PipelineError, PluginError, TooManyFailuresError
+from .exceptions import PipelineError, PluginError
 from .plugins import STRICT, PluginSet, is_on, refusal
 from .stage import Stage
 from .types import ErrorSummary, FailedItem, UnprocessedItem
@@ -508,13 +508,13 @@ class Run:
             addition: ends the text.
         """
         if self.has_too_many_failures:
-            raise TooManyFailuresError(
-                f"max_failures={self.max_failures} was exceeded, and the run was stopped: "
-                f"{self.failure_summary(self.results.tally)}; see .failures and .unprocessed of "
-                f"this error{addition}",
+            raise too_many_failures(
+                self.max_failures,
+                self.failure_summary(self.results.tally),
                 results=self.results.kept(),
                 failures=self.results.kept_failures(),
                 unprocessed=self.unprocessed(),
+                addition=addition,
             )
 
     def raise_once(self) -> None:

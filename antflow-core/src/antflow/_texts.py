@@ -1,4 +1,4 @@
-"""Texts from users, fit to stand in one line of a terminal or a log."""
+"""Texts from users, fit to stand in one line of a terminal or a log, and counts with their noun."""
 
 from __future__ import annotations
 
@@ -22,9 +22,25 @@ def safe_text(text: str, longest: int) -> str:
     return escaped(text if len(text) <= longest else f"{text[: longest - 3]}...")
 
 
-def safe_repr(value: object, longest: int) -> str:
-    """Return the `repr()` of a value in the same way, or its type if the value cannot be shown."""
+def shown(value: object) -> str:
+    """Return the `repr()` of a value, or its type if the value cannot be shown."""
     try:
-        return safe_text(repr(value), longest)
+        return repr(value)
     except Exception:
-        return safe_text(f"(of type {type(value).__name__})", longest)
+        return f"(of type {type(value).__name__})"
+
+
+def safe_repr(value: object, longest: int) -> str:
+    """Return the same on one line, as `safe_text` does."""
+    return safe_text(shown(value), longest)
+
+
+def many(number: int, noun: str, form: str = ",") -> str:
+    """Return a count with its noun, such as "1 item" or "1,234 items".
+
+    Args:
+        number: the count.
+        noun: its noun in the singular.
+        form: of the number, as `format` takes it.
+    """
+    return f"{number:{form}} {noun if number == 1 else f'{noun}s'}"
