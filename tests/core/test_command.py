@@ -221,7 +221,7 @@ def test_a_display_that_is_not_installed_is_refused(
     monkeypatch.setattr(command, "run_parser", lambda: parser)
     output.write_text("precious")
     refused(f"{program}:pipeline", "--output", output, "--overwrite")
-    assert "There is no dashboard 'absent'; installed are: none" in capsys.readouterr().err
+    assert "There is no dashboard 'absent'; installed are: progress" in capsys.readouterr().err
     assert output.read_text() == "precious"
 
 

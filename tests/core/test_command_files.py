@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -210,27 +212,75 @@ def test_no_file_takes_the_place_of_a_standard_one(monkeypatch: pytest.MonkeyPat
     assert opened == [os.devnull]
 
 
-def test_standard_input_is_the_commands_alone_until_it_is_given_back() -> None:
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    """Return a `sys.stdin` of its own, which has b"lines"."""
     reader, writer = os.pipe()
     os.write(writer, b"lines")
     os.close(writer)
     before = os.dup(0)
     os.dup2(reader, 0)
-    try:
-        with standard_input_kept() as standard_input:
-            assert os.read(0, 10) == b""
-            descriptor = standard_input.open()
-            assert not os.get_inheritable(descriptor)
-            assert os.read(descriptor, 2) == b"li"
-            os.close(descriptor)
-        assert os.read(0, 2) == b"ne"
-        with standard_input_kept() as standard_input:
-            standard_input.give_back()
-            assert os.read(0, 10) == b"s"
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
-        os.close(reader)
+    os.close(reader)
+    with open(0, encoding="utf-8", closefd=False) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "__stdin__", stdin)
+        yield stdin
+    os.dup2(before, 0)
+    os.close(before)
+
+
+def test_standard_input_is_the_commands_alone_until_it_is_restored(lines: TextIO) -> None:
+    with standard_input_kept() as standard_input:
+        assert os.read(0, 10) == b""
+        assert sys.stdin.read() == ""
+        assert sys.stdin.fileno() == 0
+        assert not sys.stdin.isatty()
+        descriptor = standard_input.open()
+        assert not os.get_inheritable(descriptor)
+        assert os.read(descriptor, 2) == b"li"
+        os.close(descriptor)
+    assert sys.stdin is lines
+    assert os.get_inheritable(0)
+    assert os.read(0, 10) == b"nes"
+
+
+def test_a_program_reads_it_by_sys_stdin_only(lines: TextIO) -> None:
+    with standard_input_kept() as standard_input:
+        programs = sys.stdin
+        standard_input.give_to_program()
+        assert os.read(0, 10) == b""
+        assert not os.get_inheritable(programs.fileno())
+        assert programs.read() == "lines"
+        assert programs.encoding == lines.encoding
+    assert programs.read() == ""
+    assert sys.stdin is lines
+
+
+def test_a_standard_input_that_somebody_has_replaced_stays(
+    lines: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced = io.StringIO("other")
+    monkeypatch.setattr(sys, "stdin", replaced)
+    with standard_input_kept() as standard_input:
+        standard_input.give_to_program()
+        assert sys.stdin is replaced
+    assert sys.stdin is replaced
+
+
+def test_what_the_program_puts_in_its_place_goes_with_it(lines: TextIO) -> None:
+    with standard_input_kept():
+        sys.stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
+    assert sys.stdin is lines
+
+
+def test_an_empty_standard_input_may_be_read_early(lines: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    with standard_input_kept() as standard_input:
+        assert sys.stdin.read() == ""
+        standard_input.give_to_program()
+        assert sys.stdin.read() == ""
 
 
 def test_names_of_standard_input() -> None:

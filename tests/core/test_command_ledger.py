@@ -68,7 +68,7 @@ def test_a_failure_is_told_with_what_was_read() -> None:
     assert (record["input"], record["error"], record["stage"]) == ("0", "no", "Work")
     ledger.close([])
     assert ledger.fates == {"failed": 1}
-    assert ledger.kinds.has("ValueError")
+    assert ledger.tally.has("ValueError")
 
 
 def test_a_result_that_json_has_not_is_a_failure() -> None:
@@ -116,10 +116,10 @@ def test_failures_are_counted_by_stage_and_type_with_the_first_of_each() -> None
     for number in range(1, 10):
         enter(ledger, number)
         ledger.end(failed(number, KeyError("k"), "Store" if number % 3 else "Fetch"))
-    assert list(ledger.kinds.lines()) == [
+    assert list(ledger.tally.lines()) == [
+        "ValueError x1: no JSON (line 1)",
         "KeyError x6 in Store: 'k' (line 2)",
         "KeyError x3 in Fetch: 'k' (line 4)",
-        "ValueError x1: no JSON (line 1)",
     ]
     assert (ledger.read, ledger.fates["malformed"]) == (10, 1)
 

@@ -140,4 +140,4 @@ def test_of_what_cannot_be_written_its_text_is() -> None:
     line = failure_line("unprocessed", of_item((1, {1, 2}.__len__)), id=Unspeakable())
     written = json.loads(line)
     assert written["input"].startswith("<method-wrapper '__len__'")
-    assert written["id"] == "(a Unspeakable)"
+    assert written["id"] == "(of type Unspeakable)"

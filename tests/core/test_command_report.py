@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from antflow import PipelineStats, StageStats
-from antflow._command.kinds import Kinds
+from antflow import PipelineResult, PipelineStats, StageStats
 from antflow._command.ledger import Ledger
 from antflow._command.records import Fate
 from antflow._command.report import blocked, exit_code, lines_about, summary
 from antflow._command.source import Source
 from antflow._command.trace import failure_trace
+from antflow._failures import FailureTally
 from tests.core.command_parts import failed, make_ledger
 
 NAMES = {"output": "out.jsonl", "failures": "failures.jsonl"}
@@ -57,21 +57,41 @@ def test_failures_are_counted_by_their_kinds() -> None:
     assert exit_code(ledger, None, None) == 1
 
 
-def test_of_many_kinds_the_most_frequent_are_named() -> None:
+def test_of_many_kinds_the_first_have_an_example_and_the_most_frequent_others_a_count() -> None:
     ledger, _, _ = make_ledger(failures=False)
-    for number in range(10):
-        ledger.end(failed(number, type(f"Error{number % 7}", (Exception,), {})()))
-    assert [line.partition(" in ")[0] for line in said(ledger)[1:-1]] == [
-        *("Error0 x2", "Error1 x2", "Error2 x2", "Error3 x1", "Error4 x1", "2 items failed"),
+    for number in [*range(30), 6, 7, 7]:
+        ledger.end(failed(number, type(f"Error{number}", (Exception,), {})()))
+    assert said(ledger)[1:-1] == [
+        *(f"Error{number} x1 in Work (item {number})" for number in range(5)),
+        "Error7 x3 in Work",
+        "Error6 x2 in Work",
+        "Error5 x1 in Work",
+        *(f"Error{number} x1 in Work" for number in range(8, 25)),
+        "5 items failed in other ways",
     ]
 
 
-def test_of_types_that_are_made_as_it_goes_a_hundred_are_remembered() -> None:
-    ledger, _, _ = make_ledger(failures=False)
-    for number in range(1_000):
-        ledger.end(failed(number, type(f"Error{number}", (Exception,), {})()))
-    assert len(ledger.kinds._first) == 100
-    assert said(ledger)[-2] == "995 items failed in other ways"
+def test_of_types_that_are_made_as_it_goes_a_thousand_are_remembered() -> None:
+    tally = FailureTally(failure_trace)
+    for number in range(2_000):
+        tally.add_input(type(f"Error{number}", (Exception,), {})(), "line 1")
+    assert (len(tally._counts), len(tally._examples)) == (1_000, 100)
+    assert list(tally.lines())[-1] == "1,880 items failed in other ways"
+
+
+def test_attempts_that_could_not_help_are_told_with_the_remedy() -> None:
+    ledger, _, _ = make_ledger()
+    for number, error in enumerate([NameError("page"), NameError("page"), ValueError("no")]):
+        ledger.end(PipelineResult(number, None, number, error=error, stage="Work", attempts=3))
+    assert said(ledger)[1:] == [
+        "NameError x2 in Work: page (item 0)",
+        "ValueError x1 in Work: no (item 2)",
+        (
+            "4 attempts were spent on errors that no retry cures; "
+            "give stage 'Work' never_retry=(NameError, TypeError)"
+        ),
+        "failures.jsonl has each of them",
+    ]
 
 
 def test_the_first_of_a_kind_is_told_with_its_place() -> None:
@@ -88,24 +108,37 @@ def test_the_first_of_a_kind_is_told_with_its_place() -> None:
     ]
 
 
+def test_texts_of_users_are_shown_on_one_line_escaped_and_cut() -> None:
+    ledger, _, _ = make_ledger(failures=False)
+    odd = type("Odd\x1b", (Exception,), {})("a\n\x1b[31mb" + "x" * 9999)
+    ledger.end(PipelineResult("i\x1b\n" + "d" * 9999, None, 0, error=odd, stage="W\x1b"))
+    (line,) = said(ledger)[1:-1]
+    assert line.startswith("Odd\\x1b x1 in W\\x1b: a \\x1b[31mbxxx")
+    assert "xxx... (item 'i\\x1b\\nddd" in line
+    assert line.endswith("ddd...)")
+    assert len(line) < 400
+    error = ValueError("\x1b[31mred")
+    assert "the run ended: ValueError: \\x1b[31mred" in said(ledger, error=error)
+
+
 def test_tracebacks_follow_each_kind_that_has_one() -> None:
-    kinds = Kinds(failure_trace)
+    tally = FailureTally(failure_trace)
     for text in "first", "second":
         with pytest.raises(ValueError, match=text) as caught:
             raise ValueError(text)
-        kinds.add(caught.value, "Work", "line 1", None)
-    kinds.add(KeyError("never raised"), None, "line 2", None)
-    first, second = kinds.lines()
+        tally.add_input(caught.value, "line 1", stage="Work")
+    tally.add_input(KeyError("never raised"), "line 2")
+    first, second = tally.lines()
     assert first.startswith("ValueError x2 in Work: first (line 1)\nTraceback (most recent call la")
     assert first.endswith("ValueError: first")
     assert second == "KeyError x1: 'never raised' (line 2)"
 
 
-def test_with_tracebacks_all_kinds_are_shown() -> None:
-    kinds = Kinds(failure_trace)
+def test_with_tracebacks_all_kinds_have_an_example() -> None:
+    tally = FailureTally(failure_trace)
     for number in range(9):
-        kinds.add(type(f"Error{number}", (Exception,), {})(), None, "line 1", None)
-    assert len(list(kinds.lines())) == 9
+        tally.add_input(type(f"Error{number}", (Exception,), {})(), f"line {number}")
+    assert list(tally.lines())[8] == "Error8 x1 (line 8)"
 
 
 @pytest.mark.parametrize(

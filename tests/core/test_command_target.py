@@ -226,7 +226,7 @@ def test_a_name_that_is_not_there(program: Path, tmp_path: Path) -> None:
     error = str(refusal(f"{program}:pipelines"))
     assert f"{program} has no 'pipelines'; its pipelines are: pipeline, builder, unf" in error
     other = write(tmp_path, "other_in_a_test.py", "def make_pipeline(): ...")
-    assert "'make_pipeline' may be meant" in str(refusal(f"{other}:makepipeline"))
+    assert "did you mean 'make_pipeline'?" in str(refusal(f"{other}:makepipeline"))
     assert "name a Pipeline, a builder, or a" in str(refusal(f"{other}:zzz"))
     assert "has no 'make_pipeline.x'" in str(refusal(f"{other}:make_pipeline.x"))
 
@@ -234,7 +234,7 @@ def test_a_name_that_is_not_there(program: Path, tmp_path: Path) -> None:
 def test_a_pipeline_within_a_function_is_not_its_class(tmp_path: Path) -> None:
     text = "from antflow import Pipeline\n\ndef main():\n    pipeline = Pipeline([])\n"
     error = str(refusal(f"{write(tmp_path, 'inner_in_a_test.py', text)}:pipeline"))
-    assert "may be meant" not in error
+    assert "did you mean" not in error
     assert error.endswith("has to stand at the top level of the program, in no function")
 
 
@@ -308,7 +308,7 @@ def test_a_program_may_have_no_items(program: Path) -> None:
     ("text", "reason"),
     [
         ("items = 3", "is of type int; make it an iterable or async iterable"),
-        ("items = 'text'", "is of type str; make it"),
+        ("items = 'text'", "must be many items, but the str 'text' is one; give [text], or"),
         ("items = {1: 'one'}", "must be many items, but the dict {1: 'one'} is one"),
         ("def items(): return None", "is None; make it"),
         ("def items(path): ...", "takes arguments, (path); make it"),

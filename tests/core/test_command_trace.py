@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antflow._command import trace
+from antflow import Pipeline, PipelineError
 from antflow._command.trace import trace_of
 
 
@@ -25,9 +25,14 @@ def test_it_is_what_python_would_show() -> None:
     assert text.endswith("ValueError: broken\n")
 
 
-def test_frames_of_ours_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "OURS", __file__)
-    assert trace_of(raised()) == ""
+def test_frames_of_ours_are_left_out() -> None:
+    with pytest.raises(PipelineError) as caught:
+        Pipeline([])
+    error = caught.value
+    assert error.__traceback__ is not None
+    inner = error.__traceback__.tb_next
+    assert trace_of(error).count("  File ") == 1  # this one
+    assert trace_of(error.with_traceback(inner)) == ""
 
 
 def test_an_error_that_was_not_raised_has_none() -> None:

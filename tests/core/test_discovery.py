@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -187,10 +188,30 @@ def test_a_warning_is_given_once_a_process(monkeypatch: pytest.MonkeyPatch) -> N
     assert warned(pipeline) == []
 
 
-def test_a_warning_points_at_who_made_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+async def in_quick() -> None:
+    await Pipeline.quick([1], same)
+
+
+async def in_run() -> None:
+    await Pipeline.create().add("Work", same).run([1])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pipeline,
+        lambda: Pipeline.create().add("Work", same).build(),
+        lambda: asyncio.run(in_quick()),
+        lambda: asyncio.run(in_run()),
+    ],
+    ids=["constructor", "build", "quick", "run"],
+)
+def test_a_warning_points_at_the_call_that_made_the_pipeline(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(monkeypatch, Entry("bad", raising(ImportError("x"))))
     with pytest.warns(PluginWarning) as noted:
-        Pipeline([Stage("Work", 1, [same])])
+        make()
     assert noted[0].filename == __file__
 
 

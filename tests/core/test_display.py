@@ -557,6 +557,12 @@ def test_a_dashboard_that_is_not_installed_is_refused_with_where_to_get_it(
     simulate(main)
 
 
+@pytest.mark.parametrize(("name", "near"), [("ful", "full"), ("Progres", "progress")])
+def test_a_misspelt_dashboard_is_refused_with_the_nearest_one(name: str, near: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean {near!r}\\? Installed are: progress"):
+        simulate(lambda: piped().run([1], dashboard=name))
+
+
 @pytest.mark.parametrize("use", [*CUSTOM, by_quick])
 @pytest.mark.parametrize("options", [{"progress": True}, {"dashboard": "progress"}])
 def test_progress_that_is_not_installed_is_written_as_plain_lines(

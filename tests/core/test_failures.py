@@ -188,8 +188,10 @@ def test_a_named_pipeline_is_named(caplog: pytest.LogCaptureFixture) -> None:
     assert warning(caplog).startswith("Pipeline 'crawl': 1 of 1 item failed: ")
 
 
-def test_kinds_are_stages_and_types_and_five_are_shown(caplog: pytest.LogCaptureFixture) -> None:
-    types = [type(f"Error{number}", (Exception,), {}) for number in range(6)]
+def test_kinds_are_stages_and_types_and_five_have_an_example(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    types = [type(f"Error{number}", (Exception,), {}) for number in range(7)]
 
     async def first(value: Any) -> Any:
         if value % 2:
@@ -197,14 +199,25 @@ def test_kinds_are_stages_and_types_and_five_are_shown(caplog: pytest.LogCapture
         return value
 
     async def second(value: Any) -> Any:
-        raise types[3 + value % 3](f"late {value}")
+        raise types[3 + value % 4](f"late {value}")
 
-    simulate(lambda: piped(stage(first), stage(second, name="Last")).run(range(12)))
+    simulate(lambda: piped(stage(first), stage(second, name="Last")).run(range(24)))
     said, *kinds = re.split(r": (?=Error)|; ", warning(caplog))
-    assert said == "12 of 12 items failed"
-    assert any(kind.startswith("Error0 x2 in Work: early (item ") for kind in kinds)
-    assert len([kind for kind in kinds if " x2 in " in kind]) == 5
-    assert kinds[5:] == ["and 1 more kind of errors", "see pipeline.failures"]
+    assert said == "24 of 24 items failed"
+    assert any(kind.startswith("Error0 x4 in Work: early (item ") for kind in kinds)
+    assert [" (item " in kind for kind in kinds] == [True] * 5 + [False]
+    assert kinds[5] == "see pipeline.failures"
+
+
+def test_all_kinds_are_counted_the_most_frequent_first(caplog: pytest.LogCaptureFixture) -> None:
+    async def each_its_own(value: int) -> Any:
+        raise type(f"Error{value % 30}", (Exception,), {})("no")
+
+    simulate(lambda: piped(stage(each_its_own, workers=1)).run([*range(30), 9, 39, 8]))
+    _, *kinds = re.split(r": (?=Error)|; ", warning(caplog))
+    assert all(f"Error{number} x1 in Work: no (item " in kinds[number] for number in range(5))
+    assert kinds[5:8] == ["Error9 x3 in Work", "Error8 x2 in Work", "Error5 x1 in Work"]
+    assert kinds[25:] == ["and 5 items failed in other ways", "see pipeline.failures"]
 
 
 def test_memory_and_text_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
@@ -212,7 +225,7 @@ def test_memory_and_text_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
         raise type(f"Error{value}", (Exception,), {})
 
     simulate(lambda: piped(stage(each_its_own)).run(range(1500)))
-    assert warning(caplog).endswith("; and 995 more kinds of errors; see pipeline.failures")
+    assert warning(caplog).endswith("; and 1475 items failed in other ways; see pipeline.failures")
     assert warning(caplog).startswith("1500 of 1500 items failed: Error0 x1 in Work (item 0, test_")
 
 
@@ -359,6 +372,21 @@ def test_a_dropped_item_says_why() -> None:
     assert pickled(caught.value).reason == "duplicate"
 
 
+@pytest.mark.parametrize("task", [fail, no_arguments])
+def test_an_error_does_not_grow_as_it_is_unwrapped(task: Callable[..., Any]) -> None:
+    pipeline = piped(stage(task))
+    simulate(lambda: pipeline.run([1]))
+    (failure,) = pipeline.failures
+    location = failure.location
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - each task has its own
+            failure.unwrap()
+        lengths.append(len(caught.traceback))
+    assert lengths[0] == lengths[2]
+    assert failure.location == location
+
+
 def test_a_cancelled_error_is_the_cause_of_what_is_raised() -> None:
     async def main() -> None:
         pipeline = piped(stage(cancel_itself))
@@ -477,6 +505,13 @@ def test_what_is_no_limit_of_failures_is_refused(most: Any) -> None:
 
 def limited(most: float | None, *stages: Stage, **fields: Any) -> Pipeline:
     return Pipeline(stages or [stage(refuse_odd)], max_failures=most, **fields)
+
+
+def test_the_log_calls_what_the_error_holds_returned(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(TooManyFailuresError):
+        simulate(lambda: limited(0).run([1, 2, 3]))
+    assert "items were returned unprocessed" in caplog.text
+    assert "discarded" not in caplog.text
 
 
 @watched_or_not
@@ -679,6 +714,28 @@ def test_the_log_speaks_as_well(caplog: pytest.LogCaptureFixture) -> None:
     assert warning(caplog).startswith(
         "1 of 2 items failed: ValueError x1 in Work: 1 is odd (item 0"
     )
+
+
+@pytest.mark.parametrize(
+    ("way", "items", "named"),
+    [
+        (by_run, [1, 2], "; see .failures and .unprocessed of this error"),
+        (by_run, [1], "; see .failures of this error"),
+        (by_stream, [1, 2], "; see .unprocessed of this error"),
+        (by_stream, [1], ""),
+        (by_process, [1], ""),
+    ],
+)
+def test_the_error_names_what_it_has(
+    way: Callable[[Pipeline, Any], Awaitable[Any]], items: list[int], named: str
+) -> None:
+    async def main() -> None:
+        with pytest.raises(TooManyFailuresError) as caught:
+            await way(limited(0), items)
+        assert str(caught.value).partition(")")[2] == named
+        assert bool(caught.value.failures) == (".failures" in named)
+
+    simulate(main)
 
 
 def test_the_error_can_be_pickled() -> None:

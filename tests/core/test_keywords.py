@@ -143,6 +143,8 @@ def test_other_type_errors_are_as_python_or_the_method_raises_them() -> None:
     missing = str(refusal(call(Stage, "Fetch")))
     assert "missing 2 required positional arguments: 'workers' and 'tasks'" in missing
     assert "missing 1 required positional argument: 'items'" in str(refusal(call(pages().run)))
+    assert "PipelineBuilder.add() missing 1 " in str(refusal(call(built().add)))
+    assert "PipelineBuilder.with_tracker() miss" in str(refusal(call(built().with_tracker)))
     assert "multiple values" in str(refusal(call(pages().run, [], items=[])))
     assert "put a single item in a list" in str(refusal(call(pages().run, items=3)))
     assert "put a single item in a list" in str(refusal(call(pages().stream, 3, progress=False)))
@@ -177,6 +179,23 @@ def test_signatures_and_kinds_of_methods_are_seen_as_they_are_written() -> None:
     assert inspect.iscoroutinefunction(Pipeline.quick)
     assert not inspect.iscoroutinefunction(Pipeline.stream)
     assert get_type_hints(Pipeline.process)["priority"] is int
+
+
+def test_a_coroutine_method_refuses_a_keyword_when_it_is_called() -> None:
+    wrong: Any = {"target": "Fetch"}
+    with pytest.raises(TypeError, match="did you mean 'target_stage'"):
+        _ = pages().feed([], **wrong)
+
+
+def test_a_call_adds_no_coroutine_around_the_method() -> None:
+    async def main() -> list[str]:
+        try:
+            await pages().run(3)  # type: ignore[arg-type]
+        except TypeError as error:
+            return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        return []
+
+    assert asyncio.run(main()) == ["main", "run", "checked_source"]
 
 
 def test_subclasses_call_what_they_extend() -> None:
@@ -259,7 +278,11 @@ STAGES: list[tuple[Stage, str]] = [
     ),
     (
         Stage("Fetch", 4, (fetch, Parser()), retry="per_stage", pull=True),
-        "Stage('Fetch', workers=4, tasks=[fetch, Parser], retry='per_stage', pull=True)",
+        "Stage('Fetch', workers=4, tasks=(fetch, Parser), retry='per_stage', pull=True)",
+    ),
+    (
+        Stage("Fetch", 4, [fetch], never_retry=(NameError,)),
+        "Stage('Fetch', workers=4, tasks=[fetch], never_retry=(NameError,))",
     ),
     (
         Stage("Fetch", 1, [fetch], task_concurrency_limits={"fetch": 1}),

@@ -139,6 +139,49 @@ def test_a_pipeline_that_is_not_started_may_be_fed_on_any_loop() -> None:
     with_threads(main)
 
 
+async def first_of_stream(pipeline: Pipeline) -> None:
+    await anext(pipeline.stream([1]))
+
+
+WHILE_FED: dict[str, Call] = {
+    "start": lambda pipeline: pipeline.start(),
+    "run": lambda pipeline: pipeline.run([1]),
+    "stream": first_of_stream,
+    "feed": lambda pipeline: pipeline.feed([1]),
+    "shutdown": lambda pipeline: pipeline.shutdown(),
+}
+
+
+def test_a_feed_that_waits_for_the_start_binds_the_pipeline_to_its_loop() -> None:
+    is_waiting, is_refused = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same, queue_capacity=1)], name="books")
+
+        async def feed() -> None:
+            feeding = asyncio.create_task(pipeline.feed([0, 1]))
+            while not pipeline.get_stats().items_fed:
+                await asyncio.sleep(0)
+            is_waiting.set()
+            await asyncio.to_thread(is_refused.wait, PATIENCE_SECONDS)
+            assert not feeding.done()
+            feeding.cancel()
+
+        thread = threading.Thread(target=lambda: asyncio.run(feed()))
+        thread.start()
+        await elsewhere(lambda: is_waiting.wait(PATIENCE_SECONDS))
+        errors = {name: await raised_by(call(pipeline)) for name, call in WHILE_FED.items()}
+        is_refused.set()
+        await elsewhere(thread.join)
+        for error in errors.values():
+            assert isinstance(error, PipelineError)
+            for word in ("'books'", "not started", "start() first", "feed_threadsafe(items"):
+                assert word in str(error)
+        assert values(await pipeline.run([2])) == [0, 2]
+
+    with_threads(main)
+
+
 # Feeding from any thread
 
 

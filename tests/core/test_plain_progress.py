@@ -110,7 +110,8 @@ def test_failures_are_counted(count: int, text: str, capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.05, "40/s"), (1.25, "1.6/s"), (90, "1.3/min"), (7200, "1/h")]
+    ("seconds", "text"),
+    [(0.05, "40/s"), (1.25, "1.6/s"), (2.08, "1.0/s"), (90, "1.3/min"), (7200, "1/h")],
 )
 def test_a_rate_of_any_size(seconds: float, text: str, capsys: Captured) -> None:
     async def work(value: int) -> int:
@@ -119,6 +120,14 @@ def test_a_rate_of_any_size(seconds: float, text: str, capsys: Captured) -> None
 
     run(range(8), work, dashboard_update_interval=max(seconds / 2, 0.5))
     assert lines(capsys)[-1].endswith(f" {text}")
+
+
+def test_a_percentage_is_the_nearest_one_but_100_for_all_only(capsys: Captured) -> None:
+    run(range(300))
+    shown = lines(capsys)
+    assert shown[0].startswith("pages: 2 of 300 items (1%), ")
+    assert any(line.startswith("pages: 8 of 300 items (3%), ") for line in shown)
+    assert any(line.startswith("pages: 298 of 300 items (99%), ") for line in shown)
 
 
 def test_nothing_to_do(capsys: Captured) -> None:
@@ -141,7 +150,7 @@ def test_a_name_is_one_harmless_line(capsys: Captured) -> None:
     run(range(1), name="a\n\x1b[2Jb\u202e" + "c" * 1000)
     for line in lines(capsys):
         assert line.isprintable()
-        assert line.startswith("a \N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}ccc")
+        assert line.startswith("a\\n\\x1b[2Jb\\u202eccc")
         assert len(line) < 200
 
 

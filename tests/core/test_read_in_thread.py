@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, hookimpl
+from antflow import Pipeline, PipelineError, TooManyFailuresError, hookimpl
 from tests.core.observing import observe
 from tests.core.run_parts import (
     CustomExit,
@@ -19,6 +19,7 @@ from tests.core.run_parts import (
     InputBrokeError,
     assert_all_are_somewhere,
     cancel,
+    fail,
     ids,
     raised_by,
     same,
@@ -316,6 +317,80 @@ def test_a_value_that_comes_after_a_cancellation_is_not_fed(
     texts = [record.getMessage() for record in caplog.records]
     (text,) = [text for text in texts if "abandoned" in text]
     assert "'books'" in text
+
+
+@pytest.mark.parametrize("stop", ["shutdown", "drain", "stream", "max_failures"])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_a_graceful_stop_waits_for_the_value_that_is_being_read(
+    stop: str, seed: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = Blocking(5, blocks_at=3)
+
+    async def main() -> None:
+        task = fail if stop == "max_failures" else same
+        pipeline = Pipeline([stage(task, task_attempts=1)], max_failures=2)
+        use = by_stream if stop == "stream" else by_run
+        running = await begun(use(pipeline, items))
+        await until(items.blocks)
+        stopping = None
+        if stop != "max_failures":
+            stopping = await begun(pipeline.shutdown(drain=stop == "drain"))
+            assert not stopping.done()
+        await settle()
+        assert not running.done()
+        items.let_go()
+        error = await raised_by(running)
+        assert isinstance(error, TooManyFailuresError) == (stop == "max_failures")
+        assert stats_of(pipeline).abandoned_threads == 0
+        if stop == "stream":
+            assert pipeline.get_stats().items_fed == len(items.read)
+        else:
+            assert_all_are_somewhere(pipeline, items.read)
+        assert stopping is None or await stopping == pipeline.unprocessed
+
+    with_threads(main, seed)
+    assert items.read == [0, 1, 2, 3]
+    assert items.closed_in is items.thread
+    assert not [record for record in caplog.records if "abandoned" in record.getMessage()]
+
+
+def test_at_the_time_limit_the_thread_is_abandoned() -> None:
+    items = Blocking(5, blocks_at=3)
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        running = await begun(pipeline.run(items, read_in_thread=True))
+        await until(items.blocks)
+        await pipeline.shutdown(timeout=1)
+        assert ids(await running) == [0, 1, 2]
+        assert stats_of(pipeline).abandoned_threads == 1
+        items.let_go()
+        await until(items.closed)
+
+    with_threads(main)
+
+
+@all_ways
+def test_where_no_thread_can_be_started_the_error_is_raised(
+    use: Use, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = RuntimeError("can't start new thread")
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.endswith("-input"):
+            raise error
+        start(thread)
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        assert await raised_by(use(pipeline, [1])) is error
+        if use is not by_builder:
+            assert stats_of(pipeline).abandoned_threads == 0
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with_threads(main)
+    assert not caplog.records
 
 
 class Noting:

@@ -267,6 +267,10 @@ class Generating:
     def method(self, value: Any) -> Iterator[Any]:
         yield value
 
+    @functools.cache  # noqa: B019 - as users write it
+    def cached(self, value: Any) -> Iterator[Any]:
+        yield value
+
 
 class GeneratingLater:
     async def __call__(self, value: Any) -> AsyncIterator[Any]:
@@ -285,6 +289,10 @@ class GeneratingLater:
         (Generating(), "a generator", "Generating"),
         (functools.partial(Generating()), "a generator", "Generating"),
         (Generating().method, "a generator", "method"),
+        (functools.lru_cache(maxsize=1)(generate), "a generator", "generate"),
+        (functools.cache(generate_later), "an async generator", "generate_later"),
+        (functools.partial(functools.cache(generate)), "a generator", "generate"),
+        (Generating().cached, "a generator", "cached"),
     ],
     ids=id_of,
 )

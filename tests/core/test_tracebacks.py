@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 
 import antflow
-from antflow import FailedItem, Pipeline, PipelineResult, Stage, StatusTracker, current_item
+from antflow import (
+    FailedItem,
+    Pipeline,
+    PipelineResult,
+    Stage,
+    StatusEvent,
+    StatusTracker,
+    TaskEvent,
+    _tracebacks,
+    current_item,
+    hookimpl,
+)
 from tests.core.run_parts import watched_or_not
 from tests.core.simulation import simulate
 
@@ -166,6 +177,108 @@ def test_the_testing_kit_counts_as_the_users() -> None:
 
     (failure,) = failed(fetch, "per_task").failures
     assert failure.location == "_kit.py:2, in of_the_kit"
+
+
+async def stop_iteration(value: Any) -> Any:
+    return next(iter(()))
+
+
+def test_an_error_that_python_made_has_the_location_of_its_cause() -> None:
+    (failure,) = failed(stop_iteration, "one_attempt").failures
+    assert isinstance(failure.error, RuntimeError)
+    assert failure.location is not None
+    assert failure.location.endswith(", in stop_iteration")
+
+
+SHARED = ConnectionError("the server is down")
+
+
+def test_the_work_for_an_error_that_each_item_raises_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = 0
+    look = _tracebacks._is_own
+
+    def count(entry: TracebackType) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return look(entry)
+
+    async def first(value: Any) -> Any:
+        raise SHARED
+
+    async def second(value: Any) -> Any:
+        raise SHARED
+
+    async def main() -> Pipeline:
+        pipeline = Pipeline([Stage("Fetch", 2, [first], task_attempts=1)])
+        await pipeline.run(range(10_000))
+        pipeline = Pipeline([Stage("Fetch", 1, [second], task_attempts=1)])
+        await pipeline.run(range(100))
+        return pipeline
+
+    monkeypatch.setattr(_tracebacks, "_is_own", count)
+    pipeline = simulate(main)
+    assert looked_at < 10_000 * 200
+    assert len(frames(SHARED.__traceback__)) <= 100
+    assert str(pipeline.failures[-1].location).endswith(", in second")
+
+
+def deep(value: Any) -> Any:
+    return deep(value - 1) if value else chained(value)
+
+
+def test_the_traceback_of_a_deep_recursion_is_whole() -> None:
+    async def main() -> Pipeline:
+        pipeline = Pipeline([Stage("Fetch", 1, [deep], task_attempts=1)])
+        await pipeline.run([200, 200])
+        return pipeline
+
+    for failure in simulate(main, threads=True).failures:
+        assert failure.error is not None
+        names = [name for _, name in frames(failure.error.__traceback__)]
+        assert names == ["deep"] * 201 + ["chained"]
+        assert str(failure.location).endswith(", in chained")
+
+
+class Raising:
+    """An observer that raises an item's error again."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    @hookimpl
+    def antflow_task_failure(self, event: TaskEvent) -> None:
+        raise self.error
+
+    @hookimpl
+    async def antflow_item_finish(self, event: StatusEvent) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["short", "long"])
+def test_a_function_that_raises_the_error_again_leaves_its_traceback_as_it_is(
+    is_long: bool,
+) -> None:
+    error = ValueError()
+
+    def fetch(value: int) -> None:
+        if value:
+            fetch(value - 1)
+        raise error
+
+    def on_failure(item_id: Any, raised: BaseException, item: Any) -> None:
+        raise raised
+
+    async def main() -> None:
+        stage = Stage("Fetch", 1, [fetch], task_attempts=1, on_failure=on_failure)
+        pipeline = Pipeline([stage], plugins=[Raising(error)])
+        await pipeline.run([100 if is_long else 0])
+        assert pipeline.plugin_faults == {"Raising": 2}
+
+    simulate(main, threads=True)
+    names = [name for _, name in frames(error.__traceback__)]
+    assert names == ["fetch"] * (101 if is_long else 1)
 
 
 @pytest.mark.parametrize(

@@ -322,10 +322,46 @@ def test_the_program_itself_does_not_read_the_commands_input(program: Path) -> N
     assert (ran.returncode, ran.stdout) == (0, '"nothing"\n"nothing"\n')
 
 
-def test_items_of_the_program_may_be_what_reads_standard_input(program: Path) -> None:
+ITEMS_THAT_READ = {
+    "a lazy iterator": "items = map(int, sys.stdin)\n",
+    "a generator of bytes": "items = (int(line) for line in sys.stdin.buffer)\n",
+    "another text file over it": (
+        "sys.stdin = io.TextIOWrapper(sys.stdin.buffer, encoding='utf-8')\n"
+        "items = map(int, sys.stdin)\n"
+    ),
+    "a function": "def items():\n    return [int(line) for line in sys.stdin]\n",
+    "input()": (
+        "def items():\n    with contextlib.suppress(EOFError):\n"
+        "        while True:\n            yield int(input())\n"
+    ),
+    "a pipe of the event loop": (
+        "async def items():\n    reader = asyncio.StreamReader()\n"
+        "    protocol = asyncio.StreamReaderProtocol(reader)\n"
+        "    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)\n"
+        "    async for line in reader:\n        yield int(line)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("items", ITEMS_THAT_READ.values(), ids=list(ITEMS_THAT_READ))
+def test_child_processes_do_not_read_what_items_of_the_program_read(
+    program: Path, items: str
+) -> None:
     with program.open("a", encoding="utf-8") as file:
-        file.write("items = map(int, sys.stdin)\n")
-    ran = run(program, "doubling", "--values", "--ordered", given="1\n2\n")
+        file.write(f"import contextlib, io\n{items}")
+    given = numbered(range(20_000))  # more than Python and a pipe hold at once
+    ran = run(program, "hungry", "--ordered", "--values", given=given)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == given
+
+
+def test_items_that_read_standard_input_too_early_are_refused(program: Path) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write("items = list(map(int, sys.stdin))\n")
+    ran = run(program, "doubling", given="1\n2\n")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "the program read standard input while it was imported" in ran.stderr
+    ran = run(program, "doubling", "--input", "-", "--values", "--ordered", given="1\n2\n")
     assert (ran.returncode, ran.stdout) == (0, "2\n4\n")
 
 

@@ -142,9 +142,11 @@ OTLP = "the measurement `otlp` of the benchmarks gives it, which RESULTS.md does
 OTHERS = {
     ("README.md", "wants to run every 5 ms"): "what the measurement asks for",
     ("docs/displays.md", "![A line with a bar, 62%,"): PICTURE,
+    ("docs/displays.md", "![A line with a bar, 49%"): PICTURE,
     ("docs/displays.md", "10,000 (62%) done"): PICTURE,
     ("docs/displays.md", "at least 70% of the time"): THRESHOLD,
     ("docs/displays.md", "50% and 95% of the attempts"): "which quantiles are shown",
+    ("docs/how-to/dashboard.md", "This prints 0% and, at the end, 100%"): "what its program prints",
     ("docs/monitoring.md", "| warning | more than 5% of"): THRESHOLD,
     ("docs/monitoring.md", "**Meaning:** more than 5% of"): THRESHOLD,
     ("docs/monitoring.md", "waiting more than 95% of"): THRESHOLD,

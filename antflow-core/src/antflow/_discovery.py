@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
+from ._tracebacks import callers_level
 from .exceptions import PluginWarning, text_of
 from .plugins import NONE, PluginSet, hooks_of, is_off, made, refusal
 
@@ -80,7 +81,7 @@ class Discovery:
                 raise
             self._found = found
         for notice in _notices(found, os.environ):
-            warnings.warn(PluginWarning(notice), stacklevel=6)  # where the pipeline was made
+            warnings.warn(PluginWarning(notice), stacklevel=callers_level())
         return found
 
     def active(self) -> PluginSet:

@@ -1,43 +1,83 @@
-"""What a run says of its failed items, and when there are too many of them."""
+"""What is said of failed items, and when there are too many of them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from heapq import nlargest
 from math import isfinite
 from typing import NamedTuple
 
-from ._tracebacks import place
-from .exceptions import PipelineError, text_of
-from .types import PipelineResult
+from ._texts import many, safe_repr, safe_text
+from ._tracebacks import location
+from .exceptions import PipelineError, TooManyFailuresError, text_of
+from .types import PipelineResult, UnprocessedItem
 
-MOST_SHOWN_KINDS = 5
+MOST_EXAMPLES = 5
+"""Kinds of failures of which the first item is shown."""
+
+MOST_TRACES = 100
+"""The same where each comes with its traceback."""
+
+MOST_LISTED_KINDS = 20
+"""Further kinds that are shown with their counts."""
+
 MOST_COUNTED_KINDS = 1000
+"""Kinds that are told apart: a program may make its types of errors as it goes."""
+
 MIN_ITEMS_FOR_SHARE = 100
 """Items that must have succeeded or failed before a share of failures means something."""
 
+_IN_LOGS = "d"
+"""The form of numbers in logs, which programs read: without separators."""
+
 _LONGEST_TEXT = 200
 _LONGEST_NAME = 60
+_LONGEST_LOCATION = 100
 
 
 class _Kind(NamedTuple):
-    stage: str
+    stage: str | None
     error_type: str
+
+
+class _Example(NamedTuple):
+    """The first item of a kind: the error's text, what the item is called, and where it failed."""
+
+    text: str
+    item: str
+    location: str | None
+    trace: str
 
 
 class FailureTally:
     """Counts failed items by kind, which is their stage and the type of their error.
 
-    Of the first five kinds it keeps a text about the first item. Memory is bounded: beyond 1,000
-    kinds it counts the items only.
+    Of the first kinds it keeps a text about the first item. Memory is bounded: beyond 1,000 kinds
+    it counts the items only.
+
+    Args:
+        trace_of: returns the traceback of an error, "" for none; None if tracebacks are not shown.
     """
 
-    __slots__ = ("_counts", "_examples", "_futile_attempts", "_futile_stages", "total")
+    __slots__ = (
+        "_counts",
+        "_examples",
+        "_futile_attempts",
+        "_futile_stages",
+        "_most_examples",
+        "_trace_of",
+        "total",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, trace_of: Callable[[BaseException], str] | None = None) -> None:
         self.total = 0
-        self._counts: dict[_Kind, int] = {}
-        self._examples: dict[_Kind, str] = {}
+        self._counts: Counter[_Kind] = Counter()
+        self._examples: dict[_Kind, _Example] = {}
         self._futile_attempts = 0
         self._futile_stages: dict[str, None] = {}
+        self._trace_of = trace_of
+        self._most_examples = MOST_EXAMPLES if trace_of is None else MOST_TRACES
 
     def add(self, item: PipelineResult, attempts: int) -> None:
         """Count one failed item.
@@ -46,40 +86,114 @@ class FailureTally:
             item: the item, with its error, which has been stripped of antflow's frames.
             attempts: attempts made.
         """
-        error, stage = item.error, item.stage or ""
+        error = item.error
         assert error is not None
-        self.total += 1
+        kind = _Kind(item.stage, type(error).__name__)
+        if self._count(kind, error, attempts):
+            name = f"item {safe_repr(item.id, _LONGEST_NAME)}"
+            self._keep_example(kind, error, name, location(error))
+
+    def add_input(
+        self,
+        error: BaseException,
+        name: str,
+        *,
+        stage: str | None = None,
+        attempts: int = 1,
+        location: str | None = None,
+    ) -> None:
+        """Count one failed input of the command.
+
+        Args:
+            error: the reason.
+            name: what the input is called, such as "line 7".
+            stage: in which it failed; None if it was in none.
+            attempts: attempts made.
+            location: the line of the program, if it is known.
+        """
         kind = _Kind(stage, type(error).__name__)
-        if kind in self._counts:
-            self._counts[kind] += 1
-        elif len(self._counts) < MOST_COUNTED_KINDS:
-            self._counts[kind] = 1
-            if len(self._examples) < MOST_SHOWN_KINDS:
-                self._examples[kind] = _example(item.id, error)
+        if self._count(kind, error, attempts):
+            self._keep_example(kind, error, safe_text(name, _LONGEST_NAME), location)
+
+    def _count(self, kind: _Kind, error: BaseException, attempts: int) -> bool:
+        """Count a failure, and return whether to keep it as the example of its kind."""
+        self.total += 1
         if attempts > 1 and _is_futile_to_retry(error):
             self._futile_attempts += attempts - 1
-            self._futile_stages[stage] = None
+            self._futile_stages[kind.stage or ""] = None
+        is_new = kind not in self._counts
+        if is_new and len(self._counts) >= MOST_COUNTED_KINDS:
+            return False
+        self._counts[kind] += 1
+        return is_new and len(self._examples) < self._most_examples
+
+    def _keep_example(
+        self, kind: _Kind, error: BaseException, name: str, location: str | None
+    ) -> None:
+        self._examples[kind] = _Example(
+            text=safe_text(text_of(error), _LONGEST_TEXT),
+            item=name,
+            location=None if location is None else safe_text(location, _LONGEST_LOCATION),
+            trace="" if self._trace_of is None else self._trace_of(error),
+        )
+
+    def has(self, error_type: str) -> bool:
+        """Return whether an error of a type of that name is among them."""
+        return any(kind.error_type == error_type for kind in self._counts)
 
     def summary(self, fed: int, pipeline: str) -> str:
-        """Return one line: how many items failed, and the first item of each kind.
+        """Return one line: how many items failed, their kinds, and the first item of the first.
 
         Args:
             fed: how many items were fed.
             pipeline: the pipeline's name; the default one is left out.
         """
-        name = "" if pipeline == "pipeline" else f"Pipeline {_shown(pipeline)}: "
-        shown = [
-            f"{_clean(kind.error_type, _LONGEST_NAME)} x{self._counts[kind]} "
-            f"in {_clean(kind.stage, _LONGEST_NAME)}{example}"
-            for kind, example in self._examples.items()
-        ]
-        if more := len(self._counts) - len(self._examples):
-            shown.append(f"and {more} more {'kind' if more == 1 else 'kinds'} of errors")
-        failed = f"{self.total} of {fed} {'item' if fed == 1 else 'items'} failed"
-        return f"{name}{failed}: {'; '.join(shown)}"
+        name = "" if pipeline == "pipeline" else f"Pipeline {safe_repr(pipeline, _LONGEST_NAME)}: "
+        kinds = [self._line(kind, is_in_log=True) for kind in self._listed()]
+        if others := self._others():
+            kinds.append(f"and {many(others, 'item', _IN_LOGS)} failed in other ways")
+        failed = f"{self.total} of {many(fed, 'item', _IN_LOGS)} failed"
+        return f"{name}{failed}: {'; '.join(kinds)}"
+
+    def lines(self) -> Iterator[str]:
+        """Return a line for each kind; tracebacks, if they are shown, follow below their line."""
+        for kind in self._listed():
+            example = self._examples.get(kind)
+            trace = f"\n{example.trace}" if example is not None and example.trace else ""
+            yield self._line(kind) + trace
+        if others := self._others():
+            yield f"{many(others, 'item')} failed in other ways"
+
+    def _listed(self) -> list[_Kind]:
+        """Return the kinds with an example as they came, then the most frequent others."""
+        # The command may ask from another thread, so a copy is gone through.
+        further = [kind for kind in list(self._counts) if kind not in self._examples]
+        most = nlargest(MOST_LISTED_KINDS, further, key=self._counts.__getitem__)
+        return [*self._examples, *most]
+
+    def _line(self, kind: _Kind, *, is_in_log: bool = False) -> str:
+        name = safe_text(kind.error_type, _LONGEST_NAME)
+        where = "" if kind.stage is None else f" in {safe_text(kind.stage, _LONGEST_NAME)}"
+        line = f"{name} x{self._counts[kind]:{_IN_LOGS if is_in_log else ','}}{where}"
+        example = self._examples.get(kind)
+        if example is None:
+            return line
+        place = example.location
+        if place is not None:
+            place = f", {place.rpartition(', in ')[0]}" if is_in_log else f"; {place}"
+        return f"{line}{': ' if example.text else ''}{example.text} ({example.item}{place or ''})"
+
+    def _others(self) -> int:
+        """Return how many items are of no kind that is listed."""
+        return self.total - sum(self._counts[kind] for kind in self._listed())
 
     def advice(self) -> str:
-        """Return what to add about retries that could not help; nothing if none were made."""
+        """Return what to add to a summary about retries that could not help; nothing for none."""
+        remedy = self.remedy()
+        return f". {remedy}" if remedy else ""
+
+    def remedy(self) -> str:
+        """Return how to avoid retries that could not help; nothing if none were made."""
         if not self._futile_attempts:
             return ""
         spent = (
@@ -88,8 +202,38 @@ class FailureTally:
             else f"{self._futile_attempts} attempts were spent on errors"
         )
         stages = f"stage{'s' * (len(self._futile_stages) > 1)} "
-        stages += ", ".join(map(_shown, self._futile_stages))
-        return f". {spent} that no retry cures; give {stages} never_retry=(NameError, TypeError)"
+        stages += ", ".join(safe_repr(name, _LONGEST_NAME) for name in self._futile_stages)
+        return f"{spent} that no retry cures; give {stages} never_retry=(NameError, TypeError)"
+
+
+def too_many_failures(
+    limit: float | None,
+    summary: str,
+    *,
+    results: Sequence[PipelineResult],
+    failures: Sequence[PipelineResult],
+    unprocessed: Sequence[UnprocessedItem],
+    addition: str = "",
+) -> TooManyFailuresError:
+    """Return the error of a run in which more items failed than are allowed.
+
+    Args:
+        limit: how many are.
+        summary: which failed.
+        results: the successes that are kept.
+        failures: the failures that are kept.
+        unprocessed: the items that had not ended.
+        addition: ends the text.
+    """
+    kept = {".failures": failures, ".unprocessed": unprocessed}
+    named = " and ".join(name for name, items in kept.items() if items)
+    where = f"; see {named} of this error" if named else ""
+    return TooManyFailuresError(
+        f"max_failures={limit} was exceeded, and the run was stopped: {summary}{where}{addition}",
+        results=results,
+        failures=failures,
+        unprocessed=unprocessed,
+    )
 
 
 def checked_max_failures(most: object, pipeline: str) -> int | float | None:
@@ -130,27 +274,3 @@ def _is_futile_to_retry(error: BaseException) -> bool:
     """Tell whether another attempt fails in the same way: a name or the call itself is wrong."""
     is_call_itself = isinstance(error, TypeError) and error.__traceback__ is None
     return isinstance(error, NameError) or is_call_itself
-
-
-def _example(item_id: object, error: BaseException) -> str:
-    text = _clean(text_of(error), _LONGEST_TEXT)
-    where = place(error)
-    at = "" if where is None else f", {_clean(where, _LONGEST_NAME)}"
-    return f"{f': {text}' if text else ''} (item {_shown(item_id)}{at})"
-
-
-def _shown(value: object) -> str:
-    try:
-        return _clean(repr(value), _LONGEST_NAME)
-    except Exception:
-        return _clean(f"(of type {type(value).__name__})", _LONGEST_NAME)
-
-
-def _clean(text: str, longest: int) -> str:
-    """Return a text on one line, cut, with control characters escaped."""
-    cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
-    if cut.isprintable():
-        return cut
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -50,6 +51,7 @@ def explains_keywords(
     name: str = "name",
     error: type[Exception] = TypeError,
     instead: Mapping[str, str] | None = None,
+    public_name: str | None = None,
 ) -> Callable[[type[Owner]], type[Owner]]:
     """Decorate a class so that its constructor and public methods explain an unknown keyword.
 
@@ -60,6 +62,7 @@ def explains_keywords(
         name: the attribute that holds the object's name.
         error: what is raised.
         instead: remedies for words that are used elsewhere, by the word.
+        public_name: the class that Python's own errors name; None for the decorated one.
     """
 
     def explain(method: Method, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -74,6 +77,8 @@ def explains_keywords(
         for key, member in list(vars(owner).items()):
             if key.startswith("_") and key != "__init__":
                 continue
+            if public_name is not None and inspect.isfunction(member):
+                member.__qualname__ = f"{public_name}.{key}"
             if isinstance(member, classmethod):
                 setattr(owner, key, classmethod(_explained(member.__func__, explain)))
             elif inspect.isfunction(member):
@@ -105,16 +110,17 @@ def _explained(method: Method, explain: Explain) -> Method:
             explain(method, arguments, keywords)
             raise
 
-    @wraps(method)
-    async def call_and_wait(*arguments: Any, **keywords: Any) -> Any:
-        try:
-            coroutine = method(*arguments, **keywords)
-        except TypeError:
-            explain(method, arguments, keywords)
-            raise
-        return await coroutine
+    return _as_coroutine_function(call) if inspect.iscoroutinefunction(method) else call
 
-    return call_and_wait if inspect.iscoroutinefunction(method) else call
+
+def _as_coroutine_function(function: Method) -> Method:
+    """Mark a function that returns a coroutine, for the price of none around that one."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    # Only `inspect` looks at this flag; an instruction in the code is what makes a coroutine.
+    flags = function.__code__.co_flags | inspect.CO_COROUTINE
+    function.__code__ = function.__code__.replace(co_flags=flags)
+    return function
 
 
 def _caller(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from ._texts import many, safe_text
 from .types import DashboardSnapshot, ErrorSummary, PipelineResult, PipelineStats
 
 PROGRESS = "progress"
@@ -41,7 +42,7 @@ class PlainProgress:
             pipeline: the Pipeline.
             total_items: how many items there are; None if the input has no length.
         """
-        self._name = one_line(pipeline.name)
+        self._name = safe_text(pipeline.name, LONGEST_NAME)
         self._total = total_items
         self._began = get_running_loop().time()
         self._due = self._began + LINE_SECONDS
@@ -81,7 +82,7 @@ def _so_far(snapshot: DashboardSnapshot, total: int | None, rate: float) -> Iter
     yield f"{_items(stats, total)}{so_far}{_percent(share, total)}"
     yield _failed(stats)
     yield per_time(rate)
-    if share and rate > 0 and (left := items_ended(stats) * (1 / share - 1) / rate) < LONGEST_LEFT:
+    if (left := time_left(items_ended(stats), share, rate)) is not None:
         yield f"{timedelta(seconds=round(left))} left"
 
 
@@ -117,41 +118,55 @@ def share_ended(snapshot: DashboardSnapshot, total: int | None) -> float | None:
     return snapshot.input_fraction * of_read
 
 
+def time_left(ended: int, share: float | None, rate: float) -> float | None:
+    """Return the seconds that the rest takes; None where that cannot be said.
+
+    Args:
+        ended: items that have ended.
+        share: which share of all that is, from 0 to 1; None if it is unknown.
+        rate: items per second.
+    """
+    if not share or not ended:
+        return None
+    if share == 1:
+        return 0.0
+    left = ended * (1 / share - 1) / rate if rate > 0 else LONGEST_LEFT
+    return left if left < LONGEST_LEFT else None
+
+
 def per_time(rate: float) -> str:
     """Return items per second, or per minute or hour if they are few."""
     number, unit = rate, "s"
     for seconds, longer in (60, "min"), (3600, "h"):
-        if 0 < number < 1:
+        if 0 < number < 0.95:
             number, unit = rate * seconds, longer
-    return f"{number:,.0f}/{unit}" if number >= 10 or not number % 1 else f"{number:.1f}/{unit}"
+    return f"{number:,.0f}/{unit}" if number >= 9.95 or not number % 1 else f"{number:.1f}/{unit}"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent: 100 only if all has ended, 0 only if nothing has."""
+    whole = round(share * 100)
+    if whole in (0, 100) and share not in (0.0, 1.0):
+        whole = 1 if share < 0.5 else 99
+    return f"{whole}%"
 
 
 def _items(stats: PipelineStats, total: int | None) -> str:
     ended = items_ended(stats)
     if total is None:
-        return _many(ended)
-    return f"{ended:,} of {_many(max(total, stats.items_fed))}"
+        return many(ended, "item")
+    return f"{ended:,} of {many(max(total, stats.items_fed), 'item')}"
 
 
 def _failed(stats: PipelineStats) -> str:
-    return f"{_many(stats.items_failed)} failed"
-
-
-def _many(items: int) -> str:
-    return f"{items:,} item" if items == 1 else f"{items:,} items"
+    return f"{many(stats.items_failed, 'item')} failed"
 
 
 def _percent(share: float | None, total: int | None) -> str:
     if share is None:
         return ""
     of_what = " of the input" if total is None else ""
-    return f" ({int(share * 100)}%{of_what})"  # rounded down: 100% means that all has ended
-
-
-def one_line(text: str) -> str:
-    """Return a text on one line, without what a terminal would take for a command."""
-    words = " ".join(text.split())[:LONGEST_NAME]
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)
+    return f" ({percent(share)}{of_what})"
 
 
 def write_line(line: str) -> None:

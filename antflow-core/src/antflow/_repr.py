@@ -7,6 +7,8 @@ from functools import wraps
 from reprlib import Repr
 from typing import TypeVar
 
+from ._texts import escaped
+
 Shown = TypeVar("Shown")
 
 MOST_SHOWN = 10
@@ -22,7 +24,7 @@ def one_line(make: Callable[[Shown], str]) -> Callable[[Shown], str]:
     @wraps(make)
     def safe_repr(self: Shown) -> str:
         try:
-            return "".join(map(_printable, make(self)))
+            return escaped(make(self))
         except Exception:  # an object half made, or a name or value that cannot be shown
             return object.__repr__(self)
 
@@ -41,7 +43,3 @@ def listed(texts: Iterable[str], between: str = ", ") -> str:
     if more > 0:
         texts[MOST_SHOWN:] = [f"{more} more"]
     return between.join(texts)
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else repr(character)[1:-1]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping
-from reprlib import Repr
+from types import GeneratorType
 from typing import Any
 
+from ._repr import short
 from .types import Item, PipelineResult, UnprocessedItem
 
 Source = Iterable[Any] | AsyncIterable[Any]
 
-_short = Repr()
-_short.maxstring = _short.maxother = 60
+MANY_ITEMS = frozenset((list, tuple, range, set, frozenset, GeneratorType))
+"""Types of inputs that need no look at what else they may be."""
 
 
 def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False) -> Source:
@@ -25,6 +26,8 @@ def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False
     Raises:
         TypeError: it cannot be iterated over, it is one item, or only a plain iterable will do.
     """
+    if type(items) in MANY_ITEMS:
+        return items
     if (problem := single_item(items)) is not None:
         raise TypeError(f"Pipeline {pipeline!r} takes many items, but {problem}")
     is_async = isinstance(items, AsyncIterable)
@@ -35,7 +38,7 @@ def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False
         )
     if is_async and read_in_thread:
         raise TypeError(
-            f"Pipeline {pipeline!r} cannot read {_short.repr(items)} in a thread: it is an async "
+            f"Pipeline {pipeline!r} cannot read {short(items)} in a thread: it is an async "
             "iterable, which runs on the event loop; leave out read_in_thread"
         )
     return items
@@ -47,17 +50,15 @@ def single_item(items: object) -> str | None:
     All of these can be iterated over, but yield characters, numbers, keys or column names.
     """
     if isinstance(items, Item | UnprocessedItem | PipelineResult):
-        return f"{_short.repr(items)} is one; put it in a list: [item]"
+        return f"{short(items)} is one; put it in a list: [item]"
     if isinstance(items, str):
-        return f"the str {_short.repr(items)} is one; give [text], or text.splitlines() for lines"
+        return f"the str {short(items)} is one; give [text], or text.splitlines() for lines"
     if isinstance(items, bytes | bytearray):
         kind = type(items).__name__
-        return (
-            f"the {kind} {_short.repr(items)} is one; give [data], or data.splitlines() for lines"
-        )
+        return f"the {kind} {short(items)} is one; give [data], or data.splitlines() for lines"
     if isinstance(items, Mapping):
         return (
-            f"the {type(items).__name__} {_short.repr(items)} is one; give [mapping], or "
+            f"the {type(items).__name__} {short(items)} is one; give [mapping], or "
             "mapping.values() or mapping.items() for its entries"
         )
     return _table(items)

@@ -25,8 +25,9 @@ class ThreadReader:
     """An async iterator over a plain iterable, which a daemon thread reads a few values ahead.
 
     The thread starts when the first value is asked for, and closes the iterator if that is a
-    generator. A thread cannot be cancelled: one that is inside the iterable when reading stops is
-    abandoned, and what it reads afterwards is discarded.
+    generator. To lose no value, `finish` reading before you `stop` it. A thread cannot be
+    cancelled: one that is inside the iterable when reading stops is abandoned, and what it reads
+    afterwards is discarded.
 
     Args:
         items: the iterable.
@@ -53,7 +54,8 @@ class ThreadReader:
         self._error: BaseException | None = None
         self._waiter: Future[None] | None = None
         self._is_inside = False  # the thread is inside the iterable
-        self._is_stopped = False
+        self._is_ending = False  # nothing more is to be read
+        self._is_stopped = False  # what comes is discarded
         self._is_abandoned = False
         self._is_over = False
 
@@ -95,6 +97,24 @@ class ThreadReader:
         else:
             await self.wait_closed()
 
+    async def finish(self) -> None:
+        """Read no further, and wait for the value that the thread is about to deliver."""
+        if self._loop is None or self._loop.is_closed():
+            return
+        while True:
+            with self._changed:
+                self._end_reading()
+                if not self._is_inside:
+                    return
+                waiter = self._waiter = get_running_loop().create_future()
+            await waiter
+
+    def _end_reading(self) -> None:
+        if not self._is_ending:
+            self._is_ending = True
+            self._error = None  # of reading; one that comes from now on is of closing
+            self._changed.notify()
+
     def stop(self) -> list[Any]:
         """Stop reading; abandon the thread if it is inside the iterable.
 
@@ -102,11 +122,10 @@ class ThreadReader:
             The values that were read and not asked for.
         """
         with self._changed:
+            self._end_reading()
             self._is_stopped = True
-            self._error = None
             unread = list(self._values)
             self._values.clear()
-            self._changed.notify()
             is_inside = self._is_inside
         if is_inside:
             self._abandon()
@@ -142,7 +161,11 @@ class ThreadReader:
             name=f"{self._pipeline}-input",
             daemon=True,
         )
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:  # the system has no thread left
+            self._is_over, self._items = True, None
+            raise
 
     def _raise_error(self) -> None:
         with self._changed:
@@ -195,9 +218,9 @@ class ThreadReader:
         """Wait for room; return whether another value is wanted."""
         with self._changed:
             self._is_inside = False
-            while len(self._values) >= READ_AHEAD and not self._is_stopped:
+            while len(self._values) >= READ_AHEAD and not self._is_ending:
                 self._changed.wait()
-            self._is_inside = not self._is_stopped
+            self._is_inside = not self._is_ending
             return self._is_inside
 
     def _deliver(self, value: Any) -> None:
@@ -210,13 +233,14 @@ class ThreadReader:
     def _note(self, error: BaseException, *, is_closing: bool = False) -> None:
         """Keep an error, if it is not too late, to be raised on the loop."""
         with self._changed:
-            is_late = self._is_abandoned or (self._is_stopped and not is_closing)
+            is_late = self._is_abandoned or (self._is_ending and not is_closing)
             if self._error is None and not is_late:
                 self._error = error
 
     def _leave(self) -> None:
         with self._changed:
             self._is_inside = False
+            self._wake()
 
     def _end(self) -> None:
         with self._changed:

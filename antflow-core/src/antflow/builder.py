@@ -21,7 +21,7 @@ ADDED = ["name", "workers", "retries", "retry_policy", *StageOptions.__annotatio
 """The keywords of `add`."""
 
 
-@explains_keywords("Pipeline", name="_name")
+@explains_keywords("Pipeline", name="_name", public_name="PipelineBuilder")
 class Draft:
     """Stages and options of a pipeline to be built.
 

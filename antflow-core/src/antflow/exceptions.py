@@ -46,7 +46,8 @@ class TooManyFailuresError(PipelineError):
     Args:
         text: how many items failed, and of what.
         results: the successes, in input order, as in `pipeline.results`.
-        failures: the failures, in input order, as in `pipeline.failures`.
+        failures: the failures, in input order, as in `pipeline.failures`. Those that the consumer
+            of a stream or the caller of `process` has received already are not among them.
         unprocessed: the items that had not ended; `feed` takes them back.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sized
 from concurrent.futures import Future
 from contextvars import Context, copy_context
@@ -185,8 +186,9 @@ class Pipeline:
             raise_failures: raise the errors of failed items once all items have ended.
             read_in_thread: read a plain iterable in a thread of its own, up to ten values ahead,
                 so that one that blocks does not hold the event loop. The thread closes the
-                iterable if that is a generator. It sees the caller's context variables. If it is
-                inside the iterable when reading stops, it is abandoned.
+                iterable if that is a generator. It sees the caller's context variables. A run that
+                is stopped waits for the value that the thread is reading; one that is cancelled
+                abandons the thread if it is inside the iterable.
 
         Raises:
             ItemsFailedError: items failed, and `raise_failures` is set; a group of their errors.
@@ -198,7 +200,7 @@ class Pipeline:
                 `raise_failures` are set.
             PluginError: the dashboard's hooks are invalid, or a plugin raised an exception while
                 `ANTFLOW_STRICT_PLUGINS` is set.
-            PipelineError: the pipeline is running already.
+            PipelineError: the pipeline is running already, or `feed` waits on another event loop.
             BaseException: the exception of the input, raised once the items already read have
                 ended; or one that ended the run, such as a KeyboardInterrupt in a task.
         """
@@ -239,6 +241,9 @@ class Pipeline:
     ) -> ResultStream:
         """Return an async iterator over results, failures too, in order of completion.
 
+        If more items fail than `max_failures` allows, it raises TooManyFailuresError after the last
+        result.
+
         Args:
             items: as for `run`.
             progress: as for `run`.
@@ -252,9 +257,6 @@ class Pipeline:
         Raises:
             TypeError: as from `run`.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
-
-        If more items fail than `max_failures` allows, TooManyFailuresError is raised after the
-        last result.
         """
         if buffer_size is None:
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
@@ -281,7 +283,7 @@ class Pipeline:
         """Start the pipeline. Then `feed` it, and end the run with `join` or `shutdown`.
 
         Raises:
-            PipelineError: the pipeline is running already.
+            PipelineError: the pipeline is running already, or `feed` waits on another event loop.
         """
         run = await self._begin(copy_context())
         await run.wait_opened()
@@ -309,22 +311,23 @@ class Pipeline:
                 carrier.
             target_stage: name of the stage that the items enter; None for the first.
             priority: lower goes first; items of the same priority go in the order of feeding.
-            read_in_thread: as for `run`.
+            read_in_thread: as for `run`, but a call that is stopped abandons the thread, too.
 
         Raises:
             TypeError: as from `run`.
             ValueError: there is no stage of that name, `priority` is not a number, or an item is
                 the result of a success.
-            PipelineError: the pipeline is about to end, was stopped during this call, or runs on
-                another event loop: use `feed_threadsafe` there.
+            PipelineError: the pipeline is about to end, was stopped during this call, or runs or
+                is fed on another event loop: `start` it, and use `feed_threadsafe` there.
             TooManyFailuresError: more items failed than `max_failures` allows, and `join` or
                 `shutdown` has not been called since.
         """
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
         self._refuse_other_loop("feed()")
-        await self._refuse_after_failures()
-        run = await self._feedable()
+        if self._has_unreported_failures():
+            await self._refuse_after_failures()
+        run = self._feedable() or await self._next_feedable()
         await self._feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
     async def feed_async(
@@ -384,7 +387,8 @@ class Pipeline:
         """
         checked_priority(priority)
         self._refuse_other_loop("process()")
-        await self._refuse_after_failures()
+        if self._has_unreported_failures():
+            await self._refuse_after_failures()
         run = self._running_run()
         self._refuse_own_task(run, "process()", "use feed()")
         self._refuse_consumer(run, "process()")
@@ -449,8 +453,9 @@ class Pipeline:
 
         Args:
             drain: first finish all items that were fed.
-            timeout: seconds after which attempts are cancelled; None for no limit. The last work
-                of plugins and displays is waited for in any case.
+            timeout: seconds after which attempts are cancelled, and a thread that reads the input
+                is abandoned; None for no limit. The last work of plugins and displays is waited for
+                in any case.
 
         Raises:
             ValueError: `timeout` is not a number of seconds, 0 or more.
@@ -588,6 +593,7 @@ class Pipeline:
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
             )
+        self._refuse_feeders_loop("start()")
         dashboard, interval = shown or (None, 0.0)
         plugins = plugin_of(dashboard, self.name)
         run = self._run = await self._startable()
@@ -647,15 +653,21 @@ class Pipeline:
             collect=self.collect_results,
         )
 
-    async def _feedable(self) -> Run:
-        """Return the run that lasts, or one that is to be started."""
+    def _feedable(self) -> Run | None:
+        """Return the run that lasts, if it can be fed."""
         run = self._run
-        if run is not None and self._is_running() and run.is_inside():
+        if run is not None and self._is_running() and (not run.is_abandoned or run.is_inside()):
             return run
+        return None
+
+    async def _next_feedable(self) -> Run:
+        """Return a run that is to be started, once an abandoned one has ended."""
         await self._end_abandoned()
         run = self._run
         if run is None or not (self._is_running() or run.is_new):
             run = self._run = self._make_run()
+        if run.is_new:
+            run.feeding_loop = get_running_loop()
         return run
 
     def _current(self) -> Run:
@@ -733,6 +745,15 @@ class Pipeline:
                 "loops and in other threads, use feed_threadsafe(items, ...) or "
                 "process_threadsafe(item, ...), and call join() and shutdown() on the run's loop"
             )
+        self._refuse_feeders_loop(call)
+
+    def _refuse_feeders_loop(self, call: str) -> None:
+        if self._run is not None and self._run.is_fed_on_other_loop:
+            raise PipelineError(
+                f"Pipeline {self.name!r} is not started, and feed() waits on another event loop "
+                f"than this {call}; make both calls on one loop, or start() first and then use "
+                "feed_threadsafe(items, ...) on other loops and in other threads"
+            )
 
     def _refuse_consumer(self, run: Run, call: str) -> None:
         if not run.is_over and run.is_consumer():
@@ -741,6 +762,13 @@ class Pipeline:
                 "waits for results to be taken; take them, leave the loop, or call shutdown()"
             )
 
+    def _has_unreported_failures(self) -> bool:
+        """Tell whether a run was stopped by failures, and its end has not been reported yet."""
+        run = self._run
+        if run is None or not run.failures.is_exceeded:
+            return False
+        return not (run.is_over and run.is_joined)
+
     async def _refuse_after_failures(self, addition: str = "") -> None:
         """Raise TooManyFailuresError where a run was stopped by failures, when it is over.
 
@@ -748,7 +776,7 @@ class Pipeline:
         its end has been reported, what is fed is for the next run.
         """
         run = self._run
-        if run is None or not run.failures.is_exceeded or (run.is_over and run.is_joined):
+        if run is None or not self._has_unreported_failures():
             return
         if not (run.is_inside() or run.is_own_task()):
             await run.finished.wait()

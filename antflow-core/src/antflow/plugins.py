@@ -300,7 +300,7 @@ class PluginSet:
             return PlainProgress()
         plugins = self.plugins.values()
         names = sorted({PROGRESS}.union(*(dashboards_of(plugin) for plugin in plugins)))
-        near = nearest(name, names)
+        near = nearest(name, [each for each in {*names, *OF_RICH} if each != name])
         installed = "installed are" if near is None else f"did you mean {near!r}? Installed are"
         text = f"There is no dashboard {name!r}; {installed}: {', '.join(names)}"
         raise ValueError(text if OF_RICH.issubset(names) else f"{text}. {GET_RICH}")

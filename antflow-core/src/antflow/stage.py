@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
 from typing import Any, Literal, TypedDict
 
@@ -22,6 +22,8 @@ ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
 CAPACITY_PER_WORKER = 10
 MOST_SECONDS = 10.0**9
 RETRY_MODES = ("per_task", "per_stage")
+
+_CACHED = type(lru_cache(repr))
 
 BUILDERS_WORDS = {
     "retries": "give task_attempts, or stage_attempts with retry='per_stage'",
@@ -297,16 +299,31 @@ def task_name(task: TaskFunc) -> str:
 
 
 def _kind_of_generator(task: TaskFunc) -> str | None:
-    """Return which kind of generator function a task is, through partial and `__call__`."""
-    while isinstance(task, partial):
-        task = task.func
+    """Return which kind of generator function a task is, through partial, caches, `__call__`."""
+    task = _uncached(task)
     if not inspect.isroutine(task) and not isinstance(task, type):
-        task = type(task).__call__
+        task = _uncached(type(task).__call__)
     if inspect.isasyncgenfunction(task):
         return "an async generator"
     if inspect.isgeneratorfunction(task) and not _is_awaited_generator(task):
         return "a generator"
     return None
+
+
+def _uncached(task: TaskFunc) -> TaskFunc:
+    """Return the function that partial objects, methods and `functools.cache` pass calls on to.
+
+    Other decorators may make something else of what a generator yields.
+    """
+    while True:
+        if isinstance(task, partial):
+            task = task.func
+        elif inspect.ismethod(task):
+            task = task.__func__
+        elif isinstance(task, _CACHED):
+            task = task.__wrapped__
+        else:
+            return task
 
 
 def _is_awaited_generator(task: TaskFunc) -> bool:
@@ -324,7 +341,9 @@ def value_text(value: object) -> str:
     """Return what `repr()` shows of a value: the names of functions, without their addresses."""
     if callable(value):
         return task_name(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
+        return f"({listed(map(value_text, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
         return f"[{listed(map(value_text, value))}]"
     return short(value)
 

@@ -18,7 +18,7 @@ from typing import (
 )
 
 from ._quantile import quantile
-from ._tracebacks import location
+from ._tracebacks import location, raise_kept
 from .events import ItemView as ItemView
 from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
@@ -258,10 +258,11 @@ class PipelineResult(_Record):
                 'value; look at its outcome, which is "dropped", before you unwrap it',
                 reason=self.reason,
             )
-        error = self.error
-        if error is None:
-            return self.value
-        raise as_exception(error, self.stage) if isinstance(error, CancelledError) else error
+        if isinstance(self.error, CancelledError):
+            raise as_exception(self.error, self.stage)
+        if self.error is not None:
+            raise_kept(self.error)
+        return self.value
 
 
 @dataclass(slots=True)

@@ -128,7 +128,8 @@ THREADS = InstrumentSpec(
     "antflow.stage.thread.abandoned",
     "up-down counter",
     "{thread}",
-    "Threads that still run a function whose attempt was cancelled.",
+    "Threads that still run a function whose attempt was cancelled, or still read an input when "
+    "reading has stopped.",
     _STAGE,
 )
 ATTEMPTS_ENDED = InstrumentSpec(

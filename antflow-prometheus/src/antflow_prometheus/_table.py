@@ -209,7 +209,8 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "antflow_stage_abandoned_threads",
         "gauge",
-        "Threads that still run a function whose attempt was cancelled.",
+        "Threads that still run a function whose attempt was cancelled, or still read an input "
+        "when reading has stopped.",
         Scope.STAGE,
         ("threads",),
     ),

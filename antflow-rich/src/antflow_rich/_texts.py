@@ -7,11 +7,13 @@ LONGEST = 500
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without what a terminal would take for a command."""
+    """Return a text on one line, with control characters escaped, as in antflow's messages."""
     words = " ".join(text[: 2 * LONGEST].split())[:LONGEST]
     if words.isprintable():
         return words
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in words
+    )
 
 
 def text_of(value: object) -> str:

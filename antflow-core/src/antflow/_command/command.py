@@ -87,7 +87,7 @@ def _run(options: Namespace, *, is_process: bool) -> int:
         check_names(options)
         target = load(options.target)
         if kept is not None and options.input is None and target.has_items:
-            kept.give_back()  # `items` may be what reads it
+            kept.give_to_program()  # `items` may be what reads it
         _show_records(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             execution, code = runner.run(

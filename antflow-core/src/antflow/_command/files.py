@@ -8,9 +8,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader, RawIOBase, TextIOWrapper
+from os.path import samestat
 from pathlib import Path
+from typing import Any
 
 from .options import STANDARD
+from .readiness import read
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 STANDARD_NAMES = {STANDARD: STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": STDERR}
@@ -75,17 +79,27 @@ def open_input(name: str) -> int:
 
 
 class StandardInput:
-    """Standard input, kept for the command: the program and its children read the null device."""
+    """Standard input, kept for one reader: the command, or the `items` of the program.
+
+    Meanwhile descriptor 0, which child processes inherit, is the null device. `sys.stdin` is empty,
+    too, until it is given to the program; what a test or a program has put there stays.
+    """
 
     def __init__(self) -> None:
         self._kept = os.dup(STDIN)  # which child processes do not inherit
-        self._is_taken = True
         nowhere = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nowhere, STDIN)
         os.close(nowhere)
+        self._raw = _ProgramInput(self._kept)
+        self._before = sys.stdin
+        self._stream: TextIOWrapper | None = None
+        if isinstance(sys.stdin, TextIOWrapper) and sys.stdin is sys.__stdin__:
+            encoding, errors = sys.stdin.encoding, sys.stdin.errors
+            self._stream = TextIOWrapper(BufferedReader(self._raw), encoding, errors)
+            sys.stdin = self._stream
 
     def open(self) -> int:
-        """Return a descriptor of it.
+        """Return a descriptor of it, for the command.
 
         Raises:
             FileError: it is closed.
@@ -94,22 +108,74 @@ class StandardInput:
             raise FileError("standard input is closed; give --input FILE")
         return os.dup(self._kept)
 
-    def give_back(self) -> None:
-        """Have the program read it again."""
-        if self._is_taken:
-            self._is_taken = False
-            os.dup2(self._kept, STDIN)
-            os.close(self._kept)
+    def give_to_program(self) -> None:
+        """Have the program read it, by `sys.stdin`.
+
+        Raises:
+            FileError: the program has read already, and found it empty.
+        """
+        is_null_device = samestat(os.fstat(self._kept), os.fstat(STDIN))
+        if self._raw.was_empty and not is_null_device:
+            raise FileError(
+                "the program read standard input while it was imported, which is too early; make "
+                f"`items` a generator or a function, or give --input {STANDARD}"
+            )
+        self._raw.is_given = True
+
+    def restore(self) -> None:
+        """Put `sys.stdin` and descriptor 0 back."""
+        self._raw.is_given = False  # the number of the descriptor may become another file's
+        if self._stream is not None:
+            sys.stdin = self._before
+        os.dup2(self._kept, STDIN)
+        os.close(self._kept)
+
+
+class _ProgramInput(RawIOBase):
+    """What is below the program's `sys.stdin`: empty, unless standard input is given to it.
+
+    Args:
+        descriptor: of standard input.
+    """
+
+    name = "<stdin>"
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.is_given = False
+        self.was_empty = False
+        self._descriptor = descriptor
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer, and return how many bytes; 0 at the end."""
+        if not self.is_given:
+            self.was_empty = True
+            return 0
+        block = read(self._descriptor, len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def fileno(self) -> int:
+        """Return the descriptor that has what is read here."""
+        return self._descriptor if self.is_given else STDIN
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return os.isatty(self.fileno())
 
 
 @contextmanager
 def standard_input_kept() -> Iterator[StandardInput]:
-    """Keep standard input for the command until the block is left."""
+    """Keep standard input for one reader until the block is left."""
     standard_input = StandardInput()
     try:
         yield standard_input
     finally:
-        standard_input.give_back()
+        standard_input.restore()
 
 
 def open_output(

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
 
+from antflow._failures import FailureTally
+from antflow._texts import shown
 from antflow.types import PipelineResult, UnprocessedItem
 
-from .kinds import Kinds
 from .order import Order
 from .records import (
     Describe,
@@ -20,7 +21,6 @@ from .records import (
     as_line,
     failure_line,
     of_text_line,
-    shown,
 )
 from .sink import Sink
 
@@ -35,7 +35,7 @@ class Ledger:
         describe: returns what is written of an input.
         record: returns what is written of a result.
         ordered: write results in the order of the inputs.
-        kinds: counts the failures.
+        tally: counts the failures.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Ledger:
         record: Callable[[PipelineResult], object],
         *,
         ordered: bool,
-        kinds: Kinds | None = None,
+        tally: FailureTally | None = None,
     ) -> None:
         self.output: Sink
         self.failures: Sink | None = None
         self.fates: Counter[Fate] = Counter()
-        self.kinds = kinds or Kinds()
+        self.tally = tally or FailureTally()
         self.read = 0
         self._describe = describe
         self._record = record
@@ -137,7 +137,13 @@ class Ledger:
         location: str | None = None,
     ) -> None:
         if error is not None:
-            self.kinds.add(error, about.get("stage"), _place_of(described, about), location)
+            self.tally.add_input(
+                error,
+                _name_of(described, about),
+                stage=about.get("stage"),
+                attempts=about.get("attempts", 1),
+                location=location,
+            )
             about = {**about, **about_error(error, location)}
         line = failure_line(fate, described, **about)
         self.forget([number])
@@ -186,6 +192,6 @@ class Ledger:
             self._fail(fate, number, self._about(number, None), {})
 
 
-def _place_of(described: dict[str, Any], about: dict[str, Any]) -> str:
+def _name_of(described: dict[str, Any], about: dict[str, Any]) -> str:
     """Return what an input is called: its line, or the id of its item."""
     return f"line {described['line']}" if "line" in described else f"item {shown(about.get('id'))}"

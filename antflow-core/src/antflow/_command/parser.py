@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Action, ArgumentError, ArgumentParser, HelpFormatter
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from antflow._keywords import nearest
 
 
 class FittedFormatter(HelpFormatter):
@@ -60,8 +61,3 @@ class Parser(ArgumentParser):
             if close is not None and "maybe you meant" not in error.message:
                 error.message += f"; did you mean {close}?"
             raise
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like another one; None if none is like it."""
-    return next(iter(get_close_matches(word, list(known), n=1)), None)

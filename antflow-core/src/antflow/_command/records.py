@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 from uuid import UUID
 
+from antflow._texts import shown
 from antflow.exceptions import text_of
 from antflow.types import PipelineResult
 
@@ -96,14 +97,6 @@ def _or_its_text(value: Any) -> Any:
     except UnwritableError:
         return shown(value)
     return value
-
-
-def shown(value: object) -> str:
-    """Return a value as Python shows it, also where it cannot be shown."""
-    try:
-        return repr(value)
-    except Exception:
-        return f"(a {type(value).__name__})"
 
 
 def about_error(error: BaseException, location: str | None = None) -> dict[str, str]:

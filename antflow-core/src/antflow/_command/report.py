@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from signal import Signals
 
+from antflow._texts import escaped, many
 from antflow.exceptions import TooManyFailuresError, text_of
 from antflow.types import ActivityState, PipelineStats, StageStats
 
@@ -90,14 +91,16 @@ def _of_keeping(ledger: Ledger, name: str | None) -> Iterator[str]:
 def _of_fates(ledger: Ledger) -> Iterator[str]:
     fates = ledger.fates
     if failed := fates["failed"] + fates["malformed"]:
-        yield f"{failed:,} of {_items(ledger.read)} failed"
-        yield from ledger.kinds.lines()
-    if fates["malformed"] and ledger.kinds.has("JSONDecodeError"):
+        yield f"{failed:,} of {many(ledger.read, 'item')} failed"
+        yield from ledger.tally.lines()
+    if remedy := ledger.tally.remedy():
+        yield remedy
+    if fates["malformed"] and ledger.tally.has("JSONDecodeError"):
         yield "a line of input is JSON; --lines reads text"
     if left := fates["unprocessed"]:
-        yield f"{_items(left)} {'was' if left == 1 else 'were'} read and left unprocessed"
+        yield f"{many(left, 'item')} {'was' if left == 1 else 'were'} read and left unprocessed"
     if unwritten := fates["unwritten"]:
-        yield f"{unwritten:,} {'result' if unwritten == 1 else 'results'} could not be written"
+        yield f"{many(unwritten, 'result')} could not be written"
 
 
 def _of_error(error: BaseException, source: Source) -> str:
@@ -107,17 +110,13 @@ def _of_error(error: BaseException, source: Source) -> str:
     what = "the run ended"
     if error is source.error:
         what = f"the input cannot be read past {source.noun} {source.position:,}"
-    return f"{what}: {type(error).__name__}: {text_of(error)}"
+    return escaped(f"{what}: {type(error).__name__}: {text_of(error)}")
 
 
 def _unread(source: Source) -> str:
     if source.is_at_end:
         return "all input was read"
     return f"the first unread {source.noun} is {source.position + 1}"
-
-
-def _items(number: int) -> str:
-    return f"{number:,} item" if number == 1 else f"{number:,} items"
 
 
 def summary(stats: PipelineStats, seconds: float) -> str:
@@ -134,7 +133,7 @@ def summary(stats: PipelineStats, seconds: float) -> str:
         rows.append((stage.stage_name, *(f"{count:,}" for count in counts), *shares))
     done = stats.items_processed + stats.items_failed
     rate = f"{done / seconds:,.0f} a second" if seconds else ""
-    return f"{table(rows)}\n{_items(done)} in {seconds:.2f} s, {rate}"
+    return f"{table(rows)}\n{many(done, 'item')} in {seconds:.2f} s, {rate}"
 
 
 def _share(stage: StageStats, state: ActivityState) -> float:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from antflow._failures import FailureTally
 from antflow.pipeline import Pipeline, ResultStream
 
 from .interruption import GRACE_SECONDS, Interruption, Ways
-from .kinds import Kinds
 from .leaving import leave
 from .ledger import Ledger
 from .printing import say, say_in_time
@@ -66,8 +66,8 @@ class Execution:
         if files.input is not None:
             describe = of_text_line if options.lines else of_json_line
         record = value_record if options.values else result_record
-        kinds = Kinds(failure_trace if options.traceback else None)
-        self._ledger = Ledger(describe, record, ordered=options.ordered, kinds=kinds)
+        tally = FailureTally(failure_trace if options.traceback else None)
+        self._ledger = Ledger(describe, record, ordered=options.ordered, tally=tally)
         noun = "item" if files.input is None else "line"
         self._source = Source(self._ledger, self._number_of, noun)
         self._fed = self._begin_source()

@@ -8,13 +8,13 @@ from asyncio import CancelledError, Task, current_task
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from antflow._keywords import nearest
 from antflow._sources import single_item
 from antflow.exceptions import text_of
 from antflow.pipeline import Pipeline, PipelineBuilder
@@ -93,10 +93,10 @@ class Target:
         )
         if callable(found) and not isinstance(found, Iterable | AsyncIterable):
             found = await _called(found, name, remedy)
-        if not isinstance(found, Iterable | AsyncIterable) or isinstance(found, str | bytes):
-            raise TargetError(f"{name} is {_kind(found)}; {remedy}")
         if (problem := single_item(found)) is not None:
             raise TargetError(f"{name} must be many items, but {problem}")
+        if not isinstance(found, Iterable | AsyncIterable):
+            raise TargetError(f"{name} is {_kind(found)}; {remedy}")
         return found
 
 
@@ -167,9 +167,9 @@ def _others(module: ModuleType, name: str) -> str:
     if there:
         return f"its pipelines are: {', '.join(there)}"
     own = [each for each, value in vars(module).items() if not isinstance(value, type)]
-    close = get_close_matches(name, own, n=1)
-    if close:
-        return f"{close[0]!r} may be meant"
+    close = nearest(name, own)
+    if close is not None:
+        return f"did you mean {close!r}?"
     return f"name {WANTED}; it has to stand at the top level of the program, in no function"
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from traceback import TracebackException, format_exception
 
 from antflow._faults import can_be_shown
-from antflow._tracebacks import location
-
-OURS = str(Path(__file__).parent.parent)
+from antflow._tracebacks import location, remove_own_frames
 
 
 def trace_of(error: BaseException) -> str:
     """Return where an error was raised, without our own frames; "" if nowhere else, or unknown."""
     if not can_be_shown(error):
         return ""
+    remove_own_frames(error)
     traced = TracebackException.from_exception(error)
     theirs = [
         frame
         for frame in traced.stack
-        if not frame.filename.startswith((OURS, "<frozen importlib"))
+        if not frame.filename.startswith("<frozen importlib")
         and not frame.filename.endswith("/importlib/__init__.py")
     ]
     if not theirs:

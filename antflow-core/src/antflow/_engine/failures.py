@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from antflow._failures import MIN_ITEMS_FOR_SHARE, FailureTally, exceeds
-from antflow.exceptions import TooManyFailuresError
+from antflow._failures import MIN_ITEMS_FOR_SHARE, FailureTally, exceeds, too_many_failures
 from antflow.types import FailedItem, PipelineResult
 
 from .result_queue import ResultQueue
@@ -102,10 +101,11 @@ class Failures:
             addition: ends the text.
         """
         if self.is_exceeded:
-            raise TooManyFailuresError(
-                f"max_failures={self._limit} was exceeded, and the run was stopped: "
-                f"{self.summary(self.all)}; see .failures and .unprocessed of this error{addition}",
+            raise too_many_failures(
+                self._limit,
+                self.summary(self.all),
                 results=self._results.kept(),
                 failures=self._results.kept_failures(),
                 unprocessed=unprocessed_items(self._stages),
+                addition=addition,
             )

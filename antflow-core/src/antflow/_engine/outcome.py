@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from antflow._faults import log_error
-from antflow._tracebacks import location, remove_own_frames
+from antflow._tracebacks import location, remove_own_frames, unchanged_traceback
 from antflow.events import StatusType
 from antflow.exceptions import PipelineError, text_of
 from antflow.stage import ItemCallback
@@ -121,13 +121,8 @@ async def finish(
     try:
         if outcome.kind is Kind.FAIL:
             remove_own_frames(outcome.error)
-            if dispatcher.item_finish:
-                described = error_fields(outcome.error)
-                pending = emit_status(worker, item, "failed", described, final=True)
-                if pending is not None:
-                    await pending
-            if stage.stage.on_failure is not None:
-                await _call_back(worker, stage.stage.on_failure, item, outcome.error)
+            with unchanged_traceback(outcome.error):
+                await _emit_failed(worker, item, outcome.error)
         elif outcome.kind is Kind.RETRY_STAGE and dispatcher.status:
             described = error_fields(outcome.error)
             coming = {"attempt": worker.attempt_number + 1, "retry": True, **described}
@@ -137,6 +132,15 @@ async def finish(
     finally:
         apply(worker, item, outcome, task_index, task_input)
     return stage.results if outcome.kind is Kind.FAIL else stage.input
+
+
+async def _emit_failed(worker: Worker, item: PipelineResult, error: BaseException) -> None:
+    if worker.stage.dispatcher.item_finish:
+        pending = emit_status(worker, item, "failed", error_fields(error), final=True)
+        if pending is not None:
+            await pending
+    if worker.stage.stage.on_failure is not None:
+        await _call_back(worker, worker.stage.stage.on_failure, item, error)
 
 
 def apply(

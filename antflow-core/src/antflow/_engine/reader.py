@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError, Task, get_running_loop, wait
+from contextlib import suppress
 from inspect import isasyncgen
 
 from antflow._sources import Source
@@ -66,6 +67,9 @@ class InputReader:
             if isasyncgen(source):
                 await source.aclose()
             elif isinstance(source, ThreadReader):
+                if not self._run.is_aborted:
+                    with suppress(CancelledError):  # at the time limit: the thread is abandoned
+                        await source.finish()
                 await self._feeder.take_unread(source.stop(), stage, priority)
                 await source.wait_closed()
         finally:

@@ -43,6 +43,7 @@ class RunState:
         self.clock = CLOCK.get()
         self.budget = LoopBudget(self.clock)  # of the loop, once the run is started
         self.loop: AbstractEventLoop | None = None
+        self.feeding_loop: AbstractEventLoop | None = None  # of those that feed before the start
         self.phase = Phase.NEW
         self.accepts_input = True
         self.is_closed = False
@@ -103,9 +104,17 @@ class RunState:
     @property
     def is_on_other_loop(self) -> bool:
         """Whether it is going on, but not on the running event loop."""
-        if self.loop is None or self.is_over or self.is_loop_closed:
+        if self.loop is None or self.loop is get_running_loop():
             return False
-        return self.loop is not get_running_loop()
+        return not (self.is_over or self.is_loop_closed)
+
+    @property
+    def is_fed_on_other_loop(self) -> bool:
+        """Whether a feed waits for the start, but not on the running event loop."""
+        loop = self.feeding_loop
+        if loop is None or not (self.is_new and self.active_feeds):
+            return False
+        return not loop.is_closed() and loop is not get_running_loop()
 
     def is_inside(self) -> bool:
         """Return whether a worker, or the stream's consumer, may be waiting for this code."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
-from antflow._tracebacks import remove_own_frames
+from antflow._tracebacks import remove_own_frames, unchanged_traceback
 from antflow.context import acquire
 from antflow.events import TaskEvent, TaskEventType
 from antflow.types import PipelineResult
@@ -204,9 +204,10 @@ async def _emit_end(
         kind, listeners, delay = "retry", dispatcher.task_retry, outcome.delay
     if listeners:
         event = _task_event(worker, item, bound, kind, duration, outcome.error, delay)
-        pending = dispatcher.emit(listeners, event)
-        if pending is not None:
-            await pending
+        with unchanged_traceback(outcome.error):
+            pending = dispatcher.emit(listeners, event)
+            if pending is not None:
+                await pending
 
 
 def _task_event(
