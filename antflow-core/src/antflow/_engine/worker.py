@@ -416,7 +416,7 @@ class Worker:
         now = clock()
         if sent_to is not stage.input or self._has_to_pause(now):
             now = await self._conclude(start, sent_to)
-        self.item = self.bound_task = self.attempt = None
+        self.item = self.bound_task = self.attempt = self._status_text = None
         self.since = now
         return now
 
