@@ -713,7 +713,7 @@ def test_a_pipeline_that_is_fed_keeps_the_latest_failures_and_counts_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert MAX_KEPT_FAILURES == 10_000
-    monkeypatch.setattr("antflow.pipeline.MAX_KEPT_FAILURES", 3)
+    monkeypatch.setattr("antflow._engine.result_queue.MAX_KEPT_FAILURES", 3)
 
     async def main() -> None:
         pipeline = Pipeline([stage(refuse_odd)])
@@ -975,7 +975,7 @@ def test_process_that_is_cancelled_as_the_run_ends_is_cancelled(turns: int) -> N
 
 def test_process_does_not_wait_for_a_run_that_its_own_item_ended() -> None:
     def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> asyncio.Task[Any]:
-        if "_serve" in coro.__qualname__:
+        if coro.__qualname__.startswith("Worker."):
             raise RuntimeError("no more tasks")
         return asyncio.Task(coro, loop=loop)
 

@@ -22,7 +22,7 @@ from antflow import (
     TaskEvent,
     hookimpl,
 )
-from antflow._worker import Worker
+from antflow._engine.worker import Worker
 from antflow.plugins import (
     ARGUMENTS,
     PLAIN,
@@ -584,13 +584,13 @@ def test_no_event_is_made_for_a_hook_without_implementation(
 def plain(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The workers that go the way that is for runs which nobody watches."""
     workers: list[str] = []
-    serve = Worker._serve_plainly
+    run_fast = Worker._run_fast
 
     def note(worker: Worker) -> Any:
         workers.append(worker.name)
-        return serve(worker)
+        return run_fast(worker)
 
-    monkeypatch.setattr(Worker, "_serve_plainly", note)
+    monkeypatch.setattr(Worker, "_run_fast", note)
     return workers
 
 

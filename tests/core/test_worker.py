@@ -216,7 +216,7 @@ def test_every_path_gives_the_same_outcome(path: str, fails: int) -> None:
     assert (stats.completed_items, stats.failed_items) == ((3, 0) if is_success else (0, 3))
     assert stats.retried_attempts == 3 * min(fails, 2)
     assert stats.tasks["task"].attempts == 3 * min(fails + 1, 3)
-    assert stats.seconds["waiting"] == pytest.approx(30 * min(fails, 2))
+    assert stats.seconds["waiting"] == pytest.approx(20 * min(fails, 2))
 
 
 @pytest.mark.parametrize("path", list(PATHS))

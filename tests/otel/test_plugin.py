@@ -76,7 +76,7 @@ class Watching:
             for hook in hooks_of(OTel())
             if any(listener.name.startswith("otel.run") for listener in run.plugins.listeners(hook))
         ]
-        self.is_silent = run.notifier.is_silent
+        self.is_silent = run.dispatcher.is_silent
 
 
 def run_with(plugin: OTel) -> Watching:
