@@ -974,17 +974,17 @@ def test_process_that_is_cancelled_as_the_run_ends_is_cancelled(turns: int) -> N
 
 
 def test_process_does_not_wait_for_a_run_that_its_own_item_ended() -> None:
-    def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> asyncio.Task[Any]:
-        if coro.__qualname__.startswith("Worker."):
-            raise RuntimeError("no more tasks")
-        return asyncio.Task(coro, loop=loop)
+    def refuse(*_: Any, **__: Any) -> asyncio.Task[Any]:
+        raise RuntimeError("no more tasks")
 
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
         await pipeline.start()
-        asyncio.get_running_loop().set_task_factory(cast(Any, refuse))
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(cast(Any, refuse))
         with pytest.raises(PipelineError, match=r"pipeline\.unprocessed"):
             await pipeline.process(1)
+        loop.set_task_factory(None)
         assert [left.value for left in pipeline.unprocessed] == [1]
 
     asyncio.run(main())

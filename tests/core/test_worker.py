@@ -20,10 +20,12 @@ from tests.core.run_parts import (
     cancel,
     double,
     fail,
+    piped,
     same,
     stage,
     start_with,
     values,
+    watched_or_not,
 )
 from tests.core.simulation import Gate, begun, others, settle, simulate
 
@@ -924,21 +926,22 @@ def test_a_task_that_cancels_its_own_worker_ends_the_run_and_is_told_so() -> Non
     simulate(main)
 
 
-def test_a_task_that_cancels_its_own_worker_and_returns_ends_the_run_too() -> None:
+@watched_or_not
+def test_a_task_that_cancels_its_own_worker_and_returns_ends_the_run_too(watched: bool) -> None:
     async def cancel_and_return(value: int) -> int:
         if value == 1:
             cancel_own_worker()
+        else:
+            await asyncio.sleep(1)
         return value
 
     async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [cancel_and_return])])
+        pipeline = piped(stage(cancel_and_return), watched=watched)
         with pytest.raises(PipelineError, match="'Work-W0' was cancelled"):
             await pipeline.run(range(4))
         assert not others()
-        stats = pipeline.get_stats()
-        assert stats.items_fed == 4
-        assert stats.items_processed + stats.items_unprocessed == 4
-        assert values(pipeline.results)[:2] == [0, 1]
+        assert values(pipeline.results) == [0, 1]
+        assert left(pipeline) == [2, 3]
 
     simulate(main)
 

@@ -33,6 +33,9 @@ from .stage_runtime import BoundTask, StageRuntime
 WORKING = (BUSY, WAITING)
 """The states of a worker that holds an item which it is not done with."""
 
+NO_ATTEMPT = Attempt(0, 0, 0)
+"""What is noted of an item that is skipped."""
+
 UNMADE = Outcome(Kind.CANCEL, CancelledError())
 """The outcome of an attempt that was not begun, since the run or the worker is ending."""
 
@@ -375,7 +378,6 @@ class Worker:
         """Begin a visit to the stage; return False if that was all: the item is skipped."""
         skip_if = self.stage.stage.skip_if
         if skip_if is not None and await self._is_skipped(skip_if, item):
-            self.attempt = Attempt(0, 0, 0)
             await self._pass_on(item, item.value, "skipped", self.stage.stage.on_skip)
             return False
         if self.stage.dispatcher.status:
@@ -587,6 +589,7 @@ class Worker:
         finally:
             if status == "skipped":
                 stage.counters.skipped += 1
+                self.attempt = NO_ATTEMPT
             self._forward(item)
 
     def _emit_passed_on(self, item: PipelineResult) -> Awaitable[None] | None:
