@@ -589,9 +589,7 @@ def test_other_plugins_act_inside_of_the_attempt(with_metrics: bool) -> None:
             seen.append(span.name)
 
     traced = Traced(meter_provider=Metered().provider if with_metrics else None)
-    one = traced.pipeline(
-        stage(task=fails(1, 3), task_attempts=2, workers=1), plugins=[Looking()]
-    )
+    one = traced.pipeline(stage(task=fails(1, 3), task_attempts=2, workers=1), plugins=[Looking()])
     simulate(lambda: one.run([1, 2]))
     assert seen == ["Work work"] * 6
     assert one.plugin_faults == {}
@@ -772,7 +770,9 @@ def test_what_is_open_when_the_run_ends_is_ended_with_it() -> None:
 def test_an_item_whose_start_was_missed_is_left_alone() -> None:
     traced = Traced()
     traces = simulate(lambda: traces_of(traced, traced.pipeline(stage())))
-    event = TaskEvent("x", "Work", "same", "Work-W0", "start", 1, 1.0).about(PipelineResult(0, "x", 0))
+    event = TaskEvent("x", "Work", "same", "Work-W0", "start", 1, 1.0).about(
+        PipelineResult(0, "x", 0)
+    )
     for told in ("start", "success", "retry", "failure", "cancelled"):
         getattr(traces, f"antflow_task_{told}")(event)
     assert traced.spans == ()
