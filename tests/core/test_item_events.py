@@ -27,9 +27,6 @@ from antflow import (
     TaskEvent,
     current_item,
 )
-from tests.core.observing import observe
-from tests.core.run_parts import CustomExit, Failing, double, raised_by, same, values
-from tests.core.simulation import Gate, others, simulate
 from tests.core.event_parts import (
     LONG,
     ONCE,
@@ -47,6 +44,9 @@ from tests.core.event_parts import (
     under_way,
     watched,
 )
+from tests.core.observing import observe
+from tests.core.run_parts import CustomExit, Failing, double, raised_by, same, values
+from tests.core.simulation import Gate, others, simulate
 
 HOOKS = [
     "antflow_item_status",

@@ -18,8 +18,6 @@ from antflow import (
     TaskEvent,
     concurrency_limit,
 )
-from tests.core.run_parts import Failing, same, start_with, values
-from tests.core.simulation import Gate, begun, others, settle, simulate
 from tests.core.event_parts import (
     LONG,
     ONCE,
@@ -38,6 +36,8 @@ from tests.core.event_parts import (
     watched,
     worker,
 )
+from tests.core.run_parts import Failing, same, start_with, values
+from tests.core.simulation import Gate, begun, others, settle, simulate
 
 # Cancellation of the run
 

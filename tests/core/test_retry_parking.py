@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from antflow import current_item
+from antflow import PipelineError, current_item
 from antflow.types import PipelineStats, StageStats, find_bottleneck
 from tests.core.run_parts import (
     STATES,
@@ -18,6 +18,7 @@ from tests.core.run_parts import (
     left,
     now,
     piped,
+    raised_by,
     run_exactly,
     same,
     seconds_of,
@@ -328,6 +329,20 @@ def test_a_parked_item_that_is_left_has_all_its_attempts_in_the_next_run() -> No
         await pipeline.join()
         (result,) = pipeline.results
         assert (result.value, result.attempts) == (7, 2)
+
+    run_exactly(main)
+
+
+def test_process_waits_for_its_item_while_that_is_parked() -> None:
+    async def main() -> None:
+        async with piped(stage(Failing(1), **parking())) as pipeline:
+            await pipeline.start()
+            assert (await pipeline.process(7)).attempts == 2
+            assert now() == 100
+            waiting = await begun(pipeline.process(8))
+            await pipeline.shutdown()
+            assert isinstance(await raised_by(waiting), PipelineError)
+            assert left(pipeline) == [8]
 
     run_exactly(main)
 

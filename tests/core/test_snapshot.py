@@ -608,7 +608,9 @@ def test_a_failure_is_no_completion_but_activity() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"skip_if": lambda value: False}])
-def test_processing_since_is_when_the_worker_took_the_item_for_this_attempt(fields: dict[str, Any]) -> None:
+def test_processing_since_is_when_the_worker_took_the_item_for_this_attempt(
+    fields: dict[str, Any],
+) -> None:
     async def fail_slowly(value: int) -> None:
         await asyncio.sleep(10)
         raise ValueError

@@ -230,6 +230,36 @@ def test_a_worker_that_is_cancelled_from_outside_ends_the_run() -> None:
     simulate(main)
 
 
+PLAIN = pytest.param(
+    False,
+    id="plain",
+    marks=pytest.mark.xfail(
+        strict=True, reason="the fast loop does not look at cancelling() after a success"
+    ),
+)
+
+
+@pytest.mark.parametrize("watched", [PLAIN, pytest.param(True, id="watched")])
+def test_a_cancellation_that_a_task_kept_is_forgotten(watched: bool) -> None:
+    async def keep(value: int) -> int:
+        if value == 0:
+            try:
+                cancel_own_worker()
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                return value
+        if value == 1:
+            raise asyncio.CancelledError  # of its own, and not the worker's
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(keep), watched=watched)
+        assert values(await pipeline.run(range(3))) == [0, 2]
+        assert values(pipeline.failures) == [1]
+
+    simulate(main)
+
+
 def test_an_idle_worker_that_is_cancelled_ends_the_run() -> None:
     gate = Gate()
 
