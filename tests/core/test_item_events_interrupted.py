@@ -580,6 +580,24 @@ def test_when_a_run_is_closed_inside_a_start_hook_the_task_is_not_called(chain: 
     )
 
 
+@pytest.mark.parametrize("kind", ["complete A.task 1", "completed A!"])
+def test_an_outcome_stands_though_the_worker_s_coroutine_is_closed_inside_a_hook(kind: str) -> None:
+    """As the garbage collector does with the tasks of a loop that was closed too early."""
+    cut = Cut(kind)
+
+    async def main() -> None:
+        pipeline = watched(cut.stages[:1], cut.held)
+        running = await begun(pipeline.run([0]))
+        coroutine: Any = worker("A-W0").get_coro()
+        coroutine.close()
+        running.cancel()
+        await asyncio.wait([running])
+        assert values(pipeline.results) == [0]
+        assert values(pipeline.unprocessed) == []
+
+    simulate(main)
+
+
 # Cancelled inside the hook of an end, or of a status
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from antflow import (
     set_task_status,
 )
 from tests.core.run_parts import (
+    STATES,
     age,
     fail,
     piped,
@@ -438,11 +439,27 @@ def test_time_spent_includes_failed_attempts_and_not_the_waits_between(watched: 
 @watched_or_not
 def test_time_spent_does_not_include_the_wait_for_room(watched: bool) -> None:
     async def main() -> None:
-        first, last = stage(sleep), stage(sleep, name="Last", pull=True)
+        first, last = stage(sleep), stage(sleep, sleep, name="Last", pull=True)
         pipeline = piped(first, last, watched=watched)
         await pipeline.run(range(4))
-        assert metrics_of(pipeline).total_processing_time == 64
-        assert metrics_of(pipeline, "Last-W0").total_processing_time == 64
+        assert metrics_of(pipeline).total_processing_time == 4 * 16
+        assert metrics_of(pipeline, "Last-W0").total_processing_time == 4 * 32
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_time_spent_is_that_of_the_items_that_it_is_done_with_when_a_run_is_ended(
+    watched: bool,
+) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(sleep), watched=watched)
+        await start_with(pipeline, range(3))
+        await asyncio.sleep(40)
+        await pipeline.shutdown(timeout=0)
+        await asyncio.sleep(100)
+        metrics = metrics_of(pipeline)
+        assert (metrics.items_processed, metrics.total_processing_time) == (2, 32)
 
     run_exactly(main)
 
@@ -491,6 +508,92 @@ def test_each_run_counts_from_nothing() -> None:
     run_exactly(main)
 
 
+async def limited(enter: Callable[[], Awaitable[Any]] | None = None) -> None:
+    async with concurrency_limit():
+        if enter is not None:
+            await enter()
+
+
+@watched_or_not
+def test_a_worker_works_on_after_a_wait_that_failed(watched: bool) -> None:
+    gate = Gate()
+
+    async def task(value: int) -> int:
+        if value == 0:
+            await limited(lambda: gate(value))
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(limited(), 4)
+            await gate(value)
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+        async with running(pipeline, range(2)):
+            assert workers_of(pipeline) == [0, 1, 1, 0]
+            await asyncio.sleep(5)
+            assert workers_of(pipeline) == [0, 2, 0, 0]
+            gate.open()
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_what_a_task_left_behind_does_not_make_an_idle_worker_wait(watched: bool) -> None:
+    gate = Gate()
+    left: list[asyncio.Task[None]] = []
+
+    async def limited_later() -> None:
+        await asyncio.sleep(4)
+        await limited()
+
+    async def task(value: int) -> int:
+        if value == 0:
+            await limited(lambda: gate(value))
+        else:
+            left.append(asyncio.ensure_future(limited_later()))
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+        async with running(pipeline, range(2)):
+            await asyncio.sleep(5)
+            assert workers_of(pipeline) == [1, 1, 0, 0]
+            gate.open()
+        await asyncio.gather(*left)
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_the_end_of_a_wait_that_was_left_behind_ends_no_later_one(watched: bool) -> None:
+    gate, keep = Gate(), Gate()
+    left: list[asyncio.Task[None]] = []
+
+    async def task(value: int) -> int:
+        if value == 0:
+            await limited(lambda: gate(value))
+        elif value == 1:
+            left.append(asyncio.ensure_future(limited()))
+            await asyncio.sleep(1)
+        else:
+            await asyncio.gather(limited(lambda: keep("first")), limited())
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+        async with running(pipeline, range(3)):
+            await asyncio.sleep(2)
+            gate.open()
+            await asyncio.gather(*left)
+            await settle()
+            assert keep.waiting == ["first"]
+            assert workers_of(pipeline)[STATES.index("waiting")] == 1  # for the second
+            keep.open()
+
+    run_exactly(main)
+
+
 def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_if_it_waited() -> (
     None
 ):
@@ -498,14 +601,9 @@ def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_i
     hold, gate = Gate("hold"), Gate("gate")
     left: list[asyncio.Task[None]] = []
 
-    async def limited() -> None:
-        async with concurrency_limit():
-            pass
-
     async def task(value: int) -> int:
         if value == 0:
-            async with concurrency_limit():
-                await hold(value)
+            await limited(lambda: hold(value))
         elif value == 1:
             left.append(asyncio.ensure_future(limited()))
             await asyncio.sleep(1)
