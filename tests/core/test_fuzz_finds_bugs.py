@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from asyncio import Semaphore
-from collections import Counter, deque
+from asyncio import CancelledError, Semaphore
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
-from antflow._channel import Channel
-from antflow._desk import Desk
 from antflow._display import Display
-from antflow._notifier import Notifier, Observer
-from antflow._results import Results
-from antflow._run import Run
-from antflow._worker import Worker
+from antflow._engine import loops, outcome, visit
+from antflow._engine.attempt import FIRST, UNMADE, Kind, Outcome, classify_error
+from antflow._engine.channel import Channel
+from antflow._engine.feeder import Feeder
+from antflow._engine.lifecycle import Lifecycle
+from antflow._engine.parking import ParkedItems
+from antflow._engine.pull_channel import PullChannel
+from antflow._engine.receivers import Receivers
+from antflow._engine.result_queue import ResultQueue
+from antflow._engine.run import Run
+from antflow._engine.run_state import RunState
+from antflow._engine.worker import Worker
+from antflow._plugins.dispatcher import Dispatcher, Observer
 
 from .scenarios import Mode
 from .test_fuzz import fuzz, quiet
@@ -39,27 +45,39 @@ FOUND_BY_RUN = "a second cancellation leaves tasks"
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def sometimes_forgotten(owner: type, method: str, every: int = 3) -> Plant:
-    """A method that does nothing every so many times that it is called."""
+def sometimes_forgotten(owner: Any, name: str, every: int = 3) -> Plant:
+    """A function or method that does nothing every so many times that it is called."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        original, turns = getattr(owner, method), count(1)
+        original, turns = getattr(owner, name), count(1)
 
-        def forgetful(self: Any, *arguments: Any) -> Any:
-            return None if next(turns) % every == 0 else original(self, *arguments)
+        def forgetful(*arguments: Any) -> Any:
+            return None if next(turns) % every == 0 else original(*arguments)
 
-        patch.setattr(owner, method, forgetful)
+        patch.setattr(owner, name, forgetful)
 
     return plant
 
 
-def always(owner: type, method: str, answer: object) -> Plant:
-    """A method that gives always the same answer."""
+def always(owner: type, name: str, answer: object) -> Plant:
+    """A method that returns always the same answer."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(owner, method, lambda _self, *_arguments: answer)
+        patch.setattr(owner, name, lambda *_arguments: answer)
 
     return plant
+
+
+def constant(owner: type, name: str, value: object) -> Plant:
+    """A property that has always the same value."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(owner, name, property(lambda _self: value))
+
+    return plant
+
+
+# The channel
 
 
 def deposit_without_order(patch: pytest.MonkeyPatch) -> None:
@@ -68,7 +86,7 @@ def deposit_without_order(patch: pytest.MonkeyPatch) -> None:
     def put(self: Channel, item: Any) -> None:
         queue = list(self.queue)
         original(self, item)
-        if item in self.queue:
+        if any(other is item for other in self.queue):
             self.queue.clear()
             self.queue.extend([*queue, item])
 
@@ -85,24 +103,24 @@ def items_lost_after_the_close(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Channel, "put", put)
 
 
-def call_lost_with_a_cancelled_receiver(patch: pytest.MonkeyPatch) -> None:
-    original = Channel.arrived
+def wake_up_lost_with_a_cancelled_receiver(patch: pytest.MonkeyPatch) -> None:
+    original = Receivers.arrive
 
-    def arrived(self: Channel, takes: int = 1) -> None:
+    def arrive(self: Receivers, takes: int = 1) -> None:
         if takes:
             original(self, takes)
 
-    patch.setattr(Channel, "arrived", arrived)
+    patch.setattr(Receivers, "arrive", arrive)
 
 
-def place_lost_with_a_cancelled_feeder(patch: pytest.MonkeyPatch) -> None:
+def turn_lost_with_a_cancelled_feeder(patch: pytest.MonkeyPatch) -> None:
     original = Channel.wait_for_place
 
     async def wait_for_place(self: Channel) -> None:
         try:
             await original(self)
-        except asyncio.CancelledError:
-            self.granted += 1
+        except CancelledError:
+            self.reserved += 1
             raise
 
     patch.setattr(Channel, "wait_for_place", wait_for_place)
@@ -112,42 +130,148 @@ def senders_forgotten_at_the_close(patch: pytest.MonkeyPatch) -> None:
     original = Channel.close
 
     def close(self: Channel) -> None:
-        self._senders = deque()
+        self._senders.clear()
         original(self)
 
     patch.setattr(Channel, "close", close)
 
 
-def retries_not_counted(patch: pytest.MonkeyPatch) -> None:
-    original = Worker._start_anew
+def place_not_reserved_for_observers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Channel, "reserved", property(lambda _: 0, lambda _self, _value: None))
 
-    async def start_anew(self: Worker, item: Any, attempt: int, error: BaseException) -> None:
-        await original(self, item, max(attempt - 1, 0), error)
 
-    patch.setattr(Worker, "_start_anew", start_anew)
+def newly_due_items_go_first(patch: pytest.MonkeyPatch) -> None:
+    def put_due(self: Channel, item: Any) -> None:
+        self.queue.appendleft(item)
+        if self._wants_receiver:
+            self._receivers.wake(1)
+
+    patch.setattr(Channel, "_put_due", put_due)
+
+
+def any_number_of_items_parked(patch: pytest.MonkeyPatch) -> None:
+    original = Channel.__init__
+
+    def init(self: Channel, capacity: float) -> None:
+        original(self, capacity)
+        self._max_parked = 10**9
+
+    patch.setattr(Channel, "__init__", init)
+
+
+def parked_items_lost_at_the_close(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ParkedItems, "clear", lambda _self: [])
+
+
+# Attempts and outcomes
+
+
+def stage_attempts_not_counted(patch: pytest.MonkeyPatch) -> None:
+    original = outcome._retry_stage
+
+    def retry(worker: Worker, item: Any, failed: Outcome) -> None:
+        original(worker, item, failed)
+        item.details.stage_attempt -= 1
+
+    patch.setattr(outcome, "_retry_stage", retry)
+
+
+def retries_resume_at_the_first_task(patch: pytest.MonkeyPatch) -> None:
+    original = outcome._retry_task
+
+    def retry(worker: Worker, item: Any, failed: Outcome, _index: int, _value: Any) -> None:
+        original(worker, item, failed, 0, item.value)
+
+    patch.setattr(outcome, "_retry_task", retry)
+
+
+def cancelled_items_not_given_back(patch: pytest.MonkeyPatch) -> None:
+    def give_back(worker: Worker, _item: Any, error: BaseException) -> None:
+        if not worker.run.is_closed:
+            worker.run.abort(error)
+
+    for module in (outcome, visit):
+        patch.setattr(module, "give_back", give_back)
+
+
+def retries_emitted_as_failures(patch: pytest.MonkeyPatch) -> None:
+    original = visit._emit_end
+
+    async def emit(worker: Worker, item: Any, bound: Any, ended: Outcome, took: Any) -> None:
+        kind = Kind.CANCEL if ended.kind is Kind.CANCEL else Kind.FAIL
+        await original(worker, item, bound, ended._replace(kind=kind), took)
+
+    patch.setattr(visit, "_emit_end", emit)
+
+
+def attempts_numbered_by_task(patch: pytest.MonkeyPatch) -> None:
+    number = property(lambda self: (self.attempt or FIRST).task)
+    patch.setattr(Worker, "attempt_number", number)
+
+
+def unmade_attempts_not_ended(patch: pytest.MonkeyPatch) -> None:
+    async def end_unmade(*_arguments: Any) -> Outcome:
+        return UNMADE
+
+    for module in (visit, loops):
+        patch.setattr(module, "end_unmade", end_unmade)
+
+
+def failures_after_the_close_are_final(patch: pytest.MonkeyPatch) -> None:
+    original = classify_error
+
+    def judge(error: BaseException, *arguments: Any, **options: Any) -> Outcome:
+        judged = original(error, *arguments, **options)
+        if judged.kind is Kind.CANCEL and isinstance(error, Exception):
+            return Outcome(Kind.FAIL, error)
+        return judged
+
+    patch.setattr(visit, "classify_error", judge)
+
+
+# The run
+
+
+def items_that_end_not_counted(patch: pytest.MonkeyPatch) -> None:
+    turns = count(1)
+
+    def set_ended(self: Any, value: int) -> None:
+        if not hasattr(self, "_ended_items") or next(turns) % 9:
+            self._ended_items = value
+
+    patch.setattr(RunState, "ended_items", property(lambda s: s._ended_items, set_ended), False)
+
+
+def items_counted_before_they_wait(patch: pytest.MonkeyPatch) -> None:
+    original_put, original_deposit = Feeder._put, Feeder._deposit
+
+    async def put(self: Feeder, item: Any, stage: Any, inside: bool) -> bool:
+        stage.counters.fed += 1
+        return await original_put(self, item, stage, inside)
+
+    def deposit(self: Feeder, item: Any, stage: Any) -> None:
+        stage.counters.fed -= 1
+        original_deposit(self, item, stage)
+
+    patch.setattr(Feeder, "_put", put)
+    patch.setattr(Feeder, "_deposit", deposit)
 
 
 def second_cancellation_leaves_tasks(patch: pytest.MonkeyPatch) -> None:
-    async def outlast(self: Run) -> None:
-        await self._finished.wait()
+    async def wait_closed(self: Run) -> None:
+        await self.finished.wait()
 
-    patch.setattr(Run, "outlast", outlast)
+    patch.setattr(Run, "wait_closed", wait_closed)
 
 
-def place_not_kept_while_told(patch: pytest.MonkeyPatch) -> None:
-    original, not_kept = Channel.give_back_place, Counter[Channel]()
+def cancelled_workers_not_missed(patch: pytest.MonkeyPatch) -> None:
+    original = Run.abort
 
-    def keep_place(self: Channel) -> None:
-        not_kept[self] += 1
+    def abort(self: Run, error: BaseException | None = None) -> None:
+        if "was cancelled from outside" not in str(error):
+            original(self, error)
 
-    def give_back_place(self: Channel) -> None:
-        if not_kept[self]:
-            not_kept[self] -= 1
-        else:
-            original(self)
-
-    patch.setattr(Channel, "keep_place", keep_place)
-    patch.setattr(Channel, "give_back_place", give_back_place)
+    patch.setattr(Run, "abort", abort)
 
 
 def permits_not_given_back(patch: pytest.MonkeyPatch) -> None:
@@ -161,73 +285,63 @@ def permits_not_given_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("antflow._limits.Semaphore", Forgetful)
 
 
-def nobody_told_of_what_is_left(patch: pytest.MonkeyPatch) -> None:
-    async def tell_of_left_overs(_: Run) -> None:
+# Observers and displays
+
+
+def unprocessed_items_not_reported(patch: pytest.MonkeyPatch) -> None:
+    async def report(_: Lifecycle) -> None:
         return
 
-    patch.setattr(Run, "_tell_of_left_overs", tell_of_left_overs)
+    patch.setattr(Lifecycle, "_report_unprocessed", report)
 
 
-def nobody_told_of_what_is_fed_late(patch: pytest.MonkeyPatch) -> None:
-    async def tell_of_left_overs(self: Run) -> None:
-        for post in self.posts:
-            for item in list(post.inbox.left_over):
-                told = self.notifier.tell_status(item, post.name, "unprocessed", final=True)
-                if told is not None:
-                    await told
+def items_fed_late_not_reported(patch: pytest.MonkeyPatch) -> None:
+    async def report(self: Lifecycle) -> None:
+        for stage in self._stages:
+            for item in list(stage.input.unprocessed):
+                pending = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
+                if pending is not None:
+                    await pending
 
-    patch.setattr(Run, "_tell_of_left_overs", tell_of_left_overs)
-
-
-def interrupted_starts_not_told_as_ended(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("antflow._telling.those_of", lambda *_listeners: ())
-
-
-def cut_of_a_wait_not_undone(patch: pytest.MonkeyPatch) -> None:
-    def sift(self: Worker, error: BaseException | None) -> BaseException | None:
-        self.is_cut_short = False
-        return error
-
-    patch.setattr(Worker, "_sift", sift)
-
-
-def cut_lost(patch: pytest.MonkeyPatch) -> None:
-    async def hear(_: Worker, told: Any) -> None:
-        if told is not None:
-            await told
-
-    patch.setattr(Worker, "_hear", hear)
+    patch.setattr(Lifecycle, "_report_unprocessed", report)
 
 
 def faults_of_observers_not_caught(patch: pytest.MonkeyPatch) -> None:
-    original = Notifier._sift
+    original = Dispatcher._on_error
 
-    def sift(self: Notifier, listener: Any, event: Any, error: BaseException) -> Any:
+    def on_error(self: Dispatcher, listener: Any, error: BaseException, event: Any) -> None:
         if isinstance(error, Exception):
             raise error
-        return original(self, listener, event, error)
+        original(self, listener, error, event)
 
-    patch.setattr(Notifier, "_sift", sift)
+    patch.setattr(Dispatcher, "_on_error", on_error)
+
+
+def cancelled_hook_stops_the_others(patch: pytest.MonkeyPatch) -> None:
+    original = Dispatcher._on_error
+
+    def on_error(self: Dispatcher, listener: Any, error: BaseException, event: Any) -> None:
+        if isinstance(error, CancelledError):
+            raise error
+        original(self, listener, error, event)
+
+    patch.setattr(Dispatcher, "_on_error", on_error)
 
 
 def observers_called_in_another_context(patch: pytest.MonkeyPatch) -> None:
-    original = Notifier._call
+    original = Dispatcher._await
 
-    async def call(self: Notifier, *arguments: Any) -> Any:
+    async def call(self: Dispatcher, *arguments: Any) -> Any:
         return await asyncio.create_task(original(self, *arguments))
 
-    patch.setattr(Notifier, "_call", call)
-
-
-def attempts_numbered_by_task(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Desk, "attempt_number", property(lambda self: self.attempt))
+    patch.setattr(Dispatcher, "_await", call)
 
 
 def dashboard_does_not_finish_when_aborted(patch: pytest.MonkeyPatch) -> None:
     original = Display._call
 
     async def call(self: Display, method: str, *arguments: Any) -> None:
-        run: Any = self._run
+        run: Any = getattr(self._abort, "__self__", None)
         if method != "on_finish" or not run.is_aborted:
             await original(self, method, *arguments)
 
@@ -235,36 +349,53 @@ def dashboard_does_not_finish_when_aborted(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED: dict[str, Plant] = {
-    "a receiver is not called": sometimes_forgotten(Channel, "_call"),
-    "a receiver that arrives calls no more": sometimes_forgotten(Channel, "_call_more"),
+    "a receiver is not woken": sometimes_forgotten(Receivers, "wake"),
+    "a receiver that arrives wakes no more": sometimes_forgotten(Receivers, "_wake_more"),
     "a sender is not woken": sometimes_forgotten(Channel, "make_room"),
-    "a call is lost with a cancelled receiver": call_lost_with_a_cancelled_receiver,
-    "a place is lost with a cancelled feeder": place_lost_with_a_cancelled_feeder,
+    "a wake-up is lost with a cancelled receiver": wake_up_lost_with_a_cancelled_receiver,
+    "a turn is lost with a cancelled feeder": turn_lost_with_a_cancelled_feeder,
     "senders are forgotten at the close": senders_forgotten_at_the_close,
     "an interrupted item is lost": items_lost_after_the_close,
     "items are not in order": deposit_without_order,
     "senders never wait": always(Channel, "is_overfull", False),
     "feeders never wait": always(Channel, "has_room", True),
-    "the buffer stays closed to those who have ended": sometimes_forgotten(Results, "unbound", 1),
-    "an item is not counted as ended": sometimes_forgotten(Run, "ended", every=9),
-    "the end is not noticed": sometimes_forgotten(Run, "check"),
+    "a place is not reserved while observers are called": place_not_reserved_for_observers,
+    "the buffer stays closed to those who have ended": sometimes_forgotten(
+        ResultQueue, "unbound", 1
+    ),
+    "newly due items go before those that were due earlier": newly_due_items_go_first,
+    "any number of items is parked": any_number_of_items_parked,
+    "a parked item is not released": sometimes_forgotten(ParkedItems, "_release_due"),
+    "parked items are lost at the close": parked_items_lost_at_the_close,
+    "no room is made when parked items are due": sometimes_forgotten(Channel, "_on_released", 1),
+    "receivers are not kept for items tried again": constant(PullChannel, "_free_receivers", 99),
+    "a sender of a pull stage is not woken": always(PullChannel, "_may_sender_go", False),
+    "stage attempts are not counted": stage_attempts_not_counted,
+    "retries resume at the first task": retries_resume_at_the_first_task,
+    "cancelled items are not given back": cancelled_items_not_given_back,
+    "retries are emitted as failures": retries_emitted_as_failures,
+    "failures after the close are final": failures_after_the_close_are_final,
+    "attempts are numbered by task": attempts_numbered_by_task,
+    "an item is not counted as ended": items_that_end_not_counted,
+    "an item is counted before it waits": items_counted_before_they_wait,
+    "the end is not noticed": sometimes_forgotten(RunState, "check_done"),
     "tasks are not cancelled": sometimes_forgotten(Run, "abort", every=1),
-    "the input is read on": sometimes_forgotten(Run, "_stop_reader", every=1),
-    "attempts are not counted": retries_not_counted,
+    "cancelled workers are not missed": cancelled_workers_not_missed,
+    "the input is read on": sometimes_forgotten(Run, "_stop_reading", every=1),
     "a second cancellation leaves tasks": second_cancellation_leaves_tasks,
-    "a place is not kept while observers are told": place_not_kept_while_told,
     "permits are not given back": permits_not_given_back,
-    "waits for limits are not cut": sometimes_forgotten(Desk, "cut_short", every=1),
-    "the cut of a wait is not undone": cut_of_a_wait_not_undone,
-    "a cancellation is lost while observers are told": cut_lost,
-    "nobody is told of what is left": nobody_told_of_what_is_left,
-    "nobody is told of what is fed late": nobody_told_of_what_is_fed_late,
-    "interrupted starts are not told as ended": interrupted_starts_not_told_as_ended,
+    "waits for limits are not cancelled": sometimes_forgotten(Worker, "cancel_limit_wait", 1),
+    "cancellations are forgotten": constant(Worker, "is_cancelled", False),
+    "swallowed cancellations are not forgiven": sometimes_forgotten(
+        Worker, "forget_swallowed", every=1
+    ),
+    "unprocessed items are not reported": unprocessed_items_not_reported,
+    "items that are fed late are not reported": items_fed_late_not_reported,
+    "attempts that are not made do not end": unmade_attempts_not_ended,
     "faults of observers are not caught": faults_of_observers_not_caught,
+    "a cancelled hook stops the others": cancelled_hook_stops_the_others,
     "observers are called in another context": observers_called_in_another_context,
     "callbacks set later are not called": sometimes_forgotten(Observer, "changed", every=1),
-    "a retry is told as a failure": always(Worker, "_delay", None),
-    "attempts are numbered by task": attempts_numbered_by_task,
     "a dashboard does not finish when the run is aborted": dashboard_does_not_finish_when_aborted,
 }
 

@@ -580,8 +580,19 @@ def test_when_a_run_is_closed_inside_a_start_hook_the_task_is_not_called(chain: 
     )
 
 
-@pytest.mark.parametrize("kind", ["complete A.task 1", "completed A!"])
-def test_an_outcome_stands_though_the_worker_s_coroutine_is_closed_inside_a_hook(kind: str) -> None:
+BEFORE_ITS_END = pytest.mark.xfail(strict=True, reason="the item is lost with its worker")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("in_progress A", marks=BEFORE_ITS_END),
+        pytest.param("start A.task 1", marks=BEFORE_ITS_END),
+        pytest.param("complete A.task 1", marks=BEFORE_ITS_END),
+        "completed A!",
+    ],
+)
+def test_no_item_is_lost_though_the_worker_s_coroutine_is_closed_inside_a_hook(kind: str) -> None:
     """As the garbage collector does with the tasks of a loop that was closed too early."""
     cut = Cut(kind)
 
@@ -592,8 +603,7 @@ def test_an_outcome_stands_though_the_worker_s_coroutine_is_closed_inside_a_hook
         coroutine.close()
         running.cancel()
         await asyncio.wait([running])
-        assert values(pipeline.results) == [0]
-        assert values(pipeline.unprocessed) == []
+        assert values(pipeline.results) + values(pipeline.unprocessed) == [0]
 
     simulate(main)
 

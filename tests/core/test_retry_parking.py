@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from antflow import PipelineError, current_item
-from antflow.types import PipelineStats, StageStats, find_bottleneck
 from tests.core.run_parts import (
     STATES,
     Counted,
@@ -528,46 +527,3 @@ def test_a_stage_that_only_waits_for_retries_is_not_the_bottleneck() -> None:
         assert pipeline.get_stats().bottleneck == "Busy"
 
     run_exactly(main)
-
-
-def loaded(name: str, pending: int = 0, capacity: int | None = 10, **seconds: float) -> StageStats:
-    """Return the statistics of a stage whose workers spent so many seconds in each state."""
-    times: Any = {"idle": 0.0, "busy": 0.0, "waiting": 0.0, "blocked": 0.0, **seconds}
-    return StageStats(name, pending, 0, 0, 0, capacity=capacity, seconds=times)
-
-
-BOTTLENECKS = {
-    "busy most": ([loaded("A", busy=1, idle=9), loaded("B", busy=9, idle=1)], "B"),
-    "busy less than 0.7": ([loaded("A", busy=1, idle=9), loaded("B", busy=69, idle=31)], None),
-    "0.7 is enough": ([loaded("A", busy=1, idle=9), loaded("B", busy=7, idle=3)], "B"),
-    "waiting for retries": (
-        [loaded("A", busy=45, waiting=55), loaded("B", pending=3, busy=10)],
-        "B",
-    ),
-    "waiting for retries alone": ([loaded("A", busy=45, waiting=55), loaded("B", idle=10)], None),
-    "waiting for a limit": (
-        [loaded("A", pending=9, busy=2, waiting=8), loaded("B", busy=8, idle=2)],
-        "A",
-    ),
-    "blocked": ([loaded("A", blocked=9, busy=1), loaded("B", busy=8, idle=2)], "B"),
-    "similar, the fuller queue": (
-        [loaded("A", pending=2, busy=100), loaded("B", pending=8, busy=96, idle=4)],
-        "B",
-    ),
-    "similar, a queue without a bound": (
-        [loaded("A", pending=9, busy=10), loaded("B", pending=1, capacity=None, busy=10)],
-        "B",
-    ),
-    "one stage": ([loaded("A", busy=10)], None),
-    "no time yet": ([loaded("A"), loaded("B")], None),
-    "no stage": ([], None),
-}
-
-
-@pytest.mark.parametrize(("stages", "expected"), BOTTLENECKS.values(), ids=BOTTLENECKS)
-def test_the_bottleneck_is_the_stage_with_the_highest_load(
-    stages: list[StageStats], expected: str | None
-) -> None:
-    assert find_bottleneck(stages) == expected
-    whole = PipelineStats(0, 0, 0, {}, {each.stage_name: each for each in stages})
-    assert whole.bottleneck == expected

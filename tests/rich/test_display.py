@@ -224,7 +224,7 @@ def test_the_terminal_is_given_back_while_a_task_holds_the_loop(
     async def hold(item: int) -> int:
         nonlocal written
         print("held", file=sys.stderr)
-        running._run.leave_display(60.0)  # type: ignore[union-attr]
+        running._run.lifecycle.display.leave(60.0)  # type: ignore[union-attr]
         print("afterwards", file=sys.stderr)
         written = tty.written()
         return item

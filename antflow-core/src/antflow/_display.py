@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from inspect import isawaitable
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any
 
 from ._faults import log_error
 from ._plain_progress import PROGRESS
@@ -62,16 +62,6 @@ def chosen_dashboard(
     return custom_dashboard
 
 
-class RunForDisplay(Protocol):
-    """What a display asks of its run."""
-
-    def abort(self, error: BaseException | None = None) -> None:
-        """End the run at once."""
-
-    def error_summary(self) -> ErrorSummary:
-        """Return what failed."""
-
-
 class Display:
     """One dashboard through one run; when it raises, it is dropped, and the run goes on.
 
@@ -81,7 +71,7 @@ class Display:
         total_items: how many items it is told that there are; None where that is unknown.
         interval: seconds between two updates.
         snapshot: returns the present state.
-        run: the run, which a KeyboardInterrupt or SystemExit of the dashboard ends.
+        abort: ends the run, at a KeyboardInterrupt or SystemExit of the dashboard.
     """
 
     def __init__(
@@ -91,14 +81,14 @@ class Display:
         total_items: int | None,
         interval: float,
         snapshot: Callable[[], DashboardSnapshot],
-        run: RunForDisplay,
+        abort: Callable[[BaseException | None], None],
     ) -> None:
         self._dashboard = dashboard
         self._pipeline = pipeline
         self._total_items = total_items
         self._interval = interval
         self._snapshot = snapshot
-        self._run = run
+        self._abort = abort
         self._turn = Lock()
         self._is_dropped = False
         self._has_begun = self._is_ending = False
@@ -114,11 +104,12 @@ class Display:
             return
         self._ticker = get_running_loop().create_task(self._tick())
 
-    async def end(self, results: list[PipelineResult]) -> None:
+    async def end(self, results: list[PipelineResult], summary: ErrorSummary) -> None:
         """Have the dashboard show the last state, and finish.
 
         Args:
             results: what is kept of the run.
+            summary: its failures.
         """
         self._is_ending = True
         if not self._has_begun:
@@ -128,7 +119,7 @@ class Display:
             await self._update()
         finally:
             await self._stop_ticking()
-            await self._call("on_finish", results, self._run.error_summary())
+            await self._call("on_finish", results, summary)
             self._is_dropped = True
 
     def leave(self, seconds: float) -> None:
@@ -189,7 +180,7 @@ class Display:
     def _drop(self, method: str, error: BaseException) -> None:
         self._is_dropped = True
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            self._run.abort(error)
+            self._abort(error)
             return
         self._log(method, error, "it is not called again, and the run goes on")
 

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from ._display import Display, chosen_dashboard
+from ._engine import snapshot
 from ._engine.run import Run
-from ._engine.stage_runtime import StageRuntime, worker_name
+from ._engine.stage_runtime import StageRuntime, error_summary, unprocessed_items, worker_name
 from ._engine.stream import ResultStream
 from ._failures import checked_max_failures
 from ._fraction import InputFraction
@@ -19,7 +20,6 @@ from ._keywords import explains_keywords
 from ._limits import Rates
 from ._repr import one_line, short
 from ._sources import Source, checked_source
-from ._stats import snapshot
 from ._thread_reader import ThreadReader
 from .builder import Draft, stages_for
 from .exceptions import (
@@ -481,7 +481,7 @@ class Pipeline:
         run.returns_unprocessed |= returns_unprocessed
         run.is_joined = True
         await run.stop(drain=drain, timeout=timeout)
-        return run.unprocessed()
+        return unprocessed_items(run.stages)
 
     async def __aenter__(self) -> Self:
         return self
@@ -516,7 +516,8 @@ class Pipeline:
     @property
     def unprocessed(self) -> list[UnprocessedItem]:
         """Items that the last run had accepted but not finished when it stopped."""
-        return self._run.unprocessed() if self._run is not None else []
+        run = self._run
+        return unprocessed_items(run.stages) if run is not None and run.is_over else []
 
     @property
     def undelivered(self) -> list[PipelineResult]:
@@ -549,7 +550,7 @@ class Pipeline:
 
         The counts are exact. If not all failures are kept, the details cover the latest 10,000.
         """
-        return self._current().error_summary()
+        return error_summary(self._current().stages, self._current().results)
 
     @property
     def plugin_faults(self) -> dict[str, int]:
@@ -559,7 +560,7 @@ class Pipeline:
     @property
     def plugin_names(self) -> tuple[str, ...]:
         """Names of the plugins, including those that took part in the last run only."""
-        return tuple(self._current().plugins.plugins)
+        return tuple(self._current().lifecycle.plugins.plugins)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
         """Return the counts and times of each worker in the last run, by the worker's name."""
@@ -594,7 +595,7 @@ class Pipeline:
         display = None
         if dashboard is not None:
             take = partial(snapshot.dashboard_snapshot, run)
-            display = Display(dashboard, self, total, interval, take, run)
+            display = Display(dashboard, self, total, interval, take, run.abort)
         if buffer_size is not None:
             run.results.stream(buffer_size)
         run.input_fraction = InputFraction(source)
@@ -613,7 +614,7 @@ class Pipeline:
             return self._make_run()
         if not run.is_closed:
             return run
-        await run.finished()
+        await run.finished.wait()
         run.raise_once()
         return self._make_run()
 
@@ -634,7 +635,7 @@ class Pipeline:
         """
         while self._run is not None and self._run.is_abandoned and self._is_running():
             self._refuse_own_task(self._run, "the end", "begin another run from outside")
-            await self._run.finished()
+            await self._run.finished.wait()
 
     def _make_run(self) -> Run:
         return Run(
@@ -750,7 +751,7 @@ class Pipeline:
         if run is None or not run.failures.is_exceeded or (run.is_over and run.is_joined):
             return
         if not (run.is_inside() or run.is_own_task()):
-            await run.finished()
+            await run.finished.wait()
             run.failures.raise_exceeded(addition)
 
     def _refuse_late(self, run: Run, call: str) -> None:

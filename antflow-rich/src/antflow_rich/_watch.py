@@ -7,10 +7,10 @@ from dataclasses import replace
 from math import nan
 
 from antflow import DashboardSnapshot, ErrorSummary, FailedItem, PipelineStats
+from antflow.types import find_bottleneck
 
-from ._bottleneck import bottleneck
 from ._reading import counts_of, failure_of, latest_failures, worker_scenes
-from ._scene import Counts, ErrorGroup, Scene, StageScene
+from ._scene import STATES, Counts, ErrorGroup, Scene, StageScene
 from ._smoothing import History, Lately
 from ._stage_memory import RATE_MEMORY, StageMemory
 from ._texts import one_line
@@ -122,8 +122,15 @@ class Watch:
             memory.scene(stage)
             for stage, memory in zip(stats.stage_stats.values(), self._stages.values(), strict=True)
         ]
-        slowest = bottleneck(scenes)
-        return tuple(replace(each, is_bottleneck=each is slowest) for each in scenes)
+        recent = [
+            replace(stage, seconds=dict(zip(STATES, scene.lately, strict=True)))
+            for stage, scene in zip(stats.stage_stats.values(), scenes, strict=True)
+        ]
+        bottleneck = find_bottleneck(recent)
+        return tuple(
+            replace(scene, is_bottleneck=stage.stage_name == bottleneck)
+            for stage, scene in zip(recent, scenes, strict=True)
+        )
 
     def _groups(self, summary: ErrorSummary, now: float) -> tuple[ErrorGroup, ...]:
         seen = {failed.error_type: failed for failed in summary.failed_items}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from antflow import FailedItem, Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
 from antflow._engine import channel
@@ -60,6 +60,14 @@ class Arrival:
     latest: int | None
 
 
+class Due(NamedTuple):
+    """When and where a key is tried again."""
+
+    stage: int
+    priority: int
+    at: float
+
+
 class Audit:
     """What went into one run of a pipeline, what its tasks saw, and what came out.
 
@@ -83,6 +91,7 @@ class Audit:
         self.active: dict[int, int] = {}
         self.waiting: Counter[int] = Counter()
         self.retrying: dict[int, int] = {}
+        self.due: dict[int, Due] = {}
         self.telling: dict[int, int] = {}
         self.ends: dict[int, tuple[str, int]] = {}
         self.ids: dict[int, Any] = {}
@@ -173,6 +182,7 @@ class Audit:
         taken = waiting.pop(key, None)
         if taken is None or self.interrupted or not self.is_ordered:
             return
+        self._check_due(key, Due(stage, taken.priority, self._long_ago()))
         for other, arrival in waiting.items():
             if arrival.latest is None:
                 continue
@@ -191,6 +201,9 @@ class Audit:
         )
         self.active[key] = stage
         self.retrying.pop(key, None)
+        due = self.due.pop(key, None)
+        if due is not None and self.is_ordered and not self.interrupted:
+            self._check_due(key, due._replace(at=due.at - self._slack()))
         self.all_calls[call] += 1
         self._calls[call] += 1
         plan = self.scenario.stages[stage]
@@ -228,6 +241,23 @@ class Audit:
                 self.arrives(key, stage)
             else:
                 self.retrying[key] = stage
+                at = asyncio.get_running_loop().time() + plan.wait
+                self.due[key] = Due(stage, self.entries[key].priority, at)
+
+    def _check_due(self, key: int, taken: Due) -> None:
+        """A worker goes on with a key: none that is to be tried again should have come before."""
+        if self.scenario.limits or self.scenario.observers:
+            return  # which hold up those that have been taken
+        for other, due in self.due.items():
+            if due.stage == taken.stage and due.priority <= taken.priority and due.at < taken.at:
+                self.complain(f"stage {taken.stage} took {key} {taken} before {other} {due}")
+
+    def _long_ago(self) -> float:
+        """Return a time such that what was due then is surely ready."""
+        return asyncio.get_running_loop().time() - self._slack()
+
+    def _slack(self) -> float:
+        return 100 * self.scenario.tick + 1e-6
 
     def passed(self, key: int, stage: int, task: int) -> None:
         """A task returned."""

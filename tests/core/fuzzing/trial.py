@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from antflow import Pipeline, PipelineResult, UnprocessedItem
+from antflow._engine import channel
 from tests.core.observing import observe
 from tests.core.scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
 from tests.core.simulation import SimulatedLoop, settle, simulate
@@ -24,6 +26,8 @@ from .world import World
 MAX_STEPS = 50_000
 AGAIN_ITEMS = 5
 REFEEDS = 4
+MIN_PARKED = (channel.MIN_PARKED, 1, 2)
+"""Small bounds, too: few scenarios park a thousand items."""
 
 
 def run_scenario(scenario: Scenario) -> None:
@@ -33,12 +37,13 @@ def run_scenario(scenario: Scenario) -> None:
         AssertionError: a law was broken; the text has the scenario as Python.
     """
     try:
-        simulate(
-            lambda: try_scenario(scenario),
-            scenario.seed or None,
-            tick=scenario.tick,
-            max_steps=MAX_STEPS,
-        )
+        with patch.object(channel, "MIN_PARKED", MIN_PARKED[scenario.seed % len(MIN_PARKED)]):
+            simulate(
+                lambda: try_scenario(scenario),
+                scenario.seed or None,
+                tick=scenario.tick,
+                max_steps=MAX_STEPS,
+            )
     except BaseException as error:
         error.add_note(f"reproduce it by:\nrun_scenario(\n    {scenario!r}\n)")
         raise

@@ -86,8 +86,10 @@ class Trace:
             return None if (status, stage) == ("queued", entry) else f"is the first, not in {entry}"
         if status not in FOLLOWERS.get(before[0], ()) or stage - before[1] != (status == "queued"):
             return f"follows {before}"
-        if before[0] == "in_progress" and event.worker and (
-            _stage_of(event.worker) != _stage_of(self.worker)
+        if (
+            before[0] == "in_progress"
+            and event.worker
+            and (_stage_of(event.worker) != _stage_of(self.worker))
         ):
             return f"is of another stage's worker than {self.worker}"
         return None

@@ -97,16 +97,12 @@ class World:
     def is_running(self) -> bool:
         """Whether a run is started, and not over."""
         run = self.pipeline._run
-        return run is not None and not run.is_over
+        return run is not None and run.is_started and not run.is_over
 
     def takes_items(self) -> bool:
         """Whether the run that observers are told of is not over; it may not have begun."""
         run, told = self.pipeline._run, self.watch.runs
-        return (
-            run is not None
-            and not run.is_over
-            and (not told or run.dispatcher.run_id in told)
-        )
+        return run is not None and not run.is_over and (not told or run.dispatcher.run_id in told)
 
     @property
     def is_timed(self) -> bool:

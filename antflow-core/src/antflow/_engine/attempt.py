@@ -31,10 +31,9 @@ class Outcome(NamedTuple):
     error: BaseException
     delay: float = 0.0
 
-    @property
-    def is_retry(self) -> bool:
-        """Whether another attempt follows."""
-        return self.kind is Kind.RETRY_TASK or self.kind is Kind.RETRY_STAGE
+
+UNMADE = Outcome(Kind.CANCEL, CancelledError())
+"""The outcome of an attempt that was not made, since the run or the worker is ending."""
 
 
 class Attempt(NamedTuple):
@@ -52,6 +51,9 @@ class Attempt(NamedTuple):
 
 
 FIRST = Attempt(1, 1, 1)
+
+NO_ATTEMPT = Attempt(0, 0, 0)
+"""What is noted of an item that was skipped."""
 
 
 def classify_error(

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from antflow._failures import MIN_ITEMS_FOR_SHARE, FailureTally, exceeds
 from antflow.exceptions import TooManyFailuresError
-from antflow.types import FailedItem, PipelineResult, UnprocessedItem
+from antflow.types import FailedItem, PipelineResult
 
 from .result_queue import ResultQueue
-from .stage_runtime import StageRuntime
+from .run_state import RunState
+from .stage_runtime import StageRuntime, unprocessed_items
 
 _logger = logging.getLogger("antflow")
-
-
-class FailuresRun(Protocol):
-    """What the account of failures asks of its run."""
-
-    name: str
-
-    @property
-    def stages(self) -> Sequence[StageRuntime]:
-        """The stages of the run."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the run takes nothing more."""
-
-    def successes(self) -> int:
-        """Return how many items went through every stage."""
-
-    def close(self) -> None:
-        """Take no more; attempts that run may end."""
-
-    def unprocessed(self) -> list[UnprocessedItem]:
-        """Return what was left when the run ended."""
 
 
 class Failures:
@@ -45,18 +22,29 @@ class Failures:
     `all` counts every failure; `kept` those that are in `pipeline.failures`.
 
     Args:
-        run: the run.
+        run: the state of the run.
+        stages: of the run.
         results: where the items go.
         limit: how many items may fail, as `Pipeline` takes it.
+        successes: returns how many items went through every stage.
     """
 
-    def __init__(self, run: FailuresRun, results: ResultQueue, limit: float | None) -> None:
+    def __init__(
+        self,
+        run: RunState,
+        stages: Sequence[StageRuntime],
+        results: ResultQueue,
+        limit: float | None,
+        successes: Callable[[], int],
+    ) -> None:
         self.all = FailureTally()
         self.kept = FailureTally()
         self.is_exceeded = False
         self.warns = True
         self._run = run
+        self._stages = stages
         self._results = results
+        self._successes = successes
         self._limit = limit
 
     def add(self, item: PipelineResult, failed: FailedItem) -> None:
@@ -80,12 +68,12 @@ class Failures:
         """Close the run if more items failed than are allowed."""
         if self._limit is None or self.is_exceeded:
             return
-        failed = sum(stage.counters.failed for stage in self._run.stages)
+        failed = sum(stage.counters.failed for stage in self._stages)
         if not at_end and not exceeds(self._limit, failed, MIN_ITEMS_FOR_SHARE):
             # More successes make the share smaller: the workers need not be summed.
             self._watch_successes(failed < MIN_ITEMS_FOR_SHARE)
             return
-        ended = failed + self._run.successes()
+        ended = failed + self._successes()
         self.is_exceeded = exceeds(self._limit, failed, ended, at_end=at_end)
         self._watch_successes(ended < MIN_ITEMS_FOR_SHARE and not self.is_exceeded)
         if self.is_exceeded:
@@ -98,7 +86,7 @@ class Failures:
 
     def summary(self, tally: FailureTally) -> str:
         """Return one line about the items that failed."""
-        fed = sum(stage.counters.fed for stage in self._run.stages)
+        fed = sum(stage.counters.fed for stage in self._stages)
         return tally.summary(fed, self._run.name)
 
     def warn(self) -> None:
@@ -119,5 +107,5 @@ class Failures:
                 f"{self.summary(self.all)}; see .failures and .unprocessed of this error{addition}",
                 results=self._results.kept(),
                 failures=self._results.kept_failures(),
-                unprocessed=self._run.unprocessed(),
+                unprocessed=unprocessed_items(self._stages),
             )

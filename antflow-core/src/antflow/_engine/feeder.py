@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError, Future, get_running_loop
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import AsyncIterable, Awaitable, Iterable, Sequence
+from typing import Any, cast
 
 from antflow._plugins.dispatcher import Dispatcher, cancellations
 from antflow._sources import Source
@@ -14,9 +14,9 @@ from antflow.types import PipelineResult, UnprocessedItem
 
 from .failures import Failures
 from .item import SPECIAL, from_failed, from_unprocessed, make_item, new_item
-from .loop_budget import LoopBudget
-from .reentrancy import ACTIVE_RUNS, Reentrancy, runs_with
+from .reentrancy import ACTIVE_RUNS, runs_with
 from .result_queue import ResultQueue
+from .run_state import RunState
 from .sequence_ids import SequenceIds
 from .stage_runtime import StageRuntime
 
@@ -26,63 +26,30 @@ MAX_PLAIN_TYPES = 100
 _logger = logging.getLogger(__name__)
 
 
-class FeederRun(Protocol):
-    """What feeding asks of its run."""
-
-    name: str
-    clock: Callable[[], float]
-    results: ResultQueue
-    failures: Failures
-    error: BaseException | None
-    reentrancy: Reentrancy
-    stops_feeding: bool
-
-    @property
-    def budget(self) -> LoopBudget:
-        """The budget of the loop."""
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the run has not been started."""
-
-    @property
-    def accepts_input(self) -> bool:
-        """Whether calls of `feed` that have begun may go on."""
-
-    @property
-    def is_finalized(self) -> bool:
-        """Whether the items that are left have been reported, so that none can be added."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no task of the run is left."""
-
-    def is_inside(self) -> bool:
-        """Return whether a worker, or the stream's consumer, may be waiting for this code."""
-
-    def is_reader(self) -> bool:
-        """Return whether the present task is the one that reads the run's input."""
-
-    def check_done(self) -> None:
-        """Close the run if nothing is outstanding."""
-
-
 class Feeder:
     """Feeds the stages of one run, as they have room.
 
     Args:
-        run: the run.
+        run: the state of the run.
         stages: its stages.
+        results: where items end.
+        failures: of the run.
         dispatcher: calls the run's observers.
     """
 
     def __init__(
-        self, run: FeederRun, stages: Sequence[StageRuntime], dispatcher: Dispatcher
+        self,
+        run: RunState,
+        stages: Sequence[StageRuntime],
+        results: ResultQueue,
+        failures: Failures,
+        dispatcher: Dispatcher,
     ) -> None:
-        self.active = 0
         self.announced: dict[int, tuple[PipelineResult, StageRuntime]] = {}  # not deposited yet
         self._run = run
         self._stages = stages
+        self._results = results
+        self._failures = failures
         self._dispatcher = dispatcher
         self._replies: set[Future[PipelineResult]] = set()
         self._ids = SequenceIds()
@@ -132,7 +99,7 @@ class Feeder:
         """
         inside = self._run.is_inside()
         self._note_priority(priority)
-        self.active += 1
+        self._run.active_feeds += 1
         try:
             if isinstance(source, AsyncIterable):
                 async for value in source:
@@ -141,7 +108,7 @@ class Feeder:
                 return True
             return await self._feed_fast(source, stage, priority, inside)
         finally:
-            self.active -= 1
+            self._run.active_feeds -= 1
             self._run.check_done()
 
     async def _feed_fast(
@@ -159,7 +126,7 @@ class Feeder:
                 or len(queue) >= capacity
                 or value.__class__ not in plain
                 or (now := clock()) > budget.until
-                or run.stops_feeding
+                or not run.accepts_input
                 or (listeners and input_.reserved)
             ):
                 if not await self._put_value(value, stage, priority, inside):
@@ -187,9 +154,9 @@ class Feeder:
     def _note_plain(self, value: Any) -> None:
         """Note the class of a value that says no more of its item, to be looked at only once."""
         kind = value.__class__
-        if kind not in self._plain and len(self._plain) < MAX_PLAIN_TYPES:
-            if not isinstance(value, SPECIAL):
-                self._plain.add(kind)
+        is_new = kind not in self._plain and len(self._plain) < MAX_PLAIN_TYPES
+        if is_new and not isinstance(value, SPECIAL):
+            self._plain.add(kind)
 
     async def take_unread(self, values: list[Any], stage: StageRuntime, priority: int) -> None:
         """Take what the run has read ahead of the end of reading: only the run has these values.
@@ -217,7 +184,7 @@ class Feeder:
         reply: Future[PipelineResult] = get_running_loop().create_future()
         item.get_details().reply = reply
         run = self._run
-        run.results.expect_reply()
+        self._results.expect_reply()
         try:
             if not await self._put_alone(item, stage):
                 raise PipelineError(
@@ -229,12 +196,12 @@ class Feeder:
             return await reply
         except CancelledError:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
-                run.failures.keep(reply.result())
+                self._failures.keep(reply.result())
             raise
         finally:
             reply.cancel()  # so that a result is kept when nothing waits for it any more
             self._replies.discard(reply)
-            run.results.stop_expecting()
+            self._results.stop_expecting()
 
     def fail_replies(self) -> None:
         """Raise in the callers that wait for a result: none will come."""
@@ -249,11 +216,11 @@ class Feeder:
         )
 
     async def _put_alone(self, item: PipelineResult, stage: StageRuntime) -> bool:
-        self.active += 1
+        self._run.active_feeds += 1
         try:
             return await self._put(item, stage, inside=False)
         finally:
-            self.active -= 1
+            self._run.active_feeds -= 1
             self._run.check_done()
 
     def _make_item(
@@ -305,13 +272,13 @@ class Feeder:
                     self._warn_if_not_started(stage)
                     await input_.wait_for_place()
         except CancelledError:
-            if not run.is_reader() or run.is_finalized:
+            if not run.reentrancy.is_reader() or run.is_finalized:
                 self._ids.give_back(item.sequence_id)
             elif (pending := self._emit_and_deposit(item, stage)) is not None:
                 await pending
             raise
         accepted = self._is_accepted(inside)
-        if not accepted and (run.is_finalized or not run.is_reader()):
+        if not accepted and (run.is_finalized or not run.reentrancy.is_reader()):
             input_.make_room()  # of the place that this feeder leaves free
             self._ids.give_back(item.sequence_id)
             return False
@@ -381,7 +348,7 @@ class Feeder:
     def _deposit(self, item: PipelineResult, stage: StageRuntime) -> None:
         item.queued_at = self._run.clock()
         stage.counters.fed += 1
-        stage.input.put(item)
+        stage.input.put_fed(item)
 
     def _warn_of_growth(self, stage: StageRuntime) -> None:
         self._warn_once(

@@ -3,69 +3,70 @@
 from __future__ import annotations
 
 from asyncio import CancelledError, current_task, sleep
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from antflow._display import Display
 from antflow._plugins.dispatcher import Dispatcher, cancellations, listeners_of
 from antflow.exceptions import PluginError
 from antflow.plugins import PluginSet, refusal
-from antflow.types import ErrorSummary, PipelineResult
 
-from .stage_runtime import StageRuntime
+from .feeder import Feeder
+from .result_queue import ResultQueue
+from .run_state import Phase, RunState
+from .stage_runtime import StageRuntime, error_summary
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
-
-
-class LifecycleRun(Protocol):
-    """What the begin and the end ask of their run."""
-
-    dispatcher: Dispatcher
-
-    @property
-    def stages(self) -> Sequence[StageRuntime]:
-        """The stages of the run."""
-
-    @property
-    def is_aborted(self) -> bool:
-        """Whether what runs is cancelled."""
-
-    def announced(self) -> Iterable[tuple[PipelineResult, StageRuntime]]:
-        """Return the items that observers know of and that are not deposited yet."""
-
-    def error_summary(self) -> ErrorSummary:
-        """Return the failures."""
-
-    def kept(self) -> list[PipelineResult]:
-        """Return the results that are kept."""
 
 
 class Lifecycle:
     """Calls the plugins and the display of one run at its begin and its end.
 
     Args:
-        run: the run.
+        run: the state of the run.
+        stages: of the run.
+        dispatcher: calls the run's observers.
+        feeder: of the run.
         plugins: take part in it.
-        pipeline: what plugins are called with.
-        total_items: how many items there are; None where that is unknown.
-        display: begins before the first item is taken, and ends when the run has.
     """
 
     def __init__(
         self,
-        run: LifecycleRun,
+        run: RunState,
+        stages: Sequence[StageRuntime],
+        dispatcher: Dispatcher,
+        feeder: Feeder,
         plugins: PluginSet,
+    ) -> None:
+        self.plugins = plugins
+        self.display: Display | None = None
+        self._run = run
+        self._stages = stages
+        self._dispatcher = dispatcher
+        self._feeder = feeder
+        self._arguments: dict[str, object] = {}
+        self._has_begun = False
+
+    def prepare(
+        self,
         pipeline: object,
         total_items: int | None,
         display: Display | None,
+        plugins: Mapping[str, object],
     ) -> None:
-        self.plugins = plugins
+        """Set what the begin is to be called with.
+
+        Args:
+            pipeline: what plugins are called with.
+            total_items: how many items there are; None where that is unknown.
+            display: begins before the first item is taken, and ends when the run has.
+            plugins: those that take part in this run only, by name.
+        """
+        self.plugins = self.plugins.with_plugins(plugins)
         self.display = display
-        self._run = run
-        self._pipeline = pipeline
-        self._total_items = total_items
-        self._has_begun = False
+        self._arguments = {"pipeline": pipeline, "total_items": total_items}
+        self._dispatcher.listen(self.plugins)
 
     @property
     def has_begin(self) -> bool:
@@ -76,8 +77,7 @@ class Lifecycle:
         """Call the plugins, add the observers that they return, and start the display."""
         self._has_begun = True
         before = cancellations()
-        arguments = {"pipeline": self._pipeline, "total_items": self._total_items}
-        answers = await self._run.dispatcher.call_hook(START, arguments)
+        answers = await self._dispatcher.call_hook(START, self._arguments)
         await self._add_observers(answers)
         if cancellations() > before:
             raise CancelledError
@@ -90,11 +90,11 @@ class Lifecycle:
 
     def release_pipeline(self) -> None:
         """Hold the pipeline no more, the run being over."""
-        self._pipeline = None
+        self._arguments = {}
 
     async def _add_observers(self, answers: Mapping[str, object]) -> None:
         """Have what plugins returned observe this run, and the items that wait already."""
-        dispatcher = self._run.dispatcher
+        dispatcher = self._dispatcher
         scoped = {}
         for name, answer in answers.items():
             if answer is None:
@@ -106,8 +106,8 @@ class Lifecycle:
                 dispatcher.note_fault(name, START, error)
         if not scoped:
             return
-        waiting = [(item, stage) for stage in self._run.stages for item in stage.input.queue]
-        waiting += self._run.announced()
+        waiting = [(item, stage) for stage in self._stages for item in stage.input.queue]
+        waiting += self._feeder.announced.values()
         self.plugins = self.plugins.with_plugins(scoped)
         dispatcher.listen(self.plugins)
         added = listeners_of(dispatcher.item_start, scoped)
@@ -118,41 +118,41 @@ class Lifecycle:
 
     def has_end(self) -> bool:
         """Return whether anything has to happen when the last worker is gone."""
-        is_left = any(stage.input.unprocessed for stage in self._run.stages)
+        is_left = any(stage.input.unprocessed for stage in self._stages)
         return (
             self.display is not None
             or (self._has_begun and bool(self.plugins.listeners(FINISH)))
-            or bool(is_left and self._run.dispatcher.item_finish)
+            or bool(is_left and self._dispatcher.item_finish)
         )
 
-    async def end(self, finalize: Callable[[], None]) -> None:
+    async def end(self, results: ResultQueue) -> None:
         """Report the items that are left, call the plugins, and end the display.
 
         Args:
-            finalize: called when the items are reported, so that none is added any more.
+            results: of the run.
         """
-        if self._run.dispatcher.item_finish:
+        if self._dispatcher.item_finish:
             await self._report_unprocessed()
-        finalize()
+        self._run.advance(Phase.FINALIZED)
+        summary = error_summary(self._stages, results)
         if self._has_begun:
-            summary = self._run.error_summary()
-            arguments = {"pipeline": self._pipeline, "error_summary": summary}
-            await self._run.dispatcher.call_hook(FINISH, arguments)
+            arguments = {"pipeline": self._arguments["pipeline"], "error_summary": summary}
+            await self._dispatcher.call_hook(FINISH, arguments)
         if self.display is not None:
-            await self.display.end(self._run.kept())
+            await self.display.end(results.kept(), summary)
 
     async def _report_unprocessed(self) -> None:
         """Emit that items are unprocessed, those included that late feeders add meanwhile.
 
         Where the run was aborted, no observer is waited for: each is cancelled at its first wait.
         """
-        stages = self._run.stages
+        stages = self._stages
         reported = dict.fromkeys(stages, 0)
         while more := [s for s in stages if len(s.input.unprocessed) > reported[s]]:
             stage = more[0]
             item = stage.input.unprocessed[reported[stage]]
             reported[stage] += 1
-            pending = self._run.dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
+            pending = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
             if pending is not None:
                 await (_await_briefly(pending) if self._run.is_aborted else pending)
 

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Task, get_running_loop, wait
 from inspect import isasyncgen
-from typing import Protocol
 
 from antflow._sources import Source
 from antflow._thread_reader import ThreadReader
 
 from .feeder import Feeder
+from .run_state import RunState
 from .stage_runtime import StageRuntime
-
-
-class ReaderRun(Protocol):
-    """What reading asks of its run."""
-
-    feeder: Feeder
-
-    @property
-    def accepts_input(self) -> bool:
-        """Whether the input is to be read on."""
-
-    def abort(self, error: BaseException | None = None) -> None:
-        """End the run at once."""
-
-    def seal(self) -> None:
-        """End when all fed items have."""
 
 
 class InputReader:
     """Feeds all of an input to the first stage, in a task of the run's own, and then seals the run.
 
     Args:
-        run: the run.
+        run: the state of the run.
+        feeder: of the run.
         source: the input.
         stage: where it enters.
         priority: of its items.
@@ -42,7 +27,8 @@ class InputReader:
 
     def __init__(
         self,
-        run: ReaderRun,
+        run: RunState,
+        feeder: Feeder,
         source: Source,
         stage: StageRuntime,
         priority: int,
@@ -50,8 +36,9 @@ class InputReader:
     ) -> None:
         self.error: BaseException | None = None
         self._run = run
+        self._feeder = feeder
         self.task = get_running_loop().create_task(self._read(source, stage, priority, opening))
-        run.feeder.active += 1
+        run.active_feeds += 1
 
     async def _read(
         self, source: Source, stage: StageRuntime, priority: int, opening: Task[None] | None
@@ -61,7 +48,7 @@ class InputReader:
             if opening is not None:
                 await wait([opening])
             if run.accepts_input:
-                await run.feeder.feed(source, stage, priority)
+                await self._feeder.feed(source, stage, priority)
         except (Exception, CancelledError) as error:
             if run.accepts_input:
                 self.error = error
@@ -70,7 +57,7 @@ class InputReader:
         except BaseException as error:
             run.abort(error)
         finally:
-            run.feeder.active -= 1
+            run.active_feeds -= 1
             await self._stop(source, stage, priority)
 
     async def _stop(self, source: Source, stage: StageRuntime, priority: int) -> None:
@@ -79,7 +66,7 @@ class InputReader:
             if isasyncgen(source):
                 await source.aclose()
             elif isinstance(source, ThreadReader):
-                await self._run.feeder.take_unread(source.stop(), stage, priority)
+                await self._feeder.take_unread(source.stop(), stage, priority)
                 await source.wait_closed()
         finally:
             self._run.seal()

@@ -20,9 +20,12 @@ def runs_with(run: object) -> tuple[object, ...]:
     return runs if run in runs else (*runs, run)
 
 
-def enter(context: Context, run: object) -> None:
-    """Have the code that runs in a context belong to a run, too."""
-    context.run(lambda: ACTIVE_RUNS.set(runs_with(run)))
+def enter(run: object, context: Context | None = None) -> None:
+    """Have the code that runs in a context, or in the present one, belong to a run, too."""
+    if context is None:
+        ACTIVE_RUNS.set(runs_with(run))
+    else:
+        context.run(enter, run)
 
 
 class Reentrancy:
@@ -36,10 +39,15 @@ class Reentrancy:
         self._run = run
         self._consumer: Callable[[], Task[Any] | None] = _no_task
         self._observing: Counter[Task[Any] | None] = Counter()
+        self.reader: Task[None] | None = None  # which reads the run's input
 
     def is_inside_task(self) -> bool:
         """Return whether a worker or a hook of the run, maybe through another run, called this."""
         return self._run in ACTIVE_RUNS.get()
+
+    def is_reader(self) -> bool:
+        """Return whether the present task is the one that reads the run's input."""
+        return self.reader is not None and current_task() is self.reader
 
     def note_consumer(self) -> None:
         """Remember the present task as the one that takes the stream's results.

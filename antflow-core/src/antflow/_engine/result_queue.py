@@ -62,7 +62,7 @@ class ResultQueue(Channel):
             else:
                 self.failures.append(item)
             if self._wants_receiver:
-                self._wake_receivers(1)
+                self._receivers.wake(1)
         if self._on_item is not None:
             self._on_item()
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from asyncio import Semaphore
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from antflow._limits import Limits
 from antflow._plugins.dispatcher import Dispatcher
 from antflow._stats.counters import StageCounters, TaskCounters
 from antflow.runners import Call, Threads, prepare
 from antflow.stage import Stage, task_name
+from antflow.types import ErrorSummary, UnprocessedItem
 
 from .channel import Channel
+from .item import to_unprocessed
+from .pull_channel import PullChannel
 from .result_queue import ResultQueue
 
 
@@ -45,7 +51,7 @@ class StageRuntime:
     ) -> None:
         self.stage = stage
         self.name = stage.name
-        self.input = Channel(stage.capacity, stage.workers if stage.pull else None)
+        self.input: Channel = PullChannel(stage.workers) if stage.pull else Channel(stage.capacity)
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input
         self.results = results
@@ -87,3 +93,32 @@ class StageRuntime:
 def worker_name(stage: Stage, number: int) -> str:
     """Return the name of a stage's worker of that number, from 0."""
     return f"{stage.name}-W{number}"
+
+
+def unprocessed_items(stages: Iterable[StageRuntime]) -> list[UnprocessedItem]:
+    """Return what a run has left, by stage, priority and input order."""
+    return [
+        to_unprocessed(item, stage.name)
+        for stage in stages
+        for item in sorted(stage.input.unprocessed, key=attrgetter("priority", "sequence_id"))
+    ]
+
+
+def error_summary(
+    stages: Iterable[StageRuntime], results: ResultQueue, most: int | None = None
+) -> ErrorSummary:
+    """Return the failures: exact counts, and details of the latest `most`, or of all kept."""
+    by_type: Counter[str] = Counter()
+    by_stage = {}
+    for stage in stages:
+        by_type.update(stage.counters.errors_by_type.copy())
+        if stage.counters.failed:
+            by_stage[stage.name] = stage.counters.failed
+    # Another thread may ask: the loop can add to what is copied only between two steps.
+    items = list(results.failed_items)
+    return ErrorSummary(
+        total_failed=sum(by_stage.values()),
+        errors_by_type=dict(by_type),
+        errors_by_stage=by_stage,
+        failed_items=items if most is None else items[-most:],
+    )

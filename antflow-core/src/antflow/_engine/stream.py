@@ -106,8 +106,8 @@ class ResultStream:
         Args:
             seconds: how long to wait for the display.
         """
-        if self._run is not None:
-            self._run.leave_display(seconds)
+        if self._run is not None and self._run.lifecycle.display is not None:
+            self._run.lifecycle.display.leave(seconds)
 
     def __del__(self) -> None:
         run, loop = self._run, self._loop

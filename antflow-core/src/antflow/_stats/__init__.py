@@ -1,1 +1,1 @@
-"""Statistics: counters that a run keeps, and snapshots of them."""
+"""Statistics: the counters and histograms that a run keeps."""

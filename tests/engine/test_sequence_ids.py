@@ -1,4 +1,4 @@
-"""Sequence numbers: nobody's twice, and one's own where that can be."""
+"""Sequence ids: each is one item's, and an item of an earlier run keeps its own where it can."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._numbers import Numbers
+from antflow._engine.sequence_ids import SequenceIds
 
 
 def numbered(*entering: int | str) -> list[int]:
-    """Return the numbers of items: new ones are texts, those that are fed back have theirs."""
-    numbers, found = Numbers(), []
+    """Return the ids of items: new ones are texts, those that are fed back have theirs."""
+    ids, found = SequenceIds(), []
     for item in entering:
         if isinstance(item, str):
-            found.append(numbers.coming)
-            numbers.coming += 1
+            found.append(ids.next)
+            ids.next += 1
         else:
-            found.append(numbers.of(item))
-            numbers.keep(found[-1])
+            found.append(ids.id_for(item))
+            ids.take(found[-1])
     return found
 
 
@@ -35,21 +35,21 @@ def numbered(*entering: int | str) -> list[int]:
         ([-1, "a"], [0, 1]),
     ],
 )
-def test_an_item_keeps_its_number_unless_another_has_it(
+def test_an_item_keeps_its_id_unless_another_has_it(
     entering: list[int | str], found: list[int]
 ) -> None:
     assert numbered(*entering) == found
 
 
 @given(st.lists(st.integers(-2, 12) | st.just("new")))
-def test_no_two_have_one_number(entering: list[int | str]) -> None:
+def test_no_two_items_have_one_id(entering: list[int | str]) -> None:
     found = numbered(*entering)
     assert len(set(found)) == len(found)
 
 
-def test_the_number_of_an_item_that_was_not_fed_is_free() -> None:
-    numbers = Numbers()
-    numbers.keep(5)
-    numbers.give_back(5)
-    numbers.coming += 1
-    assert (numbers.of(5), numbers.coming) == (5, 7)
+def test_the_id_of_an_item_that_was_not_fed_is_free() -> None:
+    ids = SequenceIds()
+    ids.take(5)
+    ids.give_back(5)
+    ids.next += 1
+    assert (ids.id_for(5), ids.next) == (5, 7)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import isinf
 from time import time
 
-from antflow._engine.run import Run
-from antflow._engine.stage_runtime import StageRuntime
-from antflow._engine.worker import Worker
+from antflow._stats.counters import BLOCKED, STATES
+from antflow._stats.histogram import count, freeze
 from antflow.types import (
     DashboardSnapshot,
     PipelineStats,
@@ -17,8 +16,9 @@ from antflow.types import (
     WorkerState,
 )
 
-from .counters import BLOCKED, STATES
-from .histogram import count, freeze
+from .run import Run
+from .stage_runtime import StageRuntime, error_summary
+from .worker import Worker
 
 MOST_FAILED_ITEMS = 1000
 """In a snapshot, which displays take again and again: to copy them all would take ever longer."""
@@ -62,7 +62,7 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
         worker_states=worker_states(run),
         worker_metrics=worker_metrics(run),
         pipeline_stats=pipeline_stats(run),
-        error_summary=run.error_summary(MOST_FAILED_ITEMS),
+        error_summary=error_summary(run.stages, run.results, MOST_FAILED_ITEMS),
         timestamp=time(),
         input_fraction=run.input_fraction(),
     )
@@ -94,7 +94,7 @@ def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
         item.id,
         worker.status_text,
         worker.taken_at + to_unix,
-        (worker.bound_task or stage.tasks[0]).name,
+        worker.current_task.name,
         worker.attempt_number,
     )
 

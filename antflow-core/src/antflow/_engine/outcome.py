@@ -1,0 +1,314 @@
+"""What becomes of an item when a stage is done with it, or with an attempt at it."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from inspect import isawaitable
+from time import time
+from typing import Any
+
+from antflow._faults import log_error
+from antflow._tracebacks import location, remove_own_frames
+from antflow.events import StatusType
+from antflow.exceptions import PipelineError, text_of
+from antflow.stage import ItemCallback
+from antflow.types import FailedItem, PipelineResult
+
+from .attempt import NO_ATTEMPT, Kind, Outcome
+from .channel import Channel
+from .item import describe, note_attempts
+from .stage_runtime import StageRuntime
+from .worker import Worker
+
+_logger = logging.getLogger(__name__)
+
+
+# An item that is passed on
+
+
+async def pass_on(
+    worker: Worker, item: PipelineResult, status: StatusType, callback: ItemCallback | None
+) -> None:
+    """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
+    dispatcher, next_stage = worker.stage.dispatcher, worker.stage.next_stage
+    try:
+        if dispatcher.item_finish if next_stage is None else dispatcher.status:
+            pending = emit_status(worker, item, status, final=next_stage is None)
+            if pending is not None:
+                await pending
+        if callback is not None:
+            await _call_back(worker, callback, item, item.value)
+        if dispatcher.status and next_stage is not None:
+            pending = dispatcher.emit_status(item, next_stage.name, "queued")
+            if pending is not None:
+                await pending
+    finally:
+        if status == "skipped":
+            worker.stage.counters.skipped += 1
+            worker.attempt = NO_ATTEMPT
+        forward(worker, item)
+
+
+def pass_on_soon(worker: Worker, item: PipelineResult) -> Awaitable[None] | None:
+    """Hand a completed item on, at once if no observer has to be awaited for that.
+
+    Returns:
+        An awaitable that hands it on; None if that is done.
+    """
+    dispatcher, next_stage = worker.stage.dispatcher, worker.stage.next_stage
+    if dispatcher.item_finish if next_stage is None else dispatcher.status:
+        pending = emit_status(worker, item, "completed", final=next_stage is None)
+        if pending is not None:
+            return _pass_on_after(pending, worker, item, next_stage)
+        if next_stage is not None:
+            pending = dispatcher.emit_status(item, next_stage.name, "queued")
+            if pending is not None:
+                return _pass_on_after(pending, worker, item, None)
+    forward(worker, item)
+    return None
+
+
+async def _pass_on_after(
+    pending: Awaitable[None],
+    worker: Worker,
+    item: PipelineResult,
+    next_stage: StageRuntime | None,
+) -> None:
+    try:
+        await pending
+        if next_stage is not None:
+            queued = worker.stage.dispatcher.emit_status(item, next_stage.name, "queued")
+            if queued is not None:
+                await queued
+    finally:
+        forward(worker, item)
+
+
+def forward(worker: Worker, item: PipelineResult) -> None:
+    """Deposit an item in the next stage or the results."""
+    worker.processed += 1
+    if item.details is not None or worker.attempt_number != 1:
+        note_attempts(item, worker.stage.name, worker.attempt_number)
+    worker.completed_at = item.queued_at = worker.run.clock()
+    output = worker.stage.output
+    if output.append_directly:
+        output.queue.append(item)
+    else:
+        output.put(item)
+
+
+# An attempt that did not succeed
+
+
+async def finish(
+    worker: Worker,
+    item: PipelineResult,
+    outcome: Outcome,
+    task_index: int = 0,
+    task_input: Any = None,
+) -> Channel:
+    """Emit what an outcome means for the item, apply it, and return where the item went.
+
+    Args:
+        worker: holds the item.
+        item: the item.
+        outcome: of its attempt.
+        task_index: which task of the stage was attempted.
+        task_input: what it was called with.
+    """
+    stage, dispatcher = worker.stage, worker.stage.dispatcher
+    try:
+        if outcome.kind is Kind.FAIL:
+            remove_own_frames(outcome.error)
+            if dispatcher.item_finish:
+                described = error_fields(outcome.error)
+                pending = emit_status(worker, item, "failed", described, final=True)
+                if pending is not None:
+                    await pending
+            if stage.stage.on_failure is not None:
+                await _call_back(worker, stage.stage.on_failure, item, outcome.error)
+        elif outcome.kind is Kind.RETRY_STAGE and dispatcher.status:
+            described = error_fields(outcome.error)
+            coming = {"attempt": worker.attempt_number + 1, "retry": True, **described}
+            pending = emit_status(worker, item, "retrying", coming)
+            if pending is not None:
+                await pending
+    finally:
+        apply(worker, item, outcome, task_index, task_input)
+    return stage.results if outcome.kind is Kind.FAIL else stage.input
+
+
+def apply(
+    worker: Worker,
+    item: PipelineResult,
+    outcome: Outcome,
+    task_index: int = 0,
+    task_input: Any = None,
+) -> None:
+    """Do with an item what its outcome says; nothing can interrupt this."""
+    if outcome.kind is Kind.RETRY_TASK:
+        _retry_task(worker, item, outcome, task_index, task_input)
+    elif outcome.kind is Kind.RETRY_STAGE:
+        _retry_stage(worker, item, outcome)
+    elif outcome.kind is Kind.FAIL:
+        _fail(worker, item, outcome.error)
+    else:
+        if isinstance(outcome.error, Exception) and worker.bound_task is not None:
+            worker.bound_task.counters.failed += 1
+        give_back(worker, item, outcome.error)
+
+
+def _retry_task(
+    worker: Worker, item: PipelineResult, outcome: Outcome, task_index: int, task_input: Any
+) -> None:
+    """Park an item until it resumes at the task that failed, with that task's input."""
+    attempt = worker.attempt
+    assert attempt is not None
+    details = item.get_details()
+    details.task_attempt = details.attempts = attempt.task + 1
+    details.stage_attempt = attempt.stage
+    details.task_index, details.task_input = task_index, task_input
+    _count_retry(worker, item, outcome)
+    worker.stage.input.park(item, outcome.delay)
+
+
+def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome) -> None:
+    """Park an item until it begins anew with the first task."""
+    attempt, input_ = worker.attempt, worker.stage.input
+    assert attempt is not None
+    details = item.get_details()
+    details.task_attempt, details.stage_attempt = 1, attempt.stage + 1
+    details.attempts = details.stage_attempt
+    _count_retry(worker, item, outcome)
+    if outcome.delay > 0:
+        input_.park(item, outcome.delay)
+    else:  # behind what waits already, past the capacity: it is counted
+        details.due_in = None
+        input_.put(item)
+
+
+def _count_retry(worker: Worker, item: PipelineResult, outcome: Outcome) -> None:
+    item.get_details().attempted_by = worker.stage.name
+    item.queued_at = worker.run.clock() + outcome.delay
+    worker.stage.counters.retried += 1
+    if worker.bound_task is not None:
+        worker.bound_task.counters.retried += 1
+
+
+def _fail(worker: Worker, item: PipelineResult, error: BaseException) -> None:
+    stage = worker.stage
+    if worker.bound_task is not None:
+        worker.bound_task.counters.failed += 1
+    note_attempts(item, stage.name, worker.attempt_number)
+    item.error, item.stage = error, stage.name
+    worker.failed += 1
+    worker.failed_at = worker.run.clock()
+    worker.run.ended_items += 1
+    stage.counters.count_failure(error)
+    described = error_fields(error)
+    failed = FailedItem(
+        item_id=item.id,
+        error=described["error"],
+        error_type=described["error_type"],
+        stage=stage.name,
+        attempts=item.attempts,
+        timestamp=time(),
+        location=location(error),
+    )
+    worker.failures.add(item, failed)
+    if not isinstance(error, Exception | CancelledError):
+        worker.run.abort(error)
+
+
+def give_back(worker: Worker, item: PipelineResult, error: BaseException) -> None:
+    """Put back an item whose attempt was cancelled or not made.
+
+    A run that is not closing is ended first, or another worker might take the item.
+    """
+    with suppress(RuntimeError):  # the loop is closed already
+        if isinstance(error, GeneratorExit):
+            worker.run.abort(error)
+        elif worker.is_cancelled and not worker.run.is_closed:
+            worker.run.abort(cancelled_from_outside(worker.run.name, worker.name))
+    worker.stage.input.put(item)
+
+
+def cancelled_from_outside(pipeline: str, worker: str) -> PipelineError:
+    """Return the error of a run whose worker was cancelled: the pool would shrink silently."""
+    return PipelineError(
+        f"Pipeline {pipeline!r} was stopped: its worker {worker!r} was cancelled from outside of "
+        "the pipeline or by the task that it ran. Raise an exception to fail an item; cancel what "
+        "called run(), or call shutdown(), to stop the pipeline."
+    )
+
+
+def emit_status(
+    worker: Worker,
+    item: PipelineResult,
+    status: StatusType,
+    metadata: dict[str, Any] | None = None,
+    *,
+    final: bool = False,
+) -> Awaitable[None] | None:
+    """Emit that an item changed its status in the worker's stage."""
+    stage = worker.stage
+    return stage.dispatcher.emit_status(
+        item, stage.name, status, worker.name, metadata, final=final
+    )
+
+
+def error_fields(error: BaseException) -> dict[str, str]:
+    """Return an error as events and summaries show it: its text and the name of its class."""
+    try:
+        text = str(error)
+    except Exception:
+        text = text_of(error)
+    return {"error": text, "error_type": type(error).__name__}
+
+
+# The user's other functions
+
+
+async def is_skipped(worker: Worker, skip_if: Callable[[Any], Any], item: PipelineResult) -> bool:
+    """Return what `skip_if` says of an item; one that raises does not skip it."""
+    try:
+        answer = skip_if(item.value)
+        return bool(await answer if isawaitable(answer) else answer)
+    except BaseException as error:
+        _on_callback_error(worker, error, "skip_if", item)
+        return False
+
+
+async def _call_back(
+    worker: Worker, callback: ItemCallback, item: PipelineResult, argument: Any
+) -> None:
+    try:
+        answer = callback(item.id, argument, describe(item))
+        if isawaitable(answer):
+            await answer
+    except BaseException as error:
+        _on_callback_error(worker, error, "callback", item)
+
+
+def _on_callback_error(
+    worker: Worker, error: BaseException, role: str, item: PipelineResult
+) -> None:
+    """Log an error beside the tasks; only what no task may raise ends the run."""
+    if isinstance(error, GeneratorExit):
+        raise error
+    if isinstance(error, CancelledError) and worker.is_cancelled:
+        return  # found in `cancelling()` when the outcome is applied
+    if not isinstance(error, Exception | CancelledError):
+        worker.run.abort(error)
+        return
+    log_error(
+        _logger,
+        error,
+        "Stage %r: the %s of item %r raised; the item goes on regardless.",
+        worker.stage.name,
+        role,
+        item.id,
+    )

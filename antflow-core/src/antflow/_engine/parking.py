@@ -1,0 +1,72 @@
+"""Items that are kept back until they are due."""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle, get_running_loop
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+
+from antflow.types import PipelineResult
+
+
+class ParkedItems:
+    """Keeps items back, in the order in which they become due, with one timer for all.
+
+    Args:
+        release: called with each item that is due.
+        on_released: called when all items are released that are due at one moment.
+    """
+
+    __slots__ = ("_arrivals", "_heap", "_on_released", "_release", "_timer", "on_change")
+
+    def __init__(
+        self, release: Callable[[PipelineResult], None], on_released: Callable[[], None]
+    ) -> None:
+        self.on_change: Callable[[bool], None] | None = None  # with whether there are any items
+        self._release = release
+        self._on_released = on_released
+        self._heap: list[tuple[float, int, PipelineResult]] = []
+        self._arrivals = count()
+        self._timer: TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, item: PipelineResult, delay: float) -> None:
+        """Keep an item back for `delay` seconds."""
+        due = get_running_loop().time() + delay
+        heappush(self._heap, (due, next(self._arrivals), item))
+        self._set_timer()
+        if len(self._heap) == 1 and self.on_change is not None:
+            self.on_change(True)
+
+    def clear(self) -> list[PipelineResult]:
+        """Take out all items, in the order in which they would have been due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        items = [item for _, _, item in sorted(self._heap)]
+        self._heap.clear()
+        if items and self.on_change is not None:
+            self.on_change(False)
+        return items
+
+    def _set_timer(self) -> None:
+        due = self._heap[0][0]
+        if self._timer is None or due < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = get_running_loop().call_at(due, self._release_due, due)
+
+    def _release_due(self, due: float) -> None:
+        """Release what is due; the loop may call this a moment before `due`."""
+        self._timer = None
+        now = max(due, get_running_loop().time())
+        while self._heap and self._heap[0][0] <= now:
+            self._release(heappop(self._heap)[2])
+        if self._heap:
+            self._set_timer()
+        elif self.on_change is not None:
+            self.on_change(False)
+        self._on_released()

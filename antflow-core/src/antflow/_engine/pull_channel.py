@@ -1,0 +1,99 @@
+"""The hand-off in front of a stage that pulls: nothing waits there."""
+
+from __future__ import annotations
+
+from antflow.types import PipelineResult
+
+from .channel import Channel
+
+
+class PullChannel(Channel):
+    """A channel whose senders hold their items until a receiver takes them.
+
+    An item that is to be tried again keeps the receiver that it came from: a fresh item is taken
+    only while fewer items are held, parked or due than there are receivers. A feeder may leave one
+    item waiting.
+
+    Args:
+        receivers: how many there are.
+    """
+
+    __slots__ = ("_fed", "_max_held", "_retrying")
+
+    def __init__(self, receivers: int) -> None:
+        super().__init__(0)
+        self._max_held = receivers
+        self._retrying = 0  # parked, or due and not taken yet
+        self._fed: set[int] = set()  # items that wait and came from feeders, by id
+
+    @property
+    def pending(self) -> int:
+        """Number of items that wait for a receiver; senders still hold theirs."""
+        return max(0, len(self.queue) - self._due - len(self._senders))
+
+    @property
+    def parked(self) -> int:
+        """Number of items that are to be tried again."""
+        return self._retrying
+
+    def put_fed(self, item: PipelineResult) -> None:
+        """Deposit an item of a feeder, which does not wait after that."""
+        if not self.closed:
+            self._fed.add(id(item))
+        self.put(item)
+
+    def park(self, item: PipelineResult, delay: float) -> None:
+        """Keep an item back for `delay` seconds, to be tried again."""
+        self._retrying += not self.closed
+        super().park(item, delay)
+
+    def is_overfull(self) -> bool:
+        """Return whether a sender that has just deposited has to wait: until its item is taken."""
+        return not self.closed
+
+    def get_nowait(self) -> PipelineResult | None:
+        """Take the first item that may start; None if there is none."""
+        if not self.startable():
+            return None
+        queue, index = self.queue, 0
+        if not self._free_receivers:  # fresh items may precede those due, by priority
+            index = next(index for index, item in enumerate(queue) if self._is_due(item))
+        item = queue[index]
+        del queue[index]
+        self.held += 1
+        if self._is_due(item):
+            item.get_details().due_in = None
+            self._retrying -= 1
+        self._fed.discard(id(item))
+        if self.has_waiters:
+            self.make_room()
+        return item
+
+    def startable(self) -> int:
+        """Return how many items may start now."""
+        due = self._due
+        return due + min(len(self.queue) - due, self._free_receivers)
+
+    @property
+    def _free_receivers(self) -> int:
+        return max(0, self._max_held - self.held - self._retrying)
+
+    @property
+    def _due(self) -> int:
+        """How many items in the queue are to be tried again."""
+        return self._retrying - len(self._parked)
+
+    def _is_due(self, item: PipelineResult) -> bool:
+        return not self._rank(item)[1]
+
+    def _may_sender_go(self, woken: int) -> bool:
+        """Return whether its item has been taken: fewer of senders' items wait than senders."""
+        return len(self._senders) > len(self.queue) - len(self._fed) - self._due
+
+    def _has_place(self, woken: int = 0) -> bool:
+        return not self._fed and self.reserved + woken < 1
+
+    def _set_aside(self) -> None:
+        super()._set_aside()
+        self._retrying = 0
+        self._fed.clear()

@@ -1,0 +1,135 @@
+"""What the parts of one run share: its phase, its clock, and the ways to end it."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, get_running_loop
+from enum import IntEnum, auto
+
+from antflow._clock import CLOCK
+
+from .loop_budget import LoopBudget
+from .reentrancy import Reentrancy
+
+
+class Phase(IntEnum):
+    """How far a run is."""
+
+    NEW = auto()
+    """It may be fed, and has not been started."""
+    OPEN = auto()
+    SEALED = auto()
+    """No call of `feed` from outside may begin; the run closes when all fed items have ended."""
+    DRAINING = auto()
+    """Those that have begun are stopped, too."""
+    CLOSED = auto()
+    """Nothing more is taken; attempts that run may end."""
+    ABORTED = auto()
+    """What runs is cancelled."""
+    FINALIZED = auto()
+    """The items that are left have been reported, so that none can be added."""
+    OVER = auto()
+    """No task of the run is left."""
+
+
+class RunState:
+    """The state of one run, as its parts know it; `Run` adds its tasks.
+
+    Args:
+        name: the pipeline's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.clock = CLOCK.get()
+        self.budget = LoopBudget(self.clock)  # of the loop, once the run is started
+        self.loop: AbstractEventLoop | None = None
+        self.phase = Phase.NEW
+        self.accepts_input = True
+        self.is_closed = False
+        self.is_abandoned = False  # its stream was dropped
+        self.error: BaseException | None = None
+        self.reentrancy = Reentrancy(self)
+        self.ended_items = 0
+        self.active_feeds = 0
+
+    def fed_items(self) -> int:
+        """Return how many items were fed."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Take no more; attempts that run may end."""
+        raise NotImplementedError
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """Close and cancel everything.
+
+        Args:
+            error: what ended the run; of several, the first is raised.
+        """
+        raise NotImplementedError
+
+    def advance(self, phase: Phase) -> None:
+        """Enter a phase, unless the run is past it."""
+        self.phase = max(self.phase, phase)
+        # Read for each item, for the price of an attribute.
+        self.accepts_input = self.phase < Phase.DRAINING
+        self.is_closed = self.phase >= Phase.CLOSED
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has not been started."""
+        return self.phase is Phase.NEW
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether what runs is cancelled."""
+        return self.phase >= Phase.ABORTED
+
+    @property
+    def is_finalized(self) -> bool:
+        """Whether the items that are left have been reported."""
+        return self.phase >= Phase.FINALIZED
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no task of it is left."""
+        return self.phase is Phase.OVER
+
+    @property
+    def is_loop_closed(self) -> bool:
+        """Whether it can never go on, its event loop having been closed."""
+        return self.loop is not None and self.loop.is_closed() and not self.is_over
+
+    @property
+    def is_on_other_loop(self) -> bool:
+        """Whether it is going on, but not on the running event loop."""
+        if self.loop is None or self.is_over or self.is_loop_closed:
+            return False
+        return self.loop is not get_running_loop()
+
+    def is_inside(self) -> bool:
+        """Return whether a worker, or the stream's consumer, may be waiting for this code."""
+        return self.reentrancy.is_inside_task() or self.is_consumer()
+
+    def is_consumer(self) -> bool:
+        """Return whether the present task is the one that took the stream's last result."""
+        return not (self.is_abandoned or self.is_closed) and self.reentrancy.is_consumer()
+
+    def seal(self) -> None:
+        """Let no feed from outside begin, and close when all fed items have ended."""
+        self.advance(Phase.SEALED)
+        self.check_done()
+
+    def check_done(self) -> None:
+        """Close the run if it is sealed and nothing is outstanding.
+
+        Asked when a worker finds no item, a feed ends or the run is sealed: then every worker has
+        reported what has ended.
+        """
+        if (
+            self.phase in (Phase.SEALED, Phase.DRAINING)
+            and self.fed_items() == self.ended_items
+            and not (self.active_feeds and self.accepts_input)
+            and not self.reentrancy.has_observing
+        ):
+            self.close()

@@ -1,0 +1,56 @@
+"""Which stage holds up the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from antflow import PipelineStats, StageStats
+from antflow.types import BOTTLENECK_LOAD, ActivityState, find_bottleneck
+
+STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
+Shares = tuple[float, float, float, float]
+AT_WORK, BLOCKED, IDLE = (0.95, 0.0, 0.0, 0.05), (0.2, 0.0, 0.8, 0.0), (0.1, 0.0, 0.0, 0.9)
+LESS, MORE = BOTTLENECK_LOAD - 0.01, BOTTLENECK_LOAD + 0.01
+
+
+def stage(name: str, shares: Shares, pending: int = 0, capacity: int | None = 10) -> StageStats:
+    seconds = {state: 7 * share for state, share in zip(STATES, shares, strict=True)}
+    return StageStats(name, pending, 0, 0, 0, capacity=capacity, seconds=seconds)
+
+
+CASES: dict[str, tuple[list[StageStats], str | None]] = {
+    "always at work": ([stage("a", BLOCKED, 10), stage("b", AT_WORK, 10), stage("c", IDLE)], "b"),
+    "waits for a limit, and items queue": (
+        [stage("a", BLOCKED), stage("b", (0.1, 0.85, 0.0, 0.05), 3)],
+        "b",
+    ),
+    "only waits for retries, beside one that is always busy": (
+        [stage("a", (1.0, 0.0, 0.0, 0.0), 10), stage("b", (0.45, 0.55, 0.0, 0.0))],
+        "a",
+    ),
+    "only waits for retries": ([stage("a", IDLE), stage("b", (0.45, 0.55, 0.0, 0.0))], None),
+    "equally busy, fuller queue": (
+        [stage("a", AT_WORK, 1), stage("b", (0.96, 0.0, 0.0, 0.04)), stage("c", AT_WORK, 9)],
+        "c",
+    ),
+    "equally busy, a queue without a bound": (
+        [stage("a", AT_WORK, 1), stage("b", AT_WORK, 500, None)],
+        "b",
+    ),
+    "all wait for the input": ([stage("a", IDLE), stage("b", IDLE)], None),
+    "no stage": ([], None),
+    "a stage alone": ([stage("a", AT_WORK)], None),
+    "at work a part of the time": (
+        [stage("a", IDLE), stage("b", (LESS, 0.0, 0.0, 1 - LESS), 10)],
+        None,
+    ),
+    "at work long enough": ([stage("a", IDLE), stage("b", (MORE, 0.0, 0.0, 1 - MORE))], "b"),
+    "no time has passed": ([stage("a", (0, 0, 0, 0)), stage("b", (0, 0, 0, 0))], None),
+}
+
+
+@pytest.mark.parametrize(("stages", "expected"), CASES.values(), ids=CASES)
+def test_the_bottleneck(stages: list[StageStats], expected: str | None) -> None:
+    assert find_bottleneck(stages) == expected
+    stats = PipelineStats(0, 0, 0, {}, {each.stage_name: each for each in stages})
+    assert stats.bottleneck == expected
