@@ -265,12 +265,16 @@ def grow(mode: Mode, number: int) -> Scenario:
     feedings = tuple(_feeding(draw, len(stages), mode) for _ in range(few))
     drive = _DRIVES[mode](draw)
     keys = _keys(drive, feedings)
-    troubles = draw.choice((0, 1, 1, 2, 2, 3, 4)) if keys else 0
+    number_of_troubles = draw.choice((0, 1, 1, 2, 2, 3, 4)) if keys else 0
+    troubles = [_trouble(draw, stages, keys) for _ in range(number_of_troubles)]
+    if _chance(draw, 0.2):
+        stages, flaky = _flaky(draw, stages, keys)
+        troubles += flaky
     return Scenario(
         stages=stages,
         drive=drive,
         feedings=feedings,
-        troubles=tuple(_trouble(draw, stages, keys) for _ in range(troubles)),
+        troubles=tuple(troubles),
         then=draw.choice(THENS),
         tick=draw.choice((1e-6, 1e-6, 0.0, 0.0, 1e-3)),
         seed=draw.choice((0, *range(1, 10))) and draw.randint(1, 10**6),
@@ -324,6 +328,24 @@ def _trouble(draw: Random, stages: tuple[StagePlan, ...], keys: list[int]) -> Tr
         times=draw.choice((1, 2, ALWAYS)),
         target=draw.randrange(len(stages)),
     )
+
+
+def _flaky(
+    draw: Random, stages: tuple[StagePlan, ...], keys: list[int]
+) -> tuple[tuple[StagePlan, ...], list[Trouble]]:
+    """Have most items fail once in one stage, which waits before it tries them again."""
+    place = draw.randrange(len(stages))
+    plan = stages[place]
+    plan = replace(
+        plan,
+        capacity=plan.capacity if plan.pull else draw.choice((1, 2, None)),
+        attempts=draw.randint(2, 3),
+        wait=draw.choice((0.25, 0.5, 1.0)),
+        per_stage=False,
+    )
+    stages = (*stages[:place], plan, *stages[place + 1 :])
+    failing = [key for key in keys if _chance(draw, 0.8)]
+    return stages, [Trouble(key=key, stage=place) for key in failing]
 
 
 def _main(draw: Random) -> Feeding:

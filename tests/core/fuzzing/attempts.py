@@ -223,7 +223,8 @@ class Attempts:
     def _due(self, attempt: Attempt) -> list[TaskWatcher]:
         """Who surely had to be told of an attempt's end."""
         told = set(attempt.ended.values()) or attempt.possible_ends()
-        watchers = self._watchers if attempt.took is not None or attempt.ended else []
+        is_told = attempt.took is not None or attempt.started or attempt.ended
+        watchers = self._watchers if is_told else []
         return [w for w in watchers if all(w.hears(hook, attempt.began) for hook in told)]
 
     def _begin(self, call: Call, worker: str) -> Attempt:

@@ -303,6 +303,7 @@ class Audit:
         retried = sum(1 for at in self.retrying.values() if at == number)
         if not 0 <= stage.pending_items <= most - told + retried - stage.parked_items:
             self.complain(f"{stage.pending_items} and {told} pending in {_brief(stage)}")
+        self._check_parked(number, stage, running)
         if not running <= stage.in_progress_items <= workers:
             self.complain(
                 f"{running} items run, {stage.in_progress_items} in progress in {_brief(stage)}"
@@ -328,6 +329,15 @@ class Audit:
             if seconds < before - 1e-9:
                 self.complain(f"{state} seconds fell by {before - seconds} in {_brief(stage)}")
             self._seconds[number, state] = seconds
+
+    def _check_parked(self, number: int, stage: StageStats, running: int) -> None:
+        plan = self.scenario.stages[number]
+        most = _bound_of_parked(plan) + self._most_pending[number] + plan.workers
+        if plan.pull:
+            most = plan.workers - running
+        told = sum(1 for at in self.telling.values() if at == number)
+        if not self.interrupted and stage.parked_items > most + told:
+            self.complain(f"more than {most} are parked in {_brief(stage)}")
 
     def _running(self, stage: int) -> int:
         return sum(1 for other in self.active.values() if other == stage)
@@ -357,10 +367,16 @@ class Audit:
             ]
             full = plan.pull or stage.pending_items + told >= _capacity(plan)
             kept = told and full  # a place, while observers are told that it is taken
-            if idle and (
-                stage.pending_items
-                or (blocked and (plan.pull or not kept))
-                or (feeders and not kept)
+            holds_back = stage.parked_items > _bound_of_parked(plan)
+            full |= holds_back
+            if (
+                idle
+                and not holds_back
+                and (
+                    stage.pending_items
+                    or (blocked and (plan.pull or not kept))
+                    or (feeders and not kept)
+                )
             ):
                 self.complain(
                     f"{idle} workers idle, {blocked} senders and {len(feeders)} feeders wait: "
@@ -640,7 +656,12 @@ def _most_held(scenario: Watched) -> float:
 
 def _most_parked(plan: StagePlan) -> float:
     """How many items may be parked: so many that input waits, and one from each worker."""
-    return max(channel.MIN_PARKED, _capacity(plan)) + plan.workers if plan.attempts > 1 else 0
+    return _bound_of_parked(plan) + plan.workers if plan.attempts > 1 else 0
+
+
+def _bound_of_parked(plan: StagePlan) -> float:
+    """How many items are parked before input waits."""
+    return max(channel.MIN_PARKED, _capacity(plan))
 
 
 def _most_pending(scenario: Watched, stage: int) -> float:
