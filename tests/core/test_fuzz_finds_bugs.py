@@ -367,7 +367,6 @@ PLANTED: dict[str, Plant] = {
     "any number of items is parked": any_number_of_items_parked,
     "a parked item is not released": sometimes_forgotten(ParkedItems, "_release_due"),
     "parked items are lost at the close": parked_items_lost_at_the_close,
-    "no room is made when parked items are due": sometimes_forgotten(Channel, "_on_released", 1),
     "receivers are not kept for items tried again": constant(PullChannel, "_free_receivers", 99),
     "a sender of a pull stage is not woken": always(PullChannel, "_may_sender_go", False),
     "stage attempts are not counted": stage_attempts_not_counted,
