@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from antflow._discovery import INSTALLED
+from tests.core.event_parts import CHAINS, Chain, SlowWatcher, Stop, Watcher
 from tests.core.installing import install
-from tests.core.telling_parts import CHAINS, Chain, SlowWatcher, Stop, Watcher
 
 
 @pytest.fixture

@@ -157,6 +157,19 @@ def run_exactly(main: Callable[[], Any], seed: int | None = None) -> Any:
     return simulate(main, seed, tick=0.0)
 
 
+def run(stages: list[Stage], items: Iterable[Any], **arguments: Any) -> Pipeline:
+    """Run items through stages on the simulated loop, and return the pipeline."""
+
+    async def main() -> Pipeline:
+        pipeline = Pipeline(stages)
+        await pipeline.run(items)
+        assert not others()
+        return pipeline
+
+    found: Pipeline = simulate(main, **arguments)
+    return found
+
+
 async def start_with(pipeline: Pipeline, items: Any) -> None:
     """Start a pipeline, feed it, and wait until nothing moves."""
     await pipeline.start()
@@ -213,6 +226,11 @@ def values(items: Iterable[Valued]) -> list[Any]:
 
 def ids(items: Iterable[Named]) -> list[Any]:
     return [item.id for item in items]
+
+
+def left(pipeline: Pipeline) -> list[Any]:
+    """Return the values of the items that the run left."""
+    return values(pipeline.unprocessed)
 
 
 def only_error(pipeline: Pipeline) -> BaseException | None:

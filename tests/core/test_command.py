@@ -37,7 +37,7 @@ def as_found(nothing_installed: None, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """Leave this process as it was found."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-    engine = logging.getLogger("antflow._run")
+    engine = logging.getLogger("antflow._engine.run")
     level, modules = engine.level, set(sys.modules)
     yield
     engine.setLevel(level)

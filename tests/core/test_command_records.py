@@ -106,7 +106,7 @@ def test_a_result_is_what_another_pipeline_reads_as_the_same_item() -> None:
 def test_looking_at_a_result_makes_nothing_more_of_it() -> None:
     result = PipelineResult("a", 1, 0)
     result_record(result)
-    assert result.rare is None
+    assert result.details is None
 
 
 def test_a_failure_tells_where_and_what_was_read() -> None:

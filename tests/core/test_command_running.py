@@ -77,15 +77,16 @@ async def test_results_are_written_as_another_pipeline_reads_them(folder: Folder
 
 
 async def test_plugins_and_displays_are_told_how_many_items_there_are(folder: Folder) -> None:
-    told: list[int | None] = []
+    totals: list[int | None] = []
 
-    async def work(number: int) -> int:
-        told.append(folder.execution._pipeline._run._total_items)  # type: ignore[union-attr]
-        return number
+    class Noting:
+        @hookimpl
+        def antflow_pipeline_start(self, total_items: int | None) -> None:
+            totals.append(total_items)
 
-    assert await folder.run(work, [1]) == 0
-    assert await folder.run(work, iter([1])) == 0
-    assert told == [1, None]
+    assert await folder.run(double, [1], [Noting()]) == 0
+    assert await folder.run(double, iter([1]), [Noting()]) == 0
+    assert totals == [1, None]
 
 
 class PanicError(BaseException):

@@ -18,7 +18,14 @@ from antflow import (
     set_task_status,
 )
 from antflow.context import CURRENT_WORKER
-from tests.core.run_parts import piped, run_exactly, stage, start_with, watched_or_not
+from tests.core.run_parts import (
+    piped,
+    run_exactly,
+    stage,
+    start_with,
+    stats_of,
+    watched_or_not,
+)
 from tests.core.simulation import Gate, begun, settle, simulate
 
 
@@ -509,7 +516,7 @@ def test_what_a_task_says_is_gone_with_the_next_item(watched: bool) -> None:
 
 
 @watched_or_not
-def test_what_a_task_says_stays_while_it_waits_to_be_tried_again(watched: bool) -> None:
+def test_what_a_task_says_does_not_outlast_its_attempt(watched: bool) -> None:
     async def speak_and_fail(_: Any) -> None:
         if the_item().attempt == 1:
             set_task_status("connecting")
@@ -520,9 +527,13 @@ def test_what_a_task_says_stays_while_it_waits_to_be_tried_again(watched: bool) 
         fields = {"task_attempts": 2, "task_wait_seconds": 4}
         pipeline = piped(stage(speak_and_fail, **fields), watched=watched)
         running = asyncio.ensure_future(pipeline.run([0]))
-        for _ in range(3):
-            await asyncio.sleep(2)
-            assert texts(pipeline) == ("connecting", "speak_and_fail")
+        await asyncio.sleep(1)
+        assert texts(pipeline) == ("connecting", "speak_and_fail")
+        await asyncio.sleep(3)
+        assert stats_of(pipeline).parked_items == 1
+        assert texts(pipeline) == (None, None)
+        await asyncio.sleep(3)
+        assert texts(pipeline) == ("speak_and_fail", "speak_and_fail")
         await running
 
     run_exactly(main)

@@ -927,7 +927,9 @@ class Taker(Recorder):
 
 def leave(pipeline: Pipeline, seconds: float = 60.0) -> None:
     assert pipeline._run is not None
-    pipeline._run.lifecycle.display.leave(seconds)
+    display = pipeline._run.lifecycle.display
+    assert display is not None
+    display.leave(seconds)
 
 
 def left_by_a_task(dashboard: Any, seconds: float = 60.0) -> Any:

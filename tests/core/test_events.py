@@ -7,8 +7,15 @@ from typing import Any, get_args
 
 import pytest
 
-from antflow import Pipeline, Stage, StatusEvent, StatusTracker, TaskEvent, current_item
-from antflow._item import ItemRecord
+from antflow import (
+    Pipeline,
+    PipelineResult,
+    Stage,
+    StatusEvent,
+    StatusTracker,
+    TaskEvent,
+    current_item,
+)
 from antflow.events import ItemView, StatusType, TaskEventType
 from tests.core.run_parts import same
 from tests.core.simulation import simulate
@@ -22,6 +29,13 @@ def status_event(worker: str | None = "Work-W0") -> StatusEvent:
 
 def task_event() -> TaskEvent:
     return TaskEvent("x", "Work", "task", "Work-W0", "start", 1, 5.0)
+
+
+def fed_item(**metadata: Any) -> PipelineResult:
+    """Return an item as a run makes it."""
+    made = PipelineResult("x", 7, 3, metadata)
+    made.priority = 50
+    return made
 
 
 def run(tracker: StatusTracker, items: list[Any], *, stages: int = 1) -> Pipeline:
@@ -81,13 +95,13 @@ def test_events_do_not_share_their_metadata() -> None:
 
 
 def test_events_of_the_same_values_are_equal_whatever_the_item() -> None:
-    assert status_event() == status_event().about(ItemRecord("x", 1, 0, 100))
-    assert task_event() == task_event().about(ItemRecord("x", 1, 0, 100))
+    assert status_event() == status_event().about(fed_item())
+    assert task_event() == task_event().about(fed_item())
     assert status_event() != status_event("Work-W1")
 
 
 def test_an_event_shows_its_values() -> None:
-    shown = repr(status_event().about(ItemRecord("x", 1, 0, 100)))
+    shown = repr(status_event().about(fed_item()))
     assert "item_id='x'" in shown
     assert "status='in_progress'" in shown
     assert "_item" not in shown
@@ -143,24 +157,24 @@ def test_an_event_made_by_hand_has_no_item(event: StatusEvent | TaskEvent) -> No
 
 @pytest.mark.parametrize("event", [status_event(), task_event()])
 def test_an_event_is_given_its_item_in_place(event: StatusEvent | TaskEvent) -> None:
-    assert event.about(ItemRecord("x", 1, 0, 100)) is event
+    assert event.about(fed_item()) is event
     assert event.item.id == "x"
 
 
 def test_a_view_shows_all_of_the_item() -> None:
-    view = ItemView(ItemRecord("x", 7, 3, 50, {"size": "L"}))
+    view = ItemView(fed_item(size="L"))
     assert (view.id, view.value, view.sequence_id, view.priority) == ("x", 7, 3, 50)
     assert view.metadata == {"size": "L"}
     assert view.carrier == {}
 
 
 def test_a_view_names_the_item() -> None:
-    assert repr(ItemView(ItemRecord("x", 7, 3, 50))) == "ItemView(id='x', value=7, sequence_id=3)"
+    assert repr(ItemView(fed_item())) == "ItemView(id='x', value=7, sequence_id=3)"
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_a_view_cannot_be_written_to(name: str) -> None:
-    view = ItemView(ItemRecord("x", 7, 3, 50))
+    view = ItemView(fed_item())
     with pytest.raises(AttributeError):
         setattr(view, name, "other")
     with pytest.raises(AttributeError):
@@ -168,13 +182,13 @@ def test_a_view_cannot_be_written_to(name: str) -> None:
 
 
 def test_a_view_takes_no_other_attributes() -> None:
-    view: Any = ItemView(ItemRecord("x", 7, 3, 50))
+    view: Any = ItemView(fed_item())
     with pytest.raises(AttributeError):
         view.note = "mine"
 
 
 def test_the_metadata_of_a_view_cannot_be_written_to() -> None:
-    metadata: Any = ItemView(ItemRecord("x", 7, 3, 50, {"size": "L"})).metadata
+    metadata: Any = ItemView(fed_item(size="L")).metadata
     with pytest.raises(TypeError):
         metadata["size"] = "S"
     with pytest.raises(TypeError):
@@ -183,7 +197,7 @@ def test_the_metadata_of_a_view_cannot_be_written_to() -> None:
 
 
 def test_a_view_shows_the_item_as_it_is_now() -> None:
-    item = ItemRecord("x", 7, 3, 50)
+    item = fed_item()
     view = ItemView(item)
     item.value = 8
     item.metadata["size"] = "L"
@@ -192,7 +206,7 @@ def test_a_view_shows_the_item_as_it_is_now() -> None:
 
 
 def test_what_is_put_into_the_carrier_belongs_to_the_item() -> None:
-    item = ItemRecord("x", 7, 3, 50)
+    item = fed_item()
     ItemView(item).carrier["trace"] = "t"
     assert ItemView(item).carrier == {"trace": "t"}
     assert item.carrier == {"trace": "t"}

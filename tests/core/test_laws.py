@@ -103,10 +103,11 @@ class Journey:
         assert stats.items_fed == ended + stats.items_unprocessed + stats.items_outstanding
         inside = 0
         for stage in stats.stage_stats.values():
-            held_in_front = 2 if stage.stage_name == "Anew" else 0
+            places = (stage.capacity or 0) + 2 + stage.retried_attempts  # which find room at once
             assert 0 <= stage.in_progress_items <= sum(stage.workers.values())
-            assert 0 <= stage.pending_items <= (stage.capacity or 0) + 2 + held_in_front
-            inside += stage.pending_items + stage.in_progress_items
+            assert 0 <= stage.pending_items <= places - stage.parked_items
+            assert stage.parked_items >= 0
+            inside += stage.pending_items + stage.parked_items + stage.in_progress_items
         assert stats.items_outstanding == inside
 
     def check_items(self) -> None:

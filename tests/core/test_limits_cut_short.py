@@ -573,6 +573,8 @@ def test_the_cancellation_of_a_worker_that_a_task_swallowed_is_undone() -> None:
             return "kept"
 
     def note(*_: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         counts.append(task.cancelling())
 
     async def main() -> None:

@@ -697,6 +697,22 @@ def test_join_without_a_second_start_is_an_error_when_more_was_fed() -> None:
     simulate(main)
 
 
+def test_feeding_after_a_run_begins_the_next_one_and_shows_that() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(refuse_odd)])
+        await pipeline.run([1, 2])
+        assert (values(pipeline.results), values(pipeline.failures)) == ([2], [1])
+        await pipeline.feed([4])
+        assert (pipeline.results, pipeline.failures) == ([], [])
+        stats = pipeline.get_stats()
+        assert (stats.items_fed, stats.items_outstanding, stats.items_failed) == (1, 1, 0)
+        await pipeline.start()
+        await pipeline.join()
+        assert values(pipeline.results) == [4]
+
+    simulate(main)
+
+
 def test_a_failing_item_stops_nothing_else() -> None:
     async def main() -> None:
         pipeline = Pipeline([stage(refuse_odd)])
@@ -713,7 +729,7 @@ def test_a_pipeline_that_is_fed_keeps_the_latest_failures_and_counts_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert MAX_KEPT_FAILURES == 10_000
-    monkeypatch.setattr("antflow.pipeline.MAX_KEPT_FAILURES", 3)
+    monkeypatch.setattr("antflow._engine.result_queue.MAX_KEPT_FAILURES", 3)
 
     async def main() -> None:
         pipeline = Pipeline([stage(refuse_odd)])
@@ -974,17 +990,17 @@ def test_process_that_is_cancelled_as_the_run_ends_is_cancelled(turns: int) -> N
 
 
 def test_process_does_not_wait_for_a_run_that_its_own_item_ended() -> None:
-    def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> asyncio.Task[Any]:
-        if "_serve" in coro.__qualname__:
-            raise RuntimeError("no more tasks")
-        return asyncio.Task(coro, loop=loop)
+    def refuse(*_: Any, **__: Any) -> asyncio.Task[Any]:
+        raise RuntimeError("no more tasks")
 
     async def main() -> None:
         pipeline = Pipeline([stage(same)])
         await pipeline.start()
-        asyncio.get_running_loop().set_task_factory(cast(Any, refuse))
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(cast(Any, refuse))
         with pytest.raises(PipelineError, match=r"pipeline\.unprocessed"):
             await pipeline.process(1)
+        loop.set_task_factory(None)
         assert [left.value for left in pipeline.unprocessed] == [1]
 
     asyncio.run(main())
@@ -1263,72 +1279,6 @@ def test_statistics_after_a_run() -> None:
 def test_worker_names_are_known_before_any_run() -> None:
     pipeline = Pipeline([stage(same, name="Fetch", workers=2), stage(same, name="Save")])
     assert pipeline.get_worker_names() == {"Fetch": ["Fetch-W0", "Fetch-W1"], "Save": ["Save-W0"]}
-
-
-def test_worker_states_before_any_run_are_idle() -> None:
-    states = Pipeline([stage(same, workers=2)]).get_worker_states()
-    assert list(states) == ["Work-W0", "Work-W1"]
-    for name, state in states.items():
-        assert (state.worker_name, state.stage, state.status) == (name, "Work", "idle")
-        assert state.current_item_id is None
-        assert state.current_task is None
-        assert state.processing_since is None
-
-
-def test_worker_states_tell_the_item_the_task_and_the_attempt() -> None:
-    gate = Gate("load")
-
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 2, [gate], task_wait_seconds=0)])
-        run = await begun(pipeline.run([{"id": "x", "value": 1}]))
-        states = pipeline.get_worker_states()
-        assert sorted(state.status for state in states.values()) == ["busy", "idle"]
-        (busy,) = (state for state in states.values() if state.status == "busy")
-        assert (busy.current_item_id, busy.current_task, busy.task_name) == ("x", "load", "load")
-        assert busy.attempt == 1
-        gate.fail(1, ValueError())
-        await settle()
-        assert pipeline.get_worker_states()[busy.worker_name].attempt == 2
-        gate.open()
-        await run
-        assert {state.status for state in pipeline.get_worker_states().values()} == {"idle"}
-
-    simulate(main)
-
-
-def test_worker_states_tell_which_of_several_tasks_runs() -> None:
-    first, second = Gate("first"), Gate("second")
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(first, second)])
-        run = asyncio.create_task(pipeline.run([1]))
-        for gate in (first, second):
-            await settle()
-            assert pipeline.get_worker_states()["Work-W0"].task_name == gate.__name__
-            gate.open()
-        await run
-
-    simulate(main)
-
-
-def test_worker_metrics_count_items_and_seconds() -> None:
-    async def refuse_odd_slowly(value: int) -> int:
-        await asyncio.sleep(2)
-        return await refuse_odd(value)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(refuse_odd_slowly)])
-        before = pipeline.get_worker_metrics()["Work-W0"]
-        assert (before.items_processed, before.last_active) == (0, None)
-        assert before.avg_processing_time == 0
-        await pipeline.run([0, 1, 2, 4])
-        metrics = pipeline.get_worker_metrics()["Work-W0"]
-        assert (metrics.worker_name, metrics.stage) == ("Work-W0", "Work")
-        assert (metrics.items_processed, metrics.items_failed) == (3, 1)
-        assert metrics.total_processing_time == pytest.approx(8)
-        assert metrics.avg_processing_time == pytest.approx(8 / 3)
-
-    simulate(main, tick=0.0)
 
 
 def test_worker_metrics_of_a_team_add_up() -> None:

@@ -22,7 +22,6 @@ from antflow import (
     TaskEvent,
     hookimpl,
 )
-from antflow._worker import Worker
 from antflow.plugins import (
     ARGUMENTS,
     PLAIN,
@@ -580,45 +579,35 @@ def test_no_event_is_made_for_a_hook_without_implementation(
     assert events.made == made
 
 
-@pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The workers that go the way that is for runs which nobody watches."""
-    workers: list[str] = []
-    serve = Worker._serve_plainly
+class Undecided:
+    """A plugin that observes the items of a run if there is more than one."""
 
-    def note(worker: Worker) -> Any:
-        workers.append(worker.name)
-        return serve(worker)
+    @hookimpl
+    def antflow_pipeline_start(self, total_items: int) -> object:
+        return Good() if total_items > 1 else None
 
-    monkeypatch.setattr(Worker, "_serve_plainly", note)
-    return workers
+    @hookimpl
+    def antflow_pipeline_finish(self) -> None:
+        """Do nothing."""
 
 
-def test_a_plugin_that_implements_nothing_leaves_the_plain_path(plain: list[str]) -> None:
-    simulate(pipeline(object()).run([1]))
-    assert plain == ["Work-W0"]
-
-
-def test_a_plugin_that_watches_attempts_takes_the_other_path(plain: list[str]) -> None:
-    simulate(pipeline(Good()).run([1]))
-    assert plain == []
-
-
-def test_a_plugin_that_has_nothing_to_do_in_a_run_leaves_the_plain_path(plain: list[str]) -> None:
-    class Undecided:
-        @hookimpl
-        def antflow_pipeline_start(self, total_items: int) -> object:
-            return Good() if total_items > 1 else None
-
-        @hookimpl
-        def antflow_pipeline_finish(self) -> None:
-            """Do nothing."""
-
-    one = pipeline(Undecided())
-    simulate(one.run([1, 2]))
-    assert plain == []
-    simulate(one.run([1]))
-    assert plain == ["Work-W0"]
+@pytest.mark.parametrize(
+    ("make", "items", "is_silent"),
+    [
+        (object, [1], True),
+        (Good, [1], False),
+        (Undecided, [1], True),
+        (Undecided, [1, 2], False),
+    ],
+)
+def test_only_a_plugin_that_observes_items_costs_a_run_the_fast_path(
+    make: type, items: list[int], is_silent: bool
+) -> None:
+    one = pipeline(make())
+    simulate(one.run(items))
+    run = one._run
+    assert run is not None
+    assert run.dispatcher.is_silent == is_silent
 
 
 # Dashboards

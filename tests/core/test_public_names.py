@@ -39,7 +39,7 @@ PUBLIC = [
     "hookimpl",
 ]
 MODULES = sorted(
-    module.name for module in pkgutil.iter_modules(antflow.__path__, prefix="antflow.")
+    module.name for module in pkgutil.walk_packages(antflow.__path__, prefix="antflow.")
 )
 
 
@@ -136,7 +136,7 @@ def test_the_walk_finds_what_it_is_to_check() -> None:
         "antflow.stage.Stage.capacity",
         "antflow.pipeline.Pipeline.run",
         "antflow.types.PipelineResult.is_success",
-        "antflow._results.Results.for_stream",
+        "antflow._engine.result_queue.ResultQueue.keep_all_failures",
     }
 
 

@@ -16,7 +16,7 @@ from antflow import (
     PipelineResult,
     StatusTracker,
 )
-from antflow._stats.snapshot import MOST_FAILED_ITEMS
+from antflow._engine.snapshot import MOST_FAILED_ITEMS
 from tests.core.run_parts import (
     Use,
     by_feed,

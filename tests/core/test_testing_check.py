@@ -295,7 +295,7 @@ def test_a_hook_that_raises_is_found(plugin: type) -> None:
     assert problem.text.startswith("antflow_task_retry of plugin 'raising' raised\n")
     assert problem.text.endswith("LookupError: no account")
     assert "is made to fail" not in problem.text
-    assert "_notifier.py" not in problem.text
+    assert "dispatcher.py" not in problem.text
 
 
 class RaisingFrom(Raising):

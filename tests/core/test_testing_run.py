@@ -75,7 +75,7 @@ def test_a_run_has_results_failures_calls_and_takes_no_time() -> None:
     assert [result.value for result in run.results] == [1, 3]
     assert [failure.id for failure in run.failures] == [1]
     assert run.recorder.hooks.count("task_retry") == 1
-    assert run.seconds == 64
+    assert run.seconds == 63
     assert run.pipeline.get_stats().items_failed == 1
     assert run.faults == []
 
@@ -127,7 +127,7 @@ def test_a_plugin_that_raises_fails_the_test(caplog: pytest.LogCaptureFixture) -
     assert text.startswith("Pipeline 'texts': antflow_task_start of plugin 'raising' raised at ite")
     assert text.endswith("LookupError: no account for 0")
     assert "test_testing_run.py" in text
-    assert "_notifier.py" not in text
+    assert "dispatcher.py" not in text
     assert caplog.records == []
 
 
@@ -139,7 +139,7 @@ def test_it_may_raise_where_that_is_what_is_tested() -> None:
 
 
 def test_a_plugin_that_raises_is_noticed_where_logging_is_switched_off() -> None:
-    logger = logging.getLogger("antflow._notifier")
+    logger = logging.getLogger("antflow._plugins.dispatcher")
     logging.disable(logging.CRITICAL)
     logger.setLevel(logging.CRITICAL)
     try:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._item import ItemRecord, as_result
+from antflow import Pipeline, Stage
 from antflow.types import (
     DashboardProtocol,
     DashboardSnapshot,
@@ -28,6 +28,8 @@ from antflow.types import (
     WorkerMetrics,
     WorkerState,
 )
+from tests.core.run_parts import same
+from tests.core.simulation import simulate
 
 BOUNDS = (1.0, 2.0, 4.0)
 
@@ -40,11 +42,19 @@ def made_by_a_user() -> PipelineResult:
     return PipelineResult("a", 1, 7, {"source": "x"})
 
 
-def made_of_an_item() -> PipelineResult:
-    return as_result(ItemRecord("a", 1, 7, 100, {"source": "x"}), "Last")
+def made_by_a_run() -> PipelineResult:
+    async def main() -> PipelineResult:
+        pipeline = Pipeline([Stage("Work", 1, [same])])
+        await pipeline.feed([UnprocessedItem("a", 1, {"source": "x"}, 100, "Work", 7, {})])
+        await pipeline.start()
+        await pipeline.join()
+        (result,) = pipeline.results
+        return result
+
+    return simulate(main)
 
 
-both_kinds = pytest.mark.parametrize("make", [made_by_a_user, made_of_an_item])
+both_kinds = pytest.mark.parametrize("make", [made_by_a_user, made_by_a_run])
 
 
 class TestQuantile:
@@ -205,7 +215,7 @@ class TestPipelineResult:
             make().vlaue = 3  # type: ignore[attr-defined]
 
     def test_can_be_matched_by_its_fields(self) -> None:
-        match made_of_an_item():
+        match made_by_a_run():
             case PipelineResult(id=identity, value=value, error=None):
                 assert (identity, value) == ("a", 1)
             case _:

@@ -61,9 +61,6 @@ def test_a_command_refuses_what_is_no_quantile(capsys: pytest.CaptureFixture[str
 class Watching:
     """A plugin that sees who takes part in a run."""
 
-    def __init__(self) -> None:
-        self.hooks: list[str] = []
-
     @hookimpl(trylast=True)
     def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
@@ -71,12 +68,7 @@ class Watching:
     @hookimpl
     def antflow_pipeline_finish(self) -> None:
         run: Any = vars(self.pipeline)["_run"]
-        self.hooks = [
-            hook
-            for hook in hooks_of(OTel())
-            if any(listener.name.startswith("otel.run") for listener in run.plugins.listeners(hook))
-        ]
-        self.is_silent = run.notifier.is_silent
+        self.is_silent = run.dispatcher.is_silent
 
 
 def run_with(plugin: OTel) -> Watching:

@@ -58,6 +58,9 @@ class Attempt(NamedTuple):
 
 FIRST = Attempt(1, 1, 1)
 
+NO_ATTEMPT = Attempt(0, 0, 0)
+"""What is noted of an item that was skipped."""
+
 
 def classify_error(
     error: BaseException,

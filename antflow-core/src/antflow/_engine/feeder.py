@@ -119,6 +119,7 @@ class Feeder:
         queue, budget, clock, capacity = input_.queue, run.budget, run.clock, input_.capacity
         dispatcher, plain = self._dispatcher, self._plain
         for value in source:
+            listeners = dispatcher.item_start
             if (
                 not input_.append_directly  # nor is it when the run is closed
                 or input_.has_waiters
@@ -126,6 +127,7 @@ class Feeder:
                 or value.__class__ not in plain
                 or (now := clock()) > budget.until
                 or not run.accepts_input
+                or (listeners and input_.reserved)
             ):
                 if not await self._put_value(value, stage, priority, inside):
                     return False
@@ -134,7 +136,7 @@ class Feeder:
             number = ids.next
             ids.next = number + 1
             item = new_item(number, value, number, priority)
-            if dispatcher.item_start:
+            if listeners:
                 pending = self._emit_queued(item, stage)
                 if pending is not None or run.is_finalized:
                     deposited = await self._deposit_later(pending, item, stage)

@@ -18,7 +18,7 @@ from antflow.types import PipelineResult
 
 from .attempt import FIRST, Kind
 from .channel import Channel
-from .outcome import finish, pass_on_soon, retry_task
+from .outcome import finish, give_back, pass_on_soon, retry_task
 from .visit import emit_begin, emit_start, end_failed, end_succeeded, end_unmade, judge, visit
 from .worker import Worker
 
@@ -26,8 +26,20 @@ from .worker import Worker
 def work(worker: Worker) -> Coroutine[Any, Any, None]:
     """Return the loop that serves the worker's stage, to be run as a task."""
     if not worker.stage.is_simple:
-        return run_general(worker)
-    return run_fast(worker) if worker.stage.dispatcher.is_silent else run_observed(worker)
+        return _guarded(worker, run_general(worker))
+    if worker.stage.dispatcher.is_silent:
+        return run_fast(worker)
+    return _guarded(worker, run_observed(worker))
+
+
+async def _guarded(worker: Worker, loop: Coroutine[Any, Any, None]) -> None:
+    """Run a loop; give the item back if the loop is closed while a hook or callback is awaited."""
+    try:
+        await loop
+    except GeneratorExit as error:
+        if worker.item is not None and worker.attempt is not None:
+            give_back(worker, worker.item, error)
+        raise
 
 
 async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0915 - a call per item is 5% of its time
@@ -104,10 +116,11 @@ async def _recover(
     else:
         now = await _conclude(worker, start, await finish(worker, item, outcome))
     _release(worker)
+    worker.status = None
     return now
 
 
-async def run_observed(worker: Worker) -> None:  # noqa: C901 - as above
+async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as above
     """Serve a stage of one task, and call the observers, at little more than their price."""
     task = _begin(worker)
     stage, dispatcher, clock = worker.stage, worker.stage.dispatcher, worker.run.clock
@@ -225,6 +238,8 @@ async def _conclude(worker: Worker, start: float, sent_to: Channel) -> float:
         sent_to: the channel that the item went to; where it is overfull, the worker waits.
     """
     if worker.is_cancelled:
+        if sent_to is worker.stage.input:
+            worker.discount_item()
         worker.set_state(IDLE)
         raise CancelledError
     if sent_to is not worker.stage.input and sent_to.is_overfull():

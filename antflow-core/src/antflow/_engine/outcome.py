@@ -17,7 +17,7 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.stage import ItemCallback
 from antflow.types import FailedItem, PipelineResult
 
-from .attempt import Attempt, Kind, Outcome
+from .attempt import NO_ATTEMPT, Attempt, Kind, Outcome
 from .channel import Channel
 from .item import describe, note_attempts
 from .stage_runtime import StageRuntime
@@ -46,7 +46,9 @@ async def pass_on(
             if pending is not None:
                 await pending
     finally:
-        worker.stage.counters.skipped += status == "skipped"
+        if status == "skipped":
+            worker.stage.counters.skipped += 1
+            worker.attempt = NO_ATTEMPT
         forward(worker, item)
 
 
@@ -90,6 +92,7 @@ def forward(worker: Worker, item: PipelineResult) -> None:
     worker.processed += 1
     if item.details is not None or worker.attempt_number != 1:
         note_attempts(item, worker.stage.name, worker.attempt_number)
+    worker.attempt = None  # the outcome is applied
     worker.completed_at = item.queued_at = worker.run.clock()
     output = worker.stage.output
     if output.append_directly:
@@ -161,6 +164,7 @@ def apply(
         if isinstance(outcome.error, Exception) and worker.bound_task is not None:
             worker.bound_task.counters.failed += 1
         give_back(worker, item, outcome.error)
+    worker.attempt = None
 
 
 def retry_task(
@@ -237,6 +241,7 @@ def give_back(worker: Worker, item: PipelineResult, error: BaseException) -> Non
             worker.run.abort(error)
         elif worker.is_cancelled and not worker.run.is_closed:
             worker.run.abort(cancelled_from_outside(worker.run.name, worker.name))
+    worker.attempt = None
     worker.stage.input.put(item)
 
 

@@ -35,7 +35,6 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
             index, value = attempt.task_index, attempt.task_input
     else:
         if definition.skip_if is not None and await is_skipped(worker, definition.skip_if, item):
-            worker.attempt = Attempt(0, 0, 0)
             await pass_on(worker, item, "skipped", definition.on_skip)
             return stage.output
         if stage.dispatcher.status:

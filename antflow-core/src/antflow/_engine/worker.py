@@ -140,6 +140,10 @@ class Worker:
             return self._spent
         return self._spent + max(0.0, self.taken_at - self._working_since)
 
+    def discount_item(self) -> None:
+        """Leave out the time spent on the item that it holds, which it has not done."""
+        self._spent, self._working_since = self.seconds, self.run.clock()
+
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""
         self.item = self.status = None

@@ -1,11 +1,11 @@
-"""What a worker holds, how its time goes, and what readers are shown of both."""
+"""What each worker does and has done, as `get_worker_states` and `get_worker_metrics` say it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -18,14 +18,8 @@ from antflow import (
     rate_limit,
     set_task_status,
 )
-from antflow._accounting import BLOCKED, BUSY, IDLE, WAITING
-from antflow._desk import Desk
-from antflow._item import ItemRecord
-from antflow._notifier import Notifier
-from antflow._results import Results
-from antflow._stage_run import StageRun
-from antflow._turn import Turns
 from tests.core.run_parts import (
+    STATES,
     age,
     fail,
     piped,
@@ -57,199 +51,6 @@ async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
         run.cancel()
         raise
     await run
-
-
-# A desk by itself
-
-
-class Clock:
-    """The run of a desk: nothing but a clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.clock: Callable[[], float] = lambda: self.now
-        self.turns = Turns(self.clock)
-        self.outer_worker: object | None = None
-
-    def ended(self, items: int) -> None:
-        """Nothing."""
-
-    def note_failure(self) -> None:
-        """Nothing."""
-
-    def check(self) -> None:
-        """Nothing."""
-
-    async def pause(self, seconds: float) -> bool:
-        return True
-
-    def abort(self, error: BaseException | None = None) -> None:
-        """Nothing."""
-
-    def lose_worker(self, worker_name: str) -> None:
-        """Nothing."""
-
-
-def at_a_desk(*tasks: Any, **fields: Any) -> tuple[Desk, Clock]:
-    clock = Clock()
-    definition = stage(*(tasks or (same,)), **fields)
-    results = Results("Work", keep=True)
-    post = StageRun(definition, results, None, Notifier("pipeline", clock.abort))
-    post.account.begin(clock.now)
-    return Desk("Work-W0", post, clock), clock
-
-
-def item(number: int = 0) -> ItemRecord:
-    return ItemRecord(f"id-{number}", number, number, 100)
-
-
-def counted(desk: Desk) -> list[tuple[float, int]]:
-    return desk.post.account.activity(desk.run.clock())
-
-
-def test_at_first_a_worker_is_idle_and_has_done_nothing() -> None:
-    desk, _ = at_a_desk()
-    assert desk.state(0.0) == WorkerState("Work-W0", "Work", "idle")
-    assert desk.metrics(0.0) == WorkerMetrics("Work-W0", "Work")
-    assert desk.current_item() is None
-    assert not desk.say("lost", 0)
-
-
-def test_to_turn_to_something_tells_the_time_and_counts_the_worker() -> None:
-    desk, clock = at_a_desk()
-    for activity, seconds in ((BUSY, 1.0), (WAITING, 2.0), (BUSY, 4.0), (BLOCKED, 8.0), (IDLE, 16)):
-        clock.now += seconds
-        assert desk.turn_to(activity) == clock.now
-        assert desk.activity == activity
-    assert counted(desk) == [(1.0, 1), (2.0 + 8.0, 0), (4.0, 0), (16.0, 0)]
-
-
-def test_to_go_on_with_the_same_counts_nothing() -> None:
-    desk, clock = at_a_desk()
-    desk.turn_to(BUSY)
-    clock.now += 3
-    desk.turn_to(BUSY)
-    assert counted(desk)[BUSY] == (3.0, 1)
-
-
-def test_seconds_are_those_of_items_that_it_is_done_with() -> None:
-    desk, clock = at_a_desk()
-    desk.since = desk.turn_to(BUSY)
-    clock.now += 4
-    assert desk.seconds == 0
-    desk.completed_at = clock.now
-    clock.now += 2
-    assert desk.seconds == 4
-    desk.turn_to(WAITING)
-    clock.now += 8
-    assert desk.seconds == 4
-    desk.turn_to(BUSY)
-    desk.turn_to(BLOCKED)
-    assert desk.seconds == 4 + 2 + 8
-    clock.now += 16
-    desk.turn_to(IDLE)
-    assert desk.seconds == 14
-
-
-def test_an_item_was_taken_when_it_was_received_or_the_one_before_was_completed() -> None:
-    desk, _ = at_a_desk()
-    desk.since, desk.completed_at = 5.0, 3.0
-    assert desk.taken_at == 5
-    desk.completed_at = 7.0
-    assert desk.taken_at == 7
-
-
-def test_a_worker_that_retires_holds_nothing_and_keeps_what_it_has_done() -> None:
-    desk, clock = at_a_desk()
-    desk.item, desk.processed = item(), 3
-    desk.since = desk.turn_to(BUSY)
-    clock.now += 4
-    desk.completed_at = clock.now
-    desk.retire()
-    clock.now += 100
-    assert desk.state(0.0).status == "idle"
-    assert (desk.metrics(0.0).items_processed, desk.seconds) == (3, 4)
-
-
-@pytest.mark.parametrize(("processed", "failed"), [(1, 0), (0, 1), (2, 3)])
-def test_it_was_last_active_when_it_last_finished_an_item(processed: int, failed: int) -> None:
-    desk, _ = at_a_desk()
-    desk.processed, desk.failed = processed, failed
-    desk.completed_at, desk.failed_at = 40.0 * (processed > 0), 60.0 * (failed > 0)
-    assert desk.metrics(1000.0).last_active == (1060 if failed else 1040)
-
-
-def test_a_wait_makes_a_busy_worker_wait_and_ends_with_the_last_of_them() -> None:
-    desk, _ = at_a_desk()
-    desk.item = item()
-    desk.turn_to(BUSY)
-    with desk.waiting():
-        with desk.waiting():
-            assert desk.activity == WAITING
-        assert desk.activity == WAITING
-    assert desk.activity == BUSY
-
-
-def test_a_wait_that_fails_ends_too() -> None:
-    desk, _ = at_a_desk()
-    desk.item = item()
-    desk.turn_to(BUSY)
-    with pytest.raises(KeyError), desk.waiting():
-        raise KeyError
-    assert desk.activity == BUSY
-
-
-def test_a_wait_that_an_earlier_item_left_behind_does_not_end_a_later_one() -> None:
-    desk, _ = at_a_desk()
-    desk.item = item(1)
-    desk.turn_to(BUSY)
-    left_behind = desk.waiting()
-    left_behind.__enter__()
-    desk.resume()
-    desk.item = item(2)
-    with desk.waiting():
-        left_behind.__exit__(None, None, None)
-        assert desk.activity == WAITING
-        with desk.waiting():
-            pass
-        assert desk.activity == WAITING
-    assert desk.activity == BUSY
-
-
-def test_the_end_of_a_wait_that_was_left_behind_changes_nothing() -> None:
-    desk, _ = at_a_desk()
-    desk.item = item(1)
-    desk.turn_to(BUSY)
-    left_behind = desk.waiting()
-    left_behind.__enter__()
-    desk.resume()
-    desk.item = item(2)
-    desk.turn_to(WAITING)
-    left_behind.__exit__(None, None, None)
-    assert desk.activity == WAITING
-
-
-@pytest.mark.parametrize("activity", [IDLE, BLOCKED])
-def test_a_wait_of_something_left_behind_does_not_make_a_worker_wait(activity: int) -> None:
-    desk, _ = at_a_desk()
-    desk.turn_to(activity)
-    with desk.waiting():
-        assert desk.activity == activity
-    assert desk.activity == activity
-
-
-def test_the_number_of_the_attempt_is_that_of_the_task_or_of_the_stage() -> None:
-    desk, _ = at_a_desk()
-    desk.item, desk.attempt = item(), 2
-    assert desk.attempt_number == 2
-    desk.attempt, desk.item.more().stage_attempt = 1, 3
-    assert desk.attempt_number == 3
-
-
-def test_limits_and_name_are_those_of_the_stage() -> None:
-    desk, _ = at_a_desk(call_concurrency=2)
-    assert desk.limits is desk.post.limits
-    assert desk.stage_name == "Work"
 
 
 # What readers are shown, in each situation
@@ -338,13 +139,12 @@ def test_a_worker_whose_task_runs_in_a_thread_is_busy() -> None:
 
 
 @watched_or_not
-def test_a_worker_that_waits_to_try_again_has_the_attempt_that_failed(watched: bool) -> None:
+def test_a_worker_without_an_item_waits_while_one_is_parked(watched: bool) -> None:
     async def main() -> None:
         pipeline = piped(stage(fail, task_attempts=3, task_wait_seconds=16), watched=watched)
         async with running(pipeline):
-            for attempt in (1, 2):
-                state = state_of(pipeline)
-                assert (state.status, state.task_name, state.attempt) == ("busy", "fail", attempt)
+            for _ in range(2):
+                assert state_of(pipeline) == IDLE_STATE
                 assert workers_of(pipeline) == [0, 0, 1, 0]
                 await asyncio.sleep(16)
                 await settle()
@@ -623,7 +423,7 @@ def test_time_spent_grows_item_by_item(watched: bool) -> None:
 
 
 @watched_or_not
-def test_time_spent_includes_the_waits_between_attempts_and_failed_attempts(watched: bool) -> None:
+def test_time_spent_includes_failed_attempts_and_not_the_waits_between(watched: bool) -> None:
     async def fail_slowly(_: int) -> None:
         await asyncio.sleep(2)
         raise ValueError
@@ -631,7 +431,7 @@ def test_time_spent_includes_the_waits_between_attempts_and_failed_attempts(watc
     async def main() -> None:
         pipeline = piped(stage(fail_slowly, task_attempts=3, task_wait_seconds=8), watched=watched)
         await pipeline.run([1])
-        assert metrics_of(pipeline).total_processing_time == 2 + 8 + 2 + 8 + 2
+        assert metrics_of(pipeline).total_processing_time == 2 + 2 + 2
 
     run_exactly(main)
 
@@ -639,11 +439,27 @@ def test_time_spent_includes_the_waits_between_attempts_and_failed_attempts(watc
 @watched_or_not
 def test_time_spent_does_not_include_the_wait_for_room(watched: bool) -> None:
     async def main() -> None:
-        first, last = stage(sleep), stage(sleep, name="Last", pull=True)
+        first, last = stage(sleep), stage(sleep, sleep, name="Last", pull=True)
         pipeline = piped(first, last, watched=watched)
         await pipeline.run(range(4))
-        assert metrics_of(pipeline).total_processing_time == 64
-        assert metrics_of(pipeline, "Last-W0").total_processing_time == 64
+        assert metrics_of(pipeline).total_processing_time == 4 * 16
+        assert metrics_of(pipeline, "Last-W0").total_processing_time == 4 * 32
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_time_spent_is_that_of_the_items_that_it_is_done_with_when_a_run_is_ended(
+    watched: bool,
+) -> None:
+    async def main() -> None:
+        pipeline = piped(stage(sleep), watched=watched)
+        await start_with(pipeline, range(3))
+        await asyncio.sleep(40)
+        await pipeline.shutdown(timeout=0)
+        await asyncio.sleep(100)
+        metrics = metrics_of(pipeline)
+        assert (metrics.items_processed, metrics.total_processing_time) == (2, 32)
 
     run_exactly(main)
 
@@ -692,6 +508,92 @@ def test_each_run_counts_from_nothing() -> None:
     run_exactly(main)
 
 
+async def limited(enter: Callable[[], Awaitable[Any]] | None = None) -> None:
+    async with concurrency_limit():
+        if enter is not None:
+            await enter()
+
+
+@watched_or_not
+def test_a_worker_works_on_after_a_wait_that_failed(watched: bool) -> None:
+    gate = Gate()
+
+    async def task(value: int) -> int:
+        if value == 0:
+            await limited(lambda: gate(value))
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(limited(), 4)
+            await gate(value)
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+        async with running(pipeline, range(2)):
+            assert workers_of(pipeline) == [0, 1, 1, 0]
+            await asyncio.sleep(5)
+            assert workers_of(pipeline) == [0, 2, 0, 0]
+            gate.open()
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_what_a_task_left_behind_does_not_make_an_idle_worker_wait(watched: bool) -> None:
+    gate = Gate()
+    left: list[asyncio.Task[None]] = []
+
+    async def limited_later() -> None:
+        await asyncio.sleep(4)
+        await limited()
+
+    async def task(value: int) -> int:
+        if value == 0:
+            await limited(lambda: gate(value))
+        else:
+            left.append(asyncio.ensure_future(limited_later()))
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+        async with running(pipeline, range(2)):
+            await asyncio.sleep(5)
+            assert workers_of(pipeline) == [1, 1, 0, 0]
+            gate.open()
+        await asyncio.gather(*left)
+
+    run_exactly(main)
+
+
+@watched_or_not
+def test_the_end_of_a_wait_that_was_left_behind_ends_no_later_one(watched: bool) -> None:
+    gate, keep = Gate(), Gate()
+    left: list[asyncio.Task[None]] = []
+
+    async def task(value: int) -> int:
+        if value == 0:
+            await limited(lambda: gate(value))
+        elif value == 1:
+            left.append(asyncio.ensure_future(limited()))
+            await asyncio.sleep(1)
+        else:
+            await asyncio.gather(limited(lambda: keep("first")), limited())
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+        async with running(pipeline, range(3)):
+            await asyncio.sleep(2)
+            gate.open()
+            await asyncio.gather(*left)
+            await settle()
+            assert keep.waiting == ["first"]
+            assert workers_of(pipeline)[STATES.index("waiting")] == 1  # for the second
+            keep.open()
+
+    run_exactly(main)
+
+
 def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_if_it_waited() -> (
     None
 ):
@@ -699,14 +601,9 @@ def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_i
     hold, gate = Gate("hold"), Gate("gate")
     left: list[asyncio.Task[None]] = []
 
-    async def limited() -> None:
-        async with concurrency_limit():
-            pass
-
     async def task(value: int) -> int:
         if value == 0:
-            async with concurrency_limit():
-                await hold(value)
+            await limited(lambda: hold(value))
         elif value == 1:
             left.append(asyncio.ensure_future(limited()))
             await asyncio.sleep(1)

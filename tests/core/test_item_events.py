@@ -27,10 +27,7 @@ from antflow import (
     TaskEvent,
     current_item,
 )
-from tests.core.observing import Unmarked, observe
-from tests.core.run_parts import CustomExit, Failing, double, raised_by, same, values
-from tests.core.simulation import Gate, others, simulate
-from tests.core.telling_parts import (
+from tests.core.event_parts import (
     LONG,
     ONCE,
     Chain,
@@ -47,6 +44,9 @@ from tests.core.telling_parts import (
     under_way,
     watched,
 )
+from tests.core.observing import observe
+from tests.core.run_parts import CustomExit, Failing, double, raised_by, same, values
+from tests.core.simulation import Gate, others, simulate
 
 HOOKS = [
     "antflow_item_status",
@@ -789,11 +789,8 @@ def test_an_observer_that_raises_at_the_end_of_the_run_changes_nothing(
     watcher = Watcher()
 
     async def main() -> None:
-        pipeline = watched([Stage("A", 1, [same])], watcher)
+        pipeline = watched([Stage("A", 1, [same])], kind("antflow_item_finish", error), watcher)
         await pipeline.feed(range(3))
-        vars(pipeline._coming)["notifier"].listen(
-            Unmarked(kind("antflow_item_status", error), watcher)
-        )
         assert values(await pipeline.shutdown()) == [0, 1, 2]
 
     simulate(main)
@@ -874,10 +871,9 @@ def test_an_observer_may_end_the_run_at_its_end() -> None:
     watcher = Watcher()
 
     async def main() -> None:
-        pipeline = watched([Stage("A", 1, [same])], watcher)
+        faulty = Faulty("antflow_item_finish", EXITS[1])
+        pipeline = watched([Stage("A", 1, [same])], faulty, watcher)
         await pipeline.feed(range(3))
-        faulty = Faulty("antflow_item_status", EXITS[1])
-        vars(pipeline._coming)["notifier"].listen(Unmarked(faulty, watcher))
         assert await raised_by(pipeline.shutdown()) is EXITS[1]
         assert values(pipeline.unprocessed) == [0, 1, 2]
 

@@ -838,15 +838,21 @@ def test_an_observer_of_the_end_may_feed_what_is_left_then() -> None:
         if (event.item_id, event.status) == ("x", "unprocessed"):
             await pipeline.feed([named("a")])
 
-    pipeline = told_by(feed_more, Stage("A", 1, [same]), Stage("B", 1, [same]))
+    gate = Gate()
+    pipeline = told_by(feed_more, Stage("A", 1, [same]), Stage("B", 1, [gate]))
 
     async def main() -> None:
-        await pipeline.feed([named("x")], target_stage="B")
-        assert ids(await pipeline.shutdown()) == ["a", "x"]
+        await pipeline.start()
+        await pipeline.feed([named("held"), named("x")], target_stage="B")
+        await settle()
+        stopping = await begun(pipeline.shutdown())
+        gate.open()
+        assert ids(await stopping) == ["a", "x"]
+        assert ids(pipeline.unprocessed) == ["a", "x"]
 
     simulate(main)
-    assert told == [
-        ("x", "queued"),
+    assert told[-4:] == [
+        ("held", "completed"),
         ("x", "unprocessed"),
         ("a", "queued"),
         ("a", "unprocessed"),
