@@ -580,15 +580,12 @@ def test_when_a_run_is_closed_inside_a_start_hook_the_task_is_not_called(chain: 
     )
 
 
-BEFORE_ITS_END = pytest.mark.xfail(strict=True, reason="the item is lost with its worker")
-
-
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param("in_progress A", marks=BEFORE_ITS_END),
-        pytest.param("start A.task 1", marks=BEFORE_ITS_END),
-        pytest.param("complete A.task 1", marks=BEFORE_ITS_END),
+        "in_progress A",
+        "start A.task 1",
+        "complete A.task 1",
         "completed A!",
     ],
 )

@@ -61,7 +61,7 @@ def test_a_parked_item_is_ready_when_it_is_due(script: str, left: str) -> None:
     [
         ("r1 *a:5 >4", ""),
         ("r1 *a:5 >6", "r1:a"),
-        ("r1 *a:0 .", "r1:a"),
+        ("r1 *a:0 .", ""),  # the receiver that parks it takes it itself
         ("r1 r2 r3 *a:5 *b:5 *c:5 >6", "r1:a r2:b r3:c"),
         ("r1 r2 *a:5 ~r1 >6", "r2:a"),
         ("r1 *a:5 !  .", "r1:None"),

@@ -99,7 +99,7 @@ def test_a_burst_wakes_a_receiver_for_each_item_a_few_in_a_turn(
         ("L3 +a +b +c A3 +d", 2),
         ("L2 +a +b +c +d +e A . A . A .", 2),
         ("L3 *a:1 >2", 1),
-        ("L3 *a:0", 1),
+        ("L3 *a:0", 0),
         ("*a:1 L3", 0),
         ("r1 L1 +a .", 0),  # those that wait come first
         ("r1 L1 +a . +b", 1),

@@ -7,7 +7,7 @@ speed, and one with observers a fifth.
 from __future__ import annotations
 
 from asyncio import CancelledError, Task, current_task
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
@@ -26,16 +26,16 @@ from .worker import Worker
 def work(worker: Worker) -> Coroutine[Any, Any, None]:
     """Return the loop that serves the worker's stage, to be run as a task."""
     if not worker.stage.is_simple:
-        return _guarded(worker, run_general(worker))
+        return _guarded(worker, run_general)
     if worker.stage.dispatcher.is_silent:
         return run_fast(worker)
-    return _guarded(worker, run_observed(worker))
+    return _guarded(worker, run_observed)
 
 
-async def _guarded(worker: Worker, loop: Coroutine[Any, Any, None]) -> None:
+async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, None]]) -> None:
     """Run a loop; give the item back if the loop is closed while a hook or callback is awaited."""
     try:
-        await loop
+        await loop(worker)
     except GeneratorExit as error:
         if worker.item is not None and worker.attempt is not None:
             give_back(worker, worker.item, error)
