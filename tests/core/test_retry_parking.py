@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Collection
 from typing import Any
 
@@ -527,3 +528,20 @@ def test_a_stage_that_only_waits_for_retries_is_not_the_bottleneck() -> None:
         assert pipeline.get_stats().bottleneck == "Busy"
 
     run_exactly(main)
+
+
+# On another event loop
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not there")
+def test_items_are_parked_on_uvloop_too() -> None:
+    """Its handle of a timer that is already due does not know when."""
+    import uvloop
+
+    async def main() -> None:
+        waits = {"task_attempts": 3, "task_wait_seconds": 1e-9}
+        pipeline = piped(stage(FailingOnce(range(0, 300, 2)), workers=5, **waits))
+        assert values(await pipeline.run(range(300))) == list(range(300))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

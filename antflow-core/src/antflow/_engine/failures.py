@@ -76,6 +76,7 @@ class Failures:
         self.is_exceeded = exceeds(self._limit, failed, ended, at_end=at_end)
         self._watch_successes(ended < MIN_ITEMS_FOR_SHARE and not self.is_exceeded)
         if self.is_exceeded:
+            self._run.returns_unprocessed = True  # in the error
             self._run.close()
 
     def _watch_successes(self, is_early: bool) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from asyncio import TimerHandle, get_running_loop
+from asyncio import Handle, get_running_loop
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 
 from antflow.types import PipelineResult
 
@@ -18,7 +19,15 @@ class ParkedItems:
         on_released: called when all items are released that are due at one moment.
     """
 
-    __slots__ = ("_arrivals", "_heap", "_on_released", "_release", "_timer", "on_change")
+    __slots__ = (
+        "_arrivals",
+        "_heap",
+        "_on_released",
+        "_release",
+        "_timer",
+        "_timer_due",
+        "on_change",
+    )
 
     def __init__(
         self, release: Callable[[PipelineResult], None], on_released: Callable[[], None]
@@ -28,7 +37,8 @@ class ParkedItems:
         self._on_released = on_released
         self._heap: list[tuple[float, int, PipelineResult]] = []
         self._arrivals = count()
-        self._timer: TimerHandle | None = None
+        self._timer: Handle | None = None  # uvloop's has no `when` where the time is past
+        self._timer_due = inf
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -45,7 +55,7 @@ class ParkedItems:
         """Take out all items, in the order in which they would have been due."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._timer_due = None, inf
         items = [item for _, _, item in sorted(self._heap)]
         self._heap.clear()
         if items and self.on_change is not None:
@@ -54,14 +64,15 @@ class ParkedItems:
 
     def _set_timer(self) -> None:
         due = self._heap[0][0]
-        if self._timer is None or due < self._timer.when():
+        if due < self._timer_due:
             if self._timer is not None:
                 self._timer.cancel()
+            self._timer_due = due
             self._timer = get_running_loop().call_at(due, self._release_due, due)
 
     def _release_due(self, due: float) -> None:
         """Release what is due; the loop may call this a moment before `due`."""
-        self._timer = None
+        self._timer, self._timer_due = None, inf
         now = max(due, get_running_loop().time())
         while self._heap and self._heap[0][0] <= now:
             self._release(heappop(self._heap)[2])

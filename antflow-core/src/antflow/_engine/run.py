@@ -62,7 +62,6 @@ class Run(RunState):
     ) -> None:
         super().__init__(name)
         self.is_joined = False  # its end has been, or will be, reported to a caller
-        self.returns_unprocessed = False  # to a caller of shutdown()
         self.input_fraction = InputFraction()
         self.threadsafe_calls = ThreadsafeCalls(name)
         self.dispatcher = Dispatcher(name, self.abort)

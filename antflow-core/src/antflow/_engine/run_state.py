@@ -48,6 +48,7 @@ class RunState:
         self.accepts_input = True
         self.is_closed = False
         self.is_abandoned = False  # its stream was dropped
+        self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
         self.error: BaseException | None = None
         self.reentrancy = Reentrancy(self)
         self.ended_items = 0
