@@ -124,8 +124,9 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as abov
     """Serve a stage of one task, and call the observers, at little more than their price."""
     task = _begin(worker)
     stage, dispatcher, clock = worker.stage, worker.stage.dispatcher, worker.run.clock
-    input_, bound = stage.input, stage.tasks[0]
-    queue, call, waits = input_.queue, bound.call, stage.counters.queue_wait
+    input_, output, bound, budget = stage.input, stage.output, stage.tasks[0], worker.run.budget
+    queue, forwarded, capacity = input_.queue, output.queue, output.capacity
+    call, waits = bound.call, stage.counters.queue_wait
     while (now := await _wait_for_item(worker)) is not None:
         while queue:
             item = queue.popleft()
@@ -163,9 +164,14 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as abov
                 if pending is not None:
                     await pending
                 now = worker.completed_at
-                if _has_to_pause(worker, now):
-                    now = await _conclude(worker, begun, stage.output)
-                _release(worker)
+                if (
+                    len(forwarded) > capacity
+                    or not output.append_directly
+                    or now > budget.until
+                    or task.cancelling()
+                ):
+                    now = await _conclude(worker, begun, output)
+                worker.item = worker.bound_task = None
                 continue
             outcome = await end_failed(worker, item, bound, failed, clock() - start)
             del failed  # or its traceback and this frame would keep each other

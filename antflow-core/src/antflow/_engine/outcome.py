@@ -17,7 +17,7 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.stage import ItemCallback
 from antflow.types import FailedItem, PipelineResult
 
-from .attempt import NO_ATTEMPT, Attempt, Kind, Outcome
+from .attempt import FIRST, NO_ATTEMPT, Attempt, Kind, Outcome
 from .channel import Channel
 from .item import describe, note_attempts
 from .stage_runtime import StageRuntime
@@ -90,7 +90,7 @@ async def _pass_on_after(
 def forward(worker: Worker, item: PipelineResult) -> None:
     """Deposit an item in the next stage or the results."""
     worker.processed += 1
-    if item.details is not None or worker.attempt_number != 1:
+    if item.details is not None or worker.attempt is not FIRST:
         note_attempts(item, worker.stage.name, worker.attempt_number)
     worker.attempt = None  # the outcome is applied
     worker.completed_at = item.queued_at = worker.run.clock()
