@@ -164,9 +164,9 @@ def parked_items_lost_at_the_close(patch: pytest.MonkeyPatch) -> None:
 def stage_attempts_not_counted(patch: pytest.MonkeyPatch) -> None:
     original = outcome._retry_stage
 
-    def retry(worker: Worker, item: Any, failed: Outcome) -> None:
-        original(worker, item, failed)
-        item.details.attempt = item.details.attempt._replace(stage=1, number=1)
+    def retry(worker: Worker, item: Any, failed: Outcome, now: float) -> None:
+        original(worker, item, failed, now)
+        item.details.retry = (*item.details.retry[:2], 1, 0, None)
 
     patch.setattr(outcome, "_retry_stage", retry)
 
@@ -174,8 +174,8 @@ def stage_attempts_not_counted(patch: pytest.MonkeyPatch) -> None:
 def retries_resume_at_the_first_task(patch: pytest.MonkeyPatch) -> None:
     original = outcome.retry_task
 
-    def retry(worker: Worker, item: Any, failed: Outcome, _index: int, _value: Any) -> None:
-        original(worker, item, failed)
+    def retry(worker: Worker, item: Any, failed: Outcome, now: float, *_task: Any) -> None:
+        original(worker, item, failed, now)
 
     patch.setattr(outcome, "retry_task", retry)
 

@@ -43,17 +43,22 @@ ItemOutcome = Literal["succeeded", "failed", "dropped", "expanded"]
 """How an item ended: it went through, failed, was dropped on purpose, or became other items."""
 
 
+Retry = tuple[str, int, int, int, Any]
+"""The stage that tries an item again, the numbers of the task's and the stage's attempt that are
+due, which task of the stage is due, and its input if it is not the first. A plain tuple: Python's
+garbage collector leaves those alone."""
+
+
 class ItemDetails:
     """What most items do without; made on first use.
 
     `carrier`, `metadata`, `error`, `stage` and `reason` belong to the result; so does `ended`, the
     outcome where it does not follow from the error. `attempts` were made by the stage named
-    `attempted_by`. The others belong to the engine: `attempt` says where the item resumes,
-    `due_in` in which channel it precedes fresh items, `reply` who waits for its result.
+    `attempted_by`. The others belong to the engine: `retry` says where the item resumes, `due_in`
+    in which channel it precedes fresh items, `reply` who waits for its result.
     """
 
     __slots__ = (
-        "attempt",
         "attempted_by",
         "attempts",
         "carrier",
@@ -63,6 +68,7 @@ class ItemDetails:
         "metadata",
         "reason",
         "reply",
+        "retry",
         "stage",
     )
 
@@ -75,7 +81,7 @@ class ItemDetails:
         self.ended: ItemOutcome | None = None
         self.attempts = 1
         self.attempted_by: str | None = None
-        self.attempt: Any = None
+        self.retry: Retry | None = None
         self.due_in: int | None = None
         self.reply: Future[PipelineResult] | None = None
 

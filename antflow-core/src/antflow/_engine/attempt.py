@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from antflow.retry import RetryPolicy
 
@@ -37,23 +37,17 @@ UNMADE = Outcome(Kind.CANCEL, CancelledError())
 
 
 class Attempt(NamedTuple):
-    """Which attempt at an item is due, and where it resumes.
+    """The numbers of an attempt, from 1.
 
     Args:
-        task: number of the attempt at the task, from 1.
-        stage: number of the attempt at the stage as a whole, from 1.
+        task: attempts at the task.
+        stage: attempts at the stage as a whole.
         number: the attempt's number as events and results give it: the higher of the two.
-        tried_by: name of the stage that tries the item again; None at the first attempt.
-        task_index: which task of the stage is due.
-        task_input: what that task is called with, unless it is the first.
     """
 
     task: int
     stage: int
     number: int
-    tried_by: str | None = None
-    task_index: int = 0
-    task_input: Any = None
 
 
 FIRST = Attempt(1, 1, 1)

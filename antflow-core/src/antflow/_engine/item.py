@@ -109,9 +109,9 @@ def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
     """Complete an item that has ended: a success tells of the attempts of the last stage alone."""
     details = item.details
     if details is not None and details.error is None and details.attempted_by != last_stage:
-        attempt, details.attempt = details.attempt, None
-        is_of_last = attempt is not None and attempt.tried_by == last_stage
-        details.attempts = attempt.number if is_of_last else 1
+        retry, details.retry = details.retry, None
+        is_of_last = retry is not None and retry[0] == last_stage
+        details.attempts = max(retry[1:3]) if retry is not None and is_of_last else 1
         details.attempted_by = last_stage
     return item
 

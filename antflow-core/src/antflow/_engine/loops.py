@@ -14,7 +14,6 @@ from typing import Any
 from antflow._stats.counters import BLOCKED, BUSY, IDLE
 from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
-from antflow.types import PipelineResult
 
 from .attempt import FIRST, Kind
 from .channel import Channel
@@ -42,7 +41,7 @@ async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, 
         raise
 
 
-async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0915 - a call per item is 5% of its time
+async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a call per item is 5% of its time
     """Serve a stage of one task without observers: one clock reading and no call per item."""
     _begin(worker)
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
@@ -96,28 +95,17 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0915 - a call per 
                     worker.since = now = clock()
                 continue
             worker.waited = waited
-            worker.since = now = await _recover(worker, item, failed, now)
+            end = clock()
+            worker.bound_task, worker.attempt = stage.tasks[0], worker.attempt_of(item)
+            outcome = judge(worker, item, stage.tasks[0], failed, end - now)
             del failed  # or its traceback and this frame would keep each other
-
-
-async def _recover(
-    worker: Worker, item: PipelineResult, error: BaseException, start: float
-) -> float:
-    """Go on after the call of a stage of one task raised; return the time."""
-    stage, bound, clock = worker.stage, worker.stage.tasks[0], worker.run.clock
-    worker.bound_task, worker.attempt = bound, worker.attempt_of(item)
-    outcome = judge(worker, item, bound, error, clock() - start)
-    del error  # or its traceback and this frame would keep each other
-    now = clock()
-    if outcome.kind is Kind.RETRY_TASK:  # nothing else follows from it
-        retry_task(worker, item, outcome)
-        if now > worker.run.budget.until:
-            now = await _conclude(worker, start, stage.input)
-    else:
-        now = await _conclude(worker, start, await finish(worker, item, outcome))
-    _release(worker)
-    worker.status = None
-    return now
+            if outcome.kind is Kind.RETRY_TASK and end <= budget.until:  # nothing else follows
+                retry_task(worker, item, outcome, end)
+                now = end
+            else:
+                now = await _conclude(worker, now, await finish(worker, item, outcome))
+            worker.item = worker.bound_task = worker.attempt = worker.status = None
+            worker.since = now
 
 
 async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as above

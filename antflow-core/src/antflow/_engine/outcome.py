@@ -17,7 +17,7 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.stage import ItemCallback
 from antflow.types import FailedItem, PipelineResult
 
-from .attempt import FIRST, NO_ATTEMPT, Attempt, Kind, Outcome
+from .attempt import FIRST, NO_ATTEMPT, Kind, Outcome
 from .channel import Channel
 from .item import describe, note_attempts
 from .stage_runtime import StageRuntime
@@ -155,9 +155,9 @@ def apply(
 ) -> None:
     """Do with an item what its outcome says; nothing can interrupt this."""
     if outcome.kind is Kind.RETRY_TASK:
-        retry_task(worker, item, outcome, task_index, task_input)
+        retry_task(worker, item, outcome, worker.run.clock(), task_index, task_input)
     elif outcome.kind is Kind.RETRY_STAGE:
-        _retry_stage(worker, item, outcome)
+        _retry_stage(worker, item, outcome, worker.run.clock())
     elif outcome.kind is Kind.FAIL:
         _fail(worker, item, outcome.error)
     else:
@@ -171,36 +171,35 @@ def retry_task(
     worker: Worker,
     item: PipelineResult,
     outcome: Outcome,
+    now: float,
     task_index: int = 0,
     task_input: Any = None,
 ) -> None:
     """Park an item until it resumes at the task that failed, with that task's input."""
     attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
-    task, again = attempt.task + 1, attempt.stage
-    number = max(task, again)
-    _note_retry(
-        worker, item, outcome, Attempt(task, again, number, stage.name, task_index, task_input)
-    )
+    retry = stage.name, attempt.task + 1, attempt.stage, task_index, task_input
+    item.get_details().retry = retry
+    _count_retry(worker, item, now + outcome.delay)
     stage.input.park(item, outcome.delay)
 
 
-def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome) -> None:
+def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome, now: float) -> None:
     """Park an item until it begins anew with the first task."""
     attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
-    number = attempt.stage + 1
-    _note_retry(worker, item, outcome, Attempt(1, number, number, stage.name))
+    details = item.get_details()
+    details.retry = stage.name, 1, attempt.stage + 1, 0, None
+    _count_retry(worker, item, now + outcome.delay)
     if outcome.delay > 0:
         stage.input.park(item, outcome.delay)
     else:  # behind what waits already, past the capacity: it is counted
-        item.get_details().due_in = None
+        details.due_in = None
         stage.input.requeue(item)
 
 
-def _note_retry(worker: Worker, item: PipelineResult, outcome: Outcome, following: Attempt) -> None:
-    item.get_details().attempt = following
-    item.queued_at = worker.run.clock() + outcome.delay
+def _count_retry(worker: Worker, item: PipelineResult, due: float) -> None:
+    item.queued_at = due
     worker.stage.counters.retried += 1
     if worker.bound_task is not None:
         worker.bound_task.counters.retried += 1

@@ -31,8 +31,7 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
     worker.attempt = attempt = worker.attempt_of(item)
     index, value = 0, item.value
     if attempt.task > 1:
-        if attempt.task_index:
-            index, value = attempt.task_index, attempt.task_input
+        index, value = _resumption(item)
     else:
         if definition.skip_if is not None and await is_skipped(worker, definition.skip_if, item):
             await pass_on(worker, item, "skipped", definition.on_skip)
@@ -52,6 +51,14 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
     item.value = value
     await pass_on(worker, item, "completed", definition.on_success)
     return stage.output
+
+
+def _resumption(item: PipelineResult) -> tuple[int, Any]:
+    """Return the index of the task at which an item resumes, and what it is called with."""
+    retry = item.get_details().retry
+    assert retry is not None
+    _, _, _, index, task_input = retry
+    return index, task_input if index else item.value
 
 
 async def _attempt_when_allowed(

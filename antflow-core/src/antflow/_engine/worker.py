@@ -155,10 +155,11 @@ class Worker:
     def attempt_of(self, item: PipelineResult) -> Attempt:
         """Return the numbers of the attempt that is due; those of another stage are not ours."""
         details = item.details
-        if details is None or details.attempt is None:
+        retry = None if details is None else details.retry
+        if retry is None or retry[0] != self.stage.name:
             return FIRST
-        attempt: Attempt = details.attempt
-        return attempt if attempt.tried_by == self.stage.name else FIRST
+        _, task, stage, _, _ = retry
+        return Attempt(task, stage, max(task, stage))
 
     @property
     def attempt_number(self) -> int:
