@@ -19,12 +19,14 @@ from antflow._display import Display
 from antflow._engine import loops, outcome, visit
 from antflow._engine.attempt import FIRST, UNMADE, Kind, Outcome, classify_error
 from antflow._engine.channel import Channel
+from antflow._engine.depositor import Depositor
 from antflow._engine.feeder import Feeder
 from antflow._engine.lifecycle import Lifecycle
 from antflow._engine.parking import ParkedItems
 from antflow._engine.pull_channel import PullChannel
 from antflow._engine.receivers import Receivers
 from antflow._engine.result_queue import ResultQueue
+from antflow._engine.room_waiters import RoomWaiters
 from antflow._engine.run import Run
 from antflow._engine.run_state import RunState
 from antflow._engine.worker import Worker
@@ -114,23 +116,24 @@ def wake_up_lost_with_a_cancelled_receiver(patch: pytest.MonkeyPatch) -> None:
 
 
 def turn_lost_with_a_cancelled_feeder(patch: pytest.MonkeyPatch) -> None:
-    original = Channel.wait_for_place
+    original = RoomWaiters.wait_as_feeder
 
-    async def wait_for_place(self: Channel) -> None:
+    async def wait_as_feeder(self: RoomWaiters) -> None:
         try:
             await original(self)
         except CancelledError:
-            self.reserved += 1
+            has_place = self._has_place
+            self._has_place = lambda woken: has_place(woken + 1)
             raise
 
-    patch.setattr(Channel, "wait_for_place", wait_for_place)
+    patch.setattr(RoomWaiters, "wait_as_feeder", wait_as_feeder)
 
 
 def senders_forgotten_at_the_close(patch: pytest.MonkeyPatch) -> None:
     original = Channel.close
 
     def close(self: Channel) -> None:
-        self._senders.clear()
+        self.waiters.senders.clear()
         original(self)
 
     patch.setattr(Channel, "close", close)
@@ -238,18 +241,18 @@ def items_that_end_not_counted(patch: pytest.MonkeyPatch) -> None:
 
 
 def items_counted_before_they_wait(patch: pytest.MonkeyPatch) -> None:
-    original_put, original_deposit = Feeder._put, Feeder._deposit
+    original_put, original_deposit = Feeder._put, Depositor._put
 
     async def put(self: Feeder, item: Any, stage: Any, inside: bool) -> bool:
         stage.counters.fed += 1
         return await original_put(self, item, stage, inside)
 
-    def deposit(self: Feeder, item: Any, stage: Any) -> None:
+    def deposit(self: Depositor, item: Any, stage: Any) -> None:
         stage.counters.fed -= 1
         original_deposit(self, item, stage)
 
     patch.setattr(Feeder, "_put", put)
-    patch.setattr(Feeder, "_deposit", deposit)
+    patch.setattr(Depositor, "_put", deposit)
 
 
 def second_cancellation_leaves_tasks(patch: pytest.MonkeyPatch) -> None:
@@ -346,7 +349,7 @@ def dashboard_does_not_finish_when_aborted(patch: pytest.MonkeyPatch) -> None:
 PLANTED: dict[str, Plant] = {
     "a receiver is not woken": sometimes_forgotten(Receivers, "wake"),
     "a receiver that arrives wakes no more": sometimes_forgotten(Receivers, "_wake_more"),
-    "a sender is not woken": sometimes_forgotten(Channel, "make_room"),
+    "a sender is not woken": sometimes_forgotten(RoomWaiters, "wake"),
     "a wake-up is lost with a cancelled receiver": wake_up_lost_with_a_cancelled_receiver,
     "a turn is lost with a cancelled feeder": turn_lost_with_a_cancelled_feeder,
     "senders are forgotten at the close": senders_forgotten_at_the_close,

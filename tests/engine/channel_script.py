@@ -41,7 +41,7 @@ async def send(channel: Channel, sent: PipelineResult) -> None:
     """Hand an item on as a worker does."""
     channel.put(sent)
     if channel.is_overfull():
-        await channel.wait_for_room()
+        await channel.waiters.wait_as_sender()
 
 
 async def feed(
@@ -49,9 +49,9 @@ async def feed(
 ) -> bool:
     """Feed an item from outside of the run; False if it is not taken any more."""
     if not channel.has_room():
-        await channel.wait_for_place()
+        await channel.waiters.wait_as_feeder()
     if channel.closed or is_refused():
-        channel.make_room()
+        channel.waiters.wake()
         return False
     channel.put_fed(fed)
     return True
@@ -91,7 +91,7 @@ class Script:
             "(": lambda _: self._reserve(1),
             ")": lambda _: self._reserve(-1),
             "x": self._dismiss,
-            "L": lambda number: channel.add_lazy_receivers([self._start] * int(number)),
+            "L": lambda number: channel.receivers.add_lazy([self._start] * int(number)),
             "A": lambda takes: self._arrive(int(takes or 1)),
             "!": lambda _: channel.close(),
         }
@@ -110,7 +110,7 @@ class Script:
         self.channel.close()
         await settle()
         assert not others()
-        assert self.channel.waiting_senders == 0
+        assert not self.channel.waiters.senders
         assert sorted(self._deposited) == sorted([*self.taken, *values(self.channel.unprocessed)])
 
     async def _step(self, verb: str, rest: str, word: str) -> None:
@@ -133,7 +133,7 @@ class Script:
 
     def _dismiss(self, _word: str) -> None:
         self._is_dismissed = True
-        self.channel.dismiss_feeders()
+        self.channel.waiters.dismiss_feeders()
 
     def _reserve(self, number: int) -> None:
         self.channel.reserved += number
@@ -173,7 +173,7 @@ class Script:
     def _arrive(self, takes: int) -> None:
         while self._arrived < self.started:
             self._arrived += 1
-            self.channel.receiver_ready(takes)
+            self.channel.receivers.arrive(takes)
             for _ in range(takes):
                 self._took(self.channel.get_nowait())
 

@@ -126,7 +126,7 @@ def test_those_that_wait_for_room_go_on_in_the_order_of_arrival(line: str, capac
 )
 def test_flags(script: str, append_directly: bool, has_waiters: bool) -> None:
     def look(seen: Script) -> tuple[bool, bool]:
-        return seen.channel.append_directly, seen.channel.has_waiters
+        return seen.channel.append_directly, seen.channel.waiters.any
 
     assert play(script, look=look) == (append_directly, has_waiters)
 

@@ -127,7 +127,7 @@ def test_a_change_between_some_parked_items_and_none_is_reported(
     async def main() -> None:
         seen: list[bool] = []
         played = Script(Channel(inf))
-        played.channel.on_parked(seen.append)
+        played.channel.parked_items.on_change = seen.append
         await played.play(script)
         assert seen == changes
         await played.end()

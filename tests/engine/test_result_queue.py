@@ -106,7 +106,7 @@ def test_a_sender_past_the_buffer_of_a_stream_waits(buffer_size: int) -> None:
             assert not results.is_overfull()
         results.put(ended(buffer_size, failed=True))
         assert results.is_overfull()
-        waiting = await begun(results.wait_for_room())
+        waiting = await begun(results.waiters.wait_as_sender())
         assert not waiting.done()
         assert results.get_nowait() is not None
         await waiting
@@ -129,7 +129,7 @@ def test_a_waiting_consumer_is_woken_by_any_item() -> None:
 def test_without_bound_every_sender_goes_on() -> None:
     async def main() -> None:
         results = queue_of(0, 1, 2, stream=0)
-        waiting = [asyncio.ensure_future(results.wait_for_room()) for _ in range(3)]
+        waiting = [asyncio.ensure_future(results.waiters.wait_as_sender()) for _ in range(3)]
         await settle()
         results.unbound()
         await asyncio.gather(*waiting)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError, Future, get_running_loop
-from collections.abc import AsyncIterable, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any, cast
 
-from antflow._plugins.dispatcher import Dispatcher, cancellations
+from antflow._plugins.dispatcher import Dispatcher
 from antflow._sources import Source
 from antflow.exceptions import PipelineError
 from antflow.types import PipelineResult, UnprocessedItem
 
+from .depositor import Depositor
 from .failures import Failures
 from .item import SPECIAL, from_failed, from_unprocessed, make_item, new_item
-from .reentrancy import ACTIVE_RUNS, runs_with
 from .result_queue import ResultQueue
 from .run_state import RunState
 from .sequence_ids import SequenceIds
@@ -45,7 +45,7 @@ class Feeder:
         failures: Failures,
         dispatcher: Dispatcher,
     ) -> None:
-        self.announced: dict[int, tuple[PipelineResult, StageRuntime]] = {}  # not deposited yet
+        self.depositor = Depositor(run, dispatcher)
         self._run = run
         self._stages = stages
         self._results = results
@@ -117,12 +117,12 @@ class Feeder:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
         run, input_, counters, ids = self._run, stage.input, stage.counters, self._ids
         queue, budget, clock, capacity = input_.queue, run.budget, run.clock, input_.capacity
-        dispatcher, plain = self._dispatcher, self._plain
+        dispatcher, plain, waiters = self._dispatcher, self._plain, input_.waiters
         for value in source:
             listeners = dispatcher.item_start
             if (
                 not input_.append_directly  # nor is it when the run is closed
-                or input_.has_waiters
+                or waiters.any
                 or len(queue) >= capacity
                 or value.__class__ not in plain
                 or (now := clock()) > budget.until
@@ -137,9 +137,9 @@ class Feeder:
             ids.next = number + 1
             item = new_item(number, value, number, priority)
             if listeners:
-                pending = self._emit_queued(item, stage)
+                pending = self.depositor.emit_queued(item, stage)
                 if pending is not None or run.is_finalized:
-                    deposited = await self._deposit_later(pending, item, stage)
+                    deposited = await self.depositor.deposit_later(pending, item, stage)
                     if not (deposited and self._is_accepted(inside)):
                         return False
                     continue
@@ -167,7 +167,7 @@ class Feeder:
         cancelled: CancelledError | None = None
         for value in values:
             try:
-                pending = self._emit_and_deposit(*self._make_item(value, stage, priority))
+                pending = self.depositor.deposit(*self._make_item(value, stage, priority))
                 if pending is not None:
                     await pending
             except CancelledError as error:
@@ -270,85 +270,25 @@ class Feeder:
                     self._warn_of_growth(stage)
                 else:
                     self._warn_if_not_started(stage)
-                    await input_.wait_for_place()
+                    await input_.waiters.wait_as_feeder()
         except CancelledError:
             if not run.reentrancy.is_reader() or run.is_finalized:
                 self._ids.give_back(item.sequence_id)
-            elif (pending := self._emit_and_deposit(item, stage)) is not None:
+            elif (pending := self.depositor.deposit(item, stage)) is not None:
                 await pending
             raise
         accepted = self._is_accepted(inside)
         if not accepted and (run.is_finalized or not run.reentrancy.is_reader()):
-            input_.make_room()  # of the place that this feeder leaves free
+            input_.waiters.wake()  # of the place that this feeder leaves free
             self._ids.give_back(item.sequence_id)
             return False
-        pending = self._emit_and_deposit(item, stage)
+        pending = self.depositor.deposit(item, stage)
         return (pending is None or await pending) and accepted
 
     def _is_accepted(self, inside: bool) -> bool:
         """Return whether items are still taken; those of the run's own tasks until it is over."""
         run = self._run
         return not run.is_finalized and (run.accepts_input or (inside and not run.is_over))
-
-    def _emit_and_deposit(
-        self, item: PipelineResult, stage: StageRuntime
-    ) -> Awaitable[bool] | None:
-        """Emit that an item is queued, before any other event of it, and deposit it."""
-        if self._dispatcher.item_start:
-            pending = self._emit_queued(item, stage)
-            if pending is not None or self._run.is_finalized:
-                return self._deposit_later(pending, item, stage)
-        self._deposit(item, stage)
-        return None
-
-    def _emit_queued(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[None] | None:
-        token = ACTIVE_RUNS.set(runs_with(self._run))
-        try:
-            dispatcher = self._dispatcher
-            return dispatcher.emit_status(
-                item, stage.name, "queued", listeners=dispatcher.item_start
-            )
-        finally:
-            ACTIVE_RUNS.reset(token)
-
-    async def _deposit_later(
-        self, pending: Awaitable[None] | None, item: PipelineResult, stage: StageRuntime
-    ) -> bool:
-        """Await the observers, then deposit the item, whatever happened: it is announced.
-
-        Only where the run is settled by then, the item is reported as unprocessed.
-
-        Returns:
-            Whether it was deposited.
-
-        Raises:
-            CancelledError: the caller was cancelled; the item is deposited nonetheless.
-        """
-        before = cancellations()
-        self.announced[id(item)] = item, stage
-        stage.input.reserved += 1
-        with self._run.reentrancy.observing():
-            try:
-                if pending is not None:
-                    await pending
-            finally:
-                stage.input.reserved -= 1
-                del self.announced[id(item)]
-                is_late = self._run.is_finalized
-                if not is_late:
-                    self._deposit(item, stage)
-            if is_late:
-                late = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
-                if late is not None:
-                    await late
-        if cancellations() > before:
-            raise CancelledError
-        return not is_late
-
-    def _deposit(self, item: PipelineResult, stage: StageRuntime) -> None:
-        item.queued_at = self._run.clock()
-        stage.counters.fed += 1
-        stage.input.put_fed(item)
 
     def _warn_of_growth(self, stage: StageRuntime) -> None:
         self._warn_once(

@@ -107,7 +107,7 @@ class Lifecycle:
         if not scoped:
             return
         waiting = [(item, stage) for stage in self._stages for item in stage.input.queue]
-        waiting += self._feeder.announced.values()
+        waiting += self._feeder.depositor.announced.values()
         self.plugins = self.plugins.with_plugins(scoped)
         dispatcher.listen(self.plugins)
         added = listeners_of(dispatcher.item_start, scoped)

@@ -46,7 +46,12 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
     _begin(worker)
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
     input_, output = stage.input, stage.output
-    queue, forwarded, capacity = input_.queue, output.queue, output.capacity
+    queue, waiters, forwarded, capacity = (
+        input_.queue,
+        input_.waiters,
+        output.queue,
+        output.capacity,
+    )
     is_bounded = capacity < inf
     take, append = queue.popleft, forwarded.append
     call, total = stage.tasks[0].call, SUM
@@ -57,8 +62,8 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
     while (now := await _wait_for_item(worker)) is not None:
         while queue:
             item = take()
-            if input_.has_waiters:
-                input_.make_room()
+            if waiters.any:
+                waiters.wake()
             waited = now - item.queued_at
             if not wait_above < waited <= wait_up_to:
                 wait_bucket = bucket(waited)
@@ -113,13 +118,18 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as abov
     task = _begin(worker)
     stage, dispatcher, clock = worker.stage, worker.stage.dispatcher, worker.run.clock
     input_, output, bound, budget = stage.input, stage.output, stage.tasks[0], worker.run.budget
-    queue, forwarded, capacity = input_.queue, output.queue, output.capacity
+    queue, waiters, forwarded, capacity = (
+        input_.queue,
+        input_.waiters,
+        output.queue,
+        output.capacity,
+    )
     call, waits = bound.call, stage.counters.queue_wait
     while (now := await _wait_for_item(worker)) is not None:
         while queue:
             item = queue.popleft()
-            if input_.has_waiters:
-                input_.make_room()
+            if waiters.any:
+                waiters.wake()
             worker.waited = now - item.queued_at
             add(waits, worker.waited)
             attempt = FIRST if item.details is None else worker.attempt_of(item)
@@ -190,7 +200,7 @@ def _begin(worker: Worker) -> Task[Any]:
     CURRENT_WORKER.set(worker)
     task = worker.task = current_task()
     assert task is not None
-    worker.stage.input.receiver_ready()
+    worker.stage.input.receivers.arrive()
     return task
 
 
@@ -250,7 +260,7 @@ async def _wait_for_room(worker: Worker, output: Channel) -> float:
     """Wait, the item being handed over, until the next stage takes more; return the time."""
     worker.set_state(BLOCKED)
     try:
-        await output.wait_for_room()
+        await output.waiters.wait_as_sender()
     finally:
         now = worker.set_state(BUSY)
     return now

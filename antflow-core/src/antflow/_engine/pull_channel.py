@@ -29,7 +29,7 @@ class PullChannel(Channel):
     @property
     def pending(self) -> int:
         """Number of items that wait for a receiver; senders still hold theirs."""
-        return max(0, len(self.queue) - self._due - len(self._senders))
+        return max(0, len(self.queue) - self._due - len(self.waiters.senders))
 
     @property
     def parked(self) -> int:
@@ -65,8 +65,8 @@ class PullChannel(Channel):
             item.get_details().due_in = None
             self._retrying -= 1
         self._fed.discard(id(item))
-        if self.has_waiters:
-            self.make_room()
+        if self.waiters.any:
+            self.waiters.wake()
         return item
 
     def startable(self) -> int:
@@ -81,14 +81,14 @@ class PullChannel(Channel):
     @property
     def _due(self) -> int:
         """How many items in the queue are to be tried again."""
-        return self._retrying - len(self._parked)
+        return self._retrying - len(self.parked_items)
 
     def _is_due(self, item: PipelineResult) -> bool:
         return not self._rank(item)[1]
 
     def _may_sender_go(self, woken: int) -> bool:
         """Return whether its item has been taken: fewer of senders' items wait than senders."""
-        return len(self._senders) > len(self.queue) - len(self._fed) - self._due
+        return len(self.waiters.senders) > len(self.queue) - len(self._fed) - self._due
 
     def _has_place(self, woken: int = 0) -> bool:
         return not self._fed and self.reserved + woken < 1

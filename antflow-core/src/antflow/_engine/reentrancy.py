@@ -6,7 +6,7 @@ from asyncio import Task, current_task
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import ref
 
@@ -26,6 +26,13 @@ def enter(run: object, context: Context | None = None) -> None:
         ACTIVE_RUNS.set(runs_with(run))
     else:
         context.run(enter, run)
+
+
+def new_context(run: object) -> Context:
+    """Return a copy of the present context whose code belongs to a run, too."""
+    context = copy_context()
+    enter(run, context)
+    return context
 
 
 class Reentrancy:

@@ -62,7 +62,7 @@ class ResultQueue(Channel):
             else:
                 self.failures.append(item)
             if self._wants_receiver:
-                self._receivers.wake(1)
+                self.receivers.wake(1)
         if self._on_item is not None:
             self._on_item()
 
@@ -85,7 +85,7 @@ class ResultQueue(Channel):
     def unbound(self) -> None:
         """Let every sender go on, the run being about to stop."""
         self.capacity = inf
-        self.make_room()
+        self.waiters.wake()
 
     def kept(self) -> list[PipelineResult]:
         """Return the successes that are kept, in input order."""

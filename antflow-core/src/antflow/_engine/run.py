@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import CancelledError, Event, Task, current_task, get_running_loop, wait
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from itertools import chain
@@ -19,6 +19,7 @@ from antflow._threadsafe import ThreadsafeCalls
 from antflow.plugins import STRICT, PluginSet, is_on
 from antflow.stage import Stage
 
+from .ending import Ending
 from .failures import Failures
 from .feeder import Feeder
 from .lifecycle import Lifecycle
@@ -26,7 +27,7 @@ from .loop_budget import budget_of
 from .loops import work
 from .outcome import cancelled_from_outside
 from .reader import InputReader
-from .reentrancy import enter
+from .reentrancy import enter, new_context
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
 from .stage_runtime import StageRuntime, worker_name
@@ -87,8 +88,7 @@ class Run(RunState):
         self._context: Context | None = None
         self._opening: Task[None] | None = None
         self._reader: InputReader | None = None
-        self._ending: Task[None] | None = None
-        self._is_ending_begun = False  # so that it may be cancelled
+        self._ending = Ending(self, partial(self.lifecycle.end, self.results), self._finish)
         self._tasks: set[Task[None]] = set()
         self._stopped: set[Task[None]] = set()  # cancelled by the run itself
         self._is_raised = False
@@ -119,11 +119,8 @@ class Run(RunState):
         self._context, self.loop = context, get_running_loop()
         self.budget = budget_of(self.loop, self.clock)
         self.lifecycle.prepare(pipeline, total_items, display, plugins or {})
-        now = self.clock()
         for stage in self.stages:
-            stage.limits.rate = self._rates.of(stage.stage)
-            stage.counters.begin(now)
-            stage.input.on_parked(partial(self._on_parked, stage))
+            stage.begin(self._rates.of(stage.stage), self.clock)
         if self.lifecycle.has_begin:
             opening = self.lifecycle.begin()
             self._opening = self.loop.create_task(
@@ -133,9 +130,6 @@ class Run(RunState):
         else:
             self.lifecycle.skip_begin()
             self._add_workers()
-
-    def _on_parked(self, stage: StageRuntime, has_parked: bool) -> None:
-        stage.counters.set_parked(has_parked, self.clock())
 
     async def wait_opened(self) -> None:
         """Wait until workers may start.
@@ -165,7 +159,7 @@ class Run(RunState):
         if self.is_closed:
             return
         for stage, workers in zip(self.stages, self.workers, strict=True):
-            stage.input.add_lazy_receivers(partial(self._start_worker, w) for w in workers)
+            stage.input.receivers.add_lazy(partial(self._start_worker, w) for w in workers)
 
     def _start_worker(self, worker: Worker) -> None:
         assert self._context is not None
@@ -188,7 +182,7 @@ class Run(RunState):
         task, display = current_task(), self.lifecycle.display
         return (
             task in self._tasks
-            or (self._is_ending_begun and self.reentrancy.is_inside_task())
+            or (self._ending.is_begun and self.reentrancy.is_inside_task())
             or self.reentrancy.is_observing()
             or (display is not None and task is not None and task is display.caller)
         )
@@ -214,7 +208,7 @@ class Run(RunState):
         for stage in self.stages:
             stage.input.close()
         self.results.unbound()
-        for worker in self._all_workers():
+        for worker in chain.from_iterable(self.workers):
             worker.cancel_limit_wait()
         self._stop_reading()
         if not self._tasks:
@@ -226,9 +220,7 @@ class Run(RunState):
             return
         if self.error is None:
             self.error = error
-        running = [*self._tasks]
-        if self._ending is not None and self._is_ending_begun:
-            running.append(self._ending)
+        running = [*self._tasks, *self._ending.running()]
         self.close()
         self.advance(Phase.ABORTED)
         this = current_task()
@@ -250,7 +242,7 @@ class Run(RunState):
             self.advance(Phase.DRAINING)
             self._stop_reading()
             for stage in self.stages:
-                stage.input.dismiss_feeders()
+                stage.input.waiters.dismiss_feeders()
             self.check_done()
         else:
             self.close()
@@ -322,43 +314,17 @@ class Run(RunState):
 
     def _end(self) -> None:
         """Finish, the last worker being gone: at once, or after observers and the display."""
-        if self.is_over or self._ending is not None:
+        if self.is_over or self._ending.task is not None:
             return
-        now = self.clock()
         for stage in self.stages:
-            stage.counters.stop(now)
+            stage.counters.stop(self.clock())
             stage.threads.close()
-        for worker in self._all_workers():
+        for worker in chain.from_iterable(self.workers):
             worker.stop()
         if self.lifecycle.has_end():
-            self._start_ending()
+            self._ending.start(self._context or new_context(self))
         else:
             self._finish()
-
-    def _start_ending(self) -> None:
-        ending = self._run_ending()
-        try:
-            self._ending = get_running_loop().create_task(ending, context=self._context)
-        except RuntimeError:  # the loop is closed: nothing can be awaited
-            ending.close()
-            self._finish()
-            return
-        self._ending.add_done_callback(self._on_ending_done)
-
-    async def _run_ending(self) -> None:
-        self._is_ending_begun = True
-        if self._context is None:  # it was never started
-            enter(self)
-        await self.lifecycle.end(self.results)
-
-    def _on_ending_done(self, ending: Task[None]) -> None:
-        if not ending.cancelled() and (error := ending.exception()) is not None:
-            self.error = self.error or error
-        # It may be cancelled before its first step, as asyncio.run does at its end.
-        if self._is_ending_begun:
-            self._finish()
-        else:
-            self._start_ending()
 
     def _finish(self) -> None:
         self.failures.check(at_end=True)
@@ -370,9 +336,6 @@ class Run(RunState):
         _warn_of_unprocessed(self.name, self.stages, is_returned=self.returns_unprocessed)
         self.lifecycle.release_pipeline()
         self.finished.set()
-
-    def _all_workers(self) -> Iterator[Worker]:
-        return chain.from_iterable(self.workers)
 
 
 def _connect(

@@ -116,7 +116,7 @@ def _to_unix(run: Run) -> float:
 def _passed_on(run: Run, index: int) -> int:
     """Return how many items a stage has handed on; what waits for a pull stage it still holds."""
     after = run.stages[index + 1 : index + 2]
-    held = sum(runtime.input.waiting_senders for runtime in after if runtime.stage.pull)
+    held = sum(len(runtime.input.waiters.senders) for runtime in after if runtime.stage.pull)
     return sum(worker.processed for worker in run.workers[index]) - held
 
 

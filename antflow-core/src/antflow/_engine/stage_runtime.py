@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from asyncio import Semaphore
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from antflow._limits import Limits
+from antflow._limits import Limits, Rate
 from antflow._plugins.dispatcher import Dispatcher
 from antflow._stats.counters import StageCounters, TaskCounters
 from antflow.runners import Call, Threads, prepare
@@ -71,6 +71,19 @@ class StageRuntime:
         ]
         self.task_policy = stage.task_policy
         self.stage_policy = stage.stage_policy
+
+    def begin(self, rate: Rate | None, clock: Callable[[], float]) -> None:
+        """Begin to count time.
+
+        Args:
+            rate: limits the stage's calls.
+            clock: of the run.
+        """
+        self.limits.rate = rate
+        self.counters.begin(clock())
+        self.input.parked_items.on_change = lambda has_parked: self.counters.set_parked(
+            has_parked, clock()
+        )
 
     @property
     def keeps_items(self) -> bool:

@@ -67,8 +67,8 @@ class ResultStream:
                 raise StopAsyncIteration
             await results.wait_for_item()
         item = results.queue.popleft()
-        if results.has_waiters:
-            results.make_room()
+        if results.waiters.any:
+            results.waiters.wake()
         return as_result(item, results.stage)
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,85 @@
+"""Depositing what is fed: no event of an item precedes its first, and none is announced in vain."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Awaitable
+
+from antflow._plugins.dispatcher import Dispatcher, cancellations
+from antflow.types import PipelineResult
+
+from .reentrancy import ACTIVE_RUNS, runs_with
+from .run_state import RunState
+from .stage_runtime import StageRuntime
+
+
+class Depositor:
+    """Emits that items are queued, and deposits them.
+
+    Args:
+        run: the state of the run.
+        dispatcher: calls the run's observers.
+    """
+
+    def __init__(self, run: RunState, dispatcher: Dispatcher) -> None:
+        self.announced: dict[int, tuple[PipelineResult, StageRuntime]] = {}  # not deposited yet
+        self._run = run
+        self._dispatcher = dispatcher
+
+    def deposit(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[bool] | None:
+        """Emit that an item is queued, before any other event of it, and deposit it."""
+        if self._dispatcher.item_start:
+            pending = self.emit_queued(item, stage)
+            if pending is not None or self._run.is_finalized:
+                return self.deposit_later(pending, item, stage)
+        self._put(item, stage)
+        return None
+
+    def emit_queued(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[None] | None:
+        token = ACTIVE_RUNS.set(runs_with(self._run))
+        try:
+            dispatcher = self._dispatcher
+            return dispatcher.emit_status(
+                item, stage.name, "queued", listeners=dispatcher.item_start
+            )
+        finally:
+            ACTIVE_RUNS.reset(token)
+
+    async def deposit_later(
+        self, pending: Awaitable[None] | None, item: PipelineResult, stage: StageRuntime
+    ) -> bool:
+        """Await the observers, then deposit the item, whatever happened: it is announced.
+
+        Only where the run is settled by then, the item is reported as unprocessed.
+
+        Returns:
+            Whether it was deposited.
+
+        Raises:
+            CancelledError: the caller was cancelled; the item is deposited nonetheless.
+        """
+        before = cancellations()
+        self.announced[id(item)] = item, stage
+        stage.input.reserved += 1
+        with self._run.reentrancy.observing():
+            try:
+                if pending is not None:
+                    await pending
+            finally:
+                stage.input.reserved -= 1
+                del self.announced[id(item)]
+                is_late = self._run.is_finalized
+                if not is_late:
+                    self._put(item, stage)
+            if is_late:
+                late = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
+                if late is not None:
+                    await late
+        if cancellations() > before:
+            raise CancelledError
+        return not is_late
+
+    def _put(self, item: PipelineResult, stage: StageRuntime) -> None:
+        item.queued_at = self._run.clock()
+        stage.counters.fed += 1
+        stage.input.put_fed(item)
