@@ -621,7 +621,7 @@ def test_waits_between_attempts() -> None:
     async def main() -> list[tuple[int, float]]:
         began = now()
         await Pipeline([stage(work, task_attempts=2, task_wait_seconds=60)]).run([1, 2, 3])
-        return [(number, at - began) for number, at in calls]
+        return [(number, round(at - began)) for number, at in calls]
 
     assert simulate(main) == [(1, 0), (2, 0), (3, 0), (1, 60)]
 

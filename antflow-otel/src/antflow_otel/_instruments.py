@@ -99,8 +99,8 @@ STAGE_ITEMS = InstrumentSpec(
     "antflow.stage.item.count",
     "up-down counter",
     "{item}",
-    "Items in the stage: pending ones wait in front of it, its workers hold those in progress. Those "
-    "parked for a retry are neither.",
+    "Items in the stage: pending ones wait in front of it, its workers hold those in progress. "
+    "Those parked for a retry are neither.",
     (*_STAGE, ITEM_STATE),
 )
 STAGE_CAPACITY = InstrumentSpec(
