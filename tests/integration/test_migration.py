@@ -610,6 +610,22 @@ def test_input_that_raises() -> None:
     assert simulate(main) == [1, 2]
 
 
+def test_waits_between_attempts() -> None:
+    calls: list[tuple[int, float]] = []
+
+    async def work(number: int) -> None:
+        calls.append((number, now()))
+        if len(calls) == 1:
+            raise ConnectionError("once")
+
+    async def main() -> list[tuple[int, float]]:
+        began = now()
+        await Pipeline([stage(work, task_attempts=2, task_wait_seconds=60)]).run([1, 2, 3])
+        return [(number, round(at - began)) for number, at in calls]
+
+    assert simulate(main) == [(1, 0), (2, 0), (3, 0), (1, 60)]
+
+
 def test_retries_at_shutdown() -> None:
     async def main() -> list[Any]:
         task = Broken()

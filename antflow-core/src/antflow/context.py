@@ -97,7 +97,7 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
     Dashboards and `WorkerState.current_task` show it.
 
     Args:
-        text: the text, shown until the task ends or sets another.
+        text: the text, shown until the attempt ends or sets another.
         min_interval: seconds that must pass between two texts about one item; a text that comes
             earlier is ignored.
 

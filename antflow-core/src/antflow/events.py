@@ -158,7 +158,8 @@ class TaskEvent(_OfItem):
         error: the exception of the attempt; None for "start" and "complete".
         duration: seconds that the task's function took, and nothing else; None for "start".
         delay: for "retry", seconds until the next attempt; otherwise None.
-        queue_wait: seconds that the item waited in front of the stage.
+        queue_wait: seconds that the item waited in front of the stage; for a retry, since it was
+            due.
         pipeline: the pipeline's name.
         run_id: identifies the run in this process.
     """

@@ -133,7 +133,7 @@ def antflow_task_success(event: TaskEvent) -> None:
 
 @hookspec
 def antflow_task_retry(event: TaskEvent) -> None:
-    """Called when an attempt has failed and another follows.
+    """Called when an attempt has failed and another is due, maybe in another worker.
 
     Args:
         event: the item, task and attempt, the error, and the delay until the next attempt.
@@ -151,10 +151,10 @@ def antflow_task_failure(event: TaskEvent) -> None:
 
 @hookspec
 def antflow_task_cancelled(event: TaskEvent) -> None:
-    """Called when an attempt was cancelled.
+    """Called when an attempt was cancelled, or failed while the run was being stopped.
 
     Args:
-        event: the item, task and attempt.
+        event: the item, task and attempt, and the error of an attempt that could be repeated.
     """
 
 

@@ -65,7 +65,8 @@ class Stage:
         retry: "per_task" tries a failed task again; "per_stage" puts the item back into the
             stage's queue, to begin again with the first task.
         task_attempts: with "per_task", the most attempts at each task, the first included.
-        task_wait_seconds: with "per_task", seconds between two attempts.
+        task_wait_seconds: with "per_task", seconds between two attempts; the item is parked
+            meanwhile, and its worker takes others.
         stage_attempts: with "per_stage", the most attempts at the whole stage, the first included.
         unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
         task_concurrency_limits: how many workers may run a task at once, by the task's name.

@@ -45,7 +45,7 @@ class StatusTracker(Observer):
         on_status_change: called when an item changes its status.
         on_task_start: called when an attempt at a task begins.
         on_task_complete: called when an attempt has succeeded.
-        on_task_retry: called when an attempt has failed and another follows.
+        on_task_retry: called when an attempt has failed and another is due.
         on_task_fail: called when an attempt has failed and no other follows.
         max_history: how many of the items that ended last are remembered; None for all, which
             takes memory for every item that is ever fed.

@@ -351,7 +351,7 @@ class TaskStats:
 
     Args:
         attempts: attempts that ended.
-        failed: attempts that failed and were not followed by another.
+        failed: attempts that failed and after which no other was due.
         retried: attempts that failed and for which another was due.
         duration: how long the attempts took.
     """
@@ -368,7 +368,7 @@ class StageStats:
 
     Args:
         stage_name: the stage's name.
-        pending_items: items that wait in front of the stage.
+        pending_items: items that wait in front of the stage for a worker.
         in_progress_items: items that its workers hold.
         completed_items: items that it passed on, including those that it skipped.
         failed_items: items that failed in it.
@@ -380,13 +380,15 @@ class StageStats:
         dropped_items: items that it dropped on purpose.
         unprocessed_items: items that it had not finished when the run stopped.
         retried_attempts: attempts that failed and for which another was due.
-        queue_wait: how long items waited in front of it.
+        queue_wait: how long items waited in front of it; an item that is tried again waits anew,
+            from the moment when it is due.
         last_completion: Unix time of the last item that it passed on; None before the first.
         errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
         tasks: statistics of each task, by the task's name.
         abandoned_threads: threads that still run a plain function whose attempt was cancelled, or
             that are still inside an input of the stage that is not read any more.
-        parked_items: items that wait until their next attempt is due; they are not pending.
+        parked_items: items that wait until their next attempt is due; they are neither pending nor
+            in progress.
     """
 
     stage_name: str

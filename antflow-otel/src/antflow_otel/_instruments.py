@@ -99,7 +99,8 @@ STAGE_ITEMS = InstrumentSpec(
     "antflow.stage.item.count",
     "up-down counter",
     "{item}",
-    "Items in the stage: pending ones wait in front of it, its workers hold those in progress.",
+    "Items in the stage: pending ones wait in front of it, its workers hold those in progress. "
+    "Those parked for a retry are neither.",
     (*_STAGE, ITEM_STATE),
 )
 STAGE_CAPACITY = InstrumentSpec(
@@ -113,8 +114,8 @@ WORKERS = InstrumentSpec(
     "antflow.stage.worker.count",
     "up-down counter",
     "{worker}",
-    "Workers by what they do: idle waits for input, busy works, waiting waits for a retry or a "
-    "limit, blocked waits for room downstream.",
+    "Workers by what they do: idle has no item, busy works, waiting waits for a retry that is "
+    "due later or for a limit, blocked waits for room downstream.",
     (*_STAGE, WORKER_STATE),
 )
 WORKER_TIME = InstrumentSpec(
@@ -143,7 +144,7 @@ ATTEMPTS_RETRIED = InstrumentSpec(
     "antflow.task.attempt.retried",
     "counter",
     "{attempt}",
-    "Attempts at the task that failed and were followed by another.",
+    "Attempts at the task that failed and for which another was due.",
     _TASK,
 )
 ATTEMPTS_FAILED = InstrumentSpec(

@@ -164,14 +164,14 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "antflow_stage_retries_total",
         "counter",
-        "Attempts in the stage that were followed by another.",
+        "Attempts in the stage that failed and for which another was due.",
         Scope.STAGE,
         ("retries",),
     ),
     MetricSpec(
         "antflow_stage_items_pending",
         "gauge",
-        "Items that wait in front of the stage.",
+        "Items that wait in front of the stage, without those parked for a retry.",
         Scope.STAGE,
         ("pending",),
     ),
@@ -192,8 +192,8 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "antflow_stage_workers",
         "gauge",
-        "Workers by what they do: idle waits for input, busy works, waiting waits for a retry or "
-        "a limit, blocked waits for room downstream.",
+        "Workers by what they do: idle has no item, busy works, waiting waits for a retry that "
+        "is due later or for a limit, blocked waits for room downstream.",
         Scope.STAGE,
         STATES,
         "state",
@@ -237,7 +237,7 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "antflow_task_retries_total",
         "counter",
-        "Attempts at the task that failed and were followed by another.",
+        "Attempts at the task that failed and for which another was due.",
         Scope.TASK,
         ("retries",),
     ),

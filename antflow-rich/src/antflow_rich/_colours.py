@@ -9,7 +9,7 @@ BAD = "bold red"
 """Failures."""
 
 WAITS = "yellow"
-"""Time that goes into waits for a retry, a limit or a rate."""
+"""Time in which workers wait for a limit, or for parked items."""
 
 BLOCKED = "magenta"
 """Time that goes into waits for room downstream."""

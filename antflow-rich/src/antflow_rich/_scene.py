@@ -80,7 +80,7 @@ class StageScene:
         capacity: items that may wait there; None if without bound.
         completed: items that it passed on.
         failed: items that failed in it.
-        retried: attempts that were followed by another.
+        retried: attempts after which another was due.
         rate: items a second that left it lately.
         p50: seconds that half of the attempts at its tasks took at most, about; NaN before the
             first.
