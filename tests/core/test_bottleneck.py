@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from antflow import PipelineStats, StageStats
@@ -13,9 +15,16 @@ AT_WORK, BLOCKED, IDLE = (0.95, 0.0, 0.0, 0.05), (0.2, 0.0, 0.8, 0.0), (0.1, 0.0
 LESS, MORE = BOTTLENECK_LOAD - 0.01, BOTTLENECK_LOAD + 0.01
 
 
-def stage(name: str, shares: Shares, pending: int = 0, capacity: int | None = 10) -> StageStats:
+def stage(
+    name: str,
+    shares: Shares,
+    pending: int = 0,
+    capacity: int | None = 10,
+    limit_wait_share: float = 1.0,
+) -> StageStats:
     seconds = {state: 7 * share for state, share in zip(STATES, shares, strict=True)}
-    return StageStats(name, pending, 0, 0, 0, capacity=capacity, seconds=seconds)
+    fields: dict[str, Any] = {"capacity": capacity, "seconds": seconds}
+    return StageStats(name, pending, 0, 0, 0, **fields, limit_wait_share=limit_wait_share)
 
 
 CASES: dict[str, tuple[list[StageStats], str | None]] = {
@@ -26,6 +35,10 @@ CASES: dict[str, tuple[list[StageStats], str | None]] = {
     ),
     "only waits for retries, beside one that is always busy": (
         [stage("a", (1.0, 0.0, 0.0, 0.0), 10), stage("b", (0.45, 0.55, 0.0, 0.0))],
+        "a",
+    ),
+    "only waits for retries, and one has just become due": (
+        [stage("a", (0.9, 0.0, 0.0, 0.1), 1), stage("b", (0.45, 0.55, 0.0, 0.0), 5, 10, 0.0)],
         "a",
     ),
     "only waits for retries": ([stage("a", IDLE), stage("b", (0.45, 0.55, 0.0, 0.0))], None),

@@ -295,3 +295,21 @@ def test_a_base_exception_of_a_callback_ends_the_run_and_the_outcome_stands(role
         assert left(pipeline) == [2]
 
     simulate(main)
+
+
+async def with_failing_task_group(*_arguments: Any) -> None:
+    """Handle the errors of a TaskGroup, which before Python 3.13 leaves a cancellation behind."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail(0))
+    except* ValueError:
+        pass
+
+
+@pytest.mark.parametrize("role", ["skip_if", "on_success", "on_failure", "on_skip"])
+def test_a_callback_may_use_a_task_group_that_fails(role: str) -> None:
+    options: dict[str, Any] = {"skip_if": sync_skip} if role == "on_skip" else {}
+    options[role] = with_failing_task_group
+    task = Failing(99) if role == "on_failure" else same
+    pipeline = run([stage(task, **options)], [1, 2, 3])
+    assert len(pipeline.results) + len(pipeline.failures) == 3

@@ -697,18 +697,34 @@ def test_join_without_a_second_start_is_an_error_when_more_was_fed() -> None:
     simulate(main)
 
 
-def test_feeding_after_a_run_begins_the_next_one_and_shows_that() -> None:
+def test_feeding_after_a_run_makes_the_next_one_which_keeps_the_last_results_until_it_starts() -> (
+    None
+):
     async def main() -> None:
         pipeline = Pipeline([stage(refuse_odd)])
         await pipeline.run([1, 2])
         assert (values(pipeline.results), values(pipeline.failures)) == ([2], [1])
         await pipeline.feed([4])
-        assert (pipeline.results, pipeline.failures) == ([], [])
+        assert (values(pipeline.results), values(pipeline.failures)) == ([2], [1])
         stats = pipeline.get_stats()
         assert (stats.items_fed, stats.items_outstanding, stats.items_failed) == (1, 1, 0)
         await pipeline.start()
         await pipeline.join()
         assert values(pipeline.results) == [4]
+
+    simulate(main)
+
+
+def test_what_the_last_run_left_is_there_until_the_next_one_starts() -> None:
+    async def main() -> None:
+        pipeline = Pipeline([stage(same)])
+        await pipeline.start()
+        await pipeline.feed([1, 2])
+        left = await pipeline.shutdown()
+        await pipeline.feed(left[:1])
+        assert pipeline.unprocessed == left != []
+        await pipeline.shutdown()  # of the run that was fed and never started
+        assert pipeline.unprocessed == left[:1]
 
     simulate(main)
 

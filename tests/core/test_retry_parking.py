@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import time
+import weakref
 from collections.abc import AsyncIterator, Collection
 from typing import Any
 
@@ -530,6 +533,36 @@ def test_a_stage_that_only_waits_for_retries_is_not_the_bottleneck() -> None:
     run_exactly(main)
 
 
+def test_a_result_does_not_keep_the_input_of_a_task_that_was_retried() -> None:
+    class Loaded:
+        """What the first task makes of a value."""
+
+        is_tried = False
+
+    made: list[weakref.ref[Loaded]] = []
+
+    async def load(value: int) -> Loaded:
+        loaded = Loaded()
+        made.append(weakref.ref(loaded))
+        return loaded
+
+    async def count(loaded: Loaded) -> int:
+        if not loaded.is_tried:
+            loaded.is_tried = True
+            raise ValueError
+        return 1
+
+    async def main() -> None:
+        pipeline = piped(stage(load, count, task_attempts=2, task_wait_seconds=1))
+        results = await pipeline.run(range(3))
+        assert values(results) == [1, 1, 1]
+        assert [result.attempts for result in results] == [2, 2, 2]
+        gc.collect()
+        assert [ref() for ref in made] == [None] * 3
+
+    run_exactly(main)
+
+
 # On another event loop
 
 
@@ -542,6 +575,40 @@ def test_items_are_parked_on_uvloop_too() -> None:
         waits = {"task_attempts": 3, "task_wait_seconds": 1e-9}
         pipeline = piped(stage(FailingOnce(range(0, 300, 2)), workers=5, **waits))
         assert values(await pipeline.run(range(300))) == list(range(300))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not there")
+@pytest.mark.parametrize(
+    ("fields", "watched"), [({}, False), ({}, True), ({"skip_if": lambda _: False}, False)]
+)
+def test_no_item_waits_less_than_nothing_on_uvloop(fields: dict[str, Any], watched: bool) -> None:
+    """Its time stands still while a task holds the loop, so that a retry is due too early."""
+    import uvloop
+
+    failed: set[int] = set()
+
+    async def slow(value: int) -> int:
+        time.sleep(0.003)  # noqa: ASYNC251 - it holds the loop
+        if value not in failed:
+            failed.add(value)
+            raise ValueError
+        return value
+
+    async def main() -> None:
+        work = stage(slow, task_attempts=2, task_wait_seconds=0.001, **fields)
+        pipeline = piped(work, watched=watched)
+        await pipeline.start()
+        feeding = asyncio.ensure_future(pipeline.feed(range(40)))
+        waits = []
+        while stats_of(pipeline).completed_items < 40:
+            await asyncio.sleep(0)
+            waits.append(stats_of(pipeline).queue_wait.sum)
+        await feeding
+        await pipeline.join()
+        assert waits == sorted(waits)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

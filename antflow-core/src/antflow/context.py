@@ -98,7 +98,7 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
 
     Args:
         text: the text, shown until the attempt ends or sets another.
-        min_interval: seconds that must pass between two texts about one item; a text that comes
+        min_interval: seconds that must pass between two texts of one attempt; a text that comes
             earlier is ignored.
 
     Returns:

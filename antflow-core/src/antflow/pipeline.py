@@ -507,7 +507,8 @@ class Pipeline:
 
         It is empty for a stream, or if results are not collected.
         """
-        return self._run.results.kept() if self._run is not None else []
+        run = self._last()
+        return run.results.kept() if run is not None else []
 
     @property
     def failures(self) -> list[PipelineResult]:
@@ -516,18 +517,20 @@ class Pipeline:
         If the pipeline is fed or collects no results, only the latest 10,000 are kept. A stream
         yields its failures instead.
         """
-        return self._run.results.kept_failures() if self._run is not None else []
+        run = self._last()
+        return run.results.kept_failures() if run is not None else []
 
     @property
     def unprocessed(self) -> list[UnprocessedItem]:
         """Items that the last run had accepted but not finished when it stopped."""
-        run = self._run
+        run = self._last()
         return unprocessed_items(run.stages) if run is not None and run.is_over else []
 
     @property
     def undelivered(self) -> list[PipelineResult]:
         """Results that the last stream had not yielded when it was left, in completion order."""
-        return self._run.results.undelivered() if self._run is not None else []
+        run = self._last()
+        return run.results.undelivered() if run is not None else []
 
     # Watching
 
@@ -643,8 +646,8 @@ class Pipeline:
             self._refuse_own_task(self._run, "the end", "begin another run from outside")
             await self._run.finished.wait()
 
-    def _make_run(self) -> Run:
-        return Run(
+    def _make_run(self, previous: Run | None = None) -> Run:
+        run = Run(
             self.name,
             self.stages,
             self._rates,
@@ -652,6 +655,9 @@ class Pipeline:
             self.max_failures,
             collect=self.collect_results,
         )
+        if previous is not None:
+            run.previous, previous.previous = previous, None
+        return run
 
     def _feedable(self) -> Run | None:
         """Return the run that lasts, if it can be fed."""
@@ -665,10 +671,15 @@ class Pipeline:
         await self._end_abandoned()
         run = self._run
         if run is None or not (self._is_running() or run.is_new):
-            run = self._run = self._make_run()
+            run = self._run = self._make_run(previous=run)
         if run.is_new:
             run.feeding_loop = get_running_loop()
         return run
+
+    def _last(self) -> Run | None:
+        """Return the last run, which one that is fed before its start does not replace."""
+        run = self._run
+        return run if run is None or not run.is_new else run.previous
 
     def _current(self) -> Run:
         """Return the run that lasts or is to be started, or else the last one."""

@@ -389,6 +389,8 @@ class StageStats:
             that are still inside an input of the stage that is not read any more.
         parked_items: items that wait until their next attempt is due; they are neither pending nor
             in progress.
+        limit_wait_share: of the seconds of `waiting`, the share in which a worker held an item, for
+            which it waited for a limit or a rate; in the rest, items were parked. 1 without any.
     """
 
     stage_name: str
@@ -410,6 +412,7 @@ class StageStats:
     tasks: dict[str, TaskStats] = field(default_factory=dict)
     abandoned_threads: int = 0
     parked_items: int = 0
+    limit_wait_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,8 +466,9 @@ def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
     """Return the name of the stage that holds up the others, or None.
 
     The load of a stage is the share of its workers' time in which they are busy or, while items
-    are pending, wait for a limit. The stage with the highest load is the bottleneck if its load is
-    at least 0.7; of several whose loads are within 0.05, it is the one with the fullest queue.
+    are pending, wait for a limit or a rate. The stage with the highest load is the bottleneck if
+    its load is at least 0.7; of several whose loads are within 0.05, it is the one with the fullest
+    queue.
 
     Args:
         stages: the stages; the seconds of each state may be those of a shorter time than the run.
@@ -481,7 +485,7 @@ def _load(stage: StageStats) -> float:
     seconds, total = stage.seconds, sum(stage.seconds.values())
     at_work = seconds.get("busy", 0.0)
     if stage.pending_items:
-        at_work += seconds.get("waiting", 0.0)
+        at_work += seconds.get("waiting", 0.0) * stage.limit_wait_share
     return at_work / total if total else 0.0
 
 

@@ -36,6 +36,7 @@ class Depositor:
         return None
 
     def emit_queued(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[None] | None:
+        """Emit that an item is queued, as code of the run."""
         token = ACTIVE_RUNS.set(runs_with(self._run))
         try:
             dispatcher = self._dispatcher

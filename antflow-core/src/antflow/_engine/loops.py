@@ -66,6 +66,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 waiters.wake()
             waited = now - item.queued_at
             if not wait_above < waited <= wait_up_to:
+                waited = max(waited, 0.0)  # a retry's timer may fire a moment early
                 wait_bucket = bucket(waited)
                 wait_above, wait_up_to = EDGES[wait_bucket : wait_bucket + 2]
             waits[wait_bucket] += 1
@@ -130,7 +131,7 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as abov
             item = queue.popleft()
             if waiters.any:
                 waiters.wake()
-            worker.waited = now - item.queued_at
+            worker.waited = now - item.queued_at if now > item.queued_at else 0.0
             add(waits, worker.waited)
             attempt = FIRST if item.details is None else worker.attempt_of(item)
             worker.item, worker.bound_task, worker.attempt = item, bound, attempt
@@ -183,7 +184,7 @@ async def run_general(worker: Worker) -> None:
     input_, output, waits = stage.input, stage.output, stage.counters.queue_wait
     while (now := await _wait_for_item(worker)) is not None:
         while (item := input_.get_nowait()) is not None:
-            worker.waited = now - item.queued_at
+            worker.waited = now - item.queued_at if now > item.queued_at else 0.0
             add(waits, worker.waited)
             worker.item = item
             worker.since = start = now
@@ -213,6 +214,8 @@ async def _wait_for_item(worker: Worker) -> float | None:
         worker.reported = worker.processed
     while not input_.startable():
         worker.set_state(IDLE)
+        if worker.is_cancel_pending:
+            raise CancelledError  # by its task, and the run may end before it is delivered
         if not input_.closed:
             run.check_done()
         if input_.closed:

@@ -282,36 +282,46 @@ def error_fields(error: BaseException) -> dict[str, str]:
 
 async def is_skipped(worker: Worker, skip_if: Callable[[Any], Any], item: PipelineResult) -> bool:
     """Return what `skip_if` says of an item; one that raises does not skip it."""
+    is_cancelled, is_true = worker.is_cancelled, False
     try:
         answer = skip_if(item.value)
-        return bool(await answer if isawaitable(answer) else answer)
+        is_true = bool(await answer if isawaitable(answer) else answer)
     except BaseException as error:
-        _on_callback_error(worker, error, "skip_if", item)
-        return False
+        is_cancelled |= _on_callback_error(worker, error, "skip_if", item)
+    if not is_cancelled:
+        worker.forget_swallowed()
+    return is_true
 
 
 async def _call_back(
     worker: Worker, callback: ItemCallback, item: PipelineResult, argument: Any
 ) -> None:
+    is_cancelled = worker.is_cancelled
     try:
         answer = callback(item.id, argument, describe(item))
         if isawaitable(answer):
             await answer
     except BaseException as error:
-        _on_callback_error(worker, error, "callback", item)
+        is_cancelled |= _on_callback_error(worker, error, "callback", item)
+    if not is_cancelled:
+        worker.forget_swallowed()
 
 
 def _on_callback_error(
     worker: Worker, error: BaseException, role: str, item: PipelineResult
-) -> None:
-    """Log an error beside the tasks; only what no task may raise ends the run."""
+) -> bool:
+    """Log an error beside the tasks; only what no task may raise ends the run.
+
+    Returns:
+        Whether it is a cancellation of the worker, which then stands.
+    """
     if isinstance(error, GeneratorExit):
         raise error
     if isinstance(error, CancelledError) and worker.is_cancelled:
-        return  # found in `cancelling()` when the outcome is applied
+        return True  # found in `cancelling()` when the outcome is applied
     if not isinstance(error, Exception | CancelledError):
         worker.run.abort(error)
-        return
+        return False
     log_error(
         _logger,
         error,
@@ -320,3 +330,4 @@ def _on_callback_error(
         role,
         item.id,
     )
+    return False

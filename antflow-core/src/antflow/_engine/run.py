@@ -83,6 +83,7 @@ class Run(RunState):
             for stage in self.stages
         ]
         self.finished = Event()
+        self.previous: Run | None = None  # whose results are the last ones until this one starts
         self.is_started = False
         self._rates = rates
         self._context: Context | None = None
@@ -114,6 +115,7 @@ class Run(RunState):
             plugins: those that take part in this run only, by name.
         """
         self.is_started = True
+        self.previous = None
         self.advance(Phase.OPEN)
         enter(self, context)
         self._context, self.loop = context, get_running_loop()

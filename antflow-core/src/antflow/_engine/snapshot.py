@@ -128,7 +128,8 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
     pending, parked = runtime.input.pending, runtime.input.parked
     received = _passed_on(run, index - 1) if index else 0
     entered = counters.fed + received
-    states = list(zip(STATES, counters.states(run.clock()), strict=True))
+    now = run.clock()
+    states = list(zip(STATES, counters.states(now), strict=True))
     stats = StageStats(
         stage_name=runtime.name,
         pending_items=pending,
@@ -149,6 +150,7 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
         errors_by_type=counters.errors_by_type.copy(),
         tasks=_task_stats(runtime),
         abandoned_threads=runtime.threads.abandoned,
+        limit_wait_share=counters.limit_wait_share(now),
     )
     return stats, received
 

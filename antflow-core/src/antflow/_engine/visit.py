@@ -36,6 +36,8 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
         if definition.skip_if is not None and await is_skipped(worker, definition.skip_if, item):
             await pass_on(worker, item, "skipped", definition.on_skip)
             return stage.output
+        if worker.must_stop:  # as `skip_if` may have been cancelled
+            return await finish(worker, item, UNMADE)
         if stage.dispatcher.status:
             pending = emit_status(worker, item, "in_progress")
             if pending is not None:
@@ -55,9 +57,10 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
 
 def _resumption(item: PipelineResult) -> tuple[int, Any]:
     """Return the index of the task at which an item resumes, and what it is called with."""
-    retry = item.get_details().retry
-    assert retry is not None
-    _, _, _, index, task_input = retry
+    details = item.get_details()
+    assert details.retry is not None
+    name, task, stage, index, task_input = details.retry
+    details.retry = name, task, stage, index, None  # or the result would keep that value alive
     return index, task_input if index else item.value
 
 

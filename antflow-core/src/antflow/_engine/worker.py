@@ -99,6 +99,11 @@ class Worker:
         return self.task is not None and self.task.cancelling() > 0
 
     @property
+    def is_cancel_pending(self) -> bool:
+        """Whether a cancellation of its task is still to be delivered."""
+        return self.task is not None and is_cancellation_pending(self.task)
+
+    @property
     def must_stop(self) -> bool:
         """Whether no further attempt is to be made."""
         return self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0)
@@ -109,7 +114,7 @@ class Worker:
         One that is still to be delivered stands.
         """
         task = self.task
-        if task is not None and task.cancelling() and not is_cancellation_pending(task):
+        if task is not None and task.cancelling() and not self.is_cancel_pending:
             while task.cancelling():
                 task.uncancel()
 

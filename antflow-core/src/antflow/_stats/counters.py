@@ -12,7 +12,7 @@ from antflow.types import ActivityState
 
 from .histogram import new_record
 
-IDLE, BUSY, WAITING, BLOCKED = range(4)
+IDLE, BUSY, WAITING, BLOCKED, _PARKED = range(5)  # the last: without an item while some are parked
 STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
 MAX_ERROR_TYPES = 50
 OTHER_ERRORS = "other"
@@ -62,7 +62,7 @@ class StageCounters:
         self.queue_wait = new_record()
         self.tasks = {name: TaskCounters() for name in task_names}
         self._origin: float | None = None
-        self._states = [(0, workers), (0, 0), (0, 0), (0, 0)]
+        self._states = [(0, workers), (0, 0), (0, 0), (0, 0), (0, 0)]
         self._idle_workers = workers
         self._idle_as = IDLE
 
@@ -82,7 +82,7 @@ class StageCounters:
 
     def set_parked(self, has_parked: bool, now: float) -> None:
         """Count workers without an item as waiting while items are parked, and else as idle."""
-        idle_as = WAITING if has_parked else IDLE
+        idle_as = _PARKED if has_parked else IDLE
         if idle_as != self._idle_as:
             self._move(self._idle_as, idle_as, self._idle_workers, now)
             self._idle_as = idle_as
@@ -99,8 +99,21 @@ class StageCounters:
 
     def states(self, now: float) -> list[tuple[float, int]]:
         """Return, for each state, worker-seconds until `now` and the workers in it."""
+        states = self._states[:]
+        spent, workers = states.pop(_PARKED)
+        waited, waiting = states[WAITING]
+        states[WAITING] = waited + spent, waiting + workers
         time = self._nanoseconds(now)
-        return [(max(0, spent + workers * time) / 1e9, workers) for spent, workers in self._states]
+        return [(max(0, spent + workers * time) / 1e9, workers) for spent, workers in states]
+
+    def limit_wait_share(self, now: float) -> float:
+        """Return the share of the time of waiting in which workers held an item."""
+        time = self._nanoseconds(now)
+        held, parked = (
+            max(0, spent + workers * time)
+            for spent, workers in (self._states[WAITING], self._states[_PARKED])
+        )
+        return held / (held + parked) if held + parked else 1.0
 
     def stop(self, now: float) -> None:
         """Stop to measure, the workers being gone."""

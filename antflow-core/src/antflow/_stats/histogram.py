@@ -5,8 +5,9 @@ from math import inf
 
 from antflow.types import DURATION_BOUNDS, Histogram
 
-EDGES: tuple[float, ...] = (-inf, *DURATION_BOUNDS, inf)
-"""Bucket `i` holds what is above `EDGES[i]` and not above `EDGES[i + 1]`."""
+EDGES: tuple[float, ...] = (0.0, *DURATION_BOUNDS, inf)
+"""Bucket `i` holds what is above `EDGES[i]` and not above `EDGES[i + 1]`; the first, what
+is 0 as well."""
 
 SUM = len(DURATION_BOUNDS) + 1
 """Where a record keeps the sum of what it counted; the buckets stand before it."""
