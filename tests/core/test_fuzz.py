@@ -151,6 +151,12 @@ REGRESSIONS = [
         observers=(ObserverPlan(manner="sleeps"),),
         dashboard=DashboardPlan(manner="feeds", stops="drain"),
     ),
+    # A cancellation that met the observer of what a task feeds was forgotten.
+    Watched(
+        drive=StreamPlan(main=Feeding(items=3)),
+        troubles=(Trouble(key=2, kind="late suicide"), Trouble(key=2, kind="feed")),
+        observers=(ObserverPlan(manner="sleeps"),),
+    ),
 ]
 """Scenarios that once failed."""
 

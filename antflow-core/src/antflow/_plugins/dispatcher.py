@@ -282,9 +282,9 @@ def listeners_of(listeners: Listeners, names: Container[str]) -> Listeners:
 
 
 def cancellations(task: Task[Any] | None = None) -> int:
-    """Return how often a task, or the present one, has been asked to end."""
+    """Return how many cancellations were delivered to a task, or to the present one."""
     task = task or current_task()
-    return 0 if task is None else task.cancelling()
+    return 0 if task is None else task.cancelling() - is_cancellation_pending(task)
 
 
 def is_cancellation_pending(task: Task[Any]) -> bool:
