@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Awaitable
 
-from antflow._plugins.dispatcher import Dispatcher, cancellations
+from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations
 from antflow.types import PipelineResult
 
 from .reentrancy import ACTIVE_RUNS, runs_with
@@ -59,7 +59,7 @@ class Depositor:
         Raises:
             CancelledError: the caller was cancelled; the item is deposited nonetheless.
         """
-        before = cancellations()
+        before = delivered_cancellations()
         self.announced[id(item)] = item, stage
         stage.input.reserved += 1
         with self._run.reentrancy.observing():
@@ -76,7 +76,7 @@ class Depositor:
                 late = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
                 if late is not None:
                     await late
-        if cancellations() > before:
+        if delivered_cancellations() > before:
             raise CancelledError
         return not is_late
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from antflow._display import Display
-from antflow._plugins.dispatcher import Dispatcher, cancellations, listeners_of
+from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations, listeners_of
 from antflow.exceptions import PluginError
 from antflow.plugins import PluginSet, refusal
 
@@ -76,10 +76,10 @@ class Lifecycle:
     async def begin(self) -> None:
         """Call the plugins, add the observers that they return, and start the display."""
         self._has_begun = True
-        before = cancellations()
+        before = delivered_cancellations()
         answers = await self._dispatcher.call_hook(START, self._arguments)
         await self._add_observers(answers)
-        if cancellations() > before:
+        if delivered_cancellations() > before:
             raise CancelledError
         if self.display is not None:
             await self.display.begin()

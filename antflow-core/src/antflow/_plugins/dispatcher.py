@@ -282,8 +282,14 @@ def listeners_of(listeners: Listeners, names: Container[str]) -> Listeners:
 
 
 def cancellations(task: Task[Any] | None = None) -> int:
-    """Return how many cancellations were delivered to a task, or to the present one."""
+    """Return how often a task, or the present one, has been asked to end."""
     task = task or current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def delivered_cancellations() -> int:
+    """Return how many cancellations the present task has got, without one that is pending."""
+    task = current_task()
     return 0 if task is None else task.cancelling() - is_cancellation_pending(task)
 
 
