@@ -19,7 +19,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from .fuzzing.trial import run_scenario
-from .fuzzing.watched import DashboardPlan, LimitPlan, ObserverPlan, Watched, grow_watched
+from .fuzzing.watched import (
+    Change,
+    DashboardPlan,
+    LimitPlan,
+    ObserverPlan,
+    Watched,
+    grow_watched,
+)
 from .scenarios import (
     Feeding,
     Mode,
@@ -156,6 +163,18 @@ REGRESSIONS = [
         drive=StreamPlan(main=Feeding(items=3)),
         troubles=(Trouble(key=2, kind="late suicide"), Trouble(key=2, kind="feed")),
         observers=(ObserverPlan(manner="sleeps"),),
+    ),
+    # A tracker whose start was cancelled and that no longer listens to starts missed the end.
+    Watched(
+        drive=StreamPlan(main=Feeding(items=3), leave="error in with"),
+        observers=(
+            ObserverPlan(
+                is_tracker=True,
+                manner="sleeps and is cancelled",
+                every=2,
+                changes=(Change(at=0.5, hook="task_start", manner=None),),
+            ),
+        ),
     ),
 ]
 """Scenarios that once failed."""

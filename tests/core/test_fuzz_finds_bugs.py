@@ -37,7 +37,7 @@ from .test_fuzz import fuzz, quiet
 
 __all__ = ["quiet"]
 
-SCENARIOS_PER_MODE = 400
+SCENARIOS_PER_MODE = 1000
 MODES: tuple[Mode, ...] = ("stream", "run", "service")
 """In the order in which most bugs are found soon."""
 

@@ -15,10 +15,10 @@ from antflow._stats.counters import BLOCKED, BUSY, IDLE
 from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
 
-from .attempt import FIRST, Kind
+from .attempt import FIRST, UNMADE, Kind
 from .channel import Channel
-from .outcome import finish, give_back, pass_on_soon, retry_task
-from .visit import emit_begin, emit_start, end_failed, end_succeeded, end_unmade, judge, visit
+from .outcome import emit_status, finish, give_back, pass_on_soon, retry_task
+from .visit import emit_start, end_failed, end_succeeded, end_unmade, judge, visit
 from .worker import Worker
 
 
@@ -114,7 +114,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
             worker.since = now
 
 
-async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as above
+async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - as above
     """Serve a stage of one task, and call the observers, at little more than their price."""
     task = _begin(worker)
     stage, dispatcher, clock = worker.stage, worker.stage.dispatcher, worker.run.clock
@@ -137,16 +137,17 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912 - as abov
             worker.item, worker.bound_task, worker.attempt = item, bound, attempt
             worker.since = begun = now
             worker.status = None
-            if dispatcher.status:
-                pending = emit_begin(worker, item, bound, attempt)
+            if dispatcher.status and attempt.task == 1:
+                pending = emit_status(worker, item, "in_progress")
                 if pending is not None:
                     await pending
-            elif dispatcher.task_start:
+            is_observed = dispatcher.task_start
+            if is_observed:
                 pending = emit_start(worker, item, bound)
                 if pending is not None:
                     await pending
             if input_.closed or task.cancelling():
-                outcome = await end_unmade(worker, item, bound)
+                outcome = await end_unmade(worker, item, bound) if is_observed else UNMADE
                 now = await _conclude(worker, begun, await finish(worker, item, outcome))
                 continue
             start = clock()

@@ -109,28 +109,6 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
         del failed  # or its traceback and this frame would keep each other
 
 
-def emit_begin(
-    worker: Worker, item: PipelineResult, bound: BoundTask, attempt: Attempt
-) -> Awaitable[None] | None:
-    """Emit that a visit to a stage of one task begins, and that an attempt starts."""
-    dispatcher = worker.stage.dispatcher
-    if dispatcher.status and attempt.task == 1:
-        pending = emit_status(worker, item, "in_progress")
-        if pending is not None:
-            return _emit_start_after(pending, worker, item, bound)
-    return emit_start(worker, item, bound) if dispatcher.task_start else None
-
-
-async def _emit_start_after(
-    pending: Awaitable[None], worker: Worker, item: PipelineResult, bound: BoundTask
-) -> None:
-    await pending
-    if worker.stage.dispatcher.task_start:
-        started = emit_start(worker, item, bound)
-        if started is not None:
-            await started
-
-
 def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
     """Emit that an attempt starts."""
     dispatcher = worker.stage.dispatcher
@@ -139,8 +117,7 @@ def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaita
 
 async def end_unmade(worker: Worker, item: PipelineResult, bound: BoundTask) -> Outcome:
     """End an attempt whose start was emitted, and whose function is not to be called."""
-    if worker.stage.dispatcher.task_start:
-        await _emit_end(worker, item, bound, Outcome(Kind.CANCEL, CancelledError()), None)
+    await _emit_end(worker, item, bound, Outcome(Kind.CANCEL, CancelledError()), None)
     return UNMADE
 
 

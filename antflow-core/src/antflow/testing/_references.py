@@ -49,8 +49,11 @@ def _kept_by(thing: object) -> Iterator[object]:
     if isinstance(thing, TracebackType):
         yield from (frame for frame, _ in walk_tb(thing))
         return
-    if isinstance(thing, FrameType):  # of a traceback, and no other: not who called it
+    if isinstance(thing, FrameType):  # of a traceback, and no other
         yield from thing.f_locals.values()
+        caller = thing.f_back  # which Python 3.12 keeps of a coroutine, too
+        if caller is not None and caller.f_globals.get("__name__", "").startswith("antflow."):
+            yield caller
         return
     for referent in gc.get_referents(thing):
         if not isinstance(referent, ModuleType | BuiltinFunctionType | FrameType):
