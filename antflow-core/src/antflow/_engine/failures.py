@@ -86,8 +86,7 @@ class Failures:
 
     def summary(self, tally: FailureTally) -> str:
         """Return one line about the items that failed."""
-        fed = sum(stage.counters.fed for stage in self._stages)
-        return tally.summary(fed, self._run.name)
+        return tally.summary(self._run.fed_items(), self._run.name)
 
     def warn(self) -> None:
         """Log one warning about the failures, unless the caller receives them anyway."""

@@ -20,12 +20,9 @@ def runs_with(run: object) -> tuple[object, ...]:
     return runs if run in runs else (*runs, run)
 
 
-def enter(run: object, context: Context | None = None) -> None:
-    """Have the code that runs in a context, or in the present one, belong to a run, too."""
-    if context is None:
-        ACTIVE_RUNS.set(runs_with(run))
-    else:
-        context.run(enter, run)
+def enter(run: object, context: Context) -> None:
+    """Have the code that runs in a context belong to a run, too."""
+    context.run(lambda: ACTIVE_RUNS.set(runs_with(run)))
 
 
 def new_context(run: object) -> Context:

@@ -33,11 +33,12 @@ async def visit(worker: Worker, item: PipelineResult) -> Channel:
     if attempt.task > 1:
         index, value = _resumption(item)
     else:
-        if definition.skip_if is not None and await is_skipped(worker, definition.skip_if, item):
-            await pass_on(worker, item, "skipped", definition.on_skip)
-            return stage.output
-        if worker.must_stop:  # as `skip_if` may have been cancelled
-            return await finish(worker, item, UNMADE)
+        if definition.skip_if is not None:
+            if await is_skipped(worker, definition.skip_if, item):
+                await pass_on(worker, item, "skipped", definition.on_skip)
+                return stage.output
+            if worker.must_stop:  # as `skip_if` may have been cancelled
+                return await finish(worker, item, UNMADE)
         if stage.dispatcher.status:
             pending = emit_status(worker, item, "in_progress")
             if pending is not None:
