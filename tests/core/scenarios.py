@@ -29,6 +29,7 @@ CHILD_KEYS = 10_000
 TroubleKind = Literal[
     "fail",  # raises an Exception
     "cancelled",  # raises CancelledError itself
+    "timeout",  # cancels its own worker, and raises an Exception instead
     "fatal",  # raises another BaseException
     "suicide",  # cancels its own worker, and waits
     "late suicide",  # cancels its own worker, and returns
@@ -227,7 +228,7 @@ def _succeeds(
         for task in tasks:
             calls[task] += 1
             kind = next(_ends_of_attempt(scenario, task, calls[task]), None)
-            if kind == "fail":
+            if kind in ("fail", "timeout"):
                 break
             if kind is not None:
                 return False
@@ -240,7 +241,7 @@ def _ends_of_attempt(
     scenario: Scenario, task: tuple[int, int, int], call: int
 ) -> Iterator[TroubleKind]:
     for trouble in scenario.trouble(*task):
-        if trouble.kind in ("fail", "cancelled", "fatal") and call <= trouble.times:
+        if trouble.kind in ("fail", "timeout", "cancelled", "fatal") and call <= trouble.times:
             yield trouble.kind
 
 
@@ -251,7 +252,7 @@ ITEMS = (0, 1, 2, 3, 4, 6, 8, 10, 12)
 SOURCES: tuple[Source, ...] = ("list", "list", "generator", "async", "slow", "stuck", "broken")
 KINDS: tuple[TroubleKind, ...] = (
     *("fail", "fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
-    *("convert", "skip raises", "fatal", "suicide", "late suicide", "misuse"),
+    *("convert", "skip raises", "fatal", "suicide", "late suicide", "misuse", "timeout"),
 )
 CALLBACKS: tuple[Callbacks, ...] = ("", "", "", "sync", "async", "sync raises", "async raises")
 THENS: tuple[Then, ...] = ("", "refeed", "refeed", "again")

@@ -161,6 +161,10 @@ class Workload:
         match trouble.kind:
             case "fail":
                 raise TaskError(trouble)
+            case "timeout":
+                cancel_current_task()
+                with resisting({"convert"}):
+                    await asyncio.sleep(0)
             case "cancelled":
                 raise asyncio.CancelledError
             case "fatal":
