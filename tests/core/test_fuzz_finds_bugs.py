@@ -122,8 +122,7 @@ def turn_lost_with_a_cancelled_feeder(patch: pytest.MonkeyPatch) -> None:
         try:
             await original(self)
         except CancelledError:
-            has_place = self._has_place
-            self._has_place = lambda woken: has_place(woken + 1)
+            self.reserved += 1
             raise
 
     patch.setattr(RoomWaiters, "wait_as_feeder", wait_as_feeder)
@@ -140,7 +139,7 @@ def senders_forgotten_at_the_close(patch: pytest.MonkeyPatch) -> None:
 
 
 def place_not_reserved_for_observers(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Channel, "reserved", property(lambda _: 0, lambda _self, _value: None))
+    patch.setattr(RoomWaiters, "reserved", property(lambda _: 0, lambda _self, _value: None))
 
 
 def newly_due_items_go_first(patch: pytest.MonkeyPatch) -> None:

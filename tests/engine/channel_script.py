@@ -136,7 +136,7 @@ class Script:
         self.channel.waiters.dismiss_feeders()
 
     def _reserve(self, number: int) -> None:
-        self.channel.reserved += number
+        self.channel.waiters.reserved += number
 
     def _item(self, word: str) -> PipelineResult:
         value, _, priority = word.partition("@")

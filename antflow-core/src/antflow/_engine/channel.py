@@ -48,7 +48,6 @@ class Channel:
         "parked_items",
         "queue",
         "receivers",
-        "reserved",
         "unprocessed",
         "waiters",
     )
@@ -60,7 +59,6 @@ class Channel:
         self.append_directly = True
         self.closed = False
         self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
-        self.reserved = 0  # places of feeders that await observers before they deposit
         self._max_parked = max(MIN_PARKED, capacity)
         self.parked_items = ParkedItems(self._put_due, self._on_released)
         self.receivers = Receivers(self.startable, self._update_flags)
@@ -154,17 +152,18 @@ class Channel:
         """Return whether a feeder may deposit an item at once."""
         return self.closed or (not self.waiters.has_feeders and self._has_place())
 
-    def _may_sender_go(self, woken: int) -> bool:
-        """Return whether there is room for a sender's item beside those of woken feeders."""
-        return not self._is_full(self.capacity, woken)
+    def _may_sender_go(self) -> bool:
+        """Return whether there is room for a waiting sender's item."""
+        return not self._is_full(self.capacity)
 
-    def _has_place(self, woken: int = 0) -> bool:
-        """Return whether there is room for a feeder's item beside those of woken feeders."""
-        return not self._is_full(self.capacity, woken)
+    def _has_place(self) -> bool:
+        """Return whether there is room for a feeder's item."""
+        return not self._is_full(self.capacity)
 
-    def _is_full(self, capacity: float, more: int = 0) -> bool:
+    def _is_full(self, capacity: float) -> bool:
         """Return whether there are so many items; waiting senders brought places of their own."""
-        ready = len(self.queue) + self.reserved + more - len(self.waiters.senders)
+        waiters = self.waiters
+        ready = len(self.queue) + waiters.reserved - len(waiters.senders)
         return ready >= capacity or len(self.parked_items) > self._max_parked
 
     # Taking

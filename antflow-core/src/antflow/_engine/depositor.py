@@ -61,13 +61,13 @@ class Depositor:
         """
         before = delivered_cancellations()
         self.announced[id(item)] = item, stage
-        stage.input.reserved += 1
+        stage.input.waiters.reserved += 1
         with self._run.reentrancy.observing():
             try:
                 if pending is not None:
                     await pending
             finally:
-                stage.input.reserved -= 1
+                stage.input.waiters.reserved -= 1
                 del self.announced[id(item)]
                 is_late = self._run.is_finalized
                 if not is_late:

@@ -127,7 +127,7 @@ class Feeder:
                 or value.__class__ not in plain
                 or (now := clock()) > budget.until
                 or not run.accepts_input
-                or (listeners and input_.reserved)
+                or waiters.reserved
             ):
                 if not await self._put_value(value, stage, priority, inside):
                     return False

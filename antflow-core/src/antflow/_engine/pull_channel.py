@@ -86,12 +86,12 @@ class PullChannel(Channel):
     def _is_due(self, item: PipelineResult) -> bool:
         return not self._rank(item)[1]
 
-    def _may_sender_go(self, woken: int) -> bool:
+    def _may_sender_go(self) -> bool:
         """Return whether its item has been taken: fewer of senders' items wait than senders."""
         return len(self.waiters.senders) > len(self.queue) - len(self._fed) - self._due
 
-    def _has_place(self, woken: int = 0) -> bool:
-        return not self._fed and self.reserved + woken < 1
+    def _has_place(self) -> bool:
+        return not (self._fed or self.waiters.reserved)
 
     def _set_aside(self) -> None:
         super()._set_aside()

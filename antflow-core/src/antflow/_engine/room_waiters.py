@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from bisect import insort_right
 from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import count
-from operator import itemgetter
+from collections.abc import Callable
 
-_Line = deque[tuple[int, "Future[bool]"]]
-"""Each with a ticket; the future's result is whether there was room."""
+_Line = deque["Future[bool]"]
+"""The result of each is whether there was room."""
 
 
 class RoomWaiters:
     """Senders, which have deposited their item, and feeders, which have not.
 
-    Whoever takes an item calls `wake` while `any` is set.
+    Whoever takes an item calls `wake` while `any` is set. Where both may go on, senders and feeders
+    take turns, so that neither starve.
 
     Args:
-        may_sender_go: returns whether a sender may go on, beside so many feeders woken before it.
-        has_place: returns whether a feeder may deposit an item, beside so many others.
+        may_sender_go: returns whether a sender may go on.
+        has_place: returns whether a feeder may deposit an item.
     """
 
     __slots__ = (
         "_feeders",
         "_has_place",
         "_is_closed",
+        "_is_feeders_turn",
         "_may_sender_go",
         "_refuses_feeders",
-        "_tickets",
         "any",
+        "reserved",
         "senders",
     )
 
-    def __init__(
-        self, may_sender_go: Callable[[int], bool], has_place: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, may_sender_go: Callable[[], bool], has_place: Callable[[], bool]) -> None:
         self.any = False
         self.senders: _Line = deque()
+        self.reserved = 0  # places of feeders that were woken, or await observers
         self._feeders: _Line = deque()
         self._may_sender_go = may_sender_go
         self._has_place = has_place
-        self._tickets = count()
+        self._is_feeders_turn = True
         self._refuses_feeders = False
         self._is_closed = False
 
@@ -53,70 +51,64 @@ class RoomWaiters:
 
     async def wait_as_sender(self) -> None:
         """Wait, having deposited, until there is room again or the channel is closed."""
-        await self._wait(self.senders, next(self._tickets))
+        if not self._is_closed:
+            await self._wait(self.senders)
 
     async def wait_as_feeder(self) -> None:
-        """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
-        ticket = next(self._tickets)
-        while not self._refuses_feeders and await self._wait(self._feeders, ticket):
-            # Another may have deposited between the wake-up and now.
-            if self._has_place(0):
-                return
+        """Wait until a feeder may deposit one item at once, is dismissed or the channel is closed."""
+        if not (self._refuses_feeders or self._is_closed) and await self._wait(self._feeders):
+            self.reserved -= 1
 
     def wake(self) -> None:
         """Wake those that wait, as far as there is room."""
-        woken = 0
-        while (line := self._next_line(woken)) is not None:
-            _, waiter = line.popleft()
-            woken += line is self._feeders
+        while (line := self._next_line()) is not None:
+            waiter = line.popleft()
             if not waiter.done():
                 waiter.set_result(True)
+                self.reserved += line is self._feeders  # or another could take the place first
         self.any = bool(self.senders or self._feeders)
 
     def dismiss_feeders(self) -> None:
         """Make no feeder wait from now on: those that do find that they are refused."""
         self._refuses_feeders = True
         _refuse(self._feeders)
-        self._feeders.clear()
         self.wake()
 
     def close(self) -> None:
         """Let everyone go on."""
         self._is_closed = True
-        _refuse(sorted((*self.senders, *self._feeders), key=itemgetter(0)))
-        self.senders.clear()
-        self._feeders.clear()
+        _refuse(self.senders)
+        _refuse(self._feeders)
         self.any = False
 
-    async def _wait(self, line: _Line, ticket: int) -> bool:
-        if self._is_closed:
-            return False
+    async def _wait(self, line: _Line) -> bool:
         waiter: Future[bool] = get_running_loop().create_future()
-        entry = ticket, waiter
-        if not line or line[-1][0] < ticket:
-            line.append(entry)
-        else:  # it was woken, and another was faster: it keeps its place
-            insort_right(line, entry, key=itemgetter(0))
+        line.append(waiter)
         self.any = True
         try:
             return await waiter
         except BaseException:
-            if entry in line:
-                line.remove(entry)
+            if waiter in line:
+                line.remove(waiter)
+            elif line is self._feeders and not waiter.cancelled() and waiter.result():
+                self.reserved -= 1
             self.wake()  # others, for the place that this one leaves free
             raise
 
-    def _next_line(self, woken: int) -> _Line | None:
-        """Return the line whose turn it is: of those that may go on, the one waiting longest."""
-        lines = []
-        if self.senders and self._may_sender_go(woken):
-            lines.append(self.senders)
-        if self._feeders and self._has_place(woken):
-            lines.append(self._feeders)
-        return min(lines, key=lambda line: line[0][0], default=None)
+    def _next_line(self) -> _Line | None:
+        """Return the line whose turn it is, of those that may go on."""
+        may_sender_go = bool(self.senders) and self._may_sender_go()
+        may_feeder_go = bool(self._feeders) and self._has_place()
+        if may_sender_go and may_feeder_go:
+            self._is_feeders_turn = not self._is_feeders_turn
+            may_sender_go = not self._is_feeders_turn
+        if may_sender_go:
+            return self.senders
+        return self._feeders if may_feeder_go else None
 
 
-def _refuse(waiters: Iterable[tuple[int, Future[bool]]]) -> None:
-    for _, waiter in waiters:
+def _refuse(waiters: _Line) -> None:
+    for waiter in waiters:
         if not waiter.done():
             waiter.set_result(False)
+    waiters.clear()
