@@ -55,7 +55,7 @@ class RoomWaiters:
             await self._wait(self.senders)
 
     async def wait_as_feeder(self) -> None:
-        """Wait until a feeder may deposit one item at once, is dismissed or the channel is closed."""
+        """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
         if not (self._refuses_feeders or self._is_closed) and await self._wait(self._feeders):
             self.reserved -= 1
 

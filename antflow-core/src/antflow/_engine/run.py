@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import CancelledError, Event, Task, current_task, get_running_loop, wait
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from functools import partial
-from itertools import chain
 
 from antflow._display import Display
 from antflow._fraction import InputFraction
@@ -175,6 +174,9 @@ class Run(RunState):
         else:
             self._track(task)
 
+    def _started_workers(self) -> Iterator[Worker]:
+        return (w for team in self.workers for w in team if w.task is not None)
+
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
@@ -210,7 +212,7 @@ class Run(RunState):
         for stage in self.stages:
             stage.input.close()
         self.results.unbound()
-        for worker in chain.from_iterable(self.workers):
+        for worker in self._started_workers():
             worker.cancel_limit_wait()
         self._stop_reading()
         if not self._tasks:
@@ -321,7 +323,7 @@ class Run(RunState):
         for stage in self.stages:
             stage.counters.stop(self.clock())
             stage.threads.close()
-        for worker in chain.from_iterable(self.workers):
+        for worker in self._started_workers():
             worker.stop()
         if self.lifecycle.has_end():
             self._ending.start(self._context or new_context(self))

@@ -41,4 +41,4 @@ def count(record: list[float]) -> int:
 def freeze(record: list[float]) -> Histogram:
     """Return an immutable copy of a record as users see it."""
     copy = list(record)
-    return Histogram(DURATION_BOUNDS, tuple(int(n) for n in copy[:SUM]), copy[SUM])
+    return Histogram(DURATION_BOUNDS, tuple(map(int, copy[:SUM])), copy[SUM])
