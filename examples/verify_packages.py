@@ -50,7 +50,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from antflow import Pipeline, PipelineResult, Stage, StageStats
-from antflow.types import ActivityState
+from antflow.stats import ActivityState
 
 BLOCK = 1 << 16
 WORKERS = 8

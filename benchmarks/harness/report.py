@@ -6,14 +6,7 @@ from statistics import median
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import machine
-from benchmarks.harness.model import (
-    Entry,
-    Metric,
-    Verdict,
-    median_difference,
-    median_ratio,
-    values,
-)
+from benchmarks.harness.model import Entry, Metric, Verdict, median_difference, median_ratio, values
 from benchmarks.harness.rounds import Outcome
 
 OURS = "antflow"

@@ -4,14 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.harness.model import (
-    Metric,
-    Round,
-    Verdict,
-    median_difference,
-    median_ratio,
-    values,
-)
+from benchmarks.harness.model import Metric, Round, Verdict, median_difference, median_ratio, values
 
 NOT_MEASURED = "not measured"
 

@@ -7,14 +7,7 @@ from time import process_time
 
 from benchmarks.contenders import Contender
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
-from benchmarks.measurements.work import (
-    STAGES,
-    WARM_UP,
-    WORKERS,
-    check,
-    no_op,
-    per_item_and_stage,
-)
+from benchmarks.measurements.work import STAGES, WARM_UP, WORKERS, check, no_op, per_item_and_stage
 
 PROCESSOR_TIME = Metric("cpu", "us of processor time per item and stage", decimals=0)
 

@@ -5,14 +5,7 @@ from benchmarks.contenders.interface import Task
 from benchmarks.harness.model import Entry, Figures, Measurement
 from benchmarks.harness.targets import SpeedRatio
 from benchmarks.measurements.no_op import MICROSECONDS
-from benchmarks.measurements.work import (
-    WARM_UP,
-    WORKERS,
-    check,
-    no_op,
-    per_item_and_stage,
-    timed,
-)
+from benchmarks.measurements.work import WARM_UP, WORKERS, check, no_op, per_item_and_stage, timed
 
 
 def one_in_five_fails_once() -> Task:

@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 from antflow import PipelineResult
-from antflow._command.ledger import Ledger
-from antflow._command.records import of_json_line, result_record
+from antflow._cli.pending_inputs import Ledger
+from antflow._cli.records import of_json_line, result_record
 
 
 class Full(io.StringIO):

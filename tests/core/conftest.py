@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from antflow._discovery import INSTALLED
+from antflow._plugins.discovery import INSTALLED
 from tests.core.event_parts import CHAINS, Chain, SlowWatcher, Stop, Watcher
 from tests.core.installing import install
 

@@ -8,18 +8,8 @@ from typing import Any
 
 import pytest
 
-from antflow import (
-    DashboardSnapshot,
-    ErrorSummary,
-    Pipeline,
-    PipelineResult,
-)
-from tests.core.run_parts import (
-    now,
-    same,
-    stage,
-    values,
-)
+from antflow import DashboardSnapshot, ErrorSummary, Pipeline, PipelineResult
+from tests.core.run_parts import now, same, stage, values
 from tests.core.simulation import others, settle
 
 METHODS = ["on_start", "on_update", "on_finish"]

@@ -9,12 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
 
-from antflow import (
-    Pipeline,
-    Stage,
-    StatusEvent,
-    TaskEvent,
-)
+from antflow import Pipeline, Stage, StatusEvent, TaskEvent
 from tests.core.observing import observe
 from tests.core.run_parts import same
 from tests.core.simulation import Gate, others, simulate

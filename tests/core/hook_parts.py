@@ -16,7 +16,7 @@ from antflow import (
     current_item,
     hookimpl,
 )
-from antflow.plugins import ARGUMENTS, PLAIN
+from antflow._plugins.validation import ARGUMENTS, PLAIN
 from tests.core.run_parts import CustomExit, same
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"

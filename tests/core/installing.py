@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from antflow import hookimpl
-from antflow._discovery import INSTALLED
+from antflow._plugins.discovery import INSTALLED
 
 
 class Good:

@@ -47,7 +47,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from antflow._clock import CLOCK
+from antflow._engine.clock import CLOCK
 
 __all__ = [
     "Deadlock",

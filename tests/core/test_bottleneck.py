@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from antflow import PipelineStats, StageStats
-from antflow.types import BOTTLENECK_LOAD, ActivityState, find_bottleneck
+from antflow.stats import BOTTLENECK_LOAD, ActivityState, find_bottleneck
 
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
 Shares = tuple[float, float, float, float]

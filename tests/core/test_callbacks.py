@@ -10,17 +10,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineResult, Stage
-from tests.core.run_parts import (
-    CustomExit,
-    Failing,
-    double,
-    fail,
-    left,
-    run,
-    same,
-    stage,
-    values,
-)
+from tests.core.run_parts import CustomExit, Failing, double, fail, left, run, same, stage, values
 from tests.core.simulation import begun, others, simulate
 
 Callback = Callable[..., Any]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from antflow import __version__, hookimpl
+from antflow._plugins.validation import ARGUMENTS
 from antflow.cli import main
-from antflow.plugins import ARGUMENTS
 from tests.core.installing import Entry, Good, install, raising
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")

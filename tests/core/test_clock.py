@@ -9,7 +9,7 @@ from contextvars import copy_context
 import pytest
 
 from antflow import Pipeline, Stage
-from antflow._clock import CLOCK
+from antflow._engine.clock import CLOCK
 from tests.core.simulation import Gate, settle, simulate
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from antflow import DashboardSnapshot, ErrorSummary, Pipeline, hookimpl
-from antflow._command import command
-from antflow._command.command import run
-from antflow._command.options import run_parser
+from antflow._cli import command
+from antflow._cli.command import run
+from antflow._cli.options import run_parser
 from tests.core.installing import Entry, install
 
 PROGRAM = """

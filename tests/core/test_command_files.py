@@ -13,8 +13,8 @@ from typing import TextIO
 
 import pytest
 
-from antflow._command import files
-from antflow._command.files import (
+from antflow._cli import files
+from antflow._cli.files import (
     FileError,
     check_distinct,
     check_empty,

@@ -10,8 +10,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from antflow._command import interruption as module
-from antflow._command.interruption import Interruption, Ways
+from antflow._cli import signals as module
+from antflow._cli.signals import Interruption, Ways
 
 FOR_EVER = 3600.0
 

@@ -12,8 +12,8 @@ from threading import Event
 
 import pytest
 
-from antflow._command import leaving
-from antflow._command.leaving import leave, leave_in_time
+from antflow._cli import signals as leaving
+from antflow._cli.signals import leave, leave_in_time
 
 
 @pytest.fixture

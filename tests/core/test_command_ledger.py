@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from antflow import UnprocessedItem
-from antflow._command.ledger import Ledger
+from antflow._cli.pending_inputs import Ledger
 from tests.core.command_parts import failed, make_ledger, succeeded
 
 

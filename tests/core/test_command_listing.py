@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from antflow._command.listing import plugins_as_json, plugins_as_text
-from antflow._discovery import FoundPlugin
+from antflow._cli.printing import plugins_as_json, plugins_as_text
+from antflow._plugins.discovery import FoundPlugin
 
 FOUND = FoundPlugin("a", "dist", "1", "dist:a", "active", "", ("antflow_dashboard",), object())
 

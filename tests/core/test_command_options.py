@@ -6,7 +6,7 @@ from argparse import Namespace
 
 import pytest
 
-from antflow._command.options import chosen_by, plugin_choice, run_parser
+from antflow._cli.options import chosen_by, plugin_choice, run_parser
 
 
 def parsed(*arguments: str) -> Namespace:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from antflow._command import order
-from antflow._command.order import Order
+from antflow._cli import order
+from antflow._cli.order import Order
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from antflow import hookimpl
-from antflow._command.options import run_parser
-from antflow._command.plugins import Options, found_plugins
+from antflow._cli.options import run_parser
+from antflow._cli.plugin_options import Options, found_plugins
 from tests.core.installing import Entry, install, raising
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")

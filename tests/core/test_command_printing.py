@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from antflow._command.printing import say, say_in_time, show
+from antflow._cli.printing import say, say_in_time, show
 from tests.core.command_parts import Full
 
 FULL = Path("/dev/full")

@@ -10,8 +10,8 @@ from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
 
-from antflow._command import readiness
-from antflow._command.readiness import read, write
+from antflow._cli import descriptor_io as readiness
+from antflow._cli.descriptor_io import read, write
 
 MORE_THAN_A_PIPE_HOLDS = b"x" * (1 << 21)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from antflow._command import readiness, reading
-from antflow._command.reading import Blocks
+from antflow._cli import descriptor_io as readiness
+from antflow._cli import line_reader as reading
+from antflow._cli.line_reader import Blocks
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from antflow import PipelineResult
-from antflow._command.records import (
+from antflow._cli.records import (
     UnwritableError,
     about_error,
     as_line,

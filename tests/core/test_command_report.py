@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from antflow import PipelineResult, PipelineStats, StageStats
-from antflow._command.ledger import Ledger
-from antflow._command.records import Fate
-from antflow._command.report import blocked, exit_code, lines_about, summary
-from antflow._command.source import Source
-from antflow._command.trace import failure_trace
-from antflow._failures import FailureTally
+from antflow._cli.pending_inputs import Ledger
+from antflow._cli.records import Fate
+from antflow._cli.report import blocked, exit_code, lines_about, summary
+from antflow._cli.source import Source
+from antflow._cli.trace import failure_trace
+from antflow._stats.failure_tally import FailureTally
 from tests.core.command_parts import failed, make_ledger
 
 NAMES = {"output": "out.jsonl", "failures": "failures.jsonl"}

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, UnprocessedItem, hookimpl
-from antflow._command import leaving, running
-from antflow._command.running import Execution, Files
+from antflow._cli import running
+from antflow._cli import signals as leaving
+from antflow._cli.running import Execution, Files
 from tests.core.command_parts import Full
 
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from antflow._command import sink
-from antflow._command.sink import MOST_WAITING, Sink
+from antflow._cli import file_writer as sink
+from antflow._cli.file_writer import MOST_WAITING, Sink
 
 LINE = b"x" * 999 + b"\n"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from antflow import UnprocessedItem
-from antflow._command.ledger import Ledger
-from antflow._command.source import SKIPPED_AT_ONCE, Source, json_of, text_of_line
+from antflow._cli.pending_inputs import Ledger
+from antflow._cli.source import SKIPPED_AT_ONCE, Source, json_of, text_of_line
 from tests.core.command_parts import make_ledger
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antflow._command.tables import table
+from antflow._cli.printing import table
 
 
 def test_columns_are_as_wide_as_they_need() -> None:

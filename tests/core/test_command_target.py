@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline
-from antflow._command.target import Target, TargetError, load
+from antflow._cli.target import Target, TargetError, load
 
 PROGRAM = """
 import asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from antflow import Pipeline, PipelineError
-from antflow._command.trace import trace_of
+from antflow._cli.trace import trace_of
 
 
 def broken() -> None:

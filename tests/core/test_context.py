@@ -9,23 +9,9 @@ from typing import Any
 
 import pytest
 
-from antflow import (
-    CurrentItem,
-    Pipeline,
-    Stage,
-    WorkerState,
-    current_item,
-    set_task_status,
-)
+from antflow import CurrentItem, Pipeline, Stage, WorkerState, current_item, set_task_status
 from antflow.context import CURRENT_WORKER
-from tests.core.run_parts import (
-    piped,
-    run_exactly,
-    stage,
-    start_with,
-    stats_of,
-    watched_or_not,
-)
+from tests.core.run_parts import piped, run_exactly, stage, start_with, stats_of, watched_or_not
 from tests.core.simulation import Gate, begun, settle, simulate
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PluginWarning, Stage, hookimpl
-from antflow._discovery import INSTALLED, FoundPlugin
+from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from tests.core.installing import Entry, Good, install, raising
 from tests.core.run_parts import same
 

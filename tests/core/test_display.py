@@ -25,8 +25,8 @@ from antflow import (
     hookimpl,
     set_task_status,
 )
-from antflow._display import Display, chosen_dashboard
-from antflow.plugins import NONE, PluginSet
+from antflow._engine.display import Display, chosen_dashboard
+from antflow._plugins.plugin_set import NONE, PluginSet
 from tests.core.display_parts import (
     CUSTOM,
     METHODS,
@@ -43,16 +43,7 @@ from tests.core.display_parts import (
     sleep,
     sync_or_async,
 )
-from tests.core.run_parts import (
-    Indexed,
-    fail,
-    now,
-    raised_by,
-    run_exactly,
-    same,
-    stage,
-    values,
-)
+from tests.core.run_parts import Indexed, fail, now, raised_by, run_exactly, same, stage, values
 from tests.core.simulation import Gate, begun, others, settle, simulate
 from tests.naming import id_of
 

@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from antflow import (
-    Pipeline,
-    PipelineError,
-)
+from antflow import Pipeline, PipelineError
 from tests.core.display_parts import (
     Recorder,
     Use,
@@ -26,14 +23,7 @@ from tests.core.display_parts import (
     sleep,
     sync_or_async,
 )
-from tests.core.run_parts import (
-    InputBrokeError,
-    fail,
-    now,
-    raised_by,
-    run_exactly,
-    values,
-)
+from tests.core.run_parts import InputBrokeError, fail, now, raised_by, run_exactly, values
 from tests.core.simulation import begun, others, simulate
 from tests.naming import id_of
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, TaskEvent, hookimpl
-from antflow._command.trace import trace_of
-from antflow._faults import can_be_shown, log_error
-from antflow.testing._noted import error_text
+from antflow._cli.trace import trace_of
+from antflow._errors.safe_logging import can_be_shown, log_error
+from antflow.testing._fault_capture import error_text
 from tests.core.run_parts import same
 from tests.core.simulation import simulate
 

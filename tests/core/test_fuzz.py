@@ -19,14 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from .fuzzing.trial import run_scenario
-from .fuzzing.watched import (
-    Change,
-    DashboardPlan,
-    LimitPlan,
-    ObserverPlan,
-    Watched,
-    grow_watched,
-)
+from .fuzzing.watched import Change, DashboardPlan, LimitPlan, ObserverPlan, Watched, grow_watched
 from .scenarios import (
     Feeding,
     Mode,

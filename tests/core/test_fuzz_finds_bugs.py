@@ -15,20 +15,20 @@ from typing import Any
 
 import pytest
 
-from antflow._display import Display
-from antflow._engine import loops, outcome, visit
+from antflow._engine import loops, outcome
+from antflow._engine import processing as visit
 from antflow._engine.attempt import FIRST, UNMADE, Kind, Outcome, classify_error
 from antflow._engine.channel import Channel
 from antflow._engine.depositor import Depositor
+from antflow._engine.display import Display
 from antflow._engine.feeder import Feeder
 from antflow._engine.lifecycle import Lifecycle
 from antflow._engine.parking import ParkedItems
 from antflow._engine.pull_channel import PullChannel
-from antflow._engine.receivers import Receivers
 from antflow._engine.result_queue import ResultQueue
-from antflow._engine.room_waiters import RoomWaiters
 from antflow._engine.run import Run
 from antflow._engine.run_state import RunState
+from antflow._engine.waiters import Receivers, RoomWaiters
 from antflow._engine.worker import Worker
 from antflow._plugins.dispatcher import Dispatcher, Observer
 
@@ -279,7 +279,7 @@ def permits_not_given_back(patch: pytest.MonkeyPatch) -> None:
             if next(turns) % 4:
                 super().release()
 
-    patch.setattr("antflow._limits.Semaphore", Forgetful)
+    patch.setattr("antflow._limits.stage_limits.Semaphore", Forgetful)
 
 
 # Observers and displays

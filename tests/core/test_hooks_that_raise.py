@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 
-from antflow import (
-    Pipeline,
-    PluginError,
-    Stage,
-    TaskEvent,
-    hookimpl,
-)
-from antflow.plugins import ARGUMENTS
+from antflow import Pipeline, PluginError, Stage, TaskEvent, hookimpl
+from antflow._plugins.validation import ARGUMENTS
 from tests.core.hook_parts import (
     EXITS,
     FAULTS,

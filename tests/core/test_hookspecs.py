@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from antflow import TaskEventType, hookimpl, hookspecs
-from antflow.plugins import ARGUMENTS
+from antflow._plugins.validation import ARGUMENTS
 
 SPECS = [spec for name, spec in vars(hookspecs).items() if name.startswith("antflow_")]
 

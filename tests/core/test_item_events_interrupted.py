@@ -10,14 +10,7 @@ from typing import Any
 
 import pytest
 
-from antflow import (
-    Pipeline,
-    PipelineError,
-    Stage,
-    StatusTracker,
-    TaskEvent,
-    concurrency_limit,
-)
+from antflow import Pipeline, PipelineError, Stage, StatusTracker, TaskEvent, concurrency_limit
 from tests.core.event_parts import (
     LONG,
     ONCE,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, ResultStream, Stage, UnprocessedItem
-from antflow._clock import CLOCK
+from antflow._engine.clock import CLOCK
 from antflow.retry import RetryPolicy
 from tests.core.run_parts import CustomExit, fail, now, same, start_with
 from tests.core.simulation import Gate, others, settle, simulate

@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 
-from antflow import (
-    Pipeline,
-    StatusTracker,
-    call_rate_has_capacity,
-    concurrency_limit,
-    rate_limit,
-)
-from antflow._limits import Limits, Rates
+from antflow import Pipeline, StatusTracker, call_rate_has_capacity, concurrency_limit, rate_limit
+from antflow._limits.stage_limits import Limits, Rates
 from tests.core.limit_parts import Limit, both_limits, by_gather, calls_at, in_a_task_group
 from tests.core.run_parts import (
     by_feed,

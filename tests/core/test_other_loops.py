@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from antflow import Item, Pipeline, PipelineError, hookimpl
-from antflow._threadsafe import ThreadsafeCalls
+from antflow._engine.threadsafe_calls import ThreadsafeCalls
 from tests.core.observing import observe
 from tests.core.run_parts import fail, ids, raised_by, same, stage, stats_of, values
 from tests.core.simulation import Gate, begun, settle, simulate

@@ -22,17 +22,9 @@ from antflow import (
     TaskEvent,
     hookimpl,
 )
-from antflow.plugins import (
-    ARGUMENTS,
-    PLAIN,
-    PluginSet,
-    has_hooks,
-    hooks_of,
-    is_on,
-    name_of,
-    named,
-    refusal,
-)
+from antflow._plugins.plugin_set import PluginSet, named
+from antflow._plugins.switches import is_on
+from antflow._plugins.validation import ARGUMENTS, PLAIN, has_hooks, hooks_of, name_of, refusal
 from tests.core.installing import Entry, install
 from tests.core.run_parts import same
 from tests.core.simulation import simulate

@@ -135,7 +135,7 @@ def test_the_walk_finds_what_it_is_to_check() -> None:
         "antflow.stage.Stage.validate",
         "antflow.stage.Stage.capacity",
         "antflow.pipeline.Pipeline.run",
-        "antflow.types.PipelineResult.is_success",
+        "antflow.results.PipelineResult.is_success",
         "antflow._engine.result_queue.ResultQueue.keep_all_failures",
     }
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antflow import DURATION_BOUNDS, Histogram
-from antflow._quantile import HALF, leanings, middles
 from antflow._stats.histogram import add, freeze, new_record
+from antflow.stats import HALF, leanings, middles
 
 BOUNDS = (1.0, 2.0, 4.0)
 

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from antflow.runners import Threads, prepare
+from antflow._runners.calls import prepare
+from antflow._runners.threads import Threads
 from tests.core.simulation import settle, simulate
 from tests.naming import id_of
 

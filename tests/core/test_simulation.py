@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antflow._clock import CLOCK
+from antflow._engine.clock import CLOCK
 from tests.core import simulation
 from tests.core.simulation import (
     Deadlock,

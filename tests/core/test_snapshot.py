@@ -13,13 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from antflow import (
-    DashboardSnapshot,
-    Pipeline,
-    PipelineStats,
-    Stage,
-    StageStats,
-)
+from antflow import DashboardSnapshot, Pipeline, PipelineStats, Stage, StageStats
 from tests.core.run_parts import (
     Failing,
     age,

@@ -13,16 +13,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, TaskFunc
-from tests.core.run_parts import (
-    CustomExit,
-    Failing,
-    fail,
-    left,
-    run,
-    same,
-    stage,
-    values,
-)
+from tests.core.run_parts import CustomExit, Failing, fail, left, run, same, stage, values
 from tests.core.simulation import begun, others, simulate
 
 Callback = Callable[..., Any]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import pytest
 
 from antflow import Pipeline, StatusEvent, StatusTracker, TaskEvent, hookimpl
-from antflow.plugins import ARGUMENTS
+from antflow._plugins.validation import ARGUMENTS
 from antflow.testing import (
     PluginProblemsError,
     PluginReport,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, StatusTracker, TaskEvent
-from antflow._clock import CLOCK
+from antflow._engine.clock import CLOCK
 from antflow.testing import Clock, StuckError, _clock
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage
-from antflow.plugins import ARGUMENTS, hooks_of
+from antflow._plugins.validation import ARGUMENTS, hooks_of
 from antflow.testing import HookCall, Recorder
 
 

@@ -22,10 +22,10 @@ from antflow import (
     StatusEvent,
     StatusTracker,
     TaskEvent,
-    _tracebacks,
     current_item,
     hookimpl,
 )
+from antflow._errors import tracebacks as _tracebacks
 from tests.core.run_parts import watched_or_not
 from tests.core.simulation import simulate
 

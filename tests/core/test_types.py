@@ -14,20 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antflow import Pipeline, Stage
-from antflow.types import (
-    DashboardProtocol,
-    DashboardSnapshot,
-    ErrorSummary,
-    FailedItem,
-    Histogram,
-    PipelineResult,
-    PipelineStats,
-    StageStats,
-    TaskStats,
-    UnprocessedItem,
-    WorkerMetrics,
-    WorkerState,
-)
+from antflow.dashboards import DashboardProtocol, DashboardSnapshot, WorkerMetrics, WorkerState
+from antflow.results import ErrorSummary, FailedItem, PipelineResult, UnprocessedItem
+from antflow.stats import Histogram, PipelineStats, StageStats, TaskStats
 from tests.core.run_parts import same
 from tests.core.simulation import simulate
 

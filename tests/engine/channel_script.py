@@ -28,7 +28,7 @@ from typing import Any
 from antflow._engine.channel import Channel
 from antflow._engine.item import new_item
 from antflow._engine.pull_channel import PullChannel
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 from tests.core.run_parts import run_exactly, values
 from tests.core.simulation import others, settle
 

@@ -12,7 +12,7 @@ import pytest
 
 from antflow._engine import channel as channel_module
 from antflow._engine.channel import Channel
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 from tests.core.simulation import simulate
 from tests.engine.channel_script import Script, feed, item, make_channel, play, receive, send
 

@@ -17,7 +17,7 @@ from antflow._engine.item import (
     note_attempts,
     to_unprocessed,
 )
-from antflow.types import PipelineResult, UnprocessedItem
+from antflow.results import PipelineResult, UnprocessedItem
 
 WHOLE = {"id": 5, "name": "x"}
 RICH = {"id": "a", "value": 1, "k": "v"}

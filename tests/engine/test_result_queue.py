@@ -11,7 +11,7 @@ import pytest
 
 from antflow._engine.item import new_item
 from antflow._engine.result_queue import MAX_KEPT_FAILURES, ResultQueue
-from antflow.types import FailedItem, PipelineResult
+from antflow.results import FailedItem, PipelineResult
 from tests.core.simulation import begun, settle, simulate
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from antflow.plugins import ARGUMENTS, PLAIN
+from antflow._plugins.validation import ARGUMENTS, PLAIN
 from tests.integration.plugins.installing import (
     JOURNAL,
     PROJECTS,

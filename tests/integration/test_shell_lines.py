@@ -22,16 +22,7 @@ from tests.integration.plugins.installing import (
     write_by_hand,
 )
 from tests.integration.prometheus_server import HOST, LIMIT, free_port, until
-from tests.integration.reader import (
-    SHELLS,
-    Files,
-    Line,
-    Page,
-    Reader,
-    blocks,
-    lay_out,
-    shell_lines,
-)
+from tests.integration.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
 from tests.integration.test_documents import DOCUMENTS
 from tests.requirements import required
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider
 from opentelemetry.util._once import Once
 
 from antflow import Pipeline, PipelineError, StatusEvent, hookimpl
-from antflow.plugins import hooks_of
+from antflow._plugins.validation import hooks_of
 from antflow_otel import OTel, _providers
 from tests.core.simulation import simulate
 from tests.otel.metering import Metered

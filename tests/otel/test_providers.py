@@ -10,12 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, get_tracer_provider
 
 from antflow_otel import _providers
-from antflow_otel._providers import (
-    DISABLED,
-    Providers,
-    given_meter_provider,
-    given_tracer_provider,
-)
+from antflow_otel._providers import DISABLED, Providers, given_meter_provider, given_tracer_provider
 
 
 @pytest.fixture

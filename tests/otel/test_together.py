@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from antflow import ErrorSummary, Pipeline, TaskEvent, hookimpl
-from antflow.plugins import hooks_of
+from antflow._plugins.validation import hooks_of
 from antflow_otel import OTel
 from antflow_otel._together import together
 from tests.core.simulation import simulate

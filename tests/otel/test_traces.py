@@ -16,29 +16,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
-from antflow import (
-    Pipeline,
-    PipelineResult,
-    Stage,
-    StatusEvent,
-    TaskEvent,
-    current_item,
-    hookimpl,
-)
+from antflow import Pipeline, PipelineResult, Stage, StatusEvent, TaskEvent, current_item, hookimpl
 from antflow_otel import OTel, _traces
 from antflow_otel._traces import Traces
 from tests.core.simulation import others, settle, simulate
 from tests.otel.metering import Metered
-from tests.otel.tracing import (
-    Traced,
-    complaints,
-    context_of,
-    ids,
-    is_error,
-    links_of,
-    same,
-    stage,
-)
+from tests.otel.tracing import Traced, complaints, context_of, ids, is_error, links_of, same, stage
 
 LONG = 1000.0
 

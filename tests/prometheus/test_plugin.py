@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from antflow import DURATION_BOUNDS, Pipeline, PipelineError, hookimpl
-from antflow.plugins import hooks_of
+from antflow._plugins.validation import hooks_of
 from antflow_prometheus import DEFAULT_BUCKETS, Prometheus, plugin
 from antflow_prometheus._environment import PORT, Service
 from tests.core.simulation import simulate

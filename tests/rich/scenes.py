@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import pi, sin
 
-from antflow_rich._scene import (
-    Counts,
-    ErrorGroup,
-    Failure,
-    Scene,
-    StageScene,
-    WorkerScene,
-)
+from antflow_rich._scene import Counts, ErrorGroup, Failure, Scene, StageScene, WorkerScene
 
 STAGES = (
     StageScene(

@@ -15,7 +15,7 @@ import pytest
 
 import antflow_rich
 from antflow import DashboardProtocol, Pipeline, Stage
-from antflow.plugins import hooks_of
+from antflow._plugins.validation import hooks_of
 from antflow_rich import Rich, plugin
 from antflow_rich.plugin import DASHBOARDS
 from tests.rich.terminals import PseudoTerminal

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from antflow import DashboardSnapshot, ErrorSummary, PipelineStats
-from antflow import _plain_progress as plain
+from antflow._plugins import plain_progress as plain
 from antflow_rich._figures import percent, rate
 from antflow_rich._reading import counts_of
 from antflow_rich._watch import LONGEST_LEFT, time_left

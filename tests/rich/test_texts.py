@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antflow._texts import escaped
+from antflow._errors.texts import escaped
 from antflow_rich._texts import LONGEST, one_line, text_of
 
 

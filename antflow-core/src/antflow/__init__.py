@@ -9,6 +9,14 @@ from .context import (
     rate_limit,
     set_task_status,
 )
+from .dashboards import (
+    DashboardProtocol,
+    DashboardSnapshot,
+    WorkerMetrics,
+    WorkerState,
+    WorkerStatus,
+)
+from .events import ItemView, StatusEvent, StatusType, TaskEvent, TaskEventType
 from .exceptions import (
     AntFlowError,
     ItemDroppedError,
@@ -23,30 +31,10 @@ from .exceptions import (
 from .hookspecs import hookimpl
 from .items import Item
 from .pipeline import Pipeline, PipelineBuilder, ResultStream
-from .stage import Stage
+from .results import ErrorSummary, FailedItem, PipelineResult, UnprocessedItem
+from .stage import Stage, TaskFunc
+from .stats import DURATION_BOUNDS, Histogram, PipelineStats, StageStats, TaskStats
 from .tracker import StatusTracker
-from .types import (
-    DURATION_BOUNDS,
-    DashboardProtocol,
-    DashboardSnapshot,
-    ErrorSummary,
-    FailedItem,
-    Histogram,
-    ItemView,
-    PipelineResult,
-    PipelineStats,
-    StageStats,
-    StatusEvent,
-    StatusType,
-    TaskEvent,
-    TaskEventType,
-    TaskFunc,
-    TaskStats,
-    UnprocessedItem,
-    WorkerMetrics,
-    WorkerState,
-    WorkerStatus,
-)
 
 __all__ = [
     "DURATION_BOUNDS",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Self, Unpack
 
-from ._keywords import UnknownFieldError, explains_keywords, remedy
-from ._repr import one_line, short
+from ._errors.suggestions import UnknownFieldError, explains_keywords, remedy
+from ._errors.texts import one_line, short
 from .exceptions import PipelineError
-from .stage import RetryMode, Stage, StageOptions, chain_text, task_name
+from .stage import RetryMode, Stage, StageOptions, TaskFunc, chain_text, task_name
 from .tracker import StatusTracker
-from .types import TaskFunc
 
 NAMED_OTHERWISE = {
     "tasks": "give the tasks after the name",

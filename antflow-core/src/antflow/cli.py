@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ._command.listing import hooks_as_text, plugins_as_json, plugins_as_text
-from ._command.parser import Parser
-from ._command.plugins import found_plugins
-from ._command.printing import show
+from ._cli.options import Parser
+from ._cli.plugin_options import found_plugins
+from ._cli.printing import hooks_as_text, plugins_as_json, plugins_as_text, show
 from ._version import __version__
 
 RUN = "run"
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] == RUN:
-        from ._command.command import run
+        from ._cli.command import run
 
         return run(arguments[1:], is_process=is_process)
     parser = _parser()

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from ._limits import Limits
-from .types import PipelineResult
+from ._limits.stage_limits import Limits
+from .results import PipelineResult
 
 
 class CurrentItem:

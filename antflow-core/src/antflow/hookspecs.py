@@ -12,8 +12,9 @@ from typing import Any
 
 from pluggy import HookimplMarker, HookspecMarker
 
+from .dashboards import DashboardProtocol
 from .events import StatusEvent, TaskEvent
-from .types import DashboardProtocol, ErrorSummary
+from .results import ErrorSummary
 
 PROJECT = "antflow"
 

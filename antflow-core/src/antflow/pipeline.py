@@ -10,19 +10,21 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from ._display import Display, chosen_dashboard
 from ._engine import snapshot
+from ._engine.display import Display, chosen_dashboard
+from ._engine.input_fraction import InputFraction
 from ._engine.run import Run
+from ._engine.sources import Source, checked_source
 from ._engine.stage_runtime import StageRuntime, error_summary, unprocessed_items, worker_name
 from ._engine.stream import ResultStream
-from ._failures import checked_max_failures
-from ._fraction import InputFraction
-from ._keywords import explains_keywords
-from ._limits import Rates
-from ._repr import one_line, short
-from ._sources import Source, checked_source
-from ._thread_reader import ThreadReader
+from ._engine.thread_reader import ThreadReader
+from ._errors.suggestions import explains_keywords
+from ._errors.texts import one_line, short
+from ._limits.stage_limits import Rates
+from ._plugins.plugin_set import NONE, PluginSet, named, plugin_of
+from ._stats.failure_tally import checked_max_failures
 from .builder import Draft, stages_for
+from .dashboards import DashboardProtocol, DashboardSnapshot, WorkerMetrics, WorkerState
 from .exceptions import (
     MOST_GROUPED_ERRORS,
     ItemsFailedError,
@@ -31,20 +33,18 @@ from .exceptions import (
     as_exception,
 )
 from .items import checked_priority
-from .plugins import NONE, PluginSet, named, plugin_of
-from .stage import CAPACITY_PER_WORKER, Stage, chain_text, is_count, is_duration, is_positive
-from .tracker import StatusTracker
-from .types import (
-    DashboardProtocol,
-    DashboardSnapshot,
-    ErrorSummary,
-    PipelineResult,
-    PipelineStats,
+from .results import ErrorSummary, PipelineResult, UnprocessedItem
+from .stage import (
+    CAPACITY_PER_WORKER,
+    Stage,
     TaskFunc,
-    UnprocessedItem,
-    WorkerMetrics,
-    WorkerState,
+    chain_text,
+    is_count,
+    is_duration,
+    is_positive,
 )
+from .stats import PipelineStats
+from .tracker import StatusTracker
 
 __all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
@@ -885,7 +885,7 @@ def _plugin_set(
     plugins: Iterable[object], tracker: StatusTracker | None, pipeline: str, *, autoload: bool
 ) -> PluginSet:
     """Return who takes part in a pipeline: what is installed, what is given, and its tracker."""
-    from ._discovery import INSTALLED
+    from ._plugins.discovery import INSTALLED
 
     given = named(plugins, pipeline)
     installed = INSTALLED.active() if autoload else NONE

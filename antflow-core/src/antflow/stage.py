@@ -9,15 +9,17 @@ from functools import lru_cache, partial
 from math import inf
 from typing import Any, Literal, TypedDict
 
-from ._keywords import UnknownFieldError, explains_keywords, nearest
-from ._repr import listed, one_line, short
+from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
+from ._errors.texts import listed, one_line, short
 from .exceptions import StageValidationError
 from .retry import ONCE, RetryPolicy
-from .types import TaskFunc
 
 RetryMode = Literal["per_task", "per_stage"]
 ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
 """A callback: called with an item's id, a value or an error, and a dict about the item."""
+
+TaskFunc = Callable[..., Any]
+"""A task: a coroutine function runs on the event loop, a plain function in a thread."""
 
 CAPACITY_PER_WORKER = 10
 MOST_SECONDS = 10.0**9

@@ -8,13 +8,13 @@ from dataclasses import fields
 from operator import itemgetter
 from typing import Any, get_args
 
+from ._errors.tracebacks import location
 from ._plugins.dispatcher import Observer
-from ._tracebacks import location
 from .events import StatusEvent as StatusEvent
 from .events import StatusType, TaskEvent
 from .hookspecs import hookimpl
+from .results import ErrorSummary, FailedItem
 from .stage import is_count
-from .types import ErrorSummary, FailedItem
 
 StatusCallback = Callable[[StatusEvent], Any]
 TaskCallback = Callable[[TaskEvent], Any]

@@ -8,16 +8,7 @@ from operator import add
 from antflow import Histogram, Pipeline, PipelineStats, StageStats, TaskStats
 
 from . import _instruments as of
-from ._attributes import (
-    ERROR,
-    ITEM_STATE,
-    OUTCOME,
-    PIPELINE,
-    PLUGIN,
-    STAGE,
-    TASK,
-    WORKER_STATE,
-)
+from ._attributes import ERROR, ITEM_STATE, OUTCOME, PIPELINE, PLUGIN, STAGE, TASK, WORKER_STATE
 from ._instruments import InstrumentSpec
 from ._metrics_names import OTHER, Names
 

@@ -7,12 +7,7 @@ from contextlib import ExitStack
 from time import time_ns
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import (
-    SpanKind,
-    Tracer,
-    get_current_span,
-    set_span_in_context,
-)
+from opentelemetry.trace import SpanKind, Tracer, get_current_span, set_span_in_context
 
 from antflow import ErrorSummary, Pipeline, StatusEvent, TaskEvent, hookimpl
 
@@ -32,15 +27,7 @@ from ._attributes import (
 from ._carrier import inject
 from ._places import FeedContext, Parent, Places
 from ._records import ItemTrace, StageTrace, Unsampled
-from ._spans import (
-    name_steps,
-    nanoseconds,
-    note_error,
-    note_failure,
-    plain,
-    text_of,
-    type_name,
-)
+from ._spans import name_steps, nanoseconds, note_error, note_failure, plain, text_of, type_name
 
 INTERNAL = SpanKind.INTERNAL
 SUCCESSES = frozenset({"completed", "skipped"})

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Literal
 
 from antflow import DURATION_BOUNDS
-from antflow.types import ActivityState
+from antflow.stats import ActivityState
 
 Kind = Literal["counter", "gauge", "histogram"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from antflow.types import ActivityState
+from antflow.stats import ActivityState
 
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
 """In the order in which a bar shows them."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import nan
 
 from antflow import DashboardSnapshot, ErrorSummary, FailedItem, PipelineStats
-from antflow.types import find_bottleneck
+from antflow.stats import find_bottleneck
 
 from ._reading import counts_of, failure_of, latest_failures, worker_scenes
 from ._scene import STATES, Counts, ErrorGroup, Scene, StageScene

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
@@ -20,15 +13,7 @@ from tests.core.scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding, Stop
 from tests.core.simulation import others
 
 from .audit import Cause, Feeder
-from .world import (
-    LONG_SECONDS,
-    SHORT_SECONDS,
-    Fatal,
-    InputError,
-    LeaveError,
-    World,
-    now,
-)
+from .world import LONG_SECONDS, SHORT_SECONDS, Fatal, InputError, LeaveError, World, now
 
 T = TypeVar("T")
 

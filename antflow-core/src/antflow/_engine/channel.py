@@ -5,11 +5,10 @@ from __future__ import annotations
 from bisect import insort_right
 from collections import deque
 
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 from .parking import ParkedItems
-from .receivers import Receivers
-from .room_waiters import RoomWaiters
+from .waiters import Receivers, RoomWaiters
 
 MIN_PARKED = 1000
 """So many items may be parked in front of any stage: a small bound throttles it, since what is

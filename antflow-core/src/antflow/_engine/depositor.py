@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable
 
 from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 from .reentrancy import ACTIVE_RUNS, runs_with
 from .run_state import RunState

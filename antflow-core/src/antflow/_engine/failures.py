@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from antflow._failures import MIN_ITEMS_FOR_SHARE, FailureTally, exceeds, too_many_failures
-from antflow.types import FailedItem, PipelineResult
+from antflow._stats.failure_tally import (
+    MIN_ITEMS_FOR_SHARE,
+    FailureTally,
+    exceeds,
+    too_many_failures,
+)
+from antflow.results import FailedItem, PipelineResult
 
 from .result_queue import ResultQueue
 from .run_state import RunState

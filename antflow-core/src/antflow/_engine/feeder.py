@@ -8,9 +8,8 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any, cast
 
 from antflow._plugins.dispatcher import Dispatcher
-from antflow._sources import Source
 from antflow.exceptions import PipelineError
-from antflow.types import PipelineResult, UnprocessedItem
+from antflow.results import PipelineResult, UnprocessedItem
 
 from .depositor import Depositor
 from .failures import Failures
@@ -18,6 +17,7 @@ from .item import SPECIAL, from_failed, from_unprocessed, make_item, new_item
 from .result_queue import ResultQueue
 from .run_state import RunState
 from .sequence_ids import SequenceIds
+from .sources import Source
 from .stage_runtime import StageRuntime
 
 MAX_PLAIN_TYPES = 100

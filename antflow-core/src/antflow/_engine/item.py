@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from antflow.items import Item, checked_priority
-from antflow.types import PipelineResult, UnprocessedItem
+from antflow.results import PipelineResult, UnprocessedItem
 
 SPECIAL = (dict, Item, UnprocessedItem, PipelineResult)
 """Types of fed values that may say more of an item than its value, such as its id."""

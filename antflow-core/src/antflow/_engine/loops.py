@@ -18,7 +18,7 @@ from antflow.context import CURRENT_WORKER
 from .attempt import FIRST, UNMADE, Kind
 from .channel import Channel
 from .outcome import emit_status, finish, give_back, pass_on_soon, retry_task
-from .visit import emit_start, end_failed, end_succeeded, end_unmade, judge, visit
+from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, visit
 from .worker import Worker
 
 

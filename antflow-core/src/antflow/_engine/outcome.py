@@ -10,12 +10,12 @@ from inspect import isawaitable
 from time import time
 from typing import Any
 
-from antflow._faults import log_error
-from antflow._tracebacks import location, remove_own_frames, unchanged_traceback
+from antflow._errors.safe_logging import log_error
+from antflow._errors.tracebacks import location, remove_own_frames, unchanged_traceback
 from antflow.events import StatusType
 from antflow.exceptions import PipelineError, text_of
+from antflow.results import FailedItem, PipelineResult
 from antflow.stage import ItemCallback
-from antflow.types import FailedItem, PipelineResult
 
 from .attempt import FIRST, NO_ATTEMPT, Kind, Outcome
 from .channel import Channel

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 
 class ParkedItems:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 from .channel import Channel
 

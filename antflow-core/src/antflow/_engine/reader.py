@@ -6,12 +6,11 @@ from asyncio import CancelledError, Task, get_running_loop, wait
 from contextlib import suppress
 from inspect import isasyncgen
 
-from antflow._sources import Source
-from antflow._thread_reader import ThreadReader
-
 from .feeder import Feeder
 from .run_state import RunState
+from .sources import Source
 from .stage_runtime import StageRuntime
+from .thread_reader import ThreadReader
 
 
 class InputReader:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from operator import attrgetter
 
-from antflow.types import FailedItem, PipelineResult
+from antflow.results import FailedItem, PipelineResult
 
 from .channel import Channel
 from .item import as_result, as_results

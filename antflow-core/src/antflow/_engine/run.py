@@ -9,19 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 
-from antflow._display import Display
-from antflow._fraction import InputFraction
-from antflow._limits import Rates
+from antflow._limits.stage_limits import Rates
 from antflow._plugins.dispatcher import Dispatcher
-from antflow._sources import Source
-from antflow._threadsafe import ThreadsafeCalls
-from antflow.plugins import STRICT, PluginSet, is_on
+from antflow._plugins.plugin_set import PluginSet
+from antflow._plugins.switches import STRICT, is_on
 from antflow.stage import Stage
 
-from .ending import Ending
+from .display import Display
 from .failures import Failures
 from .feeder import Feeder
-from .lifecycle import Lifecycle
+from .input_fraction import InputFraction
+from .lifecycle import Ending, Lifecycle
 from .loop_budget import budget_of
 from .loops import work
 from .outcome import cancelled_from_outside
@@ -29,7 +27,9 @@ from .reader import InputReader
 from .reentrancy import enter, new_context
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
+from .sources import Source
 from .stage_runtime import StageRuntime, worker_name
+from .threadsafe_calls import ThreadsafeCalls
 from .worker import Worker
 
 _logger = logging.getLogger(__name__)

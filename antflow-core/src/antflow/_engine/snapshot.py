@@ -7,14 +7,8 @@ from time import time
 
 from antflow._stats.counters import BLOCKED, STATES
 from antflow._stats.histogram import count, freeze
-from antflow.types import (
-    DashboardSnapshot,
-    PipelineStats,
-    StageStats,
-    TaskStats,
-    WorkerMetrics,
-    WorkerState,
-)
+from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
+from antflow.stats import PipelineStats, StageStats, TaskStats
 
 from .run import Run
 from .stage_runtime import StageRuntime, error_summary

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from antflow._limits import Limits, Rate
+from antflow._limits.leaky_bucket import Rate
+from antflow._limits.stage_limits import Limits
 from antflow._plugins.dispatcher import Dispatcher
+from antflow._runners.calls import Call, prepare
+from antflow._runners.threads import Threads
 from antflow._stats.counters import StageCounters, TaskCounters
-from antflow.runners import Call, Threads, prepare
+from antflow.results import ErrorSummary, UnprocessedItem
 from antflow.stage import Stage, task_name
-from antflow.types import ErrorSummary, UnprocessedItem
 
 from .channel import Channel
 from .item import to_unprocessed

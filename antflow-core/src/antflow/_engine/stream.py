@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 from .item import as_result
 from .run import Run

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from antflow._limits import Limits
+from antflow._limits.stage_limits import Limits
 from antflow._plugins.dispatcher import is_cancellation_pending
 from antflow._stats.counters import BUSY, IDLE, WAITING
 from antflow.context import CurrentItem
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 from .attempt import FIRST, Attempt
 from .failures import Failures

@@ -12,10 +12,10 @@ from time import time
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
-from antflow._faults import log_error
+from antflow._errors.safe_logging import log_error
 from antflow.events import StatusEvent, StatusType, TaskEvent
 from antflow.exceptions import PluginError, text_of
-from antflow.types import PipelineResult
+from antflow.results import PipelineResult
 
 _logger = logging.getLogger(__name__)
 _run_numbers = count(1)

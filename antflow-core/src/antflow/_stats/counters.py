@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from antflow.types import ActivityState
+from antflow.stats import ActivityState
 
 from .histogram import new_record
 

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from math import inf
 
-from antflow.types import DURATION_BOUNDS, Histogram
+from antflow.stats import DURATION_BOUNDS, Histogram
 
 EDGES: tuple[float, ...] = (0.0, *DURATION_BOUNDS, inf)
 """Bucket `i` holds what is above `EDGES[i]` and not above `EDGES[i + 1]`; the first, what

@@ -11,20 +11,21 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from antflow import runners
 from antflow._engine import run as engine_run
+from antflow._plugins.plugin_set import dashboards_of
+from antflow._plugins.validation import hooks_of, name_of, refusal
+from antflow._runners import threads as runners
 from antflow.exceptions import PluginError
-from antflow.plugins import dashboards_of, hooks_of, name_of, refusal
 
 from ._chosen import chosen
 from ._clock import Clock
+from ._fault_capture import error_text, faults_noted
+from ._harness import THE_PIPELINE, Note, Stand, changed_variables
+from ._hook_spy import Watch
 from ._leaks import Patience, Process, note_left_on_loop
-from ._noted import error_text, faults_noted
 from ._problems import Findings, PluginProblemsError, PluginReport, ProblemKind
 from ._references import TRACEBACK, path_from, referrers_of
 from ._scenarios import FIRST_RUNS, SCENARIOS, Scenario
-from ._stand import THE_PIPELINE, Note, Stand, changed_variables
-from ._watched import Watch
 
 SILENT = (engine_run.__name__, runners.__name__, "antflow")
 """What logs that items are left or failed, which is meant here, and that threads are."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from antflow._discovery import GROUP
+from antflow._plugins.discovery import GROUP
+from antflow._plugins.validation import made
 from antflow.exceptions import PluginError, text_of
-from antflow.plugins import made
 
 
 def chosen(plugin: object) -> object:

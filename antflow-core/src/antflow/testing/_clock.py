@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from types import CodeType
 from typing import Any, TypeVar
 
-from antflow import runners
-from antflow._clock import CLOCK
+from antflow._engine.clock import CLOCK
+from antflow._runners import threads as runners
 
 from ._places import described_tasks
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ._clock import ClockLoop
+from ._harness import Note
 from ._places import described_function, described_task
-from ._stand import Note
 
 TURNS = 20
 JOIN_SECONDS = 2.0

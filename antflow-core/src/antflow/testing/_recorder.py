@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from antflow._plugins.validation import PREFIX
 from antflow.events import StatusEvent, TaskEvent
 from antflow.hookspecs import hookimpl
-from antflow.plugins import PREFIX
-from antflow.types import ErrorSummary
+from antflow.results import ErrorSummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from antflow._sources import Source
+from antflow._engine.sources import Source
 from antflow.pipeline import Pipeline
+from antflow.results import PipelineResult
 from antflow.stage import Stage
-from antflow.types import PipelineResult
 
 from ._chosen import chosen
 from ._clock import Clock
-from ._noted import faults_noted
+from ._fault_capture import faults_noted
 from ._recorder import Recorder
 
 

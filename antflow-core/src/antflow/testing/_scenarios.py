@@ -9,12 +9,12 @@ from functools import partial
 from io import StringIO
 from typing import Any
 
-from antflow._command.additions import add_options
-from antflow._command.options import run_parser
+from antflow._cli.options import run_parser
+from antflow._cli.plugin_options import add_options
 from antflow.context import current_item
 
-from ._noted import error_text
-from ._stand import Stand, Thing
+from ._fault_capture import error_text
+from ._harness import Stand, Thing
 
 NOBODY_HAS = "a display that nobody has"
 

@@ -1,0 +1,216 @@
+"""`antflow run`: its options, its errors of usage, and what they lead to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+
+from .files import (
+    STDOUT,
+    FileError,
+    StandardInput,
+    check_distinct,
+    check_empty,
+    check_names,
+    is_standard_input,
+    occupy_standard,
+    open_already,
+    open_input,
+    open_output,
+    prepare,
+    printing_elsewhere,
+    standard_input_kept,
+)
+from .options import STANDARD, run_parser
+from .plugin_options import Options
+from .printing import say
+from .running import Execution, Files, Items
+from .signals import leave, leave_in_time
+from .target import Target, TargetError, load
+
+INTERRUPTED = 130
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
+    """Run `antflow run`, and return its exit code.
+
+    Args:
+        arguments: what follows `run`.
+        is_process: whether this process is there for nothing else; it may be ended then.
+    """
+    occupy_standard()
+    parser = run_parser()
+    plugins = Options(parser, arguments)
+    options = plugins.parse()
+    _check(options, parser)
+    with _records_shown(options.log_level):
+        plugins.configure(options)
+    try:
+        return _run(options, is_process=is_process)
+    except TargetError as error:
+        if error.trace:
+            say(error.trace.rstrip())
+        parser.error(str(error))
+    except (FileError, UsageError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+class UsageError(Exception):
+    """The options cannot be followed; the text says why, and what to do."""
+
+
+def _check(options: Namespace, parser: ArgumentParser) -> None:
+    if options.target is None:
+        parser.error("TARGET is missing; write module:pipeline or file.py:pipeline")
+    if options.items and options.input is not None:
+        parser.error("there are both items and --input; give one of them")
+    if options.items and options.lines:
+        parser.error("--lines is about --input; items after TARGET are text already")
+
+
+def _run(options: Namespace, *, is_process: bool) -> int:
+    loop_factory = _loop_factory(options.loop)
+    is_standard = open_already(options.output) == STDOUT
+    with (
+        standard_input_kept() if _may_read_stdin(options) else nullcontext() as kept,
+        printing_elsewhere() if is_standard else nullcontext(STDOUT) as standard_output,
+    ):
+        check_names(options)
+        target = load(options.target)
+        if kept is not None and options.input is None and target.has_items:
+            kept.give_to_program()  # `items` may be what reads it
+        _show_records(options.log_level)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            execution, code = runner.run(
+                _execute(target, options, kept, standard_output, is_process=is_process)
+            )
+            if is_process and execution.is_cut_short:
+                leave_in_time(code)
+                _close(runner, code)
+            return code
+
+
+def _may_read_stdin(options: Namespace) -> bool:
+    """Return whether items come from standard input, unless the program turns out to have some."""
+    if options.input is not None:
+        return is_standard_input(options.input)
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    return not options.items and not is_terminal
+
+
+def _close(runner: asyncio.Runner, code: int) -> None:
+    try:
+        runner.close()
+    except KeyboardInterrupt:  # all is said and written: who asks once more has waited enough
+        leave(code)
+
+
+@contextmanager
+def _records_shown(level: str) -> Iterator[None]:
+    """Have records shown while the program, which may say where they go, is not imported yet."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    _show_records(level)
+    ours = [handler for handler in root.handlers if handler not in before]
+    try:
+        yield
+    finally:
+        for handler in ours:
+            root.removeHandler(handler)
+
+
+def _show_records(level: str) -> None:
+    """Have records shown on standard error, unless somebody has said where they go."""
+    logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
+    logging.getLogger("antflow._engine.run").setLevel(
+        logging.ERROR
+    )  # what is left is reported here
+
+
+async def _execute(
+    target: Target,
+    options: Namespace,
+    standard_input: StandardInput | None,
+    standard_output: int,
+    *,
+    is_process: bool,
+) -> tuple[Execution, int]:
+    pipeline = await target.pipeline()
+    descriptor, items = await _open_input(target, options, standard_input)
+    files = _open_outputs(options, descriptor, items, standard_output)
+    try:
+        execution = Execution(pipeline, options, files, is_process=is_process)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    prepare(options.output, files.output, append=options.append)
+    if files.failures is not None:
+        prepare(options.failures, files.failures, append=options.append)
+    return execution, await execution.run()
+
+
+def _open_outputs(
+    options: Namespace, descriptor: int | None, items: Items, standard_output: int
+) -> Files:
+    append = options.append
+    output = open_output(options.output, "--output", standard_output, append=append)
+    failures = None
+    if options.failures is not None:
+        failures = open_output(options.failures, "--failures", standard_output, append=append)
+    is_standard = open_already(options.output) == STDOUT
+    check_distinct(
+        {
+            "standard input"
+            if is_standard_input(options.input or STANDARD)
+            else "--input": descriptor,
+            "standard output" if is_standard else "--output": output,
+            "--failures": failures,
+        }
+    )
+    if not (options.append or options.overwrite):
+        check_empty(options.output, "--output", output)
+        if failures is not None:
+            check_empty(options.failures, "--failures", failures)
+    return Files(descriptor, items, output, failures)
+
+
+async def _open_input(
+    target: Target, options: Namespace, standard_input: StandardInput | None
+) -> tuple[int | None, Items]:
+    if options.input is not None and not is_standard_input(options.input):
+        return open_input(options.input), ()
+    if options.items:
+        return None, options.items
+    if options.input is None and target.has_items:
+        if options.lines:
+            raise UsageError(
+                f"--lines is about --input, and the items are `items` of {options.target}; give "
+                "--input - to read standard input"
+            )
+        return None, await target.items()
+    if standard_input is None:
+        raise UsageError(
+            "there is no input; give items after TARGET or --input FILE (- for the terminal), "
+            "or have the program define `items`"
+        )
+    return standard_input.open(), ()
+
+
+def _loop_factory(name: str) -> LoopFactory | None:
+    if name == "asyncio":
+        return None
+    try:
+        factory: LoopFactory = import_module("uvloop").new_event_loop
+    except ImportError:
+        raise UsageError(
+            "--loop uvloop needs the package uvloop: pip install uvloop, or leave --loop out"
+        ) from None
+    return factory

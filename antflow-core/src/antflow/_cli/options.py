@@ -1,0 +1,216 @@
+"""The options of `antflow run`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import textwrap
+from argparse import Action, ArgumentError, ArgumentParser, HelpFormatter
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from antflow._errors.suggestions import nearest
+
+DRAIN_SECONDS = 10.0
+LEVELS = ("debug", "info", "warning", "error")
+LOOPS = ("asyncio", "uvloop")
+STANDARD = "-"
+
+USAGE = "antflow run [OPTIONS] TARGET [ITEM ...]"
+
+DESCRIPTION = """\
+Runs the items of an input through a pipeline, and writes the results as they come.
+
+TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, or a function, maybe async,
+that returns either. The items are: the arguments after TARGET, as text; else the lines of --input;
+else the iterable `items` of the program; else the lines of standard input. A line is JSON, and an
+object with an "id" names its item; with --lines it is text.
+
+Results are written as lines of JSON, {"id": ..., "value": ...}, which another pipeline can read."""
+
+EPILOG = """\
+The first SIGINT or SIGTERM stops reading; items already read get --drain-seconds to finish. The
+second stops at once. Items that were read and have no result go to --failures in both cases.
+
+Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 130 or 143 interrupted by SIGINT
+or SIGTERM, 141 the reader of the output closed it."""
+
+
+def plugin_choice() -> Parser:
+    """Return a parser of what is read before any plugin is loaded."""
+    parser = Parser(prog="antflow run", usage=USAGE, add_help=False)
+    chosen = parser.add_argument_group("plugins")
+    chosen.add_argument(
+        "--plugins",
+        metavar="NAMES",
+        help="load these plugins only, as in a,b; as ANTFLOW_PLUGINS does",
+    )
+    chosen.add_argument(
+        "--disable-plugins",
+        metavar="NAMES",
+        help="do not load these plugins, as in a,b; as ANTFLOW_DISABLE_PLUGINS does",
+    )
+    chosen.add_argument("--no-plugins", action="store_true", help="load no plugin")
+    return parser
+
+
+def chosen_by(options: argparse.Namespace) -> Mapping[str, str]:
+    """Return the environment variables that say the same as these options."""
+    variables = {
+        "ANTFLOW_PLUGINS": options.plugins,
+        "ANTFLOW_DISABLE_PLUGINS": options.disable_plugins,
+        "ANTFLOW_PLUGIN_AUTOLOAD": "0" if options.no_plugins else None,
+    }
+    return {name: text for name, text in variables.items() if text is not None}
+
+
+def run_parser() -> Parser:
+    """Return the parser of `antflow run`, to which plugins add theirs."""
+    parser = Parser(
+        prog="antflow run",
+        usage=USAGE,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        parents=[plugin_choice()],
+        conflict_handler="error",
+    )
+    parser.set_defaults(dashboard=None)
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="what to run, as file.py:pipeline"
+    )
+    parser.add_argument("items", metavar="ITEM", nargs="*", help="an item, as text")
+    _add_input_and_output(parser)
+    _add_running(parser)
+    return parser
+
+
+def _add_input_and_output(parser: Parser) -> None:
+    group = parser.add_argument_group("input and output")
+    group.add_argument(
+        "--input", metavar="FILE", help="read items from this file; - is standard input"
+    )
+    group.add_argument("--lines", action="store_true", help="each line of input is text, not JSON")
+    group.add_argument(
+        "--output",
+        metavar="FILE",
+        default=STANDARD,
+        help="write results to this file; - is standard output (default: %(default)s)",
+    )
+    existing = group.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--append",
+        action="store_true",
+        help="add to --output and --failures if these files are not empty",
+    )
+    existing.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace --output and --failures if these files are not empty",
+    )
+    group.add_argument(
+        "--ordered",
+        action="store_true",
+        help="write results in the order of the input, not as they come",
+    )
+    group.add_argument(
+        "--values", action="store_true", help="write the values of results alone, without ids"
+    )
+    group.add_argument(
+        "--failures",
+        metavar="FILE",
+        help="write each input without a result to this file, with the reason",
+    )
+
+
+def _add_running(parser: Parser) -> None:
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--drain-seconds",
+        metavar="N",
+        type=_seconds,
+        default=DRAIN_SECONDS,
+        help="seconds that items already read get to finish after a signal (default: %(default)g)",
+    )
+    group.add_argument(
+        "--loop",
+        choices=LOOPS,
+        default=LOOPS[0],
+        help="the event loop; uvloop where it is installed (default: %(default)s)",
+    )
+    group.add_argument(
+        "--traceback",
+        action="store_true",
+        help="print the first traceback of each kind of failure to standard error",
+    )
+    group.add_argument(
+        "--summary", action="store_true", help="print what each stage did to standard error"
+    )
+    group.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default="warning",
+        help="log this and worse to standard error (default: %(default)s)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; give 0 or more")
+    return seconds
+
+
+class FittedFormatter(HelpFormatter):
+    """Wraps each paragraph of a text at the width of the terminal."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (" ".join(each.split()) for each in text.split("\n\n"))
+        return "\n\n".join(
+            textwrap.fill(each, width, initial_indent=indent, subsequent_indent=indent)
+            for each in paragraphs
+        )
+
+
+class Parser(ArgumentParser):
+    """Parses arguments; an error ends the program with exit code 2.
+
+    Args:
+        fields: as for ArgumentParser.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**{"formatter_class": FittedFormatter, "allow_abbrev": False, **fields})
+
+    def refuse(self, unknown: Sequence[str], otherwise: str = "") -> NoReturn:
+        """End the program because of arguments that no option takes.
+
+        Args:
+            unknown: these arguments.
+            otherwise: the remedy if no option has a similar name.
+        """
+        meant = [close for each in unknown if (close := self._nearest_option(each))]
+        remedy = f"did you mean {', '.join(dict.fromkeys(meant))}?" if meant else otherwise
+        self.error(
+            "; ".join(filter(None, (f"unrecognized arguments: {' '.join(unknown)}", remedy)))
+        )
+
+    def _nearest_option(self, argument: str) -> str | None:
+        if not argument.startswith("--"):
+            return None
+        name = argument.partition("=")[0].removeprefix("--")
+        known = [each[2:] for each in self._option_string_actions if each.startswith("--")]
+        begun = [each for each in known if name and each.startswith(name)]
+        close = begun[0] if len(begun) == 1 else nearest(name, known)
+        return None if close is None else f"--{close}"
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except ArgumentError as error:
+            close = nearest(str(value), map(str, action.choices or ()))
+            if close is not None and "maybe you meant" not in error.message:
+                error.message += f"; did you mean {close}?"
+            raise

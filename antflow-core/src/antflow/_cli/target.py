@@ -1,0 +1,245 @@
+"""TARGET: finding the pipeline that is to be run, and the program's own items."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from asyncio import CancelledError, Task, current_task
+from collections.abc import AsyncIterable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from antflow._engine.sources import single_item
+from antflow._errors.suggestions import nearest
+from antflow.exceptions import text_of
+from antflow.pipeline import Pipeline, PipelineBuilder
+
+from .trace import trace_of
+
+ITEMS = "items"
+FORM = "write module:pipeline or file.py:pipeline"
+WANTED = "a Pipeline, a builder, or a function without arguments that returns either"
+
+
+class TargetError(Exception):
+    """The target cannot be run; the text says why, and what to do.
+
+    Args:
+        text: that.
+        trace: where the program raised, to be shown before.
+    """
+
+    def __init__(self, text: str, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pipeline in a program, or what makes one.
+
+    Args:
+        text: how it was named.
+        module: the program.
+        found: what its name stands for there.
+    """
+
+    text: str
+    module: ModuleType
+    found: object
+
+    async def pipeline(self) -> Pipeline:
+        """Return the pipeline, made if it is a builder or a function.
+
+        Raises:
+            TargetError: it is none of these, raises, or is running already.
+        """
+        found = self.found
+        if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
+            found = await _called(found, self.text, f"name {WANTED}")
+        if isinstance(found, PipelineBuilder):
+            try:
+                found = found.build()
+            except Exception as error:
+                raise _raised(f"{self.text} cannot be built", error) from error
+        if not isinstance(found, Pipeline):
+            what = "" if found is self.found else "returned "
+            raise TargetError(f"{self.text} {what or 'is '}{_kind(found)}; name {WANTED}")
+        if await found._is_taken():  # noqa: SLF001 - told nowhere else before a run begins
+            raise TargetError(f"{self.text} is running already; leave its start to antflow run")
+        return found
+
+    @property
+    def has_items(self) -> bool:
+        """Whether the program has items of its own."""
+        return getattr(self.module, ITEMS, None) is not None
+
+    async def items(self) -> Iterable[Any] | AsyncIterable[Any]:
+        """Return the program's own items, made if they are a function.
+
+        Raises:
+            TargetError: they cannot be iterated over, or raise.
+        """
+        found = getattr(self.module, ITEMS)
+        name = f"{ITEMS!r} of {self.module.__name__}"
+        remedy = (
+            "make it an iterable or async iterable, or a function without arguments that returns "
+            "one, or give --input"
+        )
+        if callable(found) and not isinstance(found, Iterable | AsyncIterable):
+            found = await _called(found, name, remedy)
+        if (problem := single_item(found)) is not None:
+            raise TargetError(f"{name} must be many items, but {problem}")
+        if not isinstance(found, Iterable | AsyncIterable):
+            raise TargetError(f"{name} is {_kind(found)}; {remedy}")
+        return found
+
+
+def load(text: str) -> Target:
+    """Import the program that a target names, and find it there.
+
+    Raises:
+        TargetError: there is no such program, it raises, or it has nothing of that name.
+    """
+    program, _, name = text.rpartition(":")
+    if not program or not name:
+        named = text.strip(":")
+        example = named if named.strip("./\\") else "jobs.py"
+        raise TargetError(f"TARGET is {text!r}; {FORM}, such as {example}:pipeline")
+    is_file = program.endswith(".py") or "/" in program or "\\" in program
+    if program.startswith(".") and not is_file:
+        raise TargetError(f"{program!r} is not a module; {FORM}")
+    module = _from_file(program) if is_file else _from_module(program)
+    found: object = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise TargetError(f"{program} has no {name!r}; {_others(module, name)}") from None
+    return Target(text, module, found)
+
+
+def _from_file(program: str) -> ModuleType:
+    path = Path(program)
+    if not path.is_file():
+        what = "is not a file" if path.exists() else f"is not there, seen from {Path.cwd()}"
+        raise TargetError(f"{program} {what}; {FORM}")
+    path = path.resolve()
+    sys.path.insert(0, str(path.parent))
+    name = path.stem
+    if not name.isidentifier() or name in sys.modules or name in sys.stdlib_module_names:
+        name = f"antflow_run_{''.join(c if c.isalnum() else '_' for c in name)}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{program} is not a Python file; {FORM}")
+    module = sys.modules[name] = module_from_spec(spec)
+    with _imported(program):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _from_module(program: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))
+    with _imported(program):
+        try:
+            return import_module(program)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{program}.".startswith(f"{error.name}."):
+                raise
+            raise TargetError(
+                f"There is no module {error.name!r}, here or installed; run this where it is, "
+                "install it, or name its file: file.py:pipeline"
+            ) from None
+
+
+def _others(module: ModuleType, name: str) -> str:
+    """Return what may be meant, for an error to end with."""
+    there = [
+        each
+        for each, value in vars(module).items()
+        if isinstance(value, Pipeline | PipelineBuilder) and not each.startswith("_")
+    ]
+    if there:
+        return f"its pipelines are: {', '.join(there)}"
+    own = [each for each, value in vars(module).items() if not isinstance(value, type)]
+    close = nearest(name, own)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return f"name {WANTED}; it has to stand at the top level of the program, in no function"
+
+
+async def _called(function: Any, name: str, remedy: str) -> Any:
+    _check_signature(function, name, remedy)
+    try:
+        made = function()
+        return await made if inspect.isawaitable(made) else made
+    except BaseException as error:
+        if _is_asked_for(error):
+            raise
+        what = f"{name} raised"
+        if isinstance(error, SystemExit):
+            what = f"{name} ends the program; have it return, or raise another error"
+        raise _raised(what, error) from error
+
+
+@contextmanager
+def _imported(program: str) -> Iterator[None]:
+    """Say why an import failed.
+
+    Raises:
+        TargetError: it did.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, TargetError) or _is_asked_for(error):
+            raise
+        what = f"{program} cannot be imported"
+        if isinstance(error, SystemExit):
+            what += ' since it ends the program; put what it runs under if __name__ == "__main__"'
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            what += f"; install what has {error.name!r}"
+        if isinstance(error, ImportError) and "relative import" in str(error):
+            what += (
+                " as a file, since it belongs to a package; name its module: package.module:name"
+            )
+        raise _raised(what, error) from error
+
+
+def _is_asked_for(error: BaseException) -> bool:
+    """Whether who waits for the program wants it to end, rather than the program itself."""
+    if isinstance(error, CancelledError):
+        task = _current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
+def _current_task() -> Task[Any] | None:
+    try:
+        return current_task()
+    except RuntimeError:  # no event loop is running: the program is being imported
+        return None
+
+
+def _check_signature(function: Any, name: str, remedy: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind()
+    except TypeError:
+        raise TargetError(f"{name} takes arguments, {signature}; {remedy}") from None
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _raised(what: str, error: BaseException) -> TargetError:
+    return TargetError(f"{what}: {type(error).__name__}: {text_of(error)}", trace_of(error))

@@ -1,0 +1,224 @@
+"""One item's visit to a stage: its tasks, and the attempts at each."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Awaitable
+from time import time
+from typing import Any
+
+from antflow._errors.tracebacks import remove_own_frames, unchanged_traceback
+from antflow._stats.counters import BUSY, WAITING
+from antflow._stats.histogram import add
+from antflow.context import acquire
+from antflow.events import TaskEvent, TaskEventType
+from antflow.results import PipelineResult
+
+from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
+from .channel import Channel
+from .outcome import emit_status, finish, give_back, is_skipped, pass_on
+from .stage_runtime import BoundTask
+from .worker import Worker
+
+
+async def visit(worker: Worker, item: PipelineResult) -> Channel:
+    """Run the stage's tasks on an item, from the task at which it resumes.
+
+    Returns:
+        The channel that the item went to.
+    """
+    stage, definition = worker.stage, worker.stage.stage
+    worker.attempt = attempt = worker.attempt_of(item)
+    index, value = 0, item.value
+    if attempt.task > 1:
+        index, value = _resumption(item)
+    else:
+        if definition.skip_if is not None:
+            if await is_skipped(worker, definition.skip_if, item):
+                await pass_on(worker, item, "skipped", definition.on_skip)
+                return stage.output
+            if worker.must_stop:  # as `skip_if` may have been cancelled
+                return await finish(worker, item, UNMADE)
+        if stage.dispatcher.status:
+            pending = emit_status(worker, item, "in_progress")
+            if pending is not None:
+                await pending
+    for bound in stage.tasks[index:] if index else stage.tasks:
+        worker.bound_task, worker.attempt = bound, attempt
+        attempt_task = _attempt if bound.semaphore is None else _attempt_when_allowed
+        result = await attempt_task(worker, item, bound, value)
+        if isinstance(result, Outcome):
+            return await finish(worker, item, result, index, value)
+        index, value = index + 1, result
+        attempt = FIRST if attempt.stage == 1 else Attempt(1, attempt.stage, attempt.stage)
+    item.value = value
+    await pass_on(worker, item, "completed", definition.on_success)
+    return stage.output
+
+
+def _resumption(item: PipelineResult) -> tuple[int, Any]:
+    """Return the index of the task at which an item resumes, and what it is called with."""
+    details = item.get_details()
+    assert details.retry is not None
+    name, task, stage, index, task_input = details.retry
+    details.retry = name, task, stage, index, None  # or the result would keep that value alive
+    return index, task_input if index else item.value
+
+
+async def _attempt_when_allowed(
+    worker: Worker, item: PipelineResult, bound: BoundTask, value: Any
+) -> Any:
+    """Make one attempt, as soon as the task's limit allows it."""
+    semaphore = bound.semaphore
+    assert semaphore is not None
+    if worker.must_stop:
+        return UNMADE
+    try:
+        await acquire(worker, semaphore)
+    except CancelledError:
+        return UNMADE
+    try:
+        return await _attempt(worker, item, bound, value)
+    finally:
+        semaphore.release()
+
+
+async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value: Any) -> Any:
+    """Make one attempt; return its value, or an Outcome if it did not succeed."""
+    clock = worker.run.clock
+    if worker.must_stop:
+        return UNMADE
+    if worker.stage.dispatcher.task_start:
+        pending = emit_start(worker, item, bound)
+        if pending is not None:
+            await pending
+        if worker.must_stop:
+            return await end_unmade(worker, item, bound)
+    start = clock()
+    try:
+        result = await bound.call(value)
+    except BaseException as error:
+        failed = error
+    else:
+        pending = end_succeeded(worker, item, bound, clock() - start)
+        if pending is not None:
+            await pending
+        return result
+    try:
+        return await end_failed(worker, item, bound, failed, clock() - start)
+    finally:
+        del failed  # or its traceback and this frame would keep each other
+
+
+def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
+    """Emit that an attempt starts."""
+    dispatcher = worker.stage.dispatcher
+    return dispatcher.emit(dispatcher.task_start, _task_event(worker, item, bound, "start"))
+
+
+async def end_unmade(worker: Worker, item: PipelineResult, bound: BoundTask) -> Outcome:
+    """End an attempt whose start was emitted, and whose function is not to be called."""
+    await _emit_end(worker, item, bound, Outcome(Kind.CANCEL, CancelledError()), None)
+    return UNMADE
+
+
+def end_succeeded(
+    worker: Worker, item: PipelineResult, bound: BoundTask, duration: float
+) -> Awaitable[None] | None:
+    """End an attempt that returned."""
+    add(bound.counters.duration, duration)
+    if worker.task is not None and worker.task.cancelling():
+        worker.forget_swallowed()
+    if worker.state == WAITING:
+        worker.set_state(BUSY)
+    dispatcher = worker.stage.dispatcher
+    if not dispatcher.task_success:
+        return None
+    event = _task_event(worker, item, bound, "complete", duration)
+    return dispatcher.emit(dispatcher.task_success, event)
+
+
+async def end_failed(
+    worker: Worker, item: PipelineResult, bound: BoundTask, error: BaseException, duration: float
+) -> Outcome:
+    """End an attempt that raised, and return what follows."""
+    outcome = judge(worker, item, bound, error, duration)
+    if worker.stage.dispatcher.observes_tasks:
+        await _emit_end(worker, item, bound, outcome, duration)
+    return outcome
+
+
+def judge(
+    worker: Worker, item: PipelineResult, bound: BoundTask, error: BaseException, duration: float
+) -> Outcome:
+    """Count an attempt that raised, and decide what follows."""
+    add(bound.counters.duration, duration)
+    if worker.state == WAITING:
+        worker.set_state(BUSY)
+    task, stage, attempt = worker.task, worker.stage, worker.attempt
+    assert task is not None
+    assert attempt is not None
+    if isinstance(error, GeneratorExit):  # the loop is closed: nothing can be awaited
+        give_back(worker, item, error)
+        raise error
+    if task.cancelling() and not isinstance(error, CancelledError):
+        worker.forget_swallowed()
+    return classify_error(
+        error,
+        attempt,
+        stage.task_policy,
+        stage.stage_policy,
+        is_cancelled=task.cancelling() > 0,
+        is_closed=stage.input.closed,
+    )
+
+
+async def _emit_end(
+    worker: Worker,
+    item: PipelineResult,
+    bound: BoundTask,
+    outcome: Outcome,
+    duration: float | None,
+) -> None:
+    kind: TaskEventType
+    dispatcher, delay = worker.stage.dispatcher, None
+    if outcome.kind is Kind.CANCEL:
+        kind, listeners = "cancel", dispatcher.task_cancelled
+    elif outcome.kind is Kind.FAIL:
+        kind, listeners = "fail", dispatcher.task_failure
+        remove_own_frames(outcome.error)  # observers record it as the item's failure
+    else:
+        kind, listeners, delay = "retry", dispatcher.task_retry, outcome.delay
+    if listeners:
+        event = _task_event(worker, item, bound, kind, duration, outcome.error, delay)
+        with unchanged_traceback(outcome.error):
+            pending = dispatcher.emit(listeners, event)
+            if pending is not None:
+                await pending
+
+
+def _task_event(
+    worker: Worker,
+    item: PipelineResult,
+    bound: BoundTask,
+    kind: TaskEventType,
+    duration: float | None = None,
+    error: BaseException | None = None,
+    delay: float | None = None,
+) -> TaskEvent:
+    dispatcher = worker.stage.dispatcher
+    return TaskEvent(
+        item.id,
+        worker.stage.name,
+        bound.name,
+        worker.name,
+        kind,
+        1 if worker.attempt is FIRST else worker.attempt_number,
+        time(),
+        error,
+        duration,
+        delay,
+        worker.waited,
+        dispatcher.pipeline,
+        dispatcher.run_id,
+    ).about(item)

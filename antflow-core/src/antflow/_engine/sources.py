@@ -1,0 +1,82 @@
+"""What items may be read from, and what is refused there with a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from types import GeneratorType
+from typing import Any
+
+from antflow._errors.texts import short
+from antflow.items import Item
+from antflow.results import PipelineResult, UnprocessedItem
+
+Source = Iterable[Any] | AsyncIterable[Any]
+
+MANY_ITEMS = frozenset((list, tuple, range, set, frozenset, GeneratorType))
+"""Types of inputs that need no look at what else they may be."""
+
+
+def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False) -> Source:
+    """Return the input of a pipeline if it has many items.
+
+    Args:
+        items: what the user gave.
+        pipeline: name of the pipeline.
+        read_in_thread: whether it is to be read in a thread.
+
+    Raises:
+        TypeError: it cannot be iterated over, it is one item, or only a plain iterable will do.
+    """
+    if type(items) in MANY_ITEMS:
+        return items
+    if (problem := single_item(items)) is not None:
+        raise TypeError(f"Pipeline {pipeline!r} takes many items, but {problem}")
+    is_async = isinstance(items, AsyncIterable)
+    if not is_async and not isinstance(items, Iterable) and not hasattr(items, "__getitem__"):
+        raise TypeError(
+            f"Pipeline {pipeline!r} takes items from an iterable or async iterable, not from "
+            f"{items!r}; put a single item in a list"
+        )
+    if is_async and read_in_thread:
+        raise TypeError(
+            f"Pipeline {pipeline!r} cannot read {short(items)} in a thread: it is an async "
+            "iterable, which runs on the event loop; leave out read_in_thread"
+        )
+    return items
+
+
+def single_item(items: object) -> str | None:
+    """Return why an input is one item and what to give instead; None if it may be many.
+
+    All of these can be iterated over, but yield characters, numbers, keys or column names.
+    """
+    if isinstance(items, Item | UnprocessedItem | PipelineResult):
+        return f"{short(items)} is one; put it in a list: [item]"
+    if isinstance(items, str):
+        return f"the str {short(items)} is one; give [text], or text.splitlines() for lines"
+    if isinstance(items, bytes | bytearray):
+        kind = type(items).__name__
+        return f"the {kind} {short(items)} is one; give [data], or data.splitlines() for lines"
+    if isinstance(items, Mapping):
+        return (
+            f"the {type(items).__name__} {short(items)} is one; give [mapping], or "
+            "mapping.values() or mapping.items() for its entries"
+        )
+    return _table(items)
+
+
+def _table(items: object) -> str | None:
+    """Return why an input is a table, recognised by its methods so that nothing is imported."""
+    remedies = {
+        "to_dicts": "frame.to_dicts()",  # polars
+        "to_pylist": "table.to_pylist()",  # pyarrow
+        "to_dict": 'frame.to_dict("records")',  # pandas
+    }
+    for method, remedy in remedies.items():
+        # The columns last: some lazy frames compute them. A series has none, and yields its values.
+        if hasattr(items, method) and hasattr(items, "columns"):
+            return (
+                f"a {type(items).__name__} yields its columns, not its rows; give {remedy} for one "
+                "item per row, or [frame] for one item"
+            )
+    return None

@@ -1,0 +1,215 @@
+"""Those that wait for room in front of a stage, in the order in which they came."""
+
+from __future__ import annotations
+
+from asyncio import Future, get_running_loop
+from collections import deque
+from collections.abc import Callable, Iterable
+
+_Line = deque["Future[bool]"]
+"""The result of each is whether there was room."""
+
+
+class RoomWaiters:
+    """Senders, which have deposited their item, and feeders, which have not.
+
+    Whoever takes an item calls `wake` while `any` is set. Where both may go on, senders and feeders
+    take turns, so that neither starve.
+
+    Args:
+        may_sender_go: returns whether a sender may go on.
+        has_place: returns whether a feeder may deposit an item.
+    """
+
+    __slots__ = (
+        "_feeders",
+        "_has_place",
+        "_is_closed",
+        "_is_feeders_turn",
+        "_may_sender_go",
+        "_refuses_feeders",
+        "any",
+        "reserved",
+        "senders",
+    )
+
+    def __init__(self, may_sender_go: Callable[[], bool], has_place: Callable[[], bool]) -> None:
+        self.any = False
+        self.senders: _Line = deque()
+        self.reserved = 0  # places of feeders that were woken, or await observers
+        self._feeders: _Line = deque()
+        self._may_sender_go = may_sender_go
+        self._has_place = has_place
+        self._is_feeders_turn = True
+        self._refuses_feeders = False
+        self._is_closed = False
+
+    @property
+    def has_feeders(self) -> bool:
+        """Whether a feeder waits."""
+        return bool(self._feeders)
+
+    async def wait_as_sender(self) -> None:
+        """Wait, having deposited, until there is room again or the channel is closed."""
+        if not self._is_closed:
+            await self._wait(self.senders)
+
+    async def wait_as_feeder(self) -> None:
+        """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
+        if not (self._refuses_feeders or self._is_closed) and await self._wait(self._feeders):
+            self.reserved -= 1
+
+    def wake(self) -> None:
+        """Wake those that wait, as far as there is room."""
+        while (line := self._next_line()) is not None:
+            waiter = line.popleft()
+            if not waiter.done():
+                waiter.set_result(True)
+                self.reserved += line is self._feeders  # or another could take the place first
+        self.any = bool(self.senders or self._feeders)
+
+    def dismiss_feeders(self) -> None:
+        """Make no feeder wait from now on: those that do find that they are refused."""
+        self._refuses_feeders = True
+        _refuse(self._feeders)
+        self.wake()
+
+    def close(self) -> None:
+        """Let everyone go on."""
+        self._is_closed = True
+        _refuse(self.senders)
+        _refuse(self._feeders)
+        self.any = False
+
+    async def _wait(self, line: _Line) -> bool:
+        waiter: Future[bool] = get_running_loop().create_future()
+        line.append(waiter)
+        self.any = True
+        try:
+            return await waiter
+        except BaseException:
+            if waiter in line:
+                line.remove(waiter)
+            elif line is self._feeders and not waiter.cancelled() and waiter.result():
+                self.reserved -= 1
+            self.wake()  # others, for the place that this one leaves free
+            raise
+
+    def _next_line(self) -> _Line | None:
+        """Return the line whose turn it is, of those that may go on."""
+        may_sender_go = bool(self.senders) and self._may_sender_go()
+        may_feeder_go = bool(self._feeders) and self._has_place()
+        if may_sender_go and may_feeder_go:
+            self._is_feeders_turn = not self._is_feeders_turn
+            may_sender_go = not self._is_feeders_turn
+        if may_sender_go:
+            return self.senders
+        return self._feeders if may_feeder_go else None
+
+
+def _refuse(waiters: _Line) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(False)
+    waiters.clear()
+
+
+WAITING_PER_WAKE = 64
+"""In a turn of the loop, one receiver is woken for every so many that wait; at least two are."""
+
+
+class Receivers:
+    """Wakes those that wait for items, one at a time.
+
+    One that arrives and leaves work until the next turn of the loop has a few more woken then, and
+    so on: a trickle wakes one, and lasting work wakes ever more. Waking all of them is no gain:
+    while they arrive, those at work come back for the next item.
+
+    Lazy receivers are callables, each of which starts one more receiver; that one reports by
+    `arrive`.
+
+    Args:
+        startable: returns how many items may start.
+        on_change: called when `wants_waking` may have changed.
+    """
+
+    __slots__ = (
+        "_is_wake_scheduled",
+        "_lazy",
+        "_on_change",
+        "_startable",
+        "_waiting",
+        "_woken",
+    )
+
+    def __init__(self, startable: Callable[[], int], on_change: Callable[[], None]) -> None:
+        self._startable = startable
+        self._on_change = on_change
+        self._waiting: deque[Future[None]] = deque()
+        self._lazy: deque[Callable[[], None]] = deque()
+        self._woken = 0  # that have not arrived yet
+        self._is_wake_scheduled = False
+
+    @property
+    def wants_waking(self) -> bool:
+        """Whether an item that becomes ready needs a receiver to be woken for it."""
+        has_any = bool(self._waiting or self._lazy)
+        return has_any and not self._woken and not self._is_wake_scheduled
+
+    async def wait(self) -> None:
+        """Wait until woken for an item or the channel is closed."""
+        waiter = get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._on_change()
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():  # another has to be woken in its place
+                self.arrive(takes=0)
+            elif waiter in self._waiting:
+                self._waiting.remove(waiter)
+                self._on_change()
+            raise
+        self.arrive()
+
+    def arrive(self, takes: int = 1) -> None:
+        """Report that a woken receiver is there, and how many items it takes at once."""
+        self._woken -= 1
+        has_more = bool(self._waiting or self._lazy) and not self._is_wake_scheduled
+        if has_more and self._startable() > takes:
+            self._is_wake_scheduled = True
+            get_running_loop().call_soon(self._wake_more)
+        self._on_change()
+
+    def add_lazy(self, starters: Iterable[Callable[[], None]]) -> None:
+        """Add receivers that are to be started when there is work for them."""
+        self._lazy.extend(starters)
+        self.wake(min(1, self._startable()))
+
+    def wake(self, number: int) -> None:
+        """Wake so many receivers, those that wait before lazy ones."""
+        while number > 0 and (self._waiting or self._lazy):
+            if not self._waiting:
+                self._woken += 1
+                self._lazy.popleft()()
+            else:
+                waiter = self._waiting.popleft()
+                if waiter.done():
+                    continue
+                self._woken += 1
+                waiter.set_result(None)
+            number -= 1
+        self._on_change()
+
+    def close(self) -> None:
+        """Wake all receivers, the channel being closed; start no lazy one."""
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
+        self._lazy.clear()
+
+    def _wake_more(self) -> None:
+        self._is_wake_scheduled = False
+        waiting = len(self._waiting) + len(self._lazy)
+        self.wake(min(self._startable(), max(2, waiting // WAITING_PER_WAKE)))

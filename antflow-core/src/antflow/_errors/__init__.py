@@ -1,0 +1,1 @@
+"""What errors and log lines show: texts made safe, tracebacks of user code, suggestions."""

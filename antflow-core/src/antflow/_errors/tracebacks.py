@@ -1,0 +1,220 @@
+"""Tracebacks as users read them: their own frames, without antflow's."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from inspect import currentframe
+from os.path import normcase
+from types import TracebackType
+from typing import NoReturn
+
+_PACKAGE = normcase(__file__).rsplit(os.sep, 2)[0] + os.sep
+_TESTING = _PACKAGE + "testing" + os.sep
+_STANDARD_LIBRARY = (normcase(traceback.__file__).rpartition(os.sep)[0] + os.sep, "<frozen ")
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+
+MAX_GROWING = 50
+"""Entries of a traceback beyond which it is cut at the next raise of the same error."""
+
+
+def location(error: BaseException) -> str | None:
+    """Return the user's innermost frame of an error, as "fetch.py:4, in fetch".
+
+    That is the innermost frame outside of antflow, the standard library and installed packages. If
+    there is none, it is the outermost one outside of antflow: the task function itself. Of an
+    exception group, it is that of its first error; of an error that Python raised outside of any
+    frame, such as "coroutine raised StopIteration", that of its cause.
+
+    Returns:
+        The frame; None if the error has no traceback outside of antflow.
+    """
+    found = _frame_to_show(error)
+    return None if found is None else f"{_place(found)}, in {found.tb_frame.f_code.co_name}"
+
+
+def place(error: BaseException) -> str | None:
+    """Return file and line of the same frame as `location`, as "fetch.py:4"."""
+    found = _frame_to_show(error)
+    return None if found is None else _place(found)
+
+
+def remove_own_frames(error: BaseException) -> None:
+    """Remove antflow's frames from an error's traceback, in place.
+
+    It does the same for causes, contexts and the errors of a group. Where Python chained an error
+    to the one of an earlier attempt, which antflow was handling, the two are separated. Of an error
+    that is raised again and again, such as one made when a module is imported, only the latest
+    raise is kept once the traceback has become long.
+    """
+    seen: set[int] = set()
+    rest = [error]
+    while rest:
+        error = rest.pop()
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        context = error.__context__
+        if context is not None and context is not error.__cause__ and _is_caught_here(context):
+            _set(error, "__context__", None)
+        _set(error, "__traceback__", _without_own(error.__traceback__))
+        linked = [error.__cause__, error.__context__]
+        if isinstance(error, BaseExceptionGroup):
+            linked += error.exceptions
+        rest += [other for other in linked if other is not None]
+
+
+def callers_level() -> int:
+    """Return the `stacklevel` at which a warning points at the caller of antflow."""
+    frame, level = currentframe(), 0
+    while frame is not None and _is_of_antflow(frame.f_code.co_filename):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def reraise(error: BaseException) -> NoReturn:
+    """Raise an error again, as a bare `raise` does: its context stays as it is.
+
+    `raise error` would replace it by the error that is being handled.
+    """
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        _set(error, "__context__", context)
+        del error, context  # or the traceback and this frame would keep each other
+
+
+def raise_kept(error: BaseException) -> NoReturn:
+    """Raise the error of a failure, as often as asked, with the traceback that it was kept with."""
+    _set(error, "__traceback__", _kept_traceback(error))
+    raise error
+
+
+@contextmanager
+def unchanged_traceback(error: BaseException) -> Iterator[None]:
+    """Keep an error's traceback as it is, also if a function that it is passed to raises it."""
+    kept = error.__traceback__
+    try:
+        yield
+    finally:
+        _set(error, "__traceback__", kept)
+        del error, kept  # or the traceback and this frame would keep each other
+
+
+def _set(error: BaseException, name: str, value: object) -> None:
+    BaseException.__setattr__(error, name, value)  # a frozen dataclass refuses its own
+
+
+def _frame_to_show(error: BaseException) -> TracebackType | None:
+    for shown in (_first_leaf(error), error, *_causes(error)):
+        outermost = innermost_of_user = None
+        for each in _frames(_kept_traceback(shown)):
+            if not _is_own(each):
+                outermost = outermost or each
+                if _is_users(each):
+                    innermost_of_user = each
+        if outermost is not None:
+            return innermost_of_user or outermost
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    while (cause := error.__cause__) is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        error = cause
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _place(entry: TracebackType) -> str:
+    name = entry.tb_frame.f_code.co_filename.replace(os.sep, "/").rpartition("/")[2]
+    line: int | None = entry.tb_lineno  # None where the compiler knows of none
+    return name if line is None else f"{name}:{line}"
+
+
+def _frames(entry: TracebackType | None) -> Iterator[TracebackType]:
+    """Yield the entries of a traceback, from the outermost to the innermost."""
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
+def _kept_traceback(error: BaseException) -> TracebackType | None:
+    """Return an error's traceback without what was added when `raise_kept` raised it."""
+    entry = error.__traceback__
+    for each in _frames(entry):
+        if each.tb_frame.f_code is raise_kept.__code__:
+            entry = each.tb_next
+    return entry
+
+
+def _without_own(entry: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without antflow's entries.
+
+    Python puts the entries of each raise in front of those that an error has already. So the work
+    and the memory for an error that many items fail with would grow with their number, unless the
+    traceback is cut at entries that were returned before.
+    """
+    kept: list[TracebackType] = []
+    for each in _frames(entry):
+        if each.tb_frame.f_trace is _returned_before:
+            if not kept:
+                return each
+            break
+        if not _is_own(each):
+            kept.append(each)
+    rest: TracebackType | None = None
+    for each in reversed(kept):
+        # A new entry where need be: to change the next one of an entry, Python walks through all.
+        rest = each if each.tb_next is rest else _copy(each, rest)
+    if rest is not None and len(kept) > MAX_GROWING:
+        # The one place for a mark that goes with the traceback: the function of a debugger, which
+        # is of no use to a frame that has ended.
+        rest.tb_frame.f_trace = _returned_before
+    return rest
+
+
+def _returned_before(*_: object) -> None:
+    """Mark the outermost frame of a long traceback."""
+
+
+def _copy(entry: TracebackType, following: TracebackType | None) -> TracebackType:
+    line: int | None = entry.tb_lineno
+    return TracebackType(following, entry.tb_frame, entry.tb_lasti, -1 if line is None else line)
+
+
+def _is_caught_here(error: BaseException) -> bool:
+    """Tell whether antflow handled an error: the outermost frame is the one that caught it."""
+    return error.__traceback__ is not None and _is_own(error.__traceback__)
+
+
+def _is_own(entry: TracebackType) -> bool:
+    """Tell whether a frame is antflow's; its testing kit runs on behalf of users."""
+    return _is_of_antflow(entry.tb_frame.f_code.co_filename)
+
+
+@lru_cache(maxsize=1000)
+def _is_of_antflow(file: str) -> bool:
+    path = normcase(file)
+    return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
+
+
+def _is_users(entry: TracebackType) -> bool:
+    """Tell whether a frame that is not antflow's is outside of the libraries, too."""
+    return not _is_of_libraries(entry.tb_frame.f_code.co_filename)
+
+
+@lru_cache(maxsize=1000)
+def _is_of_libraries(file: str) -> bool:
+    path = normcase(file)
+    return path.startswith(_STANDARD_LIBRARY) or any(name in path for name in _INSTALLED)

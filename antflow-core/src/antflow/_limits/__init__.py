@@ -1,0 +1,1 @@
+"""The limits of a stage: how many calls at once, and how often."""

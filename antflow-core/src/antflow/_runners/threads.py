@@ -1,0 +1,134 @@
+"""Where a task runs: on the event loop, or in a thread of its stage."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop, Future, get_running_loop
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from antflow._errors.tracebacks import reraise
+
+_Outcome = tuple[Any, BaseException | None]
+_logger = logging.getLogger(__name__)
+
+
+class Threads:
+    """Threads for the plain functions of one stage: as many as its workers need at once.
+
+    A thread cannot be cancelled. One whose caller is cancelled is abandoned: it ends by itself
+    when its function returns, and the next call gets another.
+
+    Args:
+        stage: name of the stage; the threads are called `{stage}-T{number}`.
+    """
+
+    def __init__(self, stage: str) -> None:
+        self.abandoned = 0
+        self._stage = stage
+        self._made = 0
+        self._spare: list[SimpleQueue[_Job | None]] = []
+
+    async def run(self, function: Callable[[Any], Any], value: Any, name: str) -> Any:
+        """Call a function in a thread, with the caller's context variables.
+
+        Args:
+            function: called with `value`.
+            value: its argument.
+            name: what the log calls the function.
+
+        Raises:
+            BaseException: whatever the function raises.
+        """
+        jobs = self._spare.pop() if self._spare else self._start()
+        job = _Job(self, function, value)
+        jobs.put(job)
+        try:
+            result, error = await job.answer
+        except BaseException:
+            if job.is_over:
+                self._spare.append(jobs)
+            else:
+                self._abandon(jobs, job, name)
+            raise
+        self._spare.append(jobs)
+        if error is None:
+            return result
+        try:
+            reraise(error)
+        finally:
+            del error, job  # or the traceback and this frame would keep each other
+
+    def close(self) -> None:
+        """End the threads that are not in use."""
+        while self._spare:
+            self._spare.pop().put(None)
+
+    def _start(self) -> SimpleQueue[_Job | None]:
+        jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        Thread(target=_work, args=(jobs,), name=f"{self._stage}-T{self._made}", daemon=True).start()
+        self._made += 1
+        return jobs
+
+    def _abandon(self, jobs: SimpleQueue[_Job | None], job: _Job, name: str) -> None:
+        self.abandoned += 1
+        job.is_abandoned = True
+        jobs.put(None)
+        _logger.warning(
+            "Stage %r: a thread that runs %s was abandoned, since a running thread cannot be "
+            "cancelled; it ends when the function returns. Give the function a time limit of "
+            "its own, or make it a coroutine function.",
+            self._stage,
+            name,
+        )
+
+
+class _Job:
+    """One call in a thread, and the answer to whoever waits for it on the loop."""
+
+    __slots__ = (
+        "_context",
+        "_function",
+        "_loop",
+        "_threads",
+        "_value",
+        "answer",
+        "is_abandoned",
+        "is_over",
+    )
+
+    def __init__(self, threads: Threads, function: Callable[[Any], Any], value: Any) -> None:
+        self._threads = threads
+        self._function = function
+        self._value = value
+        self._context = copy_context()
+        self._loop: AbstractEventLoop = get_running_loop()
+        self.answer: Future[_Outcome] = self._loop.create_future()
+        self.is_abandoned = False
+        self.is_over = False
+
+    def run(self) -> None:
+        outcome: _Outcome
+        try:
+            outcome = self._context.run(self._function, self._value), None
+        except BaseException as error:
+            outcome = None, error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._answer, outcome)
+        del self, outcome  # an error keeps this frame, which must not keep the error
+
+    def _answer(self, outcome: _Outcome) -> None:
+        self.is_over = True
+        self._threads.abandoned -= self.is_abandoned
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job.run()
+        del job

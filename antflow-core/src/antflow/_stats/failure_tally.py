@@ -1,0 +1,276 @@
+"""What is said of failed items, and when there are too many of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from heapq import nlargest
+from math import isfinite
+from typing import NamedTuple
+
+from antflow._errors.texts import many, safe_repr, safe_text
+from antflow._errors.tracebacks import location
+from antflow.exceptions import PipelineError, TooManyFailuresError, text_of
+from antflow.results import PipelineResult, UnprocessedItem
+
+MOST_EXAMPLES = 5
+"""Kinds of failures of which the first item is shown."""
+
+MOST_TRACES = 100
+"""The same where each comes with its traceback."""
+
+MOST_LISTED_KINDS = 20
+"""Further kinds that are shown with their counts."""
+
+MOST_COUNTED_KINDS = 1000
+"""Kinds that are told apart: a program may make its types of errors as it goes."""
+
+MIN_ITEMS_FOR_SHARE = 100
+"""Items that must have succeeded or failed before a share of failures means something."""
+
+_IN_LOGS = "d"
+"""The form of numbers in logs, which programs read: without separators."""
+
+_LONGEST_TEXT = 200
+_LONGEST_NAME = 60
+_LONGEST_LOCATION = 100
+
+
+class _Kind(NamedTuple):
+    stage: str | None
+    error_type: str
+
+
+class _Example(NamedTuple):
+    """The first item of a kind: the error's text, what the item is called, and where it failed."""
+
+    text: str
+    item: str
+    location: str | None
+    trace: str
+
+
+class FailureTally:
+    """Counts failed items by kind, which is their stage and the type of their error.
+
+    Of the first kinds it keeps a text about the first item. Memory is bounded: beyond 1,000 kinds
+    it counts the items only.
+
+    Args:
+        trace_of: returns the traceback of an error, "" for none; None if tracebacks are not shown.
+    """
+
+    __slots__ = (
+        "_counts",
+        "_examples",
+        "_futile_attempts",
+        "_futile_stages",
+        "_most_examples",
+        "_trace_of",
+        "total",
+    )
+
+    def __init__(self, trace_of: Callable[[BaseException], str] | None = None) -> None:
+        self.total = 0
+        self._counts: Counter[_Kind] = Counter()
+        self._examples: dict[_Kind, _Example] = {}
+        self._futile_attempts = 0
+        self._futile_stages: dict[str, None] = {}
+        self._trace_of = trace_of
+        self._most_examples = MOST_EXAMPLES if trace_of is None else MOST_TRACES
+
+    def add(self, item: PipelineResult, attempts: int) -> None:
+        """Count one failed item.
+
+        Args:
+            item: the item, with its error, which has been stripped of antflow's frames.
+            attempts: attempts made.
+        """
+        error = item.error
+        assert error is not None
+        kind = _Kind(item.stage, type(error).__name__)
+        if self._count(kind, error, attempts):
+            name = f"item {safe_repr(item.id, _LONGEST_NAME)}"
+            self._keep_example(kind, error, name, location(error))
+
+    def add_input(
+        self,
+        error: BaseException,
+        name: str,
+        *,
+        stage: str | None = None,
+        attempts: int = 1,
+        location: str | None = None,
+    ) -> None:
+        """Count one failed input of the command.
+
+        Args:
+            error: the reason.
+            name: what the input is called, such as "line 7".
+            stage: in which it failed; None if it was in none.
+            attempts: attempts made.
+            location: the line of the program, if it is known.
+        """
+        kind = _Kind(stage, type(error).__name__)
+        if self._count(kind, error, attempts):
+            self._keep_example(kind, error, safe_text(name, _LONGEST_NAME), location)
+
+    def _count(self, kind: _Kind, error: BaseException, attempts: int) -> bool:
+        """Count a failure, and return whether to keep it as the example of its kind."""
+        self.total += 1
+        if attempts > 1 and _is_futile_to_retry(error):
+            self._futile_attempts += attempts - 1
+            self._futile_stages[kind.stage or ""] = None
+        is_new = kind not in self._counts
+        if is_new and len(self._counts) >= MOST_COUNTED_KINDS:
+            return False
+        self._counts[kind] += 1
+        return is_new and len(self._examples) < self._most_examples
+
+    def _keep_example(
+        self, kind: _Kind, error: BaseException, name: str, location: str | None
+    ) -> None:
+        self._examples[kind] = _Example(
+            text=safe_text(text_of(error), _LONGEST_TEXT),
+            item=name,
+            location=None if location is None else safe_text(location, _LONGEST_LOCATION),
+            trace="" if self._trace_of is None else self._trace_of(error),
+        )
+
+    def has(self, error_type: str) -> bool:
+        """Return whether an error of a type of that name is among them."""
+        return any(kind.error_type == error_type for kind in self._counts)
+
+    def summary(self, fed: int, pipeline: str) -> str:
+        """Return one line: how many items failed, their kinds, and the first item of the first.
+
+        Args:
+            fed: how many items were fed.
+            pipeline: the pipeline's name; the default one is left out.
+        """
+        name = "" if pipeline == "pipeline" else f"Pipeline {safe_repr(pipeline, _LONGEST_NAME)}: "
+        kinds = [self._line(kind, is_in_log=True) for kind in self._listed()]
+        if others := self._others():
+            kinds.append(f"and {many(others, 'item', _IN_LOGS)} failed in other ways")
+        failed = f"{self.total} of {many(fed, 'item', _IN_LOGS)} failed"
+        return f"{name}{failed}: {'; '.join(kinds)}"
+
+    def lines(self) -> Iterator[str]:
+        """Return a line for each kind; tracebacks, if they are shown, follow below their line."""
+        for kind in self._listed():
+            example = self._examples.get(kind)
+            trace = f"\n{example.trace}" if example is not None and example.trace else ""
+            yield self._line(kind) + trace
+        if others := self._others():
+            yield f"{many(others, 'item')} failed in other ways"
+
+    def _listed(self) -> list[_Kind]:
+        """Return the kinds with an example as they came, then the most frequent others."""
+        # The command may ask from another thread, so a copy is gone through.
+        further = [kind for kind in list(self._counts) if kind not in self._examples]
+        most = nlargest(MOST_LISTED_KINDS, further, key=self._counts.__getitem__)
+        return [*self._examples, *most]
+
+    def _line(self, kind: _Kind, *, is_in_log: bool = False) -> str:
+        name = safe_text(kind.error_type, _LONGEST_NAME)
+        where = "" if kind.stage is None else f" in {safe_text(kind.stage, _LONGEST_NAME)}"
+        line = f"{name} x{self._counts[kind]:{_IN_LOGS if is_in_log else ','}}{where}"
+        example = self._examples.get(kind)
+        if example is None:
+            return line
+        place = example.location
+        if place is not None:
+            place = f", {place.rpartition(', in ')[0]}" if is_in_log else f"; {place}"
+        return f"{line}{': ' if example.text else ''}{example.text} ({example.item}{place or ''})"
+
+    def _others(self) -> int:
+        """Return how many items are of no kind that is listed."""
+        return self.total - sum(self._counts[kind] for kind in self._listed())
+
+    def advice(self) -> str:
+        """Return what to add to a summary about retries that could not help; nothing for none."""
+        remedy = self.remedy()
+        return f". {remedy}" if remedy else ""
+
+    def remedy(self) -> str:
+        """Return how to avoid retries that could not help; nothing if none were made."""
+        if not self._futile_attempts:
+            return ""
+        spent = (
+            "1 attempt was spent on an error"
+            if self._futile_attempts == 1
+            else f"{self._futile_attempts} attempts were spent on errors"
+        )
+        stages = f"stage{'s' * (len(self._futile_stages) > 1)} "
+        stages += ", ".join(safe_repr(name, _LONGEST_NAME) for name in self._futile_stages)
+        return f"{spent} that no retry cures; give {stages} never_retry=(NameError, TypeError)"
+
+
+def too_many_failures(
+    limit: float | None,
+    summary: str,
+    *,
+    results: Sequence[PipelineResult],
+    failures: Sequence[PipelineResult],
+    unprocessed: Sequence[UnprocessedItem],
+    addition: str = "",
+) -> TooManyFailuresError:
+    """Return the error of a run in which more items failed than are allowed.
+
+    Args:
+        limit: how many are.
+        summary: which failed.
+        results: the successes that are kept.
+        failures: the failures that are kept.
+        unprocessed: the items that had not ended.
+        addition: ends the text.
+    """
+    kept = {".failures": failures, ".unprocessed": unprocessed}
+    named = " and ".join(name for name, items in kept.items() if items)
+    where = f"; see {named} of this error" if named else ""
+    return TooManyFailuresError(
+        f"max_failures={limit} was exceeded, and the run was stopped: {summary}{where}{addition}",
+        results=results,
+        failures=failures,
+        unprocessed=unprocessed,
+    )
+
+
+def checked_max_failures(most: object, pipeline: str) -> int | float | None:
+    """Return a limit of failures if it is one.
+
+    Raises:
+        PipelineError: it is neither None, nor a whole number, nor a share.
+    """
+    if most is None:
+        return None
+    if isinstance(most, int) and not isinstance(most, bool) and most >= 0:
+        return most
+    if isinstance(most, float) and isfinite(most) and 0 < most < 1:
+        return most
+    raise PipelineError(
+        f"max_failures of pipeline {pipeline!r} is {most!r}; give a whole number of items, 0 or "
+        "more, or a share of them between 0 and 1 such as 0.1, or None for no limit"
+    )
+
+
+def exceeds(most: float, failed: int, ended: int, *, at_end: bool = False) -> bool:
+    """Tell whether more items failed than are allowed.
+
+    Args:
+        most: a number of items (an int), or a share of those that ended (a float).
+        failed: items that failed.
+        ended: items that succeeded or failed.
+        at_end: whether no more items will end; before that, a share of few items is not judged.
+    """
+    if isinstance(most, int):
+        return failed > most
+    if not ended or not (at_end or ended >= MIN_ITEMS_FOR_SHARE):
+        return False
+    return failed / ended > most
+
+
+def _is_futile_to_retry(error: BaseException) -> bool:
+    """Tell whether another attempt fails in the same way: a name or the call itself is wrong."""
+    is_call_itself = isinstance(error, TypeError) and error.__traceback__ is None
+    return isinstance(error, NameError) or is_call_itself

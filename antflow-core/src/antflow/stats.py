@@ -1,0 +1,287 @@
+"""Statistics of a pipeline and its stages, as immutable snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from math import isnan, nan
+from operator import mul
+from typing import Literal
+
+ActivityState = Literal["idle", "busy", "waiting", "blocked"]
+"""What a worker does: it has no item; works, in a task or a hook; waits, because no item that is
+there may start, or for a limit in a task; or is blocked, because the next stage has no room."""
+
+
+DURATION_BOUNDS: tuple[float, ...] = (
+    *(step * 10.0**decade for decade in range(-5, 3) for step in (1.0, 2.5, 5.0)),
+    1000.0,
+)
+"""Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from 10 microseconds to 1,000 s.
+
+Every histogram of a run has these bounds.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many durations fell into each bucket.
+
+    Args:
+        bounds: upper bounds of the buckets in seconds, inclusive, in rising order.
+        counts: observations in each bucket; there is one more than there are bounds, for the
+            durations above the highest bound.
+        sum: sum of all observed durations in seconds; NaN if it is not known.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float:
+        """Estimate a quantile in seconds.
+
+        The estimate lies in the right bucket; its place there is computed from the sum and the
+        neighbouring buckets. If all observations are in one bucket, the median is their mean.
+
+        Args:
+            q: the quantile, from 0 to 1; 0.5 is the median.
+
+        Returns:
+            Seconds; NaN if nothing was observed. An estimate above the highest bound is cut down
+            to it.
+
+        Raises:
+            ValueError: `q` is not from 0 to 1.
+        """
+        if not 0.0 <= q <= 1.0:
+            raise ValueError(f"A quantile lies between 0 and 1, not {q!r}")
+        return quantile(self.bounds, self.counts, self.sum, q)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStats:
+    """Statistics of one task of a stage.
+
+    Args:
+        attempts: attempts that ended.
+        failed: attempts that failed and after which no other was due.
+        retried: attempts that failed and for which another was due.
+        duration: how long the attempts took.
+    """
+
+    attempts: int
+    failed: int
+    retried: int
+    duration: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """Statistics of one stage.
+
+    Args:
+        stage_name: the stage's name.
+        pending_items: items that wait in front of the stage for a worker.
+        in_progress_items: items that its workers hold.
+        completed_items: items that it passed on, including those that it skipped.
+        failed_items: items that failed in it.
+        capacity: how many items may wait in front of it; None for no limit, 0 for a pull stage.
+        workers: how many workers are in each state.
+        seconds: seconds of work time in each state, added up over the workers; they never fall.
+        fed_items: items that entered it, from outside or from the stage before.
+        skipped_items: items that it passed on unchanged, because of `skip_if`.
+        dropped_items: items that it dropped on purpose.
+        unprocessed_items: items that it had not finished when the run stopped.
+        retried_attempts: attempts that failed and for which another was due.
+        queue_wait: how long items waited in front of it; an item that is tried again waits anew,
+            from the moment when it is due.
+        last_completion: Unix time of the last item that it passed on; None before the first.
+        errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
+        tasks: statistics of each task, by the task's name.
+        abandoned_threads: threads that still run a plain function whose attempt was cancelled, or
+            that are still inside an input of the stage that is not read any more.
+        parked_items: items that wait until their next attempt is due; they are neither pending nor
+            in progress.
+        limit_wait_share: of the seconds of `waiting`, the share in which a worker held an item, for
+            which it waited for a limit or a rate; in the rest, items were parked. 1 without any.
+    """
+
+    stage_name: str
+    pending_items: int
+    in_progress_items: int
+    completed_items: int
+    failed_items: int
+    capacity: int | None = None
+    workers: dict[ActivityState, int] = field(default_factory=dict)
+    seconds: dict[ActivityState, float] = field(default_factory=dict)
+    fed_items: int = 0
+    skipped_items: int = 0
+    dropped_items: int = 0
+    unprocessed_items: int = 0
+    retried_attempts: int = 0
+    queue_wait: Histogram = Histogram((), (0,), 0.0)
+    last_completion: float | None = None
+    errors_by_type: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, TaskStats] = field(default_factory=dict)
+    abandoned_threads: int = 0
+    parked_items: int = 0
+    limit_wait_share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStats:
+    """Statistics of one run.
+
+    At any moment `items_fed` is the sum of `items_processed`, `items_failed`, `items_dropped`,
+    `items_unprocessed` and `items_outstanding`.
+
+    Args:
+        items_processed: items that went through every stage.
+        items_failed: items that failed.
+        items_in_flight: items that wait in front of a stage, are parked or are held by a worker.
+        queue_sizes: how many items wait in front of each stage, by the stage's name.
+        stage_stats: statistics of each stage, by the stage's name.
+        items_fed: items that were accepted.
+        items_dropped: items that were dropped on purpose.
+        items_unprocessed: items that had not ended when the run stopped.
+        items_outstanding: items that were accepted and have not ended yet.
+        run_id: identifies the run in this process; the run's events have the same one.
+    """
+
+    items_processed: int
+    items_failed: int
+    items_in_flight: int
+    queue_sizes: dict[str, int]
+    stage_stats: dict[str, StageStats] = field(default_factory=dict)
+    items_fed: int = 0
+    items_dropped: int = 0
+    items_unprocessed: int = 0
+    items_outstanding: int = 0
+    run_id: str = ""
+
+    @property
+    def bottleneck(self) -> str | None:
+        """Name of the stage that holds up the others, judged by the whole run; None if none does.
+
+        `find_bottleneck` has the definition.
+        """
+        return find_bottleneck(self.stage_stats.values())
+
+
+BOTTLENECK_LOAD = 0.7
+"""From this share of their time on, workers that are at work make their stage a bottleneck."""
+
+
+SIMILAR_LOAD = 0.05
+"""Two stages whose loads differ by less than this are about equally loaded."""
+
+
+def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
+    """Return the name of the stage that holds up the others, or None.
+
+    The load of a stage is the share of its workers' time in which they are busy or, while items
+    are pending, wait for a limit or a rate. The stage with the highest load is the bottleneck if
+    its load is at least 0.7; of several whose loads are within 0.05, it is the one with the fullest
+    queue.
+
+    Args:
+        stages: the stages; the seconds of each state may be those of a shorter time than the run.
+    """
+    loads = [(_load(stage), stage) for stage in stages]
+    highest = max((load for load, _ in loads), default=0.0)
+    if len(loads) < 2 or highest < BOTTLENECK_LOAD:
+        return None
+    loaded = [stage for load, stage in loads if load >= highest - SIMILAR_LOAD]
+    return max(loaded, key=_fullness).stage_name
+
+
+def _load(stage: StageStats) -> float:
+    seconds, total = stage.seconds, sum(stage.seconds.values())
+    at_work = seconds.get("busy", 0.0)
+    if stage.pending_items:
+        at_work += seconds.get("waiting", 0.0) * stage.limit_wait_share
+    return at_work / total if total else 0.0
+
+
+def _fullness(stage: StageStats) -> float:
+    """Return how full a queue is; one without a bound is full if it holds anything."""
+    capacity = stage.capacity
+    return stage.pending_items / capacity if capacity else float(stage.pending_items > 0)
+
+
+# Quantiles of histograms
+
+HALF = 0.5
+
+
+def quantile(bounds: Sequence[float], counts: Sequence[int], total: float, q: float) -> float:
+    """Return an estimate, in seconds; NaN where nothing was observed.
+
+    What a bucket holds is taken to be spread evenly about the middle that `middles` gives it, as
+    widely as the bucket's bounds allow. For what lies above the last bound, that is the answer.
+
+    Args:
+        bounds: upper bounds in seconds, inclusive, rising.
+        counts: observations per bucket, one more than there are bounds: the last has no bound.
+        total: seconds, over all observations; NaN where that is not known.
+        q: from 0 to 1.
+    """
+    number = sum(counts)
+    if not number:
+        return nan
+    rank = q * number
+    reached = list(accumulate(counts))
+    index = next(i for i, n in enumerate(reached) if n >= rank and counts[i])
+    if index == len(bounds):
+        return bounds[-1]
+    share = (rank - reached[index] + counts[index]) / counts[index]
+    middle = middles(bounds, counts, total)[index]
+    place = middle + (2.0 * share - 1.0) * min(middle, 1.0 - middle)
+    lower = bounds[index - 1] if index else 0.0
+    return lower + (bounds[index] - lower) * place
+
+
+def middles(bounds: Sequence[float], counts: Sequence[int], total: float) -> list[float]:
+    """Return for each bucket at which part of its width, from 0 to 1, its mean is taken to be.
+
+    It leans towards the neighbour that holds more; then all are moved by the same part of their way
+    to one end, so that the sum comes out. Where all is in one bucket, that makes it the mean. Half
+    of the width where the sum does not tell: it is not known, or some are above the last bound.
+    """
+    if isnan(total) or counts[-1]:
+        return [HALF] * len(bounds)
+    edges = (0.0, *bounds)
+    widths = [upper - lower for lower, upper in pairwise(edges)]
+    held = list(zip(counts, widths, strict=False))
+    leaning = leanings([n / width if width else 0.0 for n, width in held])
+    rooms = [n * width for n, width in held]
+    room = sum(rooms)
+    taken = sum(map(mul, rooms, leaning))
+    wanted = total - sum(n * lower for n, lower in zip(counts, edges, strict=True))
+    if not room:
+        return leaning
+    if wanted <= taken:
+        scale = max(wanted, 0.0) / taken
+        return [each * scale for each in leaning]
+    scale = max(room - wanted, 0.0) / (room - taken)
+    return [1.0 - (1.0 - each) * scale for each in leaning]
+
+
+def leanings(densities: Sequence[float]) -> list[float]:
+    """Return for each bucket how much of what is near it is on its upper side, half of it its own.
+
+    Args:
+        densities: observations a second of a bucket's width.
+    """
+    before, after = (0.0, *densities[:-1]), (*densities[1:], 0.0)
+    return [
+        (above + HALF * own) / (below + own + above) if own else HALF
+        for below, own, above in zip(before, densities, after, strict=True)
+    ]
