@@ -438,7 +438,7 @@ class Pipeline:
         self._refuse_other_loop("join()")
         self._refuse_own_task(run, "join()", "call it from outside", also=run.is_own_task())
         self._refuse_consumer(run, "join()")
-        run.seal()
+        run.close_input()
         run.is_joined = True
         await run.wait()
         run.failures.raise_exceeded()

@@ -75,6 +75,7 @@ def classify_error(
         is_cancelled: whether the worker itself is being cancelled.
         is_closed: whether the run takes nothing more, so that no attempt can follow.
     """
+    # A task's own CancelledError is a failure like any other; only the worker's own counts here.
     if is_cancelled and isinstance(error, CancelledError | GeneratorExit):
         return Outcome(Kind.CANCEL, error)
     kind, delay = Kind.RETRY_TASK, task_policy.delay(attempt.task, error)

@@ -1,4 +1,4 @@
-"""The bounded, prioritised, closeable hand-off in front of a stage."""
+"""The channel in front of a stage: a bounded priority queue that can be closed."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class Channel:
 
     def put(self, item: PipelineResult) -> None:
         """Deposit an item, behind those of its priority."""
+        # This never waits: a sender waits after its deposit, so that cancelling it loses nothing.
         self.requeue(item)
         if self._wants_receiver:
             self.receivers.wake(1)
@@ -126,6 +127,7 @@ class Channel:
 
     def _insert_due(self, item: PipelineResult) -> None:
         """Deposit an item that is tried again: behind those due before it, before fresh ones."""
+        # In front of those due before it, new retries would starve old ones.
         queue = self.queue
         if not queue or (queue[0].details is None and queue[0].priority >= item.priority):
             queue.appendleft(item)
@@ -160,7 +162,8 @@ class Channel:
         return not self._is_full(self.capacity)
 
     def _is_full(self, capacity: float) -> bool:
-        """Return whether there are so many items; waiting senders brought places of their own."""
+        """Return whether so many items are ready, or too many are parked."""
+        # The items of waiting senders do not count: those went past the capacity.
         waiters = self.waiters
         ready = len(self.queue) + waiters.reserved - len(waiters.senders)
         return ready >= capacity or len(self.parked_items) > self._max_parked
@@ -187,7 +190,7 @@ class Channel:
             await self.receivers.wait()
 
     def close(self) -> None:
-        """Take no more; everyone who waits goes on at once."""
+        """Take no more, and let all waiters go on at once."""
         if self.closed:
             return
         self.closed = True
@@ -204,6 +207,7 @@ class Channel:
 
     def _update_flags(self) -> None:
         """Note whether a deposit needs a receiver to be woken, or may simply be appended."""
+        # Two flags that change rarely spare each deposit the questions behind them.
         self._wants_receiver = self.receivers.wants_waking
         self.append_directly = not (
             self._wants_receiver

@@ -1,4 +1,4 @@
-"""Depositing what is fed: no event of an item precedes its first, and none is announced in vain."""
+"""Emits that an item is queued, and deposits it: in this order, and both or neither."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Depositor:
 
     def deposit(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[bool] | None:
         """Emit that an item is queued, before any other event of it, and deposit it."""
+        # Emitted first: once it is deposited, a worker could emit `in_progress` before `queued`.
         if self._dispatcher.item_start:
             pending = self.emit_queued(item, stage)
             if pending is not None or self._run.is_finalized:
@@ -61,7 +62,7 @@ class Depositor:
         """
         before = delivered_cancellations()
         self.announced[id(item)] = item, stage
-        stage.input.waiters.reserved += 1
+        stage.input.waiters.reserved += 1  # the room that was found, until the deposit
         with self._run.reentrancy.observing():
             try:
                 if pending is not None:

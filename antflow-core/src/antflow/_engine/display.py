@@ -68,8 +68,8 @@ class Display:
 
     Args:
         dashboard: what is called.
-        pipeline: what it is told to show.
-        total_items: how many items it is told that there are; None where that is unknown.
+        pipeline: the pipeline to show.
+        total_items: how many items there are; None where that is unknown.
         interval: seconds between two updates.
         snapshot: returns the present state.
         abort: ends the run, at a KeyboardInterrupt or SystemExit of the dashboard.
@@ -126,11 +126,11 @@ class Display:
     def leave(self, seconds: float) -> None:
         """Have a dashboard with a method `on_exit` give back what it has taken.
 
-        For who ends the process while a task holds the event loop; from any thread. What it raises
-        is logged.
+        This is for ending the process while a task holds the event loop; any thread may call it.
+        What the dashboard raises is logged.
 
         Args:
-            seconds: for how long it is waited for.
+            seconds: how long to wait for it.
         """
         if self._is_dropped or not self._has_begun:
             return

@@ -1,4 +1,4 @@
-"""What failed in one run, and when that is too much."""
+"""Counts the failures of one run, warns of them, and stops the run at `max_failures`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where items enter a run: numbering, and waiting for room."""
+"""Feeding: makes items of values, waits for room, and deposits them."""
 
 from __future__ import annotations
 
@@ -133,6 +133,7 @@ class Feeder:
                     return False
                 self._note_plain(value)
                 continue
+            # The steps of `_put`, without a call or a coroutine per value.
             number = ids.next
             ids.next = number + 1
             item = new_item(number, value, number, priority)
@@ -266,7 +267,7 @@ class Feeder:
             if now > run.budget.until and run.budget.should_yield(now, now):
                 await run.budget.yield_now()
             if not input_.has_room():
-                if inside:
+                if inside:  # to wait there could make the pipeline wait for itself
                     self._warn_of_growth(stage)
                 else:
                     self._warn_if_not_started(stage)

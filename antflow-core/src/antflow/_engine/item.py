@@ -1,4 +1,4 @@
-"""Items on their way through a run: from an input to a record, and from a record to a result.
+"""Items: made of what users feed, and completed as results.
 
 One object is an item from its feeding until its end, when it is the item's `PipelineResult`. While
 it is on its way, `value` is what entered the stage that the item is at.
@@ -106,7 +106,7 @@ def as_results(items: Iterable[PipelineResult], last_stage: str) -> list[Pipelin
 
 
 def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
-    """Complete an item that has ended: a success tells of the attempts of the last stage alone."""
+    """Complete an item that has ended: a success has the attempts of the last stage alone."""
     details = item.details
     if details is not None and details.error is None and details.attempted_by != last_stage:
         retry, details.retry = details.retry, None

@@ -1,4 +1,4 @@
-"""How a run begins and ends for its plugins and its display."""
+"""The begin and the end of a run: calls plugins, and starts and stops the display."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ class Lifecycle:
                 dispatcher.note_fault(name, START, error)
         if not scoped:
             return
+        # Observers that are added here are told of items that were fed before the start.
         waiting = [(item, stage) for stage in self._stages for item in stage.input.queue]
         waiting += self._feeder.depositor.announced.values()
         self.plugins = self.plugins.with_plugins(scoped)
@@ -129,7 +130,7 @@ class Lifecycle:
         )
 
     async def end(self, results: ResultQueue) -> None:
-        """Report the items that are left, call the plugins, and end the display.
+        """Report the items that are left, call the plugins, and stop the display.
 
         Args:
             results: of the run.

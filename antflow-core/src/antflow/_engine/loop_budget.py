@@ -1,4 +1,4 @@
-"""Sharing the turns of one event loop, so that work which never suspends does not hold it."""
+"""Limits how long workers that never suspend may hold one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARE = 4
 class LoopBudget:
     """How long the workers of all runs on one loop may hold its present turn.
 
-    The loop does not tell when a turn begins. So whoever finds `until` passed asks
+    The loop does not say when a turn begins. So a worker that finds `until` passed asks
     `should_yield`: the first time, that leaves a mark for the next turn and grants the budget once
     more; while the mark is still there, the turn is the same one and has been held for long enough.
     Those that then yield are woken a few a turn, first come, first served: each of them works on at

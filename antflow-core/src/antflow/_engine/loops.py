@@ -1,4 +1,4 @@
-"""What a worker does until the stage's input is closed: three loops and no more.
+"""The loop of a worker, until the stage's input is closed: one of three.
 
 The loop for every stage alone would cost a pipeline that calls one function per item a third of its
 speed, and one with observers a fifth.
@@ -18,7 +18,7 @@ from antflow.context import CURRENT_WORKER
 from .attempt import FIRST, UNMADE, Kind
 from .channel import Channel
 from .outcome import emit_status, finish, give_back, pass_on_soon, retry_task
-from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, visit
+from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
 from .worker import Worker
 
 
@@ -64,7 +64,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
             item = take()
             if waiters.any:
                 waiters.wake()
-            waited = now - item.queued_at
+            waited = now - item.queued_at  # the end of one item is the start of the next
             if not wait_above < waited <= wait_up_to:
                 waited = max(waited, 0.0)  # a retry's timer may fire a moment early
                 wait_bucket = bucket(waited)
@@ -87,6 +87,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 worker.processed += 1
                 worker.completed_at = now = item.queued_at = end
                 item.value = value
+                # No await from here to the deposit: an item is never in between.
                 if output.append_directly:
                     append(item)
                     may_be_overfull = is_bounded and len(forwarded) > capacity
@@ -146,6 +147,7 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
                 pending = emit_start(worker, item, bound)
                 if pending is not None:
                     await pending
+            # The start was emitted, so its end is, too, though the function is not called.
             if input_.closed or task.cancelling():
                 outcome = await end_unmade(worker, item, bound) if is_observed else UNMADE
                 now = await _conclude(worker, begun, await finish(worker, item, outcome))
@@ -190,7 +192,7 @@ async def run_general(worker: Worker) -> None:
             worker.item = item
             worker.since = start = now
             worker.status = None
-            sent_to = await visit(worker, item)
+            sent_to = await process(worker, item)
             now = clock()
             if sent_to is not output or _has_to_pause(worker, now):
                 now = await _conclude(worker, start, sent_to)
@@ -210,6 +212,7 @@ async def _wait_for_item(worker: Worker) -> float | None:
     """Return the time when there is an item to take, or None when there will be none."""
     stage, run, input_ = worker.stage, worker.run, worker.stage.input
     worker.item = None
+    # Ended items are summed here rather than per item: only a worker without one can end the run.
     if stage.next_stage is None:
         run.ended_items += worker.processed - worker.reported
         worker.reported = worker.processed

@@ -1,4 +1,4 @@
-"""What becomes of an item when a stage is done with it, or with an attempt at it."""
+"""Apply the outcome of an attempt: pass the item on, park it, fail it, or give it back."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ async def pass_on(
     worker: Worker, item: PipelineResult, status: StatusType, callback: ItemCallback | None
 ) -> None:
     """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
+    # The deposit is in `finally`, so that a cancellation during a hook does not lose the item.
     dispatcher, next_stage = worker.stage.dispatcher, worker.stage.next_stage
     try:
         if dispatcher.item_finish if next_stage is None else dispatcher.status:
@@ -153,7 +154,7 @@ def apply(
     task_index: int = 0,
     task_input: Any = None,
 ) -> None:
-    """Do with an item what its outcome says; nothing can interrupt this."""
+    """Do with an item what its outcome says, in one synchronous step."""
     if outcome.kind is Kind.RETRY_TASK:
         retry_task(worker, item, outcome, worker.run.clock(), task_index, task_input)
     elif outcome.kind is Kind.RETRY_STAGE:
@@ -238,6 +239,7 @@ def give_back(worker: Worker, item: PipelineResult, error: BaseException) -> Non
     with suppress(RuntimeError):  # the loop is closed already
         if isinstance(error, GeneratorExit):
             worker.run.abort(error)
+        # A worker that was cancelled from outside is gone: the pool must not shrink silently.
         elif worker.is_cancelled and not worker.run.is_closed:
             worker.run.abort(cancelled_from_outside(worker.run.name, worker.name))
     worker.attempt = None

@@ -45,6 +45,7 @@ class ParkedItems:
 
     def add(self, item: PipelineResult, delay: float) -> None:
         """Keep an item back for `delay` seconds."""
+        # On the loop's clock, which fires the timer; the arrival number keeps the order of equals.
         due = get_running_loop().time() + delay
         heappush(self._heap, (due, next(self._arrivals), item))
         self._set_timer()

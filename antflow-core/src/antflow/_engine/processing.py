@@ -1,4 +1,4 @@
-"""One item's visit to a stage: its tasks, and the attempts at each."""
+"""Process an item in a stage: run its tasks, and make the attempts at each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .stage_runtime import BoundTask
 from .worker import Worker
 
 
-async def visit(worker: Worker, item: PipelineResult) -> Channel:
+async def process(worker: Worker, item: PipelineResult) -> Channel:
     """Run the stage's tasks on an item, from the task at which it resumes.
 
     Returns:
@@ -73,6 +73,7 @@ async def _attempt_when_allowed(
     assert semaphore is not None
     if worker.must_stop:
         return UNMADE
+    # The worker counts as waiting meanwhile; closing the run cancels the wait.
     try:
         await acquire(worker, semaphore)
     except CancelledError:
@@ -152,6 +153,7 @@ def judge(
     worker: Worker, item: PipelineResult, bound: BoundTask, error: BaseException, duration: float
 ) -> Outcome:
     """Count an attempt that raised, and decide what follows."""
+    # The decision itself is a pure function, `classify_error`.
     add(bound.counters.duration, duration)
     if worker.state == WAITING:
         worker.set_state(BUSY)

@@ -44,6 +44,8 @@ class PullChannel(Channel):
 
     def park(self, item: PipelineResult, delay: float) -> None:
         """Keep an item back for `delay` seconds, to be tried again."""
+        # Counted as held by the receiver that it came from, or more fresh items would be taken
+        # than there are workers.
         self._retrying += not self.closed
         super().park(item, delay)
 

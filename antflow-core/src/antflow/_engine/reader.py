@@ -14,7 +14,7 @@ from .thread_reader import ThreadReader
 
 
 class InputReader:
-    """Feeds all of an input to the first stage, in a task of the run's own, and then seals the run.
+    """Feeds an input to the first stage, in a task of the run, and then closes the run's input.
 
     Args:
         run: the state of the run.
@@ -72,4 +72,4 @@ class InputReader:
                 await self._feeder.take_unread(source.stop(), stage, priority)
                 await source.wait_closed()
         finally:
-            self._run.seal()
+            self._run.close_input()

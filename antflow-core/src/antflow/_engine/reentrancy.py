@@ -1,4 +1,4 @@
-"""Which code may not wait for a run, because the run may be waiting for that code."""
+"""Knows which code may not wait for a run, because the run may be waiting for that code."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class ResultQueue(Channel):
     __slots__ = ("_expected", "_on_item", "failed_items", "failures", "stage", "streamed")
 
     def __init__(self, stage: str, *, keep: bool) -> None:
-        super().__init__(inf)
+        super().__init__(inf)  # results never make a worker wait; a stream sets a capacity
         self.stage = stage
         self.failures: deque[PipelineResult] = deque(maxlen=MAX_KEPT_FAILURES)
         self.failed_items: deque[FailedItem] = deque(maxlen=MAX_KEPT_FAILURES)
@@ -38,7 +38,7 @@ class ResultQueue(Channel):
         self._expected = 0
         self._on_item: Callable[[], None] | None = None
         if not keep:
-            self.queue = deque(maxlen=0)
+            self.queue = deque(maxlen=0)  # a deposit is then the same append, and keeps nothing
 
     def keep_all_failures(self) -> None:
         """Keep all failures, not only the latest, of a run whose input ends."""

@@ -38,13 +38,13 @@ _logger = logging.getLogger(__name__)
 class Run(RunState):
     """A run, from the first item fed to the end of the last worker.
 
-    It ends by closing: as soon as it is sealed and nothing is outstanding, or on demand, with
-    whatever is left then. To abort is to close and to cancel what runs.
+    It ends by closing its channels: once its input is closed and nothing is outstanding, or on
+    demand, with whatever is left then. To abort is to close and to cancel the running tasks.
 
     Args:
         name: the pipeline's name.
         stages: the definition.
-        rates: the pipeline's call rates, which outlast the run.
+        rates: the pipeline's call rates, which are kept from run to run.
         plugins: take part in it.
         max_failures: how many items may fail, as `Pipeline` takes it.
         collect: whether successes are kept.
@@ -148,7 +148,7 @@ class Run(RunState):
         self.raise_once()
 
     def read(self, source: Source, priority: int) -> None:
-        """Feed all of an input to the first stage, and then seal."""
+        """Feed all of an input to the first stage, and then close the input."""
         self._reader = InputReader(
             self, self.feeder, source, self.stages[0], priority, self._opening
         )
@@ -193,7 +193,7 @@ class Run(RunState):
 
     def admits(self) -> bool:
         """Return whether a feed may begin; inside, as long as the run lasts."""
-        return self.phase < Phase.SEALED or (not self.is_finalized and self.is_inside())
+        return self.phase < Phase.INPUT_CLOSED or (not self.is_finalized and self.is_inside())
 
     def fed_items(self) -> int:
         """Return how many items were fed."""

@@ -1,4 +1,4 @@
-"""What the parts of one run share: its phase, its clock, and the ways to end it."""
+"""The state of a run that its parts share: its phase, its clock, and how to end it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Phase(IntEnum):
     NEW = auto()
     """It may be fed, and has not been started."""
     OPEN = auto()
-    SEALED = auto()
+    INPUT_CLOSED = auto()
     """No call of `feed` from outside may begin; the run closes when all fed items have ended."""
     DRAINING = auto()
     """Those that have begun are stopped, too."""
@@ -72,7 +72,7 @@ class RunState:
     def advance(self, phase: Phase) -> None:
         """Enter a phase, unless the run is past it."""
         self.phase = max(self.phase, phase)
-        # Read for each item, for the price of an attribute.
+        # Kept as attributes, since they are read for each item.
         self.accepts_input = self.phase < Phase.DRAINING
         self.is_closed = self.phase >= Phase.CLOSED
 
@@ -124,19 +124,17 @@ class RunState:
         """Return whether the present task is the one that took the stream's last result."""
         return not (self.is_abandoned or self.is_closed) and self.reentrancy.is_consumer()
 
-    def seal(self) -> None:
-        """Let no feed from outside begin, and close when all fed items have ended."""
-        self.advance(Phase.SEALED)
+    def close_input(self) -> None:
+        """Let no feed from outside begin, and close the run when all fed items have ended."""
+        self.advance(Phase.INPUT_CLOSED)
         self.check_done()
 
     def check_done(self) -> None:
-        """Close the run if it is sealed and nothing is outstanding.
-
-        Asked when a worker finds no item, a feed ends or the run is sealed: then every worker has
-        reported what has ended.
-        """
+        """Close the run if its input is closed and nothing is outstanding."""
+        # Called only when a worker finds no item, a feed ends or the input is closed: every worker
+        # has reported what it ended by then, so that no item costs a comparison.
         if (
-            self.phase in (Phase.SEALED, Phase.DRAINING)
+            self.phase in (Phase.INPUT_CLOSED, Phase.DRAINING)
             and self.fed_items() == self.ended_items
             and not (self.active_feeds and self.accepts_input)
             and not self.reentrancy.has_observing

@@ -100,7 +100,7 @@ def _worker_metrics(worker: Worker, to_unix: float) -> WorkerMetrics:
 
 
 def _to_unix(run: Run) -> float:
-    """Return what turns a time on the run's clock into Unix time.
+    """Return the difference between Unix time and the run's clock.
 
     It is taken anew each time, since a machine that sleeps stops the one clock and not the other.
     """

@@ -1,4 +1,4 @@
-"""One stage in one run: its definition, made ready for workers."""
+"""A stage in one run: its channels, counters, limits and tasks, ready for workers."""
 
 from __future__ import annotations
 

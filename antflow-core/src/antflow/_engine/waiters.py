@@ -1,4 +1,4 @@
-"""Those that wait for room in front of a stage, in the order in which they came."""
+"""Waiting at a channel: senders and feeders for room, receivers for items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RoomWaiters:
     """Senders, which have deposited their item, and feeders, which have not.
 
     Whoever takes an item calls `wake` while `any` is set. Where both may go on, senders and feeders
-    take turns, so that neither starve.
+    alternate, so that neither starves.
 
     Args:
         may_sender_go: returns whether a sender may go on.
@@ -36,7 +36,7 @@ class RoomWaiters:
     def __init__(self, may_sender_go: Callable[[], bool], has_place: Callable[[], bool]) -> None:
         self.any = False
         self.senders: _Line = deque()
-        self.reserved = 0  # places of feeders that were woken, or await observers
+        self.reserved = 0  # room kept for feeders that were woken, or that await observers
         self._feeders: _Line = deque()
         self._may_sender_go = may_sender_go
         self._has_place = has_place
@@ -65,7 +65,7 @@ class RoomWaiters:
             waiter = line.popleft()
             if not waiter.done():
                 waiter.set_result(True)
-                self.reserved += line is self._feeders  # or another could take the place first
+                self.reserved += line is self._feeders  # or another feeder could be faster
         self.any = bool(self.senders or self._feeders)
 
     def dismiss_feeders(self) -> None:
@@ -92,11 +92,13 @@ class RoomWaiters:
                 line.remove(waiter)
             elif line is self._feeders and not waiter.cancelled() and waiter.result():
                 self.reserved -= 1
-            self.wake()  # others, for the place that this one leaves free
+            self.wake()  # another, for the room that this one does not use
             raise
 
     def _next_line(self) -> _Line | None:
         """Return the line whose turn it is, of those that may go on."""
+        # Tickets that kept the order of arrival over both lines cost a sorted insertion, and a
+        # second wait for a feeder that had been overtaken.
         may_sender_go = bool(self.senders) and self._may_sender_go()
         may_feeder_go = bool(self._feeders) and self._has_place()
         if may_sender_go and may_feeder_go:
@@ -121,9 +123,8 @@ WAITING_PER_WAKE = 64
 class Receivers:
     """Wakes those that wait for items, one at a time.
 
-    One that arrives and leaves work until the next turn of the loop has a few more woken then, and
-    so on: a trickle wakes one, and lasting work wakes ever more. Waking all of them is no gain:
-    while they arrive, those at work come back for the next item.
+    If a receiver arrives and leaves work until the next turn of the loop, a few more are woken
+    then, and so on: a trickle wakes one, and lasting work wakes ever more.
 
     Lazy receivers are callables, each of which starts one more receiver; that one reports by
     `arrive`.
@@ -164,7 +165,7 @@ class Receivers:
         try:
             await waiter
         except BaseException:
-            if waiter.done() and not waiter.cancelled():  # another has to be woken in its place
+            if waiter.done() and not waiter.cancelled():  # woken and cancelled: wake another
                 self.arrive(takes=0)
             elif waiter in self._waiting:
                 self._waiting.remove(waiter)
@@ -210,6 +211,8 @@ class Receivers:
         self._lazy.clear()
 
     def _wake_more(self) -> None:
+        # Waking all of them costs wide pipelines three quarters of their speed: while they arrive,
+        # the receivers at work come back for the next item.
         self._is_wake_scheduled = False
         waiting = len(self._waiting) + len(self._lazy)
         self.wake(min(self._startable(), max(2, waiting // WAITING_PER_WAKE)))

@@ -1,4 +1,4 @@
-"""One worker of a stage: what it holds, how its time goes, and what its tasks may ask."""
+"""The state of one worker: its item and attempt, its time, and what its tasks may ask."""
 
 from __future__ import annotations
 
@@ -109,10 +109,9 @@ class Worker:
         return self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0)
 
     def forget_swallowed(self) -> None:
-        """Take back cancellations that came to nothing, as a TaskGroup leaves before Python 3.13.
-
-        One that is still to be delivered stands.
-        """
+        """Take back cancellations that the task's function has swallowed."""
+        # A TaskGroup that fails leaves one behind before Python 3.13, and so do timeouts that
+        # cancel their task and raise something else. One that is still to be delivered stands.
         task = self.task
         if task is not None and task.cancelling() and not self.is_cancel_pending:
             while task.cancelling():
@@ -141,6 +140,7 @@ class Worker:
     @property
     def seconds(self) -> float:
         """Seconds spent on items that it is done with."""
+        # The present item does not count: the figure belongs beside the number of items done.
         if self.state not in WORKING:
             return self._spent
         return self._spent + max(0.0, self.taken_at - self._working_since)
