@@ -123,10 +123,8 @@ class Run(RunState):
         for stage in self.stages:
             stage.begin(self._rates.of(stage.stage), self.clock)
         if self.lifecycle.has_begin:
-            opening = self.lifecycle.begin()
-            self._opening = self.loop.create_task(
-                opening, name=f"{self.name}-opening", context=context
-            )
+            begin, name = self.lifecycle.begin(), f"{self.name}-opening"
+            self._opening = self.loop.create_task(begin, name=name, context=context)
             self._track(self._opening)
         else:
             self.lifecycle.skip_begin()
@@ -141,7 +139,7 @@ class Run(RunState):
         if self._opening is not None:
             try:
                 await wait([self._opening])
-            except BaseException:
+            except BaseException:  # the caller was cancelled
                 self.abort()
                 await self.wait_closed()
                 raise
@@ -173,9 +171,6 @@ class Run(RunState):
             self.abort(error)
         else:
             self._track(task)
-
-    def _started_workers(self) -> Iterator[Worker]:
-        return (w for team in self.workers for w in team if w.task is not None)
 
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
@@ -212,7 +207,7 @@ class Run(RunState):
         for stage in self.stages:
             stage.input.close()
         self.results.unbound()
-        for worker in self._started_workers():
+        for worker in _started(self.workers):
             worker.cancel_limit_wait()
         self._stop_reading()
         if not self._tasks:
@@ -321,9 +316,8 @@ class Run(RunState):
         if self.is_over or self._ending.task is not None:
             return
         for stage in self.stages:
-            stage.counters.stop(self.clock())
-            stage.threads.close()
-        for worker in self._started_workers():
+            stage.end(self.clock())
+        for worker in _started(self.workers):
             worker.stop()
         if self.lifecycle.has_end():
             self._ending.start(self._context or new_context(self))
@@ -340,6 +334,10 @@ class Run(RunState):
         _warn_of_unprocessed(self.name, self.stages, is_returned=self.returns_unprocessed)
         self.lifecycle.release_pipeline()
         self.finished.set()
+
+
+def _started(teams: Iterable[Iterable[Worker]]) -> Iterator[Worker]:
+    return (worker for team in teams for worker in team if worker.task is not None)
 
 
 def _connect(

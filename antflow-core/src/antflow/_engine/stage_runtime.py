@@ -87,6 +87,11 @@ class StageRuntime:
             has_parked, clock()
         )
 
+    def end(self, now: float) -> None:
+        """Stop to count time, the workers being gone, and let idle threads end."""
+        self.counters.stop(now)
+        self.threads.close()
+
     @property
     def keeps_items(self) -> bool:
         """Whether its workers hold an item that is done until the next stage takes it."""
