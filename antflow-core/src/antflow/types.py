@@ -23,3 +23,4 @@ from .stats import Histogram as Histogram
 from .stats import PipelineStats as PipelineStats
 from .stats import StageStats as StageStats
 from .stats import TaskStats as TaskStats
+from .stats import find_bottleneck as find_bottleneck
