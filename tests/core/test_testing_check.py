@@ -28,7 +28,7 @@ from antflow.testing import (
     Problem,
     ProblemKind,
     Recorder,
-    _clock,
+    _virtual_clock,
     check_plugin,
 )
 from antflow.testing._scenarios import SCENARIOS
@@ -447,7 +447,7 @@ class WaitingStubbornly:
 
 @pytest.mark.parametrize("plugin", [Waiting, WaitingStubbornly])
 def test_a_hook_that_never_ends_is_found(plugin: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(_virtual_clock, "THREAD_WAIT_SECONDS", 0.1)
     problem = problems(plugin)[0]
     assert problem.kind == "raised"
     heading, error, *tasks = problem.text.splitlines()

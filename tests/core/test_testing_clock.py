@@ -16,7 +16,7 @@ import pytest
 
 from antflow import Pipeline, Stage, StatusTracker, TaskEvent
 from antflow._engine.clock import CLOCK
-from antflow.testing import Clock, StuckError, _clock
+from antflow.testing import Clock, StuckError, _virtual_clock
 
 
 def test_a_long_wait_takes_no_time_and_is_exact() -> None:
@@ -202,7 +202,7 @@ def test_a_thread_that_comes_back_by_itself_is_waited_for() -> None:
 def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_clock, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(_virtual_clock, "THREAD_WAIT_SECONDS", 0.01)
     clock, leave = Clock(), threading.Event()
 
     async def let_go() -> None:
@@ -217,7 +217,7 @@ def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
 
 
 def test_a_thread_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock, "LONGEST_WORK_SECONDS", 0.01)
+    monkeypatch.setattr(_virtual_clock, "UNTIMED_THREAD_WAIT_SECONDS", 0.01)
     leave = threading.Event()
 
     async def wait() -> None:

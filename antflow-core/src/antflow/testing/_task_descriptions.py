@@ -1,4 +1,4 @@
-"""Where in the code something is."""
+"""Texts that show tasks and functions with the files and lines that they are at."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Any
 
 from antflow import pipeline
 
-MADE_UP = re.compile(r"Task-\d+")
-"""What asyncio calls tasks that are given no name."""
+DEFAULT_TASK_NAME = re.compile(r"Task-\d+")
+"""The name that asyncio gives to a task that has none."""
 
 ANTFLOW, ASYNCIO = (Path(module.__file__ or "").parent for module in (pipeline, asyncio))
 
 
-def is_of_others(filename: str) -> bool:
-    """Tell whether a file belongs neither to antflow nor to asyncio."""
+def is_user_code(filename: str) -> bool:
+    """Return whether a file belongs neither to antflow nor to asyncio."""
     return {ANTFLOW, ASYNCIO}.isdisjoint(Path(filename).parents)
 
 
-def described_tasks(tasks: Iterable[asyncio.Task[Any]]) -> str:
-    """Return one line a task: of those that are in the code of others, if any is."""
+def describe_tasks(tasks: Iterable[asyncio.Task[Any]]) -> str:
+    """Return a line for each task in user code; if there is none, for each task."""
     all_tasks = list(tasks)
-    telling = [task for task in all_tasks if _is_in_code_of_others(task)]
-    return "\n".join(sorted({f"  task {described_task(task)}" for task in telling or all_tasks}))
+    shown = [task for task in all_tasks if _is_in_user_code(task)]
+    return "\n".join(sorted({f"  task {describe_task(task)}" for task in shown or all_tasks}))
 
 
-def described_task(task: asyncio.Task[Any]) -> str:
-    """Return a task's name, if it was given one, and the coroutines that it is in.
+def describe_task(task: asyncio.Task[Any]) -> str:
+    """Return a task's name, if it was given one, and the coroutines that it awaits.
 
-    Those of antflow are left out, unless there are no others.
+    For a task in user code, the coroutines of antflow are left out.
     """
-    hides_antflow = _is_in_code_of_others(task)
+    hides_antflow = _is_in_user_code(task)
     where = " > ".join(
-        f"{name} ({place(frame)})"
+        f"{name} ({_file_and_line(frame)})"
         for name, frame in _coroutines(task)
         if not (hides_antflow and ANTFLOW in Path(frame.f_code.co_filename).parents)
     )
     where = where or repr(task.get_coro())
     name = task.get_name()
-    return where if MADE_UP.fullmatch(name) else f"{name!r} in {where}"
+    return where if DEFAULT_TASK_NAME.fullmatch(name) else f"{name!r} in {where}"
 
 
-def _is_in_code_of_others(task: asyncio.Task[Any]) -> bool:
-    return any(is_of_others(frame.f_code.co_filename) for _, frame in _coroutines(task))
+def _is_in_user_code(task: asyncio.Task[Any]) -> bool:
+    return any(is_user_code(frame.f_code.co_filename) for _, frame in _coroutines(task))
 
 
 def _coroutines(task: asyncio.Task[Any]) -> Iterator[tuple[str, FrameType]]:
-    """Return the coroutines that a task is in, outermost first."""
+    """Return the name and frame of each coroutine of a task, outermost first."""
     awaited: Any = task.get_coro()
     while awaited is not None:
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
@@ -60,13 +60,13 @@ def _coroutines(task: asyncio.Task[Any]) -> Iterator[tuple[str, FrameType]]:
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
 
 
-def place(frame: FrameType) -> str:
+def _file_and_line(frame: FrameType) -> str:
     """Return the file and line that a frame is at."""
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
-def described_function(function: Callable[..., Any]) -> str:
-    """Return a function's name, and file and line where it is defined."""
+def describe_function(function: Callable[..., Any]) -> str:
+    """Return a function's name, and the file and line of its definition."""
     while isinstance(function, partial):
         function = function.func
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
