@@ -39,7 +39,9 @@ class FaultCapture(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return True
+        # the rest of the message says that the run goes on
         message = record.getMessage().partition("; ")[0]
+        # without names, the same fault in several scenarios is one problem
         if not self._names_items:
             message = PIPELINE_AND_ITEM.sub("", message)
         self.texts.append(f"{message}\n{error_text(error)}")
@@ -86,6 +88,7 @@ def capture_faults(
 def _captured(logger: logging.Logger, capture: FaultCapture) -> Iterator[None]:
     """Capture a logger's errors, even where logging is switched off."""
     level, was_disabled, below = logger.level, logger.disabled, logging.root.manager.disable
+    # a filter sees only the records that pass these three settings
     logging.disable(logging.NOTSET)
     logger.addFilter(capture)
     logger.setLevel(min(logger.getEffectiveLevel(), logging.ERROR))

@@ -53,6 +53,7 @@ class Harness:
     def pipeline(self, *stages: Stage) -> Pipeline:
         """Return a new pipeline with the plugin."""
         pipeline = SpiedPipeline(stages, self.plugin, self.spy)
+        # weak references, so that the harness itself keeps nothing alive
         self._pipelines.append(ref(pipeline))
         return pipeline
 
@@ -138,6 +139,6 @@ def changed_variables(before: Context, now: Context) -> list[str]:
     removed = [
         variable.name
         for variable, value in before.items()
-        if variable not in now and value is not None
+        if variable not in now and value is not None  # None is as good as unset
     ]
     return sorted({*changed, *removed})

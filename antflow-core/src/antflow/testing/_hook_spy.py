@@ -33,6 +33,7 @@ class HookSpy:
             self.calls[listener.hook] += 1
             before = _fields(argument)
             answer = listener.call(argument)
+            # an async hook may change the event until it has ended
             if answer is not None and isawaitable(answer):
                 return finish(answer, argument, before)
             self._compare(listener, argument, before)
@@ -47,6 +48,7 @@ class HookSpy:
 
     def _compare(self, listener: Listener, event: Any, before: dict[str, Any]) -> None:
         for name, value in _fields(event).items():
+            # identity first, since comparing values runs their own code
             if value is not before[name] and value != before[name]:
                 self.changes.append(
                     f"{listener.hook} of plugin {listener.name!r} changed event.{name}, which "

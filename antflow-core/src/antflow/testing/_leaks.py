@@ -40,7 +40,7 @@ async def check_event_loop(add_problem: AddProblem) -> None:
     if left:
         await asyncio.wait(left, timeout=JOIN_SECONDS)
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, ClockLoop)
+    assert isinstance(loop, ClockLoop)  # asyncio's own loops do not list their timers
     for timer in loop.timers():
         callback = getattr(timer, "_callback")  # noqa: B009
         add_problem(
@@ -113,7 +113,7 @@ def _open_files() -> dict[int, str]:
     found = {}
     for number in map(int, os.listdir(OPEN_FILES) if OPEN_FILES.is_dir() else ()):  # noqa: PTH208
         with suppress(OSError):  # closed meanwhile, as the descriptor of the listing itself is
-            os.fstat(number)
+            os.fstat(number)  # raises if the descriptor is closed
             found[number] = _target(number)
     return found
 
@@ -138,6 +138,7 @@ def _settings() -> dict[str, str]:
         "The handlers of the root logger": root.handlers,
         "The working directory": Path.cwd(),
     }
+    # only the main thread can set handlers of signals
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             settings[f"The handler of {number.name}"] = signal.getsignal(number)

@@ -36,7 +36,7 @@ def load_installed(name: str) -> object:
         LookupError: there is no entry point of that name.
         PluginError: the entry point cannot be loaded.
     """
-    from importlib.metadata import entry_points
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
 
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in entries:

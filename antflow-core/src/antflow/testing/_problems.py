@@ -101,6 +101,7 @@ class Findings:
     """
 
     def __init__(self, ignore: Iterable[ProblemKind]) -> None:
+        # a single kind is a string, which is an iterable too
         self._ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         self._found: dict[tuple[ProblemKind, str], list[str]] = {}
         for kind in sorted(self._ignored - set(KINDS)):

@@ -57,6 +57,7 @@ class HookCall:
                 yield "failed", value.total_failed
             elif name == "pipeline":
                 yield name, getattr(value, "name", value)
+            # other values, such as a parser, differ in each run
             elif value is None or isinstance(value, str | int):
                 yield name, value
 

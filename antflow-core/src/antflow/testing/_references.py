@@ -19,7 +19,7 @@ def path_from(source: object, target: object) -> str:
     queue, parents = deque([source]), {id(source): source}
     seen = [source]  # keeps the objects alive, so that no id is used twice
     while queue and len(seen) < MAX_OBJECTS:
-        this = queue.popleft()
+        this = queue.popleft()  # breadth first, so that the path is a shortest one
         for referent in _referents(this):
             if id(referent) in parents:
                 continue
@@ -36,14 +36,14 @@ def referrers_of(target: object) -> str:
     found = {
         type(each).__qualname__
         for each in gc.get_referrers(target)
-        if not isinstance(each, FrameType)
+        if not isinstance(each, FrameType)  # such as that of the caller
     }
     return ", ".join(sorted(found)) or "a frame"
 
 
 def _referents(obj: object) -> Iterator[object]:
     """Return what an object refers to, without what all code can reach, such as globals."""
-    if isinstance(obj, FunctionType):
+    if isinstance(obj, FunctionType):  # without its globals
         yield from (obj.__closure__, obj.__defaults__, obj.__kwdefaults__)
         return
     if isinstance(obj, TracebackType):

@@ -75,7 +75,7 @@ async def cancellation(harness: Harness) -> None:
     started = asyncio.Event()
     pipeline = harness.pipeline(harness.stage(waiting_for(asyncio.Event(), started)))
     run = asyncio.create_task(pipeline.run(harness.items(1, 2)))
-    await first_of(run, started)
+    await first_of(run, started)  # a plugin may break the run before its first attempt
     run.cancel()
     with suppress(asyncio.CancelledError):
         await run
@@ -123,6 +123,7 @@ async def stream_left(harness: Harness) -> None:
     rest = [result.id for result in pipeline.undelivered]
     rest += [item.id for item in pipeline.unprocessed]
     harness.expect("were taken from the stream", taken, [1])
+    # how far the feeder has come depends on the plugin's waits
     if sorted(rest) != [*range(2, pipeline.get_stats().items_fed + 1)]:
         harness.add_problem("outcome", f"Items {rest} were left of the stream.")
 
@@ -157,6 +158,7 @@ async def displays(harness: Harness) -> None:
             "those of other plugins; return None.",
         )
     for name in harness.dashboards:
+        # what a display writes is no part of the test's output
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             await show(harness, name)
 

@@ -54,6 +54,7 @@ def _coroutines(task: asyncio.Task[Any]) -> Iterator[tuple[str, FrameType]]:
     """Return the name and frame of each coroutine of a task, outermost first."""
     awaited: Any = task.get_coro()
     while awaited is not None:
+        # coroutines and generators name these attributes differently
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
         if frame is not None:
             yield awaited.__qualname__, frame
@@ -67,7 +68,7 @@ def _file_and_line(frame: FrameType) -> str:
 
 def describe_function(function: Callable[..., Any]) -> str:
     """Return a function's name, and the file and line of its definition."""
-    while isinstance(function, partial):
+    while isinstance(function, partial):  # a partial has no name of its own
         function = function.func
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     code = getattr(function, "__code__", None)
