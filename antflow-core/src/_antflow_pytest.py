@@ -1,7 +1,8 @@
 """The pytest plugin of antflow-core: fixtures for tests of plugins.
 
-It is a module beside the package, so that a test session that needs none of it does not import
-antflow. `pytest -p no:antflow` leaves it out.
+pytest loads the plugins of all installed packages in every session. This one is a module beside the
+package, so that a session that uses none of its fixtures does not import antflow. `pytest -p
+no:antflow` leaves it out.
 """
 
 from __future__ import annotations

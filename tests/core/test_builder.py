@@ -19,7 +19,7 @@ from antflow import (
     StatusTracker,
     rate_limit,
 )
-from antflow.builder import Draft
+from antflow.builder import BaseBuilder
 from tests.core.run_parts import double, fail, same, values
 from tests.core.simulation import simulate
 from tests.naming import id_of
@@ -40,7 +40,7 @@ def only_stage(builder: PipelineBuilder) -> Stage:
 def test_create_begins_a_builder_without_stages() -> None:
     builder = Pipeline.create()
     assert type(builder) is PipelineBuilder
-    assert isinstance(builder, Draft)
+    assert isinstance(builder, BaseBuilder)
     with pytest.raises(PipelineError, match="must have at least one stage"):
         builder.build()
 

@@ -1,4 +1,4 @@
-"""The check of a plugin finds what is wrong with it, and nothing else."""
+"""`check_plugin` finds the problems of a plugin, and passes a correct one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from antflow.testing import (
     Problem,
     ProblemKind,
     Recorder,
-    _clock,
+    _virtual_clock,
     check_plugin,
 )
 from antflow.testing._scenarios import SCENARIOS
@@ -51,7 +51,7 @@ def only(plugin: object, *ignore: ProblemKind) -> Problem:
     return problem
 
 
-# Plugins that are as they should be
+# Correct plugins
 
 
 class Everything:
@@ -129,7 +129,7 @@ class Lines:
     def on_finish(self, *_: Any) -> None: ...
 
 
-def test_a_plugin_that_is_as_it_should_be_passes(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_correct_plugin_passes(capfd: pytest.CaptureFixture[str]) -> None:
     plugin = Everything()
     report = check_plugin(plugin)
     assert isinstance(report, PluginReport)
@@ -141,7 +141,7 @@ def test_a_plugin_that_is_as_it_should_be_passes(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_each_hook_of_a_run_is_called_in_each_way() -> None:
+def test_every_hook_is_called_with_every_status() -> None:
     recorder = Recorder()
     check_plugin(recorder, ignore=["references"])
     assert set(recorder.hooks) == {hook.removeprefix("antflow_") for hook in ARGUMENTS}
@@ -157,18 +157,18 @@ def test_a_module_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_plugin(module).name == "some_plugin"
 
 
-def test_the_tracker_is_as_a_plugin_should_be() -> None:
+def test_the_tracker_passes() -> None:
     seen: list[str] = []
     check_plugin(StatusTracker(on_status_change=lambda event: seen.append(event.status)))
     assert "unprocessed" in seen
 
 
-def test_the_log_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert problems(Raising)
     assert caplog.records == []
 
 
-# What cannot take part
+# Plugins that cannot take part
 
 
 class Unmarked:
@@ -214,13 +214,13 @@ class OneDisplay(Everything):
         (None, "'NoneType' has no hooks; give an object, a class or a module"),
     ],
 )
-def test_what_breaks_the_rules_is_found(plugin: object, text: str) -> None:
+def test_a_broken_rule_is_found(plugin: object, text: str) -> None:
     problem = only(plugin)
     assert (problem.kind, problem.scenarios) == ("rules", ())
     assert text in problem.text
 
 
-def test_what_cannot_take_part_is_run_through_nothing() -> None:
+def test_a_plugin_that_cannot_take_part_runs_no_scenario() -> None:
     with pytest.raises(PluginProblemsError) as caught:
         check_plugin(WrongArgument)
     assert caught.value.report.scenarios == ()
@@ -257,18 +257,18 @@ def test_an_entry_point_of_another_name_is_found(installed: None) -> None:
     assert "called 'other' and the plugin 'everything'" in problem.text
 
 
-def test_an_entry_point_that_leads_nowhere_is_found(installed: None) -> None:
+def test_an_entry_point_that_cannot_be_loaded_is_found(installed: None) -> None:
     problem = only("bad")
     assert problem.kind == "rules"
     assert "ImportError: no nowhere" in problem.text
 
 
-def test_a_plugin_that_is_not_installed_is_said_to_be_missing(installed: None) -> None:
+def test_a_plugin_that_is_not_installed_raises_lookup_error(installed: None) -> None:
     with pytest.raises(LookupError, match="No plugin 'absent' is installed"):
         check_plugin("absent")
 
 
-# What raises
+# Plugins that raise
 
 
 class Raising:
@@ -310,13 +310,13 @@ class Counting:
         assert event.item_id + 1
 
 
-def test_a_plugin_that_takes_ids_for_numbers_is_found() -> None:
+def test_a_plugin_that_needs_ids_to_be_numbers_is_found() -> None:
     problem = only(Counting)
     assert (problem.kind, problem.scenarios) == ("raised", ("retry",))
     assert "TypeError" in problem.text
 
 
-def test_what_an_error_was_raised_from_is_shown() -> None:
+def test_the_cause_of_an_error_is_shown() -> None:
     assert "from:\nKeyError: 'the cause'" in only(RaisingFrom).text
 
 
@@ -365,7 +365,7 @@ class TakenOption(Everything):
         parser.add_argument("--input", help="what `antflow run` has itself")
 
 
-class TakenPlace(Everything):
+class TakenDestination(Everything):
     @hookimpl
     def antflow_add_options(self, parser: Any) -> None:
         super().antflow_add_options(parser)
@@ -391,12 +391,12 @@ class RaisingOptions(Everything):
         (BadOption, "write %% where it has a percent sign"),
         (BadDefault, "ValueError: no runs, but None"),
         (TakenOption, "conflicting option string: --input"),
-        (TakenPlace, "argument --target: its value would take the place of that of TARGET"),
+        (TakenDestination, "argument --target: its value would take the place of that of TARGET"),
         (NamelessOption, "argument account: arguments without a name are TARGET and items"),
         (RaisingOptions, "in antflow_add_options\n    raise LookupError"),
     ],
 )
-def test_options_that_do_not_work_are_found(plugin: type, text: str) -> None:
+def test_broken_options_are_found(plugin: type, text: str) -> None:
     problem = only(plugin)
     assert (problem.kind, problem.scenarios) == ("raised", ("command line",))
     assert text in problem.text
@@ -408,7 +408,7 @@ class Returning:
         return WrongArgument()
 
 
-def test_what_a_hook_returns_is_held_against_the_rules() -> None:
+def test_an_observer_that_a_hook_returns_is_checked() -> None:
     problem = only(Returning)
     assert problem.kind == "raised"
     assert "cannot take part" in problem.text
@@ -447,7 +447,7 @@ class WaitingStubbornly:
 
 @pytest.mark.parametrize("plugin", [Waiting, WaitingStubbornly])
 def test_a_hook_that_never_ends_is_found(plugin: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(_virtual_clock, "THREAD_WAIT_SECONDS", 0.1)
     problem = problems(plugin)[0]
     assert problem.kind == "raised"
     heading, error, *tasks = problem.text.splitlines()
@@ -457,7 +457,7 @@ def test_a_hook_that_never_ends_is_found(plugin: type, monkeypatch: pytest.Monke
     assert f"{plugin.__name__}.antflow_pipeline_finish (test_testing_check.py:" in tasks[0]
 
 
-# What is left behind
+# Leaks
 
 
 class LeavingTask:
@@ -617,7 +617,7 @@ class ChangingLogging:
 
 @pytest.fixture
 def tidied() -> Iterator[None]:
-    """Put back what these plugins change and keep."""
+    """Restore what these plugins change, and close what they keep."""
     stdout, handlers = sys.stdout, logging.getLogger().handlers[:]
     handler = signal.getsignal(signal.SIGTERM)
     yield
@@ -670,7 +670,7 @@ def tidied() -> Iterator[None]:
     ],
 )
 @pytest.mark.usefixtures("tidied")
-def test_what_is_left_behind_is_found(plugin: Callable[[], Any], kind: str, text: str) -> None:
+def test_a_leak_is_found(plugin: Callable[[], Any], kind: str, text: str) -> None:
     made = plugin()
     found = problems(made)
     assert {problem.kind for problem in found} == {kind}
@@ -679,7 +679,7 @@ def test_what_is_left_behind_is_found(plugin: Callable[[], Any], kind: str, text
         made.end.set()
 
 
-def test_a_pool_of_threads_that_is_kept_is_the_plugins_own() -> None:
+def test_a_thread_pool_kept_from_the_first_run_passes() -> None:
     class Writing:
         def __init__(self) -> None:
             self.pool = ThreadPoolExecutor(2)
@@ -693,7 +693,7 @@ def test_a_pool_of_threads_that_is_kept_is_the_plugins_own() -> None:
     plugin.pool.shutdown()
 
 
-def test_a_pool_of_threads_for_each_run_is_found() -> None:
+def test_a_thread_pool_for_each_run_is_found() -> None:
     pools: list[ThreadPoolExecutor] = []
 
     class Writing:
@@ -710,7 +710,7 @@ def test_a_pool_of_threads_for_each_run_is_found() -> None:
         pool.shutdown()
 
 
-def test_what_is_made_in_the_first_run_and_kept_is_the_plugins_own() -> None:
+def test_a_thread_kept_from_the_first_run_passes() -> None:
     class Serving:
         thread: threading.Thread | None = None
 
@@ -730,7 +730,7 @@ def test_what_is_made_in_the_first_run_and_kept_is_the_plugins_own() -> None:
     plugin.thread.join()
 
 
-def test_a_server_of_each_run_passes_and_is_not_waited_for() -> None:
+def test_a_server_for_each_run_passes_without_a_wait() -> None:
     class Serving:
         @hookimpl
         def antflow_pipeline_start(self) -> object:
@@ -756,7 +756,7 @@ def test_a_server_of_each_run_passes_and_is_not_waited_for() -> None:
     assert time.monotonic() - began < 10  # a minute where waits are of seconds
 
 
-def test_what_cannot_happen_to_the_plugin_is_not_its_problem() -> None:
+def test_context_variables_of_the_caller_are_no_problem() -> None:
     variable = VARIABLE.set("of the test")
     try:
         check_plugin(Everything)
@@ -765,7 +765,7 @@ def test_what_cannot_happen_to_the_plugin_is_not_its_problem() -> None:
         VARIABLE.reset(variable)
 
 
-def test_a_warning_about_something_else_goes_where_it_goes() -> None:
+def test_other_warnings_are_issued_again() -> None:
     class Old:
         @hookimpl
         def antflow_pipeline_finish(self) -> None:
@@ -778,14 +778,14 @@ def test_a_warning_about_something_else_goes_where_it_goes() -> None:
 # The report
 
 
-def test_a_problem_is_told_once_with_where_it_was_seen() -> None:
+def test_a_problem_is_reported_once_with_its_scenarios() -> None:
     (problem,) = problems(ChangingEvents)
     assert problem.scenarios[:4] == ("success", "two at once", "plain function", "retry")
     assert str(problem).startswith("events (in success, two at once, plain function and ")
     assert str(problem).splitlines()[1].startswith("    antflow_task_start of")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported() -> None:
     class Both(LeavingTask, ChangingEvents):
         antflow_name = "both"
 
@@ -795,17 +795,17 @@ def test_all_problems_are_told_at_once() -> None:
     assert str(caught.value) == str(caught.value.report)
 
 
-def test_what_does_not_count_can_be_said() -> None:
+def test_kinds_of_problems_can_be_ignored() -> None:
     assert problems(KeepingRuns, "tasks")
     assert check_plugin(KeepingRuns(), ignore=["references"]).problems == ()
 
 
-def test_a_kind_that_there_is_not_is_refused() -> None:
+def test_an_unknown_kind_is_rejected() -> None:
     ignore: Any = ["leaks"]
     with pytest.raises(ValueError, match="names 'leaks'; choose among rules, raised, outcome"):
         check_plugin(Everything, ignore=ignore)
 
 
-async def test_where_an_event_loop_runs_it_is_refused() -> None:
+async def test_it_is_rejected_inside_an_event_loop() -> None:
     with pytest.raises(RuntimeError, match="make the test a plain function"):
         check_plugin(Everything)

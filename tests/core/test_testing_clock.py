@@ -1,4 +1,4 @@
-"""Time that a test controls."""
+"""`Clock`: virtual time in tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from antflow import Pipeline, Stage, StatusTracker, TaskEvent
 from antflow._engine.clock import CLOCK
-from antflow.testing import Clock, StuckError, _clock
+from antflow.testing import Clock, StuckError, _virtual_clock
 
 
 def test_a_long_wait_takes_no_time_and_is_exact() -> None:
@@ -42,7 +42,7 @@ def test_timers_go_off_in_their_order() -> None:
     assert seen == [(0.5, 0.5), (1, 1), (2, 2), (3, 3)]
 
 
-def test_delays_between_attempts_and_durations_are_those_of_the_clock() -> None:
+def test_retry_delays_and_durations_follow_the_clock() -> None:
     clock, events = Clock(), list[TaskEvent]()
 
     async def fail(value: int) -> None:
@@ -59,7 +59,7 @@ def test_delays_between_attempts_and_durations_are_those_of_the_clock() -> None:
     assert pipeline.get_stats().stage_stats["Fail"].seconds["waiting"] == 3600
 
 
-def test_a_time_out_is_one_of_the_clock() -> None:
+def test_a_time_out_follows_the_clock() -> None:
     clock = Clock()
 
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_a_time_out_is_one_of_the_clock() -> None:
     assert clock.time() == 60
 
 
-def test_what_can_never_end_is_found() -> None:
+def test_a_coroutine_that_can_never_end_raises_stuck_error() -> None:
     async def wait_for_nothing() -> None:
         await asyncio.Event().wait()
 
@@ -79,7 +79,7 @@ def test_what_can_never_end_is_found() -> None:
         Clock().run(wait_for_nothing())
 
 
-def test_what_can_never_end_may_clean_up_and_is_left_if_it_does_not() -> None:
+def test_a_stuck_coroutine_may_clean_up_and_is_dropped_if_it_waits_again() -> None:
     cleaned: list[bool] = []
 
     async def clean_up() -> None:
@@ -125,7 +125,7 @@ def test_the_clock_stands_still_while_a_plain_function_works() -> None:
     assert clock.time() == 0
 
 
-def test_a_thread_that_is_idle_holds_up_nothing() -> None:
+def test_an_idle_thread_does_not_stop_the_clock() -> None:
     clock = Clock()
 
     async def main() -> None:
@@ -136,7 +136,7 @@ def test_a_thread_that_is_idle_holds_up_nothing() -> None:
     assert clock.time() == 7
 
 
-def test_a_connection_is_waited_for_as_long_as_it_takes() -> None:
+def test_the_clock_waits_for_a_connection() -> None:
     clock = Clock()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,7 +188,7 @@ def test_time_goes_on_while_a_connection_is_open() -> None:
     assert 0 < now < 60
 
 
-def test_a_thread_that_comes_back_by_itself_is_waited_for() -> None:
+def test_the_clock_waits_for_a_thread_that_calls_back() -> None:
     async def main() -> None:
         event, loop = asyncio.Event(), asyncio.get_running_loop()
         later(lambda: loop.call_soon_threadsafe(event.set))
@@ -199,10 +199,10 @@ def test_a_thread_that_comes_back_by_itself_is_waited_for() -> None:
     assert clock.time() == 0
 
 
-def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
+def test_a_thread_that_waits_for_the_clock_does_not_block_it_forever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_clock, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(_virtual_clock, "THREAD_WAIT_SECONDS", 0.01)
     clock, leave = Clock(), threading.Event()
 
     async def let_go() -> None:
@@ -216,8 +216,8 @@ def test_a_thread_that_waits_for_the_clock_is_not_waited_for_forever(
     assert clock.time() == 10
 
 
-def test_a_thread_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock, "LONGEST_WORK_SECONDS", 0.01)
+def test_a_thread_that_never_ends_raises_stuck_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_virtual_clock, "UNTIMED_THREAD_WAIT_SECONDS", 0.01)
     leave = threading.Event()
 
     async def wait() -> None:
@@ -230,7 +230,7 @@ def test_a_thread_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> N
         Clock().run(wait())
 
 
-def test_what_the_coroutine_raises_is_raised() -> None:
+def test_an_exception_of_the_coroutine_is_raised() -> None:
     async def fail() -> None:
         raise LookupError("nothing")
 
@@ -238,7 +238,7 @@ def test_what_the_coroutine_raises_is_raised() -> None:
         Clock().run(fail())
 
 
-async def test_it_is_refused_where_an_event_loop_runs() -> None:
+async def test_it_is_rejected_inside_an_event_loop() -> None:
     with pytest.raises(RuntimeError, match="make the test a plain function"):
         Clock().run(asyncio.sleep(1))
 
@@ -273,7 +273,7 @@ def test_time_does_not_go_backwards(seconds: float) -> None:
         Clock().advance(seconds)
 
 
-def test_threads_of_others_hold_up_nothing() -> None:
+def test_earlier_threads_do_not_stop_the_clock() -> None:
     leave = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(leave.wait)

@@ -1,4 +1,4 @@
-"""A plugin that remembers every call of a hook."""
+"""`Recorder`: a plugin that remembers every call of a hook."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def recorded(*items: Any, **fields: Any) -> Recorder:
     return recorder
 
 
-def test_there_is_no_hook_that_it_does_not_record() -> None:
+def test_every_hook_is_recorded() -> None:
     assert hooks_of(Recorder()) == tuple(ARGUMENTS)
     for hook, arguments in ARGUMENTS.items():
         assert tuple(inspect.signature(getattr(Recorder(), hook)).parameters) == arguments
@@ -38,7 +38,7 @@ def test_each_hook_is_recorded_under_its_name(hook: str) -> None:
     assert recorder.calls == [HookCall(hook, arguments)]
 
 
-def test_every_call_of_a_run_is_remembered_in_order() -> None:
+def test_the_calls_of_a_run_are_recorded_in_order() -> None:
     recorder = recorded("1", "two")
     assert recorder.lines == [
         "pipeline_start pipeline=pipeline total_items=2",
@@ -63,7 +63,7 @@ def test_every_call_of_a_run_is_remembered_in_order() -> None:
     assert [line.split()[0] for line in recorder.lines] == recorder.hooks
 
 
-def test_calls_of_a_hook_can_be_asked_for_with_or_without_its_prefix() -> None:
+def test_of_takes_a_hook_with_or_without_its_prefix() -> None:
     recorder = recorded("1", "2")
     (first, second) = recorder.of("task_success")
     assert recorder.of("antflow_task_success") == [first, second]
@@ -71,7 +71,7 @@ def test_calls_of_a_hook_can_be_asked_for_with_or_without_its_prefix() -> None:
     assert first.event.item.value == 1
 
 
-def test_calls_about_one_item_can_be_asked_for() -> None:
+def test_about_returns_the_calls_of_one_item() -> None:
     recorder = recorded("1", "two")
     assert {call.item_id for call in recorder.about(1)} == {1}
     assert len(recorder.about(1)) == 9
@@ -87,12 +87,12 @@ def test_a_call_about_no_item_has_no_event() -> None:
         _ = call.event
 
 
-def test_an_unknown_number_of_items_is_said_to_be_none() -> None:
+def test_an_unknown_number_of_items_is_shown_as_none() -> None:
     call = HookCall("antflow_pipeline_start", {"pipeline": "p", "total_items": None})
     assert str(call) == "pipeline_start pipeline=p total_items=None"
 
 
-def test_what_has_been_recorded_can_be_forgotten() -> None:
+def test_clear_forgets_all_calls() -> None:
     recorder = recorded("1")
     recorder.clear()
     assert (recorder.calls, recorder.hooks, recorder.lines) == ([], [], [])

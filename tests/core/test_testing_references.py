@@ -1,4 +1,4 @@
-"""What keeps an object alive, as it is written."""
+"""The path by which one object keeps another alive."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def closing_over(thing: object) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("keeper", "way"),
+    ("keeper", "path"),
     [
         (Keeper(thing=THING), "Keeper.thing"),
         (Keeper(runs=[1, {"one": THING}]), "Keeper.runs[1]['one']"),
@@ -62,18 +62,18 @@ def closing_over(thing: object) -> Any:
         (Keeper(), ""),
     ],
 )
-def test_the_way_is_written_as_one_would_write_it(keeper: object, way: str) -> None:
-    assert path_from(keeper, THING) == way
+def test_the_path_is_written_like_python_code(keeper: object, path: str) -> None:
+    assert path_from(keeper, THING) == path
 
 
-def test_what_all_code_can_reach_is_no_way() -> None:
+def test_globals_are_not_part_of_a_path() -> None:
     def function() -> object:
         return THING  # by the globals of the module
 
     assert path_from(Keeper(call=function), THING) == ""
 
 
-def test_who_refers_to_it_is_said_by_type() -> None:
+def test_referrers_are_shown_by_type() -> None:
     thing = Thing()
     keeper = [thing]
     assert referrers_of(thing) == "list"

@@ -1,4 +1,4 @@
-"""Runs with the plugins that a test names, and the fixtures of pytest."""
+"""`run_pipeline` and the pytest fixtures."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def test_a_run_has_results_failures_calls_and_takes_no_time() -> None:
     assert run.faults == []
 
 
-def test_the_plugins_named_take_part_and_no_others(installed: None) -> None:
+def test_only_the_given_plugins_take_part(installed: None) -> None:
     made = Counting.made
     run = run_pipeline(parsing(), ["1"], [Raising], may_raise=True)
     assert run.pipeline.plugin_names == ("recorder", "raising")
     assert Counting.made == made
 
 
-def test_a_recorder_that_is_given_is_the_one() -> None:
+def test_a_given_recorder_is_used() -> None:
     recorder = Recorder()
     run = run_pipeline(parsing(), ["1"], [Counting, recorder])
     assert run.recorder is recorder
@@ -102,17 +102,17 @@ def test_an_installed_plugin_can_be_named(installed: None) -> None:
     assert Counting.made == made + 1
 
 
-def test_a_plugin_that_is_not_installed_is_said_to_be_missing(installed: None) -> None:
+def test_a_plugin_that_is_not_installed_raises_lookup_error(installed: None) -> None:
     with pytest.raises(LookupError, match=r"No plugin 'mine' is installed; installed are: bad, co"):
         run_pipeline(parsing(), ["1"], ["mine"])
 
 
-def test_a_plugin_that_cannot_be_loaded_is_reported(installed: None) -> None:
+def test_a_plugin_that_cannot_be_loaded_raises_plugin_error(installed: None) -> None:
     with pytest.raises(PluginError, match=r"Plugin 'bad' \(.*\) cannot be loaded: ImportError"):
         run_pipeline(parsing(), ["1"], ["bad"])
 
 
-def test_a_class_that_cannot_be_made_is_reported() -> None:
+def test_a_class_that_needs_arguments_raises_plugin_error() -> None:
     class Needy:
         def __init__(self, account: str) -> None: ...
 
@@ -131,14 +131,14 @@ def test_a_plugin_that_raises_fails_the_test(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
-def test_it_may_raise_where_that_is_what_is_tested() -> None:
+def test_a_plugin_may_raise_with_may_raise() -> None:
     run = run_pipeline(parsing(), ["1", "2"], [Raising], may_raise=True)
     assert [result.value for result in run.results] == [1, 2]
     assert run.pipeline.plugin_faults == {"raising": 2}
     assert len(run.faults) == 1
 
 
-def test_a_plugin_that_raises_is_noticed_where_logging_is_switched_off() -> None:
+def test_a_plugin_that_raises_fails_the_test_with_logging_disabled() -> None:
     logger = logging.getLogger("antflow._plugins.dispatcher")
     logging.disable(logging.CRITICAL)
     logger.setLevel(logging.CRITICAL)
@@ -158,14 +158,14 @@ def test_a_display_that_raises_fails_the_test() -> None:
         run_pipeline(parsing(), ["1"], [Broken], dashboard="broken")
 
 
-def test_the_clock_may_be_the_tests_own() -> None:
+def test_a_given_clock_is_used() -> None:
     clock = Clock()
     clock.advance(5)
     assert run_pipeline(parsing(), ["1"], clock=clock).seconds == 1
     assert clock.time() == 6
 
 
-async def test_where_an_event_loop_runs_it_is_refused() -> None:
+async def test_it_is_rejected_inside_an_event_loop() -> None:
     with pytest.raises(RuntimeError, match="make the test a plain function"):
         run_pipeline(parsing(), ["1"])
 

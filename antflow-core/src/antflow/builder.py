@@ -1,4 +1,4 @@
-"""A definition made step by step: the part of the fluent builder that runs nothing."""
+"""`BaseBuilder`: the methods of `PipelineBuilder` that do not need `Pipeline`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from .exceptions import PipelineError
 from .stage import RetryMode, Stage, StageOptions, TaskFunc, chain_text, task_name
 from .tracker import StatusTracker
 
-NAMED_OTHERWISE = {
+RENAMED_FIELDS = {
     "tasks": "give the tasks after the name",
     "retry": "give retry_policy",
 }
-"""What to give to `add` instead of fields of Stage that have another name there."""
+"""Advice for fields of Stage that `add` takes under another name."""
 
-ADDED = ["name", "workers", "retries", "retry_policy", *StageOptions.__annotations__]
+ADD_KEYWORDS = ["name", "workers", "retries", "retry_policy", *StageOptions.__annotations__]
 """The keywords of `add`."""
 
 
 @explains_keywords("Pipeline", name="_name", public_name="PipelineBuilder")
-class Draft:
-    """Stages and options of a pipeline to be built.
+class BaseBuilder:
+    """Collects the stages and options of a pipeline.
+
+    `PipelineBuilder` adds the methods that make a `Pipeline`. It is in the module of `Pipeline`,
+    since the two know each other.
 
     Args:
         name: names the pipeline in statistics, logs and errors.
@@ -66,10 +69,10 @@ class Draft:
                 TypeError too.
         """
         for word in others:
-            if word not in ADDED:
+            if word not in ADD_KEYWORDS:
                 raise UnknownFieldError(
                     f"Stage {name!r}: add() takes no keyword {word!r}; "
-                    f"{remedy(word, ADDED, NAMED_OTHERWISE)}"
+                    f"{remedy(word, ADD_KEYWORDS, RENAMED_FIELDS)}"
                 )
         options: StageOptions = {"task_attempts": retries, "stage_attempts": retries, **others}
         self._stages.append(
@@ -95,7 +98,7 @@ class Draft:
         return self
 
     def with_max_failures(self, most: float | None) -> Self:
-        """Stop a run when more items have failed.
+        """Stop a run when more items than this have failed.
 
         Args:
             most: a whole number of items, or a share between 0 and 1, as for `Pipeline`.
@@ -107,7 +110,7 @@ class Draft:
         """Set whether the pipeline keeps results.
 
         Args:
-            enabled: whether it does.
+            enabled: whether it keeps them.
         """
         self._collects = enabled
         return self
@@ -119,7 +122,7 @@ def stages_for(
     """Return a stage for each task, named after it: `fetch_data` gives "FetchData".
 
     Args:
-        tasks: one, or several in order; of one name, the second is numbered 2, and so on.
+        tasks: one, or several in order; the second stage of one name gets the number 2.
         workers: number of workers of each stage.
         retries: the most attempts of each task, the first included.
 

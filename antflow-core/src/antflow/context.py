@@ -1,4 +1,4 @@
-"""What a task may ask about itself, and the way back from a user's function to its worker."""
+"""Functions for tasks: the current item, the status text, and the stage's limits."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class CurrentItem:
     """The item that the current task works on. Valid only while the task runs.
 
     Args:
-        item: the item.
+        item: holds the id, value and metadata.
         stage: name of the stage.
-        attempt: number of the attempt.
+        attempt: number of the attempt, from 1.
         pipeline: name of the pipeline.
     """
 
@@ -35,12 +35,12 @@ class CurrentItem:
 
     @property
     def id(self) -> Any:
-        """The item's own id; if it has none, its sequence number."""
+        """The item's own id, or its sequence number if it has none."""
         return self._item.id
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata that came with the item; changes to it travel on with the item."""
+        """The metadata that came with the item; changes go on to the next stages."""
         return self._item.metadata
 
     @property
@@ -50,41 +50,41 @@ class CurrentItem:
 
     @property
     def carrier(self) -> dict[str, str]:
-        """Text that observers attach to the item, such as trace context; it travels with it."""
+        """Text that observers attach to the item, such as trace context."""
         return self._item.carrier
 
 
 class CurrentWorker(Protocol):
-    """What the present code's worker offers to it."""
+    """What these functions need of the worker that runs the task."""
 
     @property
     def limits(self) -> Limits:
-        """The limits of its stage."""
+        """The limits of the stage."""
 
     @property
     def stage_name(self) -> str:
-        """Its stage's name."""
+        """The name of the stage."""
 
     def current_item(self) -> CurrentItem | None:
-        """Return the item that it holds."""
+        """Return the item that the worker holds."""
 
     def set_status_text(self, text: str, min_interval: float) -> bool:
-        """Set what the task is at; False if that was done less than `min_interval` seconds ago."""
+        """Set the status text; return False if less than `min_interval` seconds have passed."""
 
     def waiting(self) -> AbstractContextManager[None]:
-        """Wait for a limit inside of this, to be cut short when the run is closed."""
+        """Mark the worker as waiting for a limit; a shutdown cancels the wait."""
 
 
 CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
     "antflow_current_worker", default=None
 )
-"""The worker that runs the present code; set once by each worker in its own context."""
+"""The worker that runs the current task; each worker sets it once, in its own context."""
 
 
 def current_item() -> CurrentItem | None:
-    """Return the item that the current task works on; None outside a worker.
+    """Return the item that the current task works on; None outside a task.
 
-    Its metadata may be changed. Call this while the task runs: code that a task leaves running,
+    You may change its metadata. Call this while the task runs: code that a task leaves running,
     such as an abandoned thread, would see the worker's next item.
     """
     worker = CURRENT_WORKER.get()
@@ -97,12 +97,12 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
     Dashboards and `WorkerState.current_task` show it.
 
     Args:
-        text: the text, shown until the attempt ends or sets another.
-        min_interval: seconds that must pass between two texts of one attempt; a text that comes
+        text: shown until the attempt ends or sets another.
+        min_interval: least time between two texts of one attempt, in seconds; a text that comes
             earlier is ignored.
 
     Returns:
-        Whether the text was set; False outside a worker, or if it came too early.
+        Whether the text was set; False outside a task, or if it came too early.
     """
     worker = CURRENT_WORKER.get()
     return worker is not None and worker.set_status_text(text, min_interval)
@@ -112,9 +112,9 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
 async def concurrency_limit() -> AsyncIterator[None]:
     """An async context manager that limits how many of the stage's tasks are inside it at once.
 
-    Inside it, the task holds one of the stage's `call_concurrency` places, and waits for one if
-    all are taken. When the pipeline is shut down, an attempt that waits here is cancelled, and its
-    item is reported as unprocessed.
+    At most `call_concurrency` tasks of the stage are inside; others wait on entry. When the
+    pipeline is shut down, an attempt that waits here is cancelled, and its item is reported as
+    unprocessed.
 
     Raises:
         RuntimeError: the stage has no `call_concurrency`, or this is used outside a task.
@@ -122,7 +122,7 @@ async def concurrency_limit() -> AsyncIterator[None]:
     worker = CURRENT_WORKER.get()
     semaphore = None if worker is None else worker.limits.calls
     if worker is None or semaphore is None:
-        raise RuntimeError(_unset("concurrency_limit()", "call_concurrency", worker))
+        raise RuntimeError(_missing_limit("concurrency_limit()", "call_concurrency", worker))
     await acquire(worker, semaphore)
     try:
         yield
@@ -135,11 +135,11 @@ async def rate_limit(amount: float = 1) -> AsyncIterator[None]:
     """An async context manager that waits, on entry, until `call_rate` allows another call.
 
     A leaky bucket: `call_rate` calls at once, then one per `call_rate_period / call_rate` seconds.
-    Calls that wait go on in the order of their arrival. When the pipeline is shut down, an attempt
+    Waiting calls proceed in the order of their arrival. When the pipeline is shut down, an attempt
     that waits here is cancelled, and its item is reported as unprocessed.
 
     Args:
-        amount: how much of `call_rate` the call takes, above 0. The most is `call_rate`, or 1 if
+        amount: how much of `call_rate` the call takes, above 0; at most `call_rate`, or 1 if
             `call_rate` is below 1.
 
     Raises:
@@ -149,9 +149,9 @@ async def rate_limit(amount: float = 1) -> AsyncIterator[None]:
     worker = CURRENT_WORKER.get()
     rate = None if worker is None else worker.limits.rate
     if worker is None or rate is None:
-        raise RuntimeError(_unset("rate_limit()", "call_rate", worker))
+        raise RuntimeError(_missing_limit("rate_limit()", "call_rate", worker))
     _check_amount(amount, rate.most, worker.stage_name)
-    if rate.has_capacity(amount):
+    if rate.has_capacity(amount):  # no wait, so the worker's state need not change
         await rate.acquire(amount)
     else:
         with worker.waiting():
@@ -174,8 +174,8 @@ def call_rate_has_capacity(amount: float = 1) -> bool:
 
 
 async def acquire(worker: CurrentWorker, semaphore: Semaphore) -> None:
-    """Acquire a semaphore; the worker counts as waiting meanwhile."""
-    if semaphore.locked():
+    """Acquire a semaphore, and mark the worker as waiting meanwhile."""
+    if semaphore.locked():  # also while others are queued for it
         with worker.waiting():
             await semaphore.acquire()
     else:
@@ -192,7 +192,7 @@ def _check_amount(amount: object, most: float, stage: str) -> None:
     raise ValueError(f"rate_limit() in stage {stage!r} has amount={amount!r}; {remedy}")
 
 
-def _unset(call: str, field: str, worker: CurrentWorker | None) -> str:
+def _missing_limit(call: str, field: str, worker: CurrentWorker | None) -> str:
     if worker is None:
         return f"{call} was used outside of a task; set {field} on a Stage, and use it in its tasks"
     return (

@@ -1,4 +1,4 @@
-"""Log records that name the item they are about."""
+"""`ItemFilter`: adds the current item to log records."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["ItemFilter"]
 
 
 class ItemFilter(Filter):
-    """Adds `pipeline`, `stage`, `item_id` and `attempt` to log records; no record is removed.
+    """Adds `pipeline`, `stage`, `item_id` and `attempt` to log records; removes no record.
 
-    Add it to a handler, where every record passes; on a logger it would miss the records of the
-    loggers below. With a queue of records, add it to the queue's handler: it must run where the
-    task runs, on the event loop or in a thread of a stage.
+    Add it to a handler, which sees every record; on a logger, it would miss the records of child
+    loggers. If records go through a queue, add it to the `QueueHandler`: it must run where the task
+    runs, on the event loop or in a thread of a stage.
 
         handler.addFilter(ItemFilter())
         handler.setFormatter(Formatter("%(stage)s %(item_id)s #%(attempt)s: %(message)s"))
 
-    An attribute that a record has already, such as one from `extra`, is left as it is.
+    It does not replace an attribute that a record has already, such as one from `extra`.
 
     Args:
-        outside: the value of the four attributes in a record that was made outside a task.
+        outside: the value of the four attributes in a record made outside a task.
     """
 
     def __init__(self, outside: object = "-") -> None:
@@ -37,7 +37,7 @@ class ItemFilter(Filter):
         else:
             pipeline, stage = item.pipeline, item.stage
             item_id, attempt = item.id, item.attempt
-        attributes = vars(record)
+        attributes = vars(record)  # setdefault keeps what `extra` has set
         attributes.setdefault("pipeline", pipeline)
         attributes.setdefault("stage", stage)
         attributes.setdefault("item_id", item_id)

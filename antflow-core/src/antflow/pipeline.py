@@ -23,7 +23,7 @@ from ._errors.texts import one_line, short
 from ._limits.stage_limits import Rates
 from ._plugins.plugin_set import NONE, PluginSet, named, plugin_of
 from ._stats.failure_tally import checked_max_failures
-from .builder import Draft, stages_for
+from .builder import BaseBuilder, stages_for
 from .dashboards import DashboardProtocol, DashboardSnapshot, WorkerMetrics, WorkerState
 from .exceptions import (
     MOST_GROUPED_ERRORS,
@@ -901,7 +901,7 @@ def _plugin_set(
 
 
 @explains_keywords("Pipeline", name="_name")
-class PipelineBuilder(Draft):
+class PipelineBuilder(BaseBuilder):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 
     Args:

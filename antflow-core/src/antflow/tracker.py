@@ -1,4 +1,4 @@
-"""StatusTracker: an observer that remembers the status of each item, and calls back."""
+"""`StatusTracker`: an observer that remembers the status of each item and calls functions."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ TASK_CALLBACKS = {
     "antflow_task_success": "on_task_complete",
     "antflow_task_retry": "on_task_retry",
 }
-"""Hooks that are listened to only while their callback is set, so that they cost nothing else.
+"""The callbacks of hooks that have a listener only while the callback is set.
 
-`antflow_task_failure` is not among them, since it always has attempts to note.
+Without one, the hook costs nothing. `antflow_task_failure` always has a listener, since it records
+the number of attempts.
 """
 
 VALUES_PER_EVENT = len(fields(StatusEvent)) - 1
-"""A history is a flat list, of so many values an event: all but the item's id."""
+"""Values of one event in a history: all fields but the item's id.
 
-STATUS = 1 - VALUES_PER_EVENT
-"""Where in a history the latest status is: the second value of the last event."""
+A history is one flat list, so that an event costs no object that the garbage collector tracks.
+"""
+
+LATEST_STATUS = 1 - VALUES_PER_EVENT
+"""Index of the latest status in a history: the second value of the last event."""
 
 
 class StatusTracker(Observer):
@@ -47,8 +51,8 @@ class StatusTracker(Observer):
         on_task_complete: called when an attempt has succeeded.
         on_task_retry: called when an attempt has failed and another is due.
         on_task_fail: called when an attempt has failed and no other follows.
-        max_history: how many of the items that ended last are remembered; None for all, which
-            takes memory for every item that is ever fed.
+        max_history: number of ended items to remember, the latest ones; None for all, which
+            takes memory for every item that is fed.
 
     Raises:
         ValueError: `max_history` is not a whole number, 0 or more.
@@ -94,12 +98,13 @@ class StatusTracker(Observer):
         return [
             _event(item_id, history[-VALUES_PER_EVENT:])
             for item_id, history in list(self._histories.items())
-            if history[STATUS] == status
+            if history[LATEST_STATUS] == status
         ]
 
     def get_stats(self) -> dict[str, int]:
         """Return how many items have each status now."""
-        counts = Counter(map(itemgetter(STATUS), list(self._histories.values())))
+        # copied at once, since another thread may read while a run adds items
+        counts = Counter(map(itemgetter(LATEST_STATUS), list(self._histories.values())))
         return {status: counts[status] for status in get_args(StatusType)}
 
     def get_history(self, item_id: Any) -> list[StatusEvent]:
@@ -125,28 +130,27 @@ class StatusTracker(Observer):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in TASK_CALLBACKS.values():
-            self.changed()
+            self.changed()  # a callback may be set or removed during a run
 
     def listens_to(self, hook: str) -> bool:
         """Return whether a callback is set for this hook; True for hooks without a callback."""
         callback = TASK_CALLBACKS.get(hook)
         if callback is None or getattr(type(self), hook) is not getattr(StatusTracker, hook):
-            return True
+            return True  # a subclass that implements the hook itself needs no callback
         return getattr(self, callback) is not None
-
-    # What a run tells its observers
 
     @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> Any:
-        """Remember an event, and pass it to `on_status_change`."""
+        """Add an event to the item's history, and pass it to `on_status_change`."""
         item_id = event.item_id
         try:
             history = self._histories.get(item_id)
-        except TypeError:
+        except TypeError:  # rare, so that hashable ids need no check
             item_id = _key(item_id)
             history = self._histories.get(item_id)
         if history is None:
             history = self._histories[item_id] = []
+        # the event's fields, not the event: it refers to the item, whose value would stay alive
         history += (
             event.stage,
             event.status,
@@ -178,7 +182,7 @@ class StatusTracker(Observer):
 
     @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> Any:
-        """Remember how many attempts were made and where, and pass the event to `on_task_fail`."""
+        """Record the number of attempts and the error's location, and call `on_task_fail`."""
         where = None if event.error is None else location(event.error)
         self._attempts[_key(event.item_id)] = event.attempt, where
         return None if self.on_task_fail is None else self.on_task_fail(event)
@@ -196,12 +200,12 @@ class StatusTracker(Observer):
         )
 
     def _forget_beyond(self, most: int, ended: Any) -> None:
-        """Forget those that ended first, unless they have been fed anew since."""
+        """Forget the items that ended first, except those that were fed again since."""
         self._ended[ended] = None
         self._ended.move_to_end(ended)
         while len(self._ended) > most:
             oldest, _ = self._ended.popitem(last=False)
-            if self._histories[oldest][-1]:
+            if self._histories[oldest][-1]:  # `final` of its latest event
                 del self._histories[oldest]
                 self._attempts.pop(oldest, None)
 
@@ -212,7 +216,7 @@ def _event(item_id: Any, entry: list[Any]) -> StatusEvent:
 
 
 def _key(item_id: Any) -> Any:
-    """Return an id, or a text for one that cannot be a key."""
+    """Return an id as a dictionary key: its text if it is not hashable."""
     try:
         hash(item_id)
     except TypeError:

@@ -1,15 +1,15 @@
 """Tools for testing plugins.
 
-`run_pipeline` runs items with the plugins that you name and no others, `Recorder` remembers every
-call of a hook, `check_plugin` checks a plugin against the rules, and with a `Clock` waits take no
-time. For pytest there are fixtures: `antflow_run`, `antflow_recorder`, `antflow_clock`.
+`check_plugin` checks a plugin against the rules. `run_pipeline` runs items with the plugins that
+you name and no others. `Recorder` remembers every call of a hook. With a `Clock`, waits take no
+real time. For pytest there are fixtures: `antflow_run`, `antflow_recorder`, `antflow_clock`.
 """
 
 from ._check import check_plugin
-from ._clock import Clock, StuckError
+from ._plugin_run import PluginFaultError, PluginRun, run_pipeline
 from ._problems import PluginProblemsError, PluginReport, Problem, ProblemKind
 from ._recorder import HookCall, Recorder
-from ._run import PluginFaultError, PluginRun, run_pipeline
+from ._virtual_clock import Clock, StuckError
 
 __all__ = [
     "Clock",

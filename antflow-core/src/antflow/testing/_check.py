@@ -1,4 +1,4 @@
-"""Checking a plugin against the rules, and running it through everything that can happen."""
+"""`check_plugin`: runs a plugin through every scenario and reports its problems."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from antflow._plugins.validation import hooks_of, name_of, refusal
 from antflow._runners import threads as runners
 from antflow.exceptions import PluginError
 
-from ._chosen import chosen
-from ._clock import Clock
-from ._fault_capture import error_text, faults_noted
-from ._harness import THE_PIPELINE, Note, Stand, changed_variables
-from ._hook_spy import Watch
-from ._leaks import Patience, Process, note_left_on_loop
-from ._problems import Findings, PluginProblemsError, PluginReport, ProblemKind
+from ._fault_capture import capture_faults, error_text
+from ._harness import Harness, changed_variables
+from ._hook_spy import HookSpy
+from ._leaks import JoinBudget, ProcessSnapshot, check_event_loop
+from ._plugin_lookup import resolve_plugin
+from ._problems import AddProblem, Findings, PluginProblemsError, PluginReport, ProblemKind
 from ._references import TRACEBACK, path_from, referrers_of
 from ._scenarios import FIRST_RUNS, SCENARIOS, Scenario
+from ._virtual_clock import Clock
 
-SILENT = (engine_run.__name__, runners.__name__, "antflow")
-"""What logs that items are left or failed, which is meant here, and that threads are."""
+MUTED_LOGGERS = (engine_run.__name__, runners.__name__, "antflow")
+"""Loggers of unprocessed and failed items and of abandoned threads, which scenarios cause."""
 
 KEEP_BY_RUN = "keep it in an object that antflow_pipeline_start returns, or by weak reference"
 KEEP_TEXT = "keep the text of the error, since its traceback holds what was run"
 
-COUNTED_WARNINGS = (ResourceWarning, RuntimeWarning)
+REPORTED_WARNINGS = (ResourceWarning, RuntimeWarning)
+"""What Python warns of when something is not closed or not awaited."""
 
 
 def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> PluginReport:
     """Check a plugin against the rules, and run it through everything that can happen in a run.
 
-    That is: success, two runs at once, plain functions, retry, failure, skip, no items,
+    The scenarios are success, two runs at once, plain functions, retry, failure, skip, no items,
     cancellation, shutdown, a stream that is left early, an input that raises, a second run, the
     plugin's displays, and its command-line options. Ids are numbers and strings. Waits take no
     time. A plugin may keep what it opens or starts in its first runs, such as a server; if more is
@@ -64,34 +65,41 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         ValueError: `ignore` has an unknown kind.
         RuntimeError: an event loop is running already.
     """
-    Clock().run(asyncio.sleep(0))
-    findings, watch = Findings(ignore), Watch()
+    Clock().run(asyncio.sleep(0))  # raises where an event loop is running
+    findings, spy = Findings(ignore), HookSpy()
     name, found = plugin if isinstance(plugin, str) else "", None
     try:
-        found = chosen(plugin)
+        found = resolve_plugin(plugin)
     except PluginError as error:
         findings.add("rules", str(error))
     else:
         name = name or name_of(found)
-        for broken in broken_rules(found, plugin):
-            findings.add("rules", broken)
-    tried = SCENARIOS if found is not None and refusal(found) is None else {}
-    patience = Patience()
-    gc.freeze()  # so that collecting what a scenario leaves costs next to nothing
+        for violation in rule_violations(found, plugin):
+            findings.add("rules", violation)
+    scenarios = SCENARIOS if found is not None and refusal(found) is None else {}
+    join_budget = JoinBudget()
+    gc.freeze()  # otherwise each scenario's collections go through all that pytest holds
     try:
-        for title, scenario in tried.items():
-            note = partial(findings.add, scenario=title)
-            try_out(found, scenario, watch, note, None if title in FIRST_RUNS else patience)
+        for title, scenario in scenarios.items():
+            # threads and files of the first runs are the plugin's to keep
+            checked_budget = None if title in FIRST_RUNS else join_budget
+            add_problem = partial(findings.add, scenario=title)
+            check_scenario(found, scenario, spy, add_problem, checked_budget)
     finally:
         gc.unfreeze()
-    report = PluginReport(name, tuple(tried), watch.calls, findings.problems())
+    report = PluginReport(name, tuple(scenarios), spy.calls, findings.problems())
     if report.problems:
         raise PluginProblemsError(report)
     return report
 
 
-def broken_rules(plugin: object, given: object) -> Iterator[str]:
-    """Return what is wrong with a plugin before it takes part in anything."""
+def rule_violations(plugin: object, given: object) -> Iterator[str]:
+    """Return what is wrong with a plugin before it takes part in anything.
+
+    Args:
+        plugin: the object itself.
+        given: what was given to `check_plugin`, such as a name.
+    """
     if (reason := refusal(plugin)) is not None:
         yield f"It cannot take part: {reason}."
     elif not hooks_of(plugin):
@@ -113,93 +121,99 @@ def broken_rules(plugin: object, given: object) -> Iterator[str]:
         yield f"antflow_dashboards is {displays!r}; give a tuple of names."
 
 
-def try_out(
-    plugin: object, scenario: Scenario, watch: Watch, note: Note, patience: Patience | None
+def check_scenario(
+    plugin: object,
+    scenario: Scenario,
+    spy: HookSpy,
+    add_problem: AddProblem,
+    join_budget: JoinBudget | None,
 ) -> None:
-    """Run a plugin through one scenario, and note what it raises and leaves behind.
+    """Run a plugin through one scenario, and report what it raises and leaves behind.
 
     Args:
-        plugin: the plugin.
-        scenario: what it is run through.
-        watch: watches it.
-        note: takes problems.
-        patience: with threads; None where threads and files that are left are no problem.
+        plugin: the object itself.
+        scenario: runs pipelines with the plugin.
+        spy: counts the plugin's hook calls.
+        add_problem: called with each problem.
+        join_budget: time to wait for threads; None if threads and files may be left.
     """
     gc.collect()
-    before = Process()
-    stand = Stand(plugin, dashboards_of(plugin), watch, note)
-    with faults_noted(SILENT, names_items=False) as noted, counted_warnings(note):
-        is_whole = plays_to_end(scenario, stand, note)
-        if is_whole and patience is not None:
-            before.note_threads(patience, note)
+    before = ProcessSnapshot()
+    harness = Harness(plugin, dashboards_of(plugin), spy, add_problem)
+    with capture_faults(MUTED_LOGGERS, names_items=False) as capture, check_warnings(add_problem):
+        # leaks are searched only after a scenario that ended: one that broke off leaves anything
+        is_ended = run_to_end(scenario, harness, add_problem)
+        if is_ended and join_budget is not None:
+            before.check_threads(join_budget, add_problem)
         gc.collect()
-    for text in noted.texts + (stand.reports if is_whole else []):
-        note("raised", text)
-    for text in watch.changes:
-        note("events", text)
-    watch.changes.clear()
-    if is_whole:
-        note_references(stand, note)
-    if is_whole and patience is not None:
-        before.note_files(note)
-    before.note_settings(note)
+    for text in capture.texts + (harness.loop_errors if is_ended else []):
+        add_problem("raised", text)
+    for text in spy.changes:
+        add_problem("events", text)
+    spy.changes.clear()
+    if is_ended:
+        check_references(harness, add_problem)
+    if is_ended and join_budget is not None:
+        before.check_files(add_problem)
+    before.check_settings(add_problem)
 
 
-def plays_to_end(scenario: Scenario, stand: Stand, note: Note) -> bool:
-    """Run a scenario, and tell whether it came to its end; what it raised is noted."""
+def run_to_end(scenario: Scenario, harness: Harness, add_problem: AddProblem) -> bool:
+    """Run a scenario, report what it raises, and return whether it came to its end."""
     try:
-        Clock().run(play(scenario, stand, note))
+        Clock().run(run_scenario(scenario, harness, add_problem))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        note("raised", f"The run ended by\n{error_text(error)}")
+        add_problem("raised", f"The run ended by\n{error_text(error)}")
         return False
     return True
 
 
-async def play(scenario: Scenario, stand: Stand, note: Note) -> None:
-    """Run a scenario, and note what it leaves on the event loop and in this context."""
-    asyncio.get_running_loop().set_exception_handler(partial(keep_report, stand.reports))
+async def run_scenario(scenario: Scenario, harness: Harness, add_problem: AddProblem) -> None:
+    """Run a scenario, and report what it leaves on the event loop and in this context."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(record_loop_error, harness.loop_errors))
     context = copy_context()
     try:
-        await scenario(stand)
+        await scenario(harness)
     finally:
-        stand.leave()
+        harness.forget_contexts()
     for name in changed_variables(context, copy_context()):
-        note("context", f"Context variable {name!r} of the caller was left changed; reset it.")
-    await note_left_on_loop(note)
+        add_problem(
+            "context", f"Context variable {name!r} of the caller was left changed; reset it."
+        )
+    await check_event_loop(add_problem)
 
 
-def keep_report(
-    reports: list[str], _: asyncio.AbstractEventLoop, context: Mapping[str, Any]
+def record_loop_error(
+    errors: list[str], _: asyncio.AbstractEventLoop, context: Mapping[str, Any]
 ) -> None:
-    """Keep the text of what is reported to an event loop, such as an error that nobody saw."""
+    """Keep the text of what is reported to an event loop, such as an unretrieved exception."""
     error = context.get("exception")
-    about = error_text(error) if isinstance(error, BaseException) else ""
-    reports.append(f"{context.get('message', 'Reported to the event loop')}\n{about}".rstrip())
+    details = error_text(error) if isinstance(error, BaseException) else ""
+    errors.append(f"{context.get('message', 'Reported to the event loop')}\n{details}".rstrip())
 
 
 @contextmanager
-def counted_warnings(note: Note) -> Iterator[None]:
-    """Note warnings of what was not closed or not awaited; let the others go where they go."""
+def check_warnings(add_problem: AddProblem) -> Iterator[None]:
+    """Report warnings of what was not closed or not awaited; issue the others again."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for each in caught:
-        if issubclass(each.category, COUNTED_WARNINGS):
-            note("warnings", f"{each.category.__name__}: {each.message}")
+        if issubclass(each.category, REPORTED_WARNINGS):
+            add_problem("warnings", f"{each.category.__name__}: {each.message}")
         else:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
-def note_references(stand: Stand, note: Note) -> None:
-    """Note what is still there of a scenario, and on what way the plugin keeps it."""
-    left = stand.left()
-    of_pipelines = [each for each in left if each[0] == THE_PIPELINE]
-    for what, thing in (of_pipelines or left)[:1]:
-        way = path_from(stand.plugin, thing)
-        if not way:
-            gc.unfreeze()  # or what is frozen would not be searched
-            way = f"something outside of the plugin: {referrers_of(thing)}"
-        remedy = KEEP_TEXT if TRACEBACK in way else KEEP_BY_RUN
-        note("references", f"After the run {what} is kept alive by {way}; {remedy}.")
+def check_references(harness: Harness, add_problem: AddProblem) -> None:
+    """Report a pipeline or a value that is still alive, and what keeps it."""
+    for what, kept in harness.kept_objects()[:1]:
+        path = path_from(harness.plugin, kept)
+        if not path:
+            gc.unfreeze()  # gc.get_referrers does not search frozen objects
+            path = f"something outside of the plugin: {referrers_of(kept)}"
+        remedy = KEEP_TEXT if TRACEBACK in path else KEEP_BY_RUN
+        add_problem("references", f"After the run {what} is kept alive by {path}; {remedy}.")

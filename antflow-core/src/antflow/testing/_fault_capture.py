@@ -1,4 +1,4 @@
-"""What the engine logs about plugins that raise, kept as text."""
+"""Captures as text what the engine logs about plugins that raise."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from antflow._engine import display as _display
+from antflow._engine import display as engine_display
 from antflow._errors.safe_logging import can_be_shown
-from antflow._plugins import dispatcher
-from antflow._plugins import plugin_set as plugins
+from antflow._plugins import dispatcher, plugin_set
 from antflow.exceptions import text_of
 
-from ._places import is_of_others
+from ._task_descriptions import is_user_code
 
-LOGGERS = tuple(module.__name__ for module in (dispatcher, _display, plugins))
-OF_ITEMS = re.compile(r"^Pipeline '[^']*': | at item .* in stage .*$")
+FAULT_LOGGERS = tuple(module.__name__ for module in (dispatcher, engine_display, plugin_set))
+PIPELINE_AND_ITEM = re.compile(r"^Pipeline '[^']*': | at item .* in stage .*$")
 
 
-class Noted(logging.Filter):
-    """Turns the errors that plugins raise into text, and keeps them out of the log.
+class FaultCapture(logging.Filter):
+    """A log filter that takes out the records of plugins' errors, and keeps their text.
 
-    A log record holds an error, whose frames hold the run; and a test tool keeps log records.
+    The text only: tools for tests keep log records, a record keeps its error, an error its frames,
+    and these the run, so that each error would look like a leak of a run, too.
 
     Args:
         names_items: whether the texts name pipelines and items.
@@ -35,58 +35,62 @@ class Noted(logging.Filter):
         self._names_items = names_items
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the text of an error, and let no such record pass."""
+        """Take out a record that has an error, and keep its text."""
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return True
-        said = record.getMessage().partition("; ")[0]
+        # the rest of the message says that the run goes on
+        message = record.getMessage().partition("; ")[0]
+        # without names, the same fault in several scenarios is one problem
         if not self._names_items:
-            said = OF_ITEMS.sub("", said)
-        self.texts.append(f"{said}\n{error_text(error)}")
+            message = PIPELINE_AND_ITEM.sub("", message)
+        self.texts.append(f"{message}\n{error_text(error)}")
         return False
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error, and where it comes from, but for the frames of antflow and asyncio.
+    """Return an error and its traceback, without the frames of antflow and asyncio.
 
-    What it was raised from is shown, and not what was merely being handled at the time, which is
-    the error of the item.
+    Its cause is shown. Its context is not: in a hook, that is the error of the item.
     """
     if not can_be_shown(error):
         return f"{type(error).__name__}: {text_of(error)} (it cannot be shown in full)"
-    told = traceback.TracebackException.from_exception(error)
-    told.stack = traceback.StackSummary.from_list(
-        [frame for frame in told.stack if is_of_others(frame.filename)]
+    summary = traceback.TracebackException.from_exception(error)
+    summary.stack = traceback.StackSummary.from_list(
+        [frame for frame in summary.stack if is_user_code(frame.filename)]
     )
-    lines = [*told.stack.format(), *told.format_exception_only()]
+    lines = [*summary.stack.format(), *summary.format_exception_only()]
     if error.__cause__ is not None:
         lines += ["from:\n", error_text(error.__cause__)]
     return "".join(lines).rstrip()
 
 
 @contextmanager
-def faults_noted(and_silent: Iterable[str] = (), *, names_items: bool = True) -> Iterator[Noted]:
-    """Note what plugins raise while this lasts, instead of having it logged.
+def capture_faults(
+    muted_loggers: Iterable[str] = (), *, names_items: bool = True
+) -> Iterator[FaultCapture]:
+    """Capture what plugins raise inside the context, instead of having it logged.
 
     Args:
-        and_silent: names of loggers that are to be silent meanwhile.
-        names_items: whether what is noted names pipelines and items.
+        muted_loggers: names of loggers that log nothing inside the context.
+        names_items: whether the texts name pipelines and items.
     """
-    noted = Noted(names_items)
-    with ExitStack() as until_the_end:
-        for name in LOGGERS:
-            until_the_end.enter_context(_heard(logging.getLogger(name), noted))
-        for name in and_silent:
-            until_the_end.enter_context(_silenced(logging.getLogger(name)))
-        yield noted
+    capture = FaultCapture(names_items)
+    with ExitStack() as stack:
+        for name in FAULT_LOGGERS:
+            stack.enter_context(_captured(logging.getLogger(name), capture))
+        for name in muted_loggers:
+            stack.enter_context(_muted(logging.getLogger(name)))
+        yield capture
 
 
 @contextmanager
-def _heard(logger: logging.Logger, noted: Noted) -> Iterator[None]:
-    """Have a logger's errors noted, even where logging is switched off."""
+def _captured(logger: logging.Logger, capture: FaultCapture) -> Iterator[None]:
+    """Capture a logger's errors, even where logging is switched off."""
     level, was_disabled, below = logger.level, logger.disabled, logging.root.manager.disable
+    # a filter sees only the records that pass these three settings
     logging.disable(logging.NOTSET)
-    logger.addFilter(noted)
+    logger.addFilter(capture)
     logger.setLevel(min(logger.getEffectiveLevel(), logging.ERROR))
     logger.disabled = False
     try:
@@ -94,12 +98,12 @@ def _heard(logger: logging.Logger, noted: Noted) -> Iterator[None]:
     finally:
         logger.disabled = was_disabled
         logger.setLevel(level)
-        logger.removeFilter(noted)
+        logger.removeFilter(capture)
         logging.disable(below)
 
 
 @contextmanager
-def _silenced(logger: logging.Logger) -> Iterator[None]:
+def _muted(logger: logging.Logger) -> Iterator[None]:
     was_disabled, logger.disabled = logger.disabled, True
     try:
         yield

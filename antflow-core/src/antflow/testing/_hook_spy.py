@@ -1,4 +1,4 @@
-"""A pipeline whose plugin is watched: which hooks are called, and whether it changes events."""
+"""Spies on a plugin: counts the calls of its hooks, and finds the events that it changes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from antflow.pipeline import Pipeline
 from antflow.stage import Stage
 
 
-class Watch:
-    """What a plugin does in its hooks.
+class HookSpy:
+    """Records what a plugin does in its hooks.
 
-    `calls` counts them by hook; `changes` says which parts of events were changed.
+    `calls` counts the calls of each hook; `changes` has a text for each change of an event.
     """
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.changes: list[str] = []
 
-    def around(self, listener: Listener) -> Callable[[Any], Any]:
-        """Return a listener's function, watched."""
+    def wrap(self, listener: Listener) -> Callable[[Any], Any]:
+        """Return a function that calls the listener's and records the call."""
 
         def call(argument: Any) -> Any:
             self.calls[listener.hook] += 1
-            before = _parts(argument)
+            before = _fields(argument)
             answer = listener.call(argument)
+            # an async hook may change the event until it has ended
             if answer is not None and isawaitable(answer):
                 return finish(answer, argument, before)
             self._compare(listener, argument, before)
@@ -46,7 +47,8 @@ class Watch:
         return call
 
     def _compare(self, listener: Listener, event: Any, before: dict[str, Any]) -> None:
-        for name, value in _parts(event).items():
+        for name, value in _fields(event).items():
+            # identity first, since comparing values runs their own code
             if value is not before[name] and value != before[name]:
                 self.changes.append(
                     f"{listener.hook} of plugin {listener.name!r} changed event.{name}, which "
@@ -54,48 +56,36 @@ class Watch:
                 )
 
 
-def _parts(event: Any) -> dict[str, Any]:
-    """Return the fields of an event, to be compared with those of later."""
+def _fields(event: Any) -> dict[str, Any]:
+    """Return the fields of an event; the metadata is copied, since a hook may change it."""
     if not isinstance(event, StatusEvent | TaskEvent):
         return {}
-    parts = {each.name: getattr(event, each.name) for each in fields(event)}
-    return {name: copy(part) if name == "metadata" else part for name, part in parts.items()}
+    values = {each.name: getattr(event, each.name) for each in fields(event)}
+    return {name: copy(value) if name == "metadata" else value for name, value in values.items()}
 
 
-class WatchedPlugins(PluginSet):
-    """Plugins that are watched.
+class SpiedPluginSet(PluginSet):
+    """A set of plugins with a spy on their hooks."""
 
-    Args:
-        plugins: checked already.
-        watch: watches them.
-    """
-
-    def __init__(self, plugins: Mapping[str, object], watch: Watch) -> None:
+    def __init__(self, plugins: Mapping[str, object], spy: HookSpy) -> None:
         super().__init__(plugins)
-        self._watch = watch
+        self._spy = spy
 
     def with_plugins(self, plugins: Mapping[str, object]) -> PluginSet:
-        """Return a set with some more, all of them watched."""
+        """Return a set that has more plugins, with the same spy."""
         more = super().with_plugins(plugins)
-        return self if more is self else WatchedPlugins(more.plugins, self._watch)
+        return self if more is self else SpiedPluginSet(more.plugins, self._spy)
 
     def listeners(self, hook: str) -> Listeners:
-        """Return who listens to a hook, in the order of the calls."""
+        """Return the wrapped listeners of a hook, in the order of the calls."""
         return tuple(
-            listener._replace(call=self._watch.around(listener))
-            for listener in super().listeners(hook)
+            listener._replace(call=self._spy.wrap(listener)) for listener in super().listeners(hook)
         )
 
 
-class WatchedPipeline(Pipeline):
-    """A pipeline with one plugin, which is watched.
+class SpiedPipeline(Pipeline):
+    """A pipeline with one plugin and a spy on its hooks; installed plugins do not take part."""
 
-    Args:
-        stages: what is done to each item.
-        plugin: takes part, and no other.
-        watch: watches it.
-    """
-
-    def __init__(self, stages: Iterable[Stage], plugin: object, watch: Watch) -> None:
+    def __init__(self, stages: Iterable[Stage], plugin: object, spy: HookSpy) -> None:
         super().__init__(stages, name="checked", autoload=False)
-        self._plugins = WatchedPlugins(named([plugin], self.name), watch)
+        self._plugins = SpiedPluginSet(named([plugin], self.name), spy)

@@ -1,4 +1,4 @@
-"""What a run may leave behind: tasks and timers, threads and files, a process that is changed."""
+"""Finds what a run leaves behind: tasks, timers, threads, open files and process settings."""
 
 from __future__ import annotations
 
@@ -13,115 +13,118 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ._clock import ClockLoop
-from ._harness import Note
-from ._places import described_function, described_task
+from ._problems import AddProblem
+from ._task_descriptions import describe_function, describe_task
+from ._virtual_clock import ClockLoop
 
-TURNS = 20
+SETTLE_ITERATIONS = 20
 JOIN_SECONDS = 2.0
 OPEN_FILES = Path("/dev/fd")
-OF_NO_FILE = re.compile(r"[a-z]+:\[\d+\]")
-"""What the system calls connections and pipes."""
+SOCKET_OR_PIPE = re.compile(r"[a-z]+:\[\d+\]")
+"""How Linux names what is not a file, such as "socket:[4711]"."""
 
 
-async def note_left_on_loop(note: Note) -> None:
-    """Note the tasks and timers that are still there, and end them."""
-    for _ in range(TURNS):
+async def check_event_loop(add_problem: AddProblem) -> None:
+    """Report the tasks and timers that are left on the running loop, and cancel them."""
+    # tasks that are about to end, such as cancelled ones, need some iterations of the loop
+    for _ in range(SETTLE_ITERATIONS):
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
-        note(
+        add_problem(
             "tasks",
-            f"Task {described_task(task)} was left running; wait for it or cancel it in "
+            f"Task {describe_task(task)} was left running; wait for it or cancel it in "
             "antflow_pipeline_finish.",
         )
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=JOIN_SECONDS)
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, ClockLoop)
+    assert isinstance(loop, ClockLoop)  # asyncio's own loops do not list their timers
     for timer in loop.timers():
         callback = getattr(timer, "_callback")  # noqa: B009
-        note(
+        add_problem(
             "timers",
-            f"A timer that is to call {described_function(callback)} was left; cancel it when the "
+            f"A timer that is to call {describe_function(callback)} was left; cancel it when the "
             "run ends.",
         )
         timer.cancel()
 
 
-class Patience:
-    """How long threads that are about to end are waited for, in real time and in all."""
+class JoinBudget:
+    """The real time that a check spends on waiting for threads to end, over all scenarios."""
 
     def __init__(self) -> None:
         self._left = JOIN_SECONDS
 
     def join(self, thread: threading.Thread) -> bool:
-        """Wait for a thread, and tell whether it has ended."""
+        """Wait for a thread while time is left, and return whether it has ended."""
         began = time.monotonic()
         thread.join(max(0.0, self._left))
         self._left -= time.monotonic() - began
         return not thread.is_alive()
 
 
-class Process:
-    """What a process has and is set to at one moment."""
+class ProcessSnapshot:
+    """The threads, open files and settings of the process at one moment."""
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._files = _open_files()
         self._settings = _settings()
 
-    def note_threads(self, patience: Patience, note: Note) -> None:
-        """Note the threads that have begun since, unless they are about to end."""
+    def check_threads(self, join_budget: JoinBudget, add_problem: AddProblem) -> None:
+        """Report the threads that were started since, unless they end soon."""
         for thread in set(threading.enumerate()) - self._threads:
-            if not patience.join(thread):
-                note("threads", f"Thread {_described(thread)} was left running; end it.")
+            if not join_budget.join(thread):
+                add_problem(
+                    "threads", f"Thread {_describe_thread(thread)} was left running; end it."
+                )
 
-    def note_files(self, note: Note) -> None:
-        """Note the files and connections that have been opened since."""
+    def check_files(self, add_problem: AddProblem) -> None:
+        """Report the files and connections that were opened since."""
         for number, target in _open_files().items():
             if number not in self._files:
-                note("files", f"{target} was left open; close it, however the run ends.")
+                add_problem("files", f"{target} was left open; close it, however the run ends.")
 
-    def note_settings(self, note: Note) -> None:
-        """Note what the process was set to otherwise before."""
+    def check_settings(self, add_problem: AddProblem) -> None:
+        """Report the settings that were changed since."""
         for name, value in _settings().items():
             if value != self._settings[name]:
-                note(
+                add_problem(
                     "process",
                     f"{name} was {self._settings[name]} and is {value}; a plugin leaves the "
                     "process as it found it.",
                 )
 
 
-def _described(thread: threading.Thread) -> str:
-    name, target = repr(_without_numbers(thread.name)), vars(thread).get("_target")
-    return f"{name} in {described_function(target)}" if target else name
+def _describe_thread(thread: threading.Thread) -> str:
+    name, target = repr(_mask_numbers(thread.name)), vars(thread).get("_target")
+    return f"{name} in {describe_function(target)}" if target else name
 
 
-def _without_numbers(name: str) -> str:
-    """Return a name as it is each time, so that what happens again and again is told once."""
+def _mask_numbers(name: str) -> str:
+    """Replace the numbers of a name, so that problems of several scenarios have one text."""
     return re.sub(r"\d+", "*", name)
 
 
 def _open_files() -> dict[int, str]:
-    """Return what is open, by its number, where the system tells."""
+    """Return the name of each open file by its descriptor; nothing where there is no /dev/fd."""
     found = {}
     for number in map(int, os.listdir(OPEN_FILES) if OPEN_FILES.is_dir() else ()):  # noqa: PTH208
-        with suppress(OSError):  # it was closed meanwhile, as that of the listing itself
-            os.fstat(number)
+        with suppress(OSError):  # closed meanwhile, as the descriptor of the listing itself is
+            os.fstat(number)  # raises if the descriptor is closed
             found[number] = _target(number)
     return found
 
 
 def _target(number: int) -> str:
-    """Return what a number of an open file stands for."""
+    """Return the file or connection behind a descriptor."""
     try:
         target = str((OPEN_FILES / str(number)).readlink())
     except OSError:
         return "A file or connection"
-    return _without_numbers(target) if OF_NO_FILE.fullmatch(target) else target
+    return _mask_numbers(target) if SOCKET_OR_PIPE.fullmatch(target) else target
 
 
 def _settings() -> dict[str, str]:
@@ -135,6 +138,7 @@ def _settings() -> dict[str, str]:
         "The handlers of the root logger": root.handlers,
         "The working directory": Path.cwd(),
     }
+    # only the main thread can set handlers of signals
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             settings[f"The handler of {number.name}"] = signal.getsignal(number)

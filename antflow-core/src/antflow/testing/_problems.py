@@ -1,9 +1,9 @@
-"""What is wrong with a plugin, and how that is said."""
+"""Problems of a plugin, and the report that lists them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from textwrap import indent
 from typing import Literal, get_args
@@ -26,7 +26,10 @@ ProblemKind = Literal[
 
 KINDS: tuple[ProblemKind, ...] = get_args(ProblemKind)
 
-MOST_SHOWN = 3
+AddProblem = Callable[[ProblemKind, str], None]
+"""Takes the kind and the text of a problem; `Findings.add` for one scenario."""
+
+MAX_SCENARIOS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class Problem:
     scenarios: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        shown = ", ".join(self.scenarios[:MOST_SHOWN])
-        if more := len(self.scenarios[MOST_SHOWN:]):
+        shown = ", ".join(self.scenarios[:MAX_SCENARIOS_SHOWN])
+        if more := len(self.scenarios[MAX_SCENARIOS_SHOWN:]):
             shown += f" and {more} more"
         where = f" (in {shown})" if shown else ""
         return f"{self.kind}{where}:\n{indent(self.text, '    ')}"
@@ -88,16 +91,17 @@ class PluginProblemsError(AssertionError):
 
 
 class Findings:
-    """Problems as they are found, each once, with all the scenarios where it was seen.
+    """Collects problems: one of each kind and text, with all the scenarios where it was seen.
 
     Args:
-        ignore: kinds that do not count.
+        ignore: kinds of problems to ignore.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: `ignore` has an unknown kind.
     """
 
     def __init__(self, ignore: Iterable[ProblemKind]) -> None:
+        # a single kind is a string, which is an iterable too
         self._ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         self._found: dict[tuple[ProblemKind, str], list[str]] = {}
         for kind in sorted(self._ignored - set(KINDS)):
@@ -106,14 +110,14 @@ class Findings:
             )
 
     def add(self, kind: ProblemKind, text: str, scenario: str | None = None) -> None:
-        """Note a problem."""
+        """Add a problem, or a scenario to one that is known."""
         if kind not in self._ignored:
             scenarios = self._found.setdefault((kind, text), [])
             if scenario is not None and scenario not in scenarios:
                 scenarios.append(scenario)
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return what was found, as it was found."""
+        """Return the problems in the order in which they were found first."""
         return tuple(
             Problem(kind, text, tuple(scenarios)) for (kind, text), scenarios in self._found.items()
         )

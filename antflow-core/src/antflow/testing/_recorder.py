@@ -1,4 +1,4 @@
-"""A plugin that remembers every call of a hook, in order."""
+"""`Recorder`: a plugin that remembers every call of a hook, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from antflow.results import ErrorSummary
 class HookCall:
     """One call of a hook.
 
-    `str` shows all that stays the same from run to run, such as
+    `str` shows what is the same in each run, such as
     "task_retry item=1 stage=Parse task=parse attempt=1 error=ValueError".
 
     Args:
@@ -44,24 +44,25 @@ class HookCall:
         return getattr(self.arguments.get("event"), "item_id", None)
 
     def __str__(self) -> str:
-        told = " ".join(f"{name}={value}" for name, value in self._told())
-        return f"{self.hook.removeprefix(PREFIX)} {told}".rstrip()
+        fields = " ".join(f"{name}={value}" for name, value in self._fields())
+        return f"{self.hook.removeprefix(PREFIX)} {fields}".rstrip()
 
-    def _told(self) -> Iterator[tuple[str, object]]:
+    def _fields(self) -> Iterator[tuple[str, object]]:
         for name, value in self.arguments.items():
             if isinstance(value, TaskEvent):
-                yield from _of_attempt(value)
+                yield from _task_fields(value)
             elif isinstance(value, StatusEvent):
-                yield from _of_status(value)
+                yield from _status_fields(value)
             elif isinstance(value, ErrorSummary):
                 yield "failed", value.total_failed
             elif name == "pipeline":
                 yield name, getattr(value, "name", value)
+            # other values, such as a parser, differ in each run
             elif value is None or isinstance(value, str | int):
                 yield name, value
 
 
-def _of_attempt(event: TaskEvent) -> Iterator[tuple[str, object]]:
+def _task_fields(event: TaskEvent) -> Iterator[tuple[str, object]]:
     yield "item", event.item_id
     yield "stage", event.stage
     yield "task", event.task_name
@@ -70,7 +71,7 @@ def _of_attempt(event: TaskEvent) -> Iterator[tuple[str, object]]:
         yield "error", type(event.error).__name__
 
 
-def _of_status(event: StatusEvent) -> Iterator[tuple[str, object]]:
+def _status_fields(event: StatusEvent) -> Iterator[tuple[str, object]]:
     yield "item", event.item_id
     yield "stage", event.stage
     yield "status", event.status
@@ -116,70 +117,70 @@ class Recorder:
         """Forget all calls."""
         self.calls.clear()
 
-    def _note(self, hook: str, **arguments: Any) -> None:
+    def _record(self, hook: str, **arguments: Any) -> None:
         self.calls.append(HookCall(PREFIX + hook, arguments))
 
     @hookimpl
     def antflow_add_options(self, parser: Any) -> None:
-        """Remember that the command line asked for options."""
-        self._note("add_options", parser=parser)
+        """Record that the command line asks for options."""
+        self._record("add_options", parser=parser)
 
     @hookimpl
     def antflow_configure(self, options: Any) -> None:
-        """Remember the options of the command line."""
-        self._note("configure", options=options)
+        """Record the options of the command line."""
+        self._record("configure", options=options)
 
     @hookimpl
     def antflow_dashboard(self, name: str) -> None:
-        """Remember that a dashboard was asked for, and return None."""
-        self._note("dashboard", name=name)
+        """Record that a dashboard is asked for, and return None."""
+        self._record("dashboard", name=name)
 
     @hookimpl
     def antflow_pipeline_start(self, pipeline: Any, total_items: int | None) -> None:
-        """Remember that a run begins."""
-        self._note("pipeline_start", pipeline=pipeline, total_items=total_items)
+        """Record that a run begins."""
+        self._record("pipeline_start", pipeline=pipeline, total_items=total_items)
 
     @hookimpl
     def antflow_item_start(self, event: StatusEvent) -> None:
-        """Remember that an item enters the run."""
-        self._note("item_start", event=event)
+        """Record that an item enters the run."""
+        self._record("item_start", event=event)
 
     @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> None:
-        """Remember that an item has changed its status."""
-        self._note("item_status", event=event)
+        """Record that an item has changed its status."""
+        self._record("item_status", event=event)
 
     @hookimpl
     def antflow_item_finish(self, event: StatusEvent) -> None:
-        """Remember that an item has ended."""
-        self._note("item_finish", event=event)
+        """Record that an item has ended."""
+        self._record("item_finish", event=event)
 
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> None:
-        """Remember that an attempt begins."""
-        self._note("task_start", event=event)
+        """Record that an attempt begins."""
+        self._record("task_start", event=event)
 
     @hookimpl
     def antflow_task_success(self, event: TaskEvent) -> None:
-        """Remember that an attempt has returned."""
-        self._note("task_success", event=event)
+        """Record that an attempt has returned."""
+        self._record("task_success", event=event)
 
     @hookimpl
     def antflow_task_retry(self, event: TaskEvent) -> None:
-        """Remember that an attempt has failed and another follows."""
-        self._note("task_retry", event=event)
+        """Record that an attempt has failed and another follows."""
+        self._record("task_retry", event=event)
 
     @hookimpl
     def antflow_task_failure(self, event: TaskEvent) -> None:
-        """Remember that an attempt has failed and no other follows."""
-        self._note("task_failure", event=event)
+        """Record that an attempt has failed and no other follows."""
+        self._record("task_failure", event=event)
 
     @hookimpl
     def antflow_task_cancelled(self, event: TaskEvent) -> None:
-        """Remember that an attempt was cancelled."""
-        self._note("task_cancelled", event=event)
+        """Record that an attempt was cancelled."""
+        self._record("task_cancelled", event=event)
 
     @hookimpl
     def antflow_pipeline_finish(self, pipeline: Any, error_summary: ErrorSummary) -> None:
-        """Remember that a run has ended."""
-        self._note("pipeline_finish", pipeline=pipeline, error_summary=error_summary)
+        """Record that a run has ended."""
+        self._record("pipeline_finish", pipeline=pipeline, error_summary=error_summary)

@@ -1,4 +1,4 @@
-"""What a plugin is run through: all that can become of an item, an attempt and a run."""
+"""The scenarios that `check_plugin` runs a plugin through."""
 
 from __future__ import annotations
 
@@ -14,215 +14,219 @@ from antflow._cli.plugin_options import add_options
 from antflow.context import current_item
 
 from ._fault_capture import error_text
-from ._harness import Stand, Thing
+from ._harness import Harness, ItemValue
 
-NOBODY_HAS = "a display that nobody has"
+UNKNOWN_DISPLAY = "an unknown display"
 
-MOMENT = 0.01
-"""Seconds of a wait: short, since they are real ones while the plugin has a connection open."""
+WAIT_SECONDS = 0.01
+"""How long a task waits: briefly, since it is real time while a connection is open."""
 
 
-async def success(stand: Stand) -> None:
+async def success(harness: Harness) -> None:
     """Run items through two stages, one after the other in each."""
-    pipeline = stand.pipeline(stand.stage(wait_briefly), stand.stage(return_at_once, "Next"))
-    stand.expect("succeeded", await pipeline.run(stand.items(1, 2, 3)), [1, 2, 3])
+    pipeline = harness.pipeline(harness.stage(wait_briefly), harness.stage(return_at_once, "Next"))
+    harness.expect("succeeded", await pipeline.run(harness.items(1, 2, 3)), [1, 2, 3])
 
 
-async def two_at_once(stand: Stand) -> None:
+async def two_at_once(harness: Harness) -> None:
     """Run two pipelines at once."""
-    one, other = (stand.pipeline(stand.stage(wait_briefly)) for _ in range(2))
-    results = await asyncio.gather(one.run(stand.items(1, 2)), other.run(stand.items(3, 4)))
-    stand.expect("succeeded", results[0] + results[1], [1, 2, 3, 4])
+    one, other = (harness.pipeline(harness.stage(wait_briefly)) for _ in range(2))
+    results = await asyncio.gather(one.run(harness.items(1, 2)), other.run(harness.items(3, 4)))
+    harness.expect("succeeded", results[0] + results[1], [1, 2, 3, 4])
 
 
-async def plain_function(stand: Stand) -> None:
+async def plain_function(harness: Harness) -> None:
     """Run items through a plain function, in a thread."""
-    pipeline = stand.pipeline(stand.stage(return_plainly))
-    stand.expect("succeeded", await pipeline.run(stand.items(1, 2)), [1, 2])
+    pipeline = harness.pipeline(harness.stage(return_plainly))
+    harness.expect("succeeded", await pipeline.run(harness.items(1, 2)), [1, 2])
 
 
-async def retry(stand: Stand) -> None:
-    """Have the first attempt at each item fail, of a task and of a stage; one id is a text."""
-    pipeline = stand.pipeline(
-        stand.stage(fail_at_first, task_attempts=2, task_wait_seconds=MOMENT),
-        stand.stage(fail_at_first, "Next", retry="per_stage", stage_attempts=2),
+async def retry(harness: Harness) -> None:
+    """Fail the first attempt at each item, of a task and of a stage; one id is a string."""
+    pipeline = harness.pipeline(
+        harness.stage(fail_at_first, task_attempts=2, task_wait_seconds=WAIT_SECONDS),
+        harness.stage(fail_at_first, "Next", retry="per_stage", stage_attempts=2),
     )
-    stand.expect("succeeded", await pipeline.run(stand.items(1, "two")), [1, "two"])
+    harness.expect("succeeded", await pipeline.run(harness.items(1, "two")), [1, "two"])
 
 
-async def failure(stand: Stand) -> None:
-    """Have all attempts fail."""
-    pipeline = stand.pipeline(stand.stage(fail, task_attempts=2, task_wait_seconds=MOMENT))
-    await pipeline.run(stand.items(1, 2))
-    stand.expect("failed", pipeline.failures, [1, 2])
+async def failure(harness: Harness) -> None:
+    """Fail all attempts."""
+    pipeline = harness.pipeline(
+        harness.stage(fail, task_attempts=2, task_wait_seconds=WAIT_SECONDS)
+    )
+    await pipeline.run(harness.items(1, 2))
+    harness.expect("failed", pipeline.failures, [1, 2])
 
 
-async def skip(stand: Stand) -> None:
+async def skip(harness: Harness) -> None:
     """Skip every second item."""
-    pipeline = stand.pipeline(stand.skipping(wait_briefly))
-    stand.expect("succeeded", await pipeline.run(stand.items(1, 2, 3)), [1, 2, 3])
+    pipeline = harness.pipeline(harness.skipping_stage(wait_briefly))
+    harness.expect("succeeded", await pipeline.run(harness.items(1, 2, 3)), [1, 2, 3])
 
 
-async def no_items(stand: Stand) -> None:
-    """Run nothing."""
-    stand.expect("succeeded", await stand.pipeline(stand.stage(wait_briefly)).run([]), [])
+async def no_items(harness: Harness) -> None:
+    """Run a pipeline without items."""
+    harness.expect("succeeded", await harness.pipeline(harness.stage(wait_briefly)).run([]), [])
 
 
-async def cancellation(stand: Stand) -> None:
+async def cancellation(harness: Harness) -> None:
     """Cancel a run in the middle of an attempt."""
-    at_work = asyncio.Event()
-    pipeline = stand.pipeline(stand.stage(waiting_for(asyncio.Event(), at_work)))
-    run = asyncio.create_task(pipeline.run(stand.items(1, 2)))
-    await first_of(run, at_work)
+    started = asyncio.Event()
+    pipeline = harness.pipeline(harness.stage(waiting_for(asyncio.Event(), started)))
+    run = asyncio.create_task(pipeline.run(harness.items(1, 2)))
+    await first_of(run, started)  # a plugin may break the run before its first attempt
     run.cancel()
     with suppress(asyncio.CancelledError):
         await run
-    stand.expect("were left unprocessed", pipeline.unprocessed, [1, 2])
+    harness.expect("were left unprocessed", pipeline.unprocessed, [1, 2])
 
 
-async def shutdown(stand: Stand) -> None:
+async def shutdown(harness: Harness) -> None:
     """Shut down in the middle of an attempt, and then run what was left."""
-    at_work, leave = asyncio.Event(), asyncio.Event()
-    pipeline = stand.pipeline(stand.stage(waiting_for(leave, at_work)))
-    await pipeline.feed(stand.items(1, 2, 3))
+    started, leave = asyncio.Event(), asyncio.Event()
+    pipeline = harness.pipeline(harness.stage(waiting_for(leave, started)))
+    await pipeline.feed(harness.items(1, 2, 3))
     await pipeline.start()
-    await at_work.wait()
+    await started.wait()
     stopping = asyncio.create_task(pipeline.shutdown())
-    await asyncio.sleep(MOMENT)
+    await asyncio.sleep(WAIT_SECONDS)
     leave.set()
     left = await stopping
-    stand.expect("succeeded", pipeline.results, [1])
-    stand.expect("were left unprocessed", left, [2, 3])
+    harness.expect("succeeded", pipeline.results, [1])
+    harness.expect("were left unprocessed", left, [2, 3])
     await pipeline.start()
     await pipeline.feed(left)
     await pipeline.join()
-    stand.expect("succeeded when they were fed again", pipeline.results, [2, 3])
+    harness.expect("succeeded when they were fed again", pipeline.results, [2, 3])
 
 
-async def shutdown_at_once(stand: Stand) -> None:
-    """Shut down with a time limit that an attempt does not meet."""
-    at_work = asyncio.Event()
-    pipeline = stand.pipeline(stand.stage(waiting_for(asyncio.Event(), at_work)))
+async def shutdown_at_once(harness: Harness) -> None:
+    """Shut down with a time limit that an attempt exceeds."""
+    started = asyncio.Event()
+    pipeline = harness.pipeline(harness.stage(waiting_for(asyncio.Event(), started)))
     await pipeline.start()
-    await pipeline.feed(stand.items(1, 2))
-    await at_work.wait()
-    left = await pipeline.shutdown(timeout=MOMENT)
-    stand.expect("were left unprocessed", left, [1, 2])
+    await pipeline.feed(harness.items(1, 2))
+    await started.wait()
+    left = await pipeline.shutdown(timeout=WAIT_SECONDS)
+    harness.expect("were left unprocessed", left, [1, 2])
 
 
-async def stream_left(stand: Stand) -> None:
+async def stream_left(harness: Harness) -> None:
     """Leave a stream after its first result."""
-    pipeline = stand.pipeline(stand.stage(wait_briefly))
+    pipeline = harness.pipeline(harness.stage(wait_briefly))
     taken = []
-    async with pipeline.stream(stand.items(1, 2, 3, 4), buffer_size=1) as results:
+    async with pipeline.stream(harness.items(1, 2, 3, 4), buffer_size=1) as results:
         async for result in results:
             taken.append(result)
             break
     rest = [result.id for result in pipeline.undelivered]
     rest += [item.id for item in pipeline.unprocessed]
-    stand.expect("were taken from the stream", taken, [1])
+    harness.expect("were taken from the stream", taken, [1])
+    # how far the feeder has come depends on the plugin's waits
     if sorted(rest) != [*range(2, pipeline.get_stats().items_fed + 1)]:
-        stand.note("outcome", f"Items {rest} were left of the stream.")
+        harness.add_problem("outcome", f"Items {rest} were left of the stream.")
 
 
-async def broken_input(stand: Stand) -> None:
-    """Have the input raise after two items."""
-    pipeline = stand.pipeline(stand.stage(wait_briefly))
+async def broken_input(harness: Harness) -> None:
+    """Run an input that raises after two items."""
+    pipeline = harness.pipeline(harness.stage(wait_briefly))
 
     def items() -> Iterator[Any]:
-        yield from stand.items(1, 2)
-        raise LookupError(NOBODY_HAS)
+        yield from harness.items(1, 2)
+        raise LookupError("a broken input")
 
     with suppress(LookupError):
         await pipeline.run(items())
-    stand.expect("succeeded", pipeline.results, [1, 2])
+    harness.expect("succeeded", pipeline.results, [1, 2])
 
 
-async def second_run(stand: Stand) -> None:
+async def second_run(harness: Harness) -> None:
     """Run the same pipeline twice."""
-    pipeline = stand.pipeline(stand.stage(wait_briefly))
+    pipeline = harness.pipeline(harness.stage(wait_briefly))
     for numbers in (1, 2), (3, 4):
-        stand.expect("succeeded", await pipeline.run(stand.items(*numbers)), [*numbers])
+        harness.expect("succeeded", await pipeline.run(harness.items(*numbers)), [*numbers])
 
 
-async def displays(stand: Stand) -> None:
-    """Ask for each display of the plugin, show a run in it, and ask for one that nobody has."""
+async def displays(harness: Harness) -> None:
+    """Ask for a display that does not exist, and show a run in each display of the plugin."""
     with suppress(ValueError):
-        await stand.pipeline(stand.stage(wait_briefly)).run([], dashboard=NOBODY_HAS)
-        stand.note(
+        await harness.pipeline(harness.stage(wait_briefly)).run([], dashboard=UNKNOWN_DISPLAY)
+        harness.add_problem(
             "rules",
             "antflow_dashboard returns a display for a name that it does not know, which hides "
             "those of other plugins; return None.",
         )
-    for name in stand.dashboards:
+    for name in harness.dashboards:
+        # what a display writes is no part of the test's output
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            await show(stand, name)
+            await show(harness, name)
 
 
-async def show(stand: Stand, name: str) -> None:
+async def show(harness: Harness, name: str) -> None:
     """Show a run in a display."""
-    pipeline = stand.pipeline(stand.skipping(fail))
-    await pipeline.run(stand.items(1, 2, 3), dashboard=name)
-    stand.expect("succeeded", pipeline.results, [2])
+    pipeline = harness.pipeline(harness.skipping_stage(fail))
+    await pipeline.run(harness.items(1, 2, 3), dashboard=name)
+    harness.expect("succeeded", pipeline.results, [2])
 
 
-async def command_line(stand: Stand) -> None:
-    """Have the options of `antflow run` made, and tell that none of the plugin's was given."""
+async def command_line(harness: Harness) -> None:
+    """Add the plugin's options to those of `antflow run`, and configure it with none given."""
     parser = run_parser()
     try:
-        add_options(parser, "the plugin", partial(stand.tell, "antflow_add_options"))
+        add_options(parser, "the plugin", partial(harness.call_hook, "antflow_add_options"))
     except Exception as error:
-        stand.note("raised", f"Its options cannot be added:\n{error_text(error)}")
+        harness.add_problem("raised", f"Its options cannot be added:\n{error_text(error)}")
     else:
-        stand.tell("antflow_configure", parser.parse_args(["program.py:pipeline"]))
+        harness.call_hook("antflow_configure", parser.parse_args(["program.py:pipeline"]))
 
 
-def return_plainly(thing: Thing) -> Thing:
+def return_plainly(value: ItemValue) -> ItemValue:
     """Return the value, from a thread."""
-    return thing
+    return value
 
 
-async def return_at_once(thing: Thing) -> Thing:
+async def return_at_once(value: ItemValue) -> ItemValue:
     """Return the value without a wait."""
-    return thing
+    return value
 
 
-async def wait_briefly(thing: Thing) -> Thing:
+async def wait_briefly(value: ItemValue) -> ItemValue:
     """Return the value after a moment."""
-    await asyncio.sleep(MOMENT)
-    return thing
+    await asyncio.sleep(WAIT_SECONDS)
+    return value
 
 
-async def fail(thing: Thing) -> None:
+async def fail(value: ItemValue) -> None:
     """Raise, after a moment."""
-    await asyncio.sleep(MOMENT)
-    raise ValueError(f"item {thing.id} is made to fail")
+    await asyncio.sleep(WAIT_SECONDS)
+    raise ValueError(f"item {value.id} is made to fail")
 
 
-async def fail_at_first(thing: Thing) -> Thing:
+async def fail_at_first(value: ItemValue) -> ItemValue:
     """Raise in the first attempt."""
     item = current_item()
     assert item is not None
     if item.attempt == 1:
-        await fail(thing)
-    return thing
+        await fail(value)
+    return value
 
 
 def waiting_for(
-    event: asyncio.Event, at_work: asyncio.Event
-) -> Callable[[Thing], Awaitable[Thing]]:
-    """Return a task that says when it is at work, and waits for an event then."""
+    event: asyncio.Event, started: asyncio.Event
+) -> Callable[[ItemValue], Awaitable[ItemValue]]:
+    """Return a task that sets `started` and then waits for an event."""
 
-    async def wait_for_event(thing: Thing) -> Thing:
-        at_work.set()
+    async def wait_for_event(value: ItemValue) -> ItemValue:
+        started.set()
         await event.wait()
-        return thing
+        return value
 
     return wait_for_event
 
 
 async def first_of(run: asyncio.Task[Any], event: asyncio.Event) -> None:
-    """Wait until an event comes, or a run has ended before it."""
+    """Wait until an event is set or a run has ended."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait([run, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -230,7 +234,7 @@ async def first_of(run: asyncio.Task[Any], event: asyncio.Event) -> None:
         await waiting
 
 
-Scenario = Callable[[Stand], Awaitable[None]]
+Scenario = Callable[[Harness], Awaitable[None]]
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", " "): scenario
@@ -252,7 +256,7 @@ SCENARIOS: dict[str, Scenario] = {
         command_line,
     )
 }
-"""What a plugin is run through, by name, in order."""
+"""The scenarios by name, in order."""
 
 FIRST_RUNS = ("success", "two at once")
-"""Where it may open and start what it keeps, such as a server or the threads of a pool."""
+"""Scenarios where a plugin may start what it keeps, such as a server or a thread pool."""

@@ -1,4 +1,4 @@
-"""Plugins as a test names them: an object, a class, a module, or an installed one by its name."""
+"""Finds the plugin that a test names: an object, a class, a module, or an installed plugin."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from antflow._plugins.validation import made
 from antflow.exceptions import PluginError, text_of
 
 
-def chosen(plugin: object) -> object:
-    """Return the plugin that is meant; an installed one, or a class, is made anew.
+def resolve_plugin(plugin: object) -> object:
+    """Return the plugin itself: a new object for a class or the name of an installed plugin.
 
     Args:
-        plugin: the name of an installed one's entry point, or an object, a class or a module.
+        plugin: the name of an entry point, or an object, a class or a module.
 
     Raises:
-        LookupError: none of that name is installed.
-        PluginError: it cannot be loaded or made.
+        LookupError: no plugin of that name is installed.
+        PluginError: the plugin cannot be loaded or made.
     """
     name = plugin if isinstance(plugin, str) else getattr(plugin, "__name__", repr(plugin))
-    found = installed(plugin) if isinstance(plugin, str) else plugin
+    found = load_installed(plugin) if isinstance(plugin, str) else plugin
     try:
         return made(found)
     except Exception as error:
@@ -29,14 +29,14 @@ def chosen(plugin: object) -> object:
         ) from error
 
 
-def installed(name: str) -> object:
-    """Return what an entry point leads to, whether or not it is disabled.
+def load_installed(name: str) -> object:
+    """Load the plugin of an entry point, even if the plugin is disabled.
 
     Raises:
-        LookupError: there is none of that name.
-        PluginError: it cannot be loaded.
+        LookupError: there is no entry point of that name.
+        PluginError: the entry point cannot be loaded.
     """
-    from importlib.metadata import entry_points
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
 
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in entries:

@@ -1,4 +1,4 @@
-"""One run with the plugins that a test names, and no others."""
+"""`run_pipeline`: one run with the plugins that a test names, and no others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from antflow.pipeline import Pipeline
 from antflow.results import PipelineResult
 from antflow.stage import Stage
 
-from ._chosen import chosen
-from ._clock import Clock
-from ._fault_capture import faults_noted
+from ._fault_capture import capture_faults
+from ._plugin_lookup import resolve_plugin
 from ._recorder import Recorder
+from ._virtual_clock import Clock
 
 
 class PluginFaultError(AssertionError):
@@ -70,13 +70,13 @@ def run_pipeline(
 
     Raises:
         PluginFaultError: a plugin raised an exception.
-        LookupError: no plugin with a given name is installed.
+        LookupError: no plugin with a given name is load_installed.
         PluginError: a plugin cannot be loaded, or cannot take part.
         StuckError: the run can never end.
         RuntimeError: an event loop is running already.
         BaseException: as from `Pipeline.run`.
     """
-    clock, taking_part = clock or Clock(), [*map(chosen, plugins)]
+    clock, taking_part = clock or Clock(), [*map(resolve_plugin, plugins)]
     recorder = next((each for each in taking_part if isinstance(each, Recorder)), None)
     if recorder is None:
         recorder = Recorder()
@@ -88,9 +88,9 @@ def run_pipeline(
         autoload=False,
     )
     began = clock.time()
-    with faults_noted() as noted:
+    with capture_faults() as capture:
         results = clock.run(pipeline.run(items, dashboard=dashboard))
-    if noted.texts and not may_raise:
-        raise PluginFaultError("\n\n".join(noted.texts))
+    if capture.texts and not may_raise:
+        raise PluginFaultError("\n\n".join(capture.texts))
     seconds = clock.time() - began
-    return PluginRun(pipeline, results, pipeline.failures, recorder, seconds, noted.texts)
+    return PluginRun(pipeline, results, pipeline.failures, recorder, seconds, capture.texts)

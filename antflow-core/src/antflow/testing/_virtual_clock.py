@@ -1,0 +1,238 @@
+"""`Clock`: virtual time, in which waits take no real time and durations are exact.
+
+The clock is an event loop with another selector: where the loop would wait, the selector moves the
+time to the next timer. There is no tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from types import CodeType
+from typing import Any, TypeVar
+
+from antflow._engine.clock import CLOCK
+from antflow._runners import threads as runners
+
+from ._task_descriptions import describe_tasks
+
+T = TypeVar("T")
+Events = list[tuple[selectors.SelectorKey, int]]
+
+THREAD_WAIT_SECONDS = 5.0
+"""The longest wait for a thread while a timer is set, in real time."""
+
+UNTIMED_THREAD_WAIT_SECONDS = 60.0
+"""The longest wait for a thread while no timer is set, in real time."""
+
+THREAD_FUTURE_MAKERS: frozenset[CodeType] = frozenset(
+    function.__code__
+    for function in (
+        vars(runners)["_Job"].__init__,
+        asyncio.futures.wrap_future,
+        asyncio.BaseEventLoop.shutdown_default_executor,
+    )
+)
+"""The functions that make the futures that threads fulfil.
+
+The loop knows these futures by the function that makes them: by the time that a thread is seen at
+work, the time may have jumped.
+"""
+
+
+class StuckError(AssertionError):
+    """The run can never end: every task waits, and no timer is set."""
+
+
+class Clock:
+    """Virtual time for the engine, `asyncio.sleep` and time-outs.
+
+    `run` runs a coroutine. When all tasks wait, the time jumps to the next timer: a delay of an
+    hour takes no real time, and the clock shows an hour more. While a thread works for the event
+    loop, for a stage or in `asyncio.to_thread`, the clock stands still; if a timer is set, for five
+    real seconds at most. While a connection is open, the clock runs like real time. It does not
+    wait for child processes of asyncio. The `timestamp` of an event is real Unix time.
+
+        clock = Clock()
+        clock.run(pipeline.run(items))
+        assert clock.time() == 3600
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def time(self) -> float:
+        """Return the seconds that have passed on this clock since it was made."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move the time forward, as if a task had taken that long.
+
+        Args:
+            seconds: 0 or more.
+
+        Raises:
+            ValueError: `seconds` is below 0, or is NaN.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"A clock cannot be advanced by {seconds!r} seconds; give 0 or more")
+        self._now += seconds
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end, on a new event loop that uses this clock.
+
+        Raises:
+            StuckError: the coroutine can never end: every task waits, and no timer is set.
+            RuntimeError: an event loop is running already.
+            BaseException: the exception of the coroutine.
+        """
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, and raises nothing
+            main.close()
+            raise RuntimeError(
+                "A Clock runs an event loop of its own, and one runs here already; make the test a "
+                "plain function (def, not async def)"
+            )
+        ended_at = self._now
+        token = CLOCK.set(self.time)
+        loop = ClockLoop(self)
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                try:
+                    return runner.run(loop.run_until_stuck(main))
+                finally:
+                    ended_at = self._now
+        finally:
+            CLOCK.reset(token)
+            self._now = ended_at  # closing the loop takes no time
+
+
+class ClockLoop(asyncio.SelectorEventLoop):
+    """An event loop that takes its time from a `Clock`."""
+
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._thread_futures: list[asyncio.Future[Any]] = []
+        self._main: asyncio.Task[Any] | None = None
+        self._stuck: StuckError | None = None
+        super().__init__(_ClockSelector(self.has_thread_futures, self._advance, self._on_stuck))
+
+    async def run_until_stuck(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end, or cancel it when the loop is stuck.
+
+        Raises:
+            StuckError: the coroutine was cancelled.
+            BaseException: the exception of the coroutine.
+        """
+        self._main = asyncio.current_task()
+        try:
+            return await main
+        except GeneratorExit:
+            raise
+        except BaseException:
+            if self._stuck is not None:
+                raise self._stuck from None
+            raise
+        finally:
+            self._main = None
+
+    def time(self) -> float:
+        """Return the time of the clock, in seconds."""
+        return self._clock.time()
+
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """Return the timers that are set."""
+        return [timer for timer in self._scheduled if not timer.cancelled()]
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a new future, and remember it if a thread is to fulfil it."""
+        future = super().create_future()
+        if sys._getframe(1).f_code in THREAD_FUTURE_MAKERS:  # noqa: SLF001 - documented, for such purposes
+            self._thread_futures.append(future)
+        return future
+
+    def has_thread_futures(self) -> bool:
+        """Return whether a thread works for the loop."""
+        self._thread_futures = [future for future in self._thread_futures if not future.done()]
+        return bool(self._thread_futures)
+
+    def _advance(self, seconds: float) -> None:
+        """Move the time forward, at most to the next timer."""
+        due = self._scheduled[0].when()
+        self._clock.advance(min(seconds, due - self.time()))
+        if 0 < due - self.time() < 1e-9:  # the sum was rounded down
+            self._clock.advance(due - self.time())
+
+    def _on_stuck(self) -> None:
+        """Cancel what the loop runs, or raise if it was cancelled before."""
+        error = StuckError(
+            "Nothing can happen any more: every task waits, and no timer is set.\n"
+            + describe_tasks(asyncio.all_tasks(self))
+        )
+        if self._main is None or self._stuck is not None:
+            raise error
+        self._stuck = error
+        self._main.cancel()
+
+
+class _ClockSelector(selectors.DefaultSelector):
+    """A selector that moves virtual time forward instead of waiting.
+
+    It waits in real time while a connection is open or a thread works for the loop.
+
+    Args:
+        has_thread_futures: returns whether a thread works for the loop.
+        advance: moves the time forward by a number of seconds, at most to the next timer.
+        on_stuck: called when every task waits and no timer is set.
+    """
+
+    def __init__(
+        self,
+        has_thread_futures: Callable[[], bool],
+        advance: Callable[[float], None],
+        on_stuck: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._has_thread_futures = has_thread_futures
+        self._advance = advance
+        self._on_stuck = on_stuck
+        self._earlier_threads = set(threading.enumerate())
+
+    def select(self, timeout: float | None = None) -> Events:
+        """Return the events of file objects; none once `timeout` seconds of virtual time passed."""
+        found = super().select(0)
+        if found or (timeout is not None and timeout <= 0):
+            return found
+        if self._has_thread_futures():
+            found = super().select(
+                UNTIMED_THREAD_WAIT_SECONDS if timeout is None else THREAD_WAIT_SECONDS
+            )
+        elif len(self.get_map()) > 1:  # one is the socket by which threads wake the loop
+            return self._select_in_real_time(timeout)
+        elif timeout is None and not self._earlier_threads.issuperset(threading.enumerate()):
+            # a thread that a task started may call the loop back
+            found = super().select(THREAD_WAIT_SECONDS)
+        if not found:
+            self._advance_or_fail(timeout)
+        return found
+
+    def _select_in_real_time(self, timeout: float | None) -> Events:
+        """Wait in real time, and move the virtual time forward by as much."""
+        began = time.monotonic()
+        found = super().select(THREAD_WAIT_SECONDS if timeout is None else timeout)
+        if not found:
+            self._advance_or_fail(timeout)
+        elif timeout is not None:
+            self._advance(min(timeout, time.monotonic() - began))
+        return found
+
+    def _advance_or_fail(self, timeout: float | None) -> None:
+        if timeout is None:
+            self._on_stuck()
+        else:
+            self._advance(timeout)
