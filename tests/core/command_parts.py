@@ -1,4 +1,4 @@
-"""What tests of the command's rooms share."""
+"""Helpers of the tests of the command."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import threading
 from typing import Any
 
 from antflow import PipelineResult
-from antflow._cli.pending_inputs import Ledger
-from antflow._cli.records import of_json_line, result_record
+from antflow._cli.pending_inputs import PendingInputs
+from antflow._cli.records import describe_json_line, result_record
 
 
-class Full(io.StringIO):
-    """A standard error that takes nothing until it is read."""
+class BlockedStream(io.StringIO):
+    """A standard error that accepts nothing until it is read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,8 +24,8 @@ class Full(io.StringIO):
         return super().write(text)
 
 
-class Paper:
-    """Stands for a sink: it holds lines, and writes them when it is told to."""
+class FakeWriter:
+    """Stands for a FileWriter: it keeps the lines in memory."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -39,7 +39,7 @@ class Paper:
             self.lines.append(line)
             self.numbers.append(number)
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         self.is_full = False
 
     @property
@@ -47,13 +47,15 @@ class Paper:
         return [json.loads(line) for line in self.lines]
 
 
-def make_ledger(*, ordered: bool = False, failures: bool = True) -> tuple[Ledger, Paper, Paper]:
-    """Return a ledger of lines of JSON, its output and its failures."""
-    ledger = Ledger(of_json_line, result_record, ordered=ordered)
-    output, failed = Paper(), Paper()
-    ledger.output = output  # type: ignore[assignment]
-    ledger.failures = failed if failures else None  # type: ignore[assignment]
-    return ledger, output, failed
+def make_pending(
+    *, ordered: bool = False, failures: bool = True
+) -> tuple[PendingInputs, FakeWriter, FakeWriter]:
+    """Return pending inputs of lines of JSON, with their output and failures."""
+    pending = PendingInputs(describe_json_line, result_record, ordered=ordered)
+    output, failed = FakeWriter(), FakeWriter()
+    pending.output = output  # type: ignore[assignment]
+    pending.failures = failed if failures else None  # type: ignore[assignment]
+    return pending, output, failed
 
 
 def succeeded(number: int, value: Any = None) -> PipelineResult:

@@ -151,7 +151,7 @@ def test_warnings_go_to_standard_error(
     assert line.startswith("warning: Plugin 'bad'")
 
 
-def test_what_a_plugin_prints_at_its_import_does_not_get_into_the_json(
+def test_prints_of_a_plugin_at_its_import_do_not_get_into_the_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, Entry("talkative", talkative))
@@ -161,7 +161,7 @@ def test_what_a_plugin_prints_at_its_import_does_not_get_into_the_json(
 # antflow hooks
 
 
-def test_hooks_and_nobody_who_implements_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_hooks_without_implementations(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hooks"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()[1:]
@@ -171,7 +171,7 @@ def test_hooks_and_nobody_who_implements_them(capsys: pytest.CaptureFixture[str]
     assert err == ""
 
 
-def test_hooks_and_who_implements_them_in_the_order_of_the_calls(
+def test_hooks_with_their_implementations_in_the_order_of_the_calls(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, *(Entry(name, lambda: Good) for name in "ab"))
@@ -209,7 +209,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["plug"], ["plugins", "--yaml"], ["hooks", "extra"]])
-def test_what_is_not_understood(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2

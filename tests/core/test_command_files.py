@@ -19,14 +19,14 @@ from antflow._cli.files import (
     check_distinct,
     check_empty,
     check_names,
+    inherited_descriptor,
     is_standard_input,
-    occupy_standard,
-    open_already,
+    keep_standard_input,
     open_input,
     open_output,
-    prepare,
-    printing_elsewhere,
-    standard_input_kept,
+    prepare_output,
+    redirect_printing,
+    reserve_standard_descriptors,
 )
 
 
@@ -40,7 +40,7 @@ def test_a_file_is_read_and_another_written(tmp_path: Path) -> None:
     assert other.read_bytes() == b"in"
 
 
-def test_what_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_rejected_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none cannot be read: No such file or directory; give"):
         open_input(str(tmp_path / "none"))
     with pytest.raises(FileError, match="is a directory; give a file"):
@@ -67,26 +67,26 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], int]]:
         yield open_one
 
 
-def test_a_file_has_what_it_had_until_it_is_emptied(
+def test_a_file_keeps_its_content_until_it_is_prepared(
     tmp_path: Path, opened: Callable[[str], int]
 ) -> None:
     (tmp_path / "one").write_text("precious")
     descriptor = opened("one")
     assert (tmp_path / "one").read_text() == "precious"
-    prepare(str(tmp_path / "one"), descriptor, append=False)
+    prepare_output(str(tmp_path / "one"), descriptor, append=False)
     assert (tmp_path / "one").read_text() == ""
 
 
 @pytest.mark.parametrize("append", [False, True])
-def test_what_keeps_nothing_is_left_as_it_is(append: bool) -> None:
+def test_pipes_and_devices_are_not_prepared(append: bool) -> None:
     reader, writer = os.pipe()
     check_empty("fifo", "--output", writer)
-    prepare("fifo", writer, append=append)
+    prepare_output("fifo", writer, append=append)
     os.close(reader)
     os.close(writer)
     nowhere = open_output(os.devnull, "--output", append=append)
     check_empty(os.devnull, "--output", nowhere)
-    prepare(os.devnull, nowhere, append=append)
+    prepare_output(os.devnull, nowhere, append=append)
     os.close(nowhere)
 
 
@@ -101,17 +101,19 @@ def test_a_file_that_is_not_empty_is_refused(tmp_path: Path, opened: Callable[[s
 @pytest.mark.parametrize(
     ("before", "after"), [("", "new\n"), ("old\n", "old\nnew\n"), ("cut sho", "cut sho\nnew\n")]
 )
-def test_what_is_added_begins_on_a_line_of_its_own(tmp_path: Path, before: str, after: str) -> None:
+def test_appended_records_begin_on_a_line_of_their_own(
+    tmp_path: Path, before: str, after: str
+) -> None:
     path = tmp_path / "one"
     path.write_text(before)
     descriptor = open_output(str(path), "--output", append=True)
-    prepare(str(path), descriptor, append=True)
+    prepare_output(str(path), descriptor, append=True)
     os.write(descriptor, b"new\n")
     os.close(descriptor)
     assert path.read_text() == after
 
 
-def test_what_is_added_goes_to_the_end_wherever_that_is_by_then(tmp_path: Path) -> None:
+def test_each_append_goes_to_the_current_end_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one"
     descriptors = [open_output(str(path), "--output", append=True) for _ in range(2)]
     for text, descriptor in zip((b"a\n", b"b\n"), descriptors, strict=True):
@@ -121,31 +123,31 @@ def test_what_is_added_goes_to_the_end_wherever_that_is_by_then(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("form", ["/dev/fd/{}", "/proc/self/fd/{}"])
-def test_what_is_open_already_is_written_on(tmp_path: Path, form: str) -> None:
+def test_an_inherited_descriptor_is_written_from_its_position(tmp_path: Path, form: str) -> None:
     with (tmp_path / "log").open("w+") as file:
         file.write("precious\n")
         file.flush()
         name = form.format(file.fileno())
         descriptor = open_output(name, "--failures")
         check_empty(name, "--failures", descriptor)
-        prepare(name, descriptor, append=False)
+        prepare_output(name, descriptor, append=False)
         os.write(descriptor, b"new\n")
         os.close(descriptor)
         file.write("last\n")
     assert (tmp_path / "log").read_text() == "precious\nnew\nlast\n"
 
 
-def test_names_of_what_is_open_already() -> None:
-    assert [open_already(name) for name in ("-", "/dev/stdout", "/dev/stderr")] == [1, 1, 2]
-    assert [open_already(name) for name in ("out", "/dev/null", "/dev/fd/x", "1", "fd/1")] == [
-        None
-    ] * 5
+def test_names_of_inherited_descriptors() -> None:
+    assert [inherited_descriptor(name) for name in ("-", "/dev/stdout", "/dev/stderr")] == [1, 1, 2]
+    assert [
+        inherited_descriptor(name) for name in ("out", "/dev/null", "/dev/fd/x", "1", "fd/1")
+    ] == [None] * 5
 
 
-def test_standard_output_is_meant_where_printing_goes_elsewhere(
+def test_a_name_of_standard_output_is_the_real_one_while_printing_is_redirected(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with printing_elsewhere() as standard_output:
+    with redirect_printing() as standard_output:
         descriptor = open_output("/dev/fd/1", "--failures", standard_output)
     os.write(descriptor, b"here")
     os.close(descriptor)
@@ -172,13 +174,13 @@ def test_failures_go_to_no_standard_file() -> None:
         check_names(Namespace(failures="-"))
 
 
-def test_what_is_printed_goes_elsewhere(
+def test_prints_are_redirected_to_standard_error(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open(1, "w", encoding="utf-8", closefd=False) as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         sys.stdout.write("before\n")
-        with printing_elsewhere() as output:
+        with redirect_printing() as output:
             sys.stdout.write("printed\n")
             os.write(1, b"by a child\n")
             os.write(output, b"result\n")
@@ -194,21 +196,21 @@ def test_standard_files_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(sys, name, None)
     with (
         pytest.raises(FileError, match="standard input is closed; give --input FILE"),
-        standard_input_kept() as standard_input,
+        keep_standard_input() as standard_input,
     ):
         standard_input.open()
     with (
         pytest.raises(FileError, match="standard output is closed; give --output FILE"),
-        printing_elsewhere(),
+        redirect_printing(),
     ):
         pass
 
 
-def test_no_file_takes_the_place_of_a_standard_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_descriptors_are_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(files, "STDIN", 9999)
     monkeypatch.setattr(os, "open", lambda name, _: opened.append(name))
-    occupy_standard()
+    reserve_standard_descriptors()
     assert opened == [os.devnull]
 
 
@@ -230,7 +232,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
 
 
 def test_standard_input_is_the_commands_alone_until_it_is_restored(lines: TextIO) -> None:
-    with standard_input_kept() as standard_input:
+    with keep_standard_input() as standard_input:
         assert os.read(0, 10) == b""
         assert sys.stdin.read() == ""
         assert sys.stdin.fileno() == 0
@@ -245,7 +247,7 @@ def test_standard_input_is_the_commands_alone_until_it_is_restored(lines: TextIO
 
 
 def test_a_program_reads_it_by_sys_stdin_only(lines: TextIO) -> None:
-    with standard_input_kept() as standard_input:
+    with keep_standard_input() as standard_input:
         programs = sys.stdin
         standard_input.give_to_program()
         assert os.read(0, 10) == b""
@@ -256,19 +258,17 @@ def test_a_program_reads_it_by_sys_stdin_only(lines: TextIO) -> None:
     assert sys.stdin is lines
 
 
-def test_a_standard_input_that_somebody_has_replaced_stays(
-    lines: TextIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replaced_standard_input_stays(lines: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
     replaced = io.StringIO("other")
     monkeypatch.setattr(sys, "stdin", replaced)
-    with standard_input_kept() as standard_input:
+    with keep_standard_input() as standard_input:
         standard_input.give_to_program()
         assert sys.stdin is replaced
     assert sys.stdin is replaced
 
 
-def test_what_the_program_puts_in_its_place_goes_with_it(lines: TextIO) -> None:
-    with standard_input_kept():
+def test_a_stream_of_the_program_is_removed_with_the_redirection(lines: TextIO) -> None:
+    with keep_standard_input():
         sys.stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
     assert sys.stdin is lines
 
@@ -277,7 +277,7 @@ def test_an_empty_standard_input_may_be_read_early(lines: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.close(nowhere)
-    with standard_input_kept() as standard_input:
+    with keep_standard_input() as standard_input:
         assert sys.stdin.read() == ""
         standard_input.give_to_program()
         assert sys.stdin.read() == ""

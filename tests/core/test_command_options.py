@@ -6,14 +6,14 @@ from argparse import Namespace
 
 import pytest
 
-from antflow._cli.options import chosen_by, plugin_choice, run_parser
+from antflow._cli.options import plugin_choice_parser, plugin_environment, run_parser
 
 
 def parsed(*arguments: str) -> Namespace:
     return run_parser().parse_intermixed_args(arguments)
 
 
-def test_what_is_meant_where_nothing_is_said() -> None:
+def test_defaults() -> None:
     options = parsed("jobs.py:pipeline")
     assert vars(options) == {
         "append": False,
@@ -70,7 +70,7 @@ def test_a_misspelt_option_is_refused_with_the_nearest_one(
     parser = run_parser()
     _, unknown = parser.parse_known_intermixed_args(["t:p", given])
     with pytest.raises(SystemExit) as ended:
-        parser.refuse(unknown, "see the manual")
+        parser.reject_unknown(unknown, "see the manual")
     assert ended.value.code == 2
     err = capsys.readouterr().err
     assert err.endswith(f"error: unrecognized arguments: {given}; did you mean {meant}?\n")
@@ -81,7 +81,7 @@ def test_an_option_like_no_other_is_refused_with_another_remedy(
 ) -> None:
     for unknown in ["--quiet"], ["-x"], ["extra"]:
         with pytest.raises(SystemExit):
-            run_parser().refuse(unknown, "see the manual")
+            run_parser().reject_unknown(unknown, "see the manual")
         assert capsys.readouterr().err.endswith(f": {unknown[0]}; see the manual\n")
 
 
@@ -110,11 +110,11 @@ def test_a_file_is_added_to_or_replaced_but_not_both(capsys: pytest.CaptureFixtu
         (["--", "--no-plugins"], {}),
     ],
 )
-def test_the_choice_of_plugins_is_read_whatever_else_there_is(
+def test_the_choice_of_plugins_is_read_among_unknown_arguments(
     arguments: list[str], variables: dict[str, str]
 ) -> None:
-    chosen, _ = plugin_choice().parse_known_args(arguments)
-    assert chosen_by(chosen) == variables
+    chosen, _ = plugin_choice_parser().parse_known_args(arguments)
+    assert plugin_environment(chosen) == variables
 
 
 @pytest.mark.parametrize("columns", [50, 80, 100, 150])

@@ -10,7 +10,7 @@ import pytest
 
 from antflow import hookimpl
 from antflow._cli.options import run_parser
-from antflow._cli.plugin_options import Options, found_plugins
+from antflow._cli.plugin_options import PluginOptions, find_plugins
 from tests.core.installing import Entry, install, raising
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
@@ -20,7 +20,7 @@ class Optional:
     """A plugin with an option."""
 
     def __init__(self) -> None:
-        self.told: list[Namespace] = []
+        self.configured: list[Namespace] = []
 
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ class Optional:
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        self.told.append(options)
+        self.configured.append(options)
         if options.speed == 0:
             raise ValueError("--speed is 0; give\nmore")
         if options.speed == 13:
@@ -53,18 +53,18 @@ class Adding(Optional):
         parser.add_argument(*self.arguments, **self.fields)
 
 
-def options_of(*arguments: str) -> tuple[Options, Any]:
-    options = Options(run_parser(), ["t:p", *arguments])
+def options_of(*arguments: str) -> tuple[PluginOptions, Any]:
+    options = PluginOptions(run_parser(), ["t:p", *arguments])
     return options, options.parse()
 
 
-def test_an_option_is_read_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_is_passed_to_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = Optional()
     install(monkeypatch, Entry("fast", lambda: plugin))
     options, parsed = options_of("--speed", "3")
     assert parsed.speed == 3
     options.configure(parsed)
-    assert plugin.told == [parsed]
+    assert plugin.configured == [parsed]
 
 
 def test_help_has_a_group_for_each_plugin(
@@ -85,7 +85,7 @@ def test_a_plugin_that_is_not_chosen_is_not_imported(
     assert capsys.readouterr().err == ""
 
 
-def test_an_option_that_nobody_added_says_where_options_come_from(
+def test_an_unknown_option_is_rejected_with_a_hint_at_plugins(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -133,11 +133,11 @@ def test_an_option_that_cannot_work_is_a_warning_and_its_plugin_adds_none(
 ) -> None:
     install(monkeypatch, Entry("bad", lambda: plugin), Entry("fast", lambda: Optional))
     parser = run_parser()
-    options = Options(parser, ["t:p", "1", "--output", "o", "--speed", "3"])
+    options = PluginOptions(parser, ["t:p", "1", "--output", "o", "--speed", "3"])
     parsed = options.parse()
     options.configure(parsed)
     assert (parsed.target, parsed.items, parsed.output, parsed.speed) == ("t:p", ["1"], "o", 3)
-    assert plugin.told == []
+    assert plugin.configured == []
     assert "first" not in parsed
     assert "plugin bad" not in parser.format_help()
     err = capsys.readouterr().err
@@ -211,11 +211,11 @@ def test_any_other_error_is_a_warning_unless_plugins_are_held_strictly(
     assert f"error: {text}, or unset ANTFLOW_STRICT_PLUGINS" in capsys.readouterr().err
 
 
-def test_what_is_wrong_with_a_plugin_goes_to_standard_error(
+def test_warnings_about_plugins_go_to_standard_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(monkeypatch, Entry("bad", raising(ImportError("no nowhere"))))
-    assert [plugin.status for plugin in found_plugins()] == ["failed"]
+    assert [plugin.status for plugin in find_plugins()] == ["failed"]
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("warning: Plugin 'bad'")

@@ -1,4 +1,4 @@
-"""What the command prints, also where nobody takes it."""
+"""Output on standard output and standard error, also on closed and blocked ones."""
 
 from __future__ import annotations
 
@@ -11,44 +11,42 @@ from pathlib import Path
 
 import pytest
 
-from antflow._cli.printing import say, say_in_time, show
-from tests.core.command_parts import Full
+from antflow._cli.printing import print_err, print_err_in_time, print_out
+from tests.core.command_parts import BlockedStream
 
 FULL = Path("/dev/full")
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_standard_error_that_is_not_there_is_no_matter(
-    monkeypatch: pytest.MonkeyPatch, closed: bool
-) -> None:
+def test_a_closed_standard_error_is_ignored(monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
     file = io.StringIO()
     file.close()
     monkeypatch.setattr(sys, "stderr", file if closed else None)
-    say("nobody hears this")
+    print_err("lost")
 
 
-def test_a_standard_error_that_takes_nothing_is_not_waited_for(
+def test_a_blocked_standard_error_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = Full()
+    file = BlockedStream()
     monkeypatch.setattr(sys, "stderr", file)
-    assert not say_in_time(["one", "other"], 0)
-    (saying,) = (each for each in threading.enumerate() if each.name == "antflow-saying")
-    assert saying.daemon
+    assert not print_err_in_time(["one", "other"], 0)
+    (thread,) = (each for each in threading.enumerate() if each.name == "antflow-stderr")
+    assert thread.daemon
     file.is_read.set()
-    saying.join()
+    thread.join()
     assert file.getvalue() == "one\nother\n"
-    assert say_in_time(["last"], 60)
+    assert print_err_in_time(["last"], 60)
     assert file.getvalue() == "one\nother\nlast\n"
 
 
-def test_what_is_shown_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    assert show("a table") == 0
+def test_text_is_printed_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_out("a table") == 0
     assert capsys.readouterr() == ("a table\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["hooks"], ["plugins"], ["plugins", "--json"]])
-def test_a_list_whose_reader_has_gone_ends_quietly(arguments: list[str]) -> None:
+def test_a_list_ends_quietly_if_the_reader_has_closed_the_output(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -59,11 +57,11 @@ def test_a_list_whose_reader_has_gone_ends_quietly(arguments: list[str]) -> None
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
-def test_a_list_that_cannot_be_written_says_why() -> None:
+def test_a_list_that_cannot_be_written_ends_with_the_reason() -> None:
     with FULL.open("w") as full:
         ended = listing(["hooks"], full.fileno())
-    said = "standard output cannot be written: No space left on device\n"
-    assert (ended.returncode, ended.stderr) == (1, said)
+    message = "standard output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, message)
 
 
 def listing(arguments: list[str], output: int) -> subprocess.CompletedProcess[str]:

@@ -17,12 +17,12 @@ import pytest
 from antflow import PipelineResult
 from antflow._cli.records import (
     UnwritableError,
-    about_error,
-    as_line,
+    describe_item,
+    describe_json_line,
+    describe_text_line,
+    encode_line,
+    error_fields,
     failure_line,
-    of_item,
-    of_json_line,
-    of_text_line,
     result_record,
     value_record,
 )
@@ -59,15 +59,15 @@ class Unspeakable:
         ("half of a pair: \ud800", "half of a pair: \ud800"),
     ],
 )
-def test_what_is_written_of_a_value(value: Any, written: Any) -> None:
-    line = as_line(value)
+def test_the_json_of_a_value(value: Any, written: Any) -> None:
+    line = encode_line(value)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert json.loads(line) == written
 
 
-def test_letters_are_written_as_they_are() -> None:
-    assert as_line("ü") == '"ü"\n'.encode()
+def test_letters_are_not_escaped() -> None:
+    assert encode_line("ü") == '"ü"\n'.encode()
 
 
 def endless() -> Iterator[list[Any]]:
@@ -82,7 +82,7 @@ def endless() -> Iterator[list[Any]]:
 
 @dataclass
 class Unfinished:
-    """A dataclass with a field that somebody is yet to set."""
+    """A dataclass with a field that is not set."""
 
     done: str = field(init=False)
 
@@ -91,9 +91,9 @@ class Unfinished:
     "value",
     [object(), float("nan"), float("inf"), {(1, 2): 3}, b"bytes", Point, Unfinished(), *endless()],
 )
-def test_what_json_has_not_is_refused_with_the_remedy(value: Any) -> None:
+def test_a_value_without_a_form_in_json_is_rejected_with_the_remedy(value: Any) -> None:
     with pytest.raises(UnwritableError, match="have the last stage return what JSON has"):
-        as_line(value)
+        encode_line(value)
 
 
 def test_a_result_is_what_another_pipeline_reads_as_the_same_item() -> None:
@@ -103,15 +103,15 @@ def test_a_result_is_what_another_pipeline_reads_as_the_same_item() -> None:
     assert value_record(with_more) == 1
 
 
-def test_looking_at_a_result_makes_nothing_more_of_it() -> None:
+def test_a_record_creates_no_details_of_the_result() -> None:
     result = PipelineResult("a", 1, 0)
     result_record(result)
     assert result.details is None
 
 
-def test_a_failure_tells_where_and_what_was_read() -> None:
+def test_a_failure_has_the_line_and_the_input() -> None:
     error = ValueError("not\nthis")
-    line = failure_line("failed", of_json_line((3, b'{"a": 1}')), id=2, **about_error(error))
+    line = failure_line("failed", describe_json_line((3, b'{"a": 1}')), id=2, **error_fields(error))
     assert json.loads(line) == {
         "status": "failed",
         "line": 3,
@@ -123,21 +123,21 @@ def test_a_failure_tells_where_and_what_was_read() -> None:
 
 
 def test_a_number_that_is_too_large_is_shown_as_it_was_read() -> None:
-    assert of_json_line((1, b'{"a": 1e999}')) == {"line": 1, "input": '{"a": 1e999}'}
-    assert of_json_line((1, b"1.5")) == {"line": 1, "input": 1.5}
+    assert describe_json_line((1, b'{"a": 1e999}')) == {"line": 1, "input": '{"a": 1e999}'}
+    assert describe_json_line((1, b"1.5")) == {"line": 1, "input": 1.5}
 
 
 def test_a_line_that_was_just_shallow_enough_is_shown_as_it_was_read() -> None:
     raw = b"[" * 100_000
-    assert of_json_line((1, raw)) == {"line": 1, "input": raw.decode()}
+    assert describe_json_line((1, raw)) == {"line": 1, "input": raw.decode()}
 
 
-def test_a_line_of_text_that_is_no_text_is_shown_all_the_same() -> None:
-    assert of_text_line((1, b"a\xff")) == {"line": 1, "input": "a\\xff"}
+def test_undecodable_bytes_of_a_line_are_escaped() -> None:
+    assert describe_text_line((1, b"a\xff")) == {"line": 1, "input": "a\\xff"}
 
 
-def test_of_what_cannot_be_written_its_text_is() -> None:
-    line = failure_line("unprocessed", of_item((1, {1, 2}.__len__)), id=Unspeakable())
+def test_a_value_that_cannot_be_written_is_replaced_by_its_text() -> None:
+    line = failure_line("unprocessed", describe_item((1, {1, 2}.__len__)), id=Unspeakable())
     written = json.loads(line)
     assert written["input"].startswith("<method-wrapper '__len__'")
     assert written["id"] == "(of type Unspeakable)"

@@ -1,4 +1,4 @@
-"""TARGET: what is found, and each way in which nothing is."""
+"""TARGET: the pipelines that are found, and the errors if there is none."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def refusal_of(target: Target) -> TargetError:
         ("make_streamed", "streamed"),
     ],
 )
-async def test_a_pipeline_a_builder_or_what_makes_one(program: Path, name: str, found: str) -> None:
+async def test_a_pipeline_a_builder_or_a_function(program: Path, name: str, found: str) -> None:
     for target in load(f"{program}:{name}"), load(f"{program.stem}:{name}"):
         pipeline = await target.pipeline()
         assert isinstance(pipeline, Pipeline)
@@ -207,9 +207,9 @@ def test_a_program_that_raises(tmp_path: Path, form: str, text: str, reason: str
     error = refusal(f"{form.format(name=path.stem)}:pipeline")
     assert " cannot be imported" in str(error)
     assert reason in str(error)
-    assert "_command" not in error.trace
-    assert "importlib" not in error.trace
-    assert "bad_in_a_test.py" in error.trace
+    assert "_cli" not in error.traceback
+    assert "importlib" not in error.traceback
+    assert "bad_in_a_test.py" in error.traceback
 
 
 def test_a_file_of_a_package_is_named_by_its_module(tmp_path: Path) -> None:
@@ -251,13 +251,13 @@ def test_a_pipeline_within_a_function_is_not_its_class(tmp_path: Path) -> None:
         ("unfinished", "cannot be built: PipelineError: Pipeline 'pipeline' must have"),
     ],
 )
-async def test_what_is_no_pipeline(program: Path, name: str, reason: str) -> None:
+async def test_objects_that_are_no_pipeline(program: Path, name: str, reason: str) -> None:
     error = await refusal_of(load(f"{program}:{name}"))
     assert f"{program}:{name} {reason}" in str(error)
-    assert (f"in {name}" in error.trace) is (name in {"raising", "leaving", "cancelled"})
+    assert (f"in {name}" in error.traceback) is (name in {"raising", "leaving", "cancelled"})
 
 
-async def test_who_waits_for_a_function_may_end_it(program: Path) -> None:
+async def test_a_function_can_be_cancelled_or_interrupted(program: Path) -> None:
     making = asyncio.create_task(load(f"{program}:waiting").pipeline())
     await asyncio.sleep(0)
     making.cancel()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, TaskEvent, hookimpl
-from antflow._cli.trace import trace_of
+from antflow._cli.printing import format_program_error
 from antflow._errors.safe_logging import can_be_shown, log_error
 from antflow.testing._fault_capture import error_text
 from tests.core.run_parts import same
@@ -158,4 +158,4 @@ def test_a_run_goes_on_whatever_is_raised_in_it(capsys: pytest.CaptureFixture[st
 def test_what_a_plugin_or_program_is_told_of_it_is_its_name(make: Callable[[], Exception]) -> None:
     error = raised(make)
     assert error_text(error).startswith(f"{type(error).__name__}: ")
-    assert trace_of(error) == ""
+    assert format_program_error(error) == ""

@@ -1,4 +1,4 @@
-"""The command `antflow`: it runs pipelines, and lists the plugins and the hooks."""
+"""The command `antflow`: runs pipelines, and lists plugins and hooks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from ._cli.options import Parser
-from ._cli.plugin_options import found_plugins
-from ._cli.printing import hooks_as_text, plugins_as_json, plugins_as_text, show
+from ._cli.plugin_options import find_plugins
+from ._cli.printing import hooks_as_text, plugins_as_json, plugins_as_text, print_out
 from ._version import __version__
 
 RUN = "run"
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code.
 
     Args:
-        arguments: what follows the command's name; None for those of this process.
+        arguments: of the command line, after `antflow`; None for those of this process.
     """
     is_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -28,13 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        options.parser.refuse(unknown)
+        options.parser.reject_unknown(unknown)
     if options.command is None:
         parser.error("COMMAND is missing; give run, plugins or hooks")
-    found = found_plugins()
+    found = find_plugins()
     if options.command == "hooks":
-        return show(hooks_as_text())
-    return show(plugins_as_json(found) if options.json else plugins_as_text(found))
+        return print_out(hooks_as_text())
+    return print_out(plugins_as_json(found) if options.json else plugins_as_text(found))
 
 
 def _parser() -> Parser:

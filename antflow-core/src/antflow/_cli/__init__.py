@@ -1,1 +1,1 @@
-"""The command `antflow run`, room by room; `cli` is its door."""
+"""The modules of `antflow run`, `antflow plugins` and `antflow hooks`; `antflow.cli` has `main`."""

@@ -1,4 +1,4 @@
-"""`antflow run`: its options, its errors of usage, and what they lead to."""
+"""`antflow run`: checks the options, opens the files, and runs the pipeline."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
+from .execution import Execution, Items, OpenFiles
 from .files import (
     STDOUT,
     FileError,
@@ -17,20 +18,19 @@ from .files import (
     check_distinct,
     check_empty,
     check_names,
+    inherited_descriptor,
     is_standard_input,
-    occupy_standard,
-    open_already,
+    keep_standard_input,
     open_input,
     open_output,
-    prepare,
-    printing_elsewhere,
-    standard_input_kept,
+    prepare_output,
+    redirect_printing,
+    reserve_standard_descriptors,
 )
 from .options import STANDARD, run_parser
-from .plugin_options import Options
-from .printing import say
-from .running import Execution, Files, Items
-from .signals import leave, leave_in_time
+from .plugin_options import PluginOptions
+from .printing import print_err
+from .signals import exit_in_time, exit_now
 from .target import Target, TargetError, load
 
 INTERRUPTED = 130
@@ -42,21 +42,21 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
     """Run `antflow run`, and return its exit code.
 
     Args:
-        arguments: what follows `run`.
-        is_process: whether this process is there for nothing else; it may be ended then.
+        arguments: of the command line, after `run`.
+        is_process: whether the command is the whole process, which may be ended then.
     """
-    occupy_standard()
+    reserve_standard_descriptors()
     parser = run_parser()
-    plugins = Options(parser, arguments)
+    plugins = PluginOptions(parser, arguments)
     options = plugins.parse()
     _check(options, parser)
-    with _records_shown(options.log_level):
+    with _temporary_logging(options.log_level):
         plugins.configure(options)
     try:
         return _run(options, is_process=is_process)
     except TargetError as error:
-        if error.trace:
-            say(error.trace.rstrip())
+        if error.traceback:
+            print_err(error.traceback.rstrip())
         parser.error(str(error))
     except (FileError, UsageError) as error:
         parser.error(str(error))
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
 
 
 class UsageError(Exception):
-    """The options cannot be followed; the text says why, and what to do."""
+    """The options cannot be followed; the text says why, and how to fix it."""
 
 
 def _check(options: Namespace, parser: ArgumentParser) -> None:
@@ -79,28 +79,29 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, *, is_process: bool) -> int:
     loop_factory = _loop_factory(options.loop)
-    is_standard = open_already(options.output) == STDOUT
+    is_standard = inherited_descriptor(options.output) == STDOUT
+    # Both before the import of the program, which may read standard input, or print.
     with (
-        standard_input_kept() if _may_read_stdin(options) else nullcontext() as kept,
-        printing_elsewhere() if is_standard else nullcontext(STDOUT) as standard_output,
+        keep_standard_input() if _may_read_stdin(options) else nullcontext() as standard_input,
+        redirect_printing() if is_standard else nullcontext(STDOUT) as standard_output,
     ):
         check_names(options)
         target = load(options.target)
-        if kept is not None and options.input is None and target.has_items:
-            kept.give_to_program()  # `items` may be what reads it
-        _show_records(options.log_level)
+        if standard_input is not None and options.input is None and target.has_items:
+            standard_input.give_to_program()  # `items` may read it
+        _configure_logging(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             execution, code = runner.run(
-                _execute(target, options, kept, standard_output, is_process=is_process)
+                _execute(target, options, standard_input, standard_output, is_process=is_process)
             )
             if is_process and execution.is_cut_short:
-                leave_in_time(code)
+                exit_in_time(code)
                 _close(runner, code)
             return code
 
 
 def _may_read_stdin(options: Namespace) -> bool:
-    """Return whether items come from standard input, unless the program turns out to have some."""
+    """Return whether items come from standard input unless the program has `items`."""
     if options.input is not None:
         return is_standard_input(options.input)
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
@@ -110,30 +111,29 @@ def _may_read_stdin(options: Namespace) -> bool:
 def _close(runner: asyncio.Runner, code: int) -> None:
     try:
         runner.close()
-    except KeyboardInterrupt:  # all is said and written: who asks once more has waited enough
-        leave(code)
+    except KeyboardInterrupt:  # all is written and reported, so a further signal ends the process
+        exit_now(code)
 
 
 @contextmanager
-def _records_shown(level: str) -> Iterator[None]:
-    """Have records shown while the program, which may say where they go, is not imported yet."""
+def _temporary_logging(level: str) -> Iterator[None]:
+    """Log to standard error until the program, which may configure logging, is imported."""
     root = logging.getLogger()
     before = list(root.handlers)
-    _show_records(level)
-    ours = [handler for handler in root.handlers if handler not in before]
+    _configure_logging(level)
+    added = [handler for handler in root.handlers if handler not in before]
     try:
         yield
     finally:
-        for handler in ours:
+        for handler in added:
             root.removeHandler(handler)
 
 
-def _show_records(level: str) -> None:
-    """Have records shown on standard error, unless somebody has said where they go."""
+def _configure_logging(level: str) -> None:
+    """Log to standard error unless the program has configured logging."""
     logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
-    logging.getLogger("antflow._engine.run").setLevel(
-        logging.ERROR
-    )  # what is left is reported here
+    # The run warns of unprocessed items, which the report of the command has, too.
+    logging.getLogger("antflow._engine.run").setLevel(logging.ERROR)
 
 
 async def _execute(
@@ -151,21 +151,22 @@ async def _execute(
         execution = Execution(pipeline, options, files, is_process=is_process)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    prepare(options.output, files.output, append=options.append)
+    # Last of all: a wrong option must not empty the results of an earlier run.
+    prepare_output(options.output, files.output, append=options.append)
     if files.failures is not None:
-        prepare(options.failures, files.failures, append=options.append)
+        prepare_output(options.failures, files.failures, append=options.append)
     return execution, await execution.run()
 
 
 def _open_outputs(
     options: Namespace, descriptor: int | None, items: Items, standard_output: int
-) -> Files:
+) -> OpenFiles:
     append = options.append
     output = open_output(options.output, "--output", standard_output, append=append)
     failures = None
     if options.failures is not None:
         failures = open_output(options.failures, "--failures", standard_output, append=append)
-    is_standard = open_already(options.output) == STDOUT
+    is_standard = inherited_descriptor(options.output) == STDOUT
     check_distinct(
         {
             "standard input"
@@ -179,7 +180,7 @@ def _open_outputs(
         check_empty(options.output, "--output", output)
         if failures is not None:
             check_empty(options.failures, "--failures", failures)
-    return Files(descriptor, items, output, failures)
+    return OpenFiles(descriptor, items, output, failures)
 
 
 async def _open_input(

@@ -1,4 +1,4 @@
-"""The files that are read and written, opened."""
+"""Opens the files of a run: the input, the output, the failures, and the standard files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from os.path import samestat
 from pathlib import Path
 from typing import Any
 
-from .descriptor_io import read
+from .file_io import read_some
 from .options import STANDARD
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 STANDARD_NAMES = {STANDARD: STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": STDERR}
 DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
-"""Folders whose files are the open files of this process, by number."""
+"""Folders of the open files of this process, by descriptor."""
 
 
 class FileError(Exception):
-    """A file cannot be opened; the text says why, and what to do."""
+    """A file cannot be opened; the text says why, and how to fix it."""
 
 
-def occupy_standard() -> None:
-    """Keep the places of standard files that are closed, which the next to be opened would take."""
+def reserve_standard_descriptors() -> None:
+    """Open the null device for closed standard files, whose descriptors other files would get."""
     for descriptor in STDIN, STDOUT, STDERR:
         try:
             os.fstat(descriptor)
@@ -36,29 +36,30 @@ def occupy_standard() -> None:
 
 
 def check_names(options: Namespace) -> None:
-    """See that each option that wants the name of a file has one.
+    """Check that --failures names a file.
 
     Raises:
-        FileError: one has not.
+        FileError: it does not.
     """
     if options.failures == STANDARD:
         raise FileError("--failures takes the name of a file; for standard error, /dev/stderr")
 
 
 def check_distinct(opened: Mapping[str, int | None]) -> None:
-    """See that no file is to be read and written, or written twice.
+    """Check that no file is both read and written, or written twice.
 
     Args:
-        opened: descriptors, by what they are called.
+        opened: descriptors, by their names in the message.
 
     Raises:
-        FileError: one is.
+        FileError: a file is.
     """
     seen: dict[tuple[int, int], str] = {}
     for name, descriptor in opened.items():
         if descriptor is None:
             continue
         status = os.fstat(descriptor)
+        # Terminals, pipes and /dev/null may be given twice.
         if stat.S_ISREG(status.st_mode):
             other = seen.setdefault((status.st_dev, status.st_ino), name)
             if other != name:
@@ -66,32 +67,33 @@ def check_distinct(opened: Mapping[str, int | None]) -> None:
 
 
 def open_input(name: str) -> int:
-    """Return the descriptor of a file that is read.
+    """Open a file for reading, and return its descriptor.
 
     Raises:
-        FileError: it cannot be.
+        FileError: it cannot be opened.
     """
-    with _refused(name, "--input", "read"):
-        descriptor = _opened(name, os.O_RDONLY)
+    with _explain(name, "--input", "read"):
+        descriptor = _open(name, os.O_RDONLY)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         raise FileError(f"--input {name} is a directory; give a file")
     return descriptor
 
 
 class StandardInput:
-    """Standard input, kept for one reader: the command, or the `items` of the program.
+    """Standard input, reserved for one reader: the command, or the `items` of the program.
 
-    Meanwhile descriptor 0, which child processes inherit, is the null device. `sys.stdin` is empty,
-    too, until it is given to the program; what a test or a program has put there stays.
+    Meanwhile descriptor 0 is the null device: child processes inherit it, and would take lines that
+    are lost then. `sys.stdin` is empty until it is given to the program; a stream that a test or
+    the program has put there stays.
     """
 
     def __init__(self) -> None:
-        self._kept = os.dup(STDIN)  # which child processes do not inherit
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, STDIN)
-        os.close(nowhere)
+        self._kept = os.dup(STDIN)  # not inherited by child processes
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, STDIN)
+        os.close(null)
         self._raw = _ProgramInput(self._kept)
-        self._before = sys.stdin
+        self._previous = sys.stdin
         self._stream: TextIOWrapper | None = None
         if isinstance(sys.stdin, TextIOWrapper) and sys.stdin is sys.__stdin__:
             encoding, errors = sys.stdin.encoding, sys.stdin.errors
@@ -99,7 +101,7 @@ class StandardInput:
             sys.stdin = self._stream
 
     def open(self) -> int:
-        """Return a descriptor of it, for the command.
+        """Return a descriptor for the command.
 
         Raises:
             FileError: it is closed.
@@ -109,10 +111,10 @@ class StandardInput:
         return os.dup(self._kept)
 
     def give_to_program(self) -> None:
-        """Have the program read it, by `sys.stdin`.
+        """Let the program read standard input by `sys.stdin`.
 
         Raises:
-            FileError: the program has read already, and found it empty.
+            FileError: the program has read it too early, and found it empty.
         """
         is_null_device = samestat(os.fstat(self._kept), os.fstat(STDIN))
         if self._raw.was_empty and not is_null_device:
@@ -123,16 +125,16 @@ class StandardInput:
         self._raw.is_given = True
 
     def restore(self) -> None:
-        """Put `sys.stdin` and descriptor 0 back."""
-        self._raw.is_given = False  # the number of the descriptor may become another file's
+        """Restore `sys.stdin` and descriptor 0."""
+        self._raw.is_given = False  # another file may get the descriptor
         if self._stream is not None:
-            sys.stdin = self._before
+            sys.stdin = self._previous
         os.dup2(self._kept, STDIN)
         os.close(self._kept)
 
 
 class _ProgramInput(RawIOBase):
-    """What is below the program's `sys.stdin`: empty, unless standard input is given to it.
+    """The raw file of the program's `sys.stdin`; empty until standard input is given to it.
 
     Args:
         descriptor: of standard input.
@@ -151,26 +153,26 @@ class _ProgramInput(RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read into a buffer, and return how many bytes; 0 at the end."""
+        """Read into a buffer, and return the number of bytes; 0 at the end."""
         if not self.is_given:
             self.was_empty = True
             return 0
-        block = read(self._descriptor, len(buffer))
+        block = read_some(self._descriptor, len(buffer))
         buffer[: len(block)] = block
         return len(block)
 
     def fileno(self) -> int:
-        """Return the descriptor that has what is read here."""
+        """Return the descriptor of standard input; that of the null device until it is given."""
         return self._descriptor if self.is_given else STDIN
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal."""
+        """Return whether standard input is a terminal."""
         return os.isatty(self.fileno())
 
 
 @contextmanager
-def standard_input_kept() -> Iterator[StandardInput]:
-    """Keep standard input for one reader until the block is left."""
+def keep_standard_input() -> Iterator[StandardInput]:
+    """Reserve standard input for one reader until the block is left."""
     standard_input = StandardInput()
     try:
         yield standard_input
@@ -181,52 +183,51 @@ def standard_input_kept() -> Iterator[StandardInput]:
 def open_output(
     name: str, option: str, standard_output: int = STDOUT, *, append: bool = False
 ) -> int:
-    """Return the descriptor of a file that is written; it keeps its content until `prepare`.
+    """Open a file for writing, and return its descriptor; `prepare_output` empties it.
 
     Args:
-        name: of the file; one that is open already is written on where it is.
-        option: that names it.
-        standard_output: its descriptor, or that of its copy.
-        append: write at the end of the file, wherever that is by then.
+        name: of the file; one that is open already is written from its current position.
+        option: the one that names it.
+        standard_output: descriptor of standard output, or of its copy.
+        append: whether each write goes to the end of the file.
 
     Raises:
-        FileError: it cannot be.
+        FileError: it cannot be opened.
     """
-    there = open_already(name)
-    with _refused(name, option, "written"):
-        if there is None:
-            return _opened(name, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0))
-        return os.dup(standard_output if there == STDOUT else there)
+    descriptor = inherited_descriptor(name)
+    with _explain(name, option, "written"):
+        if descriptor is None:
+            return _open(name, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0))
+        return os.dup(standard_output if descriptor == STDOUT else descriptor)
 
 
 def check_empty(name: str, option: str, descriptor: int) -> None:
-    """Refuse a regular file that is not empty, such as the results of an earlier run.
+    """Reject a regular file that is not empty, such as the results of an earlier run.
 
     Args:
-        name: of the file; one that is open already is accepted.
-        option: that names it.
+        name: of the file; one that was open already is accepted.
+        option: the one that names it.
         descriptor: of the file.
 
     Raises:
         FileError: it is not empty.
     """
-    if _is_kept(name, descriptor) and os.fstat(descriptor).st_size:
+    if _is_named_file(name, descriptor) and os.fstat(descriptor).st_size:
         raise FileError(
             f"{option} {name} is not empty; --append keeps what it has and adds to it, --overwrite "
             "replaces it"
         )
 
 
-def prepare(name: str, descriptor: int, *, append: bool) -> None:
+def prepare_output(name: str, descriptor: int, *, append: bool) -> None:
     """Empty a regular file, or end its last line, unless it was open already.
 
     Args:
         name: of the file.
         descriptor: of the file.
-        append: whether it keeps its content; without an end, its last line would go on with the
-            first record.
+        append: whether it keeps its content; the first record must begin on a line of its own.
     """
-    if not _is_kept(name, descriptor):
+    if not _is_named_file(name, descriptor):
         return
     if not append:
         os.ftruncate(descriptor, 0)
@@ -234,8 +235,8 @@ def prepare(name: str, descriptor: int, *, append: bool) -> None:
         os.write(descriptor, b"\n")
 
 
-def _is_kept(name: str, descriptor: int) -> bool:
-    return open_already(name) is None and stat.S_ISREG(os.fstat(descriptor).st_mode)
+def _is_named_file(name: str, descriptor: int) -> bool:
+    return inherited_descriptor(name) is None and stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _ends_with_newline(name: str) -> bool:
@@ -243,39 +244,37 @@ def _ends_with_newline(name: str) -> bool:
         with Path(name).open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read() == b"\n"
-    except OSError:  # it cannot be read: a blank line is better than two records on one
+    except OSError:  # unreadable: a blank line is better than two records on one line
         return False
 
 
-def open_already(name: str) -> int | None:
-    """Return the descriptor that a name such as /dev/stderr stands for; None if it is a file's.
-
-    To open such a name would be to begin at the start of what is behind it, over what it has.
-    """
-    number = _number_of(name)
+def inherited_descriptor(name: str) -> int | None:
+    """Return the descriptor that a name such as /dev/stderr stands for; None for other names."""
+    # Opening such a name would write from the start of a redirected file, over its content.
+    number = _descriptor_number(name)
     return STANDARD_NAMES.get(name) if number is None else number
 
 
 def is_standard_input(name: str) -> bool:
     """Return whether a name stands for standard input."""
-    return name in {STANDARD, "/dev/stdin"} or _number_of(name) == STDIN
+    return name in {STANDARD, "/dev/stdin"} or _descriptor_number(name) == STDIN
 
 
-def _number_of(name: str) -> int | None:
+def _descriptor_number(name: str) -> int | None:
     folder, _, number = name.rpartition("/")
     return int(number) if folder in DESCRIPTORS and number.isdecimal() else None
 
 
-def _opened(name: str, flags: int) -> int:
+def _open(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_BINARY", 0), 0o666)
 
 
 @contextmanager
-def _refused(name: str, option: str, done: str) -> Iterator[None]:
-    """Say why a file cannot be opened.
+def _explain(name: str, option: str, done: str) -> Iterator[None]:
+    """Raise errors of opening a file as FileError, with the reason.
 
     Raises:
-        FileError: it cannot.
+        FileError: it cannot be opened.
     """
     try:
         yield
@@ -285,18 +284,18 @@ def _refused(name: str, option: str, done: str) -> Iterator[None]:
 
 
 @contextmanager
-def printing_elsewhere() -> Iterator[int]:
-    """Have what the program prints go to standard error, so that results have the output alone.
+def redirect_printing() -> Iterator[int]:
+    """Redirect the program's prints to standard error, so that only results go to the output.
 
     Yields:
-        A descriptor of standard output.
+        A descriptor of the real standard output.
 
     Raises:
-        FileError: there is none.
+        FileError: standard output is closed.
     """
     if sys.__stdout__ is None:
         raise FileError("standard output is closed; give --output FILE")
-    _flush()
+    _flush()  # what was printed before must not follow the redirection
     kept = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     try:

@@ -1,4 +1,4 @@
-"""The options of `antflow run`."""
+"""The options of `antflow run`, and the parser of all commands."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 130 or 143 inte
 or SIGTERM, 141 the reader of the output closed it."""
 
 
-def plugin_choice() -> Parser:
-    """Return a parser of what is read before any plugin is loaded."""
+def plugin_choice_parser() -> Parser:
+    """Return the parser of the options that are read before any plugin is loaded."""
     parser = Parser(prog="antflow run", usage=USAGE, add_help=False)
     chosen = parser.add_argument_group("plugins")
     chosen.add_argument(
@@ -54,8 +54,8 @@ def plugin_choice() -> Parser:
     return parser
 
 
-def chosen_by(options: argparse.Namespace) -> Mapping[str, str]:
-    """Return the environment variables that say the same as these options."""
+def plugin_environment(options: argparse.Namespace) -> Mapping[str, str]:
+    """Return the environment variables that have the effect of these options."""
     variables = {
         "ANTFLOW_PLUGINS": options.plugins,
         "ANTFLOW_DISABLE_PLUGINS": options.disable_plugins,
@@ -65,13 +65,13 @@ def chosen_by(options: argparse.Namespace) -> Mapping[str, str]:
 
 
 def run_parser() -> Parser:
-    """Return the parser of `antflow run`, to which plugins add theirs."""
+    """Return the parser of `antflow run`; plugins add their options to it."""
     parser = Parser(
         prog="antflow run",
         usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
-        parents=[plugin_choice()],
+        parents=[plugin_choice_parser()],
         conflict_handler="error",
     )
     parser.set_defaults(dashboard=None)
@@ -164,7 +164,7 @@ def _seconds(text: str) -> float:
 
 
 class FittedFormatter(HelpFormatter):
-    """Wraps each paragraph of a text at the width of the terminal."""
+    """Wraps each paragraph at the width of the terminal."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = (" ".join(each.split()) for each in text.split("\n\n"))
@@ -175,24 +175,25 @@ class FittedFormatter(HelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """Parses arguments; an error ends the program with exit code 2.
+    """Parses arguments, and suggests the nearest name for a misspelt one.
 
-    Args:
-        fields: as for ArgumentParser.
+    An error ends the program with exit code 2.
     """
 
     def __init__(self, **fields: Any) -> None:
+        # An abbreviation would change its meaning with the options of another plugin.
         super().__init__(**{"formatter_class": FittedFormatter, "allow_abbrev": False, **fields})
 
-    def refuse(self, unknown: Sequence[str], otherwise: str = "") -> NoReturn:
-        """End the program because of arguments that no option takes.
+    def reject_unknown(self, unknown: Sequence[str], remedy: str = "") -> NoReturn:
+        """End the program because of unknown arguments.
 
         Args:
-            unknown: these arguments.
-            otherwise: the remedy if no option has a similar name.
+            unknown: the arguments.
+            remedy: printed if no option has a similar name.
         """
-        meant = [close for each in unknown if (close := self._nearest_option(each))]
-        remedy = f"did you mean {', '.join(dict.fromkeys(meant))}?" if meant else otherwise
+        nearest_options = [close for each in unknown if (close := self._nearest_option(each))]
+        if nearest_options:
+            remedy = f"did you mean {', '.join(dict.fromkeys(nearest_options))}?"
         self.error(
             "; ".join(filter(None, (f"unrecognized arguments: {' '.join(unknown)}", remedy)))
         )
@@ -202,8 +203,8 @@ class Parser(ArgumentParser):
             return None
         name = argument.partition("=")[0].removeprefix("--")
         known = [each[2:] for each in self._option_string_actions if each.startswith("--")]
-        begun = [each for each in known if name and each.startswith(name)]
-        close = begun[0] if len(begun) == 1 else nearest(name, known)
+        longer = [each for each in known if name and each.startswith(name)]
+        close = longer[0] if len(longer) == 1 else nearest(name, known)
         return None if close is None else f"--{close}"
 
     def _check_value(self, action: Action, value: Any) -> None:
@@ -211,6 +212,7 @@ class Parser(ArgumentParser):
             super()._check_value(action, value)
         except ArgumentError as error:
             close = nearest(str(value), map(str, action.choices or ()))
+            # argparse itself suggests a value in newer versions of Python.
             if close is not None and "maybe you meant" not in error.message:
                 error.message += f"; did you mean {close}?"
             raise

@@ -1,8 +1,12 @@
-"""The inputs of a run: each is in the ledger until what became of it has been written."""
+"""Keeps each input of a run until its result, or its failure, is in a file.
+
+Whatever ends the run, the inputs that are still here are those to be reported as failures.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from asyncio import Event
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
@@ -11,30 +15,86 @@ from antflow._errors.texts import shown
 from antflow._stats.failure_tally import FailureTally
 from antflow.results import PipelineResult, UnprocessedItem
 
-from .file_writer import Sink
-from .order import Order
+from .file_io import FileWriter
 from .records import (
     Describe,
-    Fate,
+    InputOutcome,
     Origin,
     UnwritableError,
-    about_error,
-    as_line,
+    describe_text_line,
+    encode_line,
+    error_fields,
     failure_line,
-    of_text_line,
 )
 
 NO_NUMBER = -1
-"""The number of what is about no input of ours: the pipeline has fed it to itself."""
+"""The number of a line that belongs to no pending input."""
+
+MAX_AHEAD = 10_000
+"""Inputs that may be read after the first one without a result."""
 
 
-class Ledger:
-    """Writes what becomes of each input, and knows of which that has not been written.
+class ReorderBuffer:
+    """Holds results back until those of earlier inputs are there.
 
     Args:
-        describe: returns what is written of an input.
-        record: returns what is written of a result.
-        ordered: write results in the order of the inputs.
+        write: writes the line of an input.
+    """
+
+    def __init__(self, write: Callable[[bytes, int], None]) -> None:
+        self._write = write
+        self._expected: deque[int] = deque()
+        self._lines: dict[int, bytes | None] = {}
+        self._numbers: set[int] = set()
+        self._changed = Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to call `wait_for_room` before the next input is read."""
+        return len(self._expected) >= MAX_AHEAD
+
+    async def wait_for_room(self) -> None:
+        """Wait until another input may be read."""
+        while self.is_full:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def expect(self, number: int) -> None:
+        """Append an input to the order."""
+        self._expected.append(number)
+        self._numbers.add(number)
+
+    def put(self, number: int, line: bytes | None) -> bool:
+        """Put the line of an input, None if it has none; return False if it is not expected."""
+        if number not in self._numbers:
+            return False
+        self._lines[number] = line
+        while self._expected and self._expected[0] in self._lines:
+            self._release(self._expected.popleft())
+            self._changed.set()
+        return True
+
+    def flush(self) -> None:
+        """Write all lines that are held back; no more will be put."""
+        for number in self._expected:
+            if number in self._lines:
+                self._release(number)
+        self._expected.clear()
+
+    def _release(self, number: int) -> None:
+        self._numbers.discard(number)
+        line = self._lines.pop(number)
+        if line is not None:
+            self._write(line, number)
+
+
+class PendingInputs:
+    """Writes a record for each input, and keeps the inputs whose record is not yet written.
+
+    Args:
+        describe: returns the fields of a failure's record that describe the input.
+        record: returns the record of a result.
+        ordered: whether results are written in the order of the inputs.
         tally: counts the failures.
     """
 
@@ -46,90 +106,92 @@ class Ledger:
         ordered: bool,
         tally: FailureTally | None = None,
     ) -> None:
-        self.output: Sink
-        self.failures: Sink | None = None
-        self.fates: Counter[Fate] = Counter()
+        self.output: FileWriter
+        self.failures: FileWriter | None = None
+        self.outcomes: Counter[InputOutcome] = Counter()
         self.tally = tally or FailureTally()
-        self.read = 0
+        self.read_count = 0
         self._describe = describe
         self._record = record
-        self._open: dict[int, Origin] = {}
+        self._origins: dict[int, Origin] = {}
         self._finished: set[int] = set()
         self._closing = Lock()
         self._is_closed = False
-        self._order = Order(self._write) if ordered else None
+        self._reorder = ReorderBuffer(self._write_result) if ordered else None
 
     # Inputs
 
     @property
     def is_full(self) -> bool:
-        """Whether to wait for room before the next input is read."""
-        is_ahead = self._order is not None and self._order.is_full
+        """Whether to call `wait_for_room` before the next input is read."""
+        is_ahead = self._reorder is not None and self._reorder.is_full
         return is_ahead or (self.failures is not None and self.failures.is_full)
 
-    async def room(self) -> None:
-        """Wait until there is room for another input."""
+    async def wait_for_room(self) -> None:
+        """Wait until another input may be read."""
         while self.is_full:
             if self.failures is not None:
-                await self.failures.room()
-            if self._order is not None:
-                await self._order.room()
+                await self.failures.wait_for_room()
+            if self._reorder is not None:
+                await self._reorder.wait_for_room()
 
-    def enter(self, number: int, position: int, value: Any) -> None:
-        """Take note of an input, before its item is fed.
+    def add(self, number: int, position: int, value: Any) -> None:
+        """Add an input before its item is fed.
 
         Args:
-            number: its item's `sequence_id`.
+            number: the `sequence_id` that its item will get.
             position: its place in the input, from 1.
-            value: what was read.
+            value: its line, or the item itself.
         """
-        self.read += 1
-        self._open[number] = position, value
-        if self._order is not None:
-            self._order.expect(number)
+        self.read_count += 1
+        self._origins[number] = position, value
+        if self._reorder is not None:
+            self._reorder.expect(number)
 
-    def refuse(self, line: int, raw: bytes, error: Exception) -> None:
-        """Take note of a line that is not an item.
+    def reject(self, position: int, line: bytes, error: Exception) -> None:
+        """Write the failure of a line that cannot be parsed.
 
         Args:
-            line: its number, from 1.
-            raw: what was read.
+            position: its number, from 1.
+            line: its content.
             error: the reason.
         """
-        self.read += 1
-        self._fail("malformed", NO_NUMBER, of_text_line((line, raw)), {}, error)
+        self.read_count += 1
+        self._write_failure("malformed", NO_NUMBER, describe_text_line((position, line)), {}, error)
 
-    # What becomes of them
+    # Outcomes
 
-    def end(self, result: PipelineResult) -> None:
-        """Write a result, or why there is none."""
+    def finish(self, result: PipelineResult) -> None:
+        """Write the record of a result or a failure."""
         number = result.sequence_id
         if result.error is None:
             try:
-                line = as_line(self._record(result))
+                line = encode_line(self._record(result))
             except UnwritableError as error:
-                self._end_failed(result, error)
+                self._finish_failed(result, error)
                 return
-            if self._order is None or not self._order.end(number, line):
-                self._write(line, number)
+            # A pipeline may feed itself; such items are in no order.
+            if self._reorder is None or not self._reorder.put(number, line):
+                self._write_result(line, number)
         else:
-            self._end_failed(result, result.error, stage=result.stage, attempts=result.attempts)
+            self._finish_failed(result, result.error, stage=result.stage, attempts=result.attempts)
 
-    def _end_failed(self, result: PipelineResult, error: BaseException, **about: Any) -> None:
+    def _finish_failed(self, result: PipelineResult, error: BaseException, **about: Any) -> None:
         number = result.sequence_id
-        described = self._about(number, result.value)
+        described = self._describe_input(number, result.value)
         location = result.location if error is result.error else None
-        self._fail("failed", number, described, {"id": result.id, **about}, error, location)
-        if self._order is not None:
-            self._order.end(number, None)
+        about = {"id": result.id, **about}
+        self._write_failure("failed", number, described, about, error, location)
+        if self._reorder is not None:
+            self._reorder.put(number, None)
 
-    def _write(self, line: bytes, number: int) -> None:
+    def _write_result(self, line: bytes, number: int) -> None:
         self._finished.add(number)
         self.output.add(line, number)
 
-    def _fail(
+    def _write_failure(
         self,
-        fate: Fate,
+        outcome: InputOutcome,
         number: int,
         described: dict[str, Any],
         about: dict[str, Any],
@@ -139,59 +201,58 @@ class Ledger:
         if error is not None:
             self.tally.add_input(
                 error,
-                _name_of(described, about),
+                _label(described, about),
                 stage=about.get("stage"),
                 attempts=about.get("attempts", 1),
                 location=location,
             )
-            about = {**about, **about_error(error, location)}
-        line = failure_line(fate, described, **about)
-        self.forget([number])
-        self.fates[fate] += 1
+            about = {**about, **error_fields(error, location)}
+        line = failure_line(outcome, described, **about)
+        self.remove([number])
+        self.outcomes[outcome] += 1
         if self.failures is not None:
             self.failures.add(line, NO_NUMBER)
 
-    def _about(self, number: int, value: Any) -> dict[str, Any]:
-        origin = self._open.get(number)
+    def _describe_input(self, number: int, value: Any) -> dict[str, Any]:
+        origin = self._origins.get(number)
         return {"input": value} if origin is None else self._describe(origin)
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Strike out what has been written."""
-        strike_out, discard = self._open.pop, self._finished.discard
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove inputs whose records are written."""
+        remove, discard = self._origins.pop, self._finished.discard
         for number in numbers:
-            strike_out(number, None)
+            remove(number, None)
             discard(number)
 
-    # The end
+    # The end of the run
 
-    def release(self) -> None:
-        """Write the results that are kept back for one before them, which may not come."""
-        if self._order is not None:
-            self._order.release()
+    def flush(self) -> None:
+        """Write results that are held back for earlier ones, which may never come."""
+        if self._reorder is not None:
+            self._reorder.flush()
 
-    def close(self, left: Iterable[UnprocessedItem]) -> None:
-        """Write of all that is still in the ledger that it is; a second time, do nothing.
-
-        The process may be told to leave at once, by another thread, when the run is just ending.
+    def close(self, unprocessed: Iterable[UnprocessedItem]) -> None:
+        """Write the failures of all inputs that are still pending; do nothing the second time.
 
         Args:
-            left: what the pipeline says that it has not processed.
+            unprocessed: the items that the pipeline has not processed.
         """
+        # The thread of the signals may end the process while the run is just ending.
         with self._closing:
             if not self._is_closed:
-                self._write_left(left)
+                self._write_remaining(unprocessed)
             self._is_closed = True
 
-    def _write_left(self, left: Iterable[UnprocessedItem]) -> None:
-        for item in left:
-            described = self._about(item.sequence_id, item.value)
+    def _write_remaining(self, unprocessed: Iterable[UnprocessedItem]) -> None:
+        for item in unprocessed:
+            described = self._describe_input(item.sequence_id, item.value)
             about = {"id": item.id, "stage": item.stage}
-            self._fail("unprocessed", item.sequence_id, described, about)
-        for number in sorted({*self._open, *self._finished}):
-            fate: Fate = "unwritten" if number in self._finished else "unprocessed"
-            self._fail(fate, number, self._about(number, None), {})
+            self._write_failure("unprocessed", item.sequence_id, described, about)
+        for number in sorted({*self._origins, *self._finished}):
+            outcome: InputOutcome = "unwritten" if number in self._finished else "unprocessed"
+            self._write_failure(outcome, number, self._describe_input(number, None), {})
 
 
-def _name_of(described: dict[str, Any], about: dict[str, Any]) -> str:
-    """Return what an input is called: its line, or the id of its item."""
+def _label(described: dict[str, Any], about: dict[str, Any]) -> str:
+    """Return the name of an input in the report: its line, or the id of its item."""
     return f"line {described['line']}" if "line" in described else f"item {shown(about.get('id'))}"

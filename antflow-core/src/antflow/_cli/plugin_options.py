@@ -1,4 +1,4 @@
-"""Plugins on the command line: choosing them, and the options that they add."""
+"""Chooses plugins by the command line, and adds their options to it."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from antflow._plugins.switches import STRICT, is_on
 from antflow.exceptions import text_of
 
-from .options import Parser, chosen_by, plugin_choice
+from .options import Parser, plugin_choice_parser, plugin_environment
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
 
 
-def found_plugins() -> tuple[FoundPlugin, ...]:
-    """Return what is installed; what is wrong with it goes to standard error."""
-    with warnings.catch_warnings(record=True) as noted, redirect_stdout(sys.stderr):
+def find_plugins() -> tuple[FoundPlugin, ...]:
+    """Return the installed plugins; print warnings about them on standard error."""
+    # Plugins may print at their import; standard output is for the command's JSON.
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr):
         warnings.simplefilter("always")
         found = INSTALLED.found()
-    for note in noted:
-        print(f"warning: {note.message}", file=sys.stderr)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
     return found
 
 
-class Options:
-    """The options of a command and of the plugins that are chosen by it.
+class PluginOptions:
+    """The options of the command, and of the plugins that its arguments choose.
 
     Args:
-        parser: of the command.
-        arguments: what it was given.
+        parser: of the command; plugins add their options to it.
+        arguments: of the command line.
     """
 
     def __init__(self, parser: Parser, arguments: Sequence[str]) -> None:
         self._parser = parser
         self._arguments = arguments
-        self._refused: set[str] = set()
-        chosen, _ = plugin_choice().parse_known_args(arguments)
-        os.environ.update(chosen_by(chosen))
-        origins = {each.name: f"{each.distribution} {each.version}" for each in found_plugins()}
+        self._rejected: set[str] = set()
+        # Discovery reads the environment, so the choice comes before any plugin is imported.
+        chosen, _ = plugin_choice_parser().parse_known_args(arguments)
+        os.environ.update(plugin_environment(chosen))
+        origins = {each.name: f"{each.distribution} {each.version}" for each in find_plugins()}
         for listener in INSTALLED.active().listeners(ADD_OPTIONS):
             name = listener.name
             try:
@@ -52,14 +54,14 @@ class Options:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                self._refused.add(name)
-                self._note_fault(name, "cannot add its options", error)
+                self._rejected.add(name)
+                self._warn(name, "cannot add its options", error)
 
     def parse(self) -> Namespace:
-        """Return the options; on wrong usage the program ends with exit code 2."""
+        """Return the options; end the program with exit code 2 if they are wrong."""
         options, unknown = self._parser.parse_known_intermixed_args(self._arguments)
         if unknown:
-            self._parser.refuse(
+            self._parser.reject_unknown(
                 unknown,
                 "a plugin's options need the plugin, installed and active: see antflow run --help, "
                 "and antflow plugins",
@@ -67,9 +69,9 @@ class Options:
         return options
 
     def configure(self, options: Namespace) -> None:
-        """Tell plugins their options; if one refuses them, the program ends with exit code 2."""
+        """Pass the options to plugins; end the program with exit code 2 if one rejects them."""
         for listener in INSTALLED.active().listeners(CONFIGURE):
-            if listener.name in self._refused:
+            if listener.name in self._rejected:
                 continue
             try:
                 listener.call(options)
@@ -78,9 +80,9 @@ class Options:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                self._note_fault(listener.name, "cannot be configured", error)
+                self._warn(listener.name, "cannot be configured", error)
 
-    def _note_fault(self, name: str, what: str, error: BaseException) -> None:
+    def _warn(self, name: str, what: str, error: BaseException) -> None:
         text = (
             f"plugin {name!r} {what}: {type(error).__name__}: {text_of(error)}; mend it, or leave "
             f"it out by --disable-plugins {name}"
@@ -91,39 +93,40 @@ class Options:
 
 
 SHARED = ("dashboard",)
-"""What options of several plugins may set."""
+"""Destinations that options of several plugins may set."""
 
 
 def add_options(parser: ArgumentParser, title: str, add: Callable[[Any], object]) -> None:
-    """Have a plugin add its options to a group of their own.
+    """Let a plugin add its options to a group of their own.
 
     Args:
-        parser: left as it was if an error is raised.
+        parser: unchanged if an error is raised.
         title: of the group.
-        add: the plugin's hook, which is given the group.
+        add: the plugin's hook, called with the group.
 
     Raises:
-        ArgumentError: an option cannot work: its name or its `dest` is taken, it has no name, or it
-            must always be given.
-        ValueError: the help of an option cannot be shown.
-        BaseException: what the hook raises.
+        ArgumentError: an option is not possible: its name or its `dest` is taken, it has no name,
+            or it is required.
+        ValueError: the help of an option cannot be formatted.
+        BaseException: raised by the hook.
     """
     before = _contents(parser)
-    taken = {action.dest: action for action in parser._actions}  # noqa: SLF001 - told nowhere else
+    # argparse has no public list of a parser's options.
+    taken = {action.dest: action for action in parser._actions}  # noqa: SLF001
     try:
         add(parser.add_argument_group(title))
         _check_options(parser._actions[len(before["_actions"]) :], taken)  # noqa: SLF001
         _check_help(parser)
-    except BaseException:
-        for name, held in before.items():
-            setattr(parser, name, held)
+    except BaseException:  # argparse cannot remove an option
+        for name, content in before.items():
+            setattr(parser, name, content)
         raise
 
 
 def _contents(parser: ArgumentParser) -> dict[str, Any]:
-    """Return a copy of all that is added to when an option is."""
+    """Return copies of the lists and dictionaries of a parser, which all its options are in."""
     return {
-        name: copy(held) for name, held in vars(parser).items() if isinstance(held, list | dict)
+        name: copy(value) for name, value in vars(parser).items() if isinstance(value, list | dict)
     }
 
 
@@ -149,6 +152,7 @@ def _name_of(action: Action) -> str:
 
 def _check_help(parser: ArgumentParser) -> None:
     try:
+        # A wrong % in a help text raises only here, and would break --help for all.
         parser.format_help()
     except Exception as error:
         raise ValueError(

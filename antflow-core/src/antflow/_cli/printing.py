@@ -1,4 +1,4 @@
-"""What the command prints, and how a process ends that could not."""
+"""Output of the command on standard output and standard error: text, tables and tracebacks."""
 
 from __future__ import annotations
 
@@ -9,77 +9,79 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from threading import Thread
+from traceback import TracebackException, format_exception
 
+from antflow._errors.safe_logging import can_be_shown
+from antflow._errors.tracebacks import location, remove_own_frames
 from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from antflow._plugins.validation import ARGUMENTS
 
 SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
 
 
-def say(text: str) -> None:
-    """Print on standard error, if there is one."""
+def print_err(text: str) -> None:
+    """Print on standard error; do nothing if it is closed."""
     with suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr, flush=True)
 
 
-def say_in_time(texts: Iterable[str], seconds: float) -> bool:
-    """Print on standard error, and tell whether it took all of that in time.
+def print_err_in_time(texts: Iterable[str], timeout: float) -> bool:
+    """Print on standard error in a thread, and return whether that ended before the timeout.
 
-    A thread that waits for it longer is left behind. It may hold the lock of Python's file then:
-    whoever prints there waits, and so does Python's own exit.
-
-    Args:
-        texts: what to print.
-        seconds: how long to wait.
+    A thread that is still blocked may hold the lock of `sys.stderr`. Then further prints block, and
+    so does Python's own exit.
     """
-    said = [*texts]
+    lines = [*texts]  # in this thread, since a generator may read the state of the run
 
-    def say_each() -> None:
-        for text in said:
-            say(text)
+    def print_each() -> None:
+        for line in lines:
+            print_err(line)
 
-    return in_time(say_each, seconds, "antflow-saying")
+    return call_in_time(print_each, timeout, "antflow-stderr")
 
 
-def in_time(function: Callable[[], object], seconds: float, name: str) -> bool:
-    """Call a function in a thread, and tell whether it returned in time; else it is left behind.
+def call_in_time(function: Callable[[], object], timeout: float, name: str) -> bool:
+    """Call a function in a daemon thread, and return whether it returned before the timeout.
 
     Args:
-        function: what may block.
-        seconds: how long to wait.
+        function: may block.
+        timeout: in seconds.
         name: of the thread.
     """
     thread = Thread(target=function, name=name, daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(timeout)
     return not thread.is_alive()
 
 
-def show(text: str) -> int:
-    """Print on standard output, and return the exit code: 141 where nobody reads it any more."""
+def print_out(text: str) -> int:
+    """Print on standard output, and return the exit code: 141 if the reader has closed it."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
         code = OUTPUT_CLOSED
     except OSError as error:
-        say(f"standard output cannot be written: {error.strerror}")
+        print_err(f"standard output cannot be written: {error.strerror}")
         code = FAILED
     else:
         return SUCCEEDED
-    _forget_what_is_buffered()
+    _redirect_to_null()
     return code
 
 
-def _forget_what_is_buffered() -> None:
-    """Have Python's last flush succeed, which would report the same error once more."""
+def _redirect_to_null() -> None:
+    """Let Python's flush at exit succeed, which would report the same error again."""
     with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+# Tables
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows as lines whose columns are as wide as they need."""
+    """Return rows as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -111,10 +113,44 @@ def plugins_as_text(found: Sequence[FoundPlugin]) -> str:
 
 
 def hooks_as_text() -> str:
-    """Return the hooks, and who implements them, as a table."""
+    """Return the hooks and the plugins that implement them as a table."""
     rows = [("HOOK", "PLUGINS, IN THE ORDER OF THE CALLS")]
     active = INSTALLED.active()
     for hook, arguments in ARGUMENTS.items():
         names = ", ".join(listener.name for listener in active.listeners(hook))
         rows.append((f"{hook}({', '.join(arguments)})", names or "-"))
     return table(rows)
+
+
+# Tracebacks
+
+
+def format_program_error(error: BaseException) -> str:
+    """Return the traceback of an error that the user's program raised, without antflow's frames.
+
+    Returns:
+        The traceback; "" if no frame is left, or if the error cannot be formatted safely.
+    """
+    if not can_be_shown(error):
+        return ""
+    remove_own_frames(error)
+    formatted = TracebackException.from_exception(error)
+    frames = [
+        frame
+        for frame in formatted.stack
+        if not frame.filename.startswith("<frozen importlib")
+        and not frame.filename.endswith("/importlib/__init__.py")
+    ]
+    if not frames:
+        # A SyntaxError of the program has no frame; its own text shows the line.
+        is_syntax_error = isinstance(error, SyntaxError)
+        return "".join(formatted.format_exception_only()) if is_syntax_error else ""
+    formatted.stack[:] = frames
+    return "".join(formatted.format(chain=False))
+
+
+def format_task_error(error: BaseException) -> str:
+    """Return the traceback of a task's error, with its causes; "" without a frame of the user's."""
+    if location(error) is None or not can_be_shown(error):
+        return ""
+    return "".join(format_exception(error)).rstrip()

@@ -1,4 +1,4 @@
-"""What is written: a line of JSON for each result, and one for each input that has none."""
+"""The lines of JSON that the command writes: one for each result or failure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from antflow._errors.texts import shown
 from antflow.exceptions import text_of
 from antflow.results import PipelineResult
 
-Fate = Literal["failed", "malformed", "unprocessed", "unwritten"]
-"""What became of an input that has no result: its item failed, it could not be read, it had not
-ended when the run did, or it had, and its result could not be written."""
+InputOutcome = Literal["failed", "malformed", "unprocessed", "unwritten"]
+"""Why an input has no written result: its item failed, its line could not be parsed, its item was
+not finished when the run ended, or its result could not be written."""
 
 
-def _as_plain(value: Any) -> Any:
-    """Return something that JSON has in the place of what it has not."""
+def _to_json_type(value: Any) -> Any:
+    """Return a value of a type that JSON has."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Enum):
@@ -37,26 +37,26 @@ def _as_plain(value: Any) -> Any:
     raise TypeError(f"JSON has nothing for a {type(value).__name__}")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_plain).encode
-_encode_ascii = json.JSONEncoder(allow_nan=False, default=_as_plain).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_to_json_type).encode
+_encode_ascii = json.JSONEncoder(allow_nan=False, default=_to_json_type).encode
 
 
 class UnwritableError(Exception):
-    """A value cannot be written as JSON; the text says what to do."""
+    """A value cannot be written as JSON; the text says how to fix it."""
 
 
-def as_line(record: object) -> bytes:
-    """Return a line of JSON.
+def encode_line(record: object) -> bytes:
+    """Return a line of JSON, with its line end.
 
     Raises:
-        UnwritableError: JSON has nothing for a value in it.
+        UnwritableError: a value in the record has no form in JSON.
     """
     try:
         try:
             return _encode(record).encode() + b"\n"
-        except UnicodeEncodeError:  # half of a surrogate pair
+        except UnicodeEncodeError:  # a lone surrogate, which only an escape can express
             return _encode_ascii(record).encode() + b"\n"
-    except Exception as error:  # of a value's own properties, too
+    except Exception as error:  # properties of the value may raise anything
         raise UnwritableError(
             f"The result cannot be written as JSON: {text_of(error)}; have the last stage return "
             "what JSON has: objects, arrays, text, finite numbers, true, false and null"
@@ -64,7 +64,7 @@ def as_line(record: object) -> bytes:
 
 
 def result_record(result: PipelineResult) -> object:
-    """Return what is written of a success: what another pipeline would read as the same item."""
+    """Return the record of a result, in the form that another pipeline reads as the same item."""
     record = {"id": result.id, "value": result.value}
     if result.details is not None and result.metadata:
         record |= {name: text for name, text in result.metadata.items() if name not in record}
@@ -72,52 +72,54 @@ def result_record(result: PipelineResult) -> object:
 
 
 def value_record(result: PipelineResult) -> object:
-    """Return the value alone."""
+    """Return the value of a result without its id."""
     return result.value
 
 
-def failure_line(fate: Fate, origin: Mapping[str, Any], **about: Any) -> bytes:
-    """Return what is written of an input without a result.
+def failure_line(outcome: InputOutcome, origin: Mapping[str, Any], **about: Any) -> bytes:
+    """Return the line of an input without a result.
 
     Args:
-        fate: what became of it.
-        origin: where it was read, and what was.
-        about: what more is known.
+        outcome: the reason.
+        origin: the position of the input, and the input itself.
+        about: more fields.
     """
-    record = {"status": fate, **origin, **about}
+    record = {"status": outcome, **origin, **about}
     try:
-        return as_line(record)
+        return encode_line(record)
     except UnwritableError:
-        return as_line({name: _or_its_text(value) for name, value in record.items()})
+        return encode_line({name: _writable(value) for name, value in record.items()})
 
 
-def _or_its_text(value: Any) -> Any:
+def _writable(value: Any) -> Any:
+    """Return a value, or its text if JSON has no form for it."""
     try:
-        as_line(value)
+        encode_line(value)
     except UnwritableError:
         return shown(value)
     return value
 
 
-def about_error(error: BaseException, location: str | None = None) -> dict[str, str]:
-    """Return what is written of an error.
+def error_fields(error: BaseException, location: str | None = None) -> dict[str, str]:
+    """Return the fields of a failure's record that describe its error.
 
     Args:
-        error: the reason of a failure.
-        location: the line of the program, if it is known.
+        error: the reason of the failure.
+        location: the line of the user's program that raised it, if known.
     """
     about = {"error_type": type(error).__name__, "error": text_of(error)}
     return about if location is None else {**about, "location": location}
 
 
 Origin = tuple[int, Any]
-"""The number of an input, from 1, and what was read."""
+"""The position of an input, from 1, and its line or item."""
 
 Describe = Callable[[Origin], dict[str, Any]]
-"""Returns what is written of an origin."""
+"""Returns the fields of a record that describe an origin."""
 
 
 def _finite(text: str) -> float:
+    # Python reads 1e999 as infinity, which JSON cannot express.
     if isfinite(number := float(text)):
         return number
     raise ValueError(f"{text} is too large")
@@ -126,22 +128,22 @@ def _finite(text: str) -> float:
 _decode_finite = json.JSONDecoder(parse_float=_finite).decode
 
 
-def of_json_line(origin: Origin) -> dict[str, Any]:
-    """Describe a line of JSON, by its text where it could not be written again."""
-    number, raw = origin
+def describe_json_line(origin: Origin) -> dict[str, Any]:
+    """Describe a line of JSON; by its text if its value could not be written again."""
+    position, raw = origin
     try:
-        return {"line": number, "input": _decode_finite(raw.decode())}
+        return {"line": position, "input": _decode_finite(raw.decode())}
     except (ValueError, RecursionError):
-        return of_text_line(origin)
+        return describe_text_line(origin)
 
 
-def of_text_line(origin: Origin) -> dict[str, Any]:
+def describe_text_line(origin: Origin) -> dict[str, Any]:
     """Describe a line of text."""
-    number, raw = origin
-    return {"line": number, "input": raw.decode(errors="backslashreplace")}
+    position, raw = origin
+    return {"line": position, "input": raw.decode(errors="backslashreplace")}
 
 
-def of_item(origin: Origin) -> dict[str, Any]:
-    """Describe an item that was no line."""
-    number, value = origin
-    return {"item": number, "input": value}
+def describe_item(origin: Origin) -> dict[str, Any]:
+    """Describe an item of the program or of the arguments."""
+    position, value = origin
+    return {"item": position, "input": value}

@@ -1,4 +1,4 @@
-"""What the command says of a run, on standard error: nothing, where all is well."""
+"""The report of a run on standard error, and the exit code; a successful run has no report."""
 
 from __future__ import annotations
 
@@ -9,121 +9,121 @@ from antflow._errors.texts import escaped, many
 from antflow.exceptions import TooManyFailuresError, text_of
 from antflow.stats import ActivityState, PipelineStats, StageStats
 
-from .pending_inputs import Ledger
+from .command_input import CommandInput
+from .pending_inputs import PendingInputs
 from .printing import FAILED, OUTPUT_CLOSED, SUCCEEDED, table
-from .source import Source
 
 COMMAND = "antflow run"
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
 
 
-def exit_code(ledger: Ledger, error: BaseException | None, signal: Signals | None) -> int:
-    """Return what the process is to end with.
+def exit_code(pending: PendingInputs, error: BaseException | None, signal: Signals | None) -> int:
+    """Return the exit code of the process.
 
     Args:
-        ledger: of the run.
-        error: what ended it, or its input.
-        signal: that interrupted it, if one did.
+        pending: the inputs of the run.
+        error: the one that ended the run or its input.
+        signal: the first one that arrived.
     """
     if signal is not None:
         return 128 + signal
-    if isinstance(ledger.output.error, BrokenPipeError):
+    if isinstance(pending.output.error, BrokenPipeError):
         return OUTPUT_CLOSED
-    is_written = ledger.output.error is None and (
-        ledger.failures is None or ledger.failures.error is None
+    is_written = pending.output.error is None and (
+        pending.failures is None or pending.failures.error is None
     )
-    return SUCCEEDED if error is None and is_written and not ledger.fates.total() else FAILED
+    return SUCCEEDED if error is None and is_written and not pending.outcomes.total() else FAILED
 
 
-def lines_about(
-    ledger: Ledger,
-    source: Source,
+def report_lines(
+    pending: PendingInputs,
+    command_input: CommandInput,
     names: dict[str, str],
     error: BaseException | None,
     signal: Signals | None,
 ) -> Iterator[str]:
-    """Return what there is to say of a run that did not go well.
+    """Yield the lines of the report.
 
     Args:
-        ledger: of the run.
-        source: what was read.
-        names: of the files that are written, by option.
-        error: what ended the run, or its input.
-        signal: that interrupted it, if one did.
+        pending: the inputs of the run.
+        command_input: where they were read.
+        names: of the written files, by option.
+        error: the one that ended the run or its input.
+        signal: the first one that arrived.
     """
-    if isinstance(ledger.output.error, BrokenPipeError) and signal is None:
-        return
-    yield from _of_fates(ledger)
-    if ledger.fates.total():
-        yield from _of_keeping(ledger, names.get("failures"))
-    for option, sink in ("output", ledger.output), ("failures", ledger.failures):
-        if sink is not None and sink.error is not None:
-            reason = sink.error.strerror or str(sink.error)
+    if isinstance(pending.output.error, BrokenPipeError) and signal is None:
+        return  # as in `antflow run ... | head`
+    yield from _outcome_lines(pending)
+    if pending.outcomes.total():
+        yield from _failures_file_lines(pending, names.get("failures"))
+    for option, writer in ("output", pending.output), ("failures", pending.failures):
+        if writer is not None and writer.error is not None:
+            reason = writer.error.strerror or str(writer.error)
             yield f"--{option} {names[option]} cannot be written: {reason}"
     if error is not None:
-        yield _of_error(error, source)
+        yield _error_line(error, command_input)
     if signal is not None:
-        yield f"interrupted by {signal.name}; {_unread(source)}"
+        yield f"interrupted by {signal.name}; {_unread(command_input)}"
 
 
-def blocked(ledger: Ledger, names: dict[str, str]) -> Iterator[str]:
-    """Return what there is to say of files that do not take what they are given.
+def blocked_lines(pending: PendingInputs, names: dict[str, str]) -> Iterator[str]:
+    """Yield a line for each written file that has not accepted all lines in time.
 
     Args:
-        ledger: of the run.
-        names: of the files that are written, by option.
+        pending: the inputs of the run.
+        names: of the written files, by option.
     """
-    for option, sink in ("output", ledger.output), ("failures", ledger.failures):
-        if sink is not None and sink.is_writing:
+    for option, writer in ("output", pending.output), ("failures", pending.failures):
+        if writer is not None and writer.is_writing:
             yield f"--{option} {names[option]} did not take what was to be written in time"
 
 
-def _of_keeping(ledger: Ledger, name: str | None) -> Iterator[str]:
-    failures = ledger.failures
-    them = "it" if ledger.fates.total() == 1 else "each of them"
+def _failures_file_lines(pending: PendingInputs, name: str | None) -> Iterator[str]:
+    failures = pending.failures
+    them = "it" if pending.outcomes.total() == 1 else "each of them"
     if failures is None:
         yield f"--failures FILE keeps {them}"
     elif failures.error is None and not failures.is_writing:
         yield f"{name} has {them}"
 
 
-def _of_fates(ledger: Ledger) -> Iterator[str]:
-    fates = ledger.fates
-    if failed := fates["failed"] + fates["malformed"]:
-        yield f"{failed:,} of {many(ledger.read, 'item')} failed"
-        yield from ledger.tally.lines()
-    if remedy := ledger.tally.remedy():
+def _outcome_lines(pending: PendingInputs) -> Iterator[str]:
+    outcomes = pending.outcomes
+    if failed := outcomes["failed"] + outcomes["malformed"]:
+        yield f"{failed:,} of {many(pending.read_count, 'item')} failed"
+        yield from pending.tally.lines()
+    if remedy := pending.tally.remedy():
         yield remedy
-    if fates["malformed"] and ledger.tally.has("JSONDecodeError"):
+    if outcomes["malformed"] and pending.tally.has("JSONDecodeError"):
         yield "a line of input is JSON; --lines reads text"
-    if left := fates["unprocessed"]:
+    if left := outcomes["unprocessed"]:
         yield f"{many(left, 'item')} {'was' if left == 1 else 'were'} read and left unprocessed"
-    if unwritten := fates["unwritten"]:
+    if unwritten := outcomes["unwritten"]:
         yield f"{many(unwritten, 'result')} could not be written"
 
 
-def _of_error(error: BaseException, source: Source) -> str:
-    if isinstance(error, TooManyFailuresError):  # what its text adds has been said by now
+def _error_line(error: BaseException, command_input: CommandInput) -> str:
+    if isinstance(error, TooManyFailuresError):  # the report has the rest of its text already
         limit = text_of(error).partition(",")[0]
-        return f"{limit}, and the run was stopped; {_unread(source)}"
+        return f"{limit}, and the run was stopped; {_unread(command_input)}"
     what = "the run ended"
-    if error is source.error:
-        what = f"the input cannot be read past {source.noun} {source.position:,}"
+    if error is command_input.error:
+        what = f"the input cannot be read past {command_input.noun} {command_input.position:,}"
     return escaped(f"{what}: {type(error).__name__}: {text_of(error)}")
 
 
-def _unread(source: Source) -> str:
-    if source.is_at_end:
+def _unread(command_input: CommandInput) -> str:
+    if command_input.is_at_end:
         return "all input was read"
-    return f"the first unread {source.noun} is {source.position + 1}"
+    return f"the first unread {command_input.noun} is {command_input.position + 1}"
 
 
 def summary(stats: PipelineStats, seconds: float) -> str:
-    """Return a table of the stages, and how fast items went through them.
+    """Return a table of the stages, and the rate of items.
 
     Args:
         stats: of the run.
-        seconds: that it took.
+        seconds: its duration.
     """
     rows = [("STAGE", "ITEMS", "FAILED", "RETRIES", *(state.upper() for state in STATES))]
     for stage in stats.stage_stats.values():

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first has a run finish what it has begun, the second stops it."""
+"""SIGINT and SIGTERM: the first one drains the run, the second one stops it."""
 
 from __future__ import annotations
 
@@ -15,173 +15,165 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from types import FrameType
 
-from .printing import in_time
+from .printing import call_in_time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 1.0
-"""How long what was cancelled may take to end before the run goes without it."""
+"""How long cancelled tasks, threads and slow files may take before the process ends anyway."""
 
-LONGEST_SECONDS = 1e6
+LONGEST_SECONDS = 1e6  # sockets refuse very long timeouts
 
+# Bytes on the socket besides the numbers of signals.
 _OVER = 0
 _STOP = 255
 
 
 @dataclass(frozen=True)
-class Ways:
-    """How a run ends early.
+class ShutdownActions:
+    """The steps of an early end, from the mildest to the last.
 
     Args:
-        announce: says what a second signal does; called in the thread, and does not block it.
-        drain: reads no more, and finishes what was read.
-        stop: cancels what runs.
-        leave: writes of what is left, and ends the process.
+        announce: prints what a second signal does; called in the thread of the signals.
+        drain: stops reading, and lets the items already read finish.
+        stop: cancels the tasks that run.
+        exit_now: writes the remaining records, and ends the process.
     """
 
     announce: Callable[[], None]
     drain: Callable[[], None]
     stop: Callable[[], None]
-    leave: Callable[[], None]
+    exit_now: Callable[[], None]
 
 
-class Interruption:
-    """Ends a run early where a signal, or a file that fails, asks for it.
+class SignalHandler:
+    """Ends a run early after a signal, or after a file that cannot be written.
 
-    A thread keeps the time, so that neither a task that ignores its cancellation nor one that
-    never gives up the event loop can keep the process.
+    A thread measures the time. So neither a task that ignores its cancellation nor one that blocks
+    the event loop keeps the process alive.
 
     Args:
-        ways: how; called on the event loop, but `leave` in the thread if the loop is held.
-        loop: the event loop.
-        drain_seconds: how long what was read may take to finish.
+        actions: called on the event loop; `exit_now` in the thread if the loop is blocked.
+        loop: the event loop of the run.
+        drain_seconds: how long items already read may take to finish.
     """
 
-    def __init__(self, ways: Ways, loop: AbstractEventLoop, drain_seconds: float) -> None:
+    def __init__(
+        self, actions: ShutdownActions, loop: AbstractEventLoop, drain_seconds: float
+    ) -> None:
         self.signal: signal.Signals | None = None
-        self._ways = ways
+        self._actions = actions
         self._loop = loop
         self._drain_seconds = drain_seconds
         self._reader, self._writer = socketpair()
         self._writer.setblocking(False)
-        self._left = Event()
-        self._once = Lock()
+        self._is_exiting = Event()
+        self._exit_once = Lock()
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Take the signals over, but for those that are ignored, until the block is left.
-
-        The thread reads what Python writes of each signal as it comes. Python calls handlers
-        between two steps of the main thread only, and a task that waits in C makes none.
-        """
+    def installed(self) -> Iterator[None]:
+        """Handle the signals, except ignored ones, until the block is left."""
         before = {each: signal.getsignal(each) for each in SIGNALS}
-        Thread(target=self._keep_watch, name="antflow-interruption", daemon=True).start()
-        woken = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        Thread(target=self._run, name="antflow-signals", daemon=True).start()
+        # The thread reads the signals from a socket, since Python calls handlers only between two
+        # steps of the main thread, and a task that blocks in C makes no step.
+        previous = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         try:
             for each, handler in before.items():
                 if handler is not signal.SIG_IGN:
-                    signal.signal(each, self._note)
+                    signal.signal(each, self._on_signal)
             yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-            signal.set_wakeup_fd(woken)
-            self._put(_OVER)
+            signal.set_wakeup_fd(previous)
+            self._send(_OVER)
             self._writer.close()
 
     def stop(self) -> None:
-        """Have the run stopped as by a second signal."""
-        self._put(_STOP)
+        """Stop the run as a second signal does."""
+        self._send(_STOP)
 
-    def _put(self, event: int) -> None:
-        with suppress(OSError):  # the run is over, or so many wait that one more says nothing
+    def _send(self, event: int) -> None:
+        with suppress(OSError):  # the run is over, or the socket is full of events already
             self._writer.send(bytes([event]))
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        """Pass a signal on where the program has signals written to somebody else by now."""
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        """Forward a signal that Python wrote to another descriptor."""
+        # The program may have replaced the wakeup descriptor; asyncio's `add_signal_handler` does.
         ours = self._writer.fileno()
-        to = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
-        if to != ours:
-            signal.set_wakeup_fd(to)
-            self._put(number)
+        current = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if current != ours:
+            signal.set_wakeup_fd(current)
+            self._send(number)
 
-    def _keep_watch(self) -> None:
+    def _run(self) -> None:
         with self._reader:
-            self._watch()
+            self._handle_events()
 
-    def _watch(self) -> None:
-        event = self._wait(None)
+    def _handle_events(self) -> None:
+        event = self._next_event(None)
         if event == _OVER:
             return
         if event != _STOP:
-            self._ways.announce()
-            self._call(self._ways.drain)
-            event = self._wait(self._drain_seconds + GRACE_SECONDS)
+            self._actions.announce()
+            self._call_on_loop(self._actions.drain)
+            event = self._next_event(self._drain_seconds + GRACE_SECONDS)
             if event == _OVER:
                 return
         if event is not None:
-            self._call(self._ways.stop)
-            if self._wait(GRACE_SECONDS) == _OVER:
+            self._call_on_loop(self._actions.stop)
+            if self._next_event(GRACE_SECONDS) == _OVER:
                 return
-        self._call(self._leave)
-        if not self._left.wait(GRACE_SECONDS):
-            self._leave()
+        self._call_on_loop(self._exit)
+        if not self._is_exiting.wait(GRACE_SECONDS):  # a task blocks the loop
+            self._exit()
 
-    def _wait(self, seconds: float | None) -> int | None:
-        """Return what happens next; None if nothing does in time."""
-        until = None if seconds is None else monotonic() + min(seconds, LONGEST_SECONDS)
+    def _next_event(self, timeout: float | None) -> int | None:
+        """Return the next event; None after the timeout."""
+        until = None if timeout is None else monotonic() + min(timeout, LONGEST_SECONDS)
         while True:
             self._reader.settimeout(None if until is None else max(0.0, until - monotonic()))
             try:
-                written = self._reader.recv(1)
+                received = self._reader.recv(1)
             except (TimeoutError, BlockingIOError):
                 return None
-            event = written[0] if written else _OVER
+            event = received[0] if received else _OVER
             if event in SIGNALS and self.signal is None:
                 self.signal = signal.Signals(event)
-            if event in {*SIGNALS, _STOP, _OVER}:
+            if event in {*SIGNALS, _STOP, _OVER}:  # the program's other signals arrive here, too
                 return event
 
-    def _call(self, way: Callable[[], None]) -> None:
+    def _call_on_loop(self, action: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the run is over
-            self._loop.call_soon_threadsafe(way)
+            self._loop.call_soon_threadsafe(action)
 
-    def _leave(self) -> None:
-        if self._once.acquire(blocking=False):
-            self._left.set()
-            self._ways.leave()
-
-
-GRACE_SECONDS = 1.0
-"""How long what is left behind may take to end before the process does without it."""
+    def _exit(self) -> None:
+        if self._exit_once.acquire(blocking=False):  # the loop and the thread may both call this
+            self._is_exiting.set()
+            self._actions.exit_now()
 
 
-def leave_in_time(code: int) -> None:
-    """End the process after the grace, if it is waiting for its threads or its event loop then.
+def exit_in_time(code: int) -> None:
+    """End the process after the grace period if it still waits for threads or the event loop.
 
     Python waits without a limit for functions in threads, and for tasks that ignore their
-    cancellation. What plugins do at the exit comes later, and may take its time.
-
-    Args:
-        code: what the process is to end with.
+    cancellation. The exit handlers of plugins run later, and have no limit.
     """
-    is_leaving = Event()
-    atexit.register(is_leaving.set)
-    Thread(target=_leave_unless, args=(is_leaving, code), name="antflow-exit", daemon=True).start()
+    is_exiting = Event()
+    # Python joins threads before it calls exit handlers, and calls the latest handler first.
+    atexit.register(is_exiting.set)
+    Thread(target=_exit_unless, args=(is_exiting, code), name="antflow-exit", daemon=True).start()
 
 
-def _leave_unless(is_leaving: Event, code: int) -> None:
-    if not is_leaving.wait(GRACE_SECONDS):
-        leave(code)
+def _exit_unless(is_exiting: Event, code: int) -> None:
+    if not is_exiting.wait(GRACE_SECONDS):
+        exit_now(code)
 
 
-def leave(code: int) -> None:
-    """End the process, with what was printed if that is taken, and without waiting for anybody.
-
-    Args:
-        code: what the process is to end with.
-    """
+def exit_now(code: int) -> None:
+    """End the process without waiting for threads, after an attempt to flush the standard files."""
     try:
-        in_time(_flush, GRACE_SECONDS, "antflow-flush")
+        call_in_time(_flush, GRACE_SECONDS, "antflow-flush")
     finally:
         os._exit(code)
 

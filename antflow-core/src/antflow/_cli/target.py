@@ -1,4 +1,4 @@
-"""TARGET: finding the pipeline that is to be run, and the program's own items."""
+"""Imports the program that TARGET names, and finds its pipeline and its `items`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from antflow._errors.suggestions import nearest
 from antflow.exceptions import text_of
 from antflow.pipeline import Pipeline, PipelineBuilder
 
-from .trace import trace_of
+from .printing import format_program_error
 
 ITEMS = "items"
 FORM = "write module:pipeline or file.py:pipeline"
@@ -27,26 +27,26 @@ WANTED = "a Pipeline, a builder, or a function without arguments that returns ei
 
 
 class TargetError(Exception):
-    """The target cannot be run; the text says why, and what to do.
+    """The target cannot be run; the text says why, and how to fix it.
 
     Args:
-        text: that.
-        trace: where the program raised, to be shown before.
+        text: the message.
+        traceback: of the program's error, printed before the message.
     """
 
-    def __init__(self, text: str, trace: str = "") -> None:
+    def __init__(self, text: str, traceback: str = "") -> None:
         super().__init__(text)
-        self.trace = trace
+        self.traceback = traceback
 
 
 @dataclass(frozen=True)
 class Target:
-    """A pipeline in a program, or what makes one.
+    """A pipeline of a program, or a builder or function that makes one.
 
     Args:
-        text: how it was named.
+        text: TARGET, as given.
         module: the program.
-        found: what its name stands for there.
+        found: the object of that name in the program.
     """
 
     text: str
@@ -54,36 +54,36 @@ class Target:
     found: object
 
     async def pipeline(self) -> Pipeline:
-        """Return the pipeline, made if it is a builder or a function.
+        """Return the pipeline; build it, or call the function that returns it.
 
         Raises:
-            TargetError: it is none of these, raises, or is running already.
+            TargetError: the object is of another kind, raises, or is running already.
         """
         found = self.found
         if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
-            found = await _called(found, self.text, f"name {WANTED}")
+            found = await _call(found, self.text, f"name {WANTED}")
         if isinstance(found, PipelineBuilder):
             try:
                 found = found.build()
             except Exception as error:
-                raise _raised(f"{self.text} cannot be built", error) from error
+                raise _target_error(f"{self.text} cannot be built", error) from error
         if not isinstance(found, Pipeline):
             what = "" if found is self.found else "returned "
             raise TargetError(f"{self.text} {what or 'is '}{_kind(found)}; name {WANTED}")
-        if await found._is_taken():  # noqa: SLF001 - told nowhere else before a run begins
+        if await found._is_taken():  # noqa: SLF001 - for the command only
             raise TargetError(f"{self.text} is running already; leave its start to antflow run")
         return found
 
     @property
     def has_items(self) -> bool:
-        """Whether the program has items of its own."""
+        """Whether the program defines `items`."""
         return getattr(self.module, ITEMS, None) is not None
 
     async def items(self) -> Iterable[Any] | AsyncIterable[Any]:
-        """Return the program's own items, made if they are a function.
+        """Return the program's `items`; call them if they are a function.
 
         Raises:
-            TargetError: they cannot be iterated over, or raise.
+            TargetError: they are not iterable, or raise.
         """
         found = getattr(self.module, ITEMS)
         name = f"{ITEMS!r} of {self.module.__name__}"
@@ -92,7 +92,7 @@ class Target:
             "one, or give --input"
         )
         if callable(found) and not isinstance(found, Iterable | AsyncIterable):
-            found = await _called(found, name, remedy)
+            found = await _call(found, name, remedy)
         if (problem := single_item(found)) is not None:
             raise TargetError(f"{name} must be many items, but {problem}")
         if not isinstance(found, Iterable | AsyncIterable):
@@ -101,10 +101,10 @@ class Target:
 
 
 def load(text: str) -> Target:
-    """Import the program that a target names, and find it there.
+    """Import the program of a target, and find the target in it.
 
     Raises:
-        TargetError: there is no such program, it raises, or it has nothing of that name.
+        TargetError: there is no such program, it raises, or it does not have that name.
     """
     program, _, name = text.rpartition(":")
     if not program or not name:
@@ -120,7 +120,7 @@ def load(text: str) -> Target:
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise TargetError(f"{program} has no {name!r}; {_others(module, name)}") from None
+            raise TargetError(f"{program} has no {name!r}; {_suggestion(module, name)}") from None
     return Target(text, module, found)
 
 
@@ -130,25 +130,27 @@ def _from_file(program: str) -> ModuleType:
         what = "is not a file" if path.exists() else f"is not there, seen from {Path.cwd()}"
         raise TargetError(f"{program} {what}; {FORM}")
     path = path.resolve()
-    sys.path.insert(0, str(path.parent))
+    sys.path.insert(0, str(path.parent))  # as `python file.py` does
     name = path.stem
+    # A file named json.py must not replace the module that others import.
     if not name.isidentifier() or name in sys.modules or name in sys.stdlib_module_names:
         name = f"antflow_run_{''.join(c if c.isalnum() else '_' for c in name)}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TargetError(f"{program} is not a Python file; {FORM}")
     module = sys.modules[name] = module_from_spec(spec)
-    with _imported(program):
+    with _explain_import_error(program):
         spec.loader.exec_module(module)
     return module
 
 
 def _from_module(program: str) -> ModuleType:
-    sys.path.insert(0, str(Path.cwd()))
-    with _imported(program):
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    with _explain_import_error(program):
         try:
             return import_module(program)
         except ModuleNotFoundError as error:
+            # A module that the program imports is missing, not the program.
             if error.name is None or not f"{program}.".startswith(f"{error.name}."):
                 raise
             raise TargetError(
@@ -157,8 +159,8 @@ def _from_module(program: str) -> ModuleType:
             ) from None
 
 
-def _others(module: ModuleType, name: str) -> str:
-    """Return what may be meant, for an error to end with."""
+def _suggestion(module: ModuleType, name: str) -> str:
+    """Return the end of an error message: similar names, or the accepted kinds."""
     there = [
         each
         for each, value in vars(module).items()
@@ -173,31 +175,31 @@ def _others(module: ModuleType, name: str) -> str:
     return f"name {WANTED}; it has to stand at the top level of the program, in no function"
 
 
-async def _called(function: Any, name: str, remedy: str) -> Any:
+async def _call(function: Any, name: str, remedy: str) -> Any:
     _check_signature(function, name, remedy)
     try:
         made = function()
         return await made if inspect.isawaitable(made) else made
     except BaseException as error:
-        if _is_asked_for(error):
+        if _is_requested(error):
             raise
         what = f"{name} raised"
         if isinstance(error, SystemExit):
             what = f"{name} ends the program; have it return, or raise another error"
-        raise _raised(what, error) from error
+        raise _target_error(what, error) from error
 
 
 @contextmanager
-def _imported(program: str) -> Iterator[None]:
-    """Say why an import failed.
+def _explain_import_error(program: str) -> Iterator[None]:
+    """Raise errors of an import as TargetError, with the reason.
 
     Raises:
-        TargetError: it did.
+        TargetError: the import failed.
     """
     try:
         yield
     except BaseException as error:
-        if isinstance(error, TargetError) or _is_asked_for(error):
+        if isinstance(error, TargetError) or _is_requested(error):
             raise
         what = f"{program} cannot be imported"
         if isinstance(error, SystemExit):
@@ -208,11 +210,11 @@ def _imported(program: str) -> Iterator[None]:
             what += (
                 " as a file, since it belongs to a package; name its module: package.module:name"
             )
-        raise _raised(what, error) from error
+        raise _target_error(what, error) from error
 
 
-def _is_asked_for(error: BaseException) -> bool:
-    """Whether who waits for the program wants it to end, rather than the program itself."""
+def _is_requested(error: BaseException) -> bool:
+    """Return whether the command was cancelled or interrupted, rather than the program raised."""
     if isinstance(error, CancelledError):
         task = _current_task()
         return task is not None and task.cancelling() > 0
@@ -222,14 +224,14 @@ def _is_asked_for(error: BaseException) -> bool:
 def _current_task() -> Task[Any] | None:
     try:
         return current_task()
-    except RuntimeError:  # no event loop is running: the program is being imported
+    except RuntimeError:  # no event loop runs while the program is imported
         return None
 
 
 def _check_signature(function: Any, name: str, remedy: str) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # functions in C may have no signature
         return
     try:
         signature.bind()
@@ -241,5 +243,7 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _raised(what: str, error: BaseException) -> TargetError:
-    return TargetError(f"{what}: {type(error).__name__}: {text_of(error)}", trace_of(error))
+def _target_error(what: str, error: BaseException) -> TargetError:
+    return TargetError(
+        f"{what}: {type(error).__name__}: {text_of(error)}", format_program_error(error)
+    )

@@ -1,4 +1,4 @@
-"""Blocks of lines, read beside the loop."""
+"""Blocks of lines, read in a thread."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from antflow._cli import descriptor_io as readiness
-from antflow._cli import line_reader as reading
-from antflow._cli.line_reader import Blocks
+from antflow._cli import file_io
+from antflow._cli.file_io import LineReader
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 async def lines_of(descriptor: int) -> list[bytes]:
-    return [line async for block in Blocks(descriptor).read() for line in block]
+    return [line async for block in LineReader(descriptor).blocks() for line in block]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1 << 17])
@@ -43,7 +42,7 @@ async def lines_of(descriptor: int) -> list[bytes]:
 def test_lines_are_found_whatever_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, content: bytes, lines: list[bytes]
 ) -> None:
-    monkeypatch.setattr(reading, "BLOCK", size)
+    monkeypatch.setattr(file_io, "BLOCK_BYTES", size)
     path = tmp_path / "file"
     path.write_bytes(content)
     descriptor = os.open(path, os.O_RDONLY)
@@ -53,14 +52,14 @@ def test_lines_are_found_whatever_the_blocks(
 
 async def test_a_line_comes_before_the_next_is_there(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    async with aclosing(Blocks(reader).read()) as blocks:
+    async with aclosing(LineReader(reader).blocks()) as blocks:
         for line in b"a", b"b":
             os.write(writer, line + b"\n")
             assert await anext(blocks) == [line]
 
 
-async def test_who_waits_for_a_silent_file_can_be_cancelled(pipe: tuple[int, int]) -> None:
-    blocks = Blocks(pipe[0]).read()
+async def test_a_read_of_a_silent_file_can_be_cancelled(pipe: tuple[int, int]) -> None:
+    blocks = LineReader(pipe[0]).blocks()
     waiting = asyncio.ensure_future(anext(blocks))
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -75,13 +74,13 @@ async def test_a_file_that_has_nothing_yet_is_waited_for(
 ) -> None:
     reader, writer = pipe
     os.set_blocking(reader, False)
-    monkeypatch.setattr(readiness, "_wait", lambda *_: os.write(writer, b"late\n"))
-    async with aclosing(Blocks(reader).read()) as blocks:
+    monkeypatch.setattr(file_io, "_wait", lambda *_: os.write(writer, b"late\n"))
+    async with aclosing(LineReader(reader).blocks()) as blocks:
         assert await anext(blocks) == [b"late"]
 
 
 async def test_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     with pytest.raises(IsADirectoryError):
-        await anext(Blocks(descriptor).read())
+        await anext(LineReader(descriptor).blocks())
     os.close(descriptor)

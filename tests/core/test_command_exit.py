@@ -1,4 +1,4 @@
-"""The end of a process that something left behind would keep."""
+"""The end of a process whose threads or tasks are still running."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from threading import Event
 
 import pytest
 
-from antflow._cli import signals as leaving
-from antflow._cli.signals import leave, leave_in_time
+from antflow._cli import signals
+from antflow._cli.signals import exit_in_time, exit_now
 
 
 @pytest.fixture
@@ -35,27 +35,27 @@ def at_exit(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
 def test_the_process_is_ended_after_the_grace(
     codes: SimpleQueue[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.001)
-    leave_in_time(143)
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.001)
+    exit_in_time(143)
     assert codes.get(timeout=60) == 143
 
 
-def test_what_is_done_at_the_exit_may_take_its_time(
+def test_exit_handlers_have_no_time_limit(
     codes: SimpleQueue[int],
     at_exit: list[Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[tuple[Callable[..., None], tuple[Event, int]]] = []
 
-    class Noted:
+    class FakeThread:
         def __init__(self, target: Callable[..., None], args: tuple[Event, int], **_: object):
             started.append((target, args))
 
         def start(self) -> None:
             pass
 
-    monkeypatch.setattr(leaving, "Thread", Noted)
-    leave_in_time(143)
+    monkeypatch.setattr(signals, "Thread", FakeThread)
+    exit_in_time(143)
     [over] = at_exit
     over()
     [(watch, arguments)] = started
@@ -63,7 +63,7 @@ def test_what_is_done_at_the_exit_may_take_its_time(
     assert codes.empty()
 
 
-def test_what_was_printed_is_flushed(
+def test_standard_output_is_flushed(
     codes: SimpleQueue[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow(StringIO):
@@ -74,12 +74,12 @@ def test_what_was_printed_is_flushed(
 
     stream = Slow()
     monkeypatch.setattr(sys, "stdout", stream)
-    leave(3)
+    exit_now(3)
     assert stream.is_flushed
     assert codes.get_nowait() == 3
 
 
-def test_a_stream_that_takes_nothing_keeps_no_process(
+def test_a_blocked_stream_does_not_keep_the_process_alive(
     codes: SimpleQueue[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = Event()
@@ -88,8 +88,8 @@ def test_a_stream_that_takes_nothing_keeps_no_process(
         def flush(self) -> None:
             released.wait(60)
 
-    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.001)
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.001)
     monkeypatch.setattr(sys, "stdout", Blocked())
-    leave(3)
+    exit_now(3)
     assert codes.get_nowait() == 3
     released.set()

@@ -1,4 +1,4 @@
-"""Files that do not wait: pipes that another process has made non-blocking."""
+"""Pipes that another process has made non-blocking."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
 
-from antflow._cli import descriptor_io as readiness
-from antflow._cli.descriptor_io import read, write
+from antflow._cli import file_io
+from antflow._cli.file_io import read_some, write_all
 
 MORE_THAN_A_PIPE_HOLDS = b"x" * (1 << 21)
 
@@ -30,45 +30,45 @@ def pipe() -> Iterator[tuple[int, int]]:
 def at_each_wait(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> list[int]:
     """Have something done before each wait, and return the events that are waited for."""
     waits: list[int] = []
-    wait = readiness._wait
+    wait = file_io._wait
 
     def act_and_wait(descriptor: int, event: int) -> None:
         waits.append(event)
         do()
         wait(descriptor, event)
 
-    monkeypatch.setattr(readiness, "_wait", act_and_wait)
+    monkeypatch.setattr(file_io, "_wait", act_and_wait)
     return waits
 
 
-def test_what_has_nothing_yet_is_waited_for(
+def test_a_read_waits_for_an_empty_pipe(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = pipe
-    waits = at_each_wait(monkeypatch, lambda: write(writer, b"late"))
-    assert read(reader, 10) == b"late"
+    waits = at_each_wait(monkeypatch, lambda: write_all(writer, b"late"))
+    assert read_some(reader, 10) == b"late"
     assert waits == [EVENT_READ]
     os.close(writer)
-    assert read(reader, 10) == b""
+    assert read_some(reader, 10) == b""
 
 
-def test_what_is_full_is_waited_for_and_gets_everything_in_order(pipe: tuple[int, int]) -> None:
+def test_a_write_waits_for_a_full_pipe_and_keeps_the_order(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     content = bytes(range(256)) * (1 << 13)
-    writing = threading.Thread(target=write, args=(writer, content))
+    writing = threading.Thread(target=write_all, args=(writer, content))
     writing.start()
     got = b""
     while len(got) < len(content):
-        got += read(reader, 1 << 16)
+        got += read_some(reader, 1 << 16)
     writing.join()
     assert got == content
 
 
-def test_a_reader_that_goes_away_meanwhile_is_told(
+def test_a_pipe_that_is_closed_meanwhile_raises(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = pipe
     waits = at_each_wait(monkeypatch, lambda: os.close(reader))
     with pytest.raises(BrokenPipeError):
-        write(writer, MORE_THAN_A_PIPE_HOLDS)
+        write_all(writer, MORE_THAN_A_PIPE_HOLDS)
     assert waits == [EVENT_WRITE]

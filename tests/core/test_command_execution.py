@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage, UnprocessedItem, hookimpl
-from antflow._cli import running
-from antflow._cli import signals as leaving
-from antflow._cli.running import Execution, Files
-from tests.core.command_parts import Full
+from antflow._cli import execution as running
+from antflow._cli import signals
+from antflow._cli.execution import Execution, OpenFiles
+from tests.core.command_parts import BlockedStream
 
 
 class Folder:
@@ -45,7 +45,7 @@ class Folder:
         out, failures = (self.open(name) for name in ("out", "failures"))
         stages = [Stage("Work", 2, [task], task_attempts=1)]
         pipeline = Pipeline(stages, plugins=plugins, autoload=False)
-        files = Files(None, items, out, failures)
+        files = OpenFiles(None, items, out, failures)
         options = self.options(**others)
         self.execution = Execution(pipeline, options, files, is_process=is_process)
         return await self.execution.run()
@@ -77,16 +77,16 @@ async def test_results_are_written_as_another_pipeline_reads_them(folder: Folder
     assert folder.records("failures") == []
 
 
-async def test_plugins_and_displays_are_told_how_many_items_there_are(folder: Folder) -> None:
+async def test_plugins_and_displays_get_the_number_of_items(folder: Folder) -> None:
     totals: list[int | None] = []
 
-    class Noting:
+    class Observing:
         @hookimpl
         def antflow_pipeline_start(self, total_items: int | None) -> None:
             totals.append(total_items)
 
-    assert await folder.run(double, [1], [Noting()]) == 0
-    assert await folder.run(double, iter([1]), [Noting()]) == 0
+    assert await folder.run(double, [1], [Observing()]) == 0
+    assert await folder.run(double, iter([1]), [Observing()]) == 0
     assert totals == [1, None]
 
 
@@ -104,7 +104,7 @@ class PanicError(BaseException):
         (PanicError, False),
     ],
 )
-async def test_what_ends_the_run_leaves_nothing_unaccounted_for(
+async def test_every_input_has_a_record_whatever_ends_the_run(
     folder: Folder,
     capsys: pytest.CaptureFixture[str],
     kind: type[BaseException],
@@ -124,12 +124,12 @@ async def test_what_ends_the_run_leaves_nothing_unaccounted_for(
     assert await folder.run(work, range(100) if is_raised_by_a_task else items()) == 1
     what = "the run ended" if is_raised_by_a_task else "the input cannot be read past item 3"
     assert f"antflow run: {what}: {kind.__name__}: 9" in capsys.readouterr().err
-    read = folder.execution._source.position
+    read = folder.execution._input.position
     done = len(folder.records("out")) + len(folder.records("failures"))
     assert 3 <= read == done
 
 
-async def test_old_items_among_new_ones_are_told_apart(folder: Folder) -> None:
+async def test_old_items_among_new_ones_are_distinguished(folder: Folder) -> None:
     begun = asyncio.Event()
 
     async def work(text: str) -> str:
@@ -144,7 +144,7 @@ async def test_old_items_among_new_ones_are_told_apart(folder: Folder) -> None:
     left = {record["item"]: record["input"] for record in folder.records("failures")}
     assert left[1] == "new 1"
     assert left[3]["value"] == "old 0"
-    assert sorted(left) == list(range(1, folder.execution._source.position + 1))
+    assert sorted(left) == list(range(1, folder.execution._input.position + 1))
 
 
 async def test_an_output_that_fails_stops_the_run(folder: Folder) -> None:
@@ -159,11 +159,11 @@ async def test_an_output_that_fails_stops_the_run(folder: Folder) -> None:
 
     assert await folder.run(double, endless()) == 141
     items = sorted(record["item"] for record in folder.records("failures"))
-    assert items == list(range(1, folder.execution._source.position + 1))
+    assert items == list(range(1, folder.execution._input.position + 1))
     assert "unwritten" in {record["status"] for record in folder.records("failures")}
 
 
-async def test_to_leave_is_to_account_for_all_and_end_the_process(
+async def test_exit_now_writes_all_records_and_ends_the_process(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes: list[int] = []
@@ -178,9 +178,9 @@ async def test_to_leave_is_to_account_for_all_and_end_the_process(
 
     executing = asyncio.create_task(folder.run(work, range(3), ordered=True))
     await stuck.wait()
-    while not folder.execution._ledger._finished and not folder.records("out"):
+    while not folder.execution._pending._finished and not folder.records("out"):
         await asyncio.sleep(0)
-    folder.execution._leave()
+    folder.execution._exit_now()
     assert codes == [1]
     assert [record["id"] for record in folder.records("out")] == [0]
     assert [record["item"] for record in folder.records("failures")] == [2, 3]
@@ -189,13 +189,13 @@ async def test_to_leave_is_to_account_for_all_and_end_the_process(
     await asyncio.wait([executing])
 
 
-async def test_to_leave_waits_for_no_standard_error(
+async def test_exit_now_does_not_wait_for_standard_error(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
     monkeypatch.setattr(running, "GRACE_SECONDS", 0)
-    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0)
     begun = asyncio.Event()
 
     async def work(number: int) -> int:
@@ -205,22 +205,22 @@ async def test_to_leave_waits_for_no_standard_error(
     executing = asyncio.create_task(folder.run(work, range(2)))
     await begun.wait()
     with monkeypatch.context() as patched:
-        patched.setattr(sys, "stderr", file := Full())
-        folder.execution._leave()
+        patched.setattr(sys, "stderr", file := BlockedStream())
+        folder.execution._exit_now()
         assert codes == [1]
         file.is_read.set()
     executing.cancel()
     await asyncio.wait([executing])
 
 
-async def test_to_leave_ends_no_process_that_is_there_for_more(
+async def test_exit_now_does_not_end_a_process_that_is_not_the_commands(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
 
     async def work(number: int) -> int:
-        folder.execution._leave()
+        folder.execution._exit_now()
         return number
 
     assert await folder.run(work, [1], is_process=False) == 1
@@ -229,7 +229,7 @@ async def test_to_leave_ends_no_process_that_is_there_for_more(
 
 
 class Board:
-    """A display, and the plugin that has it, which says when it is left."""
+    """A plugin with a display, which prints when it exits."""
 
     antflow_dashboards = ("board",)
 
@@ -247,13 +247,13 @@ class Board:
         sys.stderr.write("the screen is left\n")
 
 
-async def test_to_leave_is_to_have_the_display_leave_first(
+async def test_exit_now_leaves_the_display_first(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "_exit", lambda code: None)
 
     async def work(number: int) -> int:
-        folder.execution._leave()
+        folder.execution._exit_now()
         return number
 
     await folder.run(work, [1], plugins=[Board()], dashboard="board")

@@ -1,0 +1,240 @@
+"""One run of the command, from the pipeline to the exit code."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from asyncio import AbstractEventLoop, Task, get_running_loop
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from antflow._stats.failure_tally import FailureTally
+from antflow.pipeline import Pipeline, ResultStream
+
+from .command_input import (
+    CommandInput,
+    CountedInput,
+    MeasuredInput,
+    is_regular_file,
+    parse_json,
+    parse_text,
+)
+from .file_io import FileWriter, LineReader
+from .pending_inputs import PendingInputs
+from .printing import format_program_error, format_task_error, print_err, print_err_in_time
+from .records import (
+    describe_item,
+    describe_json_line,
+    describe_text_line,
+    result_record,
+    value_record,
+)
+from .report import COMMAND, blocked_lines, exit_code, report_lines, summary
+from .signals import GRACE_SECONDS, ShutdownActions, SignalHandler, exit_now
+
+Items = Iterable[Any] | AsyncIterable[Any]
+
+
+@dataclass(frozen=True)
+class OpenFiles:
+    """The files of a run, opened.
+
+    Args:
+        input: descriptor of the input; None if `items` are fed instead.
+        items: the items of the program or of the arguments.
+        output: descriptor of the file of results.
+        failures: descriptor of the file of failures, if there is one.
+    """
+
+    input: int | None
+    items: Items
+    output: int
+    failures: int | None
+
+
+class Execution:
+    """Runs a pipeline over an input, and writes its results and failures.
+
+    Args:
+        pipeline: the pipeline.
+        options: of the command.
+        files: the input and the outputs.
+        is_process: whether the command is the whole process, which may be ended then.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, options: Namespace, files: OpenFiles, *, is_process: bool = True
+    ) -> None:
+        self._pipeline = pipeline
+        self._options = options
+        self._files = files
+        self._is_process = is_process
+        self._loop = get_running_loop()
+        describe = describe_item
+        if files.input is not None:
+            describe = describe_text_line if options.lines else describe_json_line
+        record = value_record if options.values else result_record
+        tally = FailureTally(format_task_error if options.traceback else None)
+        self._pending = PendingInputs(describe, record, ordered=options.ordered, tally=tally)
+        noun = "item" if files.input is None else "line"
+        self._input = CommandInput(self._pending, self._number_of, noun)
+        self._values = self._read_input()
+        self._results: ResultStream = pipeline.stream(
+            self._with_size(), dashboard=options.dashboard
+        )
+        self._error: BaseException | None = None
+        self._shutdowns: set[Task[Any]] = set()
+        self._began = perf_counter()
+        self._signals = SignalHandler(
+            ShutdownActions(self._announce, self._drain, self._stop, self._exit_now),
+            self._loop,
+            options.drain_seconds,
+        )
+
+    def _number_of(self, value: Any) -> int:
+        # The stream reads the input, so `_results` is set by then.
+        return self._results._number_of(value)  # noqa: SLF001 - for the command only
+
+    def _read_input(self) -> AsyncGenerator[Any, None]:
+        if self._files.input is None:
+            return self._input.read_items(self._files.items)
+        parse = parse_text if self._options.lines else parse_json
+        reader = LineReader(self._files.input)
+        return self._input.read_lines(reader, parse, skips_blank=not self._options.lines)
+
+    def _with_size(self) -> AsyncIterable[Any]:
+        """Return the input, with its length or the fraction that was read if they are known."""
+        descriptor, items = self._files.input, self._files.items
+        if descriptor is not None and is_regular_file(descriptor):
+            return MeasuredInput(self._values, self._input, descriptor)
+        if descriptor is None and isinstance(items, Sized):
+            return CountedInput(self._values, len(items))
+        return self._values
+
+    async def run(self) -> int:
+        """Run, and return the exit code."""
+        with self._signals.installed():
+            self._open_writers(self._loop)
+            await self._consume()
+            self._pending.flush()
+            # The output first: what it cannot write becomes a failure.
+            await self._pending.output.close()
+            self._pending.close(self._pipeline.unprocessed)
+            if self._pending.failures is not None:
+                await self._pending.failures.close()
+        return self._report()
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a signal, or a file that could not be written, has ended the run."""
+        pending = self._pending
+        writers = pending.output, pending.failures
+        failed = any(writer is not None and writer.error is not None for writer in writers)
+        return failed or self._signals.signal is not None
+
+    def _open_writers(self, loop: AbstractEventLoop) -> None:
+        pending, stop = self._pending, self._signals.stop
+        pending.output = FileWriter(self._files.output, loop, pending.remove, stop)
+        if self._files.failures is not None:
+            pending.failures = FileWriter(self._files.failures, loop, pending.remove, stop)
+
+    async def _consume(self) -> None:
+        pending, output = self._pending, self._pending.output
+        try:
+            async with self._results as results:
+                async for result in results:
+                    pending.finish(result)
+                    if output.is_full:
+                        await output.wait_for_room()
+                    if pending.failures is not None and pending.failures.is_full:
+                        await pending.failures.wait_for_room()
+        except BaseException as error:  # whatever a task raises, finished results are written
+            self._error = error
+        finally:
+            await self._values.aclose()
+
+    @property
+    def _names(self) -> dict[str, str]:
+        names = {name: getattr(self._options, name) for name in ("output", "failures")}
+        return {name: given for name, given in names.items() if given}
+
+    def _report(self) -> int:
+        """Print the report, and return the exit code."""
+        code = self._code
+        if self._signals.signal is None:
+            for line in self._lines():
+                print_err(line)
+        elif not print_err_in_time(self._lines(), GRACE_SECONDS):
+            self._end_process(code)  # Python's exit would wait for the lock of standard error
+        return code
+
+    @property
+    def _code(self) -> int:
+        return exit_code(self._pending, self._error, self._signals.signal)
+
+    def _lines(self) -> Iterator[str]:
+        if self._options.summary:
+            yield summary(self._pipeline.get_stats(), perf_counter() - self._began)
+        if self._error is not None and (traceback := format_program_error(self._error)):
+            yield traceback.rstrip()
+        signal = self._signals.signal
+        for line in report_lines(self._pending, self._input, self._names, self._error, signal):
+            yield f"{COMMAND}: {line}"
+
+    # Shutdown actions
+
+    def _announce(self) -> None:
+        signal, seconds = self._signals.signal, self._options.drain_seconds
+        assert signal is not None
+        line = (
+            f"{COMMAND}: {signal.name}: reading stopped; items already read get {seconds:g} s to "
+            "finish; a second signal stops at once"
+        )
+        print_err_in_time([line], GRACE_SECONDS)
+
+    def _drain(self) -> None:
+        seconds = self._options.drain_seconds
+        self._start_shutdown(self._pipeline.shutdown(drain=True, timeout=seconds))
+
+    def _stop(self) -> None:
+        self._start_shutdown(self._pipeline.shutdown(timeout=0))
+
+    def _start_shutdown(self, shutdown: Coroutine[Any, Any, object]) -> None:
+        task = self._loop.create_task(shutdown)
+        self._shutdowns.add(task)
+        task.add_done_callback(self._on_shutdown)
+
+    def _on_shutdown(self, task: Task[Any]) -> None:
+        self._shutdowns.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = self._error or error
+
+    def _exit_now(self) -> None:
+        """Write the remaining records without the event loop, and end the process."""
+        code = 1
+        try:
+            # First of all: the report must not go to the screen of a display.
+            self._results._leave_display(GRACE_SECONDS)  # noqa: SLF001 - for the command only
+            pending = self._pending
+            pending.flush()
+            pending.output.flush_in_time(GRACE_SECONDS)
+            pending.close(self._pipeline.unprocessed)
+            if pending.failures is not None:
+                pending.failures.flush_in_time(GRACE_SECONDS)
+            code = self._code
+            print_err_in_time([*self._blocked_lines(), *self._lines()], GRACE_SECONDS)
+        finally:
+            self._end_process(code)
+
+    def _end_process(self, code: int) -> None:
+        if self._is_process:
+            exit_now(code)
+
+    def _blocked_lines(self) -> Iterator[str]:
+        """Yield what kept the run from ending: files, or tasks that ignored their cancellation."""
+        lines = list(blocked_lines(self._pending, self._names))
+        if not lines or self._shutdowns:
+            lines.append("tasks that ignored their cancellation were left behind")
+        for line in lines:
+            yield f"{COMMAND}: {line}"

@@ -1,0 +1,271 @@
+"""Reads and writes files in threads, so that the event loop never waits for a file.
+
+Both use descriptors: Python's buffered files have locks, which a thread left behind would hold.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import AbstractEventLoop, Event, Future, TimerHandle, get_running_loop
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import suppress
+from queue import SimpleQueue
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from threading import Event as ThreadEvent
+from threading import Thread
+
+BLOCK_BYTES = 1 << 17
+"""Bytes that are read at a time, at most."""
+
+MAX_WAITING_BYTES = 1 << 20
+"""Bytes that may wait to be written; beyond that, `FileWriter.is_full`."""
+
+BATCH_BYTES = 1 << 16
+"""Bytes that are written without a pause."""
+
+PAUSE_SECONDS = 0.01
+"""Pause between two writes of fewer bytes: each switch of threads costs up to 5 ms."""
+
+
+def read_some(descriptor: int, size: int) -> bytes:
+    """Return at most `size` bytes of a file, as soon as it has some; b"" at its end.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    while True:
+        try:
+            return os.read(descriptor, size)
+        except BlockingIOError:  # another process that shares the pipe has made it non-blocking
+            _wait(descriptor, EVENT_READ)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of the content, waiting as long as the file accepts no more.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    remaining = memoryview(content)
+    while remaining:
+        try:
+            remaining = remaining[os.write(descriptor, remaining) :]
+        except BlockingIOError:
+            _wait(descriptor, EVENT_WRITE)
+
+
+def _wait(descriptor: int, event: int) -> None:
+    with DefaultSelector() as selector:
+        selector.register(descriptor, event)
+        selector.select()
+
+
+class LineReader:
+    """Reads blocks of lines from a file, each as soon as the file has it.
+
+    Args:
+        descriptor: of the file; not closed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._requests: SimpleQueue[Future[bytes] | None] = SimpleQueue()
+        self._loop: AbstractEventLoop | None = None
+
+    async def blocks(self) -> AsyncGenerator[list[bytes], None]:
+        r"""Yield lists of lines without their "\n"; the last line of the file need not have one.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self._loop = get_running_loop()
+        # A daemon: one that waits for a silent terminal must not keep the process alive.
+        Thread(target=self._serve, name="antflow-reader", daemon=True).start()
+        try:
+            incomplete: list[bytes] = []
+            while block := await self._request_block():
+                lines = block.split(b"\n")
+                incomplete.append(lines[0])
+                if len(lines) > 1:
+                    lines[0] = b"".join(incomplete)
+                    incomplete = [lines.pop()]
+                    yield lines
+            if last := b"".join(incomplete):
+                yield [last]
+        finally:
+            self._requests.put(None)
+
+    def _request_block(self) -> Future[bytes]:
+        assert self._loop is not None
+        request: Future[bytes] = self._loop.create_future()
+        self._requests.put(request)
+        return request
+
+    def _serve(self) -> None:
+        assert self._loop is not None
+        while (request := self._requests.get()) is not None:
+            block, error = b"", None
+            try:
+                block = read_some(self._descriptor, BLOCK_BYTES)
+            except OSError as raised:
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(_resolve, request, block, error)
+
+
+def _resolve(request: Future[bytes], block: bytes, error: OSError | None) -> None:
+    if request.done():  # cancelled
+        return
+    if error is None:
+        request.set_result(block)
+    else:
+        request.set_exception(error)
+
+
+class _Batch:
+    __slots__ = ("content", "error", "is_done", "numbers")
+
+    def __init__(self, lines: list[bytes], numbers: list[int]) -> None:
+        self.content = b"".join(lines)
+        self.numbers = numbers
+        self.error: OSError | None = None
+        self.is_done = False
+
+
+class FileWriter:
+    """Writes lines in the order in which they are added, as soon as the file accepts them.
+
+    Lines that are added during a write, or in the pause after it, are written at once.
+
+    Args:
+        descriptor: of the file; closed by `close`.
+        loop: the event loop that adds lines.
+        on_written: called with the numbers of the inputs whose lines are in the file.
+        on_failed: called once if the file cannot be written; further lines are dropped.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        loop: AbstractEventLoop,
+        on_written: Callable[[Iterable[int]], None],
+        on_failed: Callable[[], None],
+    ) -> None:
+        self.error: OSError | None = None
+        self._descriptor = descriptor
+        self._loop = loop
+        self._on_written = on_written
+        self._on_failed = on_failed
+        self._lines: list[bytes] = []
+        self._numbers: list[int] = []
+        self._size = 0
+        self._batch: _Batch | None = None
+        self._pause: TimerHandle | None = None
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._idle = ThreadEvent()
+        self._idle.set()
+        self._changed = Event()
+        Thread(target=self._serve, name="antflow-writer", daemon=True).start()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to call `wait_for_room` before another line is added."""
+        return self._size > MAX_WAITING_BYTES
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the file has not yet accepted a batch of lines."""
+        return self._batch is not None
+
+    def add(self, line: bytes, number: int) -> None:
+        """Add a line.
+
+        Args:
+            line: with its line end.
+            number: of the input that the line is about.
+        """
+        if self.error is not None:
+            return
+        self._lines.append(line)
+        self._numbers.append(number)
+        self._size += len(line)
+        if self._batch is None and (self._pause is None or self._size >= BATCH_BYTES):
+            self._send()
+
+    async def wait_for_room(self) -> None:
+        """Wait until another line can be added, or the file has failed."""
+        while self.is_full and self.error is None:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """Wait until everything is written, or the file has failed, and close it."""
+        while self._batch is not None or self._lines:
+            if self._batch is None:
+                self._send()
+            self._changed.clear()
+            await self._changed.wait()
+        self._cancel_pause()
+        self._batches.put(None)
+        try:
+            os.close(self._descriptor)
+        except OSError as error:  # network file systems report a full disk only here
+            self.error = self.error or error
+
+    def flush_in_time(self, timeout: float) -> None:
+        """Write all lines without the event loop, as far as the file accepts them in time.
+
+        Args:
+            timeout: seconds to wait for the file, twice at most.
+        """
+        for _ in range(2):  # the batch that is being written, then the lines that wait
+            if self._batch is None and self._lines:
+                self._send()
+            if self._batch is not None and self._idle.wait(timeout):
+                self._finish_batch()
+
+    def _send(self) -> None:
+        self._cancel_pause()
+        self._batch = _Batch(self._lines, self._numbers)
+        self._lines, self._numbers, self._size = [], [], 0
+        self._idle.clear()
+        self._batches.put(self._batch)
+
+    def _finish_batch(self) -> None:
+        """Report a batch that the thread has written, and send the next one."""
+        batch = self._batch
+        if batch is None or not batch.is_done:  # `flush_in_time` has finished it before the loop
+            return
+        self._batch = None
+        if batch.error is not None:
+            self.error = batch.error
+            self._lines, self._numbers, self._size = [], [], 0
+            self._on_failed()
+        else:
+            self._on_written(batch.numbers)
+            if self._size >= BATCH_BYTES:
+                self._send()
+            else:
+                self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
+        self._changed.set()
+
+    def _end_pause(self) -> None:
+        self._pause = None
+        if self._lines and self._batch is None:
+            self._send()
+
+    def _cancel_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+
+    def _serve(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                write_all(self._descriptor, batch.content)
+            except OSError as error:
+                batch.error = error
+            batch.is_done = True
+            self._idle.set()
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._finish_batch)
