@@ -78,6 +78,7 @@ class Lifecycle:
 
     async def begin(self) -> None:
         """Call the plugins, add the observers that they return, and start the display."""
+        # In a task of its own, whose context the workers' contexts are copied from.
         self._has_begun = True
         before = delivered_cancellations()
         answers = await self._dispatcher.call_hook(START, self._arguments)

@@ -14,6 +14,9 @@ BUDGET_SECONDS = 0.002
 WOKEN_PER_TURN = 8
 BETWEEN_NAPS_SECONDS = 0.01
 NAP_SECONDS = 1e-6
+"""The shortest sleep, which takes about 80 us. Without it, metrics were served late, and a batch
+processor lost spans; with it, beside a thread that computes, a no-op pipeline takes 1.3 times as
+long."""
 SHARE = 4
 """How much longer than the last nap took the loop is awake at least: others may compute, too."""
 

@@ -74,7 +74,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
             worker.item = item
             try:
                 value = await call(item.value)
-            except BaseException as error:
+            except BaseException as error:  # only then is a swallowed cancellation looked for
                 failed = error
             else:
                 end = clock()

@@ -227,7 +227,7 @@ def _fail(worker: Worker, item: PipelineResult, error: BaseException) -> None:
         location=location(error),
     )
     worker.failures.add(item, failed)
-    if not isinstance(error, Exception | CancelledError):
+    if not isinstance(error, Exception | CancelledError):  # KeyboardInterrupt and the like
         worker.run.abort(error)
 
 

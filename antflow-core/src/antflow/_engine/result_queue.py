@@ -12,7 +12,7 @@ from antflow.results import FailedItem, PipelineResult
 from .channel import Channel
 from .item import as_result, as_results
 
-MAX_KEPT_FAILURES = 10_000
+MAX_KEPT_FAILURES = 10_000  # a run that collects no results may have endless input
 
 
 class ResultQueue(Channel):

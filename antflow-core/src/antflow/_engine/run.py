@@ -82,7 +82,9 @@ class Run(RunState):
             for stage in self.stages
         ]
         self.finished = Event()
-        self.previous: Run | None = None  # whose results are the last ones until this one starts
+        # A feed after the end of a run makes the next run at once; until that is started,
+        # `results` and `failures` are those of the run before.
+        self.previous: Run | None = None
         self.is_started = False
         self._rates = rates
         self._context: Context | None = None
@@ -327,7 +329,7 @@ class Run(RunState):
     def _finish(self) -> None:
         self.failures.check(at_end=True)
         self.advance(Phase.OVER)
-        self.results.close()
+        self.results.close()  # not before the last task, whose result a stream still gets
         self.feeder.fail_replies()
         self.threadsafe_calls.close()
         self.failures.warn()
