@@ -74,6 +74,7 @@ class Instruments:
         """
         self._lock = Lock()
         self._cache.reset()
+        # The counts before the fork are the parent's.
         self._windows = {spec: SlidingWindow() for spec in self._windows}
 
     def histograms(self) -> tuple[Histogram, Histogram]:
@@ -120,7 +121,7 @@ class Instruments:
     def _quantile_points(self, spec: MetricSpec, _: CallbackOptions) -> Iterator[Observation]:
         rows = self._cache.snapshot_for(spec).durations.get(spec, {})
         for series, counts in self._windows[spec].recent(rows):
-            label = series[0][1]
+            label = series[0][1]  # of the pipeline
             for name, seconds in compute_quantiles(counts, self._quantiles.get(label, ())):
                 yield Observation(seconds, {**dict(series), QUANTILE: name})
 
@@ -134,6 +135,7 @@ class InstrumentsByProvider:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        # The provider keeps its instruments by their callbacks; these do not keep the provider.
         self._known: WeakKeyDictionary[MeterProvider, Instruments] = WeakKeyDictionary()
 
     def get(self, provider: MeterProvider, meter: Meter) -> Instruments:

@@ -35,6 +35,7 @@ class ItemTrace:
     span processor does; the other spans end all the same.
     """
 
+    # Slots, since each item of the run has one.
     __slots__ = (
         "attempt",
         "context",

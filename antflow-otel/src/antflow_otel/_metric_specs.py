@@ -47,6 +47,9 @@ class MetricSpec:
         return self.kind == "counter"
 
 
+# The names differ from those of antflow-prometheus, even as the Prometheus reader translates them:
+# two families of one name would make the whole page of a registry invalid.
+
 RUNS_STARTED = MetricSpec(
     "antflow.run.started", "counter", "{run}", "Runs that have begun.", (PIPELINE,)
 )

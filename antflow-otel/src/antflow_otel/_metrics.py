@@ -48,6 +48,7 @@ class Metrics:
         self._provider = given_meter_provider(meter_provider)
         self._quantiles = None if quantiles is None else _check_quantiles(quantiles)
         self._enabled = enabled
+        # The provider may be another one when the run ends.
         self._by_run: dict[str, Instruments] = {}
 
     def start_run(self, pipeline: Pipeline) -> tuple[object, ...]:
@@ -94,6 +95,7 @@ class Metrics:
 
 def _is_shown_by_prometheus(pipeline: Pipeline) -> bool:
     """Return whether antflow-prometheus shows the run beside OpenTelemetry's Prometheus reader."""
+    # A loaded module stands for its use: the SDK does not show a provider's readers.
     if PROMETHEUS_PLUGIN not in pipeline.plugin_names or PROMETHEUS_READER not in sys.modules:
         return False
     _logger.info(

@@ -45,6 +45,7 @@ class MetricsObserver:
         self._limiter = limiter
         self._waits = waits
         self._durations = durations
+        # Attributes are made once for each task: `_record` runs for every attempt.
         self._tasks: dict[tuple[str, str], _TaskAttributes] = {}
         pipeline_label = limiter.label(pipeline.name, PIPELINE)
         stats = pipeline.get_stats().stage_stats

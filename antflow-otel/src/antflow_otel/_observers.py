@@ -40,6 +40,7 @@ def combine_observers(observers: Sequence[object]) -> object | None:
 
 
 def _call_both(first: Hook, second: Hook) -> Hook:
+    # Last, as the hooks of traces are: what other plugins log belongs to the attempt.
     @hookimpl(trylast=True)
     def call(event: Any) -> None:
         try:

@@ -50,7 +50,7 @@ def extract(carrier: Carrier, context: Context) -> Context | None:
     if TRACEPARENT not in carrier:
         return None
     found = _PROPAGATOR.extract(carrier, context)
-    return None if found is context else found
+    return None if found is context else found  # the propagator ignores an invalid header
 
 
 class ParentResolver:
@@ -118,6 +118,7 @@ class ParentResolver:
             return context, self._run_links
         if not self._is_trace_per_item:
             return set_span_in_context(self._run_span, context), links
+        # A new trace, in which the rest of the context, such as baggage, remains.
         return set_span_in_context(INVALID_SPAN, context), self._run_links + links
 
     def _links_to(self, context: Context) -> tuple[Link, ...]:

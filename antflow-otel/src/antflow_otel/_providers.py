@@ -59,6 +59,7 @@ class Providers:
         if not self._is_enabled(environ):
             return None
         chosen = self._meter_provider
+        # Read at each run, because a program may set the global provider after the import.
         provider = get_meter_provider() if chosen is None else chosen
         return None if _is_of_api(provider) else provider
 

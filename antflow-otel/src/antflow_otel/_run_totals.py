@@ -31,7 +31,7 @@ class LiveRun:
         *,
         with_durations: bool,
     ) -> None:
-        self._pipeline = ref(pipeline)
+        self._pipeline = ref(pipeline)  # a pipeline without an end must not live as long as this
         self._loop = loop
         self._limiter = limiter
         self._with_durations = with_durations
@@ -45,6 +45,7 @@ class LiveRun:
         if pipeline is None or self._loop.is_closed():
             return None
         stats = pipeline.get_stats()
+        # The pipeline may run again, while the end of this run was missed.
         if stats.run_id != self.run_id:
             return None
         return take_snapshot(pipeline, stats, self._limiter, with_durations=self._with_durations)
@@ -82,6 +83,7 @@ class RunTotals:
         """
         with self._lock:
             run = LiveRun(pipeline, loop, self.limiter, with_durations=with_durations)
+            # Several plugins may share a provider: the first one adds the run.
             return self._live.setdefault(run.run_id, run) is run
 
     def finish_run(self, pipeline: Pipeline) -> None:

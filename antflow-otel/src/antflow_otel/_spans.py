@@ -67,6 +67,7 @@ def stacktrace(error: BaseException) -> str:
     try:
         return replace_surrogates("".join(format_exception(error)))
     except Exception:
+        # The frames alone call no code of the exception.
         frames = "".join(format_tb(error.__traceback__))
         return replace_surrogates(f"{frames}{type_name(error)}: (it cannot be shown in full)")
 
@@ -106,6 +107,7 @@ def describe_attempts(stages: Iterable[Stage]) -> dict[tuple[str, str], tuple[st
                 FUNCTION: function_name(task),
             }
             known = attempts.get((stage.name, name))
+            # Events name a task, not its function.
             if known is not None and known[1].get(FUNCTION) != attributes[FUNCTION]:
                 del attributes[FUNCTION]
             attempts[stage.name, name] = replace_surrogates(f"{stage.name} {name}"), attributes

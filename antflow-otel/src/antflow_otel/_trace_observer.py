@@ -79,6 +79,9 @@ class TraceObserver:
         self._parents.set_run_span(self._run_span, current_task())
         attach(set_span_in_context(self._run_span))
 
+    # `antflow_item_status` is not among the hooks: two events an item and two an attempt are all
+    # that tracing costs.
+
     @hookimpl
     def antflow_item_start(self, event: StatusEvent) -> None:
         """Start the span of an item, in the context in which the item is fed."""
@@ -134,6 +137,7 @@ class TraceObserver:
         at = to_nanoseconds(event.timestamp)
         if trace.visit is not None and trace.stage != event.stage:
             trace.end_visit(at)  # its end was missed, since a sampler raised, for example
+        # A visit starts with its first attempt, and ends with an attempt, so it needs no event.
         if trace.visit is None:
             self._start_visit(trace, event, at)
         context = trace.visit_context
@@ -168,6 +172,7 @@ class TraceObserver:
         if trace is None:
             return
         self._end_failed_attempt(trace, event, "retried")
+        # A retry of the whole stage is a new visit; a retry of one task is not.
         if self._stages[event.stage].is_retried:
             trace.end_visit(to_nanoseconds(event.timestamp), "retried")
 
@@ -216,6 +221,7 @@ class TraceObserver:
         if error_summary.total_failed:
             self._run_span.set_attribute(FAILED_ITEMS, error_summary.total_failed)
         at = time_ns()
+        # The stack ends all spans even if one raises; the run's span ends last.
         with ExitStack() as ending:
             ending.callback(self._run_span.end, at)
             for trace in self._open_items.values():

@@ -117,6 +117,7 @@ class OTel:
         if provider is None:
             return None
         tracer = provider.get_tracer(SCOPE, __version__, SCHEMA_URL)
+        # Without a real tracer the run gets no observer, and items cost nothing.
         return None if isinstance(tracer, NoOpTracer | ProxyTracer) else tracer
 
 

@@ -88,6 +88,7 @@ class _CollectorThread:
         reset_after_fork(self)
 
     def reset(self) -> None:
+        # One thread of its own: the loop's default executor may be full of tasks.
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="antflow-metrics")
 
 

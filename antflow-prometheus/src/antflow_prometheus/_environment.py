@@ -112,6 +112,7 @@ class ProcessServer:
         if port is None:
             return
         with self._lock:
+            # A child process inherits the environment, and so the port of its parent.
             if self._is_owned_by_parent or parent_process() is not None:
                 self._warn_in_child()
             elif self.server is None:

@@ -70,6 +70,7 @@ class LoopLag:
         """Return the pending probe of a loop, or a new one; None if the loop is closed."""
         if loop.is_closed():
             return None
+        # A loop that does not respond must not collect one callback for each scrape.
         probe = self._probes.get(loop)
         if probe is None or probe.is_answered:
             try:

@@ -42,7 +42,9 @@ class ScrapeServer(ThreadingHTTPServer):
         self._lock = Lock()
         self._connections: set[Any] = set()
         super().__init__((addr, port), _RequestHandler)
+        # A client may disconnect between `select` and `accept`, which would block then.
         self.socket.setblocking(False)
+        # Closing one end wakes `serve` at once; the standard library polls every half second.
         self._waking, self._woken = socketpair()
         self._selector = DefaultSelector()
         self._selector.register(self.socket, EVENT_READ)

@@ -11,6 +11,8 @@ from antflow.stats import ActivityState
 
 MetricKind = Literal["counter", "gauge", "histogram"]
 
+# The values of labels and the fields of `Scope`, in the order in which `_snapshots` lists them.
+
 STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
 ENDS = ("completed", "failed", "skipped", "dropped", "unprocessed")
 PIPELINE_ENDS = ("succeeded", "failed", "dropped", "unprocessed")

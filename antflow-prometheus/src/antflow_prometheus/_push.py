@@ -55,6 +55,7 @@ class Pusher:
             OSError: the push failed or took too long.
         """
         pushed: Future[None] = Future()
+        # A daemon: the exit of the interpreter does not wait for a slow Pushgateway.
         Thread(target=self._run, args=(pushed,), name="antflow-metrics-push", daemon=True).start()
         try:
             await wait_for(wrap_future(pushed), SECONDS)
@@ -86,6 +87,7 @@ class Pusher:
         if not lock.acquire(timeout=SECONDS):
             return False
         try:
+            # The caller may have given up while this push waited for its turn.
             if not pushed.set_running_or_notify_cancel():
                 return False
             push_to_gateway(url, job, self._registry, labels, timeout=SECONDS)
@@ -110,6 +112,7 @@ class GroupLocks:
     def reset(self) -> None:
         """Drop all locks."""
         self._guard = Lock()
+        # Weak, so that a lock goes with the last push that uses it.
         self._locks: WeakValueDictionary[PushGroup, Lock] = WeakValueDictionary()
 
     def get(self, group: PushGroup) -> Lock:

@@ -66,6 +66,7 @@ class LiveRun:
         if pipeline is None or self.loop is None:
             return False
         stats = pipeline.get_stats()
+        # The pipeline may run again, while the end of this run was missed.
         if stats.run_id != self.run_id:
             return False
         self.merge(stats, pipeline.plugin_names, pipeline.plugin_faults)
@@ -127,6 +128,7 @@ class RunTotals:
         with self._lock:
             run = self._live.pop(stats.run_id, None)
             if run is not None:
+                # The statistics are final, so they can be merged later, outside of the event loop.
                 self._pending.append(lambda: run.merge(stats, plugins, faults))
         self._sum_pending()
 

@@ -46,6 +46,7 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stop serving, close all connections, and free the port; a second call does nothing."""
+        # In a forked child the thread does not exist, and the parent keeps the port.
         if self._thread.is_alive():
             self._server.stop()
             self._thread.join()

@@ -87,7 +87,7 @@ def initial_snapshot(label: str) -> MetricsSnapshot:
     """
     snapshot = MetricsSnapshot()
     snapshot.counters[Scope.PIPELINE][label,] = [1, *[0] * (len(Scope.PIPELINE.counters) - 1)]
-    snapshot.gauges[Scope.PIPELINE][label,] = [1, 0]
+    snapshot.gauges[Scope.PIPELINE][label,] = [1, 0]  # one run, nothing outstanding
     return snapshot
 
 

@@ -58,7 +58,7 @@ class Prometheus:
                 "CollectorRegistry, or leave it out for the default one"
             )
         self._buckets = _check_buckets(buckets)
-        port_of(os.environ)
+        port_of(os.environ)  # an invalid value raises here, not in a run
         self._registry = registry
         self._collector = get_collector(registry)
         address = pushgateway or os.environ.get(PUSHGATEWAY, "").strip()
@@ -77,10 +77,13 @@ class Prometheus:
             options.prometheus_port, options.prometheus_addr, os.environ
         )
 
+    # First and last, so that a run counts while other plugins' hooks are called.
+
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
         """Add the run to the totals, and open the server that the environment configures."""
         self._collector.totals.start_run(pipeline, get_running_loop(), self._buckets)
+        # The server shows the default registry; a plugin with another one needs none.
         if self._registry is REGISTRY:
             PROCESS_SERVER.open_or_warn(os.environ)
 
