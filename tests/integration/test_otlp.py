@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from antflow_otel._instruments import HISTOGRAMS, OBSERVED
+from antflow_otel._metric_specs import HISTOGRAMS, OBSERVED
 from tests.integration.otlp import (
     Received,
     Rotel,

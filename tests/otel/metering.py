@@ -14,10 +14,10 @@ from antflow_otel._metrics import Metrics
 Series = frozenset[tuple[str, Any]]
 
 
-class Told:
-    """A plugin that tells metrics of runs."""
+class MetricsPlugin:
+    """A plugin that adds its runs to metrics."""
 
-    antflow_name = "told"
+    antflow_name = "metrics"
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -25,16 +25,16 @@ class Told:
 
     @hookimpl
     def antflow_pipeline_start(self, pipeline: Pipeline) -> object:
-        self.observers = self.metrics.begin(pipeline)
+        self.observers = self.metrics.start_run(pipeline)
         return self.observers[0] if self.observers else None
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
-        self.metrics.finish(pipeline)
+        self.metrics.finish_run(pipeline)
 
 
 class Metered:
-    """A meter provider that keeps what it collects, and a plugin that tells it of runs.
+    """A meter provider that keeps what it collects, and a plugin that adds runs to it.
 
     Args:
         options: of the metrics.
@@ -43,7 +43,7 @@ class Metered:
     def __init__(self, **options: Any) -> None:
         self.reader = InMemoryMetricReader()
         self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.plugin = Told(Metrics(self.provider, **options))
+        self.plugin = MetricsPlugin(Metrics(self.provider, **options))
 
     def pipeline(self, *stages: Stage, name: str = "letters", **options: Any) -> Pipeline:
         return Pipeline(stages, name=name, plugins=[self.plugin], autoload=False, **options)
@@ -58,8 +58,8 @@ class Metered:
         """Return the values of a metric by one of its attributes, summed over the others."""
         found: dict[str, float] = {}
         for series, point in self.points(name).items():
-            told = str(dict(series).get(attribute, ""))
-            found[told] = found.get(told, 0) + point.value
+            value = str(dict(series).get(attribute, ""))
+            found[value] = found.get(value, 0) + point.value
         return found
 
     def value(self, name: str) -> float:
@@ -68,9 +68,9 @@ class Metered:
 
 def collected(reader: InMemoryMetricReader) -> dict[str, Metric]:
     """Collect, and return the metrics by name; one that comes twice is refused."""
-    told = reader.get_metrics_data()
+    metrics = reader.get_metrics_data()
     found: dict[str, Metric] = {}
-    for resource in told.resource_metrics if told else ():
+    for resource in metrics.resource_metrics if metrics else ():
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 assert metric.name not in found, f"{metric.name} is there twice"

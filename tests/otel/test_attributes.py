@@ -1,4 +1,4 @@
-"""The names of attributes: each is explained, and has the form that the conventions ask for."""
+"""The names of attributes: each is documented, and has the form of the conventions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's own tools call."""
+"""The entry point of OpenTelemetry's own tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from antflow_otel._instrumentor import AntFlowInstrumentor
 from antflow_otel._metrics import Metrics
 from antflow_otel._providers import PROVIDERS
 from tests.core.simulation import simulate
-from tests.otel.metering import Metered, Told, stage
+from tests.otel.metering import Metered, MetricsPlugin, stage
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def instrumentor() -> Iterator[AntFlowInstrumentor]:
 
 def run(metered: Metered) -> None:
     """Run a pipeline whose plugin was given no provider."""
-    metered.plugin = Told(Metrics())
+    metered.plugin = MetricsPlugin(Metrics())
     simulate(lambda: metered.pipeline(stage()).run([1]))
 
 

@@ -1,4 +1,4 @@
-"""Whether a run is shown, and to which meter provider."""
+"""Whether a run has metrics, and for which meter provider."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from antflow import Pipeline
 from antflow_otel import _metrics, _providers
 from antflow_otel._metrics import PROMETHEUS_READER, Metrics
-from antflow_otel._metrics_recorder import Recorder
+from antflow_otel._metrics_observer import MetricsObserver
 from antflow_otel._providers import Providers
 from tests.core.simulation import Gate, settle, simulate
-from tests.otel.metering import Metered, Told, stage
+from tests.otel.metering import Metered, MetricsPlugin, stage
 
 
 class Named:
@@ -31,30 +31,30 @@ class Named:
         self.antflow_name = name
 
 
-def observers(told: Told, *others: object) -> tuple[object, ...]:
-    """Return what observes a run that a plugin tells of."""
-    pipeline = Pipeline([stage()], name="p", plugins=[told, *others], autoload=False)
+def observers(plugin: MetricsPlugin, *others: object) -> tuple[object, ...]:
+    """Return the observers of a run of a plugin."""
+    pipeline = Pipeline([stage()], name="p", plugins=[plugin, *others], autoload=False)
     simulate(lambda: pipeline.run([1]))
     assert pipeline.plugin_faults == {}
-    return told.observers
+    return plugin.observers
 
 
 def test_with_a_provider_attempts_are_recorded() -> None:
-    (recorder,) = observers(Metered().plugin)
-    assert isinstance(recorder, Recorder)
+    (observer,) = observers(Metered().plugin)
+    assert isinstance(observer, MetricsObserver)
 
 
 def test_without_a_provider_nothing_is_observed() -> None:
     assert type(metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider"
-    assert observers(Told(Metrics())) == ()
+    assert observers(MetricsPlugin(Metrics())) == ()
 
 
 def test_the_provider_is_looked_for_when_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told(Metrics())
-    assert observers(told) == ()
+    plugin = MetricsPlugin(Metrics())
+    assert observers(plugin) == ()
     metered = Metered()
     monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
-    assert len(observers(told)) == 1
+    assert len(observers(plugin)) == 1
     assert metered.value("antflow.item.fed") == 1
 
 
@@ -69,9 +69,9 @@ def test_the_provider_that_is_given_stands_before_that_of_the_process(
 
 
 def test_a_provider_that_records_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert observers(Told(Metrics(NoOpMeterProvider()))) == ()
+    assert observers(MetricsPlugin(Metrics(NoOpMeterProvider()))) == ()
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert observers(Told(Metrics(MeterProvider(shutdown_on_exit=False)))) == ()
+    assert observers(MetricsPlugin(Metrics(MeterProvider(shutdown_on_exit=False)))) == ()
 
 
 def test_metrics_can_be_turned_off() -> None:
@@ -116,7 +116,7 @@ def test_where_two_exporters_meet_metrics_are_left_to_antflow_prometheus(
     metered = Metered()
     monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
     with caplog.at_level(logging.INFO, "antflow_otel"):
-        found = observers(Told(Metrics(enabled=enabled)), *map(Named, plugins))
+        found = observers(MetricsPlugin(Metrics(enabled=enabled)), *map(Named, plugins))
     assert bool(found) is is_shown
     assert bool(metered.metrics()) is is_shown
     assert ("OTel(metrics=True)" in caplog.text) is not is_shown
@@ -153,9 +153,9 @@ def test_however_a_run_ends_it_is_over(quantiles: list[float] | None) -> None:
         assert metered.value("antflow.item.fed") == metered.value("antflow.item.ended")
 
 
-def test_a_run_that_fails_to_be_told_of_its_start_may_be_told_of_its_end() -> None:
+def test_a_run_may_finish_whose_start_failed() -> None:
     pipeline = Pipeline([stage()], name="p", autoload=False)
-    Metrics().finish(pipeline)
+    Metrics().finish_run(pipeline)
 
 
 @pytest.mark.parametrize("by_plugin", [True, False])
@@ -167,8 +167,8 @@ def test_a_provider_that_is_given_is_shown_all_whoever_else_shows_it(
     if not by_plugin:
         monkeypatch.setattr(_metrics, "PROVIDERS", providers := Providers())
         providers.use(None, metered.provider)
-    told = metered.plugin if by_plugin else Told(Metrics())
-    assert observers(told, Named("prometheus"))
+    plugin = metered.plugin if by_plugin else MetricsPlugin(Metrics())
+    assert observers(plugin, Named("prometheus"))
     assert metered.value("antflow.item.fed") == 1
 
 
@@ -177,11 +177,11 @@ def test_what_stands_for_the_global_provider_is_that_once_it_is_set(
 ) -> None:
     early = metrics.get_meter_provider()
     assert type(early).__name__ == "_ProxyMeterProvider"
-    told, other = Told(Metrics(early)), Told(Metrics())
-    assert observers(told) == ()
+    plugin, other = MetricsPlugin(Metrics(early)), MetricsPlugin(Metrics())
+    assert observers(plugin) == ()
     metered = Metered()
     monkeypatch.setattr(_providers, "get_meter_provider", lambda: metered.provider)
-    for each in (told, other):
+    for each in (plugin, other):
         assert len(observers(each)) == 1
     assert metered.value("antflow.item.fed") == 2  # and by one instrument, not by two
 
@@ -189,4 +189,4 @@ def test_what_stands_for_the_global_provider_is_that_once_it_is_set(
 def test_what_was_kept_of_a_run_is_let_go_at_its_end() -> None:
     metered = Metered()
     observers(metered.plugin)
-    assert metered.plugin.metrics._expositions == {}
+    assert metered.plugin.metrics._by_run == {}

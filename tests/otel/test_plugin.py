@@ -1,4 +1,4 @@
-"""The plugin: its options, and whether it takes part in a run."""
+"""The plugin: its options, and whether it observes a run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def configured(*arguments: str) -> OTel:
 
 
 def test_a_command_that_asks_for_nothing_changes_nothing() -> None:
-    plugin, plain = configured(), OTel()
-    assert plugin._trace == plain._trace == "item"
+    plugin, replace_surrogates = configured(), OTel()
+    assert plugin._trace == replace_surrogates._trace == "item"
     assert (plugin._metrics._quantiles, plugin._metrics._enabled) == (None, None)
 
 
@@ -146,7 +146,7 @@ def test_each_signal_is_switched_off_by_itself(
 
 @pytest.mark.usefixtures("globally")
 @pytest.mark.parametrize("disabled", ["antflow", "*"])
-def test_both_are_by_what_opentelemetry_is_told_to_leave_alone(
+def test_both_are_off_when_the_instrumentation_is_disabled(
     disabled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early = trace.get_tracer_provider()
@@ -183,20 +183,20 @@ def test_what_goes_wrong_at_the_end_of_a_run_is_counted() -> None:
 
 
 def test_each_run_of_a_pipeline_has_a_span() -> None:
-    told: list[str] = []
+    run_ids: list[str] = []
 
     class Noting:
         @hookimpl
         def antflow_item_finish(self, event: StatusEvent) -> None:
-            told.append(event.run_id)
+            run_ids.append(event.run_id)
 
     traced = Traced()
     one = traced.pipeline(stage(), plugins=[Noting()])
     simulate(lambda: one.run([1]))
     simulate(lambda: one.run(iter([1])))
     runs = [dict(span.attributes or {}) for span in traced.named("run letters")]
-    assert [run["antflow.run.id"] for run in runs] == told
-    assert len(set(told)) == 2
+    assert [run["antflow.run.id"] for run in runs] == run_ids
+    assert len(set(run_ids)) == 2
     assert ["antflow.run.total_items" in run for run in runs] == [True, False]
 
 

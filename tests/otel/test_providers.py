@@ -1,4 +1,4 @@
-"""Which providers are used where a plugin was given none."""
+"""The providers of plugins that were given none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_those_that_are_chosen_stand_before_the_global_ones(meter_provider: Mete
 
 def test_none_may_be_chosen(meter_provider: MeterProvider) -> None:
     providers = Providers()
-    providers.use_none()
+    providers.disable()
     assert (providers.tracer_provider({}), providers.meter_provider({})) == (None, None)
     providers.use(None, None)
     assert providers.meter_provider({}) is meter_provider
@@ -61,7 +61,7 @@ def test_a_meter_provider_that_stands_for_none_is_none(given: AnyMeterProvider |
         ("antflowers,flask", True),
     ],
 )
-def test_what_opentelemetry_is_told_to_leave_alone_uses_none(
+def test_a_disabled_instrumentation_uses_no_provider(
     disabled: str, is_used: bool, meter_provider: MeterProvider
 ) -> None:
     environ = {DISABLED: disabled}

@@ -1,4 +1,4 @@
-"""What spans say of functions, errors and time."""
+"""Functions, errors and times in the form of spans."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from opentelemetry.trace import StatusCode
 
 from antflow import Stage
 from antflow_otel._spans import (
+    describe_attempts,
     function_name,
-    name_steps,
-    nanoseconds,
-    note_error,
-    plain,
+    record_exception,
+    replace_surrogates,
+    safe_str,
     stacktrace,
-    text_of,
+    to_nanoseconds,
     type_name,
 )
 
@@ -53,21 +53,21 @@ class Mute(Exception):
 
 
 def test_time_is_in_nanoseconds() -> None:
-    assert nanoseconds(1.5) == 1_500_000_000
+    assert to_nanoseconds(1.5) == 1_500_000_000
 
 
 @pytest.mark.parametrize(
     ("text", "shown"), [("plain", "plain"), ("délai €", "délai €"), ("a\udcff", "a\\udcff")]
 )
 def test_a_text_is_left_as_it_is_unless_utf8_lacks_it(text: str, shown: str) -> None:
-    assert plain(text) == shown
-    assert text_of(text) == shown
+    assert replace_surrogates(text) == shown
+    assert safe_str(text) == shown
 
 
 def test_an_id_is_a_text() -> None:
-    assert text_of(12) == "12"
-    assert text_of(("a", 1)) == "('a', 1)"
-    assert text_of(Mute()) == "(a Mute that has no text)"
+    assert safe_str(12) == "12"
+    assert safe_str(("a", 1)) == "('a', 1)"
+    assert safe_str(Mute()) == "(a Mute that has no text)"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_error_has_the_canonical_name_of_its_class(error: BaseException, name
 
 
 def test_attempts_are_named_after_stage_and_task() -> None:
-    steps = name_steps([Stage("One", 1, [task, len]), Stage("Two", 1, [task])])
+    steps = describe_attempts([Stage("One", 1, [task, len]), Stage("Two", 1, [task])])
     assert steps["One", "task"] == (
         "One task",
         {
@@ -118,12 +118,12 @@ def test_of_two_functions_with_one_name_none_is_named() -> None:
         return value
 
     other.__name__ = "task"
-    steps = name_steps([Stage("One", 1, [task, other, task])])
+    steps = describe_attempts([Stage("One", 1, [task, other, task])])
     assert steps["One", "task"] == (
         "One task",
         {"antflow.stage.name": "One", "antflow.task.name": "task"},
     )
-    same = name_steps([Stage("One", 1, [task, task])])
+    same = describe_attempts([Stage("One", 1, [task, task])])
     assert same["One", "task"][1]["code.function.name"] == f"{HERE}.task"
 
 
@@ -135,7 +135,7 @@ def test_a_span_says_what_it_failed_with(error: Exception, message: str) -> None
     try:
         raise error
     except Exception as raised:
-        note_error(span, raised)
+        record_exception(span, raised)
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, message)
     assert span.attributes == {"error.type": type_name(error)}
     (event,) = span.events
@@ -167,9 +167,9 @@ def test_of_an_error_that_cannot_be_shown_the_frames_are_told(
 
     with pytest.raises(Exception) as caught:  # noqa: PT011
         raises()
-    told = stacktrace(caught.value)
-    assert "in raises" in told
-    assert f"{type_name(caught.value)}: (it cannot be shown in full)" in told
+    trace = stacktrace(caught.value)
+    assert "in raises" in trace
+    assert f"{type_name(caught.value)}: (it cannot be shown in full)" in trace
 
 
 def test_nor_do_frames_of_an_odd_file_hold_what_utf8_lacks() -> None:

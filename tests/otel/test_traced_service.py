@@ -1,4 +1,4 @@
-"""The example service, asked by requests that are traced."""
+"""The example service, with traced requests."""
 
 from __future__ import annotations
 

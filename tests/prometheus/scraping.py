@@ -1,4 +1,4 @@
-"""Reading what a scraper would get."""
+"""What a scraper gets, parsed."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Scraper:
         found: dict[str, float] = {}
         for (sample, labels), value in self.samples().items():
             if sample == name:
-                told = dict(labels)[label]
-                found[told] = found.get(told, 0.0) + value
+                content = dict(labels)[label]
+                found[content] = found.get(content, 0.0) + value
         return found
 
     def pipeline(self, *stages: Stage, name: str = "letters", **options: Any) -> Pipeline:

@@ -1,4 +1,4 @@
-"""Asking a server of metrics."""
+"""Requests to a server of metrics."""
 
 from __future__ import annotations
 

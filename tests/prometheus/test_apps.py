@@ -1,4 +1,4 @@
-"""Applications that web servers mount."""
+"""WSGI and ASGI applications."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ async def test_asgi_shows_metrics(registry: CollectorRegistry) -> None:
 async def test_asgi_heeds_headers_that_come_in_parts(registry: CollectorRegistry) -> None:
     headers = [(b"Accept", b"text/html"), (b"accept", OPEN.encode()), (b"accept-encoding", b"gzip")]
     start, _ = await call(make_asgi_app(registry), HTTP | {"headers": headers})
-    told = dict(start["headers"])
-    assert told[b"content-type"].startswith(b"application/openmetrics-text")
-    assert told[b"content-encoding"] == b"gzip"
+    response_headers = dict(start["headers"])
+    assert response_headers[b"content-type"].startswith(b"application/openmetrics-text")
+    assert response_headers[b"content-encoding"] == b"gzip"
 
 
 async def test_asgi_heeds_the_query(registry: CollectorRegistry) -> None:
@@ -153,7 +153,7 @@ def test_wsgi_answers_other_methods_as_the_standard_wants(
 
 async def test_asgi_answers_a_method_that_is_none_of_its_own(registry: CollectorRegistry) -> None:
     start, body = await call(make_asgi_app(registry), HTTP | {"method": "DELETE"})
-    told = dict(start["headers"])
+    response_headers = dict(start["headers"])
     assert start["status"] == 405
-    assert told[b"content-type"].startswith(b"text/plain")
-    assert int(told[b"content-length"]) == len(body["body"]) > 0
+    assert response_headers[b"content-type"].startswith(b"text/plain")
+    assert int(response_headers[b"content-length"]) == len(body["body"]) > 0

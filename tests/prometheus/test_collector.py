@@ -1,4 +1,4 @@
-"""A registry is shown what runs count, while they last and when they have ended."""
+"""A registry shows the counts of live and of ended runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import antflow
 import antflow_prometheus
 from antflow import Pipeline, hookimpl
 from antflow_prometheus import Prometheus
-from antflow_prometheus._collector import AntflowCollector, collector_of
-from antflow_prometheus._table import ENDS
+from antflow_prometheus._collector import AntflowCollector, get_collector
+from antflow_prometheus._metric_specs import ENDS
 from tests.core.simulation import Gate, settle, simulate
 from tests.prometheus.scraping import Key, Scraper, key, stage, sum_of_ends
 
@@ -28,13 +28,13 @@ WORK = {"pipeline": "letters", "stage": "Work"}
 
 def test_one_registry_has_one_collector() -> None:
     registry = CollectorRegistry()
-    assert collector_of(registry) is collector_of(registry)
-    assert collector_of(CollectorRegistry()) is not collector_of(registry)
+    assert get_collector(registry) is get_collector(registry)
+    assert get_collector(CollectorRegistry()) is not get_collector(registry)
 
 
 def test_a_registry_is_not_kept_alive() -> None:
     registry = CollectorRegistry()
-    collector_of(registry)
+    get_collector(registry)
     gone = ref(registry)
     del registry
     gc.collect()
@@ -45,13 +45,13 @@ def test_a_name_that_is_taken_is_refused() -> None:
     registry = CollectorRegistry()
     Gauge("antflow_stage_workers", "Mine.", registry=registry)
     with pytest.raises(ValueError, match="antflow_stage_workers"):
-        collector_of(registry)
+        get_collector(registry)
 
 
 def test_a_collector_that_was_taken_out_of_its_registry_comes_back() -> None:
     scraper = Scraper()
     simulate(lambda: scraper.pipeline(stage()).run([1]))
-    scraper.registry.unregister(collector_of(scraper.registry))
+    scraper.registry.unregister(get_collector(scraper.registry))
     assert scraper.samples() == {}
     Prometheus(scraper.registry)
     assert scraper.value("antflow_pipeline_runs_total", pipeline="letters") == 1

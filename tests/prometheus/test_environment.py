@@ -1,4 +1,4 @@
-"""The environment asks for a server: one, in the main process."""
+"""The environment configures a server: one, in the main process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from antflow_prometheus._environment import ADDR, PORT, PUSHGATEWAY, Service, port_of
+from antflow_prometheus._environment import ADDR, PORT, PUSHGATEWAY, ProcessServer, port_of
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    service = Service()
+def service() -> Iterator[ProcessServer]:
+    service = ProcessServer()
     yield service
     if service.server is not None:
         service.server.close()
@@ -37,12 +37,12 @@ def test_what_is_no_port_is_refused(text: str) -> None:
         port_of({PORT: text})
 
 
-def test_nothing_is_opened_unless_it_is_asked_for(service: Service) -> None:
+def test_nothing_is_opened_unless_it_is_asked_for(service: ProcessServer) -> None:
     service.open({})
     assert service.server is None
 
 
-def test_it_is_opened_once(service: Service) -> None:
+def test_it_is_opened_once(service: ProcessServer) -> None:
     service.open({PORT: "0"})
     first = service.server
     assert first is not None
@@ -51,20 +51,20 @@ def test_it_is_opened_once(service: Service) -> None:
     assert service.server is first
 
 
-def test_it_is_opened_at_the_address_that_is_asked_for(service: Service) -> None:
+def test_it_is_opened_at_the_address_that_is_asked_for(service: ProcessServer) -> None:
     service.open({PORT: "0", ADDR: "0.0.0.0"})
     assert service.server is not None
     assert service.server.url.startswith("http://0.0.0.0:")
 
 
 @pytest.mark.parametrize("addr", ["[::1]", "\0"])
-def test_what_is_no_address_is_refused(service: Service, addr: str) -> None:
+def test_what_is_no_address_is_refused(service: ProcessServer, addr: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{addr!r}; give ")):
         service.open({PORT: "0", ADDR: addr})
     assert service.server is None
 
 
-def test_an_address_is_refused_by_the_name_of_its_variable(service: Service) -> None:
+def test_an_address_is_refused_by_the_name_of_its_variable(service: ProcessServer) -> None:
     with pytest.raises(ValueError, match=rf"^{ADDR} is '\[::1\]'; give '::1', without"):
         service.open({PORT: "0", ADDR: "[::1]"})
 
@@ -73,7 +73,7 @@ def open_in_child(environ: dict[str, str], answers: Connection) -> None:
     """Open twice, and send whether there is a server, and what was logged."""
     texts = StringIO()
     logging.basicConfig(stream=texts, format="%(levelname)s %(message)s")
-    service = Service()
+    service = ProcessServer()
     service.open(environ)
     service.open(environ)
     answers.send((service.server is not None, texts.getvalue().splitlines()))
@@ -105,8 +105,8 @@ def test_a_child_process_is_silent_when_nothing_is_asked_for() -> None:
     assert opened_in_child({}) == (False, [])
 
 
-def test_a_port_that_is_taken_is_tried_again(service: Service) -> None:
-    other = Service()
+def test_a_port_that_is_taken_is_tried_again(service: ProcessServer) -> None:
+    other = ProcessServer()
     other.open({PORT: "0"})
     assert other.server is not None
     environ = {PORT: str(other.server.port)}

@@ -1,4 +1,4 @@
-"""What is ours is written here, all else by the library, in one answer."""
+"""antflow's metrics and those of the library, in one text."""
 
 from __future__ import annotations
 

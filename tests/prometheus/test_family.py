@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from antflow import DURATION_BOUNDS
 from antflow_prometheus._exposition import expose
 from antflow_prometheus._family import Family
-from antflow_prometheus._table import LAG, METRICS, MetricSpec, Scope
+from antflow_prometheus._metric_specs import LAG, METRICS, MetricSpec, Scope
 from tests.prometheus.scraping import OPEN, samples
 
 BUCKETS = (0.001, 1.0)
@@ -41,7 +41,7 @@ def registry_of(*metrics: Metric) -> CollectorRegistry:
 
 
 def family(spec: MetricSpec, labels: tuple[str, ...], start: float = 1.0) -> Family:
-    figures = spec.scope.counted if spec.kind != "gauge" else spec.scope.measured
+    figures = spec.scope.counters if spec.kind != "gauge" else spec.scope.gauges
     row = [start + number for number in range(max(1, len(figures)))]
     return Family(spec, {labels: row}, {labels[0]: BUCKETS})
 
@@ -65,8 +65,8 @@ def test_lines_say_what_the_library_would_write(spec: MetricSpec, accept: str) -
 def test_labels_come_back_as_they_were(labels: tuple[str, str, str]) -> None:
     spec = SPECS["antflow_task_failures_total"]
     found = samples(expose(registry_of(family(spec, labels)), "")[1].decode())
-    ((_, told),) = found
-    assert dict(told) == dict(zip(spec.scope.labels, labels, strict=True))
+    ((_, shown),) = found
+    assert dict(shown) == dict(zip(spec.scope.labels, labels, strict=True))
 
 
 @pytest.mark.parametrize("number", [0, 3, 0.1, 1e-9, 1e21, inf, nan])

@@ -1,4 +1,4 @@
-"""A forked child process counts what it does itself, and waits for no lock of its parent's."""
+"""A forked child process counts its own runs, and waits for no lock of its parent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from antflow_prometheus import make_asgi_app, start_http_server
-from antflow_prometheus._environment import PORT, Service
-from antflow_prometheus._forks import renewed_in_children
+from antflow_prometheus._environment import PORT, ProcessServer
+from antflow_prometheus._forks import reset_after_fork
 from tests.core.simulation import simulate
 from tests.prometheus.scraping import Scraper, stage
 from tests.prometheus.serving import get
@@ -43,21 +43,21 @@ def in_a_child(work: Callable[[], str]) -> str:
             os._exit(code)
     os.close(writing)
     with os.fdopen(reading) as stream:
-        told = stream.read()
+        output = stream.read()
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    return told
+    return output
 
 
-def test_what_is_known_begins_anew_in_a_child_alone() -> None:
+def test_objects_are_reset_only_in_the_child() -> None:
     class Counter:
         count = 3
 
-        def renew(self) -> None:
+        def reset(self) -> None:
             self.count = 0
 
     counter = Counter()
-    renewed_in_children(counter)
+    reset_after_fork(counter)
     assert in_a_child(lambda: str(counter.count)) == "0"
     assert counter.count == 3
 
@@ -75,9 +75,9 @@ def test_a_child_shows_its_own_runs_alone() -> None:
     async def fork() -> str:
         one = scraper.pipeline(stage(), name="lasting")
         await one.start()
-        told = in_a_child(lambda: str(scraper.values(name, "pipeline")))
+        output = in_a_child(lambda: str(scraper.values(name, "pipeline")))
         await one.join()
-        return told
+        return output
 
     assert in_a_child(work) == "{} {'child': 2.0}"
     assert asyncio.run(fork()) == "{}"
@@ -86,13 +86,13 @@ def test_a_child_shows_its_own_runs_alone() -> None:
 
 def test_a_child_does_not_wait_for_a_lock_that_its_parent_holds() -> None:
     scraper = Scraper()
-    ledger = scraper.plugin._collector.ledger
+    totals = scraper.plugin._collector.totals
 
     def work() -> str:
         asyncio.run(scraper.pipeline(stage()).run(range(2)))
         return str(scraper.values("antflow_pipeline_runs_total", "pipeline"))
 
-    with ledger._lock, ledger._summing:
+    with totals._lock, totals._sum_lock:
         assert in_a_child(work) == "{'letters': 1.0}"
 
 
@@ -127,7 +127,7 @@ def test_a_child_closes_its_copy_of_a_server_and_the_parents_goes_on() -> None:
 
 
 def test_the_environments_server_stays_with_the_parent(caplog: pytest.LogCaptureFixture) -> None:
-    service = Service()
+    service = ProcessServer()
 
     def work() -> str:
         service.open({PORT: "0"})
@@ -136,14 +136,14 @@ def test_the_environments_server_stays_with_the_parent(caplog: pytest.LogCapture
 
     service.open({PORT: "0"})
     assert service.server is not None
-    told = in_a_child(work)
+    output = in_a_child(work)
     service.server.close()
-    assert told.startswith("None 1 ")
-    assert "opens a port in the main process only" in told
+    assert output.startswith("None 1 ")
+    assert "opens a port in the main process only" in output
 
 
 def test_a_program_that_forks_before_it_serves_serves_in_its_child() -> None:
-    service = Service()
+    service = ProcessServer()
 
     def work() -> str:
         service.open({PORT: "0"})
@@ -157,7 +157,7 @@ def test_a_program_that_forks_before_it_serves_serves_in_its_child() -> None:
 def test_a_grandchild_leaves_the_server_to_its_grandparent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    service = Service()
+    service = ProcessServer()
 
     def work() -> str:
         service.open({PORT: "0"})
@@ -165,9 +165,9 @@ def test_a_grandchild_leaves_the_server_to_its_grandparent(
 
     service.open({PORT: "0"})
     assert service.server is not None
-    told = in_a_child(lambda: in_a_child(work))
+    output = in_a_child(lambda: in_a_child(work))
     service.server.close()
-    assert told == "None 1"
+    assert output == "None 1"
 
 
 def test_an_application_that_was_asked_before_is_answered_in_a_child() -> None:

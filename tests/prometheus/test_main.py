@@ -1,4 +1,4 @@
-"""`python -m antflow_prometheus`: what it writes, what it says, and when it refuses."""
+"""`python -m antflow_prometheus`: its files, its messages and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard and the rules: promtool's verdict, and that they only name what there is."""
+"""The dashboard and the rules: promtool accepts them, and they use only existing metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import antflow_prometheus
-from antflow_prometheus._table import METRICS
+from antflow_prometheus._metric_specs import METRICS
 from tests.requirements import required
 
 ROOT = Path(__file__).parents[2]
@@ -272,8 +272,8 @@ def test_panels_do_not_overlap() -> None:
 
 
 def test_each_row_is_filled_and_its_panels_follow_it() -> None:
-    places = [(panel["gridPos"]["y"], panel["gridPos"]["x"]) for panel in ALL_PANELS]
-    assert places == sorted(places)
+    positions = [(panel["gridPos"]["y"], panel["gridPos"]["x"]) for panel in ALL_PANELS]
+    assert positions == sorted(positions)
     widths = Counter[int]()
     for panel in ALL_PANELS:
         widths[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
@@ -298,7 +298,7 @@ def test_a_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_panels_series_are_told_apart(panel: dict[str, Any]) -> None:
+def test_a_panels_series_have_different_labels(panel: dict[str, Any]) -> None:
     for target in panel["targets"]:
         grouped = re.match(r".*?\bby \(([^)]*)\)", target["expr"])
         kept = set(grouped[1].split(", ")) - {"le"} if grouped else set()

@@ -1,4 +1,4 @@
-"""The plugin itself: its options, and when it is told."""
+"""The plugin: its options, and the order of its hooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from antflow import DURATION_BOUNDS, Pipeline, PipelineError, hookimpl
 from antflow._plugins.validation import hooks_of
 from antflow_prometheus import DEFAULT_BUCKETS, Prometheus, plugin
-from antflow_prometheus._environment import PORT, Service
+from antflow_prometheus._environment import PORT, ProcessServer
 from tests.core.simulation import simulate
 from tests.prometheus.scraping import Scraper, key, samples, stage
 
@@ -119,7 +119,7 @@ class Loud:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_runs_are_counted_before_other_plugins_are_told_and_until_they_were(
+def test_runs_are_counted_before_and_after_the_hooks_of_other_plugins(
     is_first: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     scraper = Scraper()
@@ -146,15 +146,15 @@ def configure(*arguments: str) -> None:
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    service = Service()
-    monkeypatch.setattr(plugin, "SERVICE", service)
+def service(monkeypatch: pytest.MonkeyPatch) -> ProcessServer:
+    service = ProcessServer()
+    monkeypatch.setattr(plugin, "PROCESS_SERVER", service)
     monkeypatch.setenv(PORT, "0")
     return service
 
 
 def test_the_environment_opens_a_server_at_the_first_run_and_logs_its_address(
-    service: Service, caplog: pytest.LogCaptureFixture
+    service: ProcessServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = Pipeline([stage()], name="served", plugins=[Prometheus()], autoload=False)
     assert service.server is None
@@ -171,7 +171,7 @@ def test_the_environment_opens_a_server_at_the_first_run_and_logs_its_address(
 
 
 def test_the_command_line_opens_a_server_at_once(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: ProcessServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(PORT, "1")  # which the command line overrules
     with caplog.at_level("INFO"):
@@ -182,13 +182,13 @@ def test_the_command_line_opens_a_server_at_once(
     assert service.server.url.startswith("http://0.0.0.0:")
 
 
-def test_the_command_line_may_ask_for_no_server(service: Service) -> None:
+def test_the_command_line_may_ask_for_no_server(service: ProcessServer) -> None:
     configure()
     assert service.server is None
 
 
 def test_an_address_without_a_port_is_refused(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: ProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(PORT)
     with pytest.raises(ValueError, match="--prometheus-addr needs --prometheus-port; give both"):
@@ -196,8 +196,8 @@ def test_an_address_without_a_port_is_refused(
     assert service.server is None
 
 
-def test_a_port_that_is_taken_is_refused_on_the_command_line(service: Service) -> None:
-    other = Service()
+def test_a_port_that_is_taken_is_refused_on_the_command_line(service: ProcessServer) -> None:
+    other = ProcessServer()
     other.open({PORT: "0"})
     assert other.server is not None
     port = other.server.port
@@ -208,7 +208,7 @@ def test_a_port_that_is_taken_is_refused_on_the_command_line(service: Service) -
 
 @pytest.mark.parametrize("port", ["http", "-1", "65536"])
 def test_what_is_no_port_is_refused_on_the_command_line(
-    service: Service, port: str, capsys: pytest.CaptureFixture[str]
+    service: ProcessServer, port: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         configure(f"--prometheus-port={port}")
@@ -216,13 +216,13 @@ def test_what_is_no_port_is_refused_on_the_command_line(
     assert service.server is None
 
 
-def test_the_environment_opens_none_for_a_registry_of_ones_own(service: Service) -> None:
+def test_the_environment_opens_none_for_a_registry_of_ones_own(service: ProcessServer) -> None:
     simulate(lambda: Scraper().pipeline(stage()).run([1]))
     assert service.server is None
 
 
 def test_a_port_that_is_taken_is_one_line_of_the_log_and_the_run_goes_on(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: ProcessServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = Pipeline([stage()], plugins=[Prometheus()], autoload=False)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,4 +1,4 @@
-"""Metrics are pushed at a run's end to a real Pushgateway."""
+"""A run's end pushes metrics to a real Pushgateway."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 from antflow import Pipeline
 from antflow_prometheus import Prometheus, _push
 from antflow_prometheus._environment import JOB, PUSHGATEWAY
-from antflow_prometheus._group import group_of
-from antflow_prometheus._push import LOCKS, Locks, Push
+from antflow_prometheus._push import GROUP_LOCKS, GroupLocks, Pusher
+from antflow_prometheus._push_group import parse_group
 from tests.prometheus.scraping import Scraper, key, samples, stage
 from tests.requirements import required
 
@@ -64,7 +64,7 @@ def wait_for(address: str) -> None:
 def pushed(address: str, **labels: str) -> dict[str, float]:
     with urlopen(f"http://{address}/metrics", timeout=10) as answer:
         shown = samples(answer.read().decode())
-    return {name: value for (name, told), value in shown.items() if key("", **labels)[1] <= told}
+    return {name: value for (name, row), value in shown.items() if key("", **labels)[1] <= row}
 
 
 def test_a_run_pushes_its_metrics_at_its_end(pushgateway: str) -> None:
@@ -105,7 +105,7 @@ def test_a_push_that_fails_is_logged_and_the_run_is_unharmed(
 
 def test_without_an_address_nothing_is_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PUSHGATEWAY, raising=False)
-    assert Prometheus(CollectorRegistry())._push is None
+    assert Prometheus(CollectorRegistry())._pusher is None
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def answering(answer: Callable[[socket], None]) -> Iterator[str]:
         thread.join()
 
 
-def pushing(address: str, collected: Callable[[], None] = lambda: None) -> Push:
-    return Push(Figure(collected), address, "nightly", {"instance": "one"})
+def pushing(address: str, collected: Callable[[], None] = lambda: None) -> Pusher:
+    return Pusher(Figure(collected), address, "nightly", {"instance": "one"})
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_an_answer_that_takes_nothing_is_an_error(answer: bytes, message: str) -
             OSError, match=f"could not be pushed to '{address}' as job 'night.*{message}"
         ),
     ):
-        asyncio.run(pushing(address)())
+        asyncio.run(pushing(address).push())
 
 
 def test_a_push_ends_in_time_though_its_answer_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_a_push_ends_in_time_though_its_answer_does_not(monkeypatch: pytest.Monk
     with answering(trickle) as address:
         try:
             with pytest.raises(OSError, match=r"it took more than 0\.1 seconds"):
-                asyncio.run(pushing(address)())
+                asyncio.run(pushing(address).push())
         finally:
             raised.set()
 
@@ -203,8 +203,8 @@ def test_runs_that_wait_for_a_push_leave_the_loops_threads_to_the_program(
         with create_server(("127.0.0.1", 0)) as silent:
             loop = asyncio.get_running_loop()
             loop.set_default_executor(ThreadPoolExecutor(1))
-            push = pushing(f"127.0.0.1:{silent.getsockname()[1]}")
-            waiting = asyncio.create_task(push())
+            pusher = pushing(f"127.0.0.1:{silent.getsockname()[1]}")
+            waiting = asyncio.create_task(pusher.push())
             await asyncio.sleep(0)
             assert await asyncio.to_thread(int) == 0
             assert not waiting.done()
@@ -221,24 +221,24 @@ def test_a_push_collects_and_sends_under_the_lock_of_its_group() -> None:
     held: list[bool] = []
 
     def look() -> None:
-        held.append(LOCKS.of(group).locked())
+        held.append(GROUP_LOCKS.get(group).locked())
 
     def answer(connection: socket) -> None:
         look()
         connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
 
     with answering(answer) as address:
-        group = group_of(address, "nightly", {"instance": "one"})
-        asyncio.run(pushing(address, look)())
+        group = parse_group(address, "nightly", {"instance": "one"})
+        asyncio.run(pushing(address, look).push())
     assert held == [True, True]
-    assert not LOCKS.of(group).locked()
+    assert not GROUP_LOCKS.get(group).locked()
 
 
 def test_a_push_that_fails_frees_its_lock() -> None:
     address = f"127.0.0.1:{free_port()}"
-    lock = LOCKS.of(group_of(address, "nightly", {"instance": "one"}))
+    lock = GROUP_LOCKS.get(parse_group(address, "nightly", {"instance": "one"}))
     with pytest.raises(OSError, match="refused"):
-        asyncio.run(pushing(address)())
+        asyncio.run(pushing(address).push())
     assert not lock.locked()
 
 
@@ -249,19 +249,19 @@ def test_a_push_waits_for_an_earlier_one_of_its_group_in_vain(
     collected = Event()
     address = f"127.0.0.1:{free_port()}"
     with (
-        LOCKS.of(group_of(f"http://{address}/", "nightly", {"instance": "one"})),
+        GROUP_LOCKS.get(parse_group(f"http://{address}/", "nightly", {"instance": "one"})),
         pytest.raises(OSError, match="with the wait for earlier pushes"),
     ):
-        asyncio.run(pushing(address, collected.set)())
+        asyncio.run(pushing(address, collected.set).push())
     assert not collected.is_set()
 
 
 def test_each_group_has_a_lock_for_as_long_as_it_is_held() -> None:
-    locks = Locks()
-    one, other = (group_of("127.0.0.1:9091", job) for job in ("one", "other"))
-    lock = locks.of(one)
-    assert locks.of(group_of("http://127.0.0.1:9091/", "one", {})) is lock
-    assert locks.of(other) is not lock
+    locks = GroupLocks()
+    one, other = (parse_group("127.0.0.1:9091", job) for job in ("one", "other"))
+    lock = locks.get(one)
+    assert locks.get(parse_group("http://127.0.0.1:9091/", "one", {})) is lock
+    assert locks.get(other) is not lock
     with lock:
-        locks.renew()
-        assert not locks.of(one).locked()
+        locks.reset()
+        assert not locks.get(one).locked()

@@ -16,13 +16,13 @@ from tests.prometheus.serving import get
 
 
 def test_it_listens_on_loopback_alone(server: MetricsServer) -> None:
-    assert server._listener.socket.getsockname() == ("127.0.0.1", server.port)
+    assert server._server.socket.getsockname() == ("127.0.0.1", server.port)
     assert server.url == f"http://127.0.0.1:{server.port}/metrics"
 
 
-def test_it_listens_where_it_is_told_to(registry: CollectorRegistry) -> None:
+def test_it_listens_at_its_address(registry: CollectorRegistry) -> None:
     with start_http_server(0, "0.0.0.0", registry) as server:
-        assert server._listener.socket.getsockname()[0] == "0.0.0.0"
+        assert server._server.socket.getsockname()[0] == "0.0.0.0"
         assert get(server)[0] == 200
 
 

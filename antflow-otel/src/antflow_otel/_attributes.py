@@ -1,4 +1,4 @@
-"""The names of attributes, as the semantic conventions have them and, beyond that, our own.
+"""The names of attributes: those of the semantic conventions, and our own.
 
 | name | is | of spans | of metrics |
 |---|---|---|---|
@@ -27,10 +27,10 @@ from __future__ import annotations
 from typing import Final
 
 SCOPE: Final = "antflow_otel"
-"""The instrumentation scope of all that is made here."""
+"""The instrumentation scope of all spans and metrics of this package."""
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.33.0"
-"""The conventions that names without `antflow.` follow."""
+"""The semantic conventions behind the names without `antflow.`."""
 
 PIPELINE: Final = "antflow.pipeline.name"
 RUN: Final = "antflow.run.id"

@@ -1,4 +1,4 @@
-"""What `opentelemetry-instrument` calls; it needs `antflow-otel[instrument]`."""
+"""The entry point of `opentelemetry-instrument`; it needs `antflow-otel[instrument]`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ._providers import PROVIDERS
 
 
 class AntFlowInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Has antflow's pipelines make traces and metrics by providers of one's choice.
+    """Makes antflow's pipelines use given providers for traces and metrics.
 
-    Installed, antflow-otel is at work without this: by the global providers, once there are some.
+    Without it, an installed antflow-otel uses the global providers as soon as they are set.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Return what is instrumented, as a requirement."""
+        """Return the requirement of the instrumented package."""
         return ("antflow-core >= 0.1",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        """Use the providers that are given as `tracer_provider` and `meter_provider`, if any."""
+        """Use `tracer_provider` and `meter_provider` from the arguments, if given."""
         PROVIDERS.use(kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        """Make nothing from the next run on, but for plugins that were given providers."""
-        PROVIDERS.use_none()
+        """Stop from the next run on, except for plugins with providers of their own."""
+        PROVIDERS.disable()

@@ -1,210 +1,165 @@
-"""Every metric: its name, its kind, its unit, what it says, and which attributes it has."""
+"""The instruments of one meter provider, and their callbacks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import os
+from collections.abc import Iterator
+from functools import partial
+from threading import Lock
+from weakref import WeakKeyDictionary
 
-from ._attributes import (
-    ERROR,
-    ITEM_STATE,
-    OUTCOME,
-    PIPELINE,
-    PLUGIN,
-    QUANTILE,
-    STAGE,
-    TASK,
-    WORKER_STATE,
-)
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 
-Kind = Literal["counter", "up-down counter", "gauge", "histogram"]
+from antflow import DURATION_BOUNDS
 
-_STAGE = (PIPELINE, STAGE)
-_TASK = (*_STAGE, TASK)
+from ._attributes import PIPELINE, QUANTILE
+from ._metric_specs import ATTEMPT_DURATION, HISTOGRAMS, ITEM_WAIT, OBSERVED, QUANTILES, MetricSpec
+from ._quantiles import SlidingWindow, compute_quantiles
+from ._run_totals import RunTotals
+from ._snapshots import MetricsSnapshot
+
+BOUNDS = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= bound <= 100)
+"""The advised upper bounds of histograms, in seconds: 1-2.5-5 in each decade."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InstrumentSpec:
-    """One metric.
+class SnapshotCache:
+    """Takes one snapshot for all instruments of a collection, so that their values agree.
 
-    Args:
-        name: as OpenTelemetry has it.
-        kind: which instrument shows it; all but histograms are read when they are collected.
-        unit: in the notation of UCUM.
-        description: what it says.
-        attributes: names of the attributes of its series; of `error.type`, on some of them.
+    A callback does not learn which collection calls it. So each snapshot serves each instrument
+    once: the first instrument that asks again starts the next one.
     """
 
-    name: str
-    kind: Kind
-    unit: str
-    description: str
-    attributes: tuple[str, ...]
+    def __init__(self, totals: RunTotals) -> None:
+        self._totals = totals
+        self.reset()
 
-    @property
-    def only_rises(self) -> bool:
-        """Whether figures of ended runs stay in the sum."""
-        return self.kind == "counter"
+    def reset(self) -> None:
+        """Drop the snapshot, and the lock with it."""
+        self._lock = Lock()
+        self._snapshot = MetricsSnapshot()
+        self._served: set[MetricSpec] | None = None
+
+    def snapshot_for(self, spec: MetricSpec) -> MetricsSnapshot:
+        """Return a snapshot that the instrument has not shown yet."""
+        with self._lock:
+            if self._served is None or spec in self._served:
+                self._snapshot = self._totals.snapshot()
+                self._served = set()
+            self._served.add(spec)
+            return self._snapshot
 
 
-RUNS_STARTED = InstrumentSpec(
-    "antflow.run.started", "counter", "{run}", "Runs that have begun.", (PIPELINE,)
-)
-RUNS = InstrumentSpec(
-    "antflow.run.count", "up-down counter", "{run}", "Runs that last.", (PIPELINE,)
-)
-ITEMS_FED = InstrumentSpec(
-    "antflow.item.fed",
-    "counter",
-    "{item}",
-    "Items that were accepted, into whichever stage.",
-    (PIPELINE,),
-)
-ITEMS_ENDED = InstrumentSpec(
-    "antflow.item.ended",
-    "counter",
-    "{item}",
-    "Items that have ended, by how: each of them in one way.",
-    (PIPELINE, OUTCOME),
-)
-ITEMS = InstrumentSpec(
-    "antflow.item.count",
-    "up-down counter",
-    "{item}",
-    "Items accepted that have not ended.",
-    (PIPELINE,),
-)
-PLUGIN_ERRORS = InstrumentSpec(
-    "antflow.plugin.errors",
-    "counter",
-    "{error}",
-    "Exceptions that a plugin's hooks raised; they are logged, and the run goes on.",
-    (PIPELINE, PLUGIN),
-)
-STAGE_ENTERED = InstrumentSpec(
-    "antflow.stage.item.entered",
-    "counter",
-    "{item}",
-    "Items that entered the stage, from outside or from the stage before.",
-    _STAGE,
-)
-STAGE_LEFT = InstrumentSpec(
-    "antflow.stage.item.left",
-    "counter",
-    "{item}",
-    "Items that left the stage, by how: each of them in one way.",
-    (*_STAGE, OUTCOME, ERROR),
-)
-STAGE_ITEMS = InstrumentSpec(
-    "antflow.stage.item.count",
-    "up-down counter",
-    "{item}",
-    "Items in the stage: pending ones wait in front of it, its workers hold those in progress. "
-    "Those parked for a retry are neither.",
-    (*_STAGE, ITEM_STATE),
-)
-STAGE_CAPACITY = InstrumentSpec(
-    "antflow.stage.capacity",
-    "up-down counter",
-    "{item}",
-    "Items that may wait in front of the stage; not shown if without bound.",
-    _STAGE,
-)
-WORKERS = InstrumentSpec(
-    "antflow.stage.worker.count",
-    "up-down counter",
-    "{worker}",
-    "Workers by what they do: idle has no item, busy works, waiting waits for a retry that is "
-    "due later or for a limit, blocked waits for room downstream.",
-    (*_STAGE, WORKER_STATE),
-)
-WORKER_TIME = InstrumentSpec(
-    "antflow.stage.worker.time",
-    "counter",
-    "s",
-    "Time that the workers have spent in each state.",
-    (*_STAGE, WORKER_STATE),
-)
-THREADS = InstrumentSpec(
-    "antflow.stage.thread.abandoned",
-    "up-down counter",
-    "{thread}",
-    "Threads that still run a function whose attempt was cancelled, or still read an input when "
-    "reading has stopped.",
-    _STAGE,
-)
-ATTEMPTS_ENDED = InstrumentSpec(
-    "antflow.task.attempt.ended",
-    "counter",
-    "{attempt}",
-    "Attempts at the task that have ended, however that was.",
-    _TASK,
-)
-ATTEMPTS_RETRIED = InstrumentSpec(
-    "antflow.task.attempt.retried",
-    "counter",
-    "{attempt}",
-    "Attempts at the task that failed and for which another was due.",
-    _TASK,
-)
-ATTEMPTS_FAILED = InstrumentSpec(
-    "antflow.task.attempt.failed",
-    "counter",
-    "{attempt}",
-    "Attempts at the task that failed and were the last.",
-    _TASK,
-)
+class Instruments:
+    """The instruments that show the metrics of runs to one meter provider.
 
-OBSERVED: tuple[InstrumentSpec, ...] = (
-    RUNS_STARTED,
-    RUNS,
-    ITEMS_FED,
-    ITEMS_ENDED,
-    ITEMS,
-    PLUGIN_ERRORS,
-    STAGE_ENTERED,
-    STAGE_LEFT,
-    STAGE_ITEMS,
-    STAGE_CAPACITY,
-    WORKERS,
-    WORKER_TIME,
-    THREADS,
-    ATTEMPTS_ENDED,
-    ATTEMPTS_RETRIED,
-    ATTEMPTS_FAILED,
-)
-"""Read from the engine's own figures, when they are collected."""
+    Args:
+        meter: a meter of that provider.
+    """
 
-ITEM_WAIT = InstrumentSpec(
-    "antflow.stage.item.wait",
-    "histogram",
-    "s",
-    "How long items waited in front of the stage.",
-    _STAGE,
-)
-ATTEMPT_DURATION = InstrumentSpec(
-    "antflow.task.attempt.duration",
-    "histogram",
-    "s",
-    "How long attempts at the task took.",
-    (*_TASK, ERROR),
-)
-HISTOGRAMS: tuple[InstrumentSpec, ...] = (ITEM_WAIT, ATTEMPT_DURATION)
-"""Recorded at each attempt, because OpenTelemetry has no histogram that is read."""
+    def __init__(self, meter: Meter) -> None:
+        self.totals = RunTotals()
+        self._meter = meter
+        self._cache = SnapshotCache(self.totals)
+        self._lock = Lock()
+        self._histograms: dict[MetricSpec, Histogram] = {}
+        self._windows: dict[MetricSpec, SlidingWindow] = {}
+        self._quantiles: dict[str, tuple[float, ...]] = {}
+        for spec in OBSERVED:
+            self._observe(spec)
 
-ITEM_WAIT_QUANTILE = InstrumentSpec(
-    "antflow.stage.item.wait_quantile",
-    "gauge",
-    "s",
-    "Quantiles of how long items waited in front of the stage, over the latest minutes.",
-    (*_STAGE, QUANTILE),
-)
-ATTEMPT_DURATION_QUANTILE = InstrumentSpec(
-    "antflow.task.attempt.duration_quantile",
-    "gauge",
-    "s",
-    "Quantiles of how long attempts at the task took, over the latest minutes.",
-    (*_TASK, QUANTILE),
-)
-QUANTILES: tuple[InstrumentSpec, ...] = (ITEM_WAIT_QUANTILE, ATTEMPT_DURATION_QUANTILE)
-"""Read, where they are asked for, instead of the histograms."""
+    def reset(self) -> None:
+        """Start from zero in a forked child process.
+
+        Histograms go on from their parent's values, which the meter keeps.
+        """
+        self._lock = Lock()
+        self._cache.reset()
+        # The counts before the fork are the parent's.
+        self._windows = {spec: SlidingWindow() for spec in self._windows}
+
+    def histograms(self) -> tuple[Histogram, Histogram]:
+        """Return the histograms of items' waits and of attempts' durations."""
+        with self._lock:
+            for spec in HISTOGRAMS:
+                if spec not in self._histograms:
+                    self._histograms[spec] = self._meter.create_histogram(
+                        spec.name,
+                        spec.unit,
+                        spec.description,
+                        explicit_bucket_boundaries_advisory=BOUNDS,
+                    )
+            return self._histograms[ITEM_WAIT], self._histograms[ATTEMPT_DURATION]
+
+    def show_quantiles(self, pipeline: str, quantiles: tuple[float, ...]) -> None:
+        """Show quantiles from now on.
+
+        Args:
+            pipeline: the name of a pipeline.
+            quantiles: which ones, from 0 to 1.
+        """
+        with self._lock:
+            self._quantiles[self.totals.limiter.label(pipeline, PIPELINE)] = quantiles
+            for spec in QUANTILES:
+                if spec not in self._windows:
+                    self._windows[spec] = SlidingWindow()
+                    self._observe(spec)
+
+    def _observe(self, spec: MetricSpec) -> None:
+        create = {
+            "counter": self._meter.create_observable_counter,
+            "up-down counter": self._meter.create_observable_up_down_counter,
+            "gauge": self._meter.create_observable_gauge,
+        }[spec.kind]
+        callback = self._quantile_points if spec.kind == "gauge" else self._points
+        create(spec.name, [partial(callback, spec)], spec.unit, spec.description)
+
+    def _points(self, spec: MetricSpec, _: CallbackOptions) -> Iterator[Observation]:
+        rows = self._cache.snapshot_for(spec).points.get(spec, {})
+        for series, value in rows.items():
+            yield Observation(value, dict(series))
+
+    def _quantile_points(self, spec: MetricSpec, _: CallbackOptions) -> Iterator[Observation]:
+        rows = self._cache.snapshot_for(spec).durations.get(spec, {})
+        for series, counts in self._windows[spec].recent(rows):
+            label = series[0][1]  # of the pipeline
+            for name, seconds in compute_quantiles(counts, self._quantiles.get(label, ())):
+                yield Observation(seconds, {**dict(series), QUANTILE: name})
+
+
+class InstrumentsByProvider:
+    """The instruments of each meter provider.
+
+    There is one set for each provider, however many plugins use it: the SDK takes an instrument of
+    one name once, and two callbacks of one instrument would count twice.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        # The provider keeps its instruments by their callbacks; these do not keep the provider.
+        self._known: WeakKeyDictionary[MeterProvider, Instruments] = WeakKeyDictionary()
+
+    def get(self, provider: MeterProvider, meter: Meter) -> Instruments:
+        """Return the instruments of a provider; the first call creates them.
+
+        Args:
+            provider: the provider.
+            meter: a meter of that provider.
+        """
+        with self._lock:
+            instruments = self._known.get(provider)
+            if instruments is None:
+                instruments = self._known[provider] = Instruments(meter)
+            return instruments
+
+    def reset(self) -> None:
+        """Start from zero in a forked child process."""
+        self._lock = Lock()
+        for instruments in self._known.values():
+            instruments.reset()
+
+
+INSTRUMENTS = InstrumentsByProvider()
+"""The instruments of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=INSTRUMENTS.reset)

@@ -1,4 +1,4 @@
-"""Metrics: whether a run is to be shown, and to which meter provider."""
+"""Decides whether a run has metrics, and for which meter provider."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from opentelemetry.metrics import MeterProvider, NoOpMeter
 from antflow import Pipeline
 
 from ._attributes import SCHEMA_URL, SCOPE
-from ._metrics_exposition import EXPOSITIONS, Exposition
-from ._metrics_recorder import Recorder
+from ._instruments import INSTRUMENTS, Instruments
+from ._metrics_observer import MetricsObserver
 from ._providers import PROVIDERS, given_meter_provider
 from ._version import __version__
 
@@ -25,15 +25,14 @@ _logger = getLogger(__name__)
 
 
 class Metrics:
-    """Shows runs to a meter provider.
+    """Adds runs to the instruments of a meter provider.
 
     Args:
-        meter_provider: which one; None for the one that is the process's when a run begins.
-        quantiles: which quantiles of durations are shown, from 0 to 1, in place of histograms;
-            None for histograms.
-        enabled: whether runs are shown; None to leave that to antflow-prometheus where it takes
-            part in the run and OpenTelemetry's Prometheus reader is loaded, unless a provider is
-            given.
+        meter_provider: the provider; None for the process's own when a run starts.
+        quantiles: the quantiles of durations to show, from 0 to 1, instead of histograms; None for
+            histograms.
+        enabled: whether runs have metrics. None means no if antflow-prometheus takes part in the
+            run and OpenTelemetry's Prometheus reader is loaded, unless a provider is given.
 
     Raises:
         ValueError: a quantile is not from 0 to 1.
@@ -47,36 +46,39 @@ class Metrics:
         enabled: bool | None = None,
     ) -> None:
         self._provider = given_meter_provider(meter_provider)
-        self._quantiles = None if quantiles is None else _checked(quantiles)
+        self._quantiles = None if quantiles is None else _check_quantiles(quantiles)
         self._enabled = enabled
-        self._expositions: dict[str, Exposition] = {}
+        # The provider may be another one when the run ends.
+        self._by_run: dict[str, Instruments] = {}
 
-    def begin(self, pipeline: Pipeline) -> tuple[object, ...]:
-        """Show the run that begins, where a meter provider is configured.
+    def start_run(self, pipeline: Pipeline) -> tuple[object, ...]:
+        """Add a run that starts, if a meter provider is configured.
 
         Returns:
-            What is to observe the run; nothing if all is read when it is collected.
+            The observers that the run needs; none if all metrics are read at collection.
         """
-        exposition = self._exposition(pipeline)
-        if exposition is None:
+        instruments = self._instruments_for(pipeline)
+        if instruments is None:
             return ()
-        by_quantiles = self._quantiles is not None
-        if not exposition.ledger.begin(pipeline, get_running_loop(), with_durations=by_quantiles):
+        is_new = instruments.totals.start_run(
+            pipeline, get_running_loop(), with_durations=self._quantiles is not None
+        )
+        if not is_new:
             return ()
-        self._expositions[pipeline.get_stats().run_id] = exposition
+        self._by_run[pipeline.get_stats().run_id] = instruments
         if self._quantiles is not None:
-            exposition.show_quantiles(pipeline.name, self._quantiles)
+            instruments.show_quantiles(pipeline.name, self._quantiles)
             return ()
-        return (Recorder(pipeline, exposition.ledger.names, *exposition.histograms()),)
+        return (MetricsObserver(pipeline, instruments.totals.limiter, *instruments.histograms()),)
 
-    def finish(self, pipeline: Pipeline) -> None:
-        """Keep the totals of the run of a pipeline that ends."""
-        exposition = self._expositions.pop(pipeline.get_stats().run_id, None)
-        if exposition is not None:
-            exposition.ledger.finish(pipeline)
+    def finish_run(self, pipeline: Pipeline) -> None:
+        """Keep the totals of a pipeline's run that ends."""
+        instruments = self._by_run.pop(pipeline.get_stats().run_id, None)
+        if instruments is not None:
+            instruments.totals.finish_run(pipeline)
 
-    def _exposition(self, pipeline: Pipeline) -> Exposition | None:
-        """Return what shows the run; None if nothing would, or something else does."""
+    def _instruments_for(self, pipeline: Pipeline) -> Instruments | None:
+        """Return the instruments for the run; None if it needs none."""
         provider = self._provider
         if provider is None:
             provider = PROVIDERS.meter_provider(os.environ)
@@ -85,14 +87,15 @@ class Metrics:
         meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
         if isinstance(meter, NoOpMeter):
             return None
-        is_chosen = self._provider is not None or PROVIDERS.has_meter_provider
-        if self._enabled is None and not is_chosen and _is_shown_already(pipeline):
+        is_provider_chosen = self._provider is not None or PROVIDERS.has_meter_provider
+        if self._enabled is None and not is_provider_chosen and _is_shown_by_prometheus(pipeline):
             return None
-        return EXPOSITIONS.of(provider, meter)
+        return INSTRUMENTS.get(provider, meter)
 
 
-def _is_shown_already(pipeline: Pipeline) -> bool:
-    """Tell whether antflow-prometheus shows the run where a reader of OpenTelemetry would, too."""
+def _is_shown_by_prometheus(pipeline: Pipeline) -> bool:
+    """Return whether antflow-prometheus shows the run beside OpenTelemetry's Prometheus reader."""
+    # A loaded module stands for its use: the SDK does not show a provider's readers.
     if PROMETHEUS_PLUGIN not in pipeline.plugin_names or PROMETHEUS_READER not in sys.modules:
         return False
     _logger.info(
@@ -103,8 +106,8 @@ def _is_shown_already(pipeline: Pipeline) -> bool:
     return True
 
 
-def _checked(quantiles: Iterable[float]) -> tuple[float, ...]:
-    """Return quantiles in their order."""
+def _check_quantiles(quantiles: Iterable[float]) -> tuple[float, ...]:
+    """Return quantiles in ascending order."""
     try:
         chosen = tuple(sorted({float(q) for q in quantiles}))
     except (TypeError, ValueError):

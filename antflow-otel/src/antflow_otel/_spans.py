@@ -1,4 +1,4 @@
-"""What spans say of functions, of errors and of time, in a form that any exporter takes."""
+"""Formats functions, errors and times for spans, in a form that every exporter accepts."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from ._attributes import (
 )
 
 
-def nanoseconds(timestamp: float) -> int:
-    """Return a Unix time in seconds as spans have it."""
+def to_nanoseconds(timestamp: float) -> int:
+    """Return a Unix time in seconds as the integer that spans take."""
     return int(timestamp * 1e9)
 
 
-def plain(text: str) -> str:
-    """Return a text without lone surrogates, which OTLP cannot carry: a batch would be lost."""
+def replace_surrogates(text: str) -> str:
+    """Return a text without lone surrogates: one of them would lose a whole batch in OTLP."""
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def text_of(thing: object) -> str:
-    """Return an id or an error as text, also where it cannot be had."""
+def safe_str(thing: object) -> str:
+    """Return an id or an error as text, even if its `__str__` raises."""
     try:
-        return plain(str(thing))
+        return replace_surrogates(str(thing))
     except Exception:
-        return plain(f"(a {type(thing).__name__} that has no text)")
+        return replace_surrogates(f"(a {type(thing).__name__} that has no text)")
 
 
 def type_name(error: BaseException) -> str:
     """Return the canonical name of an error's class."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else _dotted(kind)
-    return plain(name)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else _dotted_name(kind)
+    return replace_surrogates(name)
 
 
 def function_name(task: TaskFunc) -> str:
@@ -54,26 +54,27 @@ def function_name(task: TaskFunc) -> str:
     if isinstance(task, partial):
         return function_name(task.func)
     if isinstance(getattr(task, "__qualname__", None), str):
-        return plain(_dotted(task))
-    return plain(f"{_dotted(type(task))}.__call__")
+        return replace_surrogates(_dotted_name(task))
+    return replace_surrogates(f"{_dotted_name(type(task))}.__call__")
 
 
-def _dotted(named: object) -> str:
+def _dotted_name(named: object) -> str:
     return f"{getattr(named, '__module__', None) or '?'}.{getattr(named, '__qualname__', '?')}"
 
 
 def stacktrace(error: BaseException) -> str:
-    """Return the traceback of an error, also where its notes or its arguments cannot be shown."""
+    """Return the traceback of an error, even if its notes or arguments cannot be shown."""
     try:
-        return plain("".join(format_exception(error)))
+        return replace_surrogates("".join(format_exception(error)))
     except Exception:
+        # The frames alone call no code of the exception.
         frames = "".join(format_tb(error.__traceback__))
-        return plain(f"{frames}{type_name(error)}: (it cannot be shown in full)")
+        return replace_surrogates(f"{frames}{type_name(error)}: (it cannot be shown in full)")
 
 
-def note_error(span: Span, error: BaseException) -> None:
-    """Have a span say that it failed, and with what."""
-    name, message = type_name(error), text_of(error)
+def record_exception(span: Span, error: BaseException) -> None:
+    """Record an exception with its traceback, and set the span's status to error."""
+    name, message = type_name(error), safe_str(error)
     span.add_event(
         "exception",
         {
@@ -82,31 +83,32 @@ def note_error(span: Span, error: BaseException) -> None:
             EXCEPTION_STACKTRACE: stacktrace(error),
         },
     )
-    note_failure(span, name, message)
+    set_error(span, name, message)
 
 
-def note_failure(span: Span, error_type: str, message: str) -> None:
-    """Have a span say that it failed, without the traceback, which another one has."""
+def set_error(span: Span, error_type: str, message: str) -> None:
+    """Set the span's status to error; the traceback is in the span of the attempt."""
     span.set_attribute(ERROR, error_type)
     span.set_status(StatusCode.ERROR, message)
 
 
-def name_steps(stages: Iterable[Stage]) -> dict[tuple[str, str], tuple[str, dict[str, str]]]:
-    """Return the name and attributes of attempts, by the names of stage and task.
+def describe_attempts(stages: Iterable[Stage]) -> dict[tuple[str, str], tuple[str, dict[str, str]]]:
+    """Return the span names and attributes of attempts, by the names of stage and task.
 
-    Which function it is is left out where two of one stage have the same name.
+    The function's name is left out where two functions of one stage have the same task name.
     """
-    steps: dict[tuple[str, str], tuple[str, dict[str, str]]] = {}
+    attempts: dict[tuple[str, str], tuple[str, dict[str, str]]] = {}
     for stage in stages:
         for task in stage.tasks:
             name = task_name(task)
             attributes = {
-                STAGE: plain(stage.name),
-                TASK: plain(name),
+                STAGE: replace_surrogates(stage.name),
+                TASK: replace_surrogates(name),
                 FUNCTION: function_name(task),
             }
-            known = steps.get((stage.name, name))
+            known = attempts.get((stage.name, name))
+            # Events name a task, not its function.
             if known is not None and known[1].get(FUNCTION) != attributes[FUNCTION]:
                 del attributes[FUNCTION]
-            steps[stage.name, name] = plain(f"{stage.name} {name}"), attributes
-    return steps
+            attempts[stage.name, name] = replace_surrogates(f"{stage.name} {name}"), attributes
+    return attempts

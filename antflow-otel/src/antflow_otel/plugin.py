@@ -1,4 +1,4 @@
-"""The plugin: its options, and whether a run is watched at all."""
+"""The plugin: its options, and its observers for each run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from antflow import Pipeline, hookimpl
 
 from ._attributes import SCHEMA_URL, SCOPE
 from ._metrics import Metrics
-from ._places import FeedContext, Parent
+from ._observers import combine_observers
+from ._parents import FeedContext, TraceUnit
 from ._providers import PROVIDERS, given_tracer_provider
-from ._together import together
-from ._traces import Traces
+from ._trace_observer import TraceObserver
 from ._version import __version__
 
 
@@ -51,17 +51,17 @@ class OTel:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         *,
-        trace: Parent = "item",
+        trace: TraceUnit = "item",
         feed_context: FeedContext = "link",
         quantiles: Iterable[float] | None = None,
         metrics: bool | None = None,
     ) -> None:
         _check_provider("tracer_provider", tracer_provider, TracerProvider)
         _check_provider("meter_provider", meter_provider, MeterProvider)
-        _check_choice("trace", trace, get_args(Parent))
+        _check_choice("trace", trace, get_args(TraceUnit))
         _check_choice("feed_context", feed_context, get_args(FeedContext))
         self._tracer_provider = given_tracer_provider(tracer_provider)
-        self._trace: Parent = trace
+        self._trace: TraceUnit = trace
         self._feed_context: FeedContext = feed_context
         self._metrics = Metrics(meter_provider, quantiles=quantiles, enabled=metrics)
 
@@ -70,13 +70,13 @@ class OTel:
         """Add options for traces and metrics; the variables OTEL_* say where these are sent."""
         parser.add_argument(
             "--otel-trace",
-            choices=get_args(Parent),
+            choices=get_args(TraceUnit),
             help="one trace per item, or one of the run with all its items (default: item)",
         )
         parser.add_argument(
             "--otel-quantiles",
             metavar="Q,...",
-            type=_quantiles,
+            type=_parse_quantiles,
             help="show these quantiles of durations, as in 0.5,0.95, in place of histograms",
         )
         parser.add_argument(
@@ -97,29 +97,31 @@ class OTel:
 
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> object:
-        """Return an object whose hooks watch the run; None if no provider is configured."""
-        observers = [*self._metrics.begin(pipeline)]
+        """Return an observer of the run; None if no provider is configured."""
+        # Metrics come first: exemplars need the attempt's span, which the traces end.
+        observers = [*self._metrics.start_run(pipeline)]
         tracer = self._tracer()
         if tracer is not None:
             choices = self._trace, self._feed_context
-            observers.append(Traces(tracer, pipeline, total_items, *choices))
-        return together(observers)
+            observers.append(TraceObserver(tracer, pipeline, total_items, *choices))
+        return combine_observers(observers)
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
         """Keep the counts of the run."""
-        self._metrics.finish(pipeline)
+        self._metrics.finish_run(pipeline)
 
     def _tracer(self) -> Tracer | None:
-        """Return a tracer, or None if none would record spans."""
+        """Return a tracer; None if it would record no spans."""
         provider = self._tracer_provider or PROVIDERS.tracer_provider(os.environ)
         if provider is None:
             return None
         tracer = provider.get_tracer(SCOPE, __version__, SCHEMA_URL)
+        # Without a real tracer the run gets no observer, and items cost nothing.
         return None if isinstance(tracer, NoOpTracer | ProxyTracer) else tracer
 
 
-def _quantiles(text: str) -> list[float]:
+def _parse_quantiles(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

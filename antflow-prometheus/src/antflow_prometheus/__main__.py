@@ -1,4 +1,4 @@
-"""`python -m antflow_prometheus DIRECTORY` brings what watches antflow: a dashboard and rules."""
+"""`python -m antflow_prometheus DIRECTORY` writes a dashboard, recording rules and alert rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTENTS = {
     RECORDING: "recording rules for Prometheus",
     ALERTS: "alert rules for Prometheus, which use the recording rules",
 }
-NEXT = """
+NEXT_STEPS = """
 Prometheus: let prometheus.yml name the rules, and the programs that serve metrics.
 
     rule_files:
@@ -35,24 +35,24 @@ and choose your Prometheus at the top of the dashboard.
 """
 
 
-class _RefusalError(Exception):
-    """The files are not to be written; it says why, and what to do instead."""
+class _WriteError(Exception):
+    """The files cannot be written; the message has the reason and the remedy."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the files, say what to do with them, and return the exit code.
+    """Write the files, print how to use them, and return the exit code.
 
     Args:
-        arguments: what follows the command's name; None for those of this process.
+        arguments: the command line's arguments; None for those of this process.
     """
     options = _parser().parse_args(arguments)
     directory: Path = options.directory.absolute()
     try:
-        text = _bring(directory, replaces=options.force)
-    except _RefusalError as error:
-        return _refused(str(error))
+        text = _write_files(directory, replaces=options.force)
+    except _WriteError as error:
+        return _print_error(str(error))
     except OSError as error:
-        return _refused(
+        return _print_error(
             f"{error.filename or directory} cannot be written: {error.strerror}; name a directory "
             "that you may write to"
         )
@@ -84,35 +84,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refused(reason: str) -> int:
+def _print_error(reason: str) -> int:
     sys.stderr.write(f"error: {reason}\n")
     return 1
 
 
-def _bring(directory: Path, *, replaces: bool) -> str:
-    """Write the files, and return what is to be said of it.
+def _write_files(directory: Path, *, replaces: bool) -> str:
+    """Write the files, and return the report to print.
 
     Raises:
-        _RefusalError: `directory` is not a directory, or a file differs and is not to be replaced.
-        OSError: it cannot be written to.
+        _WriteError: `directory` is not a directory, or a file differs and may not be replaced.
+        OSError: `directory` cannot be written to.
     """
     if directory.exists() and not directory.is_dir():
-        raise _RefusalError(f"{directory} is not a directory; name one, or a new one")
-    brought = {
+        raise _WriteError(f"{directory} is not a directory; name one, or a new one")
+    contents = {
         directory / name: (files(__package__) / "monitoring" / name).read_bytes()
         for name in CONTENTS
     }
-    states = {path: _state(path, content) for path, content in brought.items()}
+    states = {path: _state(path, content) for path, content in contents.items()}
     differing = [str(path) for path, state in states.items() if state == "replaced"]
     if differing and not replaces:
-        raise _RefusalError(
+        raise _WriteError(
             f"{', '.join(differing)} differ{'' if len(differing) > 1 else 's'} from what would be "
             "written; nothing was written: name another directory, or give --force to overwrite"
         )
     directory.mkdir(parents=True, exist_ok=True)
     for path, state in states.items():
         if state != "unchanged":
-            path.write_bytes(brought[path])
+            path.write_bytes(contents[path])
     return _report(states)
 
 
@@ -124,15 +124,15 @@ def _state(path: Path, content: bytes) -> str:
 
 def _report(states: Mapping[Path, str]) -> str:
     lines = [f"{state:9}  {path}: {CONTENTS[path.name]}" for path, state in states.items()]
-    places = {path.name: path for path in states}
-    # A JSON string is a YAML string too, whatever the path has in it.
+    paths = {path.name: path for path in states}
+    # A JSON string is a YAML string too, whatever characters the path contains.
     return (
         "\n".join(lines)
         + "\n"
-        + NEXT.format(
-            recording=json.dumps(str(places[RECORDING]), ensure_ascii=False),
-            alerts=json.dumps(str(places[ALERTS]), ensure_ascii=False),
-            dashboard=places[DASHBOARD],
+        + NEXT_STEPS.format(
+            recording=json.dumps(str(paths[RECORDING]), ensure_ascii=False),
+            alerts=json.dumps(str(paths[ALERTS]), ensure_ascii=False),
+            dashboard=paths[DASHBOARD],
         )
     )
 

@@ -1,4 +1,4 @@
-"""Applications that show metrics, for a web server to mount."""
+"""WSGI and ASGI applications that serve metrics."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from ._answer import answer
-from ._forks import renewed_in_children
+from ._forks import reset_after_fork
+from ._response import respond
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -23,80 +23,85 @@ ASGIApplication = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def make_wsgi_app(registry: CollectorRegistry = REGISTRY) -> WSGIApplication:
-    """Return a WSGI application that serves metrics, whatever path it is mounted at.
+    """Return a WSGI application that serves metrics at every path.
 
     Args:
         registry: the registry of the metrics.
     """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        found = answer(
+        response = respond(
             registry,
             environ["REQUEST_METHOD"],
             environ.get("QUERY_STRING", ""),
             environ.get("HTTP_ACCEPT", ""),
             environ.get("HTTP_ACCEPT_ENCODING", ""),
         )
-        start_response(f"{found.status} {HTTPStatus(found.status).phrase}", found.headers)
-        return [found.body]
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", response.headers)
+        return [response.body]
 
     return app
 
 
 def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
-    """Return an ASGI application that serves metrics, whatever path it is mounted at.
+    """Return an ASGI application that serves metrics at every path.
 
-    The metrics are collected in a separate thread, so the event loop is not held up.
+    A separate thread collects the metrics, so that the event loop is not blocked.
 
     Args:
         registry: the registry of the metrics.
     """
-    collecting = _Collecting()
+    collector = _CollectorThread()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _serve_lifespan(receive, send)
             return
         if scope["type"] != "http":
             raise ValueError(f"Metrics are served over HTTP, not over {scope['type']!r}")
-        headers = _joined(scope["headers"])
-        found = await get_running_loop().run_in_executor(
-            collecting.thread,
-            answer,
+        headers = _headers_by_name(scope["headers"])
+        response = await get_running_loop().run_in_executor(
+            collector.executor,
+            respond,
             registry,
             scope["method"],
             scope["query_string"].decode("latin-1"),
             headers.get("accept", ""),
             headers.get("accept-encoding", ""),
         )
-        told = [(name.lower().encode(), text.encode()) for name, text in found.headers]
-        await send({"type": "http.response.start", "status": found.status, "headers": told})
-        await send({"type": "http.response.body", "body": found.body})
+        response_headers = [
+            (name.lower().encode(), text.encode()) for name, text in response.headers
+        ]
+        await send(
+            {"type": "http.response.start", "status": response.status, "headers": response_headers}
+        )
+        await send({"type": "http.response.body", "body": response.body})
 
     return app
 
 
-class _Collecting:
-    """A thread that collects, and another one in a forked child process."""
+class _CollectorThread:
+    """The thread that collects; a forked child process gets its own."""
 
     def __init__(self) -> None:
-        self.renew()
-        renewed_in_children(self)
+        self.reset()
+        reset_after_fork(self)
 
-    def renew(self) -> None:
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="antflow-metrics")
+    def reset(self) -> None:
+        # One thread of its own: the loop's default executor may be full of tasks.
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="antflow-metrics")
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """Tell a server that is starting, and then stopping, to go on."""
+async def _serve_lifespan(receive: Receive, send: Send) -> None:
+    """Confirm the startup and the shutdown of the server."""
     event = ""
     while event != "lifespan.shutdown":
         event = (await receive())["type"]
         await send({"type": f"{event}.complete"})
 
 
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by their names in lower case, those of one name joined."""
+def _headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name; several of one name are joined."""
     joined: dict[str, str] = {}
     for name, text in headers:
         key, content = name.decode("latin-1").lower(), text.decode("latin-1")

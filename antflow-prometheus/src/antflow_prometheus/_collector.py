@@ -1,4 +1,4 @@
-"""What a registry asks for antflow's metrics when it is scraped."""
+"""The collector that a registry calls for antflow's metrics at each scrape."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from prometheus_client.registry import Collector
 
 import antflow
 
+from ._event_loops import LoopLag
 from ._family import Family
-from ._forks import renewed_in_children
-from ._lag import Lags
-from ._ledger import Ledger
-from ._names import Labels
-from ._reading import Reading
-from ._table import BUILD, LAG, LAST_COMPLETION, METRICS, MetricSpec, Scope
+from ._forks import reset_after_fork
+from ._labels import Labels
+from ._metric_specs import BUILD, LAG, LAST_COMPLETION, METRICS, MetricSpec, Scope
+from ._run_totals import RunTotals
+from ._snapshots import MetricsSnapshot
 from ._version import __version__
 
 VERSIONS: Labels = (antflow.__version__, __version__)
 
 
 class AntflowCollector(Collector):
-    """Reads the figures of runs when it is asked, and shows them as metrics."""
+    """Collects the metrics of runs."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
-        self._lags = Lags()
+        self.totals = RunTotals()
+        self._lag = LoopLag()
 
     def describe(self) -> Iterator[Family]:
         """Return the metrics without their series."""
@@ -38,56 +38,56 @@ class AntflowCollector(Collector):
             yield Family(spec, {})
 
     def collect(self) -> Iterator[Family]:
-        """Return the metrics as they are now; any thread may ask, several at once."""
-        lag = self._lag()
-        reading, buckets = self.ledger.read()
+        """Return the metrics now; any number of threads may call this at once."""
+        # Lags come first: an event loop that is waited for may want the locks of the totals.
+        lags = self._lags_by_pipeline()
+        snapshot, buckets = self.totals.snapshot()
         for spec in METRICS:
-            yield Family(spec, _rows(spec, reading, lag), buckets)
+            yield Family(spec, _rows(spec, snapshot, lags), buckets)
 
-    def _lag(self) -> dict[str, float]:
-        """Return the longest lag of the event loops that a pipeline's runs work in, by label.
-
-        This comes before the ledger is read, because no lock may be held that a loop may want.
-        """
-        loops = self.ledger.loops()
-        measured = self._lags.of({loop for several in loops.values() for loop in several})
+    def _lags_by_pipeline(self) -> dict[str, float]:
+        """Return the longest lag of the event loops of each pipeline's runs, by label."""
+        loops = self.totals.loops()
+        lags = self._lag.measure({loop for several in loops.values() for loop in several})
         return {
-            label: max((measured[loop] for loop in several if loop in measured), default=nan)
+            label: max((lags[loop] for loop in several if loop in lags), default=nan)
             for label, several in loops.items()
         }
 
 
 def _rows(
-    spec: MetricSpec, reading: Reading, lag: Mapping[str, float]
+    spec: MetricSpec, snapshot: MetricsSnapshot, lags: Mapping[str, float]
 ) -> Mapping[Labels, list[float]]:
     if spec is BUILD:
         return {VERSIONS: [1.0]}
     if spec is LAG:
-        return {labels: [lag.get(labels[0], 0.0)] for labels in reading.counted[Scope.PIPELINE]}
+        return {labels: [lags.get(labels[0], 0.0)] for labels in snapshot.counters[Scope.PIPELINE]}
     if spec is LAST_COMPLETION:
-        return {labels: [moment] for labels, moment in reading.completed_at.items()}
-    figures = reading.measured if spec.kind == "gauge" else reading.counted
-    return figures[spec.scope]
+        return {labels: [moment] for labels, moment in snapshot.last_completions.items()}
+    values = snapshot.gauges if spec.kind == "gauge" else snapshot.counters
+    return values[spec.scope]
 
 
 class _Collectors:
-    def __init__(self) -> None:
-        self._of: WeakKeyDictionary[CollectorRegistry, AntflowCollector] = WeakKeyDictionary()
-        self.renew()
-        renewed_in_children(self)
+    """The collector of each registry: metrics of one name can be registered only once."""
 
-    def renew(self) -> None:
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[CollectorRegistry, AntflowCollector] = WeakKeyDictionary()
+        self.reset()
+        reset_after_fork(self)
+
+    def reset(self) -> None:
         self._lock = Lock()
 
-    def of(self, registry: CollectorRegistry) -> AntflowCollector:
+    def get(self, registry: CollectorRegistry) -> AntflowCollector:
         with self._lock:
-            known = self._of.get(registry)
+            known = self._known.get(registry)
             if known is None:
                 collector = AntflowCollector()
                 registry.register(collector)
-                self._of[registry] = collector
+                self._known[registry] = collector
                 return collector
-            # Someone may have taken it out; a registry that still has it refuses it.
+            # The user may have unregistered it; a registry that still has it raises ValueError.
             with suppress(ValueError):
                 registry.register(known)
             return known
@@ -96,10 +96,10 @@ class _Collectors:
 _COLLECTORS = _Collectors()
 
 
-def collector_of(registry: CollectorRegistry) -> AntflowCollector:
-    """Return the one collector of antflow in a registry, and see that it is registered.
+def get_collector(registry: CollectorRegistry) -> AntflowCollector:
+    """Return antflow's collector of a registry, and register it if it is not.
 
     Raises:
-        ValueError: something else in the registry has the name of one of antflow's metrics.
+        ValueError: another metric in the registry has the name of one of antflow's metrics.
     """
-    return _COLLECTORS.of(registry)
+    return _COLLECTORS.get(registry)

@@ -1,4 +1,4 @@
-"""What the environment or the command line asks for: a server of metrics, or a push at the end."""
+"""Reads the environment and the options, and opens the server that they configure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from multiprocessing import current_process, parent_process
 from threading import Lock
 
-from ._forks import renewed_in_children
-from ._server import LOOPBACK, MetricsServer, checked_addr, start_http_server
+from ._forks import reset_after_fork
+from ._server import LOOPBACK, MetricsServer, check_addr, start_http_server
 
 PORT = "ANTFLOW_PROMETHEUS_PORT"
 ADDR = "ANTFLOW_PROMETHEUS_ADDR"
 PUSHGATEWAY = "ANTFLOW_PROMETHEUS_PUSHGATEWAY"
 JOB = "ANTFLOW_PROMETHEUS_JOB"
-MOST = 65535
+MAX_PORT = 65535
 
 _logger = logging.getLogger(__name__)
 
 
 def port_of(environ: Mapping[str, str]) -> int | None:
-    """Return the port to serve at, or None if that is not asked for.
+    """Return the port to listen on; None if the variable is not set.
 
     Raises:
         ValueError: the variable is not a port number.
@@ -30,7 +30,7 @@ def port_of(environ: Mapping[str, str]) -> int | None:
     text = environ.get(PORT, "").strip()
     if not text:
         return None
-    if not text.isdecimal() or int(text) > MOST:
+    if not text.isdecimal() or int(text) > MAX_PORT:
         raise ValueError(
             f"{PORT} is {text!r}; set it to a number from 1 to 65535, or to 0 for any free port"
         )
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prometheus-port",
         metavar="PORT",
-        type=_port,
+        type=_parse_port,
         help="serve metrics at http://127.0.0.1:PORT/metrics while the run lasts; 0 for any free "
         "port, which is logged as info",
     )
@@ -53,33 +53,36 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > MOST:
+def _parse_port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_PORT:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a port number; give 1 to {MOST}, or 0 for any free one"
+            f"{text!r} is not a port number; give 1 to {MAX_PORT}, or 0 for any free one"
         )
     return int(text)
 
 
-class Service:
-    """The server that is asked for: one a process, and none in a child process."""
+class ProcessServer:
+    """The server that the environment or the options configure.
+
+    There is one in a process, and none in a child process.
+    """
 
     def __init__(self) -> None:
         self.server: MetricsServer | None = None
-        self._is_a_childs = False
-        self.renew()
-        renewed_in_children(self)
+        self._is_owned_by_parent = False
+        self.reset()
+        reset_after_fork(self)
 
-    def renew(self) -> None:
-        """Leave the server to the parent process if that has one."""
+    def reset(self) -> None:
+        """Leave the server to the parent process, if it has one."""
         self._lock = Lock()
-        self._is_declined = False
-        self._refusal: str | None = None
-        self._is_a_childs = self._is_a_childs or self.server is not None
+        self._has_warned = False
+        self._last_error: str | None = None
+        self._is_owned_by_parent = self._is_owned_by_parent or self.server is not None
         self.server = None
 
     def open_or_warn(self, environ: Mapping[str, str]) -> None:
-        """Begin to serve as `open` does; if the port is taken, log that once, without a traceback.
+        """Open the server; if the port is taken, log a warning once, without a traceback.
 
         Raises:
             ValueError: the environment has no valid port number or address.
@@ -87,8 +90,8 @@ class Service:
         try:
             self.open(environ)
         except OSError as error:
-            refusal, self._refusal = self._refusal, error.strerror
-            if refusal != error.strerror:
+            previous, self._last_error = self._last_error, error.strerror
+            if previous != error.strerror:
                 _logger.warning(
                     "%s: %s. The program goes on, and the next run tries again.",
                     PORT,
@@ -96,10 +99,10 @@ class Service:
                 )
 
     def open(self, environ: Mapping[str, str]) -> None:
-        """Begin to serve if that is asked for and not done already.
+        """Open the server if the environment configures one and it is not open.
 
-        In a child process that `multiprocessing` has started, or that was forked when its parent
-        served already, that is logged once instead.
+        A child process of `multiprocessing`, or one that was forked from a serving parent, logs a
+        warning once instead.
 
         Raises:
             OSError: the port is taken; the next call tries again.
@@ -109,16 +112,17 @@ class Service:
         if port is None:
             return
         with self._lock:
-            if self._is_a_childs or parent_process() is not None:
-                self._decline()
+            # A child process inherits the environment, and so the port of its parent.
+            if self._is_owned_by_parent or parent_process() is not None:
+                self._warn_in_child()
             elif self.server is None:
-                addr = checked_addr(environ.get(ADDR, "").strip() or LOOPBACK, ADDR)
+                addr = check_addr(environ.get(ADDR, "").strip() or LOOPBACK, ADDR)
                 self.server = start_http_server(port, addr)
-                self._refusal = None
+                self._last_error = None
                 _logger.info("Metrics are served at %s", self.server.url)
 
-    def _decline(self) -> None:
-        if not self._is_declined:
+    def _warn_in_child(self) -> None:
+        if not self._has_warned:
             _logger.warning(
                 "%s opens a port in the main process only, not in the child process %s (%d); to "
                 "show its pipelines, call antflow_prometheus.start_http_server there, with a port "
@@ -128,29 +132,31 @@ class Service:
                 os.getpid(),
                 PUSHGATEWAY,
             )
-        self._is_declined = True
+        self._has_warned = True
 
-    def open_as_asked(self, port: int | None, addr: str | None, environ: Mapping[str, str]) -> None:
-        """Begin to serve where the command line says, the environment saying the rest.
+    def open_from_options(
+        self, port: int | None, addr: str | None, environ: Mapping[str, str]
+    ) -> None:
+        """Open the server by the options, and by the environment where an option is missing.
 
         Args:
-            port: to listen at; None if that is not said.
-            addr: address to listen at; None if that is not said.
+            port: the port to listen on; None if the option is missing.
+            addr: the address to listen on; None if the option is missing.
             environ: the environment.
 
         Raises:
             ValueError: the port is taken, or there is an address without a port.
         """
-        said = {PORT: None if port is None else str(port), ADDR: addr}
-        asked = {**environ, **{name: text for name, text in said.items() if text is not None}}
-        if addr is not None and port_of(asked) is None:
+        given = {PORT: None if port is None else str(port), ADDR: addr}
+        merged = {**environ, **{name: text for name, text in given.items() if text is not None}}
+        if addr is not None and port_of(merged) is None:
             raise ValueError("--prometheus-addr needs --prometheus-port; give both")
         if port is None and addr is None:
             return
         try:
-            self.open(asked)
+            self.open(merged)
         except OSError as error:
             raise ValueError(str(error.strerror)) from error
 
 
-SERVICE = Service()
+PROCESS_SERVER = ProcessServer()

@@ -1,4 +1,4 @@
-"""Writing a registry's metrics as a scraper wants them."""
+"""Writes a registry's metrics in the text formats of Prometheus and OpenMetrics."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ._event_loops import yield_gil
 from ._family import Family
-from ._pacing import give_way
 
 END = b"# EOF\n"
 LINES_AT_ONCE = 500
 
 
 class _Collected(Collector):
+    """Metrics that have been collected already."""
+
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
 
@@ -24,14 +26,13 @@ class _Collected(Collector):
 
 
 def expose(registry: Collector, accept: str) -> tuple[str, bytes]:
-    """Return all metrics of a registry, and the content type that they are in.
+    """Return the content type and the text of all metrics of a registry.
 
-    Metrics of antflow are written here, for speed, and all others by the library.
+    antflow's metrics are written here, for speed; all others by the library.
 
     Args:
-        registry: whose metrics.
-        accept: the formats that are wanted, as in the HTTP header Accept; when it makes no sense,
-            the text format is taken.
+        registry: the registry.
+        accept: the content of the HTTP header Accept; an invalid one stands for the text format.
     """
     encode, content_type = _encoder(accept)
     ours: list[Family] = []
@@ -42,28 +43,30 @@ def expose(registry: Collector, accept: str) -> tuple[str, bytes]:
         else:
             others.append(metric)
     text = encode(_Collected(others))
-    is_open = text.endswith(END)
-    lines = "".join(_paced(line for family in ours for line in _lines(family, is_open=is_open)))
-    return content_type, text.removesuffix(END) + lines.encode() + (END if is_open else b"")
+    is_openmetrics = text.endswith(END)
+    lines = "".join(
+        _paced(line for family in ours for line in _lines(family, is_openmetrics=is_openmetrics))
+    )
+    return content_type, text.removesuffix(END) + lines.encode() + (END if is_openmetrics else b"")
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
     try:
         return choose_encoder(accept)
-    except (TypeError, ValueError):  # of a version that is no number
+    except (TypeError, ValueError):  # a version that is not a number
         return choose_encoder("")
 
 
 def _paced(lines: Iterable[str]) -> Iterator[str]:
-    """Let other threads go on now and then."""
+    """Yield to other threads every few hundred lines."""
     for number, line in enumerate(lines):
         if number % LINES_AT_ONCE == 0:
-            give_way()
+            yield_gil()
         yield line
 
 
-def _lines(family: Family, *, is_open: bool) -> Iterator[str]:
-    """Return a metric's lines; OpenMetrics calls a counter's family by its name without _total."""
-    name = family.name + ("_total" if family.type == "counter" and not is_open else "")
+def _lines(family: Family, *, is_openmetrics: bool) -> Iterator[str]:
+    """Return a metric's lines; in OpenMetrics a counter's family has no ending _total."""
+    name = family.name + ("_total" if family.type == "counter" and not is_openmetrics else "")
     yield f"# HELP {name} {family.documentation}\n# TYPE {name} {family.type}\n"
     yield from family.lines()

@@ -1,4 +1,4 @@
-"""One metric with its series: as the library's samples, or at once as lines of text."""
+"""One metric with its series, as the library's samples or directly as lines of text."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from prometheus_client.samples import Sample
 
 from antflow import DURATION_BOUNDS
 
-from ._names import Labels
-from ._reading import Buckets
-from ._table import BUCKETS, MetricSpec
+from ._labels import Labels
+from ._metric_specs import BUCKETS, MetricSpec
+from ._snapshots import Buckets
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """Which of a row's values makes a series, and what distinguishes it.
+class SampleSpec:
+    """A sample that is made of each row of values.
 
     Args:
-        name: of the sample.
-        position: of the value.
+        name: the sample's name.
+        position: the position of its value in the row.
         label: name and value of the label that it has besides those of the row.
     """
 
@@ -34,20 +34,17 @@ class Column:
 
     @property
     def ending(self) -> str:
-        """What stands between the labels of the row and the value."""
+        """The text between the labels of the row and the value."""
         return "} " if self.label is None else f',{self.label[0]}="{self.label[1]}"}} '
 
 
 class Family(Metric):
     """One metric of antflow.
 
-    The library takes some 8 microseconds to write a sample, so that `lines` writes what antflow
-    serves by itself in a tenth of that. Samples are made when somebody asks for them.
-
     Args:
-        spec: which metric.
-        rows: its figures, by the labels of its scope.
-        buckets: for a histogram, the bounds that are shown, by the pipeline's label.
+        spec: the metric.
+        rows: its values, by the labels of its scope.
+        buckets: for a histogram, its bounds, by the pipeline's label.
     """
 
     def __init__(
@@ -57,6 +54,8 @@ class Family(Metric):
         buckets: Mapping[str, Buckets] | None = None,
     ) -> None:
         super().__init__(spec.name.removesuffix("_total"), spec.help, spec.kind)
+        # Samples are made on demand. The library takes 8 microseconds to write one, which is 40 ms
+        # for 100 stages; `lines` takes a tenth of that.
         del self.samples
         self._spec = spec
         self._rows = rows
@@ -70,67 +69,67 @@ class Family(Metric):
 
     def _make_samples(self) -> Iterator[Sample]:
         names = self._spec.scope.labels
-        for labels, columns, values in self._table():
+        for labels, sample_specs, values in self._sampled_rows():
             row = dict(zip(names, labels, strict=True))
-            for column in columns:
-                own = row if column.label is None else row | dict([column.label])
-                yield Sample(column.name, own, values[column.position])
+            for sample in sample_specs:
+                sample_labels = row if sample.label is None else row | dict([sample.label])
+                yield Sample(sample.name, sample_labels, values[sample.position])
 
     def lines(self) -> Iterator[str]:
-        """Return the series as lines of the text format, and of OpenMetrics, too."""
+        """Return the series as lines of the text format, which are valid OpenMetrics, too."""
         names = self._spec.scope.labels
-        for labels, columns, values in self._table():
-            row = ",".join(map('{}="{}"'.format, names, map(_escaped, labels)))
-            for column in columns:
-                number = _number(values[column.position])
-                yield f"{column.name}{{{row}{column.ending}{number}\n"
+        for labels, sample_specs, values in self._sampled_rows():
+            row = ",".join(map('{}="{}"'.format, names, map(_escape, labels)))
+            for sample in sample_specs:
+                number = _format_number(values[sample.position])
+                yield f"{sample.name}{{{row}{sample.ending}{number}\n"
 
-    def _table(self) -> Iterator[tuple[Labels, tuple[Column, ...], list[float]]]:
-        """Return, for each row, its labels, the series to make of it, and their values."""
+    def _sampled_rows(self) -> Iterator[tuple[Labels, tuple[SampleSpec, ...], list[float]]]:
+        """Return the labels of each row, the samples to make of it, and its values."""
         spec = self._spec
         if spec.kind != "histogram":
-            columns = _columns(spec)
-            for labels, figures in self._rows.items():
-                yield labels, columns, figures
+            sample_specs = _sample_specs(spec)
+            for labels, values in self._rows.items():
+                yield labels, sample_specs, values
             return
-        first = spec.scope.counted.index(BUCKETS[0])
+        first = spec.scope.counters.index(BUCKETS[0])
         last = first + len(BUCKETS)
-        for labels, figures in self._rows.items():
-            columns = _buckets_of(spec.name, self._buckets[labels[0]])
-            yield labels, columns, [*accumulate(figures[first:last]), figures[last]]
+        for labels, values in self._rows.items():
+            sample_specs = _histogram_specs(spec.name, self._buckets[labels[0]])
+            yield labels, sample_specs, [*accumulate(values[first:last]), values[last]]
 
 
 @cache
-def _columns(spec: MetricSpec) -> tuple[Column, ...]:
-    if not spec.figures:
-        return (Column(spec.name, 0),)
+def _sample_specs(spec: MetricSpec) -> tuple[SampleSpec, ...]:
+    if not spec.fields:
+        return (SampleSpec(spec.name, 0),)
     scope = spec.scope
-    known = scope.counted if spec.kind == "counter" else scope.measured
+    known = scope.counters if spec.kind == "counter" else scope.gauges
     return tuple(
-        Column(spec.name, known.index(figure), (spec.label, figure) if spec.label else None)
-        for figure in spec.figures
+        SampleSpec(spec.name, known.index(each), (spec.label, each) if spec.label else None)
+        for each in spec.fields
     )
 
 
 @cache
-def _buckets_of(name: str, buckets: Buckets) -> tuple[Column, ...]:
+def _histogram_specs(name: str, buckets: Buckets) -> tuple[SampleSpec, ...]:
     positions = {**{bound: n for n, bound in enumerate(DURATION_BOUNDS)}, inf: len(DURATION_BOUNDS)}
     return (
         *(
-            Column(f"{name}_bucket", positions[bound], ("le", _number(bound)))
+            SampleSpec(f"{name}_bucket", positions[bound], ("le", _format_number(bound)))
             for bound in (*buckets, inf)
         ),
-        Column(f"{name}_count", positions[inf]),
-        Column(f"{name}_sum", positions[inf] + 1),
+        SampleSpec(f"{name}_count", positions[inf]),
+        SampleSpec(f"{name}_sum", positions[inf] + 1),
     )
 
 
-def _escaped(label: str) -> str:
+def _escape(label: str) -> str:
     return label.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _number(number: float) -> str:
-    """Return a number as the text formats have it."""
+def _format_number(number: float) -> str:
+    """Return a number as the text formats write it."""
     if isnan(number):
         return "NaN"
     return "+Inf" if number == inf else repr(float(number))

@@ -1,4 +1,4 @@
-"""Making what a forked child process has inherited its own."""
+"""Resets counts and locks in forked child processes."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class Renewable(Protocol):
-    """What holds locks, or counts what this process does."""
+class Resettable(Protocol):
+    """An object with locks, or with counts of this process."""
 
-    def renew(self) -> None:
-        """Begin anew, in a child process that has this one thread only."""
-
-
-_known: WeakSet[Renewable] = WeakSet()
+    def reset(self) -> None:
+        """Start from zero with new locks, in a child process with one thread."""
 
 
-def renewed_in_children(one: Renewable) -> None:
-    """Have something begin anew in every child process that is forked from now on.
+_known: WeakSet[Resettable] = WeakSet()
 
-    The child has a copy of what its parent has counted, and of locks that threads may hold which
-    are not there.
+
+def reset_after_fork(resettable: Resettable) -> None:
+    """Reset an object in every child process that is forked from now on.
+
+    A child inherits its parent's counts, and locks of threads that do not exist in the child.
     """
-    _known.add(one)
+    _known.add(resettable)
 
 
-def _renew() -> None:
-    for one in list(_known):
-        one.renew()
+def _reset_all() -> None:
+    for resettable in list(_known):
+        resettable.reset()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(after_in_child=_reset_all)

@@ -1,4 +1,4 @@
-"""A small HTTP server of metrics, in a thread of its own."""
+"""Serves metrics over HTTP in a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from ._listener import Listener
+from ._http_server import ScrapeServer
 
 LOOPBACK = "127.0.0.1"
 
@@ -28,17 +28,15 @@ class MetricsServer:
     """
 
     def __init__(self, port: int, addr: str, registry: CollectorRegistry) -> None:
-        self._listener = _listening(port, checked_addr(addr), registry)
+        self._server = _open_server(port, check_addr(addr), registry)
         self._addr = addr
-        self._thread = Thread(
-            target=self._listener.serve, name="antflow-metrics-server", daemon=True
-        )
+        self._thread = Thread(target=self._server.serve, name="antflow-metrics-server", daemon=True)
         self._thread.start()
 
     @property
     def port(self) -> int:
         """The port that the server listens on."""
-        return self._listener.server_port
+        return self._server.server_port
 
     @property
     def url(self) -> str:
@@ -48,10 +46,11 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stop serving, close all connections, and free the port; a second call does nothing."""
+        # In a forked child the thread does not exist, and the parent keeps the port.
         if self._thread.is_alive():
-            self._listener.stop()
+            self._server.stop()
             self._thread.join()
-            self._listener.server_close()
+            self._server.server_close()
 
     def __enter__(self) -> Self:
         return self
@@ -86,12 +85,12 @@ def start_http_server(
     return MetricsServer(port, addr, registry)
 
 
-def checked_addr(addr: object, name: str = "addr") -> str:
-    """Return an address of a network interface, checked.
+def check_addr(addr: object, name: str = "addr") -> str:
+    """Return the address of a network interface, or raise for what is not one.
 
     Args:
         addr: the address.
-        name: name of the argument or variable that it comes from.
+        name: the name of its argument or variable, for the message.
 
     Raises:
         ValueError: it is not an address.
@@ -110,18 +109,18 @@ def _no_address(addr: object, name: str) -> str:
     )
 
 
-def _listening(port: int, addr: str, registry: CollectorRegistry) -> Listener:
+def _open_server(port: int, addr: str, registry: CollectorRegistry) -> ScrapeServer:
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
         raise ValueError(f"port is {port!r}; give a number from 1 to 65535, or 0 for any free one")
     try:
-        return Listener(addr, port, registry)
+        return ScrapeServer(addr, port, registry)
     except OSError as error:
-        raise _explained(error, port, addr) from error
+        raise _explain(error, port, addr) from error
     except (TypeError, ValueError) as error:
         raise ValueError(_no_address(addr, "addr")) from error
 
 
-def _explained(error: OSError, port: int, addr: str) -> OSError:
+def _explain(error: OSError, port: int, addr: str) -> OSError:
     reason = error.strerror or str(error)
     remedy = "give an address of this machine, and a port that you may use"
     if error.errno == errno.EADDRINUSE:

@@ -1,4 +1,4 @@
-"""The plugin: it registers runs with the collector, and serves or pushes metrics on request."""
+"""The plugin: adds runs to the collector, and serves or pushes the metrics if configured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from antflow import DURATION_BOUNDS, Pipeline, hookimpl
 
-from ._collector import collector_of
-from ._environment import JOB, PUSHGATEWAY, SERVICE, add_options, port_of
-from ._push import Push
-from ._reading import Buckets
+from ._collector import get_collector
+from ._environment import JOB, PROCESS_SERVER, PUSHGATEWAY, add_options, port_of
+from ._push import Pusher
+from ._snapshots import Buckets
 
 DEFAULT_BUCKETS: Buckets = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= bound <= 100)
 """Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from a millisecond to 100 s."""
@@ -57,13 +57,13 @@ class Prometheus:
                 f"registry of Prometheus is {registry!r}; give a prometheus_client "
                 "CollectorRegistry, or leave it out for the default one"
             )
-        self._buckets = _checked(buckets)
-        port_of(os.environ)
+        self._buckets = _check_buckets(buckets)
+        port_of(os.environ)  # an invalid value raises here, not in a run
         self._registry = registry
-        self._collector = collector_of(registry)
+        self._collector = get_collector(registry)
         address = pushgateway or os.environ.get(PUSHGATEWAY, "").strip()
         job = job or os.environ.get(JOB, "").strip() or "antflow"
-        self._push = Push(self._collector, address, job, grouping_key) if address else None
+        self._pusher = Pusher(self._collector, address, job, grouping_key) if address else None
 
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
@@ -72,33 +72,38 @@ class Prometheus:
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        """Open the server that the options of `antflow run` ask for."""
-        SERVICE.open_as_asked(options.prometheus_port, options.prometheus_addr, os.environ)
+        """Open the server that the options of `antflow run` configure."""
+        PROCESS_SERVER.open_from_options(
+            options.prometheus_port, options.prometheus_addr, os.environ
+        )
+
+    # First and last, so that a run counts while other plugins' hooks are called.
 
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
-        """Count the run from now on, and open the server that the environment asks for."""
-        self._collector.ledger.begin(pipeline, get_running_loop(), self._buckets)
+        """Add the run to the totals, and open the server that the environment configures."""
+        self._collector.totals.start_run(pipeline, get_running_loop(), self._buckets)
+        # The server shows the default registry; a plugin with another one needs none.
         if self._registry is REGISTRY:
-            SERVICE.open_or_warn(os.environ)
+            PROCESS_SERVER.open_or_warn(os.environ)
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:
-        """Keep the counts of the run, and push them if there is a Pushgateway."""
-        self._collector.ledger.finish(pipeline)
-        return None if self._push is None else self._pushed(pipeline, self._push)
+        """Keep the totals of the run, and push them if a Pushgateway is configured."""
+        self._collector.totals.finish_run(pipeline)
+        return None if self._pusher is None else self._push(pipeline, self._pusher)
 
-    async def _pushed(self, pipeline: Pipeline, push: Push) -> None:
-        """Push, and count a failure, which comes after the run's own count of faults was kept."""
+    async def _push(self, pipeline: Pipeline, pusher: Pusher) -> None:
+        """Push, and count a failure here, because the run's faults were counted before."""
         try:
-            await push()
+            await pusher.push()
         except OSError:
-            self._collector.ledger.count_fault(pipeline, self.antflow_name)
+            self._collector.totals.add_fault(pipeline, self.antflow_name)
             raise
 
 
-def _checked(buckets: Iterable[float]) -> Buckets:
-    """Return buckets in their order, without the last one, which every histogram has."""
+def _check_buckets(buckets: Iterable[float]) -> Buckets:
+    """Return buckets in ascending order, without infinity, which every histogram has."""
     try:
         chosen = {float(bound) for bound in buckets} - {float("inf")}
     except (TypeError, ValueError):
@@ -106,12 +111,12 @@ def _checked(buckets: Iterable[float]) -> Buckets:
             f"buckets of Prometheus are {buckets!r}; give upper bounds in seconds, such as "
             "[0.01, 0.1, 1]"
         ) from None
-    counted = ", ".join(f"{bound:g}" for bound in DURATION_BOUNDS)
+    choices = ", ".join(f"{bound:g}" for bound in DURATION_BOUNDS)
     for bound in sorted(chosen - set(DURATION_BOUNDS)):
         raise ValueError(
             f"buckets of Prometheus has {bound!r}, which antflow does not count; choose among "
-            f"{counted}"
+            f"{choices}"
         )
     if not chosen:
-        raise ValueError(f"buckets of Prometheus is empty; choose among {counted}")
+        raise ValueError(f"buckets of Prometheus is empty; choose among {choices}")
     return tuple(sorted(chosen))

@@ -1,0 +1,80 @@
+"""Measures how long event loops take to respond, and lets them run during long work."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import Iterable
+from threading import Event
+from time import perf_counter, sleep
+from weakref import WeakKeyDictionary
+
+MAX_LAG = 0.1
+"""Seconds to wait for a response."""
+
+SHORTEST_SLEEP = 1e-6
+"""Seconds; 0 would release the interpreter and take it back before another thread wakes up."""
+
+
+def yield_gil() -> None:
+    """Let another thread run, such as that of an event loop.
+
+    A thread that does not release the interpreter by itself keeps it for 5 milliseconds
+    (`sys.getswitchinterval`) while others wait.
+    """
+    sleep(SHORTEST_SLEEP)
+
+
+class _Probe:
+    """A callback sent to an event loop, whose response any number of threads may await."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._answered = Event()
+        self._sent = perf_counter()
+        self._lag = MAX_LAG
+        loop.call_soon_threadsafe(self._answer)
+
+    @property
+    def is_answered(self) -> bool:
+        return self._answered.is_set()
+
+    def _answer(self) -> None:
+        self._lag = min(MAX_LAG, perf_counter() - self._sent)
+        self._answered.set()
+
+    def wait(self) -> float:
+        self._answered.wait(max(0.0, self._sent + MAX_LAG - perf_counter()))
+        return self._lag
+
+
+class LoopLag:
+    """Measures the lag of event loops; a slow loop has one probe pending, however many scrapes."""
+
+    def __init__(self) -> None:
+        self._probes: WeakKeyDictionary[AbstractEventLoop, _Probe] = WeakKeyDictionary()
+
+    def measure(self, loops: Iterable[AbstractEventLoop]) -> dict[AbstractEventLoop, float]:
+        """Measure the lag of the event loops of other threads, all at once.
+
+        Returns:
+            Seconds until each loop responded, `MAX_LAG` for one that did not; nothing for a closed
+            loop, or for the running loop, which this call blocks.
+        """
+        try:
+            running: AbstractEventLoop | None = get_running_loop()
+        except RuntimeError:
+            running = None
+        probes = {loop: self._probe(loop) for loop in loops if loop is not running}
+        return {loop: probe.wait() for loop, probe in probes.items() if probe is not None}
+
+    def _probe(self, loop: AbstractEventLoop) -> _Probe | None:
+        """Return the pending probe of a loop, or a new one; None if the loop is closed."""
+        if loop.is_closed():
+            return None
+        # A loop that does not respond must not collect one callback for each scrape.
+        probe = self._probes.get(loop)
+        if probe is None or probe.is_answered:
+            try:
+                self._probes[loop] = probe = _Probe(loop)
+            except RuntimeError:  # the loop was closed just now
+                return None
+        return probe
