@@ -1,4 +1,4 @@
-"""What tests of displays share: an environment that says nothing of the terminal."""
+"""Fixtures for tests of displays: no variable of the environment describes the terminal."""
 
 from __future__ import annotations
 

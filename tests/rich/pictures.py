@@ -1,4 +1,4 @@
-"""Pictures of the displays for the documents: `make pictures` draws them, from fixed scenes."""
+"""Pictures of the displays for the documents: `make pictures` draws them, from fixed views."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from antflow_rich._frames import FRAMES, summary
-from antflow_rich._scene import Scene
-from tests.rich.scenes import ENDED, ENDLESS, MIDWAY, READING
+from antflow_rich._views import RunView
+from tests.rich.views import ENDED, ENDLESS, MIDWAY, READING
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 FONTS = '"DejaVu Sans Mono", Menlo, Consolas, "Liberation Mono", monospace'
@@ -39,22 +39,22 @@ class Picture:
     Args:
         title: what stands above it.
         display: the display; "summary" for what stays in the end.
-        scene: what it shows.
+        view: what it shows.
         width: of the window, in cells.
         height: the same.
     """
 
     title: str
     display: str
-    scene: Scene
+    view: RunView
     width: int
     height: int
 
     @property
     def lines(self) -> Sequence[Text]:
         if self.display == "summary":
-            return summary(self.scene, self.width)
-        return FRAMES[self.display](self.scene, self.width, self.height)
+            return summary(self.view, self.width)
+        return FRAMES[self.display](self.view, self.width, self.height)
 
 
 PICTURES = {

@@ -1,4 +1,4 @@
-"""Snapshots as a run would take them, with what a test does not say left empty."""
+"""Snapshots as a run takes them; what a test does not pass stays empty."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ NEARLY_FULL = 4000
 
 @dataclass
 class PseudoTerminal:
-    """A terminal that nobody looks at.
+    """A terminal whose output the test reads.
 
     Args:
         stream: writes to it.
@@ -39,12 +39,12 @@ class PseudoTerminal:
                 return b"".join(self._read).decode()
 
     def wait_until_stopped(self) -> None:
-        """Wait until one write is at more than the terminal takes, as nobody reads it."""
+        """Wait until a write blocks, since the terminal is full and is not read."""
         while self._waiting() < NEARLY_FULL:
             pass
 
-    def assert_holds_up_only(self, writing: Thread) -> None:
-        """Hold that a thread is at a write that the terminal does not take, and a flush is free."""
+    def assert_blocks_only(self, writing: Thread) -> None:
+        """Check that the terminal blocks a thread that writes, and no thread that flushes."""
         self.wait_until_stopped()
         flushing = Thread(target=self.stream.flush, daemon=True)
         flushing.start()

@@ -6,33 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow_rich import _colours as colours
-from antflow_rich._bars import chart, divided, indeterminate_bar, progress_bar, resampled, state_bar
-from antflow_rich._scene import Counts
+from antflow_rich import _styles as styles
+from antflow_rich._views import ItemCounts
+from antflow_rich._widgets import (
+    apportion,
+    chart,
+    indeterminate_bar,
+    progress_bar,
+    resample,
+    state_bar,
+)
 
 
 def test_a_bar_shows_what_succeeded_what_failed_and_the_rest() -> None:
-    bar = progress_bar(Counts(100, 70, 40, 20), 10)
+    bar = progress_bar(ItemCounts(100, 70, 40, 20), 10)
     assert bar.plain == "━━━━━━────"
     assert [(span.end, span.style) for span in bar.spans] == [
-        (4, colours.GOOD),
-        (6, colours.BAD),
-        (10, colours.ASIDE),
+        (4, styles.SUCCESS),
+        (6, styles.FAILURE),
+        (10, styles.DIM),
     ]
 
 
 def test_one_failure_among_many_is_seen() -> None:
-    bar = progress_bar(Counts(1000, 900, 899, 1), 10)
-    assert (len(bar.plain), colours.BAD) in [(10, span.style) for span in bar.spans]
-    assert colours.BAD in [span.style for span in progress_bar(Counts(1000, 1, 0, 1), 10).spans]
+    bar = progress_bar(ItemCounts(1000, 900, 899, 1), 10)
+    assert (len(bar.plain), styles.FAILURE) in [(10, span.style) for span in bar.spans]
+    assert styles.FAILURE in [
+        span.style for span in progress_bar(ItemCounts(1000, 1, 0, 1), 10).spans
+    ]
 
 
 def test_a_bar_is_full_only_when_all_is_done() -> None:
-    assert progress_bar(Counts(1000, 999, 999), 10).plain == "━━━━━━━━━─"
-    assert progress_bar(Counts(1000, 1000, 1000), 10).plain == "━" * 10
-    assert progress_bar(Counts(0), 10).plain == "━" * 10
-    assert progress_bar(Counts(None, 5, 4, input_fraction=1.0), 10).plain == "━━━━━━━━──"
-    assert progress_bar(Counts(None, 5, 5, input_fraction=1.0), 10).plain == "━" * 10
+    assert progress_bar(ItemCounts(1000, 999, 999), 10).plain == "━━━━━━━━━─"
+    assert progress_bar(ItemCounts(1000, 1000, 1000), 10).plain == "━" * 10
+    assert progress_bar(ItemCounts(0), 10).plain == "━" * 10
+    assert progress_bar(ItemCounts(None, 5, 4, input_fraction=1.0), 10).plain == "━━━━━━━━──"
+    assert progress_bar(ItemCounts(None, 5, 5, input_fraction=1.0), 10).plain == "━" * 10
 
 
 def test_a_bar_of_unknown_length_moves_to_and_fro_and_is_never_full() -> None:
@@ -48,7 +57,7 @@ def test_states_in_their_order() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.integers(0, 50))
 def test_parts_add_up_to_the_whole(shares: list[float], width: int) -> None:
-    parts = divided(shares, width)
+    parts = apportion(shares, width)
     assert sum(parts) == width
     total = sum(shares)
     for part, share in zip(parts, shares, strict=True):
@@ -66,7 +75,7 @@ def test_a_chart_of_nothing() -> None:
     assert [line.plain for line in chart([], 4, 1)] == [""]
 
 
-def test_figures_are_stretched_and_drawn_together() -> None:
-    assert resampled([1, 2], 4) == [1, 1, 2, 2]
-    assert resampled([1, 3, 5, 7], 2) == [2, 6]
-    assert resampled([], 3) == []
+def test_few_values_are_stretched_and_many_are_averaged() -> None:
+    assert resample([1, 2], 4) == [1, 1, 2, 2]
+    assert resample([1, 3, 5, 7], 2) == [2, 6]
+    assert resample([], 3) == []

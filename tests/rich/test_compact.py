@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from antflow_rich._compact import compact
-from tests.rich.scenes import LARGE, MIDWAY
+from antflow_rich._frames import compact
+from tests.rich.views import LARGE, MIDWAY
 
 
 def test_all_of_it() -> None:

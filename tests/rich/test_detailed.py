@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from antflow_rich._detailed import detailed
-from antflow_rich._scene import Scene
-from tests.rich.scenes import BEGINNING, LARGE, MIDWAY, WITHOUT_ERRORS
+from antflow_rich._frames import detailed
+from antflow_rich._views import RunView
+from tests.rich.views import BEGINNING, LARGE, MIDWAY, WITHOUT_ERRORS
 
 
-def first_words(scene: Scene, width: int, height: int) -> list[str]:
-    return [line.plain.strip().partition(" ")[0] for line in detailed(scene, width, height)]
+def first_words(view: RunView, width: int, height: int) -> list[str]:
+    return [line.plain.strip().partition(" ")[0] for line in detailed(view, width, height)]
 
 
 def test_in_eighty_by_twenty_four() -> None:

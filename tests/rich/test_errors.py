@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from antflow_rich._errors import error_groups, recent_errors
-from antflow_rich._layout import Block
-from antflow_rich._scene import ErrorGroup, Failure
-from tests.rich.scenes import LARGE, MIDWAY, WITHOUT_ERRORS
+from antflow_rich._layout import Section
+from antflow_rich._sections import error_groups, recent_errors
+from antflow_rich._views import ErrorGroup, Failure
+from tests.rich.views import LARGE, MIDWAY, WITHOUT_ERRORS
 
 
-def lines(block: Block, rows: int = 99) -> list[str]:
+def lines(block: Section, rows: int = 99) -> list[str]:
     return [line.plain for line in block.draw(rows)]
 
 
@@ -62,8 +62,8 @@ def test_a_long_location_keeps_its_end() -> None:
 
 
 def test_an_error_without_a_text() -> None:
-    scene = replace(MIDWAY, failures=(Failure("7", "Parse", "KeyError", ""),))
-    assert lines(recent_errors(scene, 80, 0))[1].endswith("  KeyError")
+    view = replace(MIDWAY, failures=(Failure("7", "Parse", "KeyError", ""),))
+    assert lines(recent_errors(view, 80, 0))[1].endswith("  KeyError")
 
 
 def test_all_failures_are_counted() -> None:
@@ -79,10 +79,10 @@ def test_failures_by_type_with_an_example() -> None:
 
 
 def test_a_type_without_an_example() -> None:
-    scene = replace(MIDWAY, groups=(ErrorGroup("other", 12),))
-    assert lines(error_groups(scene, 80, 0))[1] == "   12  other"
+    view = replace(MIDWAY, groups=(ErrorGroup("other", 12),))
+    assert lines(error_groups(view, 80, 0))[1] == "   12  other"
 
 
 def test_no_failures_take_no_rows() -> None:
-    assert recent_errors(WITHOUT_ERRORS, 80, 0).most == 0
-    assert error_groups(WITHOUT_ERRORS, 80, 0).most == 0
+    assert recent_errors(WITHOUT_ERRORS, 80, 0).max_rows == 0
+    assert error_groups(WITHOUT_ERRORS, 80, 0).max_rows == 0

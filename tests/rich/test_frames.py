@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antflow_rich._frames import FRAMES, plain_line, summary
-from antflow_rich._scene import Scene
+from antflow_rich._views import RunView
 from antflow_rich.plugin import DASHBOARDS
-from tests.rich.scenes import MIDWAY, SCENES
+from tests.rich.views import MIDWAY, VIEWS
 
 WIDE_NAMES = replace(
     MIDWAY,
@@ -22,7 +22,7 @@ WIDE_NAMES = replace(
         replace(worker, status="読み込み中" * 9, item="項目" * 9) for worker in MIDWAY.workers
     ),
 )
-ALL = [*SCENES.values(), WIDE_NAMES, Scene("nothing yet")]
+ALL = [*VIEWS.values(), WIDE_NAMES, RunView("nothing yet")]
 
 
 def test_each_display_can_be_asked_for() -> None:
@@ -32,19 +32,19 @@ def test_each_display_can_be_asked_for() -> None:
 @pytest.mark.parametrize("name", FRAMES)
 @given(st.sampled_from(ALL), st.integers(-1, 210), st.integers(-1, 70))
 def test_no_frame_is_larger_than_its_window(
-    name: str, scene: Scene, width: int, height: int
+    name: str, view: RunView, width: int, height: int
 ) -> None:
-    lines = FRAMES[name](scene, width, height)
+    lines = FRAMES[name](view, width, height)
     assert len(lines) <= max(height, 0)
     assert all(line.cell_len <= width for line in lines)
     assert all("\n" not in line.plain for line in lines)
 
 
 @pytest.mark.parametrize("name", FRAMES)
-@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_no_frame_ends_with_empty_lines_or_has_two_in_a_row(name: str, scene: Scene) -> None:
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_no_frame_ends_with_empty_lines_or_has_two_in_a_row(name: str, view: RunView) -> None:
     for size in (40, 12), (80, 24), (120, 40), (200, 60):
-        lines = [line.plain.strip() for line in FRAMES[name](scene, *size)]
+        lines = [line.plain.strip() for line in FRAMES[name](view, *size)]
         assert lines[-1]
         assert ("", "") not in pairwise(lines)
 
@@ -58,6 +58,6 @@ def test_the_bottleneck_and_the_failures_are_always_seen(name: str, size: tuple[
 
 
 @given(st.sampled_from(ALL), st.integers(1, 200))
-def test_the_summary_fits_its_width(scene: Scene, width: int) -> None:
-    assert all(line.cell_len <= width for line in summary(scene, width))
-    assert "\n" not in plain_line(scene)
+def test_the_summary_fits_its_width(view: RunView, width: int) -> None:
+    assert all(line.cell_len <= width for line in summary(view, width))
+    assert "\n" not in plain_line(view)

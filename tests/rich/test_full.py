@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from antflow_rich._full import full
-from antflow_rich._scene import Scene
-from tests.rich.scenes import ENDLESS, LARGE, MIDWAY, WITHOUT_ERRORS
+from antflow_rich._frames import full
+from antflow_rich._views import RunView
+from tests.rich.views import ENDLESS, LARGE, MIDWAY, WITHOUT_ERRORS
 
 HEADINGS = ("throughput", "stage", "in flight", "items", "failed", "worker")
 
 
-def headings(scene: Scene, width: int, height: int) -> list[str]:
+def headings(view: RunView, width: int, height: int) -> list[str]:
     """Return the blocks that there are, in their order."""
-    lines = [line.plain for line in full(scene, width, height)]
+    lines = [line.plain for line in full(view, width, height)]
     return [name for line in lines for name in HEADINGS if line.startswith(f"{name} ")]
 
 

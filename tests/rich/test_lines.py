@@ -1,4 +1,4 @@
-"""Lines are cut, padded and put together to a width."""
+"""Lines are truncated, padded and joined to a width."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from antflow_rich._lines import (
+from antflow_rich._layout import (
     Piece,
-    at_both_ends,
-    beside,
-    cut,
-    cut_inside,
-    cut_text,
-    fitting,
-    in_order,
-    joined,
-    padded,
+    fitting_pieces,
+    join,
+    join_fitting,
+    justify,
+    pad,
+    side_by_side,
     text,
+    truncate,
+    truncate_middle,
+    truncate_text,
 )
 
 WORDS = st.text(st.sampled_from("ab 日本é"), max_size=12)
 
 
 @given(WORDS, st.integers(0, 14))
-def test_cut_lines_are_no_wider(content: str, width: int) -> None:
-    for cut_line in cut(text(content), width).plain, cut_text(content, width):
-        assert text(cut_line).cell_len <= width
+def test_truncated_lines_are_no_wider(content: str, width: int) -> None:
+    for truncated in truncate(text(content), width).plain, truncate_text(content, width):
+        assert text(truncated).cell_len <= width
         if text(content).cell_len <= width:
-            assert cut_line == content
+            assert truncated == content
         elif width:
-            assert cut_line.endswith("…")
+            assert truncated.endswith("…")
 
 
 @given(WORDS, st.integers(0, 14))
 def test_padded_lines_are_as_wide(content: str, width: int) -> None:
     for align in "left", "right":
-        assert padded(text(content), width, align).cell_len == width
+        assert pad(text(content), width, align).cell_len == width
 
 
 @given(WORDS, st.integers(0, 14))
-def test_lines_cut_inside_are_no_wider_and_keep_their_end(content: str, width: int) -> None:
-    shown = cut_inside(text(content), width)
+def test_lines_truncated_in_the_middle_keep_their_end(content: str, width: int) -> None:
+    shown = truncate_middle(text(content), width)
     assert shown.cell_len <= width
     if text(content).cell_len <= width:
         assert shown.plain == content
@@ -52,16 +52,16 @@ def test_lines_cut_inside_are_no_wider_and_keep_their_end(content: str, width: i
 
 
 def test_names_differ_at_their_ends() -> None:
-    assert cut_inside(text("FetchCustomerOrders-W12"), 12).plain == "FetchCu…-W12"
+    assert truncate_middle(text("FetchCustomerOrders-W12"), 12).plain == "FetchCu…-W12"
 
 
 def test_padding_goes_to_the_other_side() -> None:
-    assert padded(text("12"), 4).plain == "12  "
-    assert padded(text("12"), 4, "right").plain == "  12"
+    assert pad(text("12"), 4).plain == "12  "
+    assert pad(text("12"), 4, "right").plain == "  12"
 
 
 def test_a_joined_line_keeps_each_part_s_style() -> None:
-    line = joined(text("a", "red"), "b", text("c", "dim"))
+    line = join(text("a", "red"), "b", text("c", "dim"))
     assert (line.plain, line.style) == ("abc", "")
     assert [(span.start, span.end, span.style) for span in line.spans] == [
         (0, 1, "red"),
@@ -75,25 +75,25 @@ def pieces(*entries: tuple[str, int]) -> list[Piece]:
 
 def test_what_has_no_room_is_left_out_by_rank() -> None:
     three = pieces(("aaaa", 1), ("bbbb", 2), ("cccc", 0))
-    assert in_order(three, 20).plain == "aaaa  bbbb  cccc"
-    assert in_order(three, 15).plain == "aaaa  cccc"
-    assert in_order(three, 5).plain == "cccc"
-    assert in_order(three, 3).plain == "cc…"
-    assert [piece.rank for piece in fitting(three, 0)] == [0]
+    assert join_fitting(three, 20).plain == "aaaa  bbbb  cccc"
+    assert join_fitting(three, 15).plain == "aaaa  cccc"
+    assert join_fitting(three, 5).plain == "cccc"
+    assert join_fitting(three, 3).plain == "cc…"
+    assert [piece.rank for piece in fitting_pieces(three, 0)] == [0]
 
 
 def test_both_ends_of_a_line() -> None:
-    assert at_both_ends(text("ab"), text("yz"), 8).plain == "ab    yz"
-    assert at_both_ends(text("ab"), text("yz"), 5).plain == "ab"
+    assert justify(text("ab"), text("yz"), 8).plain == "ab    yz"
+    assert justify(text("ab"), text("yz"), 5).plain == "ab"
 
 
-def test_blocks_side_by_side() -> None:
+def test_lines_side_by_side() -> None:
     left, right = [text("a"), text("b")], [text("1"), text("2"), text("3")]
-    assert [line.plain for line in beside(left, right, 2, 1)] == ["a  1", "b  2", "   3"]
-    assert [line.plain for line in beside(right, left, 2, 1)] == ["1  a", "2  b", "3"]
+    assert [line.plain for line in side_by_side(left, right, 2, 1)] == ["a  1", "b  2", "   3"]
+    assert [line.plain for line in side_by_side(right, left, 2, 1)] == ["1  a", "2  b", "3"]
 
 
 def test_lines_do_not_wrap_and_do_not_end_in_a_newline() -> None:
-    line: Text = joined("a", "b")
+    line: Text = join("a", "b")
     assert line.no_wrap
     assert line.end == ""

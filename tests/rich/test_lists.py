@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from antflow_rich._columns import Column
-from antflow_rich._layout import Need
-from antflow_rich._lines import text
-from antflow_rich._lists import FEWEST, listed
+from antflow_rich._layout import RowRequest, text
+from antflow_rich._widgets import MIN_ENTRIES, TableColumn, list_section
 
 
-def columns(entries: Sequence[str], width: int) -> list[Column]:
-    return [Column("entry", [text(entry) for entry in entries], 0, "left", least=8)]
+def columns(entries: Sequence[str], width: int) -> list[TableColumn]:
+    return [TableColumn("entry", [text(entry) for entry in entries], 0, "left", min_width=8)]
 
 
 def drawn(entries: Sequence[str], total: int, rows: int, width: int = 40) -> list[str]:
-    return [line.plain for line in listed(entries, total, columns, width, 0).draw(rows)]
+    return [line.plain for line in list_section(entries, total, columns, width, 0).draw(rows)]
 
 
 def test_a_list_that_has_room() -> None:
@@ -35,9 +33,9 @@ def test_entries_that_are_not_even_known_are_counted() -> None:
 
 
 def test_what_it_asks_for() -> None:
-    many = listed("abcdef", 6, columns, 40, 7)
-    assert (many.needs, many.most) == ([Need(7, FEWEST + 1)], 7)
-    few = listed("a", 1, columns, 40, 7)
-    assert (few.needs, few.most) == ([Need(7, 2)], 2)
-    none = listed("", 0, columns, 40, 7)
-    assert (none.needs, none.most) == ([], 0)
+    many = list_section("abcdef", 6, columns, 40, 7)
+    assert (many.requests, many.max_rows) == ([RowRequest(7, MIN_ENTRIES + 1)], 7)
+    few = list_section("a", 1, columns, 40, 7)
+    assert (few.requests, few.max_rows) == ([RowRequest(7, 2)], 2)
+    none = list_section("", 0, columns, 40, 7)
+    assert (none.requests, none.max_rows) == ([], 0)

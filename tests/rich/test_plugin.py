@@ -165,7 +165,7 @@ async def same(item: int) -> int:
     return item
 
 
-async def test_an_unknown_dashboard_is_told_with_the_names_that_there_are() -> None:
+async def test_an_unknown_dashboard_is_refused_with_the_known_names() -> None:
     pipeline = Pipeline([Stage(name="Same", workers=1, tasks=[same])], plugins=[Rich()])
     with pytest.raises(ValueError, match="compact, detailed, full, progress"):
         await pipeline.run([1], dashboard="wonderful")
@@ -177,7 +177,7 @@ def test_an_interval_that_is_none_is_refused(interval: Any) -> None:
         Rich(plain_interval=interval)
 
 
-def test_rich_itself_is_imported_when_a_display_is_asked_for() -> None:
+def test_rich_itself_is_imported_with_the_first_display() -> None:
     script = (
         "import sys, antflow_rich; assert 'rich' not in sys.modules; "
         "antflow_rich.Rich().antflow_dashboard('progress'); assert 'rich' in sys.modules"

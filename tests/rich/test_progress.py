@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from antflow_rich._progress import progress
-from antflow_rich._scene import Scene
-from tests.rich.scenes import BEGINNING, ENDLESS, LARGE, MIDWAY, READING, WITHOUT_ERRORS
+from antflow_rich._frames import progress
+from antflow_rich._views import RunView
+from tests.rich.views import BEGINNING, ENDLESS, LARGE, MIDWAY, READING, WITHOUT_ERRORS
 
 
-def line(scene: Scene, width: int) -> str:
-    (shown,) = progress(scene, width, 24)
+def line(view: RunView, width: int) -> str:
+    (shown,) = progress(view, width, 24)
     return shown.plain
 
 

@@ -1,7 +1,7 @@
 """The lines of `progress` say the same of a run with antflow-rich as without it.
 
 antflow-core writes lines of its own where antflow-rich is not installed. Each package has its own
-code for them, since antflow-rich imports public names only; so this holds the two together.
+code for them, since antflow-rich imports public names only; so this test compares the two.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import pytest
 
 from antflow import DashboardSnapshot, ErrorSummary, PipelineStats
 from antflow._plugins import plain_progress as plain
-from antflow_rich._figures import percent, rate
-from antflow_rich._reading import counts_of
-from antflow_rich._watch import LONGEST_LEFT, time_left
+from antflow_rich._formats import percent, rate
+from antflow_rich._view_builder import MAX_SECONDS_LEFT, counts_of, estimate_seconds_left
 
 RATES = [0.0, *(10 ** Random(number).uniform(-4, 2.99) for number in range(500))]
 EDGES = [0.94, 0.951, 0.97, 1.0, 9.94, 9.96]
@@ -56,5 +55,5 @@ def test_the_share_and_the_time_left(
     assert share == counts.share
     for items in (0.0, 1e-9, 2.0):
         left = plain.time_left(sum(ended), share, items)
-        assert left == pytest.approx(time_left(counts, items))
-    assert plain.LONGEST_LEFT == LONGEST_LEFT
+        assert left == pytest.approx(estimate_seconds_left(counts, items))
+    assert plain.LONGEST_LEFT == MAX_SECONDS_LEFT

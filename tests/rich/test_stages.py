@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from antflow_rich import _colours as colours
-from antflow_rich._lines import joined
-from antflow_rich._scene import Scene, StageScene
-from antflow_rich._stages import most_telling, stage_cells, stage_table
-from tests.rich.scenes import LARGE, MIDWAY
+from antflow_rich import _styles as styles
+from antflow_rich._layout import join
+from antflow_rich._sections import most_relevant, stage_grid, stage_table
+from antflow_rich._views import RunView, StageView
+from tests.rich.views import LARGE, MIDWAY
 
 HEADINGS = "stage workers active pending done failed retried rate p50 p95"
 FETCH = "Fetch █▒▒▒▒▒▒▒ 3/20 100/100 6,342 4 31 412/s 48ms 310ms"
 
 
-def table(scene: Scene, width: int, rows: int = 99) -> list[str]:
-    return [line.plain for line in stage_table(scene, width, 0, 1).draw(rows)]
+def table(view: RunView, width: int, rows: int = 99) -> list[str]:
+    return [line.plain for line in stage_table(view, width, 0, 1).draw(rows)]
 
 
 def test_all_of_it_is_there_in_eighty_columns() -> None:
@@ -46,40 +46,40 @@ def test_no_heading_is_cut_and_failures_and_bars_stay_longest(width: int) -> Non
 def test_the_bottleneck_is_marked_by_sign_and_colour() -> None:
     lines = stage_table(MIDWAY, 80, 0, 1).draw(99)
     marked = [
-        line for line in lines if colours.NARROWEST in map(str, (s.style for s in line.spans))
+        line for line in lines if styles.BOTTLENECK in map(str, (s.style for s in line.spans))
     ]
     assert [line.plain.split()[1] for line in marked] == ["Parse", "busy"]
     assert lines[-1].plain.endswith("▶ bottleneck")
 
 
-def test_without_a_bottleneck_nothing_explains_the_mark() -> None:
+def test_without_a_bottleneck_the_legend_has_no_marker() -> None:
     stages = tuple(replace(stage, is_bottleneck=False) for stage in MIDWAY.stages)
     assert "▶" not in "".join(table(replace(MIDWAY, stages=stages), 80))
 
 
 def test_a_zero_stays_in_the_background_and_a_failure_does_not() -> None:
-    lines = joined(*stage_table(MIDWAY, 80, 0, 1).draw(99))
+    lines = join(*stage_table(MIDWAY, 80, 0, 1).draw(99))
     by_style = {
         lines.plain[span.start : span.end]: span.style
         for span in lines.spans
         if lines.plain[span.start : span.end] in {"0", "1", "4"}
     }
-    assert by_style == {"0": colours.ASIDE, "1": colours.BAD, "4": colours.BAD}
+    assert by_style == {"0": styles.DIM, "1": styles.FAILURE, "4": styles.FAILURE}
 
 
 def test_a_stage_without_a_bound_shows_what_waits_only() -> None:
-    stage = StageScene("Open", pending=12, capacity=None)
-    assert table(Scene("p", stages=(stage,)), 80)[1].split()[3] == "12"
+    stage = StageView("Open", pending=12, capacity=None)
+    assert table(RunView("p", stages=(stage,)), 80)[1].split()[3] == "12"
 
 
-def test_when_there_is_no_room_the_stages_that_tell_most_are_shown() -> None:
+def test_without_room_for_all_the_most_relevant_stages_are_shown() -> None:
     lines = table(LARGE, 80, 6)
     assert len(lines) == 6
     shown = " ".join(lines)
     assert "▶ Import…ion 13" in shown
     assert "190,214" in shown
     assert lines[-1].endswith("… 26 stages more")
-    names = [stage.name for stage in most_telling(LARGE.stages, 4)]
+    names = [stage.name for stage in most_relevant(LARGE.stages, 4)]
     assert names == [f"Import orders of region {at}" for at in (0, 1, 13, 17)]
 
 
@@ -88,17 +88,17 @@ def test_failing_stages_that_are_not_shown_are_counted() -> None:
     assert table(replace(LARGE, stages=stages), 100, 6)[-1].endswith("… 26 stages more, 26 failing")
 
 
-def test_in_a_narrow_window_the_key_makes_room_for_that() -> None:
+def test_in_a_narrow_window_the_legend_makes_room_for_that() -> None:
     assert table(LARGE, 40, 6)[-1] == "… 26 stages more"
 
 
 def test_stages_that_look_alike_are_all_there() -> None:
     alike = tuple(replace(MIDWAY.stages[0], name=f"S{at}") for at in range(6))
-    assert len(most_telling(alike, 4)) == 4
+    assert len(most_relevant(alike, 4)) == 4
 
 
 def test_cells() -> None:
-    lines = [line.plain for line in stage_cells(MIDWAY.stages, 80, 9)]
+    lines = [line.plain for line in stage_grid(MIDWAY.stages, 80, 9)]
     assert lines == [
         "  Fetch  █▒▒▒▒▒▒▒ 3/20 busy   ▶ Parse  ████████  8/8 busy",
         "  Enrich ███▓▓░░░ 4/12 busy     Store  ██░░░░░░  1/4 busy",
@@ -106,12 +106,12 @@ def test_cells() -> None:
 
 
 def test_more_cells_than_there_is_room_for() -> None:
-    lines = [line.plain for line in stage_cells(LARGE.stages, 80, 4)]
+    lines = [line.plain for line in stage_grid(LARGE.stages, 80, 4)]
     assert len(lines) == 4
     assert lines[-1] == "  … 27 more"
     assert any(line.startswith("▶") for line in lines)
 
 
 def test_no_cells() -> None:
-    assert stage_cells((), 80, 4) == []
-    assert stage_cells(MIDWAY.stages, 80, 0) == []
+    assert stage_grid((), 80, 4) == []
+    assert stage_grid(MIDWAY.stages, 80, 0) == []

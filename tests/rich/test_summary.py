@@ -1,4 +1,4 @@
-"""What stays when a run is over."""
+"""The summary that stays when a run is over."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from antflow_rich._scene import Counts, Scene
-from antflow_rich._summary import MOST_GROUPS, plain_line, summary
-from tests.rich.scenes import BEGINNING, ENDED, ENDLESS, LARGE, MIDWAY, READING, STOPPED
+from antflow_rich._frames import MAX_GROUPS, plain_line, summary
+from antflow_rich._views import ItemCounts, RunView
+from tests.rich.views import BEGINNING, ENDED, ENDLESS, LARGE, MIDWAY, READING, STOPPED
 
 
-def lines(scene: Scene, width: int = 100) -> list[str]:
-    return [line.plain for line in summary(scene, width)]
+def lines(view: RunView, width: int = 100) -> list[str]:
+    return [line.plain for line in summary(view, width)]
 
 
 def test_all_of_it() -> None:
@@ -51,7 +51,7 @@ def test_an_input_of_which_everything_was_read_is_done(fraction: float, how: str
 
 
 def test_one_item_failed() -> None:
-    one = replace(ENDED, counts=Counts(10, 10, 9, 1))
+    one = replace(ENDED, counts=ItemCounts(10, 10, 9, 1))
     assert lines(one)[1] == "  9 succeeded  1 item failed"
     assert ", 1 item failed, " in plain_line(one)
 
@@ -69,7 +69,7 @@ def test_a_rate_that_there_is_no_room_for_is_left_out_whole(width: int, expected
 
 
 def test_a_run_of_nothing() -> None:
-    ended = replace(BEGINNING, counts=Counts(0))
+    ended = replace(BEGINNING, counts=ItemCounts(0))
     assert lines(ended) == ["orders is done: 0 items in 0:00, 0/s", "  0 succeeded  0 items failed"]
 
 
@@ -88,14 +88,14 @@ def test_names_are_cut_rather_than_figures() -> None:
 
 def test_one_worker_one_item() -> None:
     alone = replace(ENDED.stages[1], workers=1)
-    shown = lines(replace(ENDED, counts=Counts(1, 1, 1), stages=(alone,), groups=()))
+    shown = lines(replace(ENDED, counts=ItemCounts(1, 1, 1), stages=(alone,), groups=()))
     assert shown[0].startswith("orders is done: 1 item in ")
     assert shown[-1] == "  busiest Parse 96% of 1 worker's time"
 
 
 def test_many_types_of_errors() -> None:
     shown = lines(LARGE)
-    assert f"  … {40 - MOST_GROUPS} types of errors more" in shown
+    assert f"  … {40 - MAX_GROUPS} types of errors more" in shown
 
 
 def test_one_line_for_a_log() -> None:

@@ -1,4 +1,4 @@
-"""What a stream can show."""
+"""What a stream can show, and what is written to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from antflow_rich._terminal import (
     device_of,
     in_notebook,
     is_terminal,
-    safe,
+    without_controls,
 )
 from tests.rich.terminals import PseudoTerminal, pseudo_terminal
 
@@ -44,7 +44,7 @@ def test_a_terminal_can_be_drawn_in_unless_the_environment_says_otherwise(
 
 
 @pytest.mark.parametrize("environ", [XTERM, {**XTERM, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}])
-def test_nothing_makes_a_terminal_of_what_is_none(environ: Mapping[str, str]) -> None:
+def test_no_variable_makes_a_terminal_of_another_stream(environ: Mapping[str, str]) -> None:
     assert not can_redraw(io.StringIO(), environ)
 
 
@@ -71,13 +71,13 @@ def test_ipython_in_a_terminal_is_no_notebook(
     assert can_redraw(tty.stream, XTERM)
 
 
-def test_what_calls_itself_get_ipython_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_builtin_get_ipython_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in (lambda: 1 / 0, None, 7):
         monkeypatch.setattr("builtins.get_ipython", other, raising=False)
         assert not in_notebook()
 
 
-def test_streams_of_one_terminal_are_told_from_those_of_another(tty: PseudoTerminal) -> None:
+def test_streams_of_one_terminal_have_the_same_device(tty: PseudoTerminal) -> None:
     with (
         open(os.dup(tty.stream.fileno()), "w", encoding="utf-8") as same,  # noqa: PTH123
         pseudo_terminal() as other,
@@ -93,7 +93,7 @@ def test_the_size_is_the_present_one(tty: PseudoTerminal) -> None:
     assert terminal.size() == (40, 12)
 
 
-def test_a_terminal_that_does_not_tell_its_size_has_the_usual_one(tty: PseudoTerminal) -> None:
+def test_a_terminal_that_does_not_report_its_size_has_the_default_one(tty: PseudoTerminal) -> None:
     tty.resize(0, 0)
     assert Terminal(tty.stream).size() == DEFAULT_SIZE
     assert Terminal(io.StringIO()).size() == DEFAULT_SIZE
@@ -113,43 +113,43 @@ def test_colour_is_used_unless_it_is_not_wanted(
 ) -> None:
     for name, value in setting.items():
         monkeypatch.setenv(name, value)
-    assert Terminal(tty.stream).line(Text("failed", "bold red")) == expected
+    assert Terminal(tty.stream).render_line(Text("failed", "bold red")) == expected
 
 
 def test_colours_are_those_that_the_terminal_has(
     tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
-    assert "38;2;16;32;48" in Terminal(tty.stream).line(Text("x", "#102030"))
+    assert "38;2;16;32;48" in Terminal(tty.stream).render_line(Text("x", "#102030"))
     monkeypatch.delenv("COLORTERM")
-    assert "38;5;" in Terminal(tty.stream).line(Text("x", "#102031"))
+    assert "38;5;" in Terminal(tty.stream).render_line(Text("x", "#102031"))
 
 
-def test_a_text_cannot_steer_the_terminal(tty: PseudoTerminal) -> None:
+def test_a_text_cannot_control_the_terminal(tty: PseudoTerminal) -> None:
     evil = Text("a\x1b]0;title\x07b\x9b2Jc\rd\ne\u202ef")
-    assert Terminal(tty.stream).line(evil) == "a]0;titleb2Jcdef"
-    assert safe("naïve 日本 👩‍👩‍👧") == "naïve 日本 👩‍👩‍👧"
+    assert Terminal(tty.stream).render_line(evil) == "a]0;titleb2Jcdef"
+    assert without_controls("naïve 日本 👩‍👩‍👧") == "naïve 日本 👩‍👩‍👧"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_what_the_encoding_lacks_is_replaced(encoding: str) -> None:
     with pseudo_terminal(encoding=encoding) as tty:
         terminal = Terminal(tty.stream)
-        line = terminal.line(Text("━━ …"))
+        line = terminal.render_line(Text("━━ …"))
         assert line.isascii()
         assert "?" not in line
         terminal.write(f"{line} 日")
         assert tty.written() == f"{line} ?"
 
 
-def test_who_is_stopped_by_the_terminal_does_not_stop_who_flushes_the_stream(
+def test_a_stopped_terminal_does_not_block_a_flush(
     tty: PseudoTerminal,
 ) -> None:
     terminal = Terminal(tty.stream)
     text = "x" * 100_000
     drawing = Thread(target=terminal.write, args=(text,), daemon=True)
     drawing.start()
-    tty.assert_holds_up_only(drawing)
+    tty.assert_blocks_only(drawing)
     while len(tty.written()) < len(text):
         pass
     drawing.join(5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from antflow_rich._layout import Block
-from antflow_rich._workers import items_in_flight, worker_table, worker_totals
-from tests.rich.scenes import MIDWAY
+from antflow_rich._layout import Section
+from antflow_rich._sections import items_in_flight, worker_table, worker_totals
+from tests.rich.views import MIDWAY
 
 
-def lines(block: Block, rows: int = 99) -> list[str]:
+def lines(block: Section, rows: int = 99) -> list[str]:
     return [line.plain for line in block.draw(rows)]
 
 
@@ -50,4 +50,4 @@ def test_a_second_attempt_stands_out() -> None:
 
 
 def test_no_items_take_no_rows() -> None:
-    assert items_in_flight(replace(MIDWAY, workers=(), busy_workers=0), 80, 0).most == 0
+    assert items_in_flight(replace(MIDWAY, workers=(), busy_workers=0), 80, 0).max_rows == 0

@@ -1,4 +1,4 @@
-"""Writing past a stream, to the descriptor it has."""
+"""Writing to the descriptor of a stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antflow_rich._writing import encoding_of, is_descriptors, write
+from antflow_rich._terminal import encoding_of, write, writes_to_descriptor
 from tests.rich.terminals import PseudoTerminal
 
 
@@ -19,23 +19,23 @@ def test_a_stream_without_an_encoding_gets_utf_8() -> None:
     assert encoding_of(stream) == encoding_of(io.StringIO()) == "utf-8"
 
 
-def test_only_what_does_nothing_but_write_to_a_file_is_gone_past(
+def test_only_a_stream_that_just_writes_to_a_descriptor_is_bypassed(
     tty: PseudoTerminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream: Any = tty.stream
-    assert is_descriptors(stream)
+    assert writes_to_descriptor(stream)
     monkeypatch.setattr("os.name", "nt")
-    assert not is_descriptors(stream)
+    assert not writes_to_descriptor(stream)
     monkeypatch.undo()
     stream.write = print
-    assert not is_descriptors(stream)
+    assert not writes_to_descriptor(stream)
     del stream.write
     stream.close()
     for other in (stream, io.StringIO(), io.TextIOWrapper(io.BytesIO()), object()):
-        assert not is_descriptors(other)
+        assert not writes_to_descriptor(other)
 
 
-def test_a_stream_that_is_closed_is_not_gone_past(tmp_path: Path) -> None:
+def test_a_closed_stream_is_not_bypassed(tmp_path: Path) -> None:
     stream = (tmp_path / "lines").open("w")
     stream.close()
     with pytest.raises(ValueError, match="closed"):
@@ -50,7 +50,7 @@ def test_what_the_encoding_lacks_is_replaced(tmp_path: Path, to_descriptor: bool
         assert path.read_bytes() == b"n\xe4her ?\n"
 
 
-def test_a_descriptor_that_does_not_wait_gets_all(tty: PseudoTerminal) -> None:
+def test_a_non_blocking_descriptor_gets_everything(tty: PseudoTerminal) -> None:
     os.set_blocking(tty.stream.fileno(), False)
     text = "x" * 100_000
     writing = Thread(target=lambda: write(tty.stream, text, to_descriptor=True), daemon=True)

@@ -1,10 +1,4 @@
-"""What the program writes to the terminal meanwhile: taken from the streams, kept line by line.
-
-The stream objects themselves get another `write` for the time of a display. Whoever holds one has
-its lines captured: `print`, a log handler, whether set up before or meanwhile, any logging library.
-And what is replaced is undone without a trace, where a replaced `sys.stdout` would live on in all
-that took hold of it.
-"""
+"""Captures what the program writes to the terminal while a display is drawn there."""
 
 from __future__ import annotations
 
@@ -20,27 +14,22 @@ from typing import Any
 
 from ._terminal import device_of
 
-MOST_WAITING = 100_000
-"""Texts that may wait to be drawn."""
+MAX_QUEUED = 100_000  # texts
+MAX_WAIT = 0.5  # seconds; a terminal that accepts nothing for longer counts as stopped
+MAX_LINE = 10_000  # characters after which a line without an end counts as complete
+OMITTED = "\n(The terminal was stopped; {:,} texts of the program are left out)\n"
+_POLL_SECONDS = 0.001
 
-LONGEST_WAIT = 0.5
-"""Seconds that who writes more waits for a slow terminal; then it is taken to be stopped."""
-
-LONGEST_LINE = 10_000
-"""Characters after which a line that does not end is taken for one."""
-
-_PAUSE = 0.001
-LEFT_OUT = "\n(The terminal was stopped; {:,} texts of the program are left out)\n"
 Write = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What the program wrote.
+class CapturedText:
+    """A text that the program wrote.
 
     Args:
-        stream: the number of the stream.
-        text: what was written.
+        stream: number of the captured stream.
+        text: the text.
     """
 
     stream: int
@@ -48,160 +37,167 @@ class Written:
 
 
 class Capture:
-    """Takes what is written to streams, from any thread, until it ends.
+    """Puts what any thread writes to some streams into a queue.
 
-    What a process writes that is forked from this one is not taken.
+    It replaces the `write` of the stream objects, not `sys.stdout`. So log handlers that were set
+    up before are captured too, and nothing keeps a reference to a replaced stream afterwards.
 
     Args:
-        streams: what to take from; one that does not allow that is left alone.
-        inbox: gets what was written, in its order.
-        painter: the thread that draws, which writes to them as before.
+        streams: the streams; those whose `write` cannot be replaced are left alone.
+        queue: receives an `CapturedText` for each write.
+        render_thread: the thread that draws; its own writes are not captured.
     """
 
-    def __init__(self, streams: Iterable[Any], inbox: SimpleQueue[Any], painter: Thread) -> None:
+    def __init__(
+        self, streams: Iterable[Any], queue: SimpleQueue[Any], render_thread: Thread
+    ) -> None:
         self._streams = list(streams)
-        self._painter = painter
-        self._inbox = inbox
-        self._writes: dict[int, Write] = {}
-        self._takes: dict[int, Write] = {}
-        self._before: dict[int, Write] = {}
-        self._is_over = False
-        self._is_stopped = False
-        self._left_out = 0
-        self._counting = Lock()
+        self._render_thread = render_thread
+        self._queue = queue
+        self._originals: dict[int, Write] = {}
+        self._replacements: dict[int, Write] = {}
+        self._own_writes: dict[int, Write] = {}  # of streams on which it was replaced before
+        self._has_ended = False
+        self._terminal_is_stopped = False
+        self._omitted = 0
+        self._omitted_lock = Lock()
 
-    def begin(self) -> None:
-        """Take all that is written from now on."""
+    def start(self) -> None:
+        """Start to capture."""
         self._process = os.getpid()
         for number, stream in enumerate(self._streams):
             with suppress(AttributeError, TypeError, ValueError, OSError):
-                self._begin(number, stream)
+                self._replace(number, stream)
 
-    def end(self) -> None:
-        """Give the streams back, and write what has been taken and is not drawn."""
-        for number, take in self._takes.items():
+    def stop(self) -> None:
+        """Restore the streams, and write to them what is still in the queue."""
+        for number, replacement in self._replacements.items():
             with suppress(AttributeError):
-                self._restore(self._streams[number], take, self._before.get(number))
-        self._is_over = True
-        self._tell_left_out(0)
-        self._pass_on()
+                self._restore(self._streams[number], replacement, self._own_writes.get(number))
+        self._has_ended = True
+        self._report_omitted(0)
+        self._write_queued()
 
-    def _begin(self, number: int, stream: Any) -> None:
+    def _replace(self, number: int, stream: Any) -> None:
         stream.flush()
         if own := vars(stream).get("write"):
-            self._before[number] = own
-        self._writes[number] = stream.write
-        self._takes[number] = stream.write = self._taking(number, stream.write)
+            self._own_writes[number] = own
+        self._originals[number] = stream.write
+        self._replacements[number] = stream.write = self._capturing(number, stream.write)
 
-    def _restore(self, stream: Any, take: Write, before: Write | None) -> None:
-        """Undo what `_begin` did, unless somebody has replaced that meanwhile."""
-        if vars(stream).get("write") is not take:
-            return
-        if before is None:
+    def _restore(self, stream: Any, replacement: Write, own: Write | None) -> None:
+        if vars(stream).get("write") is not replacement:
+            return  # other code has replaced it since, and may call ours
+        if own is None:
             del stream.write
         else:
-            stream.write = before
+            stream.write = own
 
-    def _taking(self, number: int, write: Write) -> Write:
-        def take(text: str) -> int:
-            if self._is_over or not isinstance(text, str) or self._is_exempt():
-                return write(text)
+    def _capturing(self, number: int, original: Write) -> Write:
+        def write(text: str) -> int:
+            # `original` raises the usual TypeError for what is no text.
+            if self._has_ended or not isinstance(text, str) or self._is_exempt():
+                return original(text)
             if self._has_room():
-                self._put(Written(number, text))
+                self._put(CapturedText(number, text))
             else:
-                with self._counting:
-                    self._left_out += 1
-            if self._is_over:
-                self._pass_on()
+                with self._omitted_lock:
+                    self._omitted += 1
+            if self._has_ended:  # `stop` has emptied the queue meanwhile
+                self._write_queued()
             return len(text)
 
-        return take
+        return write
 
     def _has_room(self) -> bool:
-        """Return whether a text can be taken, after a wait where the terminal is slow."""
-        if self._inbox.qsize() < MOST_WAITING:
-            self._is_stopped = False
+        """Return whether a text can be queued, after a wait if the terminal is slow."""
+        if self._queue.qsize() < MAX_QUEUED:
+            self._terminal_is_stopped = False
             return True
-        end = monotonic() + LONGEST_WAIT
-        while not self._is_stopped:
-            sleep(_PAUSE)
-            if self._inbox.qsize() < MOST_WAITING or self._is_over:
+        end = monotonic() + MAX_WAIT
+        # Only the first thread waits for a stopped terminal; then texts are omitted at once.
+        while not self._terminal_is_stopped:
+            sleep(_POLL_SECONDS)
+            if self._queue.qsize() < MAX_QUEUED or self._has_ended:
                 return True
-            self._is_stopped = monotonic() > end
+            self._terminal_is_stopped = monotonic() > end
         return False
 
-    def _put(self, written: Written) -> None:
-        self._tell_left_out(written.stream)
-        self._inbox.put(written)
+    def _put(self, output: CapturedText) -> None:
+        self._report_omitted(output.stream)
+        self._queue.put(output)
 
-    def _tell_left_out(self, stream: int) -> None:
-        if not self._left_out:
+    def _report_omitted(self, stream: int) -> None:
+        if not self._omitted:
             return
-        with self._counting:
-            number, self._left_out = self._left_out, 0
+        with self._omitted_lock:
+            number, self._omitted = self._omitted, 0
         if number:
-            self._inbox.put(Written(stream, LEFT_OUT.format(number)))
+            self._queue.put(CapturedText(stream, OMITTED.format(number)))
 
     def _is_exempt(self) -> bool:
-        return get_ident() == self._painter.ident or os.getpid() != self._process
+        # A forked child has no render thread that would show what it writes.
+        return get_ident() == self._render_thread.ident or os.getpid() != self._process
 
-    def _pass_on(self) -> None:
+    def _write_queued(self) -> None:
         with suppress(Empty):
             while True:
-                each = self._inbox.get_nowait()
-                if isinstance(each, Written):
-                    self._writes[each.stream](each.text)
+                message = self._queue.get_nowait()
+                if isinstance(message, CapturedText):
+                    self._originals[message.stream](message.text)
 
 
-class Said:
-    """Puts what was written together to lines."""
+class LineBuffer:
+    """Joins captured texts to lines; an unfinished line is kept for each stream."""
 
     def __init__(self) -> None:
-        self._begun: dict[int, str] = {}
+        self._unfinished: dict[int, str] = {}
         self._lines: list[str] = []
 
-    def add(self, written: Written) -> None:
-        """Take what was written to one of the streams."""
-        *lines, begun = (self._begun.pop(written.stream, "") + written.text).split("\n")
-        begun = rewritten(begun)
-        if len(begun) > LONGEST_LINE:
-            lines.append(begun)
-            begun = ""
+    def add(self, output: CapturedText) -> None:
+        """Add a captured text."""
+        *lines, rest = (self._unfinished.pop(output.stream, "") + output.text).split("\n")
+        rest = after_carriage_return(rest)
+        if len(rest) > MAX_LINE:
+            lines.append(rest)
+            rest = ""
         self._lines += lines
-        if begun:
-            self._begun[written.stream] = begun
+        if rest:
+            self._unfinished[output.stream] = rest
 
     @property
     def lines(self) -> Sequence[str]:
-        """The lines that are to be taken."""
+        """The complete lines."""
         return self._lines
 
-    def take(self) -> list[str]:
-        """Return the lines that have been completed since."""
+    def pop_lines(self) -> list[str]:
+        """Remove and return the complete lines."""
         lines, self._lines = self._lines, []
         return lines
 
-    def take_all(self) -> list[str]:
-        """Return them, and what has been begun and not completed."""
-        lines = [*self.take(), *self._begun.values()]
-        self._begun.clear()
+    def pop_all(self) -> list[str]:
+        """Remove and return the complete and the unfinished lines."""
+        lines = [*self.pop_lines(), *self._unfinished.values()]
+        self._unfinished.clear()
         return lines
 
     @property
-    def begun(self) -> str:
-        """The line that has been begun last."""
-        return list(self._begun.values())[-1].rstrip("\r") if self._begun else ""
+    def unfinished(self) -> str:
+        """The unfinished line that was started last."""
+        return list(self._unfinished.values())[-1].rstrip("\r") if self._unfinished else ""
 
 
-def rewritten(line: str) -> str:
-    """Return what is to be seen of a line that carriage returns begin anew, as bars do."""
-    seen = line.rstrip("\r")
-    return seen.rpartition("\r")[2] + line[len(seen) :]
+def after_carriage_return(line: str) -> str:
+    """Return the part of a line that carriage returns, as in progress bars, leave visible."""
+    visible = line.rstrip("\r")
+    return visible.rpartition("\r")[2] + line[len(visible) :]
 
 
 def streams_of(terminal: Any) -> list[Any]:
-    """Return the standard streams that write to the terminal that a stream is of."""
+    """Return a terminal's stream and those standard streams that write to the same terminal."""
     device = device_of(terminal)
     standard = (terminal, sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
     distinct = {id(stream): stream for stream in standard}
-    return [each for each in distinct.values() if device is not None and device_of(each) == device]
+    return [
+        stream for stream in distinct.values() if device is not None and device_of(stream) == device
+    ]

@@ -1,4 +1,4 @@
-"""The plugin: its displays, and the choice of one for `antflow run`."""
+"""The plugin: provides the displays, and chooses one for `antflow run`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from antflow import DashboardProtocol, hookimpl
 DASHBOARDS = ("progress", "compact", "detailed", "full")
 """The names of the displays; `progress=True` shows the first."""
 
-PLAIN_INTERVAL = 10.0
+PLAIN_INTERVAL = 10.0  # seconds
 STDOUT, STDERR = 1, 2
-TERMINAL = "/dev/tty"  # of this process, whatever else it is called
+TERMINAL = "/dev/tty"  # the terminal of this process, under any name
 
-_DRAWN_OVER = {
+_OVERLAPS = {
     "--output": (
         "the display {!r} would be drawn over the results, which go to the same terminal; give "
         "--output FILE, pipe them into another program, or leave the display out"
@@ -30,7 +30,7 @@ _DRAWN_OVER = {
 
 
 class Rich:
-    """The plugin that shows runs in the terminal, on standard error.
+    """Shows runs in the terminal, on standard error.
 
     Args:
         plain_interval: seconds between two lines of text if standard error cannot be redrawn, as
@@ -53,7 +53,7 @@ class Rich:
 
     @hookimpl
     def antflow_add_options(self, parser: ArgumentParser) -> None:
-        """Add the options that choose a display for `antflow run`."""
+        """Add the options of `antflow run` that choose a display."""
         choice = parser.add_mutually_exclusive_group()
         choice.add_argument(
             "--progress",
@@ -79,7 +79,7 @@ class Rich:
 
     @hookimpl
     def antflow_configure(self, options: Namespace) -> None:
-        """Choose the progress bar if no display is chosen and a terminal is free for it.
+        """Choose the progress bar if no display is chosen and a free terminal is there for it.
 
         Raises:
             ValueError: the chosen display would be drawn over the command's output.
@@ -87,33 +87,33 @@ class Rich:
         chosen = options.dashboard
         if chosen not in {None, *DASHBOARDS} or not _has_terminal():
             return
-        taken = _written_there(options)
-        if chosen is None and not taken:
+        option = _overlapping_option(options)
+        if chosen is None and option is None:
             options.dashboard = DASHBOARDS[0]
-        if chosen is not None and taken:
-            raise ValueError(_DRAWN_OVER[taken].format(chosen))
+        if chosen is not None and option is not None:
+            raise ValueError(_OVERLAPS[option].format(chosen))
 
     @hookimpl
     def antflow_dashboard(self, name: str) -> DashboardProtocol | None:
         """Return a new display, or None if the name is not one of antflow-rich."""
         if name not in DASHBOARDS:
             return None
-        from ._display import display  # with all of rich, which few programs draw with
+        from ._run_display import make_display  # imports rich, which most programs do not need
 
-        return display(name, self._plain_interval)
+        return make_display(name, self._plain_interval)
 
 
 def _has_terminal() -> bool:
-    """Return whether a display can be drawn on standard error; a pipe needs no rich for that."""
+    """Return whether a display can be redrawn on standard error."""
     if sys.stderr is None or not sys.stderr.isatty():
         return False
-    from ._terminal import can_redraw
+    from ._terminal import can_redraw  # imports rich, which a pipe does not need
 
     return can_redraw(sys.stderr, os.environ)
 
 
-def _written_there(options: Namespace) -> str | None:
-    """Return which option has `antflow run` write to the terminal that a display is drawn in."""
+def _overlapping_option(options: Namespace) -> str | None:
+    """Return the option by which `antflow run` writes to the terminal of the display."""
     for option, name in ("--output", options.output), ("--failures", options.failures):
         if name not in {None, os.devnull} and _is_standard_error(name):
             return option
@@ -121,7 +121,7 @@ def _written_there(options: Namespace) -> str | None:
 
 
 def _is_standard_error(name: str) -> bool:
-    with suppress(OSError, ValueError):  # there is no such file, or it has no descriptor
+    with suppress(OSError, ValueError):  # no such file, or no such descriptor
         written = os.fstat(STDOUT) if name == "-" else Path(name).stat()
         if os.path.samestat(written, os.fstat(STDERR)):
             return True

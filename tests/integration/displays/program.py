@@ -81,9 +81,9 @@ def spoil_the_display() -> None:
     def fail(*_: object) -> list[object]:
         raise RuntimeError("the picture is spoiled")
 
-    from antflow_rich import _live
+    from antflow_rich import _renderers
 
-    _live.Live._rendered = fail  # type: ignore[method-assign,assignment]
+    _renderers.LiveRenderer._rendered = fail  # type: ignore[method-assign,assignment]
 
 
 EVENTS: dict[str, Callable[[], None]] = {
