@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-MOST_GROUPED_ERRORS = 100
+MAX_GROUPED_ERRORS = 100
 
 
 def text_of(error: BaseException) -> str:

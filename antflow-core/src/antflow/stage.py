@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
 from functools import lru_cache, partial
 from math import inf
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
 from ._errors.texts import listed, one_line, short
-from .exceptions import StageValidationError
+from .exceptions import PipelineError, StageValidationError
 from .retry import ONCE, RetryPolicy
 
 RetryMode = Literal["per_task", "per_stage"]
@@ -291,6 +291,42 @@ class Stage:
 
     def _invalid(self, text: str) -> StageValidationError:
         return StageValidationError(f"Stage {self.name!r} {text}")
+
+
+def checked_stages(stages: Iterable[Stage], pipeline: str) -> tuple[Stage, ...]:
+    """Return the stages of a pipeline if each of them, and the chain as a whole, is valid.
+
+    Raises:
+        PipelineError: they are not a list of stages, there is none, or the first one pulls.
+        StageValidationError: a stage is invalid, or two have the same name.
+    """
+    if not isinstance(stages, Iterable):
+        raise PipelineError(f"Pipeline {pipeline!r} takes a list of stages, not {stages!r}")
+    stages = tuple(stages)
+    if not stages:
+        raise PipelineError(
+            f"Pipeline {pipeline!r} must have at least one stage; give stages=[...]"
+        )
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise PipelineError(
+                f"Pipeline {pipeline!r} takes a list of stages; {stage!r} is not a Stage"
+            )
+        stage.validate()
+    if stages[0].pull:
+        raise PipelineError(
+            f"Stage {stages[0].name!r} cannot pull: it is the first stage, and nothing before it "
+            "could wait; leave pull out"
+        )
+    seen: set[str] = set()
+    for stage in stages:
+        if stage.name in seen:
+            raise StageValidationError(
+                f"Duplicate stage name {stage.name!r} in pipeline {pipeline!r}; "
+                "name each differently"
+            )
+        seen.add(stage.name)
+    return stages
 
 
 def task_name(task: TaskFunc) -> str:

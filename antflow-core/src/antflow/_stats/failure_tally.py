@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 from antflow._errors.texts import many, safe_repr, safe_text
 from antflow._errors.tracebacks import location
-from antflow.exceptions import PipelineError, TooManyFailuresError, text_of
+from antflow.exceptions import (
+    MAX_GROUPED_ERRORS,
+    ItemsFailedError,
+    PipelineError,
+    TooManyFailuresError,
+    as_exception,
+    text_of,
+)
 from antflow.results import PipelineResult, UnprocessedItem
 
 MOST_EXAMPLES = 5
@@ -234,6 +241,31 @@ def too_many_failures(
         failures=failures,
         unprocessed=unprocessed,
     )
+
+
+def items_failed_error(
+    summary: str,
+    advice: str,
+    *,
+    results: Sequence[PipelineResult],
+    failures: Sequence[PipelineResult],
+) -> ItemsFailedError:
+    """Return the group of errors of a run with `raise_failures` in which items failed.
+
+    Args:
+        summary: which items failed.
+        advice: ends the text.
+        results: the successes that are kept.
+        failures: the failures that are kept.
+    """
+    # The first errors only: Python prints a traceback for each error of an uncaught group.
+    errors = [
+        as_exception(failure.error, failure.stage)
+        for failure in failures[:MAX_GROUPED_ERRORS]
+        if failure.error is not None
+    ]
+    text = f"{summary}; see .failures and .results of this error{advice}"
+    return ItemsFailedError(text, errors, results=results, failures=failures)
 
 
 def checked_max_failures(most: object, pipeline: str) -> int | float | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from antflow._engine import run as engine_run
 from antflow._plugins.plugin_set import dashboards_of
-from antflow._plugins.validation import hooks_of, name_of, refusal
+from antflow._plugins.validation import hooks_of, name_of, validation_error
 from antflow._runners import threads as runners
 from antflow.exceptions import PluginError
 
@@ -75,7 +75,7 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         name = name or name_of(found)
         for broken in broken_rules(found, plugin):
             findings.add("rules", broken)
-    tried = SCENARIOS if found is not None and refusal(found) is None else {}
+    tried = SCENARIOS if found is not None and validation_error(found) is None else {}
     patience = Patience()
     gc.freeze()  # so that collecting what a scenario leaves costs next to nothing
     try:
@@ -92,7 +92,7 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
 
 def broken_rules(plugin: object, given: object) -> Iterator[str]:
     """Return what is wrong with a plugin before it takes part in anything."""
-    if (reason := refusal(plugin)) is not None:
+    if (reason := validation_error(plugin)) is not None:
         yield f"It cannot take part: {reason}."
     elif not hooks_of(plugin):
         yield (

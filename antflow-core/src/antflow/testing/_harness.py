@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from typing import Any
 from weakref import ref
 
-from antflow._plugins.plugin_set import named
+from antflow._plugins.plugin_set import resolve
 from antflow.pipeline import Pipeline
 from antflow.results import PipelineResult, UnprocessedItem
 from antflow.stage import Stage, TaskFunc
@@ -78,7 +78,7 @@ class Stand:
 
     def tell(self, hook: str, argument: Any) -> None:
         """Call the plugin's function for a hook of one argument, if it has one."""
-        plugins = WatchedPlugins(named([self.plugin], "checked"), self.watch)
+        plugins = WatchedPlugins(resolve([self.plugin], "checked"), self.watch)
         for listener in plugins.listeners(hook):
             listener.call(argument)
 

@@ -10,7 +10,7 @@ from inspect import isawaitable
 from typing import Any
 
 from antflow._plugins.dispatcher import Listener, Listeners
-from antflow._plugins.plugin_set import PluginSet, named
+from antflow._plugins.plugin_set import PluginSet, resolve
 from antflow.events import StatusEvent, TaskEvent
 from antflow.pipeline import Pipeline
 from antflow.stage import Stage
@@ -98,4 +98,4 @@ class WatchedPipeline(Pipeline):
 
     def __init__(self, stages: Iterable[Stage], plugin: object, watch: Watch) -> None:
         super().__init__(stages, name="checked", autoload=False)
-        self._plugins = WatchedPlugins(named([plugin], self.name), watch)
+        self._plugins = WatchedPlugins(resolve([plugin], self.name), watch)
