@@ -12,7 +12,7 @@ from typing import Any, Self
 from ._engine import snapshot
 from ._engine.admission import check_outside_tasks
 from ._engine.display_request import DisplayRequest, requested_display
-from ._engine.run_control import DEFAULT_PRIORITY, RunControl
+from ._engine.run_control import DEFAULT_PRIORITY, RunControl, call_threadsafe
 from ._engine.sources import Source, checked_source
 from ._engine.stage_runtime import error_summary, unprocessed_items, worker_name
 from ._engine.stream import ResultStream
@@ -196,6 +196,7 @@ class Pipeline(RunControl):
                 "Cannot use both return_exceptions, which returns failures, and raise_failures, "
                 f"which raises them, in a run of pipeline {self.name!r}; leave one out"
             )
+        # All arguments are checked before the run begins, so that an error leaves nothing behind.
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         display = self._requested_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
@@ -238,7 +239,7 @@ class Pipeline(RunControl):
             TypeError: as from `run`.
             ValueError: `buffer_size` is not a whole number, 0 or more; or as from `run`.
         """
-        if buffer_size is None:
+        if buffer_size is None:  # as the default capacity of a stage
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
         if not is_count(buffer_size) or buffer_size < 0:
             raise ValueError(
@@ -268,7 +269,7 @@ class Pipeline(RunControl):
             PipelineError: the pipeline is running already, or `feed` waits on another event loop.
         """
         run = await self._begin(copy_context())
-        await run.wait_opened()
+        await run.wait_opened()  # so that errors at the beginning are raised here, not by `join`
 
     async def feed(
         self,
@@ -345,7 +346,7 @@ class Pipeline(RunControl):
         run = self._running_run()
         if target_stage is not None:
             run.feeder.stage_named(target_stage)  # raises here, not only in the future
-        return self._call_threadsafe(run, partial(self._feed, run, source, target_stage, priority))
+        return call_threadsafe(run, partial(self._feed, run, source, target_stage, priority))
 
     async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
         """Send one item through the started pipeline and return its result, failed or not.
@@ -390,8 +391,9 @@ class Pipeline(RunControl):
         """
         checked_priority(priority)
         run = self._running_run()
+        # A plain task runs in a thread with its context, so it is recognised there, too.
         check_outside_tasks(run, "process_threadsafe()", "use feed_threadsafe()")
-        return self._call_threadsafe(run, partial(self._process, run, item, priority))
+        return call_threadsafe(run, partial(self._process, run, item, priority))
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.
@@ -474,7 +476,7 @@ class Pipeline(RunControl):
 
     @property
     def undelivered(self) -> list[PipelineResult]:
-        """Results that the last stream had not yielded when it was left, in completion order."""
+        """Results that the last stream had not yielded when it was closed, in completion order."""
         run = self._last_run()
         return run.results.undelivered() if run is not None else []
 
@@ -486,6 +488,7 @@ class Pipeline(RunControl):
 
     def get_worker_names(self) -> dict[str, list[str]]:
         """Return the names of all workers, by stage; this works before any run, too."""
+        # From the definition: to ask a run would make one.
         return {
             stage.name: [worker_name(stage, number) for number in range(stage.workers)]
             for stage in self.stages
@@ -508,7 +511,10 @@ class Pipeline(RunControl):
 
     @property
     def plugin_faults(self) -> dict[str, int]:
-        """How many exceptions each plugin raised in the last run, by its name; each is logged."""
+        """How many exceptions each plugin raised in the last run, by the plugin's name.
+
+        The first exception of each hook is logged.
+        """
         return dict(self._current_run().dispatcher.faults)
 
     @property

@@ -1,4 +1,4 @@
-"""Checks of who may call a run, and when: each raises an error for a call that cannot succeed."""
+"""Checks of calls before they wait for a run; each raises an error for a call that would fail."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def check_outside_tasks(run: Run, call: str, remedy: str, *, is_own_task: bool =
         raise PipelineError(
             f"A task of pipeline {run.name!r} cannot wait for {call} of the same pipeline, "
             f"which may wait for the task; {remedy}"
+        )
+
+
+def check_not_worker(run: Run) -> None:
+    """Raise PipelineError if a task that `shutdown` waits for calls it: a deadlock."""
+    # Tasks that a worker has started and does not await may call it, so no context is asked here.
+    if run.is_own_task():
+        raise PipelineError(
+            f"A worker of pipeline {run.name!r} cannot wait for shutdown(), which waits for "
+            "the worker; call it from outside, or in a task that is not awaited here"
         )
 
 

@@ -22,6 +22,7 @@ from .admission import (
     check_feeding_loop,
     check_loop,
     check_not_consumer,
+    check_not_worker,
     check_outside_tasks,
     has_unreported_failures,
     raise_unreported_failures,
@@ -97,14 +98,10 @@ class RunControl:
                 "Pipeline of the same stages"
             )
         check_feeding_loop(self._run, "start()")
-        dashboard, interval = display or (None, 0.0)
-        plugins = dashboard_plugin(dashboard, self.name)
+        plugins = {} if display is None else dashboard_plugin(display.dashboard, self.name)
         run = self._run = await self._run_to_start()
         total = len(source) if isinstance(source, Sized) else None
-        shown = None
-        if dashboard is not None:
-            take = partial(snapshot.dashboard_snapshot, run)
-            shown = Display(dashboard, self, total, interval, take, run.abort)
+        shown = None if display is None else _make_display(display, self, total, run)
         if buffer_size is not None:
             run.results.stream(buffer_size)
         run.input_fraction = InputFraction(source)
@@ -238,6 +235,7 @@ class RunControl:
             TooManyFailuresError: failures have stopped the active one.
         """
         check_loop(self._run, "feed()")
+        # Asked twice, because `feed` is called often, and the question is cheaper than an await.
         if has_unreported_failures(self._run):
             await raise_unreported_failures(self._run)
         run = self._run
@@ -257,13 +255,7 @@ class RunControl:
         return run
 
     async def _run_to_process(self) -> Run:
-        """Return the active run for a call of `process`.
-
-        Raises:
-            PipelineError: there is none, it is on another event loop, or it may wait for the
-                caller.
-            TooManyFailuresError: failures have stopped it.
-        """
+        """Return the active run for a call of `process`, which may wait for it."""
         check_loop(self._run, "process()")
         if has_unreported_failures(self._run):
             await raise_unreported_failures(self._run)
@@ -308,14 +300,6 @@ class RunControl:
             await raise_unreported_failures(self._run)
             raise
 
-    def _call_threadsafe(self, run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        loop = run.loop
-        if loop is None or not loop.is_running():
-            raise PipelineError(
-                f"The event loop of pipeline {self.name!r} is not running; call this while it is"
-            )
-        return run.threadsafe_calls.submit(loop, make)
-
     # Stopping a run
 
     async def _join(self) -> None:
@@ -346,17 +330,38 @@ class RunControl:
         if run is None or run.is_loop_closed:
             return []
         check_loop(run, "shutdown()")
-        if run.is_own_task():
-            raise PipelineError(
-                f"A worker of pipeline {self.name!r} cannot wait for shutdown(), which waits for "
-                "the worker; call it from outside, or in a task that is not awaited here"
-            )
+        check_not_worker(run)
         if drain:  # without it, the results need no room, so that nothing waits for the consumer
             check_not_consumer(run, "shutdown(drain=True)")
         run.returns_unprocessed |= returns_unprocessed
         run.is_joined = True
         await run.stop(drain=drain, timeout=timeout)
         return unprocessed_items(run.stages)
+
+
+def _make_display(
+    request: DisplayRequest, pipeline: object, total_items: int | None, run: Run
+) -> Display:
+    read = partial(snapshot.dashboard_snapshot, run)
+    return Display(request.dashboard, pipeline, total_items, request.interval, read, run.abort)
+
+
+def call_threadsafe(run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+    """Run a coroutine on the event loop of a run, from any thread.
+
+    Args:
+        run: the run.
+        make: returns the coroutine; called on the loop, so that none is made in vain.
+
+    Raises:
+        PipelineError: the loop is not running.
+    """
+    loop = run.loop
+    if loop is None or not loop.is_running():
+        raise PipelineError(
+            f"The event loop of pipeline {run.name!r} is not running; call this while it is"
+        )
+    return run.threadsafe_calls.submit(loop, make)
 
 
 def _in_thread(

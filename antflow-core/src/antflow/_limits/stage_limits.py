@@ -17,8 +17,8 @@ class Limits:
     """
 
     def __init__(self, stage: Stage) -> None:
-        # Of one run: a semaphore belongs to an event loop, and a task that was abandoned while it
-        # held one must not hold up the next run.
+        # Of one run: a semaphore belongs to an event loop, and a run whose loop was closed never
+        # releases its own.
         self.tasks = {name: Semaphore(most) for name, most in stage.task_concurrency_limits.items()}
         calls = stage.call_concurrency
         self.calls = None if calls is None else Semaphore(calls)

@@ -183,7 +183,7 @@ def dashboard_plugin(dashboard: object, pipeline: str) -> dict[str, object]:
     Raises:
         PluginError: it cannot take part.
     """
-    if dashboard is None or not has_hooks(dashboard):
+    if not has_hooks(dashboard):
         return {}
     return resolve([dashboard], pipeline)
 
