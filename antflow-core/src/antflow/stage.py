@@ -412,7 +412,7 @@ def is_coroutine_function(task: TaskFunc) -> bool:
     It looks through partial objects, `__wrapped__` and `__call__`.
     """
     # A plain wrapper around a coroutine function runs on the loop: in a thread, the code of the
-    # wrapper and that of the coroutine would run in two places.
+    # wrapper and that of the coroutine would run in two threads.
     return always_awaitable(task) or any(always_awaitable(inner) for inner in _wrapped(task))
 
 
@@ -426,7 +426,7 @@ def always_awaitable(task: TaskFunc) -> bool:
 
 
 def _wrapped(task: TaskFunc) -> Iterator[TaskFunc]:
-    """Yield a task and, in turn, the functions that it wraps, by `functools.wraps` or partial."""
+    """Yield a task, the function that it wraps, the one that this wraps, and so on."""
     seen: list[object] = []  # a list, since a callable object need not be hashable
     while not any(task is earlier for earlier in seen):
         yield task

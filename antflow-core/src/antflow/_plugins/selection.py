@@ -29,7 +29,7 @@ def select_plugins(
     installed = INSTALLED.active() if autoload else EMPTY_SET
     tracked = {} if tracker is None else resolve([tracker], pipeline)
     if not given and not tracked:
-        return installed  # one set for all such pipelines: nothing is registered anew
+        return installed  # one set for all such pipelines: nothing is registered again
     others = {
         name: plugin
         for name, plugin in installed.plugins.items()
