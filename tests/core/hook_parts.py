@@ -16,11 +16,11 @@ from antflow import (
     current_item,
     hookimpl,
 )
-from antflow._plugins.validation import ARGUMENTS, PLAIN
+from antflow._plugins.validation import ARGUMENTS, SYNC_HOOKS
 from tests.core.run_parts import CustomExit, same
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
-OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
+OBSERVED = [hook for hook in ARGUMENTS if hook not in SYNC_HOOKS]
 LONG = 1000.0
 STATUSES = get_args(StatusType)
 FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), CustomExit()]

@@ -26,7 +26,7 @@ from antflow import (
     set_task_status,
 )
 from antflow._engine.display import Display, chosen_dashboard
-from antflow._plugins.plugin_set import NONE, PluginSet
+from antflow._plugins.plugin_set import EMPTY_SET, PluginSet
 from tests.core.display_parts import (
     CUSTOM,
     METHODS,
@@ -570,7 +570,7 @@ def test_progress_that_is_not_installed_is_written_as_plain_lines(
 def test_no_other_name_is_known_to_the_core() -> None:
     for name in ("compact", "detailed", "full"):
         with pytest.raises(ValueError, match=f"no dashboard '{name}'"):
-            NONE.dashboard(name)
+            EMPTY_SET.dashboard(name)
 
 
 # What is refused
@@ -694,7 +694,7 @@ def test_what_is_refused_has_read_nothing_and_started_nothing(
 
 def test_nothing_is_chosen_where_nothing_is_asked_for() -> None:
     assert (
-        chosen_dashboard(NONE.dashboard, progress=False, dashboard=None, custom_dashboard=None)
+        chosen_dashboard(EMPTY_SET.dashboard, progress=False, dashboard=None, custom_dashboard=None)
         is None
     )
 

@@ -22,16 +22,23 @@ from antflow import (
     TaskEvent,
     hookimpl,
 )
-from antflow._plugins.plugin_set import PluginSet, named
+from antflow._plugins.plugin_set import PluginSet, resolve
 from antflow._plugins.switches import is_on
-from antflow._plugins.validation import ARGUMENTS, PLAIN, has_hooks, hooks_of, name_of, refusal
+from antflow._plugins.validation import (
+    ARGUMENTS,
+    SYNC_HOOKS,
+    has_hooks,
+    hooks_of,
+    name_of,
+    validation_error,
+)
 from tests.core.installing import Entry, install
 from tests.core.run_parts import same
 from tests.core.simulation import simulate
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
 
-OBSERVED = [hook for hook in ARGUMENTS if hook not in PLAIN]
+OBSERVED = [hook for hook in ARGUMENTS if hook not in SYNC_HOOKS]
 
 
 def plugin(functions: dict[str, Any], name: str = "Made") -> Any:
@@ -57,7 +64,7 @@ class Good:
 
 
 def refused(functions: dict[str, Any]) -> str:
-    reason = refusal(plugin(functions))
+    reason = validation_error(plugin(functions))
     assert reason is not None
     return reason
 
@@ -67,7 +74,7 @@ def test_a_hook_with_all_its_arguments_is_accepted(hook: str) -> None:
     space: dict[str, Any] = {}
     exec(f"def {hook}(self, {', '.join(ARGUMENTS[hook])}): ...", space)
     good = plugin({hook: hookimpl(space[hook])})
-    assert refusal(good) is None
+    assert validation_error(good) is None
     assert hooks_of(good) == (hook,)
 
 
@@ -76,7 +83,7 @@ def test_a_coroutine_function_is_accepted(hook: str) -> None:
     async def call(self: object) -> None:
         """Do nothing."""
 
-    assert refusal(plugin({hook: hookimpl(call)})) is None
+    assert validation_error(plugin({hook: hookimpl(call)})) is None
 
 
 def test_an_unknown_hook_is_refused_and_the_one_that_is_meant_is_named() -> None:
@@ -97,7 +104,7 @@ def test_an_unknown_specname_is_refused() -> None:
 
 def test_an_unknown_hook_may_be_optional() -> None:
     newer = plugin({"antflow_later": hookimpl(optionalhook=True)(lambda self, what: None)})
-    assert refusal(newer) is None
+    assert validation_error(newer) is None
     assert hooks_of(newer) == ()
     simulate(pipeline(newer).run([1]))
 
@@ -125,12 +132,12 @@ def test_a_static_or_class_method_without_the_marker_is_refused(
 def test_a_function_of_a_module_without_the_marker_is_refused() -> None:
     module = ModuleType("some_plugin")
     vars(module)["antflow_task_start"] = lambda: None
-    assert "lacks the marker" in str(refusal(module))
+    assert "lacks the marker" in str(validation_error(module))
 
 
 def test_what_is_no_function_needs_no_marker() -> None:
     fine = plugin({"antflow_name": "fine", "antflow_dashboards": ("a",), "antflow_options": {}})
-    assert refusal(fine) is None
+    assert validation_error(fine) is None
 
 
 def yielding(self: object) -> Any:
@@ -172,11 +179,11 @@ def test_a_property_of_a_plugin_is_not_asked_for() -> None:
     def fail(self: object) -> None:
         raise RuntimeError("asked")
 
-    assert refusal(plugin({"connection": property(fail)})) is None
+    assert validation_error(plugin({"connection": property(fail)})) is None
 
 
 def test_an_object_without_hooks_is_accepted() -> None:
-    assert refusal(object()) is None
+    assert validation_error(object()) is None
     assert hooks_of(object()) == ()
 
 
@@ -297,7 +304,7 @@ def test_a_module_may_say_its_name() -> None:
 
 
 def test_those_of_one_class_are_numbered() -> None:
-    assert list(named([Good(), Good(), Good()], "p")) == ["Good", "Good-2", "Good-3"]
+    assert list(resolve([Good(), Good(), Good()], "p")) == ["Good", "Good-2", "Good-3"]
 
 
 def test_one_that_is_given_takes_the_place_of_the_installed_one_of_its_name(

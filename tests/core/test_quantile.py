@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from antflow import DURATION_BOUNDS, Histogram
 from antflow._stats.histogram import add, freeze, new_record
-from antflow.stats import HALF, leanings, middles
+from antflow.stats import HALF, bucket_means, means_from_neighbours
 
 BOUNDS = (1.0, 2.0, 4.0)
 
@@ -56,8 +56,8 @@ def test_a_few_that_are_far_off_do_not_spoil_the_rest() -> None:
 
 def test_the_estimates_have_the_sum_that_is_known() -> None:
     measured = histogram(30, 50, 20, 0, seconds=30 * 0.3 + 50 * 1.3 + 20 * 2.6)
-    middles = [measured.quantile((at + 0.5) / 1000) for at in range(1000)]
-    assert sum(middles) / 10 == pytest.approx(measured.sum)
+    medians = [measured.quantile((at + 0.5) / 1000) for at in range(1000)]
+    assert sum(medians) / 10 == pytest.approx(measured.sum)
 
 
 @pytest.mark.parametrize(("seconds", "nearest"), [(-1.0, 1.0), (9.0, 2.0)])
@@ -91,8 +91,8 @@ def test_bounds_may_be_whole_numbers() -> None:
 
 
 def test_a_bucket_leans_towards_the_fuller_one_beside_it() -> None:
-    assert leanings([4.0, 4.0, 0.0, 2.0]) == pytest.approx([0.75, 0.25, HALF, HALF])
-    assert leanings([1.0, 4.0, 3.0]) == pytest.approx([4.5 / 5, 5 / 8, 1.5 / 7])
+    assert means_from_neighbours([4.0, 4.0, 0.0, 2.0]) == pytest.approx([0.75, 0.25, HALF, HALF])
+    assert means_from_neighbours([1.0, 4.0, 3.0]) == pytest.approx([4.5 / 5, 5 / 8, 1.5 / 7])
 
 
 @given(
@@ -102,7 +102,7 @@ def test_a_bucket_leans_towards_the_fuller_one_beside_it() -> None:
 def test_middles_have_the_sum_that_is_known(counts: tuple[int, int, int], share: float) -> None:
     least = counts[1] * 1.0 + counts[2] * 2.0
     room = counts[0] * 1.0 + counts[1] * 1.0 + counts[2] * 2.0
-    found = middles(BOUNDS, (*counts, 0), least + share * room)
+    found = bucket_means(BOUNDS, (*counts, 0), least + share * room)
     assert all(0.0 <= each <= 1.0 for each in found)
     placed = sum(n * w * at for n, w, at in zip(counts, (1.0, 1.0, 2.0), found, strict=True))
     assert placed == pytest.approx(share * room, abs=1e-6)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from antflow._plugins.validation import ARGUMENTS, PLAIN
+from antflow._plugins.validation import ARGUMENTS, SYNC_HOOKS
 from tests.integration.plugins.installing import (
     JOURNAL,
     PROJECTS,
@@ -161,8 +161,8 @@ def test_the_hooks_of_each_plugin_are_listed_in_their_order(listed: list[dict[st
     hooks = {plugin["name"]: plugin["hooks"] for plugin in listed if plugin["hooks"]}
     every = list(ARGUMENTS)
     assert hooks["good"] == hooks["raises"] == hooks["cancels"] == every
-    assert hooks["raises-async"] == [hook for hook in every if hook not in PLAIN]
-    assert hooks["journal"] == [*PLAIN, "antflow_pipeline_start"]
+    assert hooks["raises-async"] == [hook for hook in every if hook not in SYNC_HOOKS]
+    assert hooks["journal"] == [*SYNC_HOOKS, "antflow_pipeline_start"]
     assert hooks["a-class"] == hooks["an-object"] == ["antflow_item_status"]
     assert hooks["a-module"] == ["antflow_pipeline_finish"]
 
@@ -201,7 +201,7 @@ def test_hooks_are_listed_with_those_who_implement_them(full: Environment) -> No
     assert list(implemented) == list(ARGUMENTS)
     assert implemented == {
         **dict.fromkeys(ARGUMENTS, "good"),
-        **dict.fromkeys(PLAIN, "journal, good"),
+        **dict.fromkeys(SYNC_HOOKS, "journal, good"),
         "antflow_pipeline_start": "journal, good",
         "antflow_item_status": "good, a-class",
         "antflow_task_success": "raises-late, good",

@@ -1,4 +1,4 @@
-"""What a dashboard is, and what it draws."""
+"""`DashboardProtocol`, which a display of a run implements, and the data that it draws."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ WorkerStatus = Literal["idle", "busy"]
 """Whether a worker holds an item."""
 
 
+# Not frozen: a frozen record costs five times as much to make, and a snapshot has one per worker.
 @dataclass(slots=True)
 class WorkerState:
     """The present state of one worker.
@@ -75,8 +76,8 @@ class DashboardSnapshot:
         pipeline_stats: the statistics of the run.
         error_summary: the failures; the details cover the latest 1,000 at most.
         timestamp: Unix time of the snapshot.
-        input_fraction: share of the input that has been read, from 0 to 1; None if the input does
-            not say. An input says it with a method `fraction_read()`.
+        input_fraction: share of the input that has been read, from 0 to 1; None if it is unknown.
+            An input with a method `fraction_read()` makes it known.
     """
 
     worker_states: dict[str, WorkerState]

@@ -1,4 +1,4 @@
-"""Plain data that observers receive: what became of an item, and of one attempt at it."""
+"""The events that observers receive: an item changed its status; an attempt began or ended."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ StatusType = Literal[
 """The status of an item in one stage."""
 
 TaskEventType = Literal["start", "complete", "retry", "fail", "cancel"]
-"""An attempt at a task starts, and then ends in one of the four other ways."""
+"""An attempt at a task starts, and then ends with one of the four other types."""
 
 
-class _Viewed(Protocol):
+class _ItemFields(Protocol):
+    """The attributes of the engine's item that a view shows."""
+
     id: Any
     value: Any
     sequence_id: int
@@ -34,7 +36,7 @@ class ItemView:
 
     __slots__ = ("_item",)
 
-    def __init__(self, item: _Viewed) -> None:
+    def __init__(self, item: _ItemFields) -> None:
         self._item = item
 
     def __repr__(self) -> str:
@@ -53,6 +55,7 @@ class ItemView:
     @property
     def metadata(self) -> Mapping[str, Any]:
         """The metadata that came with the item; read-only."""
+        # Tasks of later stages rely on it. What observers attach goes into the carrier.
         return MappingProxyType(self._item.metadata)
 
     @property
@@ -71,18 +74,19 @@ class ItemView:
         return self._item.carrier
 
 
-class _OfItem:
-    """An event as the engine makes it knows its item; one that is made by hand does not."""
+class _ItemEvent:
+    """An event with a reference to its item, unless it is made by hand."""
 
+    # Beside the dataclass fields, so that comparing, showing and copying an event leaves it out.
     __slots__ = ("_item",)
 
-    _item: _Viewed
+    _item: _ItemFields
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle the event without its item, which belongs to a run."""
         return type(self), tuple(getattr(self, each.name) for each in fields(cast("Any", self)))
 
-    def about(self, item: _Viewed) -> Self:
+    def about(self, item: _ItemFields) -> Self:
         """Set the item that the event is about, and return the event; the engine calls this."""
         self._item = item
         return self
@@ -96,6 +100,7 @@ class _OfItem:
                 no items.
         """
         try:
+            # A view is made when it is asked for: most observers need only the item's id.
             return ItemView(self._item)
         except AttributeError:
             raise LookupError(
@@ -104,8 +109,9 @@ class _OfItem:
             ) from None
 
 
+# The events are not frozen: a frozen dataclass costs five times as much to make.
 @dataclass(slots=True)
-class StatusEvent(_OfItem):
+class StatusEvent(_ItemEvent):
     """An item changed its status in a stage.
 
     All observers get the same object; do not change it.
@@ -136,12 +142,13 @@ class StatusEvent(_OfItem):
     @property
     def worker_id(self) -> int | None:
         """The worker's number within its stage, from 0; None if there is no worker."""
+        # From the right: a stage's name may contain "-W" itself.
         _, mark, number = (self.worker or "").rpartition("-W")
         return int(number) if mark and number.isdecimal() else None
 
 
 @dataclass(slots=True)
-class TaskEvent(_OfItem):
+class TaskEvent(_ItemEvent):
     """An attempt at a task began or ended.
 
     All observers get the same object; do not change it.
@@ -156,7 +163,7 @@ class TaskEvent(_OfItem):
             whole stage.
         timestamp: Unix time of the event.
         error: the exception of the attempt; None for "start" and "complete".
-        duration: seconds that the task's function took, and nothing else; None for "start".
+        duration: seconds that the task's function took, without hooks; None for "start".
         delay: for "retry", seconds until the next attempt; otherwise None.
         queue_wait: seconds that the item waited in front of the stage; for a retry, since it was
             due.

@@ -17,14 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-MOST_GROUPED_ERRORS = 100
+MAX_GROUPED_ERRORS = 100  # a group prints the traceback of each
 
 
 def text_of(error: BaseException) -> str:
-    """Return an error's text on one line, also where it cannot say it."""
+    """Return an error's text on one line, or a placeholder if its `__str__` raises."""
     try:
         return " ".join(str(error).split())
-    except Exception as problem:
+    except Exception as problem:  # users' classes: reporting an error must not raise another
         return f"(no text: {type(problem).__name__} in __str__)"
 
 
@@ -33,7 +33,7 @@ class AntFlowError(Exception):
 
 
 class PipelineError(AntFlowError):
-    """A pipeline was defined or used wrongly; the text says how."""
+    """A pipeline was defined or used wrongly; the text names the mistake and the remedy."""
 
 
 class StageValidationError(PipelineError):
@@ -90,7 +90,8 @@ class ItemsFailedError(ExceptionGroup[Exception], PipelineError):
         results: Sequence[Any] = (),
         failures: Sequence[Any] = (),
     ) -> Self:
-        """Make a group, as ExceptionGroup does, with the results beside it."""
+        """Make a group, as ExceptionGroup does, and set its results."""
+        # In `__new__`, where ExceptionGroup takes its arguments: `derive` must pass the results on.
         self = super().__new__(cls, text, errors)
         self.results = [*results]
         self.failures = [*failures]
@@ -166,7 +167,8 @@ class TaskFailedError(AntFlowError):
 
 
 def as_exception(error: BaseException, stage: str | None) -> Exception:
-    """Return what to raise for an item's error: itself, or the TaskFailedError that it causes."""
+    """Return the exception to raise for an item's error: itself, or a TaskFailedError it causes."""
+    # A CancelledError raised as it is would cancel the caller's task, and no group may hold one.
     if isinstance(error, Exception):
         return error
     failed = TaskFailedError(stage or "", error)

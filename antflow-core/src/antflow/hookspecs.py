@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement: when each is called, and with which arguments.
+"""The hooks that a plugin may implement, with their arguments.
 
 A plugin is a module, or an object, with functions of these names, marked with `@antflow.hookimpl`.
 A function may leave out arguments; it gets the others by name. It is a plain function or a
@@ -19,6 +19,7 @@ from .results import ErrorSummary
 PROJECT = "antflow"
 
 
+# A class of our own for its docstring: pluggy's names no project.
 class _HookImplementation(HookimplMarker):  # type: ignore[misc]  # final only to type checkers
     """Marks a function or method as an implementation of the antflow hook of its name."""
 

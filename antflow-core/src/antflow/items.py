@@ -1,4 +1,4 @@
-"""What a user feeds: one input with an id, metadata and a priority of its own."""
+"""`Item`, an input with an id, metadata and a priority of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Item"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Item:
-    """One input, with what is to travel with it; accepted wherever items are.
+    """One input with its id, metadata and priority; accepted wherever items are.
 
     `Item(value)` feeds any value as it is: a dict inside is a plain value, also with an "id".
 
@@ -33,6 +33,7 @@ class Item:
     priority: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        # Checked here and not when it is fed: the traceback then leads to the line that made it.
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise TypeError(
                 f"The metadata of an Item is a dict or None, not {self.metadata!r}; give "
@@ -56,6 +57,7 @@ def checked_priority(priority: int) -> int:
     Raises:
         ValueError: it cannot be compared with others.
     """
+    # NaN is neither above nor below any other, so it would break the order of the queue.
     if not isinstance(priority, int | float) or isnan(priority):
         raise ValueError(f"A priority is a number, lower first; give one instead of {priority!r}")
     return priority

@@ -1,4 +1,4 @@
-"""Results of items: successes, failures, and what a run left unprocessed."""
+"""Results of items: successes, failures, and items that a run left unprocessed."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ T = TypeVar("T")
 
 
 ItemOutcome = Literal["succeeded", "failed", "dropped", "expanded"]
-"""How an item ended: it went through, failed, was dropped on purpose, or became other items."""
+"""How an item ended: it passed every stage, failed, was dropped on purpose, or was expanded."""
 
 
+# Python's garbage collector stops tracking plain tuples of atoms, but no other records. A
+# NamedTuple here cost pipelines whose items often fail 6% of their speed.
 Retry = tuple[str, int, int, int, Any]
-"""The stage that tries an item again, the numbers of the task's and the stage's attempt that are
-due, which task of the stage is due, and its input if it is not the first. A plain tuple: Python's
-garbage collector leaves those alone."""
+"""Where a retry resumes: the stage's name, the numbers of the task's and the stage's next attempt,
+the index of the task, and its input if it is not the first task."""
 
 
 class ItemDetails:
-    """What most items do without; made on first use.
+    """The attributes that most items do not need; made on first use.
 
-    `carrier`, `metadata`, `error`, `stage` and `reason` belong to the result; so does `ended`, the
-    outcome where it does not follow from the error. `attempts` were made by the stage named
-    `attempted_by`. The others belong to the engine: `retry` says where the item resumes, `due_in`
-    in which channel it precedes fresh items, `reply` who waits for its result.
+    `carrier`, `metadata`, `error`, `stage` and `reason` are attributes of the result. `ended` is
+    its outcome, where the error does not imply it. `attempts` counts those in stage `attempted_by`.
+    The engine uses the others: `retry` is where the item resumes, `due_in` the stage in whose
+    channel it goes before fresh items, and `reply` the future of a call of `process`.
     """
 
     __slots__ = (
@@ -62,11 +63,11 @@ class ItemDetails:
 
 
 class _Detail(Generic[T]):
-    """An attribute of a result that is kept in its `details`.
+    """An attribute of a result that is stored in its `details`.
 
     Args:
-        default: returns its value while the result has none.
-        is_kept: whether that is kept then, because it can be changed.
+        default: returns the value while none is stored.
+        is_kept: whether to store that default, because the caller may change it in place.
     """
 
     def __init__(self, default: Callable[[], T], *, is_kept: bool = False) -> None:
@@ -99,7 +100,7 @@ class _Detail(Generic[T]):
 
 
 class _OutcomeOfResult:
-    """The outcome, which is kept only where it does not follow from the error."""
+    """The outcome, which is stored only where the error does not imply it."""
 
     @overload
     def __get__(self, result: None, owner: type) -> Self: ...
@@ -111,7 +112,7 @@ class _OutcomeOfResult:
         if result is None:
             return self
         details = result.details
-        if details is None:
+        if details is None:  # as for most items, so this is one comparison
             return "succeeded"
         return details.ended or ("succeeded" if details.error is None else "failed")
 
@@ -123,16 +124,14 @@ class _OutcomeOfResult:
 
 
 class _Record:
-    """One object per item, from its feeding until it is a result.
+    """The engine's part of an item: the item and its result are one object."""
 
-    A second object, or a garbage-collected attribute that most items do without, costs wide
-    pipelines 0.2 to 0.4 microseconds an item.
-    """
-
+    # A second object for the result, or an attribute of its own for each detail, costs wide
+    # pipelines 0.2 to 0.4 microseconds an item, most of it in garbage collection.
     __slots__ = ("details", "priority", "queued_at")
 
     details: ItemDetails | None
-    priority: int  # missing where no run has made the result
+    priority: int  # unset in a result that no run has made
     queued_at: float
     carrier: _Detail[dict[str, str]] = _Detail(dict, is_kept=True)
 
@@ -157,8 +156,8 @@ class PipelineResult(_Record):
         stage: name of the stage in which the item failed; None for a success.
         attempts: attempts made in the item's last stage: at its last task, or, with
             `retry="per_stage"`, at the whole stage; 0 if the stage skipped the item.
-        outcome: "succeeded", "failed", "dropped" or "expanded"; None for what follows from
-            `error`.
+        outcome: "succeeded", "failed", "dropped" or "expanded"; None for "failed" if there is an
+            error, and else for "succeeded".
         reason: why the item was dropped; None for others.
     """
 
@@ -190,6 +189,7 @@ class PipelineResult(_Record):
         self.value = value
         self.sequence_id = sequence_id
         self.details = None
+        # Each of these makes the details, so a default is not set.
         if metadata is not None:
             self.metadata = metadata
         if error is not None:
@@ -205,15 +205,16 @@ class PipelineResult(_Record):
 
     def __copy__(self) -> PipelineResult:
         copied = replace(self)
+        # Not among the fields, but `feed` takes both from a result that it feeds again.
         if self.details is not None and self.details.carrier:
             copied.carrier = self.carrier
-        if hasattr(self, "priority"):  # of a result that a run has made
+        if hasattr(self, "priority"):
             copied.priority = self.priority
         return copied
 
     @property
     def is_success(self) -> bool:
-        """Whether the item went through every stage."""
+        """Whether the item passed every stage."""
         return self.outcome == "succeeded"
 
     @property
@@ -225,7 +226,7 @@ class PipelineResult(_Record):
         return None if self.error is None else location(self.error)
 
     def unwrap(self) -> Any:
-        """Return the value of a success, or raise what kept the item from having one.
+        """Return the value of a success, or raise an error for any other result.
 
         Raises:
             ItemDroppedError: the item was dropped.
@@ -248,7 +249,7 @@ class PipelineResult(_Record):
 
 @dataclass(slots=True)
 class UnprocessedItem:
-    """An item that was accepted but did not end; feeding it again puts it back at its stage.
+    """An item that was accepted but did not end; `feed` puts it back into its stage.
 
     Args:
         id: the item's id.
@@ -317,16 +318,18 @@ class ErrorSummary:
             if counts:
                 parts += ["", f"{title}:"]
                 parts += [f"  {name}: {count}" for name, count in _most_first(counts)]
-        places = Counter(item.location for item in self.failed_items if item.location is not None)
-        if places:
+        locations = Counter(
+            each.location for each in self.failed_items if each.location is not None
+        )
+        if locations:
             parts += ["", "By location:"]
-            parts += [f"  {name}: {count}" for name, count in places.most_common(_MOST_LOCATIONS)]
-            if (more := len(places) - _MOST_LOCATIONS) > 0:
+            parts += [f"  {name}: {count}" for name, count in locations.most_common(_MAX_LOCATIONS)]
+            if (more := len(locations) - _MAX_LOCATIONS) > 0:
                 parts.append(f"  ({more} more)")
         return "\n".join(parts)
 
 
-_MOST_LOCATIONS = 5
+_MAX_LOCATIONS = 5  # a text for people; `failed_items` has them all
 
 
 def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:

@@ -1,32 +1,32 @@
-"""When to try again: policy as data, and one pure decision."""
+"""The retry policy: how often a failed attempt is repeated, and after how long."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a failed attempt is followed by another, and after how long.
+    """How often a failed attempt is repeated, and after how long.
 
     Args:
         attempts: the most attempts that are made, the first included.
         wait_seconds: seconds between the end of one attempt and the start of the next.
-        never: types of errors that are not followed by another attempt.
+        never: types of errors after which no other attempt is made.
     """
+
+    # Data and a pure function: it neither waits nor reads a clock. The channel parks the item.
 
     attempts: int
     wait_seconds: float = 0.0
     never: tuple[type[BaseException], ...] = ()
 
     def delay(self, attempt: int, error: BaseException) -> float | None:
-        """Decide what follows a failed attempt.
+        """Return the seconds until the next attempt, or None if the item fails.
 
         Args:
             attempt: number of the attempt that failed, from 1.
-            error: what it raised; anything but an Exception is never tried again.
-
-        Returns:
-            Seconds to wait before the next attempt, or None to stop.
+            error: the error of that attempt.
         """
+        # KeyboardInterrupt, CancelledError and the like ask for an end, not for a repetition.
         if attempt >= self.attempts or not isinstance(error, Exception):
             return None
         if isinstance(error, self.never):
@@ -35,4 +35,4 @@ class RetryPolicy:
 
 
 ONCE = RetryPolicy(attempts=1)
-"""A single attempt."""
+"""The policy of a single attempt."""

@@ -1,9 +1,9 @@
-"""The definition of one stage; it validates itself and runs nothing."""
+"""`Stage`, the definition of one step of a pipeline, and the checks of its fields."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
 from functools import lru_cache, partial
 from math import inf
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
 from ._errors.texts import listed, one_line, short
-from .exceptions import StageValidationError
+from .exceptions import PipelineError, StageValidationError
 from .retry import ONCE, RetryPolicy
 
 RetryMode = Literal["per_task", "per_stage"]
@@ -22,16 +22,16 @@ TaskFunc = Callable[..., Any]
 """A task: a coroutine function runs on the event loop, a plain function in a thread."""
 
 CAPACITY_PER_WORKER = 10
-MOST_SECONDS = 10.0**9
+MAX_SECONDS = 10.0**9  # 30 years: a longer wait is a mistake, such as infinity
 RETRY_MODES = ("per_task", "per_stage")
 
-_CACHED = type(lru_cache(repr))
+_CACHED = type(lru_cache(repr))  # has no public name
 
-BUILDERS_WORDS = {
+BUILDER_KEYWORDS = {
     "retries": "give task_attempts, or stage_attempts with retry='per_stage'",
     "retry_policy": "did you mean 'retry'?",
 }
-"""What to give instead of the keywords that only the builder has."""
+"""Remedies for keywords that only the builder has."""
 
 
 class StageOptions(TypedDict, total=False):
@@ -54,7 +54,7 @@ class StageOptions(TypedDict, total=False):
     never_retry: type[BaseException] | tuple[type[BaseException], ...]
 
 
-@explains_keywords("Stage", error=UnknownFieldError, instead=BUILDERS_WORDS)
+@explains_keywords("Stage", error=UnknownFieldError, instead=BUILDER_KEYWORDS)
 @dataclass(repr=False)
 class Stage:
     """One step of a pipeline: its tasks, its workers, and how failures are retried.
@@ -107,7 +107,7 @@ class Stage:
     on_failure: ItemCallback | None = None
     skip_if: Callable[[Any], Any] | None = None
     queue_capacity: int | None = None
-    _: KW_ONLY
+    _: KW_ONLY  # new fields stand in any order, since none has a position
     on_skip: ItemCallback | None = None
     pull: bool = False
     call_concurrency: int | None = None
@@ -118,9 +118,9 @@ class Stage:
     @one_line
     def __repr__(self) -> str:
         texts = [
-            f"{one.name}={value_text(getattr(self, one.name))}"
-            for one in fields(self)[1:]
-            if getattr(self, one.name) != default_of(one)
+            f"{each.name}={value_text(getattr(self, each.name))}"
+            for each in fields(self)[1:]  # the name stands in front, without a keyword
+            if getattr(self, each.name) != default_of(each)
         ]
         return f"{type(self).__name__}({', '.join([short(self.name), *texts])})"
 
@@ -131,6 +131,8 @@ class Stage:
             StageValidationError: it is invalid; the text names the stage, the value, and what to
                 give instead.
         """
+        # Not in the constructor: a pipeline checks its stages when it is made, so a field may still
+        # be set after the stage is made. The name comes first, because every other error has it.
         self._check_name()
         self._check_tasks()
         self._check_retry()
@@ -149,6 +151,8 @@ class Stage:
         """How many items may wait in front of the stage; infinity if there is no limit."""
         if self.pull:
             return 0
+        # Enough that workers do not wait for the stage before, and few enough that memory stays
+        # bounded by the number of workers.
         if self.queue_capacity is None:
             return CAPACITY_PER_WORKER * self.workers
         return self.queue_capacity or inf
@@ -157,7 +161,7 @@ class Stage:
     def task_policy(self) -> RetryPolicy:
         """How attempts at one task are repeated."""
         if self.retry == "per_stage":
-            return ONCE
+            return ONCE  # the stage begins again with its first task
         return RetryPolicy(self.task_attempts, self.task_wait_seconds, self._never())
 
     @property
@@ -178,7 +182,7 @@ class Stage:
             )
 
     def _check_tasks(self) -> None:
-        if callable(self.tasks):
+        if callable(self.tasks):  # the most likely mistake, so its remedy is written out
             raise self._invalid(
                 f"takes a list of tasks, not {self.tasks!r}; write tasks=[{task_name(self.tasks)}]"
             )
@@ -193,6 +197,7 @@ class Stage:
                 raise self._invalid(
                     f"has a task that cannot be called: {task!r}; give the function itself"
                 )
+            # Calling one runs none of its code, so the next task would get a generator object.
             if (kind := _kind_of_generator(task)) is not None:
                 raise self._invalid(
                     f"has a task that is {kind}: {task_name(task)!r}; return one value, and "
@@ -231,7 +236,7 @@ class Stage:
             )
         if not self.pull:
             return
-        if self.retry == "per_stage":
+        if self.retry == "per_stage":  # an item returns to the front of the stage
             raise self._invalid(
                 "cannot pull with retry='per_stage', since nothing waits in front of it to be "
                 "tried again; use retry='per_task'"
@@ -251,6 +256,7 @@ class Stage:
     def _check_switches(self) -> None:
         for name in ("unpack_args", "pull"):
             switch = getattr(self, name)
+            # A truthy string or number is more likely an argument in the wrong position.
             if not isinstance(switch, bool):
                 raise self._invalid(f"has {name}={switch!r}; give True or False")
 
@@ -262,6 +268,7 @@ class Stage:
             )
         names = [task_name(task) for task in self.tasks]
         for name, most in limits.items():
+            # A misspelt name would limit nothing, which shows only under load.
             if name not in names:
                 raise self._invalid(
                     f"has a limit for an unknown task {name!r}; its tasks are "
@@ -293,8 +300,45 @@ class Stage:
         return StageValidationError(f"Stage {self.name!r} {text}")
 
 
+def checked_stages(stages: Iterable[Stage], pipeline: str) -> tuple[Stage, ...]:
+    """Return the stages of a pipeline if each of them, and the chain as a whole, is valid.
+
+    Raises:
+        PipelineError: they are not a list of stages, there is none, or the first one pulls.
+        StageValidationError: a stage is invalid, or two have the same name.
+    """
+    if not isinstance(stages, Iterable):
+        raise PipelineError(f"Pipeline {pipeline!r} takes a list of stages, not {stages!r}")
+    stages = tuple(stages)
+    if not stages:
+        raise PipelineError(
+            f"Pipeline {pipeline!r} must have at least one stage; give stages=[...]"
+        )
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise PipelineError(
+                f"Pipeline {pipeline!r} takes a list of stages; {stage!r} is not a Stage"
+            )
+        stage.validate()
+    if stages[0].pull:
+        raise PipelineError(
+            f"Stage {stages[0].name!r} cannot pull: it is the first stage, and nothing before it "
+            "could wait; leave pull out"
+        )
+    seen: set[str] = set()
+    for stage in stages:
+        # Statistics, worker names and `feed(target_stage=...)` know a stage by its name.
+        if stage.name in seen:
+            raise StageValidationError(
+                f"Duplicate stage name {stage.name!r} in pipeline {pipeline!r}; "
+                "name each differently"
+            )
+        seen.add(stage.name)
+    return stages
+
+
 def task_name(task: TaskFunc) -> str:
-    """Return what a task is called: its `__name__`, its partial's function's, or its type's."""
+    """Return a task's name: its `__name__`, or that of a partial's function, or its type's."""
     if isinstance(task, partial):
         return task_name(task.func)
     name = getattr(task, "__name__", None)
@@ -302,7 +346,10 @@ def task_name(task: TaskFunc) -> str:
 
 
 def _kind_of_generator(task: TaskFunc) -> str | None:
-    """Return which kind of generator function a task is, through partial, caches, `__call__`."""
+    """Return which kind of generator function a task is, or None.
+
+    It looks through partial objects, caches and `__call__`.
+    """
     task = _uncached(task)
     if not inspect.isroutine(task) and not isinstance(task, type):
         task = _uncached(type(task).__call__)
@@ -314,10 +361,8 @@ def _kind_of_generator(task: TaskFunc) -> str | None:
 
 
 def _uncached(task: TaskFunc) -> TaskFunc:
-    """Return the function that partial objects, methods and `functools.cache` pass calls on to.
-
-    Other decorators may make something else of what a generator yields.
-    """
+    """Return the function that partial objects, methods and `functools.cache` call."""
+    # No other decorator is looked through: it may collect what a generator yields into one value.
     while True:
         if isinstance(task, partial):
             task = task.func
@@ -330,18 +375,18 @@ def _uncached(task: TaskFunc) -> TaskFunc:
 
 
 def _is_awaited_generator(task: TaskFunc) -> bool:
-    """Tell whether `types.coroutine` has made a generator function return awaitables."""
+    """Return whether `types.coroutine` has made a generator function return awaitables."""
     code = getattr(task, "__code__", None)
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
-def default_of(one: Field[Any]) -> object:
+def default_of(each: Field[Any]) -> object:
     """Return the default of a field; MISSING if it has none."""
-    return one.default if one.default_factory is MISSING else one.default_factory()
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def value_text(value: object) -> str:
-    """Return what `repr()` shows of a value: the names of functions, without their addresses."""
+    """Return the text of a value in `repr()` of a stage: of functions, their names."""
     if callable(value):
         return task_name(value)
     if isinstance(value, tuple):
@@ -352,7 +397,7 @@ def value_text(value: object) -> str:
 
 
 def chain_text(stages: Sequence[Stage]) -> str:
-    """Return what `repr()` of a pipeline shows of its stages."""
+    """Return the text of stages in `repr()` of a pipeline."""
     return listed(map(_stage_text, stages), " -> ") or "no stages"
 
 
@@ -362,12 +407,17 @@ def _stage_text(stage: Stage) -> str:
 
 
 def is_coroutine_function(task: TaskFunc) -> bool:
-    """Tell whether a task is a coroutine function, through partial, `__wrapped__`, `__call__`."""
+    """Return whether a task is a coroutine function, or wraps one.
+
+    It looks through partial objects, `__wrapped__` and `__call__`.
+    """
+    # A plain wrapper around a coroutine function runs on the loop: in a thread, the code of the
+    # wrapper and that of the coroutine would run in two threads.
     return always_awaitable(task) or any(always_awaitable(inner) for inner in _wrapped(task))
 
 
 def always_awaitable(task: TaskFunc) -> bool:
-    """Tell whether calling a task always returns an awaitable; a wrapper may return at once."""
+    """Return whether each call of a task returns an awaitable; a plain wrapper may not."""
     if isinstance(task, partial):
         return always_awaitable(task.func)
     if inspect.iscoroutinefunction(task):
@@ -376,8 +426,8 @@ def always_awaitable(task: TaskFunc) -> bool:
 
 
 def _wrapped(task: TaskFunc) -> Iterator[TaskFunc]:
-    """Yield what a task wraps, as `functools.wraps` notes it, and what that wraps, and so on."""
-    seen: list[object] = []
+    """Yield a task, the function that it wraps, the one that this wraps, and so on."""
+    seen: list[object] = []  # a list, since a callable object need not be hashable
     while not any(task is earlier for earlier in seen):
         yield task
         seen.append(task)
@@ -388,17 +438,19 @@ def _wrapped(task: TaskFunc) -> Iterator[TaskFunc]:
 
 
 def is_count(value: object) -> bool:
-    """Tell whether a value is a whole number."""
+    """Return whether a value is a whole number."""
+    # Python counts True as 1, but `workers=True` is an argument in the wrong position.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_duration(value: object) -> bool:
-    """Tell whether a value is a number of seconds that can be waited for."""
+    """Return whether a value is a number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 <= value <= MOST_SECONDS
+    return 0 <= value <= MAX_SECONDS  # false for NaN, too
 
 
 def is_positive(value: object) -> bool:
-    """Tell whether a value is a number above 0 that seconds can be divided by or into."""
-    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MOST_SECONDS
+    """Return whether a value is a number above 0 by which seconds can be divided."""
+    # The lower bound keeps the inverse, as in seconds per call, a duration.
+    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MAX_SECONDS

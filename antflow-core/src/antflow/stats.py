@@ -10,8 +10,9 @@ from operator import mul
 from typing import Literal
 
 ActivityState = Literal["idle", "busy", "waiting", "blocked"]
-"""What a worker does: it has no item; works, in a task or a hook; waits, because no item that is
-there may start, or for a limit in a task; or is blocked, because the next stage has no room."""
+"""The state of a worker. An idle one has no item. A busy one runs a task or a hook. A waiting one
+waits for a limit, or has only items that may not start yet. A blocked one waits for room in the
+next stage."""
 
 
 DURATION_BOUNDS: tuple[float, ...] = (
@@ -100,8 +101,8 @@ class StageStats:
         dropped_items: items that it dropped on purpose.
         unprocessed_items: items that it had not finished when the run stopped.
         retried_attempts: attempts that failed and for which another was due.
-        queue_wait: how long items waited in front of it; an item that is tried again waits anew,
-            from the moment when it is due.
+        queue_wait: how long items waited in front of it; the wait of a retry begins when it is
+            due.
         last_completion: Unix time of the last item that it passed on; None before the first.
         errors_by_type: failed items by exception class; beyond 50 classes, the rest is "other".
         tasks: statistics of each task, by the task's name.
@@ -168,23 +169,22 @@ class PipelineStats:
 
     @property
     def bottleneck(self) -> str | None:
-        """Name of the stage that holds up the others, judged by the whole run; None if none does.
+        """Name of the stage that limits the run's speed, over the whole run; None if none does.
 
-        `find_bottleneck` has the definition.
+        See `find_bottleneck` for the definition.
         """
         return find_bottleneck(self.stage_stats.values())
 
 
 BOTTLENECK_LOAD = 0.7
-"""From this share of their time on, workers that are at work make their stage a bottleneck."""
-
+"""The share of its workers' time from which on a stage can be a bottleneck."""
 
 SIMILAR_LOAD = 0.05
 """Two stages whose loads differ by less than this are about equally loaded."""
 
 
 def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
-    """Return the name of the stage that holds up the others, or None.
+    """Return the name of the stage that limits the speed of the others, or None.
 
     The load of a stage is the share of its workers' time in which they are busy or, while items
     are pending, wait for a limit or a rate. The stage with the highest load is the bottleneck if
@@ -192,12 +192,16 @@ def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
     queue.
 
     Args:
-        stages: the stages; the seconds of each state may be those of a shorter time than the run.
+        stages: the stages; their seconds may be those of a part of the run.
     """
+    # Blocked time is no load: a blocked worker waits for the next stage. Nor is the time in which
+    # items are only parked: more workers would not make them due sooner.
     loads = [(_load(stage), stage) for stage in stages]
     highest = max((load for load, _ in loads), default=0.0)
+    # A single stage holds up no other. Below the bound, workers have time to spare.
     if len(loads) < 2 or highest < BOTTLENECK_LOAD:
         return None
+    # Loads this close differ by chance; the queue shows where items pile up.
     loaded = [stage for load, stage in loads if load >= highest - SIMILAR_LOAD]
     return max(loaded, key=_fullness).stage_name
 
@@ -218,20 +222,20 @@ def _fullness(stage: StageStats) -> float:
 
 # Quantiles of histograms
 
-HALF = 0.5
+HALF = 0.5  # of a bucket's width
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], total: float, q: float) -> float:
-    """Return an estimate, in seconds; NaN where nothing was observed.
+    """Return an estimate of a quantile, in seconds; NaN where nothing was observed.
 
-    What a bucket holds is taken to be spread evenly about the middle that `middles` gives it, as
-    widely as the bucket's bounds allow. For what lies above the last bound, that is the answer.
+    It assumes that the observations in a bucket are spread evenly around the mean that
+    `bucket_means` estimates, as widely as the bucket's bounds allow.
 
     Args:
         bounds: upper bounds in seconds, inclusive, rising.
         counts: observations per bucket, one more than there are bounds: the last has no bound.
-        total: seconds, over all observations; NaN where that is not known.
-        q: from 0 to 1.
+        total: sum of all observations in seconds; NaN if it is not known.
+        q: the quantile, from 0 to 1.
     """
     number = sum(counts)
     if not number:
@@ -240,46 +244,48 @@ def quantile(bounds: Sequence[float], counts: Sequence[int], total: float, q: fl
     reached = list(accumulate(counts))
     index = next(i for i, n in enumerate(reached) if n >= rank and counts[i])
     if index == len(bounds):
-        return bounds[-1]
+        return bounds[-1]  # all that is known of it is that it is longer
     share = (rank - reached[index] + counts[index]) / counts[index]
-    middle = middles(bounds, counts, total)[index]
-    place = middle + (2.0 * share - 1.0) * min(middle, 1.0 - middle)
+    mean = bucket_means(bounds, counts, total)[index]
+    position = mean + (2.0 * share - 1.0) * min(mean, 1.0 - mean)
     lower = bounds[index - 1] if index else 0.0
-    return lower + (bounds[index] - lower) * place
+    return lower + (bounds[index] - lower) * position
 
 
-def middles(bounds: Sequence[float], counts: Sequence[int], total: float) -> list[float]:
-    """Return for each bucket at which part of its width, from 0 to 1, its mean is taken to be.
+def bucket_means(bounds: Sequence[float], counts: Sequence[int], total: float) -> list[float]:
+    """Return the estimated mean of each bucket, as a share of its width from 0 to 1.
 
-    It leans towards the neighbour that holds more; then all are moved by the same part of their way
-    to one end, so that the sum comes out. Where all is in one bucket, that makes it the mean. Half
-    of the width where the sum does not tell: it is not known, or some are above the last bound.
+    The estimate is first made from the neighbouring buckets. Then all means are moved by the same
+    share of their distance to one end, so that they add up to the known sum. If all observations
+    are in one bucket, the result is their exact mean.
     """
+    # The sum says nothing if it is unknown, or if a part of it lies above the last bound.
     if isnan(total) or counts[-1]:
         return [HALF] * len(bounds)
     edges = (0.0, *bounds)
     widths = [upper - lower for lower, upper in pairwise(edges)]
     held = list(zip(counts, widths, strict=False))
-    leaning = leanings([n / width if width else 0.0 for n, width in held])
+    means = means_from_neighbours([n / width if width else 0.0 for n, width in held])
     rooms = [n * width for n, width in held]
     room = sum(rooms)
-    taken = sum(map(mul, rooms, leaning))
+    taken = sum(map(mul, rooms, means))
     wanted = total - sum(n * lower for n, lower in zip(counts, edges, strict=True))
     if not room:
-        return leaning
+        return means
     if wanted <= taken:
         scale = max(wanted, 0.0) / taken
-        return [each * scale for each in leaning]
+        return [each * scale for each in means]
     scale = max(room - wanted, 0.0) / (room - taken)
-    return [1.0 - (1.0 - each) * scale for each in leaning]
+    return [1.0 - (1.0 - each) * scale for each in means]
 
 
-def leanings(densities: Sequence[float]) -> list[float]:
-    """Return for each bucket how much of what is near it is on its upper side, half of it its own.
+def means_from_neighbours(densities: Sequence[float]) -> list[float]:
+    """Return the mean of each bucket as its neighbours suggest it, as a share of its width.
 
     Args:
-        densities: observations a second of a bucket's width.
+        densities: observations per second of a bucket's width.
     """
+    # The mean lies towards the denser neighbour; between equal ones it is the middle.
     before, after = (0.0, *densities[:-1]), (*densities[1:], 0.0)
     return [
         (above + HALF * own) / (below + own + above) if own else HALF

@@ -1,4 +1,7 @@
-"""Every type of plain data, for annotations; each is defined in the module of its subject."""
+"""All data types of antflow in one module, for annotations.
+
+Each is defined in the module of its subject.
+"""
 
 from .dashboards import DashboardProtocol as DashboardProtocol
 from .dashboards import DashboardSnapshot as DashboardSnapshot

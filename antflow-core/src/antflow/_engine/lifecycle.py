@@ -11,7 +11,7 @@ from typing import Any
 
 from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations, listeners_of
 from antflow._plugins.plugin_set import PluginSet
-from antflow._plugins.validation import refusal
+from antflow._plugins.validation import validation_error
 from antflow.exceptions import PluginError
 
 from .display import Display
@@ -103,7 +103,7 @@ class Lifecycle:
         for name, answer in answers.items():
             if answer is None:
                 continue
-            if (reason := refusal(answer)) is None:
+            if (reason := validation_error(answer)) is None:
                 scoped[f"{name}.run"] = answer
             else:
                 error = PluginError(f"What it returned cannot take part: {reason}", plugin=name)

@@ -1,1 +1,1 @@
-"""What errors and log lines show: texts made safe, tracebacks of user code, suggestions."""
+"""Texts and tracebacks of errors, and logging the errors of users' code."""

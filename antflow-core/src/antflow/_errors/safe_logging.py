@@ -1,4 +1,4 @@
-"""Logging the errors of others, also those that logging itself would stumble over."""
+"""Logging errors of users' code, including those that cannot be formatted."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from antflow.exceptions import text_of
 
 
 def can_be_shown(error: BaseException) -> bool:
-    """Tell whether Python can show an error.
-
-    It cannot where notes raise that are asked for, or where a syntax error has odd arguments; then
-    logging raises in its turn, to whoever logs.
-    """
+    """Return whether Python can format an error."""
+    # It cannot if the error's notes raise when they are read, or if a SyntaxError has odd
+    # arguments. Logging would raise then, in the engine.
     try:
         format_exception(error)
     except Exception:
@@ -22,19 +20,20 @@ def can_be_shown(error: BaseException) -> bool:
 
 
 def log_error(logger: Logger, error: BaseException, text: str, *arguments: object) -> None:
-    """Log an error with its traceback; of one that cannot be shown, what can be had.
+    """Log an error with its traceback; if it cannot be formatted, log the parts that can be.
 
     Args:
-        logger: which one.
-        error: what was raised.
-        text: what it means, as for logging.
-        arguments: of the text.
+        logger: receives the record.
+        error: the error.
+        text: the message, with the placeholders of logging.
+        arguments: fill the placeholders.
     """
     if not logger.isEnabledFor(ERROR):
         return
+    # The `stacklevel` makes the record name the caller, as with a plain `logger.error`.
     if can_be_shown(error):
         logger.error(text, *arguments, exc_info=error, stacklevel=2)
         return
     text += "\nTraceback (most recent call last):\n%s%s: %s (it cannot be shown in full)"
-    had = "".join(format_tb(error.__traceback__)), type(error).__name__, text_of(error)
-    logger.error(text, *arguments, *had, stacklevel=2)
+    parts = "".join(format_tb(error.__traceback__)), type(error).__name__, text_of(error)
+    logger.error(text, *arguments, *parts, stacklevel=2)

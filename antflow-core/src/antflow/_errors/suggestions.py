@@ -1,4 +1,4 @@
-"""Errors for misspelt keywords: they name the object, the word and the nearest known word."""
+"""Errors for unknown keywords, which name the object, the word and the nearest known word."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Explain = Callable[[Method, tuple[Any, ...], dict[str, Any]], None]
 
 
 class UnknownFieldError(StageValidationError, TypeError):
-    """A stage was given a keyword that it does not have; a TypeError, as Python raises for it."""
+    """A stage was given an unknown keyword; also a TypeError, which Python raises for one."""
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """Return the known word most like `word`, in upper or lower case; None if none is like it."""
+    """Return the known word most like `word`, whatever its case; None if none is similar."""
     from difflib import get_close_matches  # needed for errors only
 
     if not isinstance(word, str):
@@ -31,12 +31,12 @@ def nearest(word: object, known: Iterable[str]) -> str | None:
 
 
 def remedy(word: str, known: Iterable[str], instead: Mapping[str, str] | None = None) -> str:
-    """Return the end of an error about an unknown keyword: what to write for it.
+    """Return the remedy in an error about an unknown keyword.
 
     Args:
-        word: the keyword.
+        word: the unknown keyword.
         known: the keywords that are accepted.
-        instead: remedies for words that are used elsewhere, by the word.
+        instead: remedies for keywords of other functions, by the keyword.
     """
     known, instead = list(known), instead or {}
     near = nearest(word, [*known, *instead])
@@ -55,14 +55,14 @@ def explains_keywords(
 ) -> Callable[[type[Owner]], type[Owner]]:
     """Decorate a class so that its constructor and public methods explain an unknown keyword.
 
-    A call with known keywords only is passed on as it is. Signatures stay the same.
+    Signatures stay the same.
 
     Args:
-        kind: what errors call an object of the class.
+        kind: the noun for an object of the class in errors.
         name: the attribute that holds the object's name.
-        error: what is raised.
-        instead: remedies for words that are used elsewhere, by the word.
-        public_name: the class that Python's own errors name; None for the decorated one.
+        error: type of the error.
+        instead: remedies for keywords of other functions, by the keyword.
+        public_name: name of the class in Python's own errors; None for the decorated one.
     """
 
     def explain(method: Method, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -91,13 +91,12 @@ def explains_keywords(
 def _explained(method: Method, explain: Explain) -> Method:
     """Wrap a method so that a TypeError for an unknown keyword is explained.
 
-    Known keywords are not checked again: Python itself raises TypeError for an unknown one, before
-    the method begins.
-
     Args:
-        method: what is called.
-        explain: raises the better error; it returns if the TypeError is about something else.
+        method: the method.
+        explain: raises the better error; it returns if the TypeError has another cause.
     """
+    # Keywords are not checked before the call: Python does that anyway, so that a correct call
+    # costs only the wrapper.
     parameters = inspect.signature(method).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return method  # it checks its keywords itself
@@ -114,7 +113,8 @@ def _explained(method: Method, explain: Explain) -> Method:
 
 
 def _as_coroutine_function(function: Method) -> Method:
-    """Mark a function that returns a coroutine, for the price of none around that one."""
+    """Mark a function that returns a coroutine as a coroutine function."""
+    # An `async def` around the method would make a second coroutine in each call.
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
     # Only `inspect` looks at this flag; an instruction in the code is what makes a coroutine.
@@ -126,7 +126,7 @@ def _as_coroutine_function(function: Method) -> Method:
 def _caller(
     kind: str, name: str, method: Method, arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> str:
-    """Return what an error calls the constructor or the method that was called."""
+    """Return the name of the called constructor or method in an error."""
     if method.__name__ == "__init__":
         called = _given_name(method, arguments, keywords)
         return f"{kind} {called!r}" if isinstance(called, str) else kind

@@ -1,4 +1,4 @@
-"""Texts from users, fit to stand in one line of a terminal or a log, and counts with their noun."""
+"""One-line texts of users' values for terminals and logs, and counts with their noun."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 def escaped(text: str) -> str:
     """Return a text with its control characters escaped, line breaks included."""
+    # A name with an escape sequence could clear the terminal, or forge a line of the log.
     if text.isprintable():
         return text
     return "".join(
@@ -21,14 +22,14 @@ def safe_text(text: str, longest: int) -> str:
     """Return a text on one line, with control characters escaped.
 
     Args:
-        text: from a user.
-        longest: the number of characters above which it is cut.
+        text: the text.
+        longest: the most characters of the result, before escaping.
     """
     return escaped(text if len(text) <= longest else f"{text[: longest - 3]}...")
 
 
 def shown(value: object) -> str:
-    """Return the `repr()` of a value, or its type if the value cannot be shown."""
+    """Return the `repr()` of a value, or its type if its `repr()` raises."""
     try:
         return repr(value)
     except Exception:
@@ -36,7 +37,7 @@ def shown(value: object) -> str:
 
 
 def safe_repr(value: object, longest: int) -> str:
-    """Return the same on one line, as `safe_text` does."""
+    """Return the `repr()` of a value on one line, cut like `safe_text`."""
     return safe_text(shown(value), longest)
 
 
@@ -46,28 +47,28 @@ def many(number: int, noun: str, form: str = ",") -> str:
     Args:
         number: the count.
         noun: its noun in the singular.
-        form: of the number, as `format` takes it.
+        form: format of the number.
     """
     return f"{number:{form}} {noun if number == 1 else f'{noun}s'}"
 
 
 Shown = TypeVar("Shown")
 
-MOST_SHOWN = 10
-"""How many stages, or tasks of a stage, are shown."""
+MAX_SHOWN = 10
+"""How many texts `listed` shows."""
 
 _values = Repr()
 _values.maxstring = _values.maxother = 60
 
 
 def one_line(make: Callable[[Shown], str]) -> Callable[[Shown], str]:
-    """Make a `__repr__` of one printable line, which is Python's own where the other one fails."""
+    """Decorate a `__repr__`: escape its text, and fall back to Python's own if it raises."""
 
     @wraps(make)
     def safe_repr(self: Shown) -> str:
         try:
             return escaped(make(self))
-        except Exception:  # an object half made, or a name or value that cannot be shown
+        except Exception:  # a constructor has failed half way, or a value's own repr raises
             return object.__repr__(self)
 
     return safe_repr
@@ -79,9 +80,9 @@ def short(value: object) -> str:
 
 
 def listed(texts: Iterable[str], between: str = ", ") -> str:
-    """Return the first few texts, and how many more there are."""
+    """Return the first few texts, and the number of the others."""
     texts = list(texts)
-    more = len(texts) - MOST_SHOWN
+    more = len(texts) - MAX_SHOWN
     if more > 0:
-        texts[MOST_SHOWN:] = [f"{more} more"]
+        texts[MAX_SHOWN:] = [f"{more} more"]
     return between.join(texts)

@@ -1,4 +1,4 @@
-"""Tracebacks as users read them: their own frames, without antflow's."""
+"""Tracebacks without antflow's frames, and the user's line that raised an error."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _STANDARD_LIBRARY = (normcase(traceback.__file__).rpartition(os.sep)[0] + os.sep
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 
 MAX_GROWING = 50
-"""Entries of a traceback beyond which it is cut at the next raise of the same error."""
+"""Entries of a traceback above which the next raise of the same error cuts it."""
 
 
 def location(error: BaseException) -> str | None:
     """Return the user's innermost frame of an error, as "fetch.py:4, in fetch".
 
     That is the innermost frame outside of antflow, the standard library and installed packages. If
-    there is none, it is the outermost one outside of antflow: the task function itself. Of an
-    exception group, it is that of its first error; of an error that Python raised outside of any
-    frame, such as "coroutine raised StopIteration", that of its cause.
+    there is none, it is the outermost frame outside of antflow, which is the task function. For an
+    exception group, the first of its errors counts. For an error that Python raised outside of any
+    frame, such as "coroutine raised StopIteration", its cause counts.
 
     Returns:
         The frame; None if the error has no traceback outside of antflow.
@@ -45,10 +45,8 @@ def place(error: BaseException) -> str | None:
 def remove_own_frames(error: BaseException) -> None:
     """Remove antflow's frames from an error's traceback, in place.
 
-    It does the same for causes, contexts and the errors of a group. Where Python chained an error
-    to the one of an earlier attempt, which antflow was handling, the two are separated. Of an error
-    that is raised again and again, such as one made when a module is imported, only the latest
-    raise is kept once the traceback has become long.
+    The same is done for causes, contexts and the errors of a group. If an error is raised again and
+    again, such as one made when a module is imported, a long traceback keeps only the latest raise.
     """
     seen: set[int] = set()
     rest = [error]
@@ -57,6 +55,8 @@ def remove_own_frames(error: BaseException) -> None:
         if id(error) in seen:
             continue
         seen.add(id(error))
+        # Python chains the error of a retry to that of the attempt before, if antflow was handling
+        # that one. The two have nothing to do with each other.
         context = error.__context__
         if context is not None and context is not error.__cause__ and _is_caught_here(context):
             _set(error, "__context__", None)
@@ -68,7 +68,7 @@ def remove_own_frames(error: BaseException) -> None:
 
 
 def callers_level() -> int:
-    """Return the `stacklevel` at which a warning points at the caller of antflow."""
+    """Return the `stacklevel` with which a warning names the line that called antflow."""
     frame, level = currentframe(), 0
     while frame is not None and _is_of_antflow(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
@@ -76,10 +76,8 @@ def callers_level() -> int:
 
 
 def reraise(error: BaseException) -> NoReturn:
-    """Raise an error again, as a bare `raise` does: its context stays as it is.
-
-    `raise error` would replace it by the error that is being handled.
-    """
+    """Raise an error again and keep its context, as a bare `raise` does."""
+    # `raise error` would replace the context by the error that is being handled.
     context = error.__context__
     try:
         raise error
@@ -89,14 +87,15 @@ def reraise(error: BaseException) -> NoReturn:
 
 
 def raise_kept(error: BaseException) -> NoReturn:
-    """Raise the error of a failure, as often as asked, with the traceback that it was kept with."""
+    """Raise the error of a failed item, with the traceback that it had in the task."""
+    # Each raise adds entries to the traceback; those of earlier calls of this are removed first.
     _set(error, "__traceback__", _kept_traceback(error))
     raise error
 
 
 @contextmanager
 def unchanged_traceback(error: BaseException) -> Iterator[None]:
-    """Keep an error's traceback as it is, also if a function that it is passed to raises it."""
+    """Restore an error's traceback after a block that may raise the error itself."""
     kept = error.__traceback__
     try:
         yield
@@ -106,10 +105,12 @@ def unchanged_traceback(error: BaseException) -> Iterator[None]:
 
 
 def _set(error: BaseException, name: str, value: object) -> None:
-    BaseException.__setattr__(error, name, value)  # a frozen dataclass refuses its own
+    # Not `error.name = value`: an exception that is a frozen dataclass refuses that.
+    BaseException.__setattr__(error, name, value)
 
 
 def _frame_to_show(error: BaseException) -> TracebackType | None:
+    """Return the frame that `location` describes."""
     for shown in (_first_leaf(error), error, *_causes(error)):
         outermost = innermost_of_user = None
         for each in _frames(_kept_traceback(shown)):
@@ -123,7 +124,7 @@ def _frame_to_show(error: BaseException) -> TracebackType | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen = {id(error)}
+    seen = {id(error)}  # a user may have made a circle of causes
     while (cause := error.__cause__) is not None and id(cause) not in seen:
         yield cause
         seen.add(id(cause))
@@ -159,12 +160,10 @@ def _kept_traceback(error: BaseException) -> TracebackType | None:
 
 
 def _without_own(entry: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without antflow's entries.
-
-    Python puts the entries of each raise in front of those that an error has already. So the work
-    and the memory for an error that many items fail with would grow with their number, unless the
-    traceback is cut at entries that were returned before.
-    """
+    """Return a traceback without antflow's entries."""
+    # Python puts the entries of each raise in front of those that an error has already. For one
+    # error object that many items fail with, work and memory would grow with their number. So a
+    # long traceback is cut at the entries that were returned before.
     kept: list[TracebackType] = []
     for each in _frames(entry):
         if each.tb_frame.f_trace is _returned_before:
@@ -175,11 +174,12 @@ def _without_own(entry: TracebackType | None) -> TracebackType | None:
             kept.append(each)
     rest: TracebackType | None = None
     for each in reversed(kept):
-        # A new entry where need be: to change the next one of an entry, Python walks through all.
+        # Copied only where something changes, and not changed in place: Python walks through all
+        # later entries when `tb_next` is set.
         rest = each if each.tb_next is rest else _copy(each, rest)
     if rest is not None and len(kept) > MAX_GROWING:
-        # The one place for a mark that goes with the traceback: the function of a debugger, which
-        # is of no use to a frame that has ended.
+        # A traceback has no attribute of its own for a mark. This one of its frame is for
+        # debuggers, and of no use when the frame has ended.
         rest.tb_frame.f_trace = _returned_before
     return rest
 
@@ -194,12 +194,12 @@ def _copy(entry: TracebackType, following: TracebackType | None) -> TracebackTyp
 
 
 def _is_caught_here(error: BaseException) -> bool:
-    """Tell whether antflow handled an error: the outermost frame is the one that caught it."""
+    """Return whether antflow caught an error: the outermost frame is that of the catching code."""
     return error.__traceback__ is not None and _is_own(error.__traceback__)
 
 
 def _is_own(entry: TracebackType) -> bool:
-    """Tell whether a frame is antflow's; its testing kit runs on behalf of users."""
+    """Return whether a frame is antflow's; those of its testing kit count as the user's."""
     return _is_of_antflow(entry.tb_frame.f_code.co_filename)
 
 
@@ -210,7 +210,7 @@ def _is_of_antflow(file: str) -> bool:
 
 
 def _is_users(entry: TracebackType) -> bool:
-    """Tell whether a frame that is not antflow's is outside of the libraries, too."""
+    """Return whether a frame that is not antflow's is outside of all libraries."""
     return not _is_of_libraries(entry.tb_frame.f_code.co_filename)
 
 

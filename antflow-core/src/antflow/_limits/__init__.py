@@ -1,1 +1,1 @@
-"""The limits of a stage: how many calls at once, and how often."""
+"""Limits on what the tasks of a stage may do at the same time and per period."""

@@ -1,1 +1,1 @@
-"""Plugins: who takes part in a run, and how their hooks are called."""
+"""Plugins: finding and checking them, and calling their hooks."""

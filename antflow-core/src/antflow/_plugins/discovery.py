@@ -1,4 +1,4 @@
-"""Finding the plugins that are installed, once a process, and what has become of each."""
+"""Finding and loading the installed plugins, once in a process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from antflow._errors.tracebacks import callers_level
 from antflow.exceptions import PluginWarning, text_of
 
-from .plugin_set import NONE, PluginSet
+from .plugin_set import EMPTY_SET, PluginSet
 from .switches import is_off
-from .validation import hooks_of, made, refusal
+from .validation import hooks_of, instantiate, validation_error
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -31,15 +31,15 @@ PluginStatus = Literal["active", "disabled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class FoundPlugin:
-    """A plugin that is installed, and what has become of it.
+    """An installed plugin, and whether it takes part.
 
     Args:
         name: its entry point's name.
         distribution: name of the distribution that it comes with.
         version: of the distribution.
-        target: what its entry point leads to.
-        status: whether it takes part.
-        reason: why it does not.
+        target: value of its entry point, "module:attribute".
+        status: "active", "disabled" by a setting, or "failed" to load.
+        reason: why it does not take part; empty if it does.
         hooks: the hooks that it implements, in the order of the specs.
         plugin: the plugin itself, if it takes part.
     """
@@ -55,17 +55,17 @@ class FoundPlugin:
 
 
 class Discovery:
-    """Looks for plugins once, at the first question, and remembers what it found."""
+    """Finds installed plugins at the first call, and keeps what it found."""
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self._lock = RLock()  # reentrant: a plugin may make a Pipeline while it is imported
         self._found: tuple[FoundPlugin, ...] | None = None
-        self._active = NONE
+        self._active = EMPTY_SET
 
     def found(self) -> tuple[FoundPlugin, ...]:
-        """Return all plugins that are installed, by name; at the first call, load them.
+        """Return all installed plugins in the order of their names; load them at the first call.
 
-        A plugin that asks while it is being loaded is answered that there are none.
+        A plugin that calls this while it is being loaded gets none.
 
         Warns:
             PluginWarning: once for each that is left out because something is wrong with it.
@@ -73,47 +73,51 @@ class Discovery:
         with self._lock:
             if self._found is not None:
                 return self._found
-            self._found = ()
+            self._found = ()  # for plugins that ask while they are loaded
             try:
-                found = tuple(_look(os.environ))
+                found = tuple(_discover(os.environ))
                 self._active = PluginSet(
                     {each.name: each.plugin for each in found if each.status == "active"}
                 )
-            except BaseException:
+            except BaseException:  # such as KeyboardInterrupt: the next call tries again
                 self._found = None
                 raise
             self._found = found
-        for notice in _notices(found, os.environ):
-            warnings.warn(PluginWarning(notice), stacklevel=callers_level())
+        # Outside the lock: a filter may turn a warning into an error, or run code of its own.
+        for text in _warnings(found, os.environ):
+            warnings.warn(PluginWarning(text), stacklevel=callers_level())
         return found
 
     def active(self) -> PluginSet:
-        """Return those that take part."""
+        """Return the plugins that take part."""
         self.found()
         return self._active
 
     def forget(self) -> None:
-        """Look anew at the next question, as another process would."""
+        """Forget what was found, so that the next call looks again, as a new process would."""
         with self._lock:
-            self._found, self._active = None, NONE
+            self._found, self._active = None, EMPTY_SET
 
 
 INSTALLED = Discovery()
-"""The plugins that are installed, for all pipelines of this process."""
+"""The installed plugins, for all pipelines of this process."""
 
 
-def _look(environ: Mapping[str, str]) -> Iterator[FoundPlugin]:
+def _discover(environ: Mapping[str, str]) -> Iterator[FoundPlugin]:
     from importlib.metadata import entry_points
 
-    taken: dict[str, FoundPlugin] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _origin(entry))):
-        found = _examine(entry, _why_disabled(entry.name, environ), taken)
+    by_name: dict[str, FoundPlugin] = {}
+    entries = entry_points(group=GROUP)
+    # Sorted, so that of two plugins of one name the same one is left out each time.
+    for entry in sorted(entries, key=lambda entry: (entry.name, _distribution_of(entry))):
+        # The settings are read before the import: a disabled plugin's code must not run at all.
+        found = _load_entry(entry, _why_disabled(entry.name, environ), by_name)
         if found.status != "failed":
-            taken.setdefault(entry.name, found)
+            by_name.setdefault(entry.name, found)
         yield found
 
 
-def _origin(entry: EntryPoint) -> tuple[str, str]:
+def _distribution_of(entry: EntryPoint) -> tuple[str, str]:
     """Return name and version of the distribution that an entry point comes with."""
     try:
         assert entry.dist is not None
@@ -140,11 +144,19 @@ def _names(environ: Mapping[str, str], variable: str) -> list[str]:
     return [name.strip() for name in environ.get(variable, "").split(",") if name.strip()]
 
 
-def _examine(entry: EntryPoint, why_disabled: str, taken: Mapping[str, FoundPlugin]) -> FoundPlugin:
-    """Load a plugin, unless it is disabled, and see whether it can take part."""
+def _load_entry(
+    entry: EntryPoint, why_disabled: str, by_name: Mapping[str, FoundPlugin]
+) -> FoundPlugin:
+    """Load a plugin, unless it is disabled, and check it.
+
+    Args:
+        entry: the plugin's entry point.
+        why_disabled: the setting that disables it; empty for none.
+        by_name: the plugins found so far.
+    """
     status: PluginStatus = "failed"
     plugin: object = None
-    namesake = taken.get(entry.name)
+    namesake = by_name.get(entry.name)
     if why_disabled:
         status, reason = "disabled", why_disabled
     elif namesake is not None:
@@ -152,31 +164,31 @@ def _examine(entry: EntryPoint, why_disabled: str, taken: Mapping[str, FoundPlug
             f"there is another plugin of this name, from {namesake.distribution} {namesake.version}"
         )
     else:
-        plugin, reason = _loaded(entry)
-        for other in taken.values():
+        plugin, reason = _load(entry)
+        for other in by_name.values():
             if plugin is not None and other.plugin is plugin:
                 reason = f"it is the same object as plugin {other.name!r}"
         if not reason:
             status = "active"
-    found = FoundPlugin(entry.name, *_origin(entry), entry.value, status, reason)
+    found = FoundPlugin(entry.name, *_distribution_of(entry), entry.value, status, reason)
     if status == "active":
         found = replace(found, hooks=hooks_of(plugin), plugin=plugin)
     return found
 
 
-def _loaded(entry: EntryPoint) -> tuple[object, str]:
-    """Return a plugin, and why it cannot take part; SystemExit at its import is a reason, too."""
+def _load(entry: EntryPoint) -> tuple[object, str]:
+    """Return a plugin and "", or None and the reason why it cannot take part."""
     try:
-        plugin = made(entry.load())
+        plugin = instantiate(entry.load())
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # SystemExit too: an import must not end the user's program
         return None, f"it cannot be loaded: {type(error).__name__}: {text_of(error)}"
-    reason = refusal(plugin)
+    reason = validation_error(plugin)
     return (plugin, "") if reason is None else (None, reason)
 
 
-def _notices(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Iterator[str]:
+def _warnings(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Iterator[str]:
     names = [plugin.name for plugin in found]
     for plugin in found:
         if plugin.status == "failed":
@@ -203,6 +215,7 @@ def _notices(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Iter
 
 
 def _has_predecessor() -> bool:
+    """Return whether the older distribution `antflow`, with the same package, is installed."""
     from importlib.metadata import distributions
 
     return any(True for _ in distributions(name=PREDECESSOR))

@@ -1,4 +1,4 @@
-"""Calls the hooks of one run."""
+"""`Dispatcher`, which calls the hooks of one run."""
 
 from __future__ import annotations
 
@@ -38,32 +38,34 @@ class Listener(NamedTuple):
 
 
 Listeners = tuple[Listener, ...]
+"""Functions in the order of their calls."""
 
 
 class Observer:
-    """A plugin that may begin or cease to listen to a hook while runs go on.
+    """A plugin that may begin or cease to listen to a hook during a run.
 
-    Any other plugin listens, all the time, to all the hooks that it has functions for.
+    Any other plugin always listens to all hooks that it implements.
     """
 
     def __init__(self) -> None:
+        # Weak, because an observer such as a tracker may be used for more runs than one.
         self._dispatchers: WeakSet[Dispatcher] = WeakSet()
 
     def listens_to(self, hook: str) -> bool:
-        """Return whether a function for this hook is set."""
+        """Return whether the observer listens to a hook now."""
         raise NotImplementedError
 
     def attach(self, dispatcher: Dispatcher) -> None:
-        """Remember a dispatcher, without keeping it, as one to be notified of changes."""
+        """Notify a dispatcher of changes, as long as it exists."""
         self._dispatchers.add(dispatcher)
 
     def changed(self) -> None:
-        """Have the dispatchers look again at what this observer listens to."""
+        """Make the dispatchers look up the listeners again."""
         for dispatcher in tuple(self._dispatchers):
             dispatcher.compile()
 
 
-class Listening(Protocol):
+class ListenerSource(Protocol):
     """The plugins of a run."""
 
     def listeners(self, hook: str) -> Listeners:
@@ -74,21 +76,23 @@ class Listening(Protocol):
 
 
 class Dispatcher:
-    """Calls the observers of one run, in their order, each apart from the others.
+    """Calls the observers of one run in their order, and keeps their exceptions from the run.
 
-    `emit` returns None when all calls are made, and otherwise an awaitable that makes the rest. An
-    exception is logged once per hook and plugin, and counted; nothing else changes, unless the run
-    is `strict`: then the first one ends it. A cancellation ends the hook that it meets. The others
-    are called nonetheless, and the caller finds it in its task's `cancelling()`.
+    `emit` returns None when all calls are made, or else an awaitable that makes the remaining ones.
+    An exception is counted, and logged once per hook and plugin. In a `strict` run, the first
+    exception ends the run.
 
-    The listeners of each hook are an attribute, looked up before an event is made: `status` for an
-    item's status, `item_start` for its first such event, `item_finish` for its last, and one for
-    each hook of an attempt.
+    The listeners of each hook are an attribute: `status` for an item's status, `item_start` for its
+    first status event, `item_finish` for its last, and one for each hook of an attempt.
 
     Args:
         pipeline: the pipeline's name.
         abort: ends the run; called with a KeyboardInterrupt or SystemExit of an observer.
     """
+
+    # A cancellation is remembered by asyncio alone, in the task's `cancelling()`: it ends the hook
+    # that it meets, the remaining hooks are called, and the caller asks the task. So each start
+    # that was emitted has its end, and no flag of ours can disagree with asyncio.
 
     __slots__ = (
         "__weakref__",
@@ -118,17 +122,20 @@ class Dispatcher:
         self._abort = abort
         self._logged: set[tuple[str, str]] = set()
 
-    def listen(self, plugins: Listening) -> None:
-        """Call these plugins, and no others, from now on."""
+    def listen(self, plugins: ListenerSource) -> None:
+        """Call these plugins from now on, in place of any earlier ones."""
         self._plugins = plugins
         for observer in plugins.observers():
             observer.attach(self)
         self.compile()
 
     def compile(self) -> None:
-        """Look up the listeners of each hook; one without listeners costs nothing."""
+        """Look up the listeners of each hook."""
+        # An empty tuple is false: for a hook without listeners, no event is made.
         listeners = self._plugins.listeners
         self.status = listeners("antflow_item_status")
+        # An item's start and finish are its first and last status event. They have hooks of their
+        # own, because a tracer needs only these two: three events a stage would cost it 2 us.
         self.item_start = listeners("antflow_item_start") + self.status
         self.item_finish = self.status + listeners("antflow_item_finish")
         self.task_start = listeners("antflow_task_start")
@@ -155,16 +162,16 @@ class Dispatcher:
         final: bool = False,
         listeners: Listeners | None = None,
     ) -> Awaitable[None] | None:
-        """Emit that an item changed its status in a stage.
+        """Emit a status event.
 
         Args:
-            item: the item.
+            item: the item whose status has changed.
             stage: name of the stage.
             status: the new status.
             worker: name of the worker that holds the item.
-            metadata: what else the event says.
+            metadata: metadata of the event.
             final: whether it is the item's last event.
-            listeners: the functions to call; None for all that listen to such an event.
+            listeners: the functions to call; None for all listeners of the event's hook.
         """
         if listeners is None:
             listeners = self.item_finish if final else self.status
@@ -182,7 +189,8 @@ class Dispatcher:
         return self.emit(listeners, event.about(item))
 
     def emit(self, listeners: Listeners, event: Any) -> Awaitable[None] | None:
-        """Call each of some listeners with an event."""
+        """Call listeners with an event; return an awaitable if one of them has to be awaited."""
+        # Plain functions, the common case, cost no coroutine: one is made at the first awaitable.
         remaining = iter(listeners)
         for listener in remaining:
             try:
@@ -190,6 +198,7 @@ class Dispatcher:
             except BaseException as error:
                 self._on_error(listener, error, event)
             else:
+                # Most functions return None, which a comparison finds faster than `isawaitable`.
                 if answer is not None and isawaitable(answer):
                     return self._await_observers(listener, answer, remaining, event)
         return None
@@ -217,23 +226,25 @@ class Dispatcher:
     async def _await(self, listener: Listener, answer: Awaitable[Any], event: Any) -> Any:
         try:
             return await answer
-        except GeneratorExit:
+        except GeneratorExit:  # this coroutine is being closed, and must not await again
             raise
         except BaseException as error:
             self._on_error(listener, error, event)
             return None
 
     def _on_error(self, listener: Listener, error: BaseException, event: Any) -> None:
+        # Without a cancellation of the task, a CancelledError is an error of the observer.
         if isinstance(error, CancelledError) and cancellations():
-            return  # the caller's own; its task remembers it
+            return  # the caller finds it in `cancelling()` of its task
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._abort(error)
         else:
             self.note_fault(listener.name, listener.hook, error, event)
 
     def note_fault(self, name: str, hook: str, error: BaseException, event: Any = None) -> None:
-        """Count an error of a plugin, and log it, once per hook; in strict mode, end the run."""
+        """Count an error of a plugin, and log the first of each hook; if strict, end the run."""
         self.faults[name] += 1
+        # Logged once: a plugin that raises for each item would fill the log.
         if (name, hook) not in self._logged:
             self._logged.add((name, hook))
             log_error(
@@ -244,55 +255,58 @@ class Dispatcher:
                 self.pipeline,
                 hook,
                 name,
-                _where(event),
+                _event_text(event),
             )
         if self.strict:
-            unforgiven = PluginError(
+            strict_error = PluginError(
                 f"{hook} of plugin {name!r} raised {type(error).__name__}: {text_of(error)}"
-                f"{_where(event)}; mend it, disable the plugin, or unset ANTFLOW_STRICT_PLUGINS "
-                "to have it logged and ignored",
+                f"{_event_text(event)}; mend it, disable the plugin, or unset "
+                "ANTFLOW_STRICT_PLUGINS to have it logged and ignored",
                 plugin=name,
                 hook=hook,
                 item_id=getattr(event, "item_id", None),
             )
-            unforgiven.__cause__ = error
-            self._abort(unforgiven)
+            strict_error.__cause__ = error
+            # The run is aborted, not the call: all end hooks are still called.
+            self._abort(strict_error)
 
     async def call_hook(self, hook: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Call all plugins that implement a hook, and return what each returned, by its name."""
+        """Call a hook of all plugins, and return the results by the plugins' names."""
         return {
             listener.name: await self._call(listener, arguments)
             for listener in self._plugins.listeners(hook)
         }
 
 
-def _where(event: Any) -> str:
+def _event_text(event: Any) -> str:
+    """Return which item and stage an event is about, as a part of a log message."""
     if not isinstance(event, StatusEvent | TaskEvent):
         return ""
     try:
         item = repr(event.item_id)
-    except Exception:
+    except Exception:  # ids are users' objects
         item = f"(an id of type {type(event.item_id).__name__})"
     return f" at item {item} in stage {event.stage!r}"
 
 
 def listeners_of(listeners: Listeners, names: Container[str]) -> Listeners:
-    """Return those of some listeners whose plugin has one of these names."""
+    """Return the listeners whose plugin has one of these names."""
     return tuple(listener for listener in listeners if listener.name in names)
 
 
 def cancellations(task: Task[Any] | None = None) -> int:
-    """Return how often a task, or the present one, has been asked to end."""
+    """Return how many cancellations a task, or the present one, has been sent."""
     task = task or current_task()
     return 0 if task is None else task.cancelling()
 
 
 def delivered_cancellations() -> int:
-    """Return how many cancellations the present task has got, without one that is pending."""
+    """Return how many cancellations have reached the present task; a pending one has not."""
     task = current_task()
     return 0 if task is None else task.cancelling() - is_cancellation_pending(task)
 
 
 def is_cancellation_pending(task: Task[Any]) -> bool:
-    """Return whether a cancellation of a task is still to be delivered."""
+    """Return whether a cancellation of a task has not reached it yet."""
+    # asyncio has no public name for this. A task of another kind without it has none pending.
     return bool(getattr(task, "_must_cancel", False))

@@ -1,4 +1,4 @@
-"""The display "progress" where no plugin has one: plain lines on standard error."""
+"""The dashboard "progress" where no plugin has one: plain lines on standard error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from antflow.results import ErrorSummary, PipelineResult
 from antflow.stats import PipelineStats
 
 PROGRESS = "progress"
-"""The name of the display that is always there."""
+"""Name of the dashboard that needs no plugin."""
 
 LINE_SECONDS = 1.0
 """Seconds between two lines, at least."""
@@ -31,11 +31,10 @@ LONGEST_NAME = 100
 
 
 class PlainProgress:
-    """Writes one line a second at most, and a last one when the run is over.
+    """Writes one line a second at most, and a last one at the end of the run."""
 
-    It writes on the event loop, as a log handler does: a thread that is stuck in a write would hold
-    the stream's lock, and so hold up logging and the interpreter's exit.
-    """
+    # It writes on the event loop, as a log handler does. A thread that is stuck in a write would
+    # hold the stream's lock, for which log handlers and the interpreter's exit would wait.
 
     def on_start(self, pipeline: Any, total_items: int | None) -> None:
         """Begin to count; the first line follows after a second.
@@ -52,10 +51,11 @@ class PlainProgress:
         self._latest: DashboardSnapshot | None = None
 
     def on_update(self, snapshot: DashboardSnapshot) -> None:
-        """Write a line if the latest is a second old, and there is more to do."""
+        """Write a line if the latest is a second old and items are left."""
         self._latest = snapshot
         now = get_running_loop().time()
-        if now < self._due or share_ended(snapshot, self._total) == 1:  # the last line follows
+        # At the end nothing is written here, since `on_finish` writes the last line.
+        if now < self._due or share_ended(snapshot, self._total) == 1:
             return
         self._due = now + LINE_SECONDS
         ended = items_ended(snapshot.pipeline_stats)
@@ -71,7 +71,7 @@ class PlainProgress:
             results: the successes that are kept.
             summary: the failures.
         """
-        if self._latest is None:
+        if self._latest is None:  # the run ended before its first update
             return
         seconds = get_running_loop().time() - self._began
         write_line(f"{self._name}: {', '.join(_at_end(self._latest, self._total, seconds))}")
@@ -121,11 +121,11 @@ def share_ended(snapshot: DashboardSnapshot, total: int | None) -> float | None:
 
 
 def time_left(ended: int, share: float | None, rate: float) -> float | None:
-    """Return the seconds that the rest takes; None where that cannot be said.
+    """Return the seconds until the remaining items have ended; None if that is unknown.
 
     Args:
         ended: items that have ended.
-        share: which share of all that is, from 0 to 1; None if it is unknown.
+        share: their share of all items, from 0 to 1; None if it is unknown.
         rate: items per second.
     """
     if not share or not ended:
@@ -172,11 +172,12 @@ def _percent(share: float | None, total: int | None) -> str:
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard error, if there is one that takes it."""
+    """Write a line to standard error, if there is one and it is open."""
     stream = sys.stderr
-    if stream is None:
+    if stream is None:  # as under pythonw
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    with suppress(OSError, ValueError):  # it is closed, or what reads it has ended
+    # Replaced, so that a name that the terminal's encoding lacks does not end the display.
+    with suppress(OSError, ValueError):  # it is closed, or its reader has ended
         stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()

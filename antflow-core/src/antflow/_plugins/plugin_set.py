@@ -1,4 +1,4 @@
-"""Plugins of a pipeline: what is refused, what each is called, and who listens to which hook."""
+"""The plugins of a pipeline: resolving them by name, and finding the listeners of each hook."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ from antflow.exceptions import PipelineError, PluginError, text_of
 from .dispatcher import Listener, Listeners, Observer
 from .plain_progress import PROGRESS, PlainProgress
 from .switches import STRICT, TRACE, is_on
-from .validation import ARGUMENTS, Manager, _own_name, has_hooks, made, name_of, refusal
+from .validation import (
+    ARGUMENTS,
+    Manager,
+    declared_name,
+    has_hooks,
+    instantiate,
+    name_of,
+    validation_error,
+)
 
-OF_RICH = {"compact", "detailed", "full"}
-GET_RICH = (
+# The core knows no plugin by name, except in this hint for users who have not installed it.
+RICH_DASHBOARDS = {"compact", "detailed", "full"}
+RICH_REMEDY = (
     "The dashboards 'compact', 'detailed' and 'full' come with the package antflow-rich; in a "
     "checkout of antflow: pip install ./antflow-rich"
 )
@@ -28,11 +37,11 @@ GET_RICH = (
 _logger = logging.getLogger(__name__)
 
 
-def named(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
-    """Return the plugins that a pipeline is given, checked, by name.
+def resolve(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
+    """Return the plugins that a pipeline is given, by name; check each, and call classes.
 
     Args:
-        plugins: objects, modules, or classes, each of which stands for an object made of it.
+        plugins: objects, modules, or classes.
         pipeline: the pipeline's name.
 
     Raises:
@@ -43,25 +52,27 @@ def named(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
         raise PipelineError(f"Pipeline {pipeline!r} takes a list of plugins, not {plugins!r}")
     given: dict[str, object] = {}
     for entry in plugins:
-        name, plugin = _made_for(entry, pipeline)
+        name, plugin = _instantiate_for(entry, pipeline)
         if any(plugin is other for other in given.values()):
             raise PipelineError(
                 f"Pipeline {pipeline!r} is given plugin {name!r} twice; give it once"
             )
-        if name in given and _own_name(plugin) is not None:
+        # Two objects of one class get numbers. A name of the plugin's own is kept as it is, because
+        # options and error texts refer to it.
+        if name in given and declared_name(plugin) is not None:
             raise PipelineError(
                 f"Pipeline {pipeline!r} is given two plugins called {name!r}; leave one out, or "
                 "give it another antflow_name"
             )
-        if (reason := refusal(plugin)) is not None:
+        if (reason := validation_error(plugin)) is not None:
             raise PluginError(f"Plugin {name!r} of pipeline {pipeline!r}: {reason}", plugin=name)
-        given[_numbered(name, given)] = plugin
+        given[_unused_name(name, given)] = plugin
     return given
 
 
-def _made_for(plugin: object, pipeline: str) -> tuple[str, object]:
+def _instantiate_for(plugin: object, pipeline: str) -> tuple[str, object]:
     try:
-        plugin = made(plugin)
+        plugin = instantiate(plugin)
         return name_of(plugin), plugin
     except Exception as error:
         name = getattr(plugin, "__name__", type(plugin).__name__)
@@ -72,7 +83,7 @@ def _made_for(plugin: object, pipeline: str) -> tuple[str, object]:
         ) from error
 
 
-def _numbered(name: str, taken: Mapping[str, object]) -> str:
+def _unused_name(name: str, taken: Mapping[str, object]) -> str:
     number, unused = 1, name
     while unused in taken:
         number += 1
@@ -81,45 +92,48 @@ def _numbered(name: str, taken: Mapping[str, object]) -> str:
 
 
 class PluginSet:
-    """The plugins that take part in a run, by name; who comes last is called first.
+    """The plugins that take part in a run, by name; the last one is called first.
 
     Args:
-        plugins: checked already.
+        plugins: plugins that `resolve` or the discovery has checked.
     """
 
     def __init__(self, plugins: Mapping[str, object]) -> None:
         self.plugins = dict(plugins)
-        self._manager: Manager | None = None
+        self._manager: Manager | None = None  # None: a manager costs time, and most sets are empty
         if self.plugins:
             self._manager = Manager()
             for name, plugin in self.plugins.items():
-                self._manager.take(plugin, name)
+                self._manager.register(plugin, name)
 
     def with_plugins(self, plugins: Mapping[str, object]) -> PluginSet:
-        """Return a set with some more, but for those that are in it already."""
+        """Return a set with more plugins; plugins that are in this set already are left out."""
         more = dict(self.plugins)
         for name, plugin in plugins.items():
             if not any(plugin is other for other in more.values()):
-                more[_numbered(name, more)] = plugin
+                more[_unused_name(name, more)] = plugin
         return PluginSet(more) if len(more) > len(self.plugins) else self
 
     def observers(self) -> list[Observer]:
-        """Return those that tell when they begin or cease to listen."""
+        """Return the plugins that notify dispatchers when they begin or cease to listen."""
         return [plugin for plugin in self.plugins.values() if isinstance(plugin, Observer)]
 
     def listeners(self, hook: str) -> Listeners:
-        """Return who listens to a hook, in the order of the calls."""
+        """Return the functions that implement a hook, in the order of the calls."""
+        # pluggy checks and orders the functions. It does not call them: a call through pluggy costs
+        # a microsecond even without implementations, and each event is a call.
         if self._manager is None:
             return ()
         caller = getattr(self._manager.hook, hook)
         return tuple(
-            Listener(impl.plugin, impl.plugin_name, hook, _traced(impl, _call(impl, hook)))
+            Listener(impl.plugin, impl.plugin_name, hook, _function(impl, hook))
+            # pluggy keeps the implementations in the reverse order of their calls.
             for impl in reversed(caller.get_hookimpls())
             if not isinstance(impl.plugin, Observer) or impl.plugin.listens_to(hook)
         )
 
     def dashboard(self, name: str) -> DashboardProtocol:
-        """Return a new dashboard of that name; plain lines for "progress" where no plugin has it.
+        """Return a new dashboard of that name; without a plugin, "progress" writes plain lines.
 
         Raises:
             ValueError: none of that name is installed.
@@ -130,6 +144,7 @@ class PluginSet:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
+                # A fault in one plugin leaves the others: the next may have the dashboard.
                 if is_on(os.environ, STRICT):
                     raise PluginError(
                         f"Plugin {listener.name!r} raised {type(error).__name__}: "
@@ -146,45 +161,51 @@ class PluginSet:
             return PlainProgress()
         plugins = self.plugins.values()
         names = sorted({PROGRESS}.union(*(dashboards_of(plugin) for plugin in plugins)))
-        near = nearest(name, [each for each in {*names, *OF_RICH} if each != name])
+        near = nearest(name, [each for each in {*names, *RICH_DASHBOARDS} if each != name])
         installed = "installed are" if near is None else f"did you mean {near!r}? Installed are"
         text = f"There is no dashboard {name!r}; {installed}: {', '.join(names)}"
-        raise ValueError(text if OF_RICH.issubset(names) else f"{text}. {GET_RICH}")
+        raise ValueError(text if RICH_DASHBOARDS.issubset(names) else f"{text}. {RICH_REMEDY}")
 
 
 def dashboards_of(plugin: object) -> tuple[str, ...]:
-    """Return the names of the dashboards that a plugin says it has."""
+    """Return the names in a plugin's `antflow_dashboards`."""
     names = getattr(plugin, "antflow_dashboards", None) or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-NONE = PluginSet({})
+EMPTY_SET = PluginSet({})
+"""No plugins."""
 
 
-def plugin_of(dashboard: object, pipeline: str) -> dict[str, object]:
+def dashboard_plugin(dashboard: object, pipeline: str) -> dict[str, object]:
     """Return a dashboard as a plugin, by name, if it has hooks.
 
     Raises:
         PluginError: it cannot take part.
     """
-    if dashboard is None or not has_hooks(dashboard):
+    if not has_hooks(dashboard):
         return {}
-    return named([dashboard], pipeline)
+    return resolve([dashboard], pipeline)
 
 
-def _call(impl: HookImpl, hook: str) -> Callable[[Any], Any]:
-    """Return a function that calls an implementation with those of the arguments that it takes.
+def _function(impl: HookImpl, hook: str) -> Callable[[Any], Any]:
+    return _log_calls(impl, _bind_arguments(impl, hook))
 
-    A hook of one argument is called with it, and any other with all of them, by name.
+
+def _bind_arguments(impl: HookImpl, hook: str) -> Callable[[Any], Any]:
+    """Return a function that calls an implementation with the arguments that it takes.
+
+    For a hook of one argument it takes that argument, for any other a dict of all arguments.
     """
     function, wanted, offered = impl.function, tuple(impl.argnames), ARGUMENTS[hook]
     if len(offered) > 1:
         return lambda arguments: function(*(arguments[name] for name in wanted))
+    # The common case, an event hook with its event, is the function itself: no call is added.
     return function if wanted == offered else lambda _: function()
 
 
-def _traced(impl: HookImpl, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a call that is logged, if that is wanted."""
+def _log_calls(impl: HookImpl, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function that also logs each call if `ANTFLOW_TRACE_PLUGINS` is set."""
     if not is_on(os.environ, TRACE):
         return call
 

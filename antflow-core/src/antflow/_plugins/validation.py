@@ -1,4 +1,4 @@
-"""What a plugin must be: which hooks it may implement, what it is called, and why it is refused."""
+"""Checks of plugins: which hooks one implements, what its name is, and why it cannot take part."""
 
 from __future__ import annotations
 
@@ -22,32 +22,39 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     for name, spec in vars(hookspecs).items()
     if name.startswith(PREFIX)
 }
-"""The hooks, and the names of their arguments."""
+"""The names of each hook's arguments, by the hook; in the order of the specs."""
 
 
-PLAIN = ("antflow_add_options", "antflow_configure", "antflow_dashboard")
-"""The hooks that are called where nothing can be awaited."""
+SYNC_HOOKS = ("antflow_add_options", "antflow_configure", "antflow_dashboard")
+"""Hooks that are called where nothing can be awaited."""
 
 
-NO_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
-"""What may be given in the place of a plugin by mistake."""
+NOT_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
+"""Types that are given in place of a plugin by mistake, such as a function alone."""
 
 
-EVERYWHERE = frozenset(dir(object))
-"""Names that every object has: none is a hook's, so more than half of most objects is skipped."""
+# These are more than half of the names of most objects, and each would cost a look.
+OBJECT_ATTRIBUTES = frozenset(dir(object))
+"""Names that every object has; none is a hook's."""
 
 
 class Manager(PluginManager):
-    """Knows the hooks, and refuses what pluggy would accept or overlook."""
+    """A pluggy manager that knows antflow's hooks, and refuses more than pluggy does.
+
+    It refuses wrappers, generator functions, and functions that lack the marker.
+    """
 
     def __init__(self) -> None:
         super().__init__(hookspecs.PROJECT)
         self.add_hookspecs(hookspecs)
 
-    def take(self, plugin: object, name: str) -> None:
-        """Register a plugin, and have it compared with no other: pluggy would do so by `==`."""
-        self.register(plugin, name)
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        """Register a plugin, whatever it is equal to."""
+        name = super().register(plugin, name)
+        # pluggy refuses a plugin that is `==` to an earlier one; two equal dataclasses may both
+        # take part. It looks for the earlier ones here.
         self._name2plugin.clear()
+        return name
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         """Return how a function of a plugin implements a hook; None if it does not.
@@ -55,18 +62,20 @@ class Manager(PluginManager):
         Raises:
             PluginValidationError: it seems to, and cannot.
         """
-        if name in EVERYWHERE:
+        if name in OBJECT_ATTRIBUTES:
             return None
         options = super().parse_hookimpl_opts(plugin, name)
         if options is None:
+            # pluggy would ignore such a function without a word. Looked up statically, so that no
+            # property of a plugin runs.
             if name.startswith(PREFIX) and _is_function(inspect.getattr_static(plugin, name, None)):
                 raise PluginValidationError(
                     plugin, f"{name} lacks the marker; write @antflow.hookimpl above it"
                 )
             return None
         hook = options.get("specname") or name
-        if (wrong := _wrong_with(hook, getattr(plugin, name), options)) is not None:
-            raise PluginValidationError(plugin, f"{name} {wrong}")
+        if (error := _hook_error(hook, getattr(plugin, name), options)) is not None:
+            raise PluginValidationError(plugin, f"{name} {error}")
         return options
 
 
@@ -74,8 +83,10 @@ def _is_function(attribute: object) -> bool:
     return callable(attribute) or isinstance(attribute, classmethod | staticmethod)
 
 
-def _wrong_with(hook: str, function: Callable[..., Any], options: Mapping[str, Any]) -> str | None:
-    """Return why a function cannot implement a hook, but for its arguments' names."""
+def _hook_error(hook: str, function: Callable[..., Any], options: Mapping[str, Any]) -> str | None:
+    """Return why a function cannot implement a hook; None if it can."""
+    # Nothing calls hooks through pluggy, so nothing would run a wrapper. The hooks of a start and
+    # its end are called in one context, which serves the same purpose.
     if options.get("wrapper") or options.get("hookwrapper"):
         return (
             "is a wrapper, and hooks cannot be wrapped; implement the hook of the start and those "
@@ -83,17 +94,18 @@ def _wrong_with(hook: str, function: Callable[..., Any], options: Mapping[str, A
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return "is a generator function, which would not be run; make it a plain one"
-    if hook in PLAIN and inspect.iscoroutinefunction(function):
+    if hook in SYNC_HOOKS and inspect.iscoroutinefunction(function):
         return "is a coroutine function; make it a plain one"
     if hook in ARGUMENTS:
-        return _wrong_among_arguments(hook, function)
-    return None if options.get("optionalhook") else f"implements no hook; {_meant(hook)}"
+        return _argument_error(hook, function)
+    # `optionalhook` marks a hook that only other versions of antflow have.
+    return None if options.get("optionalhook") else f"implements no hook; {_hook_hint(hook)}"
 
 
-def _wrong_among_arguments(hook: str, function: Callable[..., Any]) -> str | None:
+def _argument_error(hook: str, function: Callable[..., Any]) -> str | None:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.default is not parameter.empty:
-            continue
+            continue  # pluggy does not pass it, and the default applies
         if parameter.kind is parameter.KEYWORD_ONLY:
             return f"takes {parameter.name!r} by keyword only; leave out the asterisk"
         if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in ARGUMENTS[hook]:
@@ -102,21 +114,22 @@ def _wrong_among_arguments(hook: str, function: Callable[..., Any]) -> str | Non
     return None
 
 
-def _meant(hook: str) -> str:
+def _hook_hint(hook: str) -> str:
     known = [name.removeprefix(PREFIX) for name in ARGUMENTS]
     near = nearest(hook.removeprefix(PREFIX), known)
     return f"{PREFIX + near!r} may be meant" if near else f"the hooks are {', '.join(ARGUMENTS)}"
 
 
-def refusal(plugin: object) -> str | None:
-    """Return why an object cannot take part; None if it can."""
-    if plugin is None or isinstance(plugin, NO_PLUGINS):
+def validation_error(plugin: object) -> str | None:
+    """Return why an object cannot be a plugin; None if it can."""
+    if plugin is None or isinstance(plugin, NOT_PLUGINS):
         return f"{type(plugin).__name__!r} has no hooks; give an object, a class or a module"
     try:
-        Manager().take(plugin, name_of(plugin))
+        # A manager of its own: a plugin that fails half way leaves nothing behind in a shared one.
+        Manager().register(plugin, name_of(plugin))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # the plugin's properties run here, and may raise anything
         if isinstance(error, PluginValidationError):
             return text_of(error)
         return f"{type(error).__name__}: {text_of(error)}"
@@ -126,12 +139,12 @@ def refusal(plugin: object) -> str | None:
 def hooks_of(plugin: object) -> tuple[str, ...]:
     """Return the hooks that a plugin implements, in the order of the specs."""
     manager = Manager()
-    manager.take(plugin, "plugin")
+    manager.register(plugin, "plugin")
     return tuple(hook for hook in ARGUMENTS if getattr(manager.hook, hook).get_hookimpls())
 
 
 def has_hooks(thing: object) -> bool:
-    """Tell whether an object has functions that implement hooks, or are named as if."""
+    """Return whether an object has functions that are marked as hooks or named like hooks."""
     manager = Manager()
     return any(
         (name.startswith(PREFIX) and _is_function(inspect.getattr_static(thing, name, None)))
@@ -140,20 +153,21 @@ def has_hooks(thing: object) -> bool:
     )
 
 
-def made(plugin: object) -> object:
-    """Return a plugin, made if it is a class."""
+def instantiate(plugin: object) -> object:
+    """Return a plugin; a class is called without arguments."""
     return plugin() if inspect.isclass(plugin) else plugin
 
 
 def name_of(plugin: object) -> str:
-    """Return what a plugin is called: what it says itself, else its module's or class's name."""
-    if (name := _own_name(plugin)) is not None:
+    """Return a plugin's name: its `antflow_name`, or else its module's or class's name."""
+    if (name := declared_name(plugin)) is not None:
         return name
     if isinstance(plugin, ModuleType):
         return plugin.__name__.rpartition(".")[2]
     return type(plugin).__name__
 
 
-def _own_name(plugin: object) -> str | None:
+def declared_name(plugin: object) -> str | None:
+    """Return a plugin's `antflow_name`; None if it has none that is a non-empty string."""
     name = getattr(plugin, "antflow_name", None)
     return name if isinstance(name, str) and name else None

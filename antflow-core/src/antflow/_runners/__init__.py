@@ -1,1 +1,1 @@
-"""Where tasks run."""
+"""Calling tasks on the event loop or in threads."""

@@ -1,4 +1,4 @@
-"""Where a task runs: on the event loop, or in a thread of its stage."""
+"""The threads of a stage, in which its plain functions run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Threads:
-    """Threads for the plain functions of one stage: as many as its workers need at once.
+    """The threads of one stage; each is started when no other is free.
 
-    A thread cannot be cancelled. One whose caller is cancelled is abandoned: it ends by itself
-    when its function returns, and the next call gets another.
+    A running thread cannot be cancelled. If its caller is cancelled, it is abandoned: it ends when
+    its function returns, and the next call gets another thread.
 
     Args:
         stage: name of the stage; the threads are called `{stage}-T{number}`.
@@ -30,8 +30,8 @@ class Threads:
     def __init__(self, stage: str) -> None:
         self.abandoned = 0
         self._stage = stage
-        self._made = 0
-        self._spare: list[SimpleQueue[_Job | None]] = []
+        self._started = 0
+        self._free: list[SimpleQueue[_Job | None]] = []  # the queues of threads without a job
 
     async def run(self, function: Callable[[Any], Any], value: Any, name: str) -> Any:
         """Call a function in a thread, with the caller's context variables.
@@ -39,23 +39,24 @@ class Threads:
         Args:
             function: called with `value`.
             value: its argument.
-            name: what the log calls the function.
+            name: the function's name in the log.
 
         Raises:
-            BaseException: whatever the function raises.
+            BaseException: the function's exception.
         """
-        jobs = self._spare.pop() if self._spare else self._start()
+        jobs = self._free.pop() if self._free else self._start()
         job = _Job(self, function, value)
         jobs.put(job)
         try:
             result, error = await job.answer
         except BaseException:
+            # The function may have returned just before the cancellation arrived.
             if job.is_over:
-                self._spare.append(jobs)
+                self._free.append(jobs)
             else:
                 self._abandon(jobs, job, name)
             raise
-        self._spare.append(jobs)
+        self._free.append(jobs)
         if error is None:
             return result
         try:
@@ -64,20 +65,22 @@ class Threads:
             del error, job  # or the traceback and this frame would keep each other
 
     def close(self) -> None:
-        """End the threads that are not in use."""
-        while self._spare:
-            self._spare.pop().put(None)
+        """End the free threads."""
+        while self._free:
+            self._free.pop().put(None)
 
     def _start(self) -> SimpleQueue[_Job | None]:
         jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        Thread(target=_work, args=(jobs,), name=f"{self._stage}-T{self._made}", daemon=True).start()
-        self._made += 1
+        # A daemon, not a thread of an executor: Python's exit would wait for a function that hangs.
+        name = f"{self._stage}-T{self._started}"
+        Thread(target=_work, args=(jobs,), name=name, daemon=True).start()
+        self._started += 1
         return jobs
 
     def _abandon(self, jobs: SimpleQueue[_Job | None], job: _Job, name: str) -> None:
         self.abandoned += 1
         job.is_abandoned = True
-        jobs.put(None)
+        jobs.put(None)  # read after the function has returned
         _logger.warning(
             "Stage %r: a thread that runs %s was abandoned, since a running thread cannot be "
             "cancelled; it ends when the function returns. Give the function a time limit of "
@@ -88,7 +91,7 @@ class Threads:
 
 
 class _Job:
-    """One call in a thread, and the answer to whoever waits for it on the loop."""
+    """One call in a thread, and the future of its outcome on the event loop."""
 
     __slots__ = (
         "_context",
@@ -117,7 +120,7 @@ class _Job:
             outcome = self._context.run(self._function, self._value), None
         except BaseException as error:
             outcome = None, error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, and with it the caller
             self._loop.call_soon_threadsafe(self._answer, outcome)
         del self, outcome  # an error keeps this frame, which must not keep the error
 
@@ -131,4 +134,4 @@ class _Job:
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         job.run()
-        del job
+        del job  # or its value would live until the next job

@@ -1,1 +1,1 @@
-"""Statistics: the counters and histograms that a run keeps."""
+"""Statistics of a run: counters, histograms and failures by kind."""

@@ -1,7 +1,7 @@
-"""What a run counts while it works: plain numbers, written by the loop, readable from any thread.
+"""Counters of a run: plain numbers, written by the event loop, readable from any thread.
 
-Nothing here is locked. A reader copies records of fixed size whole and iterates over nothing that
-the loop may grow; a figure that the loop is about to change may be read before or after the change.
+Nothing is locked. A reader copies records of fixed size as a whole, and iterates over nothing that
+the event loop may add to. It sees a number as it was before or after a change.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from antflow.stats import ActivityState
 
 from .histogram import new_record
 
-IDLE, BUSY, WAITING, BLOCKED, _PARKED = range(5)  # the last: without an item while some are parked
+# An idle worker is _PARKED while items of its stage are parked; users see it as waiting.
+IDLE, BUSY, WAITING, BLOCKED, _PARKED = range(5)
 STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
-MAX_ERROR_TYPES = 50
+MAX_ERROR_TYPES = 50  # a program may make types of errors without end, and exporters keep each
 OTHER_ERRORS = "other"
 
 
 class TaskCounters:
-    """What is counted of one task: attempts by their outcome, and how long they took."""
+    """Counters of one task: attempts by their outcome, and their durations."""
 
     __slots__ = ("duration", "failed", "retried")
 
@@ -30,7 +31,7 @@ class TaskCounters:
 
 
 class StageCounters:
-    """What is counted of one stage, but for what its workers count themselves.
+    """Counters of one stage, except for items passed on, which each worker counts.
 
     Args:
         task_names: the names of its tasks; tasks of one name share their counters.
@@ -71,7 +72,7 @@ class StageCounters:
         self._origin = now
 
     def move(self, source: int, target: int, now: float) -> None:
-        """Count one worker as passing from one state to another."""
+        """Count that one worker changes its state."""
         if source == IDLE:
             self._idle_workers -= 1
             source = self._idle_as
@@ -81,16 +82,18 @@ class StageCounters:
         self._move(source, target, 1, now)
 
     def set_parked(self, has_parked: bool, now: float) -> None:
-        """Count workers without an item as waiting while items are parked, and else as idle."""
+        """Set whether idle workers count as waiting, as they do while items are parked."""
         idle_as = _PARKED if has_parked else IDLE
         if idle_as != self._idle_as:
             self._move(self._idle_as, idle_as, self._idle_workers, now)
             self._idle_as = idle_as
 
     def _move(self, source: int, target: int, workers: int, now: float) -> None:
-        # A state is a pair, replaced whole: the time spent in it until any time t is the first
-        # number plus the second, which is how many workers are in it, times t. Whole nanoseconds,
-        # because a sum of fractions could fall by a rounding error.
+        # A state is a pair: the time spent in it until any time t is the first number plus t times
+        # the second, the number of workers in it. The pair is replaced as a whole, so that another
+        # thread never reads halves of two changes. So a state's seconds never jump or fall, and a
+        # change costs the same for any number of workers. Whole nanoseconds, because a sum of
+        # fractions could fall by a rounding error.
         time = self._nanoseconds(now)
         spent, number = self._states[source]
         self._states[source] = (spent + workers * time, number - workers)
@@ -107,7 +110,7 @@ class StageCounters:
         return [(max(0, spent + workers * time) / 1e9, workers) for spent, workers in states]
 
     def limit_wait_share(self, now: float) -> float:
-        """Return the share of the time of waiting in which workers held an item."""
+        """Return the share of the waiting time in which workers held an item."""
         time = self._nanoseconds(now)
         held, parked = (
             max(0, spent + workers * time)
@@ -116,7 +119,7 @@ class StageCounters:
         return held / (held + parked) if held + parked else 1.0
 
     def stop(self, now: float) -> None:
-        """Stop to measure, the workers being gone."""
+        """Stop measuring; called when no worker is left."""
         time = self._nanoseconds(now)
         self._states = [(spent + workers * time, 0) for spent, workers in self._states]
 

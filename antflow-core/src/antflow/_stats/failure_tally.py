@@ -1,4 +1,4 @@
-"""What is said of failed items, and when there are too many of them."""
+"""Failed items counted by kind, the texts about them, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -10,26 +10,33 @@ from typing import NamedTuple
 
 from antflow._errors.texts import many, safe_repr, safe_text
 from antflow._errors.tracebacks import location
-from antflow.exceptions import PipelineError, TooManyFailuresError, text_of
+from antflow.exceptions import (
+    MAX_GROUPED_ERRORS,
+    ItemsFailedError,
+    PipelineError,
+    TooManyFailuresError,
+    as_exception,
+    text_of,
+)
 from antflow.results import PipelineResult, UnprocessedItem
 
-MOST_EXAMPLES = 5
+MAX_EXAMPLES = 5
 """Kinds of failures of which the first item is shown."""
 
-MOST_TRACES = 100
-"""The same where each comes with its traceback."""
+MAX_TRACES = 100
+"""The same where each has its traceback."""
 
-MOST_LISTED_KINDS = 20
+MAX_LISTED_KINDS = 20
 """Further kinds that are shown with their counts."""
 
-MOST_COUNTED_KINDS = 1000
-"""Kinds that are told apart: a program may make its types of errors as it goes."""
+MAX_COUNTED_KINDS = 1000
+"""Kinds that are counted: a program may make types of errors without end."""
 
 MIN_ITEMS_FOR_SHARE = 100
-"""Items that must have succeeded or failed before a share of failures means something."""
+"""Items that must have ended before a share of failures is compared with its limit."""
 
 _IN_LOGS = "d"
-"""The form of numbers in logs, which programs read: without separators."""
+"""Format of numbers in logs: without separators, because programs read logs."""
 
 _LONGEST_TEXT = 200
 _LONGEST_NAME = 60
@@ -42,7 +49,7 @@ class _Kind(NamedTuple):
 
 
 class _Example(NamedTuple):
-    """The first item of a kind: the error's text, what the item is called, and where it failed."""
+    """The first item of a kind: the error's text, the item's name, and where it failed."""
 
     text: str
     item: str
@@ -53,8 +60,8 @@ class _Example(NamedTuple):
 class FailureTally:
     """Counts failed items by kind, which is their stage and the type of their error.
 
-    Of the first kinds it keeps a text about the first item. Memory is bounded: beyond 1,000 kinds
-    it counts the items only.
+    Of the first kinds it keeps a text about the first item. Beyond 1,000 kinds it counts the items
+    only, so that its memory is bounded.
 
     Args:
         trace_of: returns the traceback of an error, "" for none; None if tracebacks are not shown.
@@ -65,7 +72,7 @@ class FailureTally:
         "_examples",
         "_futile_attempts",
         "_futile_stages",
-        "_most_examples",
+        "_max_examples",
         "_trace_of",
         "total",
     )
@@ -77,14 +84,14 @@ class FailureTally:
         self._futile_attempts = 0
         self._futile_stages: dict[str, None] = {}
         self._trace_of = trace_of
-        self._most_examples = MOST_EXAMPLES if trace_of is None else MOST_TRACES
+        self._max_examples = MAX_EXAMPLES if trace_of is None else MAX_TRACES
 
     def add(self, item: PipelineResult, attempts: int) -> None:
         """Count one failed item.
 
         Args:
-            item: the item, with its error, which has been stripped of antflow's frames.
-            attempts: attempts made.
+            item: a failed item; antflow's frames are removed from its error.
+            attempts: how many attempts were made at it.
         """
         error = item.error
         assert error is not None
@@ -106,9 +113,9 @@ class FailureTally:
 
         Args:
             error: the reason.
-            name: what the input is called, such as "line 7".
-            stage: in which it failed; None if it was in none.
-            attempts: attempts made.
+            name: name of the input, such as "line 7".
+            stage: the stage in which it failed; None if it failed before the first.
+            attempts: how many attempts were made at it.
             location: the line of the program, if it is known.
         """
         kind = _Kind(stage, type(error).__name__)
@@ -120,16 +127,17 @@ class FailureTally:
         self.total += 1
         if attempts > 1 and _is_futile_to_retry(error):
             self._futile_attempts += attempts - 1
-            self._futile_stages[kind.stage or ""] = None
+            self._futile_stages[kind.stage or ""] = None  # a dict, as a set in order
         is_new = kind not in self._counts
-        if is_new and len(self._counts) >= MOST_COUNTED_KINDS:
+        if is_new and len(self._counts) >= MAX_COUNTED_KINDS:
             return False
         self._counts[kind] += 1
-        return is_new and len(self._examples) < self._most_examples
+        return is_new and len(self._examples) < self._max_examples
 
     def _keep_example(
         self, kind: _Kind, error: BaseException, name: str, location: str | None
     ) -> None:
+        # Texts, not the objects: an error holds its frames, and these the user's values.
         self._examples[kind] = _Example(
             text=safe_text(text_of(error), _LONGEST_TEXT),
             item=name,
@@ -138,7 +146,7 @@ class FailureTally:
         )
 
     def has(self, error_type: str) -> bool:
-        """Return whether an error of a type of that name is among them."""
+        """Return whether an item failed with an error type of that name."""
         return any(kind.error_type == error_type for kind in self._counts)
 
     def summary(self, fed: int, pipeline: str) -> str:
@@ -166,9 +174,9 @@ class FailureTally:
 
     def _listed(self) -> list[_Kind]:
         """Return the kinds with an example as they came, then the most frequent others."""
-        # The command may ask from another thread, so a copy is gone through.
+        # A copy, because the command may call this from another thread.
         further = [kind for kind in list(self._counts) if kind not in self._examples]
-        most = nlargest(MOST_LISTED_KINDS, further, key=self._counts.__getitem__)
+        most = nlargest(MAX_LISTED_KINDS, further, key=self._counts.__getitem__)
         return [*self._examples, *most]
 
     def _line(self, kind: _Kind, *, is_in_log: bool = False) -> str:
@@ -184,16 +192,16 @@ class FailureTally:
         return f"{line}{': ' if example.text else ''}{example.text} ({example.item}{place or ''})"
 
     def _others(self) -> int:
-        """Return how many items are of no kind that is listed."""
+        """Return how many items are of a kind that is not listed."""
         return self.total - sum(self._counts[kind] for kind in self._listed())
 
     def advice(self) -> str:
-        """Return what to add to a summary about retries that could not help; nothing for none."""
+        """Return the remedy as the end of a summary; empty if there is none."""
         remedy = self.remedy()
         return f". {remedy}" if remedy else ""
 
     def remedy(self) -> str:
-        """Return how to avoid retries that could not help; nothing if none were made."""
+        """Return a text on how to avoid futile retries; empty if none were made."""
         if not self._futile_attempts:
             return ""
         spent = (
@@ -215,11 +223,11 @@ def too_many_failures(
     unprocessed: Sequence[UnprocessedItem],
     addition: str = "",
 ) -> TooManyFailuresError:
-    """Return the error of a run in which more items failed than are allowed.
+    """Return the error of a run in which more items failed than `max_failures` allows.
 
     Args:
-        limit: how many are.
-        summary: which failed.
+        limit: the value of `max_failures`.
+        summary: which items failed.
         results: the successes that are kept.
         failures: the failures that are kept.
         unprocessed: the items that had not ended.
@@ -236,8 +244,33 @@ def too_many_failures(
     )
 
 
+def items_failed_error(
+    summary: str,
+    advice: str,
+    *,
+    results: Sequence[PipelineResult],
+    failures: Sequence[PipelineResult],
+) -> ItemsFailedError:
+    """Return the group of errors of a run with `raise_failures` in which items failed.
+
+    Args:
+        summary: which items failed.
+        advice: ends the text.
+        results: the successes that are kept.
+        failures: the failures that are kept.
+    """
+    # The first errors only: Python prints a traceback for each error of an uncaught group.
+    errors = [
+        as_exception(failure.error, failure.stage)
+        for failure in failures[:MAX_GROUPED_ERRORS]
+        if failure.error is not None
+    ]
+    text = f"{summary}; see .failures and .results of this error{advice}"
+    return ItemsFailedError(text, errors, results=results, failures=failures)
+
+
 def checked_max_failures(most: object, pipeline: str) -> int | float | None:
-    """Return a limit of failures if it is one.
+    """Return the value of `max_failures` if it is valid.
 
     Raises:
         PipelineError: it is neither None, nor a whole number, nor a share.
@@ -246,6 +279,7 @@ def checked_max_failures(most: object, pipeline: str) -> int | float | None:
         return None
     if isinstance(most, int) and not isinstance(most, bool) and most >= 0:
         return most
+    # 1.0 is refused: it could mean one item, or all of them.
     if isinstance(most, float) and isfinite(most) and 0 < most < 1:
         return most
     raise PipelineError(
@@ -255,22 +289,24 @@ def checked_max_failures(most: object, pipeline: str) -> int | float | None:
 
 
 def exceeds(most: float, failed: int, ended: int, *, at_end: bool = False) -> bool:
-    """Tell whether more items failed than are allowed.
+    """Return whether more items failed than are allowed.
 
     Args:
         most: a number of items (an int), or a share of those that ended (a float).
         failed: items that failed.
         ended: items that succeeded or failed.
-        at_end: whether no more items will end; before that, a share of few items is not judged.
+        at_end: whether no more items will end.
     """
     if isinstance(most, int):
         return failed > most
+    # One failure among the first three items is a third, and no sign of a broken run.
     if not ended or not (at_end or ended >= MIN_ITEMS_FOR_SHARE):
         return False
     return failed / ended > most
 
 
 def _is_futile_to_retry(error: BaseException) -> bool:
-    """Tell whether another attempt fails in the same way: a name or the call itself is wrong."""
+    """Return whether another attempt must fail in the same way: a name or the call is wrong."""
+    # A TypeError without a frame of the user's was raised by the call of the task itself.
     is_call_itself = isinstance(error, TypeError) and error.__traceback__ is None
     return isinstance(error, NameError) or is_call_itself

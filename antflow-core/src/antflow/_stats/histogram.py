@@ -1,4 +1,4 @@
-"""Counting durations into fixed buckets."""
+"""Durations counted in fixed buckets, as plain lists that workers add to."""
 
 from bisect import bisect_left
 from math import inf
@@ -10,15 +10,13 @@ EDGES: tuple[float, ...] = (0.0, *DURATION_BOUNDS, inf)
 is 0 as well."""
 
 SUM = len(DURATION_BOUNDS) + 1
-"""Where a record keeps the sum of what it counted; the buckets stand before it."""
+"""Index of the sum in a record; the counts of the buckets stand before it."""
 
 
 def new_record() -> list[float]:
-    """Return an empty record: a count per bucket, then the sum in seconds.
-
-    A plain list, so that the worker can add to it without a call and a reader on any thread can
-    copy it whole.
-    """
+    """Return an empty record: a count per bucket, then the sum in seconds."""
+    # A plain list: a worker adds to it without a call, and a reader on another thread copies it in
+    # one step.
     return [0] * SUM + [0.0]
 
 
@@ -40,5 +38,5 @@ def count(record: list[float]) -> int:
 
 def freeze(record: list[float]) -> Histogram:
     """Return an immutable copy of a record as users see it."""
-    copy = list(record)
+    copy = list(record)  # the loop may add to the record meanwhile
     return Histogram(DURATION_BOUNDS, tuple(map(int, copy[:SUM])), copy[SUM])

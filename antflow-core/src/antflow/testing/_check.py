@@ -13,7 +13,7 @@ from typing import Any
 
 from antflow._engine import run as engine_run
 from antflow._plugins.plugin_set import dashboards_of
-from antflow._plugins.validation import hooks_of, name_of, refusal
+from antflow._plugins.validation import hooks_of, name_of, validation_error
 from antflow._runners import threads as runners
 from antflow.exceptions import PluginError
 
@@ -76,7 +76,7 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         name = name or name_of(found)
         for violation in rule_violations(found, plugin):
             findings.add("rules", violation)
-    scenarios = SCENARIOS if found is not None and refusal(found) is None else {}
+    scenarios = SCENARIOS if found is not None and validation_error(found) is None else {}
     join_budget = JoinBudget()
     gc.freeze()  # otherwise each scenario's collections go through all that pytest holds
     try:
@@ -100,7 +100,7 @@ def rule_violations(plugin: object, given: object) -> Iterator[str]:
         plugin: the object itself.
         given: what was given to `check_plugin`, such as a name.
     """
-    if (reason := refusal(plugin)) is not None:
+    if (reason := validation_error(plugin)) is not None:
         yield f"It cannot take part: {reason}."
     elif not hooks_of(plugin):
         yield (

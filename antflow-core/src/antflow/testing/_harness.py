@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from typing import Any
 from weakref import ref
 
-from antflow._plugins.plugin_set import named
+from antflow._plugins.plugin_set import resolve
 from antflow.pipeline import Pipeline
 from antflow.results import PipelineResult, UnprocessedItem
 from antflow.stage import Stage, TaskFunc
@@ -77,7 +77,7 @@ class Harness:
 
     def call_hook(self, hook: str, argument: Any) -> None:
         """Call the plugin's function for a hook of one argument, if it has one."""
-        plugins = SpiedPluginSet(named([self.plugin], "checked"), self.spy)
+        plugins = SpiedPluginSet(resolve([self.plugin], "checked"), self.spy)
         for listener in plugins.listeners(hook):
             listener.call(argument)
 

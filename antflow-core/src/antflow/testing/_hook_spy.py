@@ -10,7 +10,7 @@ from inspect import isawaitable
 from typing import Any
 
 from antflow._plugins.dispatcher import Listener, Listeners
-from antflow._plugins.plugin_set import PluginSet, named
+from antflow._plugins.plugin_set import PluginSet, resolve
 from antflow.events import StatusEvent, TaskEvent
 from antflow.pipeline import Pipeline
 from antflow.stage import Stage
@@ -88,4 +88,4 @@ class SpiedPipeline(Pipeline):
 
     def __init__(self, stages: Iterable[Stage], plugin: object, spy: HookSpy) -> None:
         super().__init__(stages, name="checked", autoload=False)
-        self._plugins = SpiedPluginSet(named([plugin], self.name), spy)
+        self._plugins = SpiedPluginSet(resolve([plugin], self.name), spy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from antflow._plugins.discovery import GROUP
-from antflow._plugins.validation import made
+from antflow._plugins.validation import instantiate
 from antflow.exceptions import PluginError, text_of
 
 
@@ -20,7 +20,7 @@ def resolve_plugin(plugin: object) -> object:
     name = plugin if isinstance(plugin, str) else getattr(plugin, "__name__", repr(plugin))
     found = load_installed(plugin) if isinstance(plugin, str) else plugin
     try:
-        return made(found)
+        return instantiate(found)
     except Exception as error:
         raise PluginError(
             f"Plugin {name!r} cannot be made: {type(error).__name__}: {text_of(error)}; give an "

@@ -1,0 +1,387 @@
+"""Starting, feeding and stopping the runs of one pipeline, of which one at most is active."""
+
+from __future__ import annotations
+
+from asyncio import get_running_loop
+from collections.abc import Callable, Coroutine, Iterable, Sized
+from concurrent.futures import Future
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from antflow._limits.stage_limits import Rates
+from antflow._plugins.plugin_set import PluginSet, dashboard_plugin
+from antflow._stats.failure_tally import items_failed_error
+from antflow.exceptions import PipelineError
+from antflow.results import PipelineResult, UnprocessedItem
+from antflow.stage import Stage
+
+from . import snapshot
+from .admission import (
+    check_accepts_items,
+    check_feeding_loop,
+    check_loop,
+    check_not_consumer,
+    check_not_worker,
+    check_outside_tasks,
+    has_unreported_failures,
+    raise_unreported_failures,
+)
+from .display import Display
+from .display_request import DisplayRequest
+from .input_fraction import InputFraction
+from .run import Run
+from .sources import Source
+from .stage_runtime import StageRuntime, unprocessed_items
+from .thread_reader import ThreadReader
+
+T = TypeVar("T")
+
+DEFAULT_PRIORITY = 100
+
+
+class RunControl:
+    """The part of `Pipeline` that makes runs, and decides which run a call is for.
+
+    A run is made when it is first fed, started or asked for. So the run held here is active, or is
+    waiting for its start, or else is the last one, whose results can still be read.
+
+    Args:
+        name: the pipeline's name.
+        stages: the stages, checked already.
+        plugins: take part in every run.
+        max_failures: how many items may fail, as `Pipeline` takes it.
+        collect_results: whether runs keep successes.
+    """
+
+    # A base class and no part of the pipeline: a new run reads the pipeline's public attributes as
+    # they are then, and a part that refers to its pipeline would be a reference cycle, which keeps
+    # a pipeline that is no longer used until the next garbage collection.
+
+    def __init__(
+        self,
+        name: str,
+        stages: tuple[Stage, ...],
+        plugins: PluginSet,
+        max_failures: float | None,
+        *,
+        collect_results: bool,
+    ) -> None:
+        self.stages = stages
+        self.collect_results = collect_results
+        self.name = name
+        self.max_failures = max_failures
+        self._plugins = plugins
+        self._rates = Rates()  # kept between runs: the called service counts across runs, too
+        self._run: Run | None = None
+
+    # Beginning a run
+
+    async def _begin(
+        self,
+        context: Context,
+        source: Source | None = None,
+        display: DisplayRequest | None = None,
+        buffer_size: float | None = None,
+    ) -> Run:
+        """Begin a run.
+
+        Args:
+            context: copied for each worker.
+            source: the input that the caller reads next; None if the run is fed.
+            display: shows the run.
+            buffer_size: results that may wait for the consumer of a stream; None for no stream.
+        """
+        if await self._is_taken():
+            raise PipelineError(
+                f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
+                "Pipeline of the same stages"
+            )
+        check_feeding_loop(self._run, "start()")
+        plugins = {} if display is None else dashboard_plugin(display.dashboard, self.name)
+        run = self._run = await self._run_to_start()
+        total = len(source) if isinstance(source, Sized) else None
+        shown = None if display is None else _make_display(display, self, total, run)
+        if buffer_size is not None:
+            run.results.stream(buffer_size)
+        run.input_fraction = InputFraction(source)
+        run.is_joined = source is not None  # `run` and `stream` report the end of their own run
+        run.start(context, pipeline=self, total_items=total, display=shown, plugins=plugins)
+        return run
+
+    async def _run_all(
+        self,
+        source: Source,
+        display: DisplayRequest | None,
+        *,
+        return_exceptions: bool,
+        raise_failures: bool,
+        read_in_thread: bool,
+    ) -> list[PipelineResult]:
+        """Run all of an input, and return what `Pipeline.run` returns."""
+        run = await self._begin(copy_context(), source, display)
+        if self.collect_results:
+            run.results.keep_all_failures()
+        is_received = raise_failures or (return_exceptions and self.collect_results)
+        run.failures.warns = not is_received  # the caller gets the failures: no warning is needed
+        run.read(_in_thread(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
+        await run.wait()
+        run.failures.raise_exceeded()
+        results = run.results.kept()
+        if raise_failures:
+            _raise_failures(run, results)
+        if not return_exceptions or not self.collect_results:
+            return results
+        return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
+
+    async def _begin_stream(
+        self,
+        context: Context,
+        source: Source,
+        display: DisplayRequest | None,
+        buffer_size: float,
+        *,
+        read_in_thread: bool,
+    ) -> Run:
+        """Begin a run whose results a stream yields."""
+        run = await self._begin(context, source, display, buffer_size)
+        reader = _in_thread(source, run, context=context) if read_in_thread else source
+        run.read(reader, DEFAULT_PRIORITY)
+        return run
+
+    async def _run_to_start(self) -> Run:
+        """Return the run that was fed before its start, or a new one.
+
+        Raises:
+            BaseException: the error that ended the run that was fed.
+        """
+        run = self._run
+        if run is None or run.is_started:
+            return self._make_run()
+        if not run.is_closed:
+            return run
+        await run.finished.wait()
+        run.raise_once()
+        return self._make_run()
+
+    def _make_run(self, previous: Run | None = None) -> Run:
+        run = Run(
+            self.name,
+            self.stages,
+            self._rates,
+            self._plugins,
+            self.max_failures,
+            collect=self.collect_results,
+        )
+        if previous is not None:
+            # Results stay those of the last run until this one starts. The run before the last is
+            # let go, so that runs do not form a chain that keeps all results.
+            run.previous, previous.previous = previous, None
+        return run
+
+    # Which run a call is for
+
+    def _is_running(self) -> bool:
+        run = self._run
+        return run is not None and run.is_started and not (run.is_over or run.is_loop_closed)
+
+    async def _is_taken(self) -> bool:  # for the command, too
+        """Return whether no run can begin now; wait for the end of an abandoned one first."""
+        await self._wait_abandoned()
+        return self._is_running()
+
+    async def _wait_abandoned(self) -> None:
+        """Wait for the end of an active run whose stream was dropped.
+
+        Raises:
+            PipelineError: the caller is a task of that run.
+        """
+        # A stream that was dropped, as by `break`, is cancelled without a caller that waits for it.
+        # So the next call waits, instead of failing with "already running".
+        while self._run is not None and self._run.is_abandoned and self._is_running():
+            check_outside_tasks(self._run, "the end", "begin another run from outside")
+            await self._run.finished.wait()
+
+    def _last_run(self) -> Run | None:
+        """Return the last run that was started; one that is only fed does not replace it."""
+        run = self._run
+        return run if run is None or not run.is_new else run.previous
+
+    def _current_run(self) -> Run:
+        """Return the run that is active or fed, or else the last one; make one if there is none."""
+        if self._run is None:
+            self._run = self._make_run()
+        return self._run
+
+    def _running_run(self) -> Run:
+        """Return the active run.
+
+        Raises:
+            PipelineError: there is none.
+            TooManyFailuresError: failures have stopped it.
+        """
+        run = self._run
+        if run is None or run.is_abandoned or not self._is_running():
+            if run is not None and run.is_over and not run.is_joined:
+                run.failures.raise_exceeded()
+            raise PipelineError(f"Pipeline {self.name!r} is not running; call start() first")
+        return run
+
+    async def _run_to_feed(self) -> Run:
+        """Return the run that `feed` puts items into: the active one, or the next.
+
+        Raises:
+            PipelineError: it is on another event loop.
+            TooManyFailuresError: failures have stopped the active one.
+        """
+        check_loop(self._run, "feed()")
+        # Asked twice, because `feed` is called often, and the question is cheaper than an await.
+        if has_unreported_failures(self._run):
+            await raise_unreported_failures(self._run)
+        run = self._run
+        # Tasks of an abandoned run may still feed it: to wait for its end would be a deadlock.
+        if run is not None and self._is_running() and (not run.is_abandoned or run.is_inside()):
+            return run
+        return await self._next_run()
+
+    async def _next_run(self) -> Run:
+        """Return the run that starts next, after an abandoned one has ended."""
+        await self._wait_abandoned()
+        run = self._run
+        if run is None or not (self._is_running() or run.is_new):
+            run = self._run = self._make_run(previous=run)
+        if run.is_new:
+            run.feeding_loop = get_running_loop()
+        return run
+
+    async def _run_to_process(self) -> Run:
+        """Return the active run for a call of `process`, which may wait for it."""
+        check_loop(self._run, "process()")
+        if has_unreported_failures(self._run):
+            await raise_unreported_failures(self._run)
+        run = self._running_run()
+        check_outside_tasks(run, "process()", "use feed()")
+        check_not_consumer(run, "process()")
+        return run
+
+    # Feeding a run
+
+    async def _feed(
+        self,
+        run: Run,
+        source: Source,
+        target_stage: str | None,
+        priority: int,
+        *,
+        read_in_thread: bool = False,
+    ) -> None:
+        stage = run.stages[0] if target_stage is None else run.feeder.stage_named(target_stage)
+        if not run.admits():
+            await raise_unreported_failures(self._run)
+        check_accepts_items(run, "feed")
+        if read_in_thread:
+            async with _in_thread(source, run, stage) as reader:
+                is_fed = await run.feeder.feed(reader, stage, priority)
+        else:
+            is_fed = await run.feeder.feed(source, stage, priority)
+        if not is_fed:
+            await raise_unreported_failures(self._run, "; the value read last was not fed")
+            raise PipelineError(
+                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
+                "was not fed"
+            )
+
+    async def _process(self, run: Run, item: Any, priority: int) -> PipelineResult:
+        try:
+            check_accepts_items(run, "process")
+            return await run.feeder.process(item, priority)
+        except PipelineError:
+            # The limit of failures is the cause of the stop, so it is the better error.
+            await raise_unreported_failures(self._run)
+            raise
+
+    # Stopping a run
+
+    async def _join(self) -> None:
+        run = self._run
+        if run is None or not run.is_started or run.is_loop_closed:
+            raise PipelineError(
+                f"Pipeline {self.name!r} is not started; call start() before join()"
+            )
+        check_loop(run, "join()")
+        check_outside_tasks(run, "join()", "call it from outside", is_own_task=run.is_own_task())
+        check_not_consumer(run, "join()")
+        run.close_input()
+        run.is_joined = True
+        await run.wait()
+        run.failures.raise_exceeded()
+
+    async def _stop(
+        self, *, drain: bool, timeout: float | None, returns_unprocessed: bool
+    ) -> list[UnprocessedItem]:
+        """Stop the run, if there is one, and return the items left.
+
+        Args:
+            drain: finish all items that were fed first.
+            timeout: seconds after which attempts are cancelled; None for no limit.
+            returns_unprocessed: whether the caller gets the items left, as the log says of them.
+        """
+        run = self._run
+        if run is None or run.is_loop_closed:
+            return []
+        check_loop(run, "shutdown()")
+        check_not_worker(run)
+        if drain:  # without it, the results need no room, so that nothing waits for the consumer
+            check_not_consumer(run, "shutdown(drain=True)")
+        run.returns_unprocessed |= returns_unprocessed
+        run.is_joined = True
+        await run.stop(drain=drain, timeout=timeout)
+        return unprocessed_items(run.stages)
+
+
+def _make_display(
+    request: DisplayRequest, pipeline: object, total_items: int | None, run: Run
+) -> Display:
+    read = partial(snapshot.dashboard_snapshot, run)
+    return Display(request.dashboard, pipeline, total_items, request.interval, read, run.abort)
+
+
+def call_threadsafe(run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+    """Run a coroutine on the event loop of a run, from any thread.
+
+    Args:
+        run: the run.
+        make: returns the coroutine; called on the loop, so that none is made in vain.
+
+    Raises:
+        PipelineError: the loop is not running.
+    """
+    loop = run.loop
+    if loop is None or not loop.is_running():
+        raise PipelineError(
+            f"The event loop of pipeline {run.name!r} is not running; call this while it is"
+        )
+    return run.threadsafe_calls.submit(loop, make)
+
+
+def _in_thread(
+    source: Source, run: Run, stage: StageRuntime | None = None, context: Context | None = None
+) -> ThreadReader:
+    """Return a reader that iterates over an input in a thread.
+
+    Args:
+        source: a plain iterable.
+        run: reads the input.
+        stage: the stage that is fed; None for the first.
+        context: copied for the thread; None for the present one.
+    """
+    threads = (stage or run.stages[0]).threads
+    return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
+
+
+def _raise_failures(run: Run, results: list[PipelineResult]) -> None:
+    if failures := run.results.kept_failures():
+        tally = run.failures.kept
+        raise items_failed_error(
+            run.failures.summary(tally), tally.advice(), results=results, failures=failures
+        )
