@@ -11,12 +11,13 @@
 
 The public names, all of them:
 
-- `simulate(main, seed=None, tick=1e-6, threads=False, max_steps=1_000_000)` runs `main`, a
-  function that returns a coroutine or the coroutine itself, and returns what it returned. Time is
-  virtual and starts at 0. `seed=None` runs callbacks first in, first out, as asyncio does; a
-  number draws another order. It raises what `main` raised, or else
+- `simulate(main, seed=None, tick=1e-6, threads=False, ...)` runs `main`, a function that
+  returns a coroutine or the coroutine itself, and returns what it returned. Time is virtual and
+  starts at 0. `seed=None` runs callbacks first in, first out, as asyncio does; a number draws
+  another order. It raises what `main` raised, or else
   - `Deadlock` if nothing can ever run again and `main` is not finished,
-  - `Livelock` if more than `max_steps` callbacks ran, or one burns many seconds of processor time,
+  - `Livelock` if more than `max_steps` callbacks ran, or one takes `max_spin_seconds` of processor
+    time,
   - `LeftOver` if at the end of `main` a task or a timer is left, if an exception was never
     retrieved, or anything else was reported to the loop or to `sys.unraisablehook`.
 - `await settle()` waits until every other task is blocked: on a timer or on something that
@@ -64,7 +65,7 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_STEPS = 1_000_000
-MAX_BURNT_SECONDS = 20.0
+MAX_SPIN_SECONDS = 20.0
 SWEEP_ROUNDS = 5
 SWEEP_STEPS = 10_000
 THREAD_GRACE_SECONDS = 0.05
@@ -294,6 +295,7 @@ def simulate(
     tick: float = 1e-6,
     threads: bool = False,
     max_steps: int = MAX_STEPS,
+    max_spin_seconds: float = MAX_SPIN_SECONDS,
 ) -> T:
     """Run a coroutine to its end on a simulated loop and check that it left nothing behind.
 
@@ -303,6 +305,7 @@ def simulate(
         tick: virtual seconds that pass with every callback and reading of the engine's clock.
         threads: wait really for threads that call back.
         max_steps: callbacks after which it is called a livelock.
+        max_spin_seconds: processor time after which it is called one, too.
 
     Raises:
         Deadlock, Livelock, LeftOver: see the text of this module.
@@ -313,7 +316,7 @@ def simulate(
         reports = loop.reports
         with _unraisable(reports):
             try:
-                with _watchdog(loop):
+                with _watchdog(loop, max_spin_seconds):
                     result = _run(loop, main)
             finally:
                 loop.close()
@@ -407,7 +410,7 @@ def _unraisable(reports: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _watchdog(loop: SimulatedLoop) -> Iterator[None]:
+def _watchdog(loop: SimulatedLoop, seconds: float) -> Iterator[None]:
     """End a callback that spins: no count of callbacks can, and a hung test names no culprit."""
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         yield
@@ -415,11 +418,11 @@ def _watchdog(loop: SimulatedLoop) -> Iterator[None]:
 
     def bark(signum: int, frame: FrameType | None) -> None:
         where = f"{frame.f_code.co_qualname} ({_place(frame)})" if frame else "an unknown place"
-        loop.broken = Livelock(f"{MAX_BURNT_SECONDS} s of processor time went by, in {where}")
+        loop.broken = Livelock(f"{seconds} s of processor time went by, in {where}")
         raise loop.broken
 
     previous = signal.signal(signal.SIGVTALRM, bark)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_BURNT_SECONDS, 1.0)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1.0)
     try:
         yield
     finally:

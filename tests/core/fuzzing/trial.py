@@ -24,6 +24,7 @@ from .workload import Workload
 from .world import World
 
 MAX_STEPS = 50_000
+MAX_SPIN_SECONDS = 3.0  # of processor time; a scenario takes about 0.02 s
 AGAIN_ITEMS = 5
 REFEEDS = 4
 MIN_PARKED = (channel.MIN_PARKED, 1, 2)
@@ -43,6 +44,7 @@ def run_scenario(scenario: Scenario) -> None:
                 scenario.seed or None,
                 tick=scenario.tick,
                 max_steps=MAX_STEPS,
+                max_spin_seconds=MAX_SPIN_SECONDS,
             )
     except BaseException as error:
         error.add_note(f"reproduce it by:\nrun_scenario(\n    {scenario!r}\n)")
