@@ -35,7 +35,7 @@ coverage: $(READY) ## run the tests and show the lines they do not reach
 	$(PY) -m coverage report
 
 fuzz: $(READY) ## search for bad interleavings (SECONDS=60, default 600)
-	FUZZ_SECONDS=$(SECONDS) $(PY) -m pytest -o faulthandler_timeout=0 tests/core/test_fuzz.py $(ARGS)
+	FUZZ_SECONDS=$(SECONDS) $(PY) -m pytest -o faulthandler_timeout=0 tests/core/fuzzing/test_fuzz.py $(ARGS)
 
 lint: $(READY) ## check style, format, types and the direction of imports
 	$(PY) -m ruff check

@@ -1,4 +1,4 @@
-"""What the tests of antflow-core share."""
+"""Fixtures of the tests of antflow-core."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from antflow._plugins.discovery import INSTALLED
-from tests.core.event_parts import CHAINS, Chain, SlowWatcher, Stop, Watcher
-from tests.core.installing import install
+from tests.helpers.installation import install
 
 
 @pytest.fixture
@@ -17,20 +16,3 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     install(monkeypatch)
     yield
     INSTALLED.forget()
-
-
-@pytest.fixture(params=CHAINS, ids=lambda chain: f"{chain.name} of {chain.number}")
-def chain(request: pytest.FixtureRequest) -> Chain:
-    found: Chain = request.param
-    return found
-
-
-@pytest.fixture(params=[Watcher, SlowWatcher])
-def watcher(request: pytest.FixtureRequest) -> Watcher:
-    found: Watcher = request.param()
-    return found
-
-
-@pytest.fixture
-def stop(watcher: Watcher, chain: Chain) -> Stop:
-    return Stop(chain, watcher)

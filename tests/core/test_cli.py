@@ -14,7 +14,7 @@ import pytest
 from antflow import __version__, hookimpl
 from antflow._plugins.validation import ARGUMENTS
 from antflow.cli import main
-from tests.core.installing import Entry, Good, install, raising
+from tests.helpers.installation import Entry, Good, install, raising
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
 

@@ -17,7 +17,7 @@ from antflow import DashboardSnapshot, ErrorSummary, Pipeline, hookimpl
 from antflow._cli import command
 from antflow._cli.command import run
 from antflow._cli.options import run_parser
-from tests.core.installing import Entry, install
+from tests.helpers.installation import Entry, install
 
 PROGRAM = """
 from antflow import Pipeline, Stage

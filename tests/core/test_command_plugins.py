@@ -11,7 +11,7 @@ import pytest
 from antflow import hookimpl
 from antflow._cli.options import run_parser
 from antflow._cli.plugin_options import PluginOptions, find_plugins
-from tests.core.installing import Entry, install, raising
+from tests.helpers.installation import Entry, install, raising
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
 

@@ -32,7 +32,7 @@ from antflow.testing import (
     check_plugin,
 )
 from antflow.testing._scenarios import SCENARIOS
-from tests.core.installing import Entry, install, raising
+from tests.helpers.installation import Entry, install, raising
 
 VARIABLE: ContextVar[Any] = ContextVar("of_a_plugin", default=None)
 KEPT: list[Any] = []

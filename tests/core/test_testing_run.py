@@ -11,7 +11,7 @@ import pytest
 
 from antflow import PluginError, Stage, TaskEvent, hookimpl
 from antflow.testing import Clock, PluginFaultError, PluginRun, Recorder, run_pipeline
-from tests.core.installing import Entry, install, raising
+from tests.helpers.installation import Entry, install, raising
 
 
 class Counting:

@@ -13,8 +13,8 @@ import pytest
 from antflow._engine import channel as channel_module
 from antflow._engine.channel import Channel
 from antflow.results import PipelineResult
-from tests.core.simulation import simulate
-from tests.engine.channel_script import Script, feed, item, make_channel, play, receive, send
+from tests.helpers.channel_script import Script, feed, item, make_channel, play, receive, send
+from tests.helpers.virtual_time import simulate
 
 ACTS: list[Callable[[Channel, PipelineResult], Awaitable[Any]]] = [send, feed]
 

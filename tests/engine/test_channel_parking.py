@@ -11,9 +11,9 @@ import pytest
 from antflow._engine import channel as channel_module
 from antflow._engine.channel import MIN_PARKED, Channel
 from antflow._engine.pull_channel import PullChannel
-from tests.core.run_parts import run_exactly
-from tests.core.simulation import SimulatedLoop, settle, simulate
-from tests.engine.channel_script import Script, item, play
+from tests.helpers.channel_script import Script, item, play
+from tests.helpers.runs import run_exactly
+from tests.helpers.virtual_time import SimulatedLoop, settle, simulate
 
 
 @pytest.fixture(autouse=True)

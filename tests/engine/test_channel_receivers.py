@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from antflow._engine.channel import Channel
-from tests.core.simulation import settle, simulate
-from tests.engine.channel_script import item, play
+from tests.helpers.channel_script import item, play
+from tests.helpers.virtual_time import settle, simulate
 
 
 class Receivers:

@@ -16,9 +16,9 @@ from antflow import StatusEvent, StatusTracker, TaskEvent
 from antflow._engine.item import new_item
 from antflow._plugins.dispatcher import Dispatcher, Observer, cancellations, listeners_of
 from antflow.exceptions import PluginError
-from tests.core.observing import Unmarked
-from tests.core.run_parts import CustomExit
-from tests.core.simulation import begun, settle, simulate
+from tests.helpers.observers import Unmarked
+from tests.helpers.runs import CustomExit
+from tests.helpers.virtual_time import begun, settle, simulate
 
 HOOKS = {
     "antflow_item_start": ["item_start"],

@@ -16,7 +16,7 @@ from antflow._engine.loop_budget import (
     LoopBudget,
     budget_of,
 )
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 
 TOO_LONG = BUDGET_SECONDS * 1.01
 

@@ -12,7 +12,7 @@ import pytest
 from antflow._engine.item import new_item
 from antflow._engine.result_queue import MAX_KEPT_FAILURES, ResultQueue
 from antflow.results import FailedItem, PipelineResult
-from tests.core.simulation import begun, settle, simulate
+from tests.helpers.virtual_time import begun, settle, simulate
 
 
 def ended(number: int, *, failed: bool = False) -> PipelineResult:

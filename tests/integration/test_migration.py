@@ -34,7 +34,7 @@ from antflow import (
     rate_limit,
     set_task_status,
 )
-from tests.core.simulation import Gate, SimulatedLoop, others, settle, simulate
+from tests.helpers.virtual_time import Gate, SimulatedLoop, others, settle, simulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "migration.md"
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from antflow import Pipeline
 from antflow_otel import OTel, _providers
 from antflow_prometheus import Prometheus
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.integration.plugins.installing import plain_environ
 from tests.integration.prometheus_server import LIMIT
 from tests.otel.metering import stage

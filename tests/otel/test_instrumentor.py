@@ -10,7 +10,7 @@ import pytest
 from antflow_otel._instrumentor import AntFlowInstrumentor
 from antflow_otel._metrics import Metrics
 from antflow_otel._providers import PROVIDERS
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.otel.metering import Metered, MetricsPlugin, stage
 
 

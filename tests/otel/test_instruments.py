@@ -23,7 +23,7 @@ from antflow_otel._metric_specs import HISTOGRAMS, OBSERVED, QUANTILES
 from antflow_otel._metrics import Metrics
 from antflow_otel._run_totals import RunTotals
 from antflow_otel._snapshots import MetricsSnapshot
-from tests.core.simulation import Gate, settle, simulate
+from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.otel.metering import Metered, MetricsPlugin, collected, points, same, stage
 
 LIMIT = 10  # seconds

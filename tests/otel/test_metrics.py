@@ -20,7 +20,7 @@ from antflow_otel import _metrics, _providers
 from antflow_otel._metrics import PROMETHEUS_READER, Metrics
 from antflow_otel._metrics_observer import MetricsObserver
 from antflow_otel._providers import Providers
-from tests.core.simulation import Gate, settle, simulate
+from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.otel.metering import Metered, MetricsPlugin, stage
 
 

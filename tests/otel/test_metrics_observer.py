@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.simulation import Gate, settle, simulate
+from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.otel.metering import Metered, stage
 
 DURATION = "antflow.task.attempt.duration"

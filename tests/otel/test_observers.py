@@ -13,7 +13,7 @@ from antflow import ErrorSummary, Pipeline, TaskEvent, hookimpl
 from antflow._plugins.validation import hooks_of
 from antflow_otel import OTel
 from antflow_otel._observers import combine_observers
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.otel.metering import Metered, same, stage
 
 

@@ -16,7 +16,7 @@ from opentelemetry.util._once import Once
 from antflow import Pipeline, PipelineError, StatusEvent, hookimpl
 from antflow._plugins.validation import hooks_of
 from antflow_otel import OTel, _providers
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.otel.metering import Metered
 from tests.otel.tracing import Traced, links_of, stage
 

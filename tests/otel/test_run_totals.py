@@ -14,7 +14,7 @@ from antflow import Pipeline
 from antflow_otel import _metric_specs as specs
 from antflow_otel._run_totals import LiveRun, RunTotals
 from antflow_otel._snapshots import MetricsSnapshot
-from tests.core.simulation import Gate, settle, simulate
+from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.otel.metering import stage
 
 

@@ -8,7 +8,7 @@ from antflow import Pipeline
 from antflow_otel import _metric_specs as specs
 from antflow_otel._labels import MAX_LABELS, LabelLimiter
 from antflow_otel._snapshots import MetricsSnapshot, Series, take_snapshot
-from tests.core.simulation import Gate, settle, simulate
+from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.otel.metering import stage
 
 P: Series = (("antflow.pipeline.name", "p"),)

@@ -20,7 +20,7 @@ from antflow import Pipeline, PipelineResult, Stage, StatusEvent, TaskEvent, cur
 from antflow_otel import OTel
 from antflow_otel import _trace_observer as _traces
 from antflow_otel._trace_observer import TraceObserver
-from tests.core.simulation import others, settle, simulate
+from tests.helpers.virtual_time import others, settle, simulate
 from tests.otel.metering import Metered
 from tests.otel.tracing import Traced, complaints, context_of, ids, is_error, links_of, same, stage
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 
 from antflow_prometheus import make_asgi_app, make_wsgi_app
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.prometheus.scraping import OPEN, Scraper, key, samples, stage
 
 HTTP = {"type": "http", "method": "GET", "query_string": b"", "headers": []}

@@ -9,7 +9,7 @@ from packaging.version import Version
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from antflow_prometheus._exposition import expose
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.prometheus.scraping import OPEN, Scraper, families, key, samples, stage
 
 IS_OLD = Version(version("prometheus-client")) < Version("0.23")

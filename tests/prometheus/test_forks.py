@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from antflow_prometheus import make_asgi_app, start_http_server
 from antflow_prometheus._environment import PORT, ProcessServer
 from antflow_prometheus._forks import reset_after_fork
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.prometheus.scraping import Scraper, stage
 from tests.prometheus.serving import get
 from tests.prometheus.test_apps import HTTP, call

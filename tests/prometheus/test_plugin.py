@@ -15,7 +15,7 @@ from antflow import DURATION_BOUNDS, Pipeline, PipelineError, hookimpl
 from antflow._plugins.validation import hooks_of
 from antflow_prometheus import DEFAULT_BUCKETS, Prometheus, plugin
 from antflow_prometheus._environment import PORT, ProcessServer
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.prometheus.scraping import Scraper, key, samples, stage
 
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from antflow_prometheus._response import Response, respond, text_response
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.prometheus.scraping import OPEN, Scraper, samples, stage
 
 

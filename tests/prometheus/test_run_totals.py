@@ -13,7 +13,7 @@ import pytest
 from antflow import Pipeline
 from antflow_prometheus._metric_specs import Scope
 from antflow_prometheus._run_totals import MAX_PENDING, RunTotals
-from tests.core.simulation import Gate, settle, simulate
+from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.prometheus.scraping import stage
 
 BUCKETS = (1.0,)

@@ -8,7 +8,7 @@ from antflow import Pipeline, PipelineStats, Stage
 from antflow_prometheus._labels import LabelLimiter
 from antflow_prometheus._metric_specs import Scope
 from antflow_prometheus._snapshots import MetricsSnapshot, take_snapshot
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.prometheus.scraping import stage
 
 PIPELINE, STAGE = ("p",), ("p", "Work")

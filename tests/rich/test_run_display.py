@@ -23,7 +23,7 @@ from antflow_rich._renderers import TERMINAL_IN_USE, LiveRenderer, PlainRenderer
 from antflow_rich._run_display import make_renderer
 from antflow_rich._views import RunView
 from antflow_rich.plugin import DASHBOARDS
-from tests.core.simulation import Gate
+from tests.helpers.virtual_time import Gate
 from tests.rich.terminals import PseudoTerminal
 
 SHOW_CURSOR = "\x1b[?25h"

@@ -11,7 +11,7 @@ import pytest
 from antflow import DashboardSnapshot, Pipeline, Stage
 from antflow_rich._view_builder import ViewBuilder, counts_of, estimate_seconds_left
 from antflow_rich._views import RunView
-from tests.core.simulation import simulate
+from tests.helpers.virtual_time import simulate
 from tests.rich.snapshots import errors, failed, snapshot, stage
 
 

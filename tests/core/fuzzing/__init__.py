@@ -1,1 +1,1 @@
-"""How the fuzz tries a scenario: `fuzzing.trial` runs it, `fuzzing.audit` checks the laws."""
+"""Random scenarios: `scenarios` draws them, `trial` runs one, `audit` checks the laws."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from antflow import FailedItem, Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
 from antflow._engine import channel
-from tests.core.scenarios import Calls, Outcome, ServicePlan, StagePlan, StreamPlan, outcome
+from tests.core.fuzzing.scenarios import Calls, Outcome, ServicePlan, StagePlan, StreamPlan, outcome
 
 from .watched import Watched
 

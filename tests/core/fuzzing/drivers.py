@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from antflow import PipelineError, PipelineResult
-from tests.core.scenarios import RunPlan, ServicePlan, StreamPlan
-from tests.core.simulation import settle
+from tests.core.fuzzing.scenarios import RunPlan, ServicePlan, StreamPlan
+from tests.helpers.virtual_time import settle
 
 from .audit import Audit, Feeder
 from .users import Users

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 from antflow import Pipeline, PipelineResult, UnprocessedItem
 from antflow._engine import channel
-from tests.core.observing import observe
-from tests.core.scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
-from tests.core.simulation import SimulatedLoop, settle, simulate
+from tests.core.fuzzing.scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
+from tests.helpers.observers import observe
+from tests.helpers.virtual_time import SimulatedLoop, settle, simulate
 
 from .audit import Feeder
 from .dashboards import FuzzedDashboard

@@ -9,8 +9,8 @@ from math import inf
 from typing import Any, TypeVar
 
 from antflow import Item, PipelineError
-from tests.core.scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding, Stop
-from tests.core.simulation import others
+from tests.core.fuzzing.scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding, Stop
+from tests.helpers.virtual_time import others
 
 from .audit import Cause, Feeder
 from .world import LONG_SECONDS, SHORT_SECONDS, Fatal, InputError, LeaveError, World, now

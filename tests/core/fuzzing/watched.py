@@ -6,7 +6,15 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Literal
 
-from tests.core.scenarios import Feeding, Mode, Scenario, ServicePlan, Short, StagePlan, grow
+from tests.core.fuzzing.scenarios import (
+    Feeding,
+    Mode,
+    Scenario,
+    ServicePlan,
+    Short,
+    StagePlan,
+    grow,
+)
 
 Hook = Literal[
     "item_status", "task_start", "task_success", "task_retry", "task_failure", "task_cancelled"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from antflow import Stage, current_item, set_task_status
-from tests.core.scenarios import StagePlan, Trouble, TroubleKind
+from tests.core.fuzzing.scenarios import StagePlan, Trouble, TroubleKind
 
 from .attempts import present_worker
 from .limits import call

@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from antflow import Pipeline
-from tests.core.scenarios import CHILD_KEYS, Calls, RunPlan, StreamPlan
+from tests.core.fuzzing.scenarios import CHILD_KEYS, Calls, RunPlan, StreamPlan
 
 from .audit import Audit, Violation
 from .limits import LimitBook

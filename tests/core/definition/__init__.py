@@ -1,0 +1,1 @@
+"""What is public, and how stages and pipelines are defined."""

@@ -1,0 +1,363 @@
+"""Misspelt keywords and names: the error says where, which word, and what may be meant."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import inspect
+import pickle
+import traceback
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import pytest
+
+from antflow import Pipeline, PipelineBuilder, Stage, StageValidationError
+from antflow.stage import StageOptions
+from tests.helpers.runs import same, values
+from tests.helpers.virtual_time import simulate
+
+TOO = {"name", "workers", "tasks", "retry"}
+"""The fields of Stage that the builder has parameters of its own for."""
+
+
+def pages() -> Pipeline:
+    return Pipeline([Stage("Fetch", 1, [same])], name="pages")
+
+
+def built() -> PipelineBuilder:
+    return Pipeline.create(name="pages").add("Fetch", same)
+
+
+def refusal(call: Callable[[], Any]) -> TypeError:
+    """Return the TypeError that a call raises, or its coroutine."""
+
+    async def main() -> None:
+        answer = call()
+        if inspect.isawaitable(answer):
+            await answer
+
+    with pytest.raises(TypeError) as caught:
+        simulate(main)
+    return caught.value
+
+
+def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Callable[[], Any]:
+    return lambda: function(*arguments, **keywords)
+
+
+OF_STAGES = [
+    (call(Stage, "Fetch", wokers=3, tasks=[same]), "'wokers'; did you mean 'workers'?"),
+    (call(Stage, name="Fetch", workers=3, task=[same]), "'task'; did you mean 'tasks'?"),
+    (call(Stage, "Fetch", 3, [same], Pull=True), "'Pull'; did you mean 'pull'?"),
+    (call(Stage, "Fetch", 3, [same], concurrency=1), "'concurrency'; did you mean 'call_concurr"),
+    (call(Stage, "Fetch", 3, [same], retries=2), "'retries'; give task_attempts, or stage_attem"),
+    (call(Stage, "Fetch", 3, [same], retires=2), "'retires'; give task_attempts, or stage_attem"),
+    (call(Stage, "Fetch", 3, [same], retry_policy=""), "'retry_policy'; did you mean 'retry'?"),
+    (call(Stage, "Fetch", 3, [same], colour=1), "'colour'; it takes name, workers, tasks, retry, "),
+    (
+        call(dataclasses.replace, Stage("Fetch", 3, [same]), wokers=1),
+        "'wokers'; did you mean 'workers'?",
+    ),
+    (call(built().add, "Fetch", same, wokers=3), "'wokers'; did you mean 'workers'?"),
+    (call(built().add, "Fetch", same, retires=3), "'retires'; did you mean 'retries'?"),
+    (call(built().add, "Fetch", same, call_rat=3), "'call_rat'; did you mean 'call_rate'?"),
+    (call(built().add, "Fetch", same, task=same), "'task'; give the tasks after the name"),
+    (call(built().add, "Fetch", same, retry="per_stage"), "'retry'; give retry_policy"),
+    (call(built().add, "Fetch", same, colour=1), "'colour'; it takes name, workers, retries, "),
+]
+
+
+@pytest.mark.parametrize(("wrong", "text"), OF_STAGES, ids=[text for _, text in OF_STAGES])
+def test_an_unknown_keyword_of_a_stage_is_explained(wrong: Callable[[], Any], text: str) -> None:
+    error = refusal(wrong)
+    assert isinstance(error, StageValidationError)
+    assert str(error).startswith("Stage 'Fetch'")
+    assert text in str(error)
+
+
+def test_a_stage_whose_name_is_misspelt_has_none_to_be_named_by() -> None:
+    wrong: Any = {"nme": "Fetch"}
+    text = "Stage takes no keyword 'nme'; did you mean 'name'?"
+    assert str(refusal(call(Stage, workers=1, tasks=[same], **wrong))) == text
+    assert str(refusal(call(Stage, "A", 1, [same], *range(20), **wrong))) == text
+
+
+OF_PIPELINES = [
+    (call(Pipeline, [], name="pages", autolaod=1), "Pipeline 'pages'", "'autoload'"),
+    (call(Pipeline, [], nme="pages"), "Pipeline 'pipeline'", "'name'"),
+    (call(Pipeline.create, nme="pages"), "Pipeline.create()", "'name'"),
+    (call(Pipeline.quick, [], same, worker=3), "Pipeline.quick()", "'workers'"),
+    (call(pages().run, [], progres=True), "Pipeline 'pages': run()", "'progress'"),
+    (call(pages().stream, [], bufersize=1), "Pipeline 'pages': stream()", "'buffer_size'"),
+    (call(pages().feed, [], target=1), "Pipeline 'pages': feed()", "'target_stage'"),
+    (call(pages().feed_async, [], prio=1), "Pipeline 'pages': feed_async()", "'priority'"),
+    (call(pages().process, 1, prority=1), "Pipeline 'pages': process()", "'priority'"),
+    (call(pages().shutdown, time_out=1), "Pipeline 'pages': shutdown()", "'timeout'"),
+    (call(PipelineBuilder, nam="pages"), "Pipeline 'pipeline'", "'name'"),
+    (call(built().run, [], progres=True), "Pipeline 'pages': run()", "'progress'"),
+    (call(built().stream, [], dashbord=""), "Pipeline 'pages': stream()", "'dashboard'"),
+    (call(built().with_plugins, autolod=1), "Pipeline 'pages': with_plugins()", "'autoload'"),
+    (call(built().with_tracker, traker=1), "Pipeline 'pages': with_tracker()", "'tracker'"),
+    (call(built().collect_results, enable=1), "Pipeline 'pages': collect_results()", "'enabled'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "caller", "near"), OF_PIPELINES, ids=[caller for _, caller, _ in OF_PIPELINES]
+)
+def test_an_unknown_keyword_of_a_pipeline_is_explained(
+    wrong: Callable[[], Any], caller: str, near: str
+) -> None:
+    text = str(refusal(wrong))
+    assert text.startswith(f"{caller} takes no keyword '")
+    assert text.endswith(f"; did you mean {near}?")
+
+
+@pytest.mark.parametrize(
+    "method",
+    sorted(
+        (owner, name)
+        for owner, thing in (("pages", Pipeline), ("built", PipelineBuilder))
+        for name, member in inspect.getmembers(thing, inspect.isroutine)
+        if not name.startswith("_")
+    ),
+    ids=".".join,
+)
+def test_no_public_method_leaves_an_unknown_keyword_to_python(method: tuple[str, str]) -> None:
+    owner, name = method
+    thing = {"pages": pages, "built": built}[owner]()
+    arguments = {"add": ["Fetch"]}.get(name, [])
+    text = str(refusal(call(getattr(thing, name), *arguments, zyx=1)))
+    assert f"{name}() takes no keyword 'zyx'; it takes " in text
+    assert "'pages'" in text or name in {"create", "quick", "add"}
+
+
+def test_a_method_without_keywords_says_so() -> None:
+    text = "Pipeline 'pages': start() takes no keyword 'dashboard'; it takes none"
+    assert str(refusal(call(pages().start, dashboard="full"))) == text
+
+
+def test_other_type_errors_are_as_python_or_the_method_raises_them() -> None:
+    missing = str(refusal(call(Stage, "Fetch")))
+    assert "missing 2 required positional arguments: 'workers' and 'tasks'" in missing
+    assert "missing 1 required positional argument: 'items'" in str(refusal(call(pages().run)))
+    assert "PipelineBuilder.add() missing 1 " in str(refusal(call(built().add)))
+    assert "PipelineBuilder.with_tracker() miss" in str(refusal(call(built().with_tracker)))
+    assert "multiple values" in str(refusal(call(pages().run, [], items=[])))
+    assert "put a single item in a list" in str(refusal(call(pages().run, items=3)))
+    assert "put a single item in a list" in str(refusal(call(pages().stream, 3, progress=False)))
+
+
+def test_the_cause_of_a_type_error_from_inside_is_kept() -> None:
+    def items() -> Any:
+        raise TypeError("outer") from LookupError("inner")
+        yield
+
+    error = refusal(call(pages().run, items()))
+    assert isinstance(error.__cause__, LookupError)
+
+
+def test_pythons_own_error_is_not_shown_beside_the_explained_one() -> None:
+    shown = "".join(traceback.format_exception(refusal(call(pages().run, [], progres=True))))
+    assert "unexpected keyword" not in shown
+    assert shown.count("Error: ") == 1
+
+
+def test_the_error_of_a_stage_can_be_pickled() -> None:
+    error = refusal(OF_STAGES[0][0])
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_signatures_and_kinds_of_methods_are_seen_as_they_are_written() -> None:
+    assert list(inspect.signature(Stage).parameters)[:3] == ["name", "workers", "tasks"]
+    assert list(inspect.signature(Pipeline).parameters)[:2] == ["stages", "collect_results"]
+    assert list(inspect.signature(pages().process).parameters) == ["item", "priority"]
+    assert inspect.iscoroutinefunction(Pipeline.run)
+    assert inspect.iscoroutinefunction(Pipeline.quick)
+    assert not inspect.iscoroutinefunction(Pipeline.stream)
+    assert get_type_hints(Pipeline.process)["priority"] is int
+
+
+def test_a_coroutine_method_refuses_a_keyword_when_it_is_called() -> None:
+    wrong: Any = {"target": "Fetch"}
+    with pytest.raises(TypeError, match="did you mean 'target_stage'"):
+        _ = pages().feed([], **wrong)
+
+
+def test_a_call_adds_no_coroutine_around_the_method() -> None:
+    async def main() -> list[str]:
+        try:
+            await pages().run(3)  # type: ignore[arg-type]
+        except TypeError as error:
+            return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        return []
+
+    assert asyncio.run(main()) == ["main", "run", "checked_source"]
+
+
+def test_subclasses_call_what_they_extend() -> None:
+    class Named(Pipeline):
+        async def run(self, items: Any, *arguments: Any, **keywords: Any) -> Any:
+            return await super().run(items, *arguments, **keywords)
+
+    pipeline = Named([Stage("Fetch", 1, [same])], name="mine")
+    assert values(asyncio.run(pipeline.run([1, 2]))) == [1, 2]
+    assert "Pipeline 'mine': run()" in str(refusal(call(pipeline.run, [], progres=True)))
+
+
+# Names that are values
+
+
+@pytest.mark.parametrize(
+    ("retry", "near"), [("per_tsak", "per_task"), ("stage", "per_stage"), ("PER_TASK", "per_task")]
+)
+def test_a_misspelt_retry_policy_is_explained(retry: Any, near: str) -> None:
+    with pytest.raises(StageValidationError) as caught:
+        Stage("Fetch", 1, [same], retry=retry).validate()
+    assert str(caught.value) == (
+        f"Stage 'Fetch' has retry={retry!r}. Invalid retry policy; did you mean {near!r}?"
+    )
+
+
+@pytest.mark.parametrize("retry", ["never", None, 3, ["per_task"]])
+def test_a_retry_policy_like_none_is_refused_with_both(retry: Any) -> None:
+    with pytest.raises(StageValidationError, match="use 'per_task' or 'per_stage'"):
+        Stage("Fetch", 1, [same], retry=retry).validate()
+
+
+@pytest.mark.parametrize(("dashboard", "near"), [("ful", "full"), ("tiny", "Tiny")])
+def test_a_misspelt_dashboard_is_explained(dashboard: str, near: str) -> None:
+    class Boards:
+        antflow_dashboards = ("full", "Tiny")
+
+    pipeline = Pipeline([Stage("A", 1, [same])], plugins=[Boards()], autoload=False)
+    with pytest.raises(ValueError, match="no dashboard") as caught:
+        pipeline.stream([1], dashboard=dashboard)
+    assert f"{dashboard!r}; did you mean {near!r}? Installed are: Tiny, full" in str(caught.value)
+
+
+# The builder's types
+
+
+def test_the_options_of_the_builder_are_the_fields_of_a_stage() -> None:
+    stage_hints = get_type_hints(Stage)
+    names = [field.name for field in dataclasses.fields(Stage) if field.name not in TOO]
+    assert get_type_hints(StageOptions) == {name: stage_hints[name] for name in names}
+    assert StageOptions.__required_keys__ == frozenset()
+
+
+# repr
+
+
+async def fetch(page: str) -> str:
+    return page
+
+
+class Parser:
+    async def __call__(self, page: str) -> str:
+        return page
+
+
+class Torn:
+    def __repr__(self) -> str:
+        raise LookupError("torn")
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("torn")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+STAGES: list[tuple[Stage, str]] = [
+    (
+        Stage("Fetch", 4, [fetch], skip_if=callable, call_rate=2.5),
+        "Stage('Fetch', workers=4, tasks=[fetch], skip_if=callable, call_rate=2.5)",
+    ),
+    (
+        Stage("Fetch", 4, (fetch, Parser()), retry="per_stage", pull=True),
+        "Stage('Fetch', workers=4, tasks=(fetch, Parser), retry='per_stage', pull=True)",
+    ),
+    (
+        Stage("Fetch", 4, [fetch], never_retry=(NameError,)),
+        "Stage('Fetch', workers=4, tasks=[fetch], never_retry=(NameError,))",
+    ),
+    (
+        Stage("Fetch", 1, [fetch], task_concurrency_limits={"fetch": 1}),
+        "Stage('Fetch', workers=1, tasks=[fetch], task_concurrency_limits={'fetch': 1})",
+    ),
+    (
+        Stage("A", 1, [fetch] * 12),
+        f"Stage('A', workers=1, tasks=[{'fetch, ' * 10}2 more])",
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "text"), STAGES, ids=[text for _, text in STAGES])
+def test_a_stage_shows_what_it_was_given(one: Stage, text: str) -> None:
+    assert repr(one) == text
+
+
+def test_a_pipeline_shows_its_stages_and_whether_it_runs() -> None:
+    shown: list[str] = []
+
+    async def note(value: int) -> int:
+        shown.append(repr(pipeline))
+        return value
+
+    pipeline = Pipeline([Stage("Note", 1, [note]), Stage("Fetch", 4, [fetch, Parser()])], name="p")
+    simulate(lambda: pipeline.run([1]))
+    stages = "'Note' (1 worker: note) -> 'Fetch' (4 workers: fetch, Parser)"
+    assert shown == [f"<Pipeline 'p', running: {stages}>"]
+    assert repr(pipeline) == f"<Pipeline 'p', not running: {stages}>"
+
+
+def test_a_builder_shows_what_was_added() -> None:
+    assert repr(Pipeline.create()) == "<PipelineBuilder 'pipeline': no stages>"
+    assert repr(built()) == "<PipelineBuilder 'pages': 'Fetch' (5 workers: same)>"
+
+
+def test_a_pipeline_of_many_stages_is_shown_in_short() -> None:
+    pipeline = Pipeline([Stage(f"S{number}", 1, [same]) for number in range(100)])
+    assert repr(pipeline).endswith("'S9' (1 worker: same) -> 90 more>")
+
+
+def odd(**fields: Any) -> Stage:
+    return Stage(**{"name": "A", "workers": 1, "tasks": [fetch], **fields})
+
+
+def named(name: Any) -> Any:
+    task = Parser()
+    task.__name__ = name  # type: ignore[attr-defined]
+    return task
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        Stage.__new__(Stage),
+        Pipeline.__new__(Pipeline),
+        PipelineBuilder.__new__(PipelineBuilder),
+        odd(name=None, workers=None, tasks=None),
+        odd(name="x" * 10_000, tasks="y" * 10_000),
+        odd(tasks=Torn()),
+        odd(tasks=[Torn()]),
+        odd(queue_capacity=Torn()),
+        odd(tasks=[named("\x1b[2J\nred")]),
+        odd(name="\x1b[2J\n"),
+        built().add("A", named("\x1b[2J\n")),
+        built().add("A", same, workers=Torn()),  # type: ignore[arg-type]
+        built().add("A", named("\x1b[2J\n")).build(),
+    ],
+)
+def test_a_repr_never_fails_and_is_one_printable_line(thing: object) -> None:
+    text = repr(thing)
+    assert text.isprintable()
+    assert len(text) < 1000
+
+
+def test_stages_are_compared_and_copied_as_before() -> None:
+    one = Stage("Fetch", 4, [fetch])
+    assert copy.copy(one) == one == Stage("Fetch", workers=4, tasks=[fetch])

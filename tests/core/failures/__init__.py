@@ -1,0 +1,1 @@
+"""Failed items, and the errors that a run raises."""

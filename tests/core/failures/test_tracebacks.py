@@ -1,0 +1,300 @@
+"""Tracebacks of failed items: the user's frames, and no others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+import antflow
+from antflow import (
+    FailedItem,
+    Pipeline,
+    PipelineResult,
+    Stage,
+    StatusEvent,
+    StatusTracker,
+    TaskEvent,
+    current_item,
+    hookimpl,
+)
+from antflow._errors import tracebacks as _tracebacks
+from tests.helpers.runs import watched_or_not
+from tests.helpers.virtual_time import simulate
+
+PACKAGE = Path(antflow.__file__).parent
+FILE = Path(__file__).name
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    """An error whose attributes cannot be set the usual way."""
+
+    text: str
+
+
+def chained(value: Any) -> Any:
+    try:
+        return {}[value]
+    except KeyError:
+        raise FrozenError("no such page")  # noqa: B904 - as users write it
+
+
+def caused(value: Any) -> Any:
+    try:
+        return {}[value]
+    except KeyError as error:
+        raise ValueError("no such page") from error
+
+
+async def chained_later(value: Any) -> Any:
+    await asyncio.sleep(0)
+    return chained(value)
+
+
+async def grouped(value: Any) -> Any:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(chained_later(value))
+
+
+async def limited(value: Any) -> Any:
+    async with antflow.rate_limit():
+        return value
+
+
+async def nested(value: Any) -> Any:
+    inner = Pipeline([Stage("Inner", 1, [chained], task_attempts=1)])
+    await inner.run([value])
+    raise RuntimeError("nested") from inner.failures[0].error
+
+
+def fails_on_load() -> Callable[[Any], Any]:
+    """Return a task whose code is in a file of another name."""
+    scope: dict[str, Any] = {}
+    source = "def fetch(url):\n\n\n    return x\n"
+    exec(compile(source, "/home/someone/antflow-shop/fetch.py", "exec"), scope)
+    return scope["fetch"]  # type: ignore[no-any-return]
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "one_attempt": {"task_attempts": 1},
+    "per_task": {"task_attempts": 3, "task_wait_seconds": 0},
+    "per_stage": {"retry": "per_stage", "stage_attempts": 3},
+    "all_fields": {"task_attempts": 3, "task_wait_seconds": 0, "skip_if": lambda value: False},
+    "limited": {"task_attempts": 3, "task_wait_seconds": 0, "task_concurrency_limits": {}},
+}
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+def failed(task: Callable[[Any], Any], way: str, *, watched: bool = False) -> Pipeline:
+    """Run one item through a task that fails."""
+
+    async def main() -> Pipeline:
+        fields = dict(WAYS[way])
+        if "task_concurrency_limits" in fields:
+            fields["task_concurrency_limits"] = {task.__name__: 1}
+        tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
+        stage = Stage("Fetch", 1, [task], **fields)
+        pipeline = Pipeline([stage], status_tracker=tracker)
+        await pipeline.run(["page"])
+        return pipeline
+
+    return simulate(main, threads=True)
+
+
+def frames(entry: TracebackType | None) -> list[tuple[Path, str]]:
+    return [(Path(frame.filename), frame.name) for frame in traceback.extract_tb(entry)]
+
+
+def linked(error: BaseException | None) -> list[BaseException]:
+    """Return an error and those that Python shows with it."""
+    if error is None:
+        return []
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    shown = [error.__cause__ or error.__context__, *inner]
+    return [error, *(other for each in shown for other in linked(each))]
+
+
+@every_way
+@watched_or_not
+@pytest.mark.parametrize(
+    ("task", "errors", "innermost"),
+    [
+        (chained, ["FrozenError", "KeyError"], "chained"),
+        (caused, ["ValueError", "KeyError"], "caused"),
+        (chained_later, ["FrozenError", "KeyError"], "chained"),
+        (grouped, ["ExceptionGroup", "FrozenError", "KeyError"], "chained"),
+        (limited, ["RuntimeError"], "limited"),
+        (nested, ["RuntimeError", "FrozenError", "KeyError"], "nested"),
+        (int, ["ValueError"], None),
+    ],
+)
+def test_an_error_has_the_users_frames_only_and_is_shown_once(
+    task: Callable[[Any], Any], errors: list[str], innermost: str | None, way: str, watched: bool
+) -> None:
+    pipeline = failed(task, way, watched=watched)
+    error = pipeline.failures[0].error
+    shown = linked(error)
+    assert [type(each).__name__ for each in shown] == errors
+    for each in shown:
+        assert not [path for path, _ in frames(each.__traceback__) if PACKAGE in path.parents]
+    where = pipeline.failures[0].location
+    (item,) = pipeline.get_error_summary().failed_items
+    assert item.location == where
+    if innermost is None:
+        assert where is None
+    else:
+        assert where is not None
+        assert where.startswith(f"{FILE}:")
+        assert where.endswith(f", in {innermost}")
+
+
+@every_way
+def test_the_location_is_the_innermost_frame_outside_of_libraries(way: str) -> None:
+    (failure,) = failed(fails_on_load(), way).failures
+    assert failure.location == "fetch.py:4, in fetch"
+
+
+def test_a_task_of_the_standard_library_is_its_own_location() -> None:
+    (failure,) = failed(json.loads, "per_task").failures
+    assert failure.location is not None
+    assert failure.location.endswith(", in loads")
+
+
+def test_frames_of_the_testing_kit_are_kept() -> None:
+    def fetch(value: Any) -> Any:
+        scope: dict[str, Any] = {"item": current_item()}
+        path = str(PACKAGE / "testing" / "_kit.py")
+        exec(compile("def of_the_kit():\n    return x\n", path, "exec"), scope)
+        return scope["of_the_kit"]()
+
+    (failure,) = failed(fetch, "per_task").failures
+    assert failure.error is not None
+    kept = [(path.name, name) for path, name in frames(failure.error.__traceback__)]
+    assert kept[-1] == ("_kit.py", "of_the_kit")
+
+
+async def stop_iteration(value: Any) -> Any:
+    return next(iter(()))
+
+
+def test_an_error_that_python_made_has_the_location_of_its_cause() -> None:
+    (failure,) = failed(stop_iteration, "one_attempt").failures
+    assert isinstance(failure.error, RuntimeError)
+    assert failure.location is not None
+    assert failure.location.endswith(", in stop_iteration")
+
+
+SHARED = ConnectionError("the server is down")
+
+
+def test_the_work_for_an_error_that_each_item_raises_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = 0
+    look = _tracebacks._is_own
+
+    def count(entry: TracebackType) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return look(entry)
+
+    async def first(value: Any) -> Any:
+        raise SHARED
+
+    async def second(value: Any) -> Any:
+        raise SHARED
+
+    async def main() -> Pipeline:
+        pipeline = Pipeline([Stage("Fetch", 2, [first], task_attempts=1)])
+        await pipeline.run(range(10_000))
+        pipeline = Pipeline([Stage("Fetch", 1, [second], task_attempts=1)])
+        await pipeline.run(range(100))
+        return pipeline
+
+    monkeypatch.setattr(_tracebacks, "_is_own", count)
+    pipeline = simulate(main)
+    assert looked_at < 10_000 * 200
+    assert len(frames(SHARED.__traceback__)) <= 100
+    assert str(pipeline.failures[-1].location).endswith(", in second")
+
+
+def deep(value: Any) -> Any:
+    return deep(value - 1) if value else chained(value)
+
+
+def test_the_traceback_of_a_deep_recursion_is_whole() -> None:
+    async def main() -> Pipeline:
+        pipeline = Pipeline([Stage("Fetch", 1, [deep], task_attempts=1)])
+        await pipeline.run([200, 200])
+        return pipeline
+
+    for failure in simulate(main, threads=True).failures:
+        assert failure.error is not None
+        names = [name for _, name in frames(failure.error.__traceback__)]
+        assert names == ["deep"] * 201 + ["chained"]
+        assert str(failure.location).endswith(", in chained")
+
+
+class Raising:
+    """An observer that raises an item's error again."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    @hookimpl
+    def antflow_task_failure(self, event: TaskEvent) -> None:
+        raise self.error
+
+    @hookimpl
+    async def antflow_item_finish(self, event: StatusEvent) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["short", "long"])
+def test_a_function_that_raises_the_error_again_leaves_its_traceback_as_it_is(
+    is_long: bool,
+) -> None:
+    error = ValueError()
+
+    def fetch(value: int) -> None:
+        if value:
+            fetch(value - 1)
+        raise error
+
+    def on_failure(item_id: Any, raised: BaseException, item: Any) -> None:
+        raise raised
+
+    async def main() -> None:
+        stage = Stage("Fetch", 1, [fetch], task_attempts=1, on_failure=on_failure)
+        pipeline = Pipeline([stage], plugins=[Raising(error)])
+        await pipeline.run([100 if is_long else 0])
+        assert pipeline.plugin_faults == {"Raising": 2}
+
+    simulate(main, threads=True)
+    names = [name for _, name in frames(error.__traceback__)]
+    assert names == ["fetch"] * (101 if is_long else 1)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        PipelineResult(0, "page", 0),
+        PipelineResult(0, "page", 0, error=ValueError("never raised")),
+        PipelineResult(0, "page", 0, error=ExceptionGroup("never raised", [ValueError()])),
+    ],
+    ids=["success", "error", "group"],
+)
+def test_what_has_no_traceback_has_no_location(result: PipelineResult) -> None:
+    assert result.location is None
+
+
+def test_a_failed_item_made_by_hand_has_no_location() -> None:
+    assert FailedItem(0, "text", "ValueError", "Fetch", 1, 0.0).location is None

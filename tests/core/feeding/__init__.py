@@ -1,0 +1,1 @@
+"""Inputs, and items that are fed while a pipeline runs."""

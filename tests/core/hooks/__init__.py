@@ -1,0 +1,1 @@
+"""The calls of observers: which, when, and with what."""

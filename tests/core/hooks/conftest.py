@@ -1,0 +1,24 @@
+"""Fixtures of the tests of hooks."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.events import CHAINS, Chain, SlowWatcher, Stop, Watcher
+
+
+@pytest.fixture(params=CHAINS, ids=lambda chain: f"{chain.name} of {chain.number}")
+def chain(request: pytest.FixtureRequest) -> Chain:
+    found: Chain = request.param
+    return found
+
+
+@pytest.fixture(params=[Watcher, SlowWatcher])
+def watcher(request: pytest.FixtureRequest) -> Watcher:
+    found: Watcher = request.param()
+    return found
+
+
+@pytest.fixture
+def stop(watcher: Watcher, chain: Chain) -> Stop:
+    return Stop(chain, watcher)

@@ -1,0 +1,1 @@
+"""Plugins: installed, given, validated and named."""

@@ -1,0 +1,877 @@
+"""Plugins of a pipeline: what is refused, what each is called, who is called, and with what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from antflow import (
+    Pipeline,
+    PipelineError,
+    PluginError,
+    Stage,
+    StatusEvent,
+    StatusTracker,
+    TaskEvent,
+    hookimpl,
+)
+from antflow._plugins.plugin_set import PluginSet, resolve
+from antflow._plugins.switches import is_on
+from antflow._plugins.validation import (
+    ARGUMENTS,
+    SYNC_HOOKS,
+    has_hooks,
+    hooks_of,
+    name_of,
+    validation_error,
+)
+from tests.helpers.installation import Entry, install
+from tests.helpers.runs import same
+from tests.helpers.virtual_time import simulate
+
+pytestmark = pytest.mark.usefixtures("nothing_installed")
+
+OBSERVED = [hook for hook in ARGUMENTS if hook not in SYNC_HOOKS]
+
+
+def plugin(functions: dict[str, Any], name: str = "Made") -> Any:
+    """Return an object whose class has these functions."""
+    return type(name, (), functions)()
+
+
+def pipeline(*plugins: object, **options: Any) -> Pipeline:
+    return Pipeline([Stage("Work", 1, [same])], plugins=plugins, **options)
+
+
+def participants(of: Pipeline) -> dict[str, object]:
+    return of._plugins.plugins
+
+
+class Good:
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        """Do nothing."""
+
+
+# What is refused
+
+
+def refused(functions: dict[str, Any]) -> str:
+    reason = validation_error(plugin(functions))
+    assert reason is not None
+    return reason
+
+
+@pytest.mark.parametrize("hook", ARGUMENTS)
+def test_a_hook_with_all_its_arguments_is_accepted(hook: str) -> None:
+    space: dict[str, Any] = {}
+    exec(f"def {hook}(self, {', '.join(ARGUMENTS[hook])}): ...", space)
+    good = plugin({hook: hookimpl(space[hook])})
+    assert validation_error(good) is None
+    assert hooks_of(good) == (hook,)
+
+
+@pytest.mark.parametrize("hook", OBSERVED)
+def test_a_coroutine_function_is_accepted(hook: str) -> None:
+    async def call(self: object) -> None:
+        """Do nothing."""
+
+    assert validation_error(plugin({hook: hookimpl(call)})) is None
+
+
+def test_an_unknown_hook_is_refused_and_the_one_that_is_meant_is_named() -> None:
+    reason = refused({"antflow_task_sucess": hookimpl(lambda self: None)})
+    assert "antflow_task_sucess implements no hook" in reason
+    assert "'antflow_task_success' may be meant" in reason
+
+
+def test_an_unknown_hook_that_is_like_no_other_is_refused_with_a_list() -> None:
+    reason = refused({"antflow_zzz": hookimpl(lambda self: None)})
+    assert all(hook in reason for hook in ARGUMENTS)
+
+
+def test_an_unknown_specname_is_refused() -> None:
+    reason = refused({"on_start": hookimpl(specname="antflow_task_stat")(lambda self: None)})
+    assert "'antflow_task_start' may be meant" in reason
+
+
+def test_an_unknown_hook_may_be_optional() -> None:
+    newer = plugin({"antflow_later": hookimpl(optionalhook=True)(lambda self, what: None)})
+    assert validation_error(newer) is None
+    assert hooks_of(newer) == ()
+    simulate(pipeline(newer).run([1]))
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    reason = refused({"antflow_task_start": hookimpl(lambda self, event, item: None)})
+    assert "item" in reason
+    assert "antflow_task_start" in reason
+    assert "\n" not in reason
+
+
+@pytest.mark.parametrize("known", ["antflow_task_start", "antflow_made_up"])
+def test_a_function_without_the_marker_is_refused(known: str) -> None:
+    reason = refused({known: lambda self: None})
+    assert f"{known} lacks the marker; write @antflow.hookimpl" in reason
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+def test_a_static_or_class_method_without_the_marker_is_refused(
+    kind: Callable[[Any], object],
+) -> None:
+    assert "lacks the marker" in refused({"antflow_task_start": kind(lambda *arguments: None)})
+
+
+def test_a_function_of_a_module_without_the_marker_is_refused() -> None:
+    module = ModuleType("some_plugin")
+    vars(module)["antflow_task_start"] = lambda: None
+    assert "lacks the marker" in str(validation_error(module))
+
+
+def test_what_is_no_function_needs_no_marker() -> None:
+    fine = plugin({"antflow_name": "fine", "antflow_dashboards": ("a",), "antflow_options": {}})
+    assert validation_error(fine) is None
+
+
+def yielding(self: object) -> Any:
+    yield
+
+
+@pytest.mark.parametrize("option", ["wrapper", "hookwrapper"])
+def test_a_wrapper_is_refused_with_the_reason(option: str) -> None:
+    options: dict[str, Any] = {option: True}
+    reason = refused({"antflow_task_start": hookimpl(**options)(yielding)})
+    assert "antflow_task_start is a wrapper, and hooks cannot be wrapped" in reason
+
+
+def test_a_dashboard_that_is_a_coroutine_function_is_refused() -> None:
+    async def find(self: object, name: str) -> None:
+        """Find none."""
+
+    assert "make it a plain one" in refused({"antflow_dashboard": hookimpl(find)})
+    by_another_name = hookimpl(specname="antflow_dashboard")(find)
+    assert "make it a plain one" in refused({"find": by_another_name})
+
+
+def test_a_generator_function_is_refused() -> None:
+    async def yielding_later(self: object) -> Any:
+        yield
+
+    for function in yielding, yielding_later:
+        assert "generator function" in refused({"antflow_task_start": hookimpl(function)})
+
+
+def test_an_argument_by_keyword_only_is_refused() -> None:
+    def start(self: object, *, event: TaskEvent) -> None:
+        """Never get an event."""
+
+    assert "'event' by keyword only" in refused({"antflow_task_start": hookimpl(start)})
+
+
+def test_a_property_of_a_plugin_is_not_asked_for() -> None:
+    def fail(self: object) -> None:
+        raise RuntimeError("asked")
+
+    assert validation_error(plugin({"connection": property(fail)})) is None
+
+
+def test_an_object_without_hooks_is_accepted() -> None:
+    assert validation_error(object()) is None
+    assert hooks_of(object()) == ()
+
+
+def test_hooks_are_listed_in_the_order_of_the_specs() -> None:
+    both = plugin(
+        {
+            "antflow_pipeline_finish": hookimpl(lambda self: None),
+            "first": hookimpl(specname="antflow_pipeline_start")(lambda self: None),
+        }
+    )
+    assert hooks_of(both) == ("antflow_pipeline_start", "antflow_pipeline_finish")
+
+
+# What a pipeline is given
+
+
+def test_an_invalid_plugin_is_a_plugin_error_that_names_it() -> None:
+    bad = plugin({"antflow_name": "bad", "antflow_task_start": lambda self: None})
+    with pytest.raises(PluginError, match="Plugin 'bad' of pipeline 'mine'") as caught:
+        pipeline(bad, name="mine")
+    assert (caught.value.plugin, caught.value.hook, caught.value.item_id) == ("bad", None, None)
+
+
+def test_a_class_that_cannot_be_made_is_a_plugin_error() -> None:
+    class Demanding:
+        def __init__(self, port: int) -> None:
+            self.port = port
+
+    with pytest.raises(PluginError, match="Demanding") as caught:
+        pipeline(Demanding)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_tracker_whose_hook_lacks_the_marker_is_refused() -> None:
+    class Mine(StatusTracker):
+        def antflow_item_status(self, event: StatusEvent) -> None:
+            """Hide what the tracker does."""
+
+    with pytest.raises(PluginError, match="antflow_item_status lacks the marker") as caught:
+        Pipeline([Stage("Work", 1, [same])], status_tracker=Mine())
+    assert caught.value.plugin == "Mine"
+
+
+def test_a_tracker_that_implements_another_hook_is_told() -> None:
+    told: list[Any] = []
+
+    class Mine(StatusTracker):
+        @hookimpl
+        def antflow_task_start(self, event: TaskEvent) -> None:
+            told.append(event.item_id)
+
+        @hookimpl
+        def antflow_pipeline_finish(self) -> None:
+            told.append("finish")
+
+    tracker = Mine()
+    simulate(Pipeline([Stage("Work", 1, [same])], status_tracker=tracker).run([7]))
+    assert told == [0, "finish"]
+    assert tracker.get_stats()["completed"] == 1
+
+
+@pytest.mark.parametrize("plugins", ["journal", 7, None])
+def test_what_is_no_list_of_plugins_is_refused(plugins: Any) -> None:
+    with pytest.raises(PipelineError, match="takes a list of plugins"):
+        Pipeline([Stage("Work", 1, [same])], plugins=plugins)
+
+
+def test_the_same_object_twice_is_refused() -> None:
+    one = Good()
+    with pytest.raises(PipelineError, match="'Good' twice"):
+        pipeline(one, one)
+
+
+def test_two_that_call_themselves_the_same_are_refused() -> None:
+    class One(Good):
+        antflow_name = "same"
+
+    class Two(Good):
+        antflow_name = "same"
+
+    with pytest.raises(PipelineError, match="two plugins called 'same'"):
+        pipeline(One(), Two())
+
+
+def test_a_class_stands_for_an_object_of_it() -> None:
+    (made,) = participants(pipeline(Good)).values()
+    assert isinstance(made, Good)
+
+
+def test_the_builder_gives_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Entry("installed", lambda: Good))
+    builder = Pipeline.create().add("Work", same).with_plugins(Good).with_plugins(Good)
+    assert list(participants(builder.build())) == ["installed", "Good", "Good-2"]
+    builder.with_plugins(autoload=False)
+    assert list(participants(builder.build())) == ["Good", "Good-2"]
+    builder.with_plugins(autoload=True)
+    assert list(participants(builder.build())) == ["installed", "Good", "Good-2"]
+
+
+# Names
+
+
+def test_a_plugin_is_called_what_it_says_or_after_its_class_or_module() -> None:
+    assert name_of(plugin({"antflow_name": "mine"})) == "mine"
+    assert name_of(Good()) == "Good"
+    assert name_of(ModuleType("some.package.plugin")) == "plugin"
+
+
+@pytest.mark.parametrize("name", ["", 7, None])
+def test_a_name_that_is_none_does_not_count(name: object) -> None:
+    assert name_of(plugin({"antflow_name": name})) == "Made"
+
+
+def test_a_module_may_say_its_name() -> None:
+    module = ModuleType("some_plugin")
+    vars(module)["antflow_name"] = "some"
+    assert name_of(module) == "some"
+
+
+def test_those_of_one_class_are_numbered() -> None:
+    assert list(resolve([Good(), Good(), Good()], "p")) == ["Good", "Good-2", "Good-3"]
+
+
+def test_one_that_is_given_takes_the_place_of_the_installed_one_of_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Mine(Good):
+        antflow_name = "journal"
+
+    install(monkeypatch, Entry("journal", lambda: Good), Entry("other", lambda: Good))
+    mine = Mine()
+    replaced, untouched = pipeline(mine), pipeline()
+    assert participants(replaced)["journal"] is mine
+    assert list(participants(replaced)) == ["other", "journal"]
+    assert participants(untouched)["journal"] is not mine
+
+
+def test_an_installed_one_is_given_once_more_under_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("antflow_journal")
+    install(monkeypatch, Entry("journal", lambda: module))
+    assert list(participants(pipeline(module)).values()) == [module]
+
+
+def test_installed_ones_are_left_out_without_autoload(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Entry("journal", lambda: Good))
+    assert list(participants(pipeline(Good(), autoload=False))) == ["Good"]
+
+
+def test_a_tracker_takes_part_once() -> None:
+    tracker = StatusTracker()
+    both = Pipeline([Stage("Work", 1, [same])], status_tracker=tracker, plugins=[tracker])
+    assert list(participants(both)) == ["StatusTracker"]
+
+
+def test_a_tracker_and_another_one_take_part() -> None:
+    both = Pipeline(
+        [Stage("Work", 1, [same])], status_tracker=StatusTracker(), plugins=[StatusTracker()]
+    )
+    assert list(participants(both)) == ["StatusTracker", "StatusTracker-2"]
+
+
+@dataclass
+class Equal:
+    """A plugin that is equal to another."""
+
+    path: str = "x"
+
+    @hookimpl
+    def antflow_task_start(self) -> None:
+        """Do nothing."""
+
+
+def test_two_that_are_equal_take_part_both() -> None:
+    assert list(participants(pipeline(Equal(), Equal()))) == ["Equal", "Equal-2"]
+
+
+# What implements a hook
+
+
+class Forms:
+    """Functions of all kinds."""
+
+    told: list[str]
+
+    @hookimpl
+    def antflow_pipeline_start(self) -> None:
+        self.told.append("method")
+
+    @staticmethod
+    @hookimpl
+    def antflow_item_status(event: StatusEvent) -> None:
+        Forms.told.append(f"static {event.status}")
+
+    @classmethod
+    @hookimpl
+    def antflow_task_start(cls, event: TaskEvent) -> None:
+        cls.told.append(f"class {event.event_type}")
+
+
+def test_methods_static_methods_and_class_methods() -> None:
+    Forms.told = []
+    simulate(pipeline(Forms).run([1]))
+    assert Forms.told == [
+        *("method", "static queued", "static in_progress", "class start", "static completed")
+    ]
+
+
+def test_functions_in_an_instance_s_dict() -> None:
+    told: list[Any] = []
+
+    @hookimpl
+    def antflow_task_start(event: TaskEvent) -> None:
+        told.append(event.item_id)
+
+    one = plugin({})
+    one.antflow_task_start = antflow_task_start
+    simulate(pipeline(one).run([1]))
+    assert told == [0]
+
+
+def test_functions_of_a_module() -> None:
+    told: list[Any] = []
+    module = ModuleType("some_plugin")
+
+    @hookimpl
+    async def antflow_task_start(event: TaskEvent) -> None:
+        told.append(event.item_id)
+
+    vars(module).update(antflow_task_start=antflow_task_start, hookimpl=hookimpl)
+    simulate(pipeline(module).run([1]))
+    assert told == [0]
+
+
+def test_a_function_of_another_name() -> None:
+    told: list[Any] = []
+    named_otherwise = hookimpl(specname="antflow_task_start")(
+        lambda self, event: told.append(event.event_type)
+    )
+    simulate(pipeline(plugin({"begin": named_otherwise})).run([1]))
+    assert told == ["start"]
+
+
+def test_a_hook_takes_those_arguments_that_it_names_in_any_order() -> None:
+    told: list[Any] = []
+
+    class Choosy:
+        @hookimpl
+        def antflow_pipeline_start(self, total_items: int | None, pipeline: Pipeline) -> None:
+            told.extend((total_items, pipeline.name))
+
+        @hookimpl
+        def antflow_pipeline_finish(self, error_summary: Any) -> None:
+            told.append(error_summary.total_failed)
+
+    simulate(pipeline(Choosy(), name="mine").run([1, 2]))
+    assert told == [2, "mine", 0]
+
+
+@pytest.mark.parametrize("hook", OBSERVED)
+def test_a_hook_may_take_no_arguments(hook: str) -> None:
+    told: list[str] = []
+    without = plugin({hook: hookimpl(lambda self: told.append(hook))})
+    (listener,) = PluginSet({"without": without}).listeners(hook)
+    listener.call({"pipeline": None, "total_items": 1, "error_summary": None})
+    assert told == [hook]
+
+
+def test_an_argument_with_a_default_keeps_it() -> None:
+    told: list[object] = []
+
+    class Defaults:
+        @hookimpl
+        def antflow_task_start(self, event: TaskEvent, extra: str = "own") -> None:
+            told.extend((event.item_id, extra))
+
+    simulate(pipeline(Defaults()).run([1]))
+    assert told == [0, "own"]
+
+
+# The order of the calls
+
+
+def speaking(name: str, told: list[str], *, slow: bool = False, **options: Any) -> Any:
+    """Return a plugin that says its name when an attempt starts, some after a second."""
+
+    def at_once(self: object) -> None:
+        told.append(name)
+
+    async def later(self: object) -> None:
+        await asyncio.sleep(1)
+        told.append(name)
+
+    function = later if slow else at_once
+    return plugin({"antflow_name": name, "antflow_task_start": hookimpl(**options)(function)})
+
+
+def test_who_comes_last_is_called_first() -> None:
+    told: list[str] = []
+    simulate(pipeline(*(speaking(name, told) for name in "abc")).run([1]))
+    assert told == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("slow", [(), ("b", "e"), ("a", "c", "d"), tuple("abcdefg")])
+def test_the_first_ones_and_the_last_ones_plain_or_not(slow: tuple[str, ...]) -> None:
+    told: list[str] = []
+
+    def make(name: str, **options: Any) -> Any:
+        return speaking(name, told, slow=name in slow, **options)
+
+    given = [
+        make("a"),
+        make("b", tryfirst=True),
+        make("c", trylast=True),
+        make("d"),
+        make("e", tryfirst=True),
+        make("f", trylast=True),
+        make("g"),
+    ]
+    simulate(pipeline(*given).run([1]))
+    assert told == ["e", "b", "g", "d", "a", "c", "f"]
+
+
+def test_installed_given_tracker_run_scoped(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Scoping:
+        antflow_name = "scoping"
+
+        @hookimpl
+        def antflow_pipeline_start(self) -> object:
+            return speaking("of the run", told)
+
+        @hookimpl
+        def antflow_task_start(self) -> None:
+            told.append("given")
+
+    tracker = StatusTracker(on_task_start=lambda event: told.append("tracker"))
+    install(
+        monkeypatch,
+        *(Entry(name, partial(speaking, f"installed {name}", told)) for name in "ba"),
+    )
+    simulate(
+        Pipeline([Stage("Work", 1, [same])], status_tracker=tracker, plugins=[Scoping]).run([1])
+    )
+    assert told == ["of the run", "tracker", "given", "installed b", "installed a"]
+
+
+# Nobody listening costs nothing
+
+
+class Events:
+    """Notes each event that is made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        for kind, field in ((StatusEvent, "status"), (TaskEvent, "event_type")):
+            self._watch(monkeypatch, kind, field)
+
+    def _watch(self, monkeypatch: pytest.MonkeyPatch, kind: type, field: str) -> None:
+        make = vars(kind)["__init__"]
+
+        def note(event: object, *arguments: Any, **named: Any) -> None:
+            make(event, *arguments, **named)
+            self.made.append(getattr(event, field))
+
+        monkeypatch.setattr(kind, "__init__", note)
+
+
+@pytest.mark.parametrize(
+    ("hook", "made"),
+    [
+        ("antflow_item_status", ["queued", "in_progress", "completed"]),
+        ("antflow_task_start", ["start"]),
+        ("antflow_task_success", ["complete"]),
+        ("antflow_task_retry", []),
+        ("antflow_task_failure", []),
+        ("antflow_task_cancelled", []),
+        ("antflow_pipeline_start", []),
+        ("antflow_pipeline_finish", []),
+        ("antflow_dashboard", []),
+        ("antflow_add_options", []),
+        ("antflow_configure", []),
+    ],
+)
+def test_no_event_is_made_for_a_hook_without_implementation(
+    hook: str, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = Events(monkeypatch)
+    simulate(pipeline(plugin({hook: hookimpl(lambda self: None)})).run([1]))
+    assert events.made == made
+
+
+class Undecided:
+    """A plugin that observes the items of a run if there is more than one."""
+
+    @hookimpl
+    def antflow_pipeline_start(self, total_items: int) -> object:
+        return Good() if total_items > 1 else None
+
+    @hookimpl
+    def antflow_pipeline_finish(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("make", "items", "is_silent"),
+    [
+        (object, [1], True),
+        (Good, [1], False),
+        (Undecided, [1], True),
+        (Undecided, [1, 2], False),
+    ],
+)
+def test_only_a_plugin_that_observes_items_costs_a_run_the_fast_path(
+    make: type, items: list[int], is_silent: bool
+) -> None:
+    one = pipeline(make())
+    simulate(one.run(items))
+    run = one._run
+    assert run is not None
+    assert run.dispatcher.is_silent == is_silent
+
+
+# Dashboards
+
+
+class Board:
+    """A dashboard that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_start(self, pipeline: object, total_items: int | None) -> None:
+        self.calls.append(f"start {total_items}")
+
+    def on_update(self, snapshot: object) -> None:
+        self.calls.append("update")
+
+    def on_finish(self, results: list[Any], summary: object) -> None:
+        self.calls.append(f"finish {len(results)}")
+
+
+class Boards:
+    """A plugin that has dashboards by name."""
+
+    def __init__(self, *names: str, antflow_name: str = "boards") -> None:
+        self.antflow_name = antflow_name
+        self.antflow_dashboards = names
+        self.made: list[Board] = []
+
+    @hookimpl
+    def antflow_dashboard(self, name: str) -> Board | None:
+        if name not in self.antflow_dashboards:
+            return None
+        self.made.append(Board())
+        return self.made[-1]
+
+
+class BrokenBoards:
+    @hookimpl
+    def antflow_dashboard(self, name: str) -> None:
+        raise RuntimeError("no screen")
+
+
+def test_a_dashboard_is_found_by_its_name() -> None:
+    boards = Boards("tiny")
+    simulate(pipeline(boards).run([1, 2], dashboard="tiny"))
+    (board,) = boards.made
+    assert board.calls == ["start 2", "update", "update", "finish 2"]
+
+
+def test_a_progress_bar_is_the_dashboard_of_that_name() -> None:
+    boards = Boards("progress")
+    simulate(pipeline(boards).run([1], progress=True))
+    assert len(boards.made) == 1
+
+
+def test_a_stream_and_quick_find_a_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    boards = Boards("tiny")
+    install(monkeypatch, Entry("boards", lambda: boards))
+
+    async def main() -> None:
+        async for _ in pipeline().stream([1], dashboard="tiny"):
+            pass
+        await Pipeline.quick([1], same, dashboard="tiny")
+        await Pipeline.create().add("Work", same).run([1], dashboard="tiny")
+
+    simulate(main)
+    assert len(boards.made) == 3
+
+
+def test_the_first_dashboard_of_a_name_is_used() -> None:
+    first, last = Boards("tiny", antflow_name="first"), Boards("tiny", antflow_name="last")
+    simulate(pipeline(first, last).run([1], dashboard="tiny"))
+    assert (len(first.made), len(last.made)) == (0, 1)
+
+
+def test_each_run_has_a_dashboard_of_its_own() -> None:
+    boards = Boards("tiny")
+
+    async def main() -> None:
+        each = pipeline(boards)
+        for _ in range(2):
+            await each.run([1], dashboard="tiny")
+
+    simulate(main)
+    assert len(boards.made) == 2
+
+
+def test_an_unknown_dashboard_is_an_error_that_lists_those_installed() -> None:
+    one, two = Boards("tiny", antflow_name="one"), Boards("wide", "full", antflow_name="two")
+    with pytest.raises(ValueError, match="installed are: full, progress, tiny, wide") as caught:
+        simulate(pipeline(one, two).run([1], dashboard="huge"))
+    assert "in a checkout of antflow: pip install ./antflow-rich" in str(caught.value)
+
+
+def test_where_the_dashboards_of_antflow_rich_are_installed_it_is_not_recommended() -> None:
+    boards = Boards("progress", "compact", "detailed", "full")
+    with pytest.raises(ValueError, match=r"'huge'; installed are: compact, .*, progress$"):
+        simulate(pipeline(boards).run([1], dashboard="huge"))
+
+
+def test_an_unknown_dashboard_where_none_is_installed() -> None:
+    with pytest.raises(ValueError, match=r"'huge'; installed are: progress\. The dashboards"):
+        simulate(pipeline().run([1], dashboard="huge"))
+
+
+def test_a_stream_refuses_an_unknown_dashboard_at_once() -> None:
+    with pytest.raises(ValueError, match="no dashboard 'huge'"):
+        pipeline().stream([1], dashboard="huge")
+
+
+def test_a_plugin_that_raises_when_asked_for_a_dashboard_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    boards = Boards("tiny")
+    simulate(pipeline(boards, BrokenBoards()).run([1], dashboard="tiny"))
+    assert len(boards.made) == 1
+    (record,) = caplog.records
+    assert "'BrokenBoards'" in record.getMessage()
+    assert record.exc_info is not None
+
+
+def test_a_plugin_that_raises_when_asked_for_a_dashboard_has_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(ValueError, match="no dashboard 'tiny'"):
+        simulate(pipeline(BrokenBoards()).run([1], dashboard="tiny"))
+    assert len(caplog.records) == 1
+
+
+class Watching(Board):
+    """A dashboard with hooks."""
+
+    @hookimpl
+    def antflow_item_status(self, event: StatusEvent) -> None:
+        self.calls.append(event.status)
+
+    @hookimpl
+    def antflow_pipeline_start(self) -> None:
+        self.calls.append("pipeline_start")
+
+    @hookimpl
+    def antflow_pipeline_finish(self) -> None:
+        self.calls.append("pipeline_finish")
+
+
+def test_a_dashboard_with_hooks_gets_the_run_s_events() -> None:
+    board = Watching()
+    assert has_hooks(board)
+    simulate(pipeline().run([1], custom_dashboard=board))
+    assert board.calls == [
+        *("pipeline_start", "start 1", "update"),
+        *("queued", "in_progress", "completed"),
+        *("pipeline_finish", "update", "finish 1"),
+    ]
+
+
+def test_a_dashboard_with_hooks_gets_those_of_its_own_run_only() -> None:
+    board = Watching()
+
+    async def main() -> None:
+        one = pipeline()
+        await one.run([1], custom_dashboard=board)
+        before = list(board.calls)
+        await one.run([1])
+        assert board.calls == before
+
+    simulate(main)
+
+
+def test_a_dashboard_with_a_class_method_or_a_function_of_another_name_has_hooks() -> None:
+    told: list[str] = []
+
+    class Marked(Board):
+        @classmethod
+        @hookimpl
+        def antflow_pipeline_start(cls) -> None:
+            told.append("start")
+
+    class Named(Board):
+        @hookimpl(specname="antflow_pipeline_start")
+        def begin(self) -> None:
+            told.append("begin")
+
+    for board in Marked(), Named():
+        simulate(pipeline().run([1], custom_dashboard=board))
+    assert told == ["start", "begin"]
+
+
+def test_a_dashboard_that_is_a_plugin_of_the_pipeline_too_is_told_once() -> None:
+    board = Watching()
+    simulate(pipeline(board).run([1], custom_dashboard=board))
+    assert board.calls.count("queued") == 1
+
+
+def test_a_dashboard_whose_hook_lacks_the_marker_is_refused_and_the_pipeline_is_free() -> None:
+    class Bad(Board):
+        def antflow_item_status(self) -> None:
+            """Lack the marker."""
+
+    async def main() -> None:
+        one = pipeline()
+        with pytest.raises(PluginError, match="lacks the marker"):
+            await one.run([1], custom_dashboard=Bad())
+        assert len(await one.run([1])) == 1
+
+    simulate(main)
+
+
+# Tracing
+
+
+def test_every_call_is_logged_when_that_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class All(Boards):
+        @hookimpl
+        def antflow_pipeline_start(self, total_items: int) -> None:
+            """Do nothing."""
+
+        @hookimpl
+        async def antflow_item_status(self) -> None:
+            """Do nothing."""
+
+        @hookimpl
+        def antflow_task_start(self) -> None:
+            """Do nothing."""
+
+        @hookimpl
+        def antflow_task_success(self) -> None:
+            """Do nothing."""
+
+        @hookimpl
+        def antflow_pipeline_finish(self) -> None:
+            """Do nothing."""
+
+    monkeypatch.setenv("ANTFLOW_TRACE_PLUGINS", "1")
+    simulate(pipeline(All("tiny", antflow_name="all")).run(["x"], dashboard="tiny"))
+    logged = [record.getMessage() for record in caplog.records]
+    assert [text.partition("(")[0] for text in logged] == [
+        "all: antflow_dashboard",
+        "all: antflow_pipeline_start",
+        "all: antflow_item_status",
+        "all: antflow_item_status",
+        "all: antflow_task_start",
+        "all: antflow_task_success",
+        "all: antflow_item_status",
+        "all: antflow_pipeline_finish",
+    ]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert "'tiny'" in logged[0]
+    assert "status='queued'" in logged[2]
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "No"])
+def test_no_call_is_logged_otherwise(
+    value: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ANTFLOW_TRACE_PLUGINS", value)
+    simulate(pipeline(Good()).run([1]))
+    assert caplog.records == []
+
+
+def test_a_switch_is_on_unless_it_says_no() -> None:
+    assert is_on({"X": "1"}, "X")
+    assert is_on({"X": "yes"}, "X")
+    assert not is_on({"X": "off"}, "X")
+    assert not is_on({}, "X")

@@ -1,0 +1,1 @@
+"""Attempts at a task and at a stage."""

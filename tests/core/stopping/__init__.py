@@ -1,0 +1,1 @@
+"""The end of a run: shutdown, cancellation and what is left."""

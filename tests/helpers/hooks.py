@@ -1,0 +1,156 @@
+"""Plugins that record the calls of their hooks, and runs with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, get_args
+
+from antflow import (
+    ErrorSummary,
+    Pipeline,
+    Stage,
+    StatusEvent,
+    StatusType,
+    TaskEvent,
+    current_item,
+    hookimpl,
+)
+from antflow._plugins.validation import ARGUMENTS, SYNC_HOOKS
+from tests.helpers.runs import CustomExit, same
+
+START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
+OBSERVED = [hook for hook in ARGUMENTS if hook not in SYNC_HOOKS]
+LONG = 1000.0
+STATUSES = get_args(StatusType)
+FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), CustomExit()]
+EXITS = [KeyboardInterrupt(), SystemExit(3)]
+
+
+class Journal:
+    """A plugin that notes everything."""
+
+    antflow_name = "journal"
+
+    def __init__(self, told: list[str] | None = None) -> None:
+        self.told: list[str] = [] if told is None else told
+
+    @hookimpl
+    def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> Any:
+        self.told.append(f"start {total_items}")
+
+    @hookimpl
+    def antflow_item_status(self, event: StatusEvent) -> Any:
+        self.told.append(f"{event.status}{'!' if event.final else ''}")
+
+    @hookimpl
+    def antflow_task_start(self, event: TaskEvent) -> None:
+        self.told.append(f"task {event.event_type}")
+
+    antflow_task_success = antflow_task_start
+    antflow_task_retry = antflow_task_start
+    antflow_task_failure = antflow_task_start
+    antflow_task_cancelled = antflow_task_start
+
+    @hookimpl
+    def antflow_pipeline_finish(self) -> Any:
+        self.told.append("finish")
+
+    def check(self, runs: int = 1) -> None:
+        """See that each run began before all else and finished after all else."""
+        text = " ".join(self.told)
+        assert text.count("start ") - text.count("task start") == runs
+        assert self.told.count("finish") == runs
+        assert self.told[0].startswith("start") or self.told[0].startswith("queued")
+        assert self.told[-1] == "finish"
+        starts = self.told.count("task start")
+        ends = ("complete", "retry", "fail", "cancel")
+        assert starts == sum(self.told.count(f"task {end}") for end in ends)
+
+
+class Ends:
+    """A plugin that notes start and finish alone."""
+
+    antflow_name = "ends"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.failed: list[tuple[dict[str, int], int]] = []
+
+    @hookimpl
+    def antflow_pipeline_start(self, total_items: int | None) -> None:
+        self.told.append(f"start {total_items}")
+
+    @hookimpl
+    def antflow_pipeline_finish(self, pipeline: Pipeline, error_summary: ErrorSummary) -> None:
+        self.told.append("finish")
+        self.failed.append((error_summary.errors_by_type, pipeline.get_stats().items_failed))
+
+    def check(self, runs: int = 1) -> None:
+        assert [each.partition(" ")[0] for each in self.told] == ["start", "finish"] * runs
+
+
+def pipeline(*plugins: object, tasks: Any = (same,), **options: Any) -> Pipeline:
+    stage = Stage("Work", 1, list(tasks), task_attempts=1)
+    return Pipeline([stage], plugins=plugins, **options)
+
+
+def hooked(**functions: Callable[..., Any]) -> Any:
+    """Return a plugin whose class has these functions as hooks."""
+    marked = {f"antflow_{name}": hookimpl(function) for name, function in functions.items()}
+    return type("Hooked", (), marked)()
+
+
+def check_conservation(of: Pipeline) -> None:
+    stats = of.get_stats()
+    ended = stats.items_processed + stats.items_failed + stats.items_dropped
+    assert stats.items_fed == ended + stats.items_unprocessed + stats.items_outstanding
+    assert stats.items_outstanding == 0
+    assert stats.items_unprocessed == len(of.unprocessed)
+
+
+async def by_run(of: Pipeline) -> None:
+    await of.run(["x", "y"])
+
+
+async def by_feeding(of: Pipeline) -> None:
+    await of.start()
+    await of.feed(["x", "y"])
+    await of.join()
+
+
+async def drain(stream: AsyncIterator[Any]) -> None:
+    async for _ in stream:
+        pass
+
+
+async def by_streaming(of: Pipeline) -> None:
+    await drain(of.stream(["x", "y"]))
+
+
+class Scoping:
+    """A plugin that returns a journal for each run."""
+
+    antflow_name = "scoping"
+
+    def __init__(self, make: Callable[[], object] = Journal) -> None:
+        self.made: list[Any] = []
+        self._make = make
+
+    @hookimpl
+    async def antflow_pipeline_start(self) -> object:
+        await asyncio.sleep(0)
+        self.made.append(self._make())
+        return self.made[-1]
+
+
+async def check(value: Any) -> Any:
+    item = current_item()
+    assert item is not None
+    if value == "once" and item.attempt == 1:
+        raise ValueError(value)
+    if value == "never":
+        raise LookupError(value)
+    if value == "long":
+        await asyncio.sleep(LONG)
+    return value
