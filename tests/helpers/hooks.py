@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any, get_args
 
@@ -15,12 +16,21 @@ from antflow import (
     TaskEvent,
     current_item,
     hookimpl,
+    hookspecs,
 )
-from antflow._plugins.validation import ARGUMENTS, SYNC_HOOKS
 from tests.helpers.runs import CustomExit, same
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
-OBSERVED = [hook for hook in ARGUMENTS if hook not in SYNC_HOOKS]
+ARGUMENTS = {
+    name: tuple(inspect.signature(spec).parameters)
+    for name, spec in vars(hookspecs).items()
+    if name.startswith("antflow_")
+}
+OBSERVED = [
+    hook
+    for hook in ARGUMENTS
+    if hook not in {"antflow_add_options", "antflow_configure", "antflow_dashboard"}
+]
 LONG = 1000.0
 STATUSES = get_args(StatusType)
 FAULTS = [ValueError("of the hook"), asyncio.CancelledError(), CustomExit()]

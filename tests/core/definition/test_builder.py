@@ -55,20 +55,6 @@ def test_a_stage_has_the_documented_defaults() -> None:
         assert getattr(stage, field.name) == getattr(made_by_hand, field.name)
 
 
-def test_what_add_takes_stands_in_the_documented_order() -> None:
-    parameters = inspect.signature(PipelineBuilder.add).parameters
-    assert list(parameters) == [
-        "self",
-        "name",
-        "tasks",
-        "workers",
-        "retries",
-        "retry_policy",
-        "others",
-    ]
-    assert parameters["tasks"].kind is inspect.Parameter.VAR_POSITIONAL
-
-
 def test_stages_stand_in_the_order_in_which_they_were_added() -> None:
     pipeline = Pipeline.create().add("A", same).add("B", double).add("C", same, double).build()
     assert [stage.name for stage in pipeline.stages] == ["A", "B", "C"]

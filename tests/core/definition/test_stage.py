@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
@@ -39,41 +38,6 @@ def refusal(**changes: Any) -> str:
 
 
 # The definition
-
-
-def test_fields_stand_in_the_documented_order() -> None:
-    assert list(inspect.signature(Stage).parameters) == [
-        "name",
-        "workers",
-        "tasks",
-        "retry",
-        "task_attempts",
-        "task_wait_seconds",
-        "stage_attempts",
-        "unpack_args",
-        "task_concurrency_limits",
-        "on_success",
-        "on_failure",
-        "skip_if",
-        "queue_capacity",
-        "on_skip",
-        "pull",
-        "call_concurrency",
-        "call_rate",
-        "call_rate_period",
-        "never_retry",
-    ]
-
-
-def test_defaults_are_the_documented_ones() -> None:
-    plain = Stage("Parse", 1, [double])
-    assert plain.retry == "per_task"
-    assert (plain.task_attempts, plain.task_wait_seconds, plain.stage_attempts) == (3, 1.0, 3)
-    assert (plain.unpack_args, plain.pull) == (False, False)
-    assert plain.queue_capacity is None
-    assert [plain.on_success, plain.on_failure, plain.on_skip, plain.skip_if] == [None] * 4
-    assert plain.task_concurrency_limits == {}
-    assert (plain.call_concurrency, plain.call_rate, plain.call_rate_period) == (None, None, 60.0)
 
 
 def test_what_comes_after_queue_capacity_is_keyword_only() -> None:

@@ -111,13 +111,6 @@ class TestPipelineResult:
         assert result.stage is None
         assert result.attempts == 1
 
-    def test_takes_its_fields_in_the_documented_order(self) -> None:
-        error = ValueError()
-        result = PipelineResult("a", 1, 7, {"k": "v"}, error)
-        assert (result.id, result.value, result.sequence_id) == ("a", 1, 7)
-        assert result.metadata == {"k": "v"}
-        assert result.error is error
-
     def test_without_an_error_is_a_success(self) -> None:
         assert PipelineResult("a", 1, 0).is_success
         assert not PipelineResult("a", 1, 0, error=ValueError()).is_success
@@ -284,22 +277,11 @@ def test_statistics_that_were_built_share_nothing() -> None:
     assert not second.errors_by_type
 
 
-class TestFailedItem:
-    def test_takes_its_fields_in_the_documented_order(self) -> None:
-        names = [field.name for field in dataclasses.fields(FailedItem)]
-        first = ["item_id", "error", "error_type", "stage", "attempts", "timestamp"]
-        assert names == [*first, "location"]
-
-
 def summary(total: int, by_type: dict[str, int], by_stage: dict[str, int]) -> ErrorSummary:
     return ErrorSummary(total, by_type, by_stage, [])
 
 
 class TestErrorSummary:
-    def test_takes_its_fields_in_the_documented_order(self) -> None:
-        names = [field.name for field in dataclasses.fields(ErrorSummary)]
-        assert names == ["total_failed", "errors_by_type", "errors_by_stage", "failed_items"]
-
     def test_of_no_failure_says_so(self) -> None:
         assert str(summary(0, {}, {})) == "No errors occurred"
 
@@ -335,18 +317,6 @@ class TestErrorSummary:
         assert repr(summary(0, {}, {})) == (
             "ErrorSummary(total_failed=0, errors_by_type={}, errors_by_stage={}, failed_items=[])"
         )
-
-
-class TestDashboardSnapshot:
-    def test_takes_its_fields_in_the_documented_order(self) -> None:
-        assert [field.name for field in dataclasses.fields(DashboardSnapshot)] == [
-            "worker_states",
-            "worker_metrics",
-            "pipeline_stats",
-            "error_summary",
-            "timestamp",
-            "input_fraction",
-        ]
 
 
 class Whole:

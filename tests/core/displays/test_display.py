@@ -25,8 +25,7 @@ from antflow import (
     hookimpl,
     set_task_status,
 )
-from antflow._engine.display import Display, chosen_dashboard
-from antflow._plugins.plugin_set import EMPTY_SET, PluginSet
+from antflow._engine.display import Display
 from tests.helpers.displays import (
     CUSTOM,
     METHODS,
@@ -43,6 +42,7 @@ from tests.helpers.displays import (
     sleep,
     sync_or_async,
 )
+from tests.helpers.installation import Entry, install
 from tests.helpers.runs import Indexed, fail, now, raised_by, run_exactly, same, stage, values
 from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
 from tests.naming import id_of
@@ -488,10 +488,16 @@ def test_a_stream_that_is_never_read_shows_nothing() -> None:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
-    """Dashboards that can be asked for by name, as if they were installed."""
+def installed(monkeypatch: pytest.MonkeyPatch, nothing_installed: None) -> dict[str, Recorder]:
+    """Dashboards of an installed plugin."""
     dashboards = {name: Recorder() for name in ("progress", "compact", "detailed", "full")}
-    monkeypatch.setattr(PluginSet, "dashboard", lambda plugins, name: dashboards[name])
+
+    class Dashboards:
+        @hookimpl
+        def antflow_dashboard(self, name: str) -> Recorder | None:
+            return dashboards.get(name)
+
+    install(monkeypatch, Entry("dashboards", Dashboards))
     return dashboards
 
 
@@ -565,12 +571,6 @@ def test_progress_that_is_not_installed_is_written_as_plain_lines(
     simulate(main)
     (line,) = capsys.readouterr().err.splitlines()
     assert ": 1 of 1 item in 0:00:00, 0 items failed" in line
-
-
-def test_no_other_name_is_known_to_the_core() -> None:
-    for name in ("compact", "detailed", "full"):
-        with pytest.raises(ValueError, match=f"no dashboard '{name}'"):
-            EMPTY_SET.dashboard(name)
 
 
 # What is refused
@@ -690,13 +690,6 @@ def test_what_is_refused_has_read_nothing_and_started_nothing(
         assert await use(pipeline, items) == [1, 2]
 
     simulate(main)
-
-
-def test_nothing_is_chosen_where_nothing_is_asked_for() -> None:
-    assert (
-        chosen_dashboard(EMPTY_SET.dashboard, progress=False, dashboard=None, custom_dashboard=None)
-        is None
-    )
 
 
 # A dashboard with hooks

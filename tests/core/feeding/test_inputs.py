@@ -36,12 +36,22 @@ from tests.naming import id_of
         (Item("x", priority=5), 0, "x", {}, 5),
         (Item("x", priority=0), 0, "x", {}, 0),
         (Item(Item("x")), 0, Item("x"), {}, 100),
+        # What is no Item is a value; only a dict with an id says more.
+        ("text", 0, "text", {}, 100),
+        (None, 0, None, {}, 100),
+        ([1, 2], 0, [1, 2], {}, 100),
+        ({}, 0, {}, {}, 100),
+        ({"value": 1}, 0, {"value": 1}, {}, 100),
+        ({"id": "a", "value": None}, "a", None, {}, 100),
+        ({"id": None, "value": 1}, None, 1, {}, 100),
+        ({"id": "a", "value": 1, "k": "v"}, "a", 1, {"k": "v"}, 100),
+        ({"id": 5, "k": "v"}, 5, {"id": 5, "k": "v"}, {"k": "v"}, 100),
     ],
     ids=id_of,
 )
 @pytest.mark.parametrize("way", ["run", "stream", "feed", "process"])
 def test_an_item_has_what_it_says(
-    item: Item, identity: Any, value: Any, metadata: dict[str, Any], priority: int, way: str
+    item: Any, identity: Any, value: Any, metadata: dict[str, Any], priority: int, way: str
 ) -> None:
     seen: list[Any] = []
 

@@ -249,27 +249,3 @@ def test_what_a_task_notes_on_the_item_is_seen_by_later_events() -> None:
 
     simulate(main)
     assert seen == {"queued": {}, "in_progress": {}, "completed": {"pages": 3}}
-
-
-def test_a_carrier_is_the_item_s_own() -> None:
-    carriers: dict[Any, dict[str, str]] = {}
-
-    def note(event: StatusEvent) -> None:
-        if event.status == "queued":
-            event.item.carrier["trace"] = f"of {event.item_id}"
-        carriers[event.item_id] = dict(event.item.carrier)
-
-    run(StatusTracker(note), [0, 1, 2])
-    assert carriers == {number: {"trace": f"of {number}"} for number in range(3)}
-
-
-def test_a_carrier_goes_through_all_stages() -> None:
-    seen: list[tuple[str | None, str, dict[str, str]]] = []
-
-    def note(event: StatusEvent) -> None:
-        event.item.carrier.setdefault("trace", "t")
-        seen.append((event.stage, event.status, dict(event.item.carrier)))
-
-    run(StatusTracker(note), [7], stages=3)
-    assert len(seen) == 9
-    assert all(carrier == {"trace": "t"} for _, _, carrier in seen)

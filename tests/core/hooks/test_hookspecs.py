@@ -9,31 +9,13 @@ from typing import get_args, get_type_hints
 import pytest
 
 from antflow import TaskEventType, hookimpl, hookspecs
-from antflow._plugins.validation import ARGUMENTS
+from tests.helpers.hooks import ARGUMENTS
 
 SPECS = [spec for name, spec in vars(hookspecs).items() if name.startswith("antflow_")]
 
 
 def name(spec: object) -> str:
     return str(getattr(spec, "__name__", spec))
-
-
-def test_the_hooks_and_their_arguments() -> None:
-    assert ARGUMENTS == {
-        "antflow_add_options": ("parser",),
-        "antflow_configure": ("options",),
-        "antflow_dashboard": ("name",),
-        "antflow_pipeline_start": ("pipeline", "total_items"),
-        "antflow_item_start": ("event",),
-        "antflow_item_status": ("event",),
-        "antflow_item_finish": ("event",),
-        "antflow_task_start": ("event",),
-        "antflow_task_success": ("event",),
-        "antflow_task_retry": ("event",),
-        "antflow_task_failure": ("event",),
-        "antflow_task_cancelled": ("event",),
-        "antflow_pipeline_finish": ("pipeline", "error_summary"),
-    }
 
 
 def test_every_kind_of_task_event_has_a_hook() -> None:

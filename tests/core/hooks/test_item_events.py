@@ -548,23 +548,6 @@ def test_the_carrier_survives_a_shutdown_and_feeding_again(watcher: Watcher, cha
     assert carriers == [{"trace": trace}] * (5 * (chain.number - chain.at))
 
 
-def test_the_item_s_carrier_is_what_its_task_sees() -> None:
-    seen: list[dict[str, str]] = []
-
-    async def look(value: int) -> None:
-        item = current_item()
-        assert item is not None
-        seen.append(dict(item.carrier))
-
-    class Tracing(Watcher):
-        def antflow_task_start(self, event: TaskEvent) -> None:
-            event.item.carrier["attempt"] = f"{event.item_id} {event.attempt}"
-            self.told(event)
-
-    run(Tracing(), [Stage("A", 1, [look])], range(2))
-    assert seen == [{"attempt": "0 1"}, {"attempt": "1 1"}]
-
-
 # Context
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PluginError, Stage, TaskEvent, hookimpl
-from antflow._plugins.validation import ARGUMENTS
 from tests.helpers.hooks import (
+    ARGUMENTS,
     EXITS,
     FAULTS,
     FINISH,

@@ -973,24 +973,6 @@ def test_each_item_has_a_carrier_of_its_own() -> None:
     carrying.check()
 
 
-def test_the_carrier_goes_with_what_is_left_and_comes_back_with_it() -> None:
-    carrying, gate = Carrying(), Gate()
-
-    async def main() -> None:
-        one = Pipeline([Stage("A", 1, [gate]), Stage("B", 1, [same])], plugins=[carrying])
-        await start_with(one, ["x"])
-        (left,) = await one.shutdown(timeout=0)
-        assert left.carrier == {"trace": "A 1"}
-        left.carrier["trace"] = "kept"
-        gate.open()
-        await one.start()
-        await one.feed([left])
-        await one.join()
-
-    simulate(main)
-    assert carrying.seen[-3:] == [("A", 1, "kept"), ("B", 1, "kept"), ("completed", 0, "kept")]
-
-
 def test_an_item_without_a_carrier_gets_none_by_being_looked_at_from_outside() -> None:
     async def main() -> None:
         one = pipeline()

@@ -309,35 +309,6 @@ def test_attempts_are_noted_whether_or_not_a_callback_is_set_or_raises() -> None
         assert tracker.get_failed_items()[0].attempts == 3
 
 
-def test_the_error_summary_counts_by_type_and_by_stage() -> None:
-    async def check(value: str) -> str:
-        if value == "c":
-            raise KeyError(value)
-        return value
-
-    tracker = StatusTracker()
-    stages = [
-        Stage("First", 1, [Failing({"a": 9, "b": 9})], task_attempts=1),
-        Stage("Last", 1, [check], task_attempts=2, task_wait_seconds=0),
-    ]
-    pipeline = run(tracker, stages, "a", "b", "c", "d")
-    summary = tracker.get_error_summary()
-    assert summary.total_failed == 3
-    assert summary.errors_by_type == {"ValueError": 2, "KeyError": 1}
-    assert summary.errors_by_stage == {"First": 2, "Last": 1}
-    assert [(item.item_id, item.attempts) for item in summary.failed_items] == [
-        (0, 1),
-        (1, 1),
-        (2, 2),
-    ]
-    assert "3 failed items" in str(summary)
-    assert "ValueError: 2" in str(summary)
-    of_pipeline = pipeline.get_error_summary()
-    assert of_pipeline.total_failed == summary.total_failed
-    assert of_pipeline.errors_by_type == summary.errors_by_type
-    assert of_pipeline.errors_by_stage == summary.errors_by_stage
-
-
 def test_items_that_were_tried_again_and_succeeded_have_not_failed() -> None:
     tracker = StatusTracker()
     run(tracker, one_stage({"a": 2}), "a")

@@ -650,33 +650,6 @@ class BrokenBoards:
         raise RuntimeError("no screen")
 
 
-def test_a_dashboard_is_found_by_its_name() -> None:
-    boards = Boards("tiny")
-    simulate(pipeline(boards).run([1, 2], dashboard="tiny"))
-    (board,) = boards.made
-    assert board.calls == ["start 2", "update", "update", "finish 2"]
-
-
-def test_a_progress_bar_is_the_dashboard_of_that_name() -> None:
-    boards = Boards("progress")
-    simulate(pipeline(boards).run([1], progress=True))
-    assert len(boards.made) == 1
-
-
-def test_a_stream_and_quick_find_a_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    boards = Boards("tiny")
-    install(monkeypatch, Entry("boards", lambda: boards))
-
-    async def main() -> None:
-        async for _ in pipeline().stream([1], dashboard="tiny"):
-            pass
-        await Pipeline.quick([1], same, dashboard="tiny")
-        await Pipeline.create().add("Work", same).run([1], dashboard="tiny")
-
-    simulate(main)
-    assert len(boards.made) == 3
-
-
 def test_the_first_dashboard_of_a_name_is_used() -> None:
     first, last = Boards("tiny", antflow_name="first"), Boards("tiny", antflow_name="last")
     simulate(pipeline(first, last).run([1], dashboard="tiny"))
@@ -706,11 +679,6 @@ def test_where_the_dashboards_of_antflow_rich_are_installed_it_is_not_recommende
     boards = Boards("progress", "compact", "detailed", "full")
     with pytest.raises(ValueError, match=r"'huge'; installed are: compact, .*, progress$"):
         simulate(pipeline(boards).run([1], dashboard="huge"))
-
-
-def test_an_unknown_dashboard_where_none_is_installed() -> None:
-    with pytest.raises(ValueError, match=r"'huge'; installed are: progress\. The dashboards"):
-        simulate(pipeline().run([1], dashboard="huge"))
 
 
 def test_a_stream_refuses_an_unknown_dashboard_at_once() -> None:
@@ -762,19 +730,6 @@ def test_a_dashboard_with_hooks_gets_the_run_s_events() -> None:
         *("queued", "in_progress", "completed"),
         *("pipeline_finish", "update", "finish 1"),
     ]
-
-
-def test_a_dashboard_with_hooks_gets_those_of_its_own_run_only() -> None:
-    board = Watching()
-
-    async def main() -> None:
-        one = pipeline()
-        await one.run([1], custom_dashboard=board)
-        before = list(board.calls)
-        await one.run([1])
-        assert board.calls == before
-
-    simulate(main)
 
 
 def test_a_dashboard_with_a_class_method_or_a_function_of_another_name_has_hooks() -> None:

@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 
 from antflow import Pipeline, PipelineError, PipelineResult, Stage, UnprocessedItem
-from antflow._engine.result_queue import MAX_KEPT_FAILURES
 from tests.helpers.runs import (
     Counted,
     Indexed,
@@ -121,44 +120,6 @@ def test_return_exceptions_gives_each_failure_its_place() -> None:
         assert [result.is_success for result in results] == [True, False, True, False]
         assert values(pipeline.results) == [0, 2]
         assert values(pipeline.failures) == [1, 3]
-
-    simulate(main)
-
-
-def test_an_item_without_an_id_gets_its_sequence_number() -> None:
-    async def main() -> None:
-        results = await Pipeline([stage(same)]).run(["a", {"value": "b"}])
-        assert [(result.id, result.value, result.metadata) for result in results] == [
-            (0, "a", {}),
-            (1, {"value": "b"}, {}),
-        ]
-
-    simulate(main)
-
-
-def test_a_dict_with_id_and_value_gives_both_and_the_rest_as_metadata() -> None:
-    async def main() -> None:
-        (result,) = await Pipeline([stage(double)]).run([{"id": "x", "value": 4, "size": "L"}])
-        assert (result.id, result.value, result.sequence_id) == ("x", 8, 0)
-        assert result.metadata == {"size": "L"}
-
-    simulate(main)
-
-
-def test_a_dict_with_an_id_alone_is_its_own_value() -> None:
-    item = {"id": "x", "size": "L"}
-
-    async def main() -> None:
-        (result,) = await Pipeline([stage(same)]).run([item])
-        assert (result.id, result.value, result.metadata) == ("x", item, {"size": "L"})
-
-    simulate(main)
-
-
-def test_a_value_of_none_is_a_value() -> None:
-    async def main() -> None:
-        results = await Pipeline([stage(same)]).run([{"id": None, "value": None}, None])
-        assert [(result.id, result.value) for result in results] == [(None, None), (1, None)]
 
     simulate(main)
 
@@ -737,25 +698,6 @@ def test_a_failing_item_stops_nothing_else() -> None:
         await pipeline.join()
         assert values(pipeline.results) == [2, 4]
         assert values(pipeline.failures) == [1, 3]
-
-    simulate(main)
-
-
-def test_a_pipeline_that_is_fed_keeps_the_latest_failures_and_counts_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert MAX_KEPT_FAILURES == 10_000
-    monkeypatch.setattr("antflow._engine.result_queue.MAX_KEPT_FAILURES", 3)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(refuse_odd)])
-        await pipeline.start()
-        await pipeline.feed(range(1, 21, 2))
-        await pipeline.join()
-        assert values(pipeline.failures) == [15, 17, 19]
-        assert pipeline.get_stats().items_failed == 10
-        await pipeline.run(range(1, 21, 2))
-        assert len(pipeline.failures) == 10
 
     simulate(main)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -99,20 +98,6 @@ def test_cancelling_it_cancels_all_that_runs() -> None:
         await cancel(quick)
 
     simulate(main)
-
-
-def test_defaults_are_the_documented_ones() -> None:
-    parameters = inspect.signature(Pipeline.quick).parameters
-    assert {name: parameter.default for name, parameter in parameters.items()} == {
-        "items": inspect.Parameter.empty,
-        "tasks": inspect.Parameter.empty,
-        "workers": 5,
-        "retries": 3,
-        "progress": False,
-        "dashboard": None,
-        "raise_failures": False,
-    }
-    assert list(parameters)[:4] == ["items", "tasks", "workers", "retries"]
 
 
 @pytest.mark.parametrize(("arguments", "most"), [((), 5), ((2,), 2), ((9,), 9)])

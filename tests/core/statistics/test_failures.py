@@ -16,7 +16,6 @@ from antflow import (
     PipelineResult,
     StatusTracker,
 )
-from antflow._engine.snapshot import MOST_FAILED_ITEMS
 from tests.helpers.runs import (
     Use,
     by_feed,
@@ -92,7 +91,7 @@ def test_a_snapshot_shows_the_latest_failed_items_and_the_end_all_of_them() -> N
 
     async def main() -> None:
         pipeline = piped(stage(refuse))
-        await pipeline.run(range(MOST_FAILED_ITEMS + 5), custom_dashboard=Silent())
+        await pipeline.run(range(1005), custom_dashboard=Silent())
         ended.append(pipeline.get_error_summary())
         shown, asked = ([one.item_id for one in summary.failed_items] for summary in ended)
         assert shown == asked == list(range(1005))
