@@ -109,6 +109,33 @@ def test_an_item_that_is_fed_twice_shares_nothing() -> None:
     assert item == Item(1, metadata={"k": "v"})
 
 
+@pytest.mark.parametrize("way", ["failed", "left"])
+def test_what_is_fed_again_twice_has_two_copies_of_its_carrier(way: str) -> None:
+    seen: list[str | None] = []
+
+    async def work(value: Any) -> None:
+        current = current_item()
+        assert current is not None
+        seen.append(current.carrier.get("trace"))
+        current.carrier["trace"] = f"call {len(seen)}"
+        if len(seen) == 1:
+            await (fail(value) if way == "failed" else asyncio.sleep(9))
+
+    async def main() -> None:
+        pipeline = Pipeline([stage(work)])
+        await pipeline.start()
+        await pipeline.feed([1])
+        await settle()
+        left = await pipeline.shutdown(timeout=0)
+        again: list[Any] = [*pipeline.failures, *left] * 2
+        await pipeline.feed(again)
+        await pipeline.start()
+        await pipeline.join()
+
+    simulate(main)
+    assert seen == [None, "call 1", "call 1"]
+
+
 @pytest.mark.parametrize(
     ("item", "text"),
     [

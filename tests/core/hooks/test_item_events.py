@@ -744,53 +744,6 @@ def test_an_observer_that_raises_changes_nothing(
     assert hook in record.getMessage()
 
 
-@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("kind", [Faulty, FaultyLater])
-def test_an_observer_that_raises_when_an_attempt_is_cancelled_changes_nothing(
-    error: BaseException, kind: type[Faulty], stop: Stop, caplog: pytest.LogCaptureFixture
-) -> None:
-    faulty = kind("antflow_task_cancelled", error)
-
-    async def main() -> None:
-        pipeline = stop.pipeline()
-        observe(pipeline, faulty, stop.watcher)
-        running = await under_way(pipeline.run([0, 1]))
-        await cancel(running)
-        assert sorted(values(pipeline.unprocessed)) == [0, 1]
-
-    simulate(main)
-    stop.check("queued, in_progress, start task 1, cancel task 1, unprocessed")
-    faults = [record for record in caplog.records if record.exc_info]
-    assert len(faults) == (0 if isinstance(error, asyncio.CancelledError) else 1)
-
-
-@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("kind", [Faulty, FaultyLater])
-def test_an_observer_that_raises_at_the_end_of_the_run_changes_nothing(
-    error: BaseException, kind: type[Faulty], caplog: pytest.LogCaptureFixture
-) -> None:
-    watcher = Watcher()
-
-    async def main() -> None:
-        pipeline = watched([Stage("A", 1, [same])], kind("antflow_item_finish", error), watcher)
-        await pipeline.feed(range(3))
-        assert values(await pipeline.shutdown()) == [0, 1, 2]
-
-    simulate(main)
-    check_laws(watcher)
-    assert len([record for record in caplog.records if record.exc_info]) == 1
-
-
-def test_a_fault_is_logged_once_a_run(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        pipeline = watched(mixed_stages(), Faulty("antflow_item_status", FAULTS[0]))
-        for _ in range(2):
-            await pipeline.run(range(5))
-
-    simulate(main)
-    assert len([record for record in caplog.records if record.exc_info]) == 2
-
-
 @pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("kind", [Faulty, FaultyLater])

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, StatusTracker, call_rate_has_capacity, concurrency_limit, rate_limit
-from antflow._limits.stage_limits import Limits, Rates
 from tests.helpers.limits import Limit, both_limits, by_gather, calls_at, in_a_task_group
 from tests.helpers.runs import (
     by_feed,
@@ -63,39 +62,6 @@ class Census:
 
         visit.__name__ = name
         return visit
-
-
-# Limits of one run, rates of one pipeline
-
-
-def test_a_stage_without_limits_has_none() -> None:
-    limits = Limits(stage(same))
-    assert (limits.tasks, limits.calls, limits.rate) == ({}, None, None)
-
-
-def test_a_stage_without_a_rate_gets_no_limiter() -> None:
-    async def main() -> None:
-        assert Rates().of(stage(same)) is None
-
-    simulate(main)
-
-
-def test_a_stage_has_one_limiter_and_another_stage_another() -> None:
-    async def main() -> None:
-        rates, first, second = Rates(), stage(same, call_rate=1), stage(same, name="B", call_rate=1)
-        assert rates.of(first) is rates.of(first) is not None
-        assert rates.of(first) is not rates.of(second)
-
-    simulate(main)
-
-
-def test_another_loop_gets_a_limiter_of_its_own() -> None:
-    rates, one = Rates(), stage(same, call_rate=1)
-
-    async def limiter() -> Any:
-        return rates.of(one)
-
-    assert simulate(limiter) is not simulate(limiter)
 
 
 # How many workers are inside of a task at once
