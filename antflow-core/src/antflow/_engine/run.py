@@ -181,7 +181,7 @@ class Run(RunState):
     def is_own_task(self) -> bool:
         """Return whether the run waits for the present task, or for the hook that it calls."""
         task, display = current_task(), self.lifecycle.display
-        return (
+        return not self.is_over and (
             task in self._tasks
             or (self._ending.is_begun and self.reentrancy.is_inside_task())
             or self.reentrancy.is_observing()

@@ -55,8 +55,7 @@ class RunControl:
     """
 
     # A base class and no part of the pipeline: a new run reads the pipeline's public attributes as
-    # they are then, and a part that refers to its pipeline would be a reference cycle, which keeps
-    # a pipeline that is no longer used until the next garbage collection.
+    # they are then, and a part would have to refer to its pipeline, a reference cycle.
 
     def __init__(
         self,
@@ -92,15 +91,17 @@ class RunControl:
             display: shows the run.
             buffer_size: results that may wait for the consumer of a stream; None for no stream.
         """
+        await self._wait_stopped()
         if await self._is_taken():
             raise PipelineError(
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
             )
+        # No await from here to the start of the run: another call would begin a second one.
         check_feeding_loop(self._run, "start()")
         plugins = {} if display is None else dashboard_plugin(display.dashboard, self.name)
-        run = self._run = await self._run_to_start()
         total = len(source) if isinstance(source, Sized) else None
+        run = self._run = self._run_to_start()
         shown = None if display is None else _make_display(display, self, total, run)
         if buffer_size is not None:
             run.results.stream(buffer_size)
@@ -149,20 +150,22 @@ class RunControl:
         run.read(reader, DEFAULT_PRIORITY)
         return run
 
-    async def _run_to_start(self) -> Run:
-        """Return the run that was fed before its start, or a new one.
+    async def _wait_stopped(self) -> None:
+        """Wait for the end of a run that was fed, and stopped before its start.
 
         Raises:
-            BaseException: the error that ended the run that was fed.
+            BaseException: the error that ended it.
         """
+        while (run := self._run) is not None and not run.is_started and run.is_closed:
+            await run.finished.wait()
+            run.raise_once()
+            if run is self._run:
+                return
+
+    def _run_to_start(self) -> Run:
+        """Return the run that was fed before its start, or a new one."""
         run = self._run
-        if run is None or run.is_started:
-            return self._make_run()
-        if not run.is_closed:
-            return run
-        await run.finished.wait()
-        run.raise_once()
-        return self._make_run()
+        return run if run is not None and run.is_new else self._make_run()
 
     def _make_run(self, previous: Run | None = None) -> Run:
         run = Run(
@@ -199,6 +202,7 @@ class RunControl:
         # A stream that was dropped, as by `break`, is cancelled without a caller that waits for it.
         # So the next call waits, instead of failing with "already running".
         while self._run is not None and self._run.is_abandoned and self._is_running():
+            check_loop(self._run, "call of the next run")
             check_outside_tasks(self._run, "the end", "begin another run from outside")
             await self._run.finished.wait()
 
@@ -277,7 +281,7 @@ class RunControl:
     ) -> None:
         stage = run.stages[0] if target_stage is None else run.feeder.stage_named(target_stage)
         if not run.admits():
-            await raise_unreported_failures(self._run)
+            await raise_unreported_failures(run)
         check_accepts_items(run, "feed")
         if read_in_thread:
             async with _in_thread(source, run, stage) as reader:
@@ -285,7 +289,7 @@ class RunControl:
         else:
             is_fed = await run.feeder.feed(source, stage, priority)
         if not is_fed:
-            await raise_unreported_failures(self._run, "; the value read last was not fed")
+            await raise_unreported_failures(run, "; the value read last was not fed")
             raise PipelineError(
                 f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
                 "was not fed"
@@ -297,7 +301,7 @@ class RunControl:
             return await run.feeder.process(item, priority)
         except PipelineError:
             # The limit of failures is the cause of the stop, so it is the better error.
-            await raise_unreported_failures(self._run)
+            await raise_unreported_failures(run)
             raise
 
     # Stopping a run
