@@ -163,7 +163,8 @@ class TaskEvent(_ItemEvent):
             whole stage.
         timestamp: Unix time of the event.
         error: the exception of the attempt; None for "start" and "complete".
-        duration: seconds that the task's function took, without hooks; None for "start".
+        duration: seconds that the task's function took, without hooks; None for "start", and for
+            "cancel" if the function was not called.
         delay: for "retry", seconds until the next attempt; otherwise None.
         queue_wait: seconds that the item waited in front of the stage; for a retry, since it was
             due.

@@ -29,7 +29,7 @@ def text_of(error: BaseException) -> str:
 
 
 class AntFlowError(Exception):
-    """Base of every error that antflow itself raises."""
+    """Base of antflow's own errors; a wrong argument may also raise ValueError or TypeError."""
 
 
 class PipelineError(AntFlowError):

@@ -1,7 +1,7 @@
 """The hooks that a plugin may implement, with their arguments.
 
 A plugin is a module, or an object, with functions of these names, marked with `@antflow.hookimpl`.
-A function may leave out arguments; it gets the others by name. It is a plain function or a
+A function may leave out arguments; it gets those whose names it takes. It is a plain function or a
 coroutine function, except that the hooks of the command line and `antflow_dashboard` must be plain.
 The hooks are listed in the order in which they are called.
 """
@@ -105,7 +105,7 @@ def antflow_item_status(event: StatusEvent) -> None:
 
 @hookspec
 def antflow_item_finish(event: StatusEvent) -> None:
-    """Called when an item has ended.
+    """Called once for each item, when it has ended or is left unprocessed.
 
     Args:
         event: the last event of the item: its stage, and the status with which it ended.
@@ -117,7 +117,7 @@ def antflow_task_start(event: TaskEvent) -> None:
     """Called when an attempt begins; exactly one call of the four hooks of its end follows.
 
     It is called in the same asyncio task and context as the task's function and the hook of its
-    end.
+    end; a plain function runs in a thread, in a copy of that context.
 
     Args:
         event: the item, task and attempt.
@@ -153,10 +153,12 @@ def antflow_task_failure(event: TaskEvent) -> None:
 
 @hookspec
 def antflow_task_cancelled(event: TaskEvent) -> None:
-    """Called when an attempt was cancelled, or failed while the run was being stopped.
+    """Called when an attempt was cancelled, or failed and cannot be repeated as the run stops.
+
+    An attempt is also cancelled if the run stops between its start and the call of its function.
 
     Args:
-        event: the item, task and attempt, and the error of an attempt that could be repeated.
+        event: the item, task and attempt, and the error; a CancelledError for a cancellation.
     """
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ._engine import snapshot
-from ._engine.admission import check_outside_tasks
+from ._engine.call_checks import check_outside_tasks
 from ._engine.display_request import DisplayRequest, requested_display
 from ._engine.run_control import DEFAULT_PRIORITY, RunControl, call_threadsafe
 from ._engine.sources import Source, checked_source

@@ -30,20 +30,20 @@ class ItemDetails:
 
     `carrier`, `metadata`, `error`, `stage` and `reason` are attributes of the result. `ended` is
     its outcome, where the error does not imply it. `attempts` counts those in stage `attempted_by`.
-    The engine uses the others: `retry` is where the item resumes, `due_in` the stage in whose
-    channel it goes before fresh items, and `reply` the future of a call of `process`.
+    The engine uses the others: `retry` is where the item resumes, `retried_in` the `id()` of the
+    channel in which it goes before fresh items, and `reply` the future of a call of `process`.
     """
 
     __slots__ = (
         "attempted_by",
         "attempts",
         "carrier",
-        "due_in",
         "ended",
         "error",
         "metadata",
         "reason",
         "reply",
+        "retried_in",
         "retry",
         "stage",
     )
@@ -58,7 +58,7 @@ class ItemDetails:
         self.attempts = 1
         self.attempted_by: str | None = None
         self.retry: Retry | None = None
-        self.due_in: int | None = None
+        self.retried_in: int | None = None
         self.reply: Future[PipelineResult] | None = None
 
 
@@ -221,7 +221,8 @@ class PipelineResult(_Record):
     def location(self) -> str | None:
         """Where your code failed: the innermost frame of your own, as "fetch.py:4, in fetch".
 
-        It is None for a success, and for an error that was raised outside of your code.
+        If no frame is your own, it is that of the task's function; None for a success, and where
+        there is no such frame.
         """
         return None if self.error is None else location(self.error)
 
@@ -302,7 +303,8 @@ class ErrorSummary:
         total_failed: number of items that failed.
         errors_by_type: number of failed items by the name of the exception's class.
         errors_by_stage: number of failed items by the name of the stage.
-        failed_items: details of each item, in the order in which they failed.
+        failed_items: details of the latest failures that are kept, in the order in which they
+            failed.
     """
 
     total_failed: int
@@ -329,7 +331,7 @@ class ErrorSummary:
         return "\n".join(parts)
 
 
-_MAX_LOCATIONS = 5  # a text for people; `failed_items` has them all
+_MAX_LOCATIONS = 5  # in a text for people
 
 
 def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:

@@ -73,7 +73,8 @@ class Stage:
         unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
         task_concurrency_limits: how many workers may run a task at once, by the task's name.
         on_success: called when the stage has finished an item, with the item's id, its new value
-            and a dict of id, value and metadata; an awaitable that it returns is awaited.
+            and a dict of its metadata with "id" and "value" added; an awaitable that it returns
+            is awaited.
         on_failure: called in the same way for an item that failed, with the error as the value.
         skip_if: called with the value; if the answer is true, the item goes to the next stage
             unchanged. An awaitable is awaited.
@@ -236,7 +237,7 @@ class Stage:
             )
         if not self.pull:
             return
-        if self.retry == "per_stage":  # an item returns to the front of the stage
+        if self.retry == "per_stage":
             raise self._invalid(
                 "cannot pull with retry='per_stage', since nothing waits in front of it to be "
                 "tried again; use retry='per_task'"
@@ -452,5 +453,4 @@ def is_duration(value: object) -> bool:
 
 def is_positive(value: object) -> bool:
     """Return whether a value is a number above 0 by which seconds can be divided."""
-    # The lower bound keeps the inverse, as in seconds per call, a duration.
     return isinstance(value, int | float) and is_duration(value) and value >= 1 / MAX_SECONDS

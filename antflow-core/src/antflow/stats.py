@@ -95,7 +95,7 @@ class StageStats:
         failed_items: items that failed in it.
         capacity: how many items may wait in front of it; None for no limit, 0 for a pull stage.
         workers: how many workers are in each state.
-        seconds: seconds of work time in each state, added up over the workers; they never fall.
+        seconds: seconds in each state, added up over the workers; they never fall.
         fed_items: items that entered it, from outside or from the stage before.
         skipped_items: items that it passed on unchanged, because of `skip_if`.
         dropped_items: items that it dropped on purpose.
@@ -186,10 +186,10 @@ SIMILAR_LOAD = 0.05
 def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
     """Return the name of the stage that limits the speed of the others, or None.
 
-    The load of a stage is the share of its workers' time in which they are busy or, while items
-    are pending, wait for a limit or a rate. The stage with the highest load is the bottleneck if
-    its load is at least 0.7; of several whose loads are within 0.05, it is the one with the fullest
-    queue.
+    The load of a stage is the share of its workers' time in which they are busy or, if items are
+    pending in these statistics, wait for a limit or a rate. The stage with the highest load is the
+    bottleneck if its load is at least 0.7; of several whose loads are within 0.05, it is the one
+    with the fullest queue.
 
     Args:
         stages: the stages; their seconds may be those of a part of the run.

@@ -392,7 +392,7 @@ PLANTED: dict[str, Plant] = {
     "waits for limits are not cancelled": sometimes_forgotten(Worker, "cancel_limit_wait", 1),
     "cancellations are forgotten": constant(Worker, "is_cancelled", False),
     "swallowed cancellations are not forgiven": sometimes_forgotten(
-        Worker, "forget_swallowed", every=1
+        Worker, "uncancel_swallowed", every=1
     ),
     "unprocessed items are not reported": unprocessed_items_not_reported,
     "items that are fed late are not reported": items_fed_late_not_reported,

@@ -80,11 +80,11 @@ class Channel:
     def put(self, item: PipelineResult) -> None:
         """Deposit an item, behind those of its priority."""
         # This never waits: a sender waits after its deposit, so that cancelling it loses nothing.
-        self.requeue(item)
+        self.enqueue(item)
         if self._wants_receiver:
             self.receivers.wake(1)
 
-    def requeue(self, item: PipelineResult) -> None:
+    def enqueue(self, item: PipelineResult) -> None:
         """Deposit an item of a receiver that goes on to take the next: none has to be woken."""
         if self.closed:
             self.unprocessed.append(item)
@@ -107,7 +107,7 @@ class Channel:
         if self.closed:
             self.unprocessed.append(item)
             return
-        item.get_details().due_in = id(self)
+        item.get_details().retried_in = id(self)
         if delay <= 0:
             self._insert_due(item)
             return
@@ -141,7 +141,7 @@ class Channel:
 
     def _rank(self, item: PipelineResult) -> tuple[int, bool]:
         details = item.details
-        return item.priority, details is None or details.due_in != id(self)
+        return item.priority, details is None or details.retried_in != id(self)
 
     # Room
 

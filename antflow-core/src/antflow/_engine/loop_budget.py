@@ -18,17 +18,17 @@ NAP_SECONDS = 1e-6
 processor lost spans; with it, beside a thread that computes, a no-op pipeline takes 1.3 times as
 long."""
 SHARE = 4
-"""How much longer than the last nap took the loop is awake at least: others may compute, too."""
+"""After a nap of d seconds, the next one comes SHARE x d seconds later at the earliest, so that
+threads that compute slow the loop only so far."""
 
 
 class LoopBudget:
     """How long the workers of all runs on one loop may hold its present turn.
 
-    The loop does not say when a turn begins. So a worker that finds `until` passed asks
-    `should_yield`: the first time, that leaves a mark for the next turn and grants the budget once
-    more; while the mark is still there, the turn is the same one and has been held for long enough.
-    Those that then yield are woken a few a turn, first come, first served: each of them works on at
-    least one item.
+    asyncio does not say when a turn begins. The first worker that finds `until` passed schedules
+    `_on_turn` for the next turn, and may go on for the budget once more. If `until` passes again
+    before `_on_turn` has run, the turn is still the same one, and the worker yields. `_on_turn`
+    wakes a few of those that have yielded, in order, and each works on at least one item.
 
     Other threads have their turn, too. One that waits for the interpreter asks for it after a
     switch interval of 5 ms; but each turn of the loop gives it up and takes it back before the

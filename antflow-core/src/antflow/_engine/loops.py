@@ -1,6 +1,9 @@
-"""The loop of a worker, until the stage's input is closed: one of three.
+"""A worker's main loop, which ends when its stage's input is closed.
 
-The loop for every stage alone would cost a pipeline that calls one function per item a third of its
+There are three: `run_fast` for one task without observers, `run_observed` for one task with them,
+and `run_general` for any stage.
+
+With `run_general` alone, a pipeline that calls one function per item would lose a third of its
 speed, and one with observers a fifth.
 """
 
@@ -17,7 +20,7 @@ from antflow.context import CURRENT_WORKER
 
 from .attempt import FIRST, UNMADE, Kind
 from .channel import Channel
-from .outcome import emit_status, finish, give_back, pass_on_soon, retry_task
+from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
 from .worker import Worker
 
@@ -32,7 +35,7 @@ def work(worker: Worker) -> Coroutine[Any, Any, None]:
 
 
 async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, None]]) -> None:
-    """Run a loop; give the item back if the loop is closed while a hook or callback is awaited."""
+    """Run a worker's loop; give its item back if the event loop is closed while a hook runs."""
     try:
         await loop(worker)
     except GeneratorExit as error:
@@ -162,7 +165,7 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
                 if pending is not None:
                     await pending
                 item.value = value
-                pending = pass_on_soon(worker, item)
+                pending = pass_on_at_once(worker, item)
                 if pending is not None:
                     await pending
                 now = worker.completed_at

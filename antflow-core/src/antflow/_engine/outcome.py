@@ -53,7 +53,7 @@ async def pass_on(
         forward(worker, item)
 
 
-def pass_on_soon(worker: Worker, item: PipelineResult) -> Awaitable[None] | None:
+def pass_on_at_once(worker: Worker, item: PipelineResult) -> Awaitable[None] | None:
     """Hand a completed item on, at once if no observer has to be awaited for that.
 
     Returns:
@@ -195,8 +195,8 @@ def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome, now: fl
     if outcome.delay > 0:
         stage.input.park(item, outcome.delay)
     else:  # behind what waits already, past the capacity: it is counted
-        details.due_in = None
-        stage.input.requeue(item)
+        details.retried_in = None
+        stage.input.enqueue(item)
 
 
 def _count_retry(worker: Worker, item: PipelineResult, due: float) -> None:
@@ -291,7 +291,7 @@ async def is_skipped(worker: Worker, skip_if: Callable[[Any], Any], item: Pipeli
     except BaseException as error:
         is_cancelled |= _on_callback_error(worker, error, "skip_if", item)
     if not is_cancelled:
-        worker.forget_swallowed()
+        worker.uncancel_swallowed()
     return is_true
 
 
@@ -306,7 +306,7 @@ async def _call_back(
     except BaseException as error:
         is_cancelled |= _on_callback_error(worker, error, "callback", item)
     if not is_cancelled:
-        worker.forget_swallowed()
+        worker.uncancel_swallowed()
 
 
 def _on_callback_error(

@@ -129,7 +129,7 @@ def end_succeeded(
     """End an attempt that returned."""
     add(bound.counters.duration, duration)
     if worker.task is not None and worker.task.cancelling():
-        worker.forget_swallowed()
+        worker.uncancel_swallowed()
     if worker.state == WAITING:
         worker.set_state(BUSY)
     dispatcher = worker.stage.dispatcher
@@ -164,7 +164,7 @@ def judge(
         give_back(worker, item, error)
         raise error
     if task.cancelling() and not isinstance(error, CancelledError):
-        worker.forget_swallowed()
+        worker.uncancel_swallowed()
     return classify_error(
         error,
         attempt,

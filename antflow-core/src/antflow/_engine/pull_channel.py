@@ -8,11 +8,11 @@ from .channel import Channel
 
 
 class PullChannel(Channel):
-    """A channel whose senders hold their items until a receiver takes them.
+    """A channel whose senders wait until a receiver has taken their item.
 
-    An item that is to be tried again keeps the receiver that it came from: a fresh item is taken
-    only while fewer items are held, parked or due than there are receivers. A feeder may leave one
-    item waiting.
+    Statistics count that item as still in the sender's stage. An item that is to be tried again
+    keeps the receiver that it came from: a fresh item is taken only while fewer items are held,
+    parked or due than there are receivers. A feeder may leave one item waiting.
 
     Args:
         receivers: how many there are.
@@ -64,7 +64,7 @@ class PullChannel(Channel):
         del queue[index]
         self.held += 1
         if self._is_due(item):
-            item.get_details().due_in = None
+            item.get_details().retried_in = None
             self._retrying -= 1
         self._fed.discard(id(item))
         if self.waiters.any:

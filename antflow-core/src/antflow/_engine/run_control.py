@@ -17,7 +17,7 @@ from antflow.results import PipelineResult, UnprocessedItem
 from antflow.stage import Stage
 
 from . import snapshot
-from .admission import (
+from .call_checks import (
     check_accepts_items,
     check_feeding_loop,
     check_loop,

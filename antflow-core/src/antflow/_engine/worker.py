@@ -108,7 +108,7 @@ class Worker:
         """Whether no further attempt is to be made."""
         return self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0)
 
-    def forget_swallowed(self) -> None:
+    def uncancel_swallowed(self) -> None:
         """Take back cancellations that the task's function has swallowed."""
         # A TaskGroup that fails leaves one behind before Python 3.13, and so do timeouts that
         # cancel their task and raise something else. One that is still to be delivered stands.

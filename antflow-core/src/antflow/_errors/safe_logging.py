@@ -11,7 +11,7 @@ from antflow.exceptions import text_of
 def can_be_shown(error: BaseException) -> bool:
     """Return whether Python can format an error."""
     # It cannot if the error's notes raise when they are read, or if a SyntaxError has odd
-    # arguments. Logging would raise then, in the engine.
+    # arguments. A log handler could then lose the record, or raise in the engine.
     try:
         format_exception(error)
     except Exception:

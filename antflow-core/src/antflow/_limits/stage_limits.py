@@ -28,7 +28,7 @@ class Limits:
 class Rates:
     """The call rates of one pipeline, which are kept between its runs.
 
-    On another event loop, the rates start from nothing.
+    On another event loop, the rates start with a full allowance.
     """
 
     # The called service counts across runs, so a new run must not begin with a full allowance. A

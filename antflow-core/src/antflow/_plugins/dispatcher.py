@@ -87,11 +87,13 @@ class Dispatcher:
 
     Args:
         pipeline: the pipeline's name.
-        abort: ends the run; called with a KeyboardInterrupt or SystemExit of an observer.
+        abort: ends the run; called with a KeyboardInterrupt or SystemExit of an observer, and in a
+            strict run with a PluginError.
     """
 
     # A cancellation is remembered by asyncio alone, in the task's `cancelling()`: it ends the hook
-    # that it meets, the remaining hooks are called, and the caller asks the task. So each start
+    # that it meets, the remaining hooks are called, and the worker looks at the task once it has
+    # applied the item's outcome (`_conclude` in `_engine.loops`). So each start
     # that was emitted has its end, and no flag of ours can disagree with asyncio.
 
     __slots__ = (

@@ -51,8 +51,8 @@ class Manager(PluginManager):
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Register a plugin, whatever it is equal to."""
         name = super().register(plugin, name)
-        # pluggy refuses a plugin that is `==` to an earlier one; two equal dataclasses may both
-        # take part. It looks for the earlier ones here.
+        # pluggy refuses a plugin that is `==` to one in this dict; two equal dataclasses may both
+        # take part.
         self._name2plugin.clear()
         return name
 
@@ -66,8 +66,7 @@ class Manager(PluginManager):
             return None
         options = super().parse_hookimpl_opts(plugin, name)
         if options is None:
-            # pluggy would ignore such a function without a word. Looked up statically, so that no
-            # property of a plugin runs.
+            # pluggy would ignore such a function without a word.
             if name.startswith(PREFIX) and _is_function(inspect.getattr_static(plugin, name, None)):
                 raise PluginValidationError(
                     plugin, f"{name} lacks the marker; write @antflow.hookimpl above it"
@@ -85,8 +84,8 @@ def _is_function(attribute: object) -> bool:
 
 def _hook_error(hook: str, function: Callable[..., Any], options: Mapping[str, Any]) -> str | None:
     """Return why a function cannot implement a hook; None if it can."""
-    # Nothing calls hooks through pluggy, so nothing would run a wrapper. The hooks of a start and
-    # its end are called in one context, which serves the same purpose.
+    # Nothing calls hooks through pluggy, so nothing would run a wrapper. The hooks of an attempt's
+    # start and end are called in one context, which serves the same purpose.
     if options.get("wrapper") or options.get("hookwrapper"):
         return (
             "is a wrapper, and hooks cannot be wrapped; implement the hook of the start and those "

@@ -24,7 +24,7 @@ def prepare(task: TaskFunc, *, unpack_args: bool, threads: Threads) -> Call:
     """
     function = _unpacked(task) if unpack_args else task
     if always_awaitable(task):
-        return function  # the user's own function: an item costs no call of ours
+        return function  # no wrapper of ours, so that an item costs no further call
     if is_coroutine_function(task):
         return _awaited(function)
     name = task_name(task)

@@ -90,10 +90,10 @@ class StageCounters:
 
     def _move(self, source: int, target: int, workers: int, now: float) -> None:
         # A state is a pair: the time spent in it until any time t is the first number plus t times
-        # the second, the number of workers in it. The pair is replaced as a whole, so that another
-        # thread never reads halves of two changes. So a state's seconds never jump or fall, and a
-        # change costs the same for any number of workers. Whole nanoseconds, because a sum of
-        # fractions could fall by a rounding error.
+        # the second, the number of workers in it. Each pair is replaced as a whole, so that another
+        # thread reads no half of a change, though it may see one pair of a move and not yet the
+        # other. A change costs the same for any number of workers. Whole nanoseconds, because a sum
+        # of fractions could fall by a rounding error.
         time = self._nanoseconds(now)
         spent, number = self._states[source]
         self._states[source] = (spent + workers * time, number - workers)

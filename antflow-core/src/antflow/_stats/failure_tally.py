@@ -150,7 +150,7 @@ class FailureTally:
         return any(kind.error_type == error_type for kind in self._counts)
 
     def summary(self, fed: int, pipeline: str) -> str:
-        """Return one line: how many items failed, their kinds, and the first item of the first.
+        """Return one line: how many items failed, and an example of each of the first kinds.
 
         Args:
             fed: how many items were fed.
