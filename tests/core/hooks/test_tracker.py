@@ -241,6 +241,16 @@ def test_a_tracker_does_not_keep_the_values() -> None:
     simulate(main)
 
 
+def test_a_tracker_does_not_keep_a_run() -> None:
+    tracker, task = StatusTracker(), Failing({})
+    kept = ref(task)
+    run(tracker, [Stage("Work", 1, [task])], "a")
+    del task
+    gc.collect()
+    assert kept() is None
+    tracker.on_task_start = print  # and nothing happens
+
+
 def test_a_tracker_is_up_to_date_when_its_callback_is_called() -> None:
     seen: list[bool] = []
 
