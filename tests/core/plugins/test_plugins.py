@@ -136,6 +136,7 @@ def test_a_function_of_a_module_without_the_marker_is_refused() -> None:
         *({hook: hookimpl(do_nothing)} for hook in OBSERVED),
         {"antflow_later": hookimpl(optionalhook=True)(lambda self, what: None)},
         {"antflow_name": "fine", "antflow_dashboards": ("a",), "antflow_options": {}},
+        {"antflow_task_start": hookimpl(lambda self: "an answer that is ignored")},
         {"connection": property(raise_when_read)},
         {},
     ],
