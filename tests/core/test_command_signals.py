@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
 import pytest
@@ -42,6 +42,14 @@ class CalledActions:
 
     async def next(self, count: int) -> list[str]:
         return [await asyncio.to_thread(self.called.get, timeout=60) for _ in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def listens_to_sigint() -> Iterator[None]:
+    """Have SIGINT heeded: a shell starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
