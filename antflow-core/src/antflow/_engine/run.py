@@ -82,9 +82,7 @@ class Run(RunState):
             for stage in self.stages
         ]
         self.finished = Event()
-        # A feed after the end of a run makes the next run at once; until that is started,
-        # `results` and `failures` are those of the run before.
-        self.previous: Run | None = None
+        self.previous: Run | None = None  # whose `results` are the last ones until this one starts
         self.is_started = False
         self._rates = rates
         self._context: Context | None = None

@@ -101,7 +101,9 @@ class RunControl:
         check_feeding_loop(self._run, "start()")
         plugins = {} if display is None else dashboard_plugin(display.dashboard, self.name)
         total = len(source) if isinstance(source, Sized) else None
-        run = self._run = self._run_to_start()
+        run = self._run
+        if run is None or not run.is_new:
+            run = self._run = self._make_run()
         shown = None if display is None else _make_display(display, self, total, run)
         if buffer_size is not None:
             run.results.stream(buffer_size)
@@ -161,11 +163,6 @@ class RunControl:
             run.raise_once()
             if run is self._run:
                 return
-
-    def _run_to_start(self) -> Run:
-        """Return the run that was fed before its start, or a new one."""
-        run = self._run
-        return run if run is not None and run.is_new else self._make_run()
 
     def _make_run(self, previous: Run | None = None) -> Run:
         run = Run(

@@ -24,7 +24,6 @@ class RoomWaiters:
     __slots__ = (
         "_feeders",
         "_has_place",
-        "_is_closed",
         "_is_feeders_turn",
         "_may_sender_go",
         "_refuses_feeders",
@@ -42,7 +41,6 @@ class RoomWaiters:
         self._has_place = has_place
         self._is_feeders_turn = True
         self._refuses_feeders = False
-        self._is_closed = False
 
     @property
     def has_feeders(self) -> bool:
@@ -51,12 +49,11 @@ class RoomWaiters:
 
     async def wait_as_sender(self) -> None:
         """Wait, having deposited, until there is room again or the channel is closed."""
-        if not self._is_closed:
-            await self._wait(self.senders)
+        await self._wait(self.senders)
 
     async def wait_as_feeder(self) -> None:
         """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
-        if not (self._refuses_feeders or self._is_closed) and await self._wait(self._feeders):
+        if not self._refuses_feeders and await self._wait(self._feeders):
             self.reserved -= 1
 
     def wake(self) -> None:
@@ -76,7 +73,7 @@ class RoomWaiters:
 
     def close(self) -> None:
         """Let everyone go on."""
-        self._is_closed = True
+        self._refuses_feeders = True
         _refuse(self.senders)
         _refuse(self._feeders)
         self.any = False
