@@ -9,22 +9,21 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from ._engine import snapshot
 from ._engine.call_checks import check_outside_tasks
 from ._engine.display_request import DisplayRequest, requested_display
-from ._engine.run_control import DEFAULT_PRIORITY, RunControl, call_threadsafe
+from ._engine.run_control import DEFAULT_PRIORITY, call_threadsafe
+from ._engine.run_inspection import RunInspection
 from ._engine.sources import Source, checked_source
-from ._engine.stage_runtime import error_summary, unprocessed_items, worker_name
 from ._engine.stream import ResultStream
 from ._errors.suggestions import explains_keywords
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
 from ._stats.failure_tally import checked_max_failures
 from .builder import BaseBuilder, stages_for
-from .dashboards import DashboardProtocol, DashboardSnapshot, WorkerMetrics, WorkerState
+from .dashboards import DashboardProtocol
 from .exceptions import PipelineError
 from .items import checked_priority
-from .results import ErrorSummary, PipelineResult, UnprocessedItem
+from .results import PipelineResult, UnprocessedItem
 from .stage import (
     CAPACITY_PER_WORKER,
     Stage,
@@ -34,14 +33,13 @@ from .stage import (
     is_count,
     is_duration,
 )
-from .stats import PipelineStats
 from .tracker import StatusTracker
 
 __all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
 
 @explains_keywords("Pipeline")
-class Pipeline(RunControl):
+class Pipeline(RunInspection):
     """A chain of stages through which items are run, one run at a time.
 
     Args:
@@ -446,85 +444,6 @@ class Pipeline(RunControl):
         # An error in the block cancels attempts at once; without one they may end.
         timeout = None if error is None else 0
         await self._stop(drain=False, timeout=timeout, returns_unprocessed=False)
-
-    # Results of the last run
-
-    @property
-    def results(self) -> list[PipelineResult]:
-        """Successes of the last run, in input order.
-
-        It is empty for a stream, or if results are not collected.
-        """
-        run = self._last_run()
-        return run.results.kept() if run is not None else []
-
-    @property
-    def failures(self) -> list[PipelineResult]:
-        """Items that failed in the last run, in input order.
-
-        If the pipeline is fed or collects no results, only the latest 10,000 are kept. A stream
-        yields its failures instead.
-        """
-        run = self._last_run()
-        return run.results.kept_failures() if run is not None else []
-
-    @property
-    def unprocessed(self) -> list[UnprocessedItem]:
-        """Items that the last run had accepted but not finished when it stopped."""
-        run = self._last_run()
-        return unprocessed_items(run.stages) if run is not None and run.is_over else []
-
-    @property
-    def undelivered(self) -> list[PipelineResult]:
-        """Results that the last stream had not yielded when it was closed, in completion order."""
-        run = self._last_run()
-        return run.results.undelivered() if run is not None else []
-
-    # Statistics and state
-
-    def get_stats(self) -> PipelineStats:
-        """Return the statistics of the last run, or of the next one if it has been fed already."""
-        return snapshot.pipeline_stats(self._current_run())
-
-    def get_worker_names(self) -> dict[str, list[str]]:
-        """Return the names of all workers, by stage; this works before any run, too."""
-        # From the definition: to ask a run would make one.
-        return {
-            stage.name: [worker_name(stage, number) for number in range(stage.workers)]
-            for stage in self.stages
-        }
-
-    def get_worker_states(self) -> dict[str, WorkerState]:
-        """Return the present state of each worker, by the worker's name."""
-        return snapshot.worker_states(self._current_run())
-
-    def get_dashboard_snapshot(self) -> DashboardSnapshot:
-        """Return workers, statistics and failures of the last run in one object."""
-        return snapshot.dashboard_snapshot(self._current_run())
-
-    def get_error_summary(self) -> ErrorSummary:
-        """Return the failures of the last run: counts and details.
-
-        The counts are exact. If not all failures are kept, the details cover the latest 10,000.
-        """
-        return error_summary(self._current_run().stages, self._current_run().results)
-
-    @property
-    def plugin_faults(self) -> dict[str, int]:
-        """How many exceptions each plugin raised in the last run, by the plugin's name.
-
-        The first exception of each hook is logged.
-        """
-        return dict(self._current_run().dispatcher.faults)
-
-    @property
-    def plugin_names(self) -> tuple[str, ...]:
-        """Names of the plugins, including those that took part in the last run only."""
-        return tuple(self._current_run().lifecycle.plugins.plugins)
-
-    def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
-        """Return the counts and times of each worker in the last run, by the worker's name."""
-        return snapshot.worker_metrics(self._current_run())
 
     def _requested_display(
         self,

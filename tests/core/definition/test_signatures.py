@@ -34,8 +34,9 @@ def hook_names() -> list[str]:
 
 def describe(name: str, value: Any) -> Iterator[str]:
     if inspect.isclass(value):
-        bases = [base.__name__ for base in value.__bases__ if base is not object]
-        shown = ", ".join(base for base in bases if not base.startswith("_"))
+        bases = [base for base in value.__bases__ if base is not object]
+        names = [base.__name__ for base in bases if "._" not in base.__module__]
+        shown = ", ".join(name for name in names if not name.startswith("_"))
         yield f"class {name}({shown})" if shown else f"class {name}"
         yield from (f"    {line}" for line in members(value))
     elif inspect.isroutine(value):

@@ -1,0 +1,96 @@
+"""What can be read of the runs of one pipeline: results, failures, statistics, plugins."""
+
+from __future__ import annotations
+
+from antflow._errors.suggestions import explains_keywords
+from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
+from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
+from antflow.stats import PipelineStats
+
+from . import snapshot
+from .run_control import RunControl
+from .stage_runtime import error_summary, unprocessed_items, worker_name
+
+
+@explains_keywords("Pipeline", public_name="Pipeline")
+class RunInspection(RunControl):
+    """The part of `Pipeline` that reads its active run, or else its last one."""
+
+    # Results of the last run
+
+    @property
+    def results(self) -> list[PipelineResult]:
+        """Successes of the last run, in input order.
+
+        It is empty for a stream, or if results are not collected.
+        """
+        run = self._last_run()
+        return run.results.kept() if run is not None else []
+
+    @property
+    def failures(self) -> list[PipelineResult]:
+        """Items that failed in the last run, in input order.
+
+        If the pipeline is fed or collects no results, only the latest 10,000 are kept. A stream
+        yields its failures instead.
+        """
+        run = self._last_run()
+        return run.results.kept_failures() if run is not None else []
+
+    @property
+    def unprocessed(self) -> list[UnprocessedItem]:
+        """Items that the last run had accepted but not finished when it stopped."""
+        run = self._last_run()
+        return unprocessed_items(run.stages) if run is not None and run.is_over else []
+
+    @property
+    def undelivered(self) -> list[PipelineResult]:
+        """Results that the last stream had not yielded when it was closed, in completion order."""
+        run = self._last_run()
+        return run.results.undelivered() if run is not None else []
+
+    # Statistics and state
+
+    def get_stats(self) -> PipelineStats:
+        """Return the statistics of the last run, or of the next one if it has been fed already."""
+        return snapshot.pipeline_stats(self._current_run())
+
+    def get_worker_names(self) -> dict[str, list[str]]:
+        """Return the names of all workers, by stage; this works before any run, too."""
+        # From the definition: to ask a run would make one.
+        return {
+            stage.name: [worker_name(stage, number) for number in range(stage.workers)]
+            for stage in self.stages
+        }
+
+    def get_worker_states(self) -> dict[str, WorkerState]:
+        """Return the present state of each worker, by the worker's name."""
+        return snapshot.worker_states(self._current_run())
+
+    def get_dashboard_snapshot(self) -> DashboardSnapshot:
+        """Return workers, statistics and failures of the last run in one object."""
+        return snapshot.dashboard_snapshot(self._current_run())
+
+    def get_error_summary(self) -> ErrorSummary:
+        """Return the failures of the last run: counts and details.
+
+        The counts are exact. If not all failures are kept, the details cover the latest 10,000.
+        """
+        return error_summary(self._current_run().stages, self._current_run().results)
+
+    @property
+    def plugin_faults(self) -> dict[str, int]:
+        """How many exceptions each plugin raised in the last run, by the plugin's name.
+
+        The first exception of each hook is logged.
+        """
+        return dict(self._current_run().dispatcher.faults)
+
+    @property
+    def plugin_names(self) -> tuple[str, ...]:
+        """Names of the plugins, including those that took part in the last run only."""
+        return tuple(self._current_run().lifecycle.plugins.plugins)
+
+    def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
+        """Return the counts and times of each worker in the last run, by the worker's name."""
+        return snapshot.worker_metrics(self._current_run())
