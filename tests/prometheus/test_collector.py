@@ -19,7 +19,8 @@ import antflow_prometheus
 from antflow import Pipeline, hookimpl
 from antflow_prometheus import Prometheus
 from antflow_prometheus._collector import AntflowCollector, get_collector
-from antflow_prometheus._metric_specs import ENDS
+
+ENDS = ("completed", "failed", "skipped", "dropped", "unprocessed")
 from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.prometheus.scraping import Key, Scraper, key, stage, sum_of_ends
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from antflow_prometheus._metric_specs import METRICS
 
 import antflow_prometheus
-from antflow_prometheus._metric_specs import METRICS
 from tests.requirements import required
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from antflow import Pipeline
 from antflow.exporting import METRICS, RunTotals, Sample, reset_after_fork
 
 from ._event_loops import LoopLag
-from ._family import BUILD, LAG, Buckets, Family
+from ._family import BUILD, LAG, SHOWN, Buckets, Family
 from ._version import __version__
 
 VERSIONS = Sample(BUILD, (antflow.__version__, __version__), 1.0)
@@ -46,7 +46,7 @@ class AntflowCollector(Collector):
 
     def describe(self) -> Iterator[Family]:
         """Return the metrics without their series."""
-        yield from map(Family, (BUILD, *METRICS, LAG))
+        yield from map(Family, SHOWN)
 
     def collect(self) -> Iterator[Family]:
         """Return the metrics now; any number of threads may call this at once."""

@@ -11,7 +11,7 @@ from prometheus_client import Metric as LibraryMetric
 from prometheus_client.samples import Sample as LibrarySample
 
 from antflow import DURATION_BOUNDS, Histogram
-from antflow.exporting import Labels, Metric, Sample
+from antflow.exporting import METRICS, Labels, Metric, Sample
 
 Buckets = tuple[float, ...]
 
@@ -30,6 +30,9 @@ LAG = Metric(
     "that is waited for.",
     ("pipeline",),
 )
+
+SHOWN: tuple[Metric, ...] = (BUILD, *METRICS, LAG)
+"""All metrics of this package, in the order of the exposition."""
 
 _INDEX = {bound: index for index, bound in enumerate((*DURATION_BOUNDS, inf))}
 

@@ -11,7 +11,7 @@ import logging
 from asyncio import AbstractEventLoop, Event, Future, Runner, SelectorEventLoop, Task
 from dataclasses import dataclass
 from http import HTTPStatus
-from socket import AF_INET, AF_INET6, SHUT_WR, create_server, socket
+from socket import AF_INET, AF_INET6, SHUT_WR, SO_REUSEADDR, SOL_SOCKET, socket
 from time import monotonic, thread_time
 
 import h11
@@ -123,9 +123,7 @@ class ScrapeServer:
     """
 
     def __init__(self, addr: str, port: int, registry: CollectorRegistry) -> None:
-        family = AF_INET6 if ":" in addr else AF_INET
-        self._socket = create_server((addr, port), family=family, backlog=MAX_CONNECTIONS)
-        self._socket.setblocking(False)
+        self._socket = _listen(addr, port)
         self.port: int = self._socket.getsockname()[1]
         self._collection = _Collection(registry)
         self._loop: AbstractEventLoop = SelectorEventLoop()
@@ -230,6 +228,19 @@ class ScrapeServer:
         _, _, query = event.target.decode("latin-1").partition("?")
         accept, encodings = headers.get(b"accept", ""), headers.get(b"accept-encoding", "")
         return _Request(event.method.decode("latin-1"), query, accept, encodings)
+
+
+def _listen(addr: str, port: int) -> socket:
+    listening = socket(AF_INET6 if ":" in addr else AF_INET)
+    try:
+        listening.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        listening.bind((addr, port))
+        listening.listen(MAX_CONNECTIONS)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def _to_bytes(protocol: h11.Connection, response: Response) -> bytes:
