@@ -5,18 +5,16 @@ reads samples when it is asked for metrics, or at intervals.
 """
 
 from ._exporting.forks import Resettable, reset_after_fork
-from ._exporting.labels import OTHER, LabelLimiter, Labels
+from ._exporting.labels import OTHER, LabelLimiter
 from ._exporting.measurements import Sample
-from ._exporting.metrics import METRICS, Metric, MetricKind
+from ._exporting.metrics import METRICS, Metric
 from ._exporting.run_totals import RunTotals
 
 __all__ = [
     "METRICS",
     "OTHER",
     "LabelLimiter",
-    "Labels",
     "Metric",
-    "MetricKind",
     "Resettable",
     "RunTotals",
     "Sample",

@@ -8,7 +8,7 @@ from operator import sub
 from time import monotonic
 
 from antflow import Histogram
-from antflow.exporting import Labels, Sample
+from antflow.exporting import Sample
 
 WINDOW = 300.0
 """Seconds that quantiles cover; fewer after the start, more between rare collections."""
@@ -26,7 +26,9 @@ class SlidingWindow:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._records: deque[tuple[float, dict[Labels, Histogram]]] = deque([(clock(), {})])
+        self._records: deque[tuple[float, dict[tuple[str, ...], Histogram]]] = deque(
+            [(clock(), {})]
+        )
 
     def recent(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Histogram]]:
         """Return the durations since the start of the window, for each sample of a histogram."""

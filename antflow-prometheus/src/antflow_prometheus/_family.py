@@ -11,7 +11,7 @@ from prometheus_client import Metric as LibraryMetric
 from prometheus_client.samples import Sample as LibrarySample
 
 from antflow import DURATION_BOUNDS, Histogram
-from antflow.exporting import METRICS, Labels, Metric, Sample
+from antflow.exporting import METRICS, Metric, Sample
 
 Buckets = tuple[float, ...]
 
@@ -87,7 +87,9 @@ class Family(LibraryMetric):
             yield f"{self.name}_count{{{labels}}} {_format_number(sample.value)}\n"
             yield f"{self.name}_sum{{{labels}}} {_format_number(sample.histogram.sum)}\n"
 
-    def _cumulated(self, labels: Labels, histogram: Histogram) -> Iterator[tuple[str, int]]:
+    def _cumulated(
+        self, labels: tuple[str, ...], histogram: Histogram
+    ) -> Iterator[tuple[str, int]]:
         """Return how many observations are not above each bound, by the label of the bound."""
         counts = list(accumulate(histogram.counts))
         for index, bound in _positions(self._buckets[labels[0]]):

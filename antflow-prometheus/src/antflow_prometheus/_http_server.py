@@ -33,16 +33,16 @@ MAX_REQUEST = 16 * 1024
 MAX_UNREAD = 64 * 1024
 """Bytes that are read and dropped after a request, so that closing does not lose the response."""
 
-ACCEPT_INTERVAL = 0.005
+ACCEPT_INTERVAL = 0.01
 """Seconds between two connections that are accepted, so that a flood leaves time to pipelines."""
 
 RETRY_INTERVAL = 0.5
 """Seconds until the next attempt to accept a connection, as if no file descriptor is left."""
 
-MAX_SHARE = 0.2
+MAX_SHARE = 0.03
 """Share of the time in which metrics are collected, however many requests there are."""
 
-BURST = 0.5
+BURST = 0.3
 """Seconds for which metrics may be collected beyond that share."""
 
 _logger = logging.getLogger(__name__)

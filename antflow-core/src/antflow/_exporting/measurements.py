@@ -27,7 +27,7 @@ Measurement = tuple[Metric, Labels, Value]
 class Sample(NamedTuple):
     """One value of a metric.
 
-    Args:
+    Attributes:
         metric: what it measures.
         labels: the values of the metric's labels, in the order of their names.
         value: the value; for a histogram, the number of observations.
