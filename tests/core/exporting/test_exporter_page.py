@@ -26,7 +26,9 @@ ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (\w+) \| (.*?) \| (.*?) \|$", re.MULT
 @pytest.fixture(scope="module")
 def page() -> Iterator[ModuleType]:
     """The program of the page, without its last line, which runs it."""
-    found = re.search(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    found = re.search(
+        r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     assert found is not None
     program = found[1].removesuffix("\n\nasyncio.run(main())\n")
     assert program != found[1]
