@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self, cast
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, Self, cast
 
 StatusType = Literal[
     "queued", "in_progress", "completed", "failed", "retrying", "skipped", "dropped", "unprocessed"
@@ -74,21 +75,69 @@ class ItemView:
         return self._item.carrier
 
 
+class ReadOnlyError(AttributeError, TypeError):
+    """A hook has tried to change an event of a run."""
+
+
+class ReadOnlyDict(dict[str, Any]):
+    """The metadata of an event of a run: a dict that raises ReadOnlyError when it is changed."""
+
+    # A dict, so that it can be written as JSON; a MappingProxyType cannot be copied or pickled.
+    __slots__ = ()
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise ReadOnlyError(
+            "event.metadata is read-only, since all observers get the same event; take a copy: "
+            "dict(event.metadata)"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(dict(self), memo)
+
+
+NO_METADATA = ReadOnlyDict()
+
+
 class _ItemEvent:
     """An event with a reference to its item, unless it is made by hand."""
 
     # Beside the dataclass fields, so that comparing, showing and copying an event leaves it out.
     __slots__ = ("_item",)
 
+    __hash__ = None  # type: ignore[assignment]
     _item: _ItemFields
+    _read_only: ClassVar[type[Any]]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _ItemEvent) or fields(self) != fields(other):  # type: ignore[arg-type]
+            return NotImplemented
+        return self._values(compared=True) == other._values(compared=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle the event without its item, which belongs to a run."""
-        return type(self), tuple(getattr(self, each.name) for each in fields(cast("Any", self)))
+        """Copy and pickle the event without its item, which belongs to a run; a copy is mutable."""
+        values = tuple(
+            dict(each) if isinstance(each, ReadOnlyDict) else each for each in self._values()
+        )
+        return _mutable(type(self)), values
+
+    def _values(self, *, compared: bool = False) -> tuple[Any, ...]:
+        every = fields(cast("Any", self))
+        return tuple(getattr(self, each.name) for each in every if each.compare or not compared)
 
     def about(self, item: _ItemFields) -> Self:
-        """Set the item that the event is about, and return the event; the engine calls this."""
+        """Set the item that the event is about, and return the event; the engine calls this.
+
+        The event is read-only from now on.
+        """
         self._item = item
+        # A frozen dataclass costs five times as much to make as this one with a change of class.
+        self.__class__ = self._read_only
         return self
 
     @property
@@ -109,12 +158,34 @@ class _ItemEvent:
             ) from None
 
 
-# The events are not frozen: a frozen dataclass costs five times as much to make.
-@dataclass(slots=True)
+class _ReadOnly:
+    """An event of a run, which all observers share: setting an attribute raises ReadOnlyError."""
+
+    __slots__ = ()
+
+    def __new__(cls, *values: Any, **fields: Any) -> Any:
+        """Return an event that can be changed, as `dataclasses.replace` needs it."""
+        return _mutable(cls)(*values, **fields)
+
+    def _refuse(self, name: str, *_: Any) -> NoReturn:
+        raise ReadOnlyError(
+            f"event.{name} is read-only, since all observers get the same event; take a copy: "
+            "copy.copy(event)"
+        )
+
+    __setattr__ = __delattr__ = _refuse
+
+
+def _mutable(kind: type[Any]) -> type[Any]:
+    """Return the public class of an event's class."""
+    return next(each for each in kind.__mro__ if not issubclass(each, _ReadOnly))
+
+
+@dataclass(slots=True, eq=False)
 class StatusEvent(_ItemEvent):
     """An item changed its status in a stage.
 
-    All observers get the same object; do not change it.
+    All observers of a run get the same object, which is read-only; a copy can be changed.
 
     Args:
         item_id: the item's id.
@@ -147,11 +218,11 @@ class StatusEvent(_ItemEvent):
         return int(number) if mark and number.isdecimal() else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TaskEvent(_ItemEvent):
     """An attempt at a task began or ended.
 
-    All observers get the same object; do not change it.
+    All observers of a run get the same object, which is read-only; a copy can be changed.
 
     Args:
         item_id: the item's id.
@@ -170,6 +241,8 @@ class TaskEvent(_ItemEvent):
             due.
         pipeline: the pipeline's name.
         run_id: identifies the run, across processes.
+        result: for "complete", what the attempt returned; otherwise None. It is left out when
+            events are compared or shown.
     """
 
     item_id: Any
@@ -185,3 +258,17 @@ class TaskEvent(_ItemEvent):
     queue_wait: float = 0.0
     pipeline: str = ""
     run_id: str = ""
+    # Left out of `==` and `repr`, which would run code of the value's class.
+    result: Any = field(default=None, repr=False, compare=False)
+
+
+def _read_only(kind: type[_ItemEvent]) -> type[Any]:
+    """Return the class of a run's events of this kind."""
+    names = {"__slots__": (), "__module__": __name__, "__qualname__": kind.__name__}
+    return type(kind.__name__, (_ReadOnly, kind), names)
+
+
+READ_ONLY_TASK_EVENT = _read_only(TaskEvent)
+
+StatusEvent._read_only = _read_only(StatusEvent)  # noqa: SLF001
+TaskEvent._read_only = READ_ONLY_TASK_EVENT  # noqa: SLF001

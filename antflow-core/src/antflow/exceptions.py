@@ -6,7 +6,7 @@ AntFlowError
 │   ├── TooManyFailuresError      more items failed than `max_failures` allows
 │   └── ItemsFailedError          items failed in a run with `raise_failures` (an ExceptionGroup)
 ├── ItemDroppedError              a dropped item has no value
-├── PluginError                   a plugin cannot take part, or raised an exception in strict mode
+├── PluginError                   a plugin cannot take part, refuses a run, or raised in strict mode
 └── TaskFailedError               a task raised CancelledError; your programs may raise it, too
 
 PluginWarning                     a plugin is left out, or something around plugins is wrong
@@ -126,17 +126,19 @@ class ItemDroppedError(AntFlowError):
 
 
 class PluginError(AntFlowError):
-    """A plugin cannot take part, or raised an exception while `ANTFLOW_STRICT_PLUGINS` is set.
+    """A plugin cannot take part, refuses a run, or raised while `ANTFLOW_STRICT_PLUGINS` is set.
+
+    A plugin raises it in `antflow_pipeline_start` to end the run before its first item.
 
     Args:
-        text: what is wrong.
-        plugin: the plugin's name.
+        text: what is wrong, and what to do about it.
+        plugin: the plugin's name; if it is left out in a hook, antflow fills it in.
         hook: name of the hook that raised; None for a plugin that cannot take part.
         item_id: id of the item of the hook's event; None if there is no such item.
     """
 
     def __init__(
-        self, text: str, *, plugin: str, hook: str | None = None, item_id: object = None
+        self, text: str, *, plugin: str = "", hook: str | None = None, item_id: object = None
     ) -> None:
         super().__init__(text)
         self.plugin = plugin

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 from antflow._errors.safe_logging import log_error
-from antflow._plugins.dispatcher import cancellations
+from antflow._plugins.dispatcher import cancellations, is_closing
 from antflow._plugins.plain_progress import PROGRESS
 from antflow.dashboards import DashboardProtocol, DashboardSnapshot
 from antflow.results import ErrorSummary, PipelineResult
@@ -169,9 +169,9 @@ class Display:
                 answer = getattr(self._dashboard, method)(*arguments)
                 if isawaitable(answer):
                     await answer
-            except GeneratorExit:
-                raise
             except BaseException as error:
+                if is_closing(error, self.caller):
+                    raise
                 if isinstance(error, CancelledError) and cancellations():
                     raise
                 self._drop(method, error)

@@ -9,7 +9,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
-from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations, listeners_of
+from antflow._plugins.dispatcher import START, Dispatcher, delivered_cancellations, listeners_of
 from antflow._plugins.plugin_set import PluginSet, unused_name
 from antflow._plugins.validation import validation_error
 from antflow.exceptions import PluginError
@@ -20,7 +20,7 @@ from .result_queue import ResultQueue
 from .run_state import Phase, RunState
 from .stage_runtime import StageRuntime, error_summary
 
-START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
+FINISH = "antflow_pipeline_finish"
 
 
 class Lifecycle:
@@ -81,11 +81,11 @@ class Lifecycle:
         # In a task of its own, whose context the workers' contexts are copied from.
         self._has_begun = True
         before = delivered_cancellations()
-        answers = await self._dispatcher.call_hook(START, self._arguments)
+        answers = await self._dispatcher.call_hook(START, lambda: self._arguments)
         await self._add_observers(answers)
         if delivered_cancellations() > before:
             raise CancelledError
-        if self.display is not None:
+        if self.display is not None and not self._run.is_aborted:  # as a plugin may refuse the run
             await self.display.begin()
 
     def skip_begin(self) -> None:
@@ -137,12 +137,14 @@ class Lifecycle:
         if self._dispatcher.item_finish:
             await self._report_unprocessed()
         self._run.advance(Phase.FINALIZED)
-        summary = error_summary(self._stages, results)
+        summary = partial(error_summary, self._stages, results)  # each receiver may change its own
         if self._has_begun:
-            arguments = {"pipeline": self._arguments["pipeline"], "error_summary": summary}
-            await self._dispatcher.call_hook(FINISH, arguments)
+            pipeline = self._arguments["pipeline"]
+            await self._dispatcher.call_hook(
+                FINISH, lambda: {"pipeline": pipeline, "error_summary": summary()}
+            )
         if self.display is not None:
-            await self.display.end(results.kept(), summary)
+            await self.display.end(results.kept(), summary())
 
     async def _report_unprocessed(self) -> None:
         """Emit that items are unprocessed, those included that late feeders add meanwhile.

@@ -161,7 +161,7 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
             except BaseException as error:
                 failed = error
             else:
-                pending = end_succeeded(worker, item, bound, clock() - start)
+                pending = end_succeeded(worker, item, bound, value, clock() - start)
                 if pending is not None:
                     await pending
                 item.value = value

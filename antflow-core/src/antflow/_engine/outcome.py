@@ -12,6 +12,7 @@ from typing import Any
 
 from antflow._errors.safe_logging import log_error
 from antflow._errors.tracebacks import location, remove_own_frames, unchanged_traceback
+from antflow._plugins.dispatcher import is_closing
 from antflow.events import StatusType
 from antflow.exceptions import PipelineError, text_of
 from antflow.results import FailedItem, PipelineResult
@@ -317,7 +318,7 @@ def _on_callback_error(
     Returns:
         Whether it is a cancellation of the worker, which then stands.
     """
-    if isinstance(error, GeneratorExit):
+    if is_closing(error, worker.task):
         raise error
     if isinstance(error, CancelledError) and worker.is_cancelled:
         return True  # found in `cancelling()` when the outcome is applied

@@ -11,7 +11,7 @@ from antflow._errors.tracebacks import remove_own_frames, unchanged_traceback
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
-from antflow.events import TaskEvent, TaskEventType
+from antflow.events import READ_ONLY_TASK_EVENT, TaskEvent, TaskEventType
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
@@ -101,7 +101,7 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
     except BaseException as error:
         failed = error
     else:
-        pending = end_succeeded(worker, item, bound, clock() - start)
+        pending = end_succeeded(worker, item, bound, result, clock() - start)
         if pending is not None:
             await pending
         return result
@@ -124,9 +124,9 @@ async def end_unmade(worker: Worker, item: PipelineResult, bound: BoundTask) -> 
 
 
 def end_succeeded(
-    worker: Worker, item: PipelineResult, bound: BoundTask, duration: float
+    worker: Worker, item: PipelineResult, bound: BoundTask, value: Any, duration: float
 ) -> Awaitable[None] | None:
-    """End an attempt that returned."""
+    """End an attempt that returned a value."""
     add(bound.counters.duration, duration)
     if worker.task is not None and worker.task.cancelling():
         worker.uncancel_swallowed()
@@ -135,7 +135,7 @@ def end_succeeded(
     dispatcher = worker.stage.dispatcher
     if not dispatcher.task_success:
         return None
-    event = _task_event(worker, item, bound, "complete", duration)
+    event = _task_event(worker, item, bound, "complete", duration, result=value)
     return dispatcher.emit(dispatcher.task_success, event)
 
 
@@ -207,9 +207,10 @@ def _task_event(
     duration: float | None = None,
     error: BaseException | None = None,
     delay: float | None = None,
+    result: Any = None,
 ) -> TaskEvent:
     dispatcher = worker.stage.dispatcher
-    return TaskEvent(
+    event = TaskEvent(
         item.id,
         worker.stage.name,
         bound.name,
@@ -223,4 +224,8 @@ def _task_event(
         worker.waited,
         dispatcher.pipeline,
         dispatcher.run_id,
-    ).about(item)
+        result,
+    )
+    # `event.about(item)` without the call, which would be a tenth of the event's price.
+    event._item, event.__class__ = item, READ_ONLY_TASK_EVENT  # noqa: SLF001
+    return event

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from antflow._errors.safe_logging import log_error
-from antflow.events import StatusEvent, StatusType, TaskEvent
+from antflow.events import NO_METADATA, ReadOnlyDict, StatusEvent, StatusType, TaskEvent
 from antflow.exceptions import PluginError, text_of
 from antflow.results import PipelineResult
 
@@ -35,6 +35,8 @@ class Listener(NamedTuple):
     hook: str
     call: Callable[[Any], Any]
 
+
+START = "antflow_pipeline_start"
 
 Listeners = tuple[Listener, ...]
 """Functions in the order of their calls."""
@@ -86,8 +88,8 @@ class Dispatcher:
 
     Args:
         pipeline: the pipeline's name.
-        abort: ends the run; called with a KeyboardInterrupt or SystemExit of an observer, and in a
-            strict run with a PluginError.
+        abort: ends the run; called with a KeyboardInterrupt or SystemExit of an observer, with a
+            PluginError of `antflow_pipeline_start`, and in a strict run with any PluginError.
     """
 
     # A cancellation is remembered by asyncio alone, in the task's `cancelling()`: it ends the hook
@@ -183,7 +185,7 @@ class Dispatcher:
             status,
             worker,
             time(),
-            {} if metadata is None else metadata,
+            NO_METADATA if metadata is None else ReadOnlyDict(metadata),
             self.pipeline,
             self.run_id,
             final,
@@ -226,11 +228,12 @@ class Dispatcher:
         return await self._await(listener, answer, event) if isawaitable(answer) else answer
 
     async def _await(self, listener: Listener, answer: Awaitable[Any], event: Any) -> Any:
+        task = current_task()
         try:
             return await answer
-        except GeneratorExit:  # this coroutine is being closed, and must not await again
-            raise
         except BaseException as error:
+            if is_closing(error, task):
+                raise
             self._on_error(listener, error, event)
             return None
 
@@ -239,6 +242,10 @@ class Dispatcher:
         if isinstance(error, CancelledError) and cancellations():
             return  # the caller finds it in `cancelling()` of its task
         if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._abort(error)
+        elif isinstance(error, PluginError) and listener.hook == START:
+            # It refuses the run. What it left out is filled in: it need not know its own name.
+            error.plugin, error.hook = error.plugin or listener.name, error.hook or START
             self._abort(error)
         else:
             self.note_fault(listener.name, listener.hook, error, event)
@@ -272,10 +279,17 @@ class Dispatcher:
             # The run is aborted, not the call: all end hooks are still called.
             self._abort(strict_error)
 
-    async def call_hook(self, hook: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Call a hook of all plugins, and return the results by the plugins' names."""
+    async def call_hook(
+        self, hook: str, arguments: Callable[[], dict[str, object]]
+    ) -> dict[str, object]:
+        """Call a hook of all plugins, and return the results by the plugins' names.
+
+        Args:
+            hook: name of the hook.
+            arguments: returns the arguments, anew for each plugin, which may change them.
+        """
         return {
-            listener.name: await self._call(listener, arguments)
+            listener.name: await self._call(listener, arguments())
             for listener in self._plugins.listeners(hook)
         }
 
@@ -300,6 +314,23 @@ def cancellations(task: Task[Any] | None = None) -> int:
     """Return how many cancellations a task, or the present one, has been sent."""
     task = task or current_task()
     return 0 if task is None else task.cancelling()
+
+
+def is_closing(error: BaseException, task: Task[Any] | None) -> bool:
+    """Return whether the coroutine that an error ends is being closed, and must not await again.
+
+    Otherwise a GeneratorExit is an error like others, which a user's function has raised.
+
+    Args:
+        error: the error.
+        task: the task in which the coroutine ran before.
+    """
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        return task is None or current_task() is not task  # no task runs what it closes
+    except RuntimeError:  # no event loop runs
+        return True
 
 
 def delivered_cancellations() -> int:

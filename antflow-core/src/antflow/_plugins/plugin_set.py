@@ -20,6 +20,8 @@ from .switches import STRICT, TRACE, is_on
 from .validation import (
     ARGUMENTS,
     Manager,
+    check_dashboard,
+    dashboards_of,
     declared_name,
     has_hooks,
     instantiate,
@@ -74,8 +76,11 @@ def _instantiate_for(plugin: object, pipeline: str) -> tuple[str, object]:
     try:
         plugin = instantiate(plugin)
         return name_of(plugin), plugin
-    except Exception as error:
-        name = getattr(plugin, "__name__", type(plugin).__name__)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as from the discovery: a plugin may raise anything
+        kind = plugin if isinstance(plugin, type) else type(plugin)
+        name = kind.__name__
         raise PluginError(
             f"Plugin {name!r} of pipeline {pipeline!r} cannot be made or named: "
             f"{type(error).__name__}: {text_of(error)}; give an object that can",
@@ -141,7 +146,8 @@ class PluginSet:
         """
         for listener in self.listeners("antflow_dashboard"):
             try:
-                found = listener.call(name)
+                if (found := listener.call(name)) is not None:
+                    check_dashboard(found)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
@@ -166,12 +172,6 @@ class PluginSet:
         installed = "installed are" if near is None else f"did you mean {near!r}? Installed are"
         text = f"There is no dashboard {name!r}; {installed}: {', '.join(names)}"
         raise ValueError(text if RICH_DASHBOARDS.issubset(names) else f"{text}. {RICH_REMEDY}")
-
-
-def dashboards_of(plugin: object) -> tuple[str, ...]:
-    """Return the names in a plugin's `antflow_dashboards`."""
-    names = getattr(plugin, "antflow_dashboards", None) or ()
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 EMPTY_SET = PluginSet({})

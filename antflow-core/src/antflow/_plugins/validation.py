@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
@@ -31,6 +31,9 @@ SYNC_HOOKS = ("antflow_add_options", "antflow_configure", "antflow_dashboard")
 
 NOT_PLUGINS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, partial)
 """Types that are given in place of a plugin by mistake, such as a function alone."""
+
+
+DASHBOARD_METHODS = ("on_start", "on_update", "on_finish")
 
 
 # These are more than half of the names of most objects, and each would cost a look.
@@ -170,3 +173,25 @@ def declared_name(plugin: object) -> str | None:
     """Return a plugin's `antflow_name`; None if it has none that is a non-empty string."""
     name = getattr(plugin, "antflow_name", None)
     return name if isinstance(name, str) and name else None
+
+
+def dashboards_of(plugin: object) -> tuple[str, ...]:
+    """Return the names in a plugin's `antflow_dashboards`, without what is no name."""
+    # For error texts, which are shown whatever a plugin has there.
+    try:
+        names = getattr(plugin, "antflow_dashboards", ())
+        names = (names,) if isinstance(names, str) else names
+        names = [*names] if isinstance(names, Collection) else []
+    except Exception:
+        return ()
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def check_dashboard(dashboard: object) -> None:
+    """Raise TypeError if an object lacks a method of `DashboardProtocol`."""
+    for method in DASHBOARD_METHODS:
+        if not callable(getattr(dashboard, method, None)):
+            raise TypeError(
+                f"a dashboard of type {type(dashboard).__name__} has no method {method}; a "
+                f"dashboard has {', '.join(DASHBOARD_METHODS)}, as DashboardProtocol says"
+            )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
 from antflow._engine import run as engine_run
-from antflow._plugins.plugin_set import dashboards_of
-from antflow._plugins.validation import hooks_of, name_of, validation_error
+from antflow._errors.texts import shown
+from antflow._plugins.validation import dashboards_of, hooks_of, name_of, validation_error
 from antflow._runners import threads as runners
 from antflow.exceptions import PluginError
 
@@ -107,18 +107,30 @@ def rule_violations(plugin: object, given: object) -> Iterator[str]:
             "It implements no hook: call its functions as the hooks are called, such as "
             "antflow_task_start, and write @antflow.hookimpl above them."
         )
-    own = getattr(plugin, "antflow_name", None)
+    own = _attribute(plugin, "antflow_name")
     if own is not None and (not isinstance(own, str) or not own):
-        yield f"antflow_name is {own!r}; give a string, the name of the entry point."
+        yield f"antflow_name is {shown(own)}; give a string, the name of the entry point."
     if isinstance(given, str) and name_of(plugin) != given:
         yield (
             f"The entry point is called {given!r} and the plugin {name_of(plugin)!r}, so that one "
             "that is given to a pipeline does not take the place of the one that is installed; "
             f"set antflow_name = {given!r}."
         )
-    displays = getattr(plugin, "antflow_dashboards", ())
-    if isinstance(displays, str) or not all(isinstance(each, str) for each in displays or ()):
-        yield f"antflow_dashboards is {displays!r}; give a tuple of names."
+    displays = _attribute(plugin, "antflow_dashboards")
+    if displays is not None and (isinstance(displays, str) or not _has_names_only(displays)):
+        yield f"antflow_dashboards is {shown(displays)}; give a tuple of names."
+
+
+def _attribute(plugin: object, name: str) -> object:
+    """Return an attribute of a plugin; None where it has none, or where reading it raises."""
+    try:
+        return getattr(plugin, name, None)
+    except Exception:  # the first violation has it already
+        return None
+
+
+def _has_names_only(displays: object) -> bool:
+    return isinstance(displays, Collection) and all(isinstance(each, str) for each in displays)
 
 
 def check_scenario(

@@ -35,16 +35,19 @@ class FaultCapture(logging.Filter):
         self._names_items = names_items
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Take out a record that has an error, and keep its text."""
-        error = record.exc_info[1] if record.exc_info else None
-        if error is None:
+        """Take out a record of an error, and keep its text."""
+        if record.levelno < logging.ERROR:
             return True
-        # the rest of the message says that the run goes on
-        message = record.getMessage().partition("; ")[0]
+        # the rest of the first line says that the run goes on
+        message, _, details = record.getMessage().partition("\n")
+        message = message.partition("; ")[0]
+        # an error that cannot be formatted is in the message itself: see `log_error`
+        if record.exc_info and record.exc_info[1] is not None:
+            details = error_text(record.exc_info[1])
         # without names, the same fault in several scenarios is one problem
         if not self._names_items:
             message = PIPELINE_AND_ITEM.sub("", message)
-        self.texts.append(f"{message}\n{error_text(error)}")
+        self.texts.append(f"{message}\n{details}")
         return False
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from copy import copy
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
 
 from antflow._plugins.dispatcher import Listener, Listeners
 from antflow._plugins.plugin_set import PluginSet, resolve
-from antflow.events import StatusEvent, TaskEvent
+from antflow.events import ReadOnlyError
+from antflow.exceptions import text_of
 from antflow.pipeline import Pipeline
 from antflow.stage import Stage
 
@@ -31,37 +31,30 @@ class HookSpy:
 
         def call(argument: Any) -> Any:
             self.calls[listener.hook] += 1
-            before = _fields(argument)
-            answer = listener.call(argument)
-            # an async hook may change the event until it has ended
-            if answer is not None and isawaitable(answer):
-                return finish(answer, argument, before)
-            self._compare(listener, argument, before)
-            return answer
+            with self._noting_changes(listener):
+                answer = listener.call(argument)
+                # an async hook may change the event until it has ended
+                if answer is not None and isawaitable(answer):
+                    return finish(answer)
+                return answer
 
-        async def finish(answer: Any, argument: Any, before: dict[str, Any]) -> Any:
-            answer = await answer
-            self._compare(listener, argument, before)
-            return answer
+        async def finish(answer: Any) -> Any:
+            with self._noting_changes(listener):
+                return await answer
 
         return call
 
-    def _compare(self, listener: Listener, event: Any, before: dict[str, Any]) -> None:
-        for name, value in _fields(event).items():
-            # identity first, since comparing values runs their own code
-            if value is not before[name] and value != before[name]:
-                self.changes.append(
-                    f"{listener.hook} of plugin {listener.name!r} changed event.{name}, which "
-                    "other plugins get, too; take a copy"
-                )
-
-
-def _fields(event: Any) -> dict[str, Any]:
-    """Return the fields of an event; the metadata is copied, since a hook may change it."""
-    if not isinstance(event, StatusEvent | TaskEvent):
-        return {}
-    values = {each.name: getattr(event, each.name) for each in fields(event)}
-    return {name: copy(value) if name == "metadata" else value for name, value in values.items()}
+    @contextmanager
+    def _noting_changes(self, listener: Listener) -> Iterator[None]:
+        """Note that the hook changes an event, in place of the error that it gets for it."""
+        try:
+            yield
+        except ReadOnlyError as error:
+            what = text_of(error).partition(" is read-only")[0]
+            self.changes.append(
+                f"{listener.hook} of plugin {listener.name!r} changed {what}, which other plugins "
+                "get, too; take a copy"
+            )
 
 
 class SpiedPluginSet(PluginSet):
