@@ -77,7 +77,7 @@ class Rich:
             help="show this display on standard error, on a terminal to which no results go",
         )
 
-    @hookimpl
+    @hookimpl(trylast=True)  # after plugins that choose a display
     def antflow_configure(self, options: Namespace) -> None:
         """Choose the progress bar if no display is chosen and a free terminal is there for it.
 

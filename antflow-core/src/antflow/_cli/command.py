@@ -34,6 +34,7 @@ from .signals import exit_in_time, exit_now
 from .target import Target, TargetError, load
 
 INTERRUPTED = 130
+RUN_LOGGER = "antflow._engine.run"
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -47,12 +48,12 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
     """
     reserve_standard_descriptors()
     parser = run_parser()
-    plugins = PluginOptions(parser, arguments)
-    options = plugins.parse()
-    _check(options, parser)
-    with _temporary_logging(options.log_level):
-        plugins.configure(options)
     try:
+        plugins = PluginOptions(parser, arguments)
+        options = plugins.parse()
+        _check(options, parser)
+        with _temporary_logging(options.log_level):
+            plugins.configure(options)
         return _run(options, is_process=is_process)
     except TargetError as error:
         if error.traceback:
@@ -133,7 +134,7 @@ def _configure_logging(level: str) -> None:
     """Log to standard error unless the program has configured logging."""
     logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
     # The run warns of unprocessed items, which the report of the command has, too.
-    logging.getLogger("antflow._engine.run").setLevel(logging.ERROR)
+    logging.getLogger(RUN_LOGGER).setLevel(logging.ERROR)
 
 
 async def _execute(

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from antflow._stats.failure_tally import FailureTally
+from antflow.exceptions import PluginError
 from antflow.pipeline import Pipeline, ResultStream
 
 from .command_input import (
@@ -176,8 +177,9 @@ class Execution:
     def _lines(self) -> Iterator[str]:
         if self._options.summary:
             yield summary(self._pipeline.get_stats(), perf_counter() - self._began)
-        if self._error is not None and (traceback := format_program_error(self._error)):
-            yield traceback.rstrip()
+        # The text of a PluginError says all that a user can mend.
+        if self._error is not None and not isinstance(self._error, PluginError):
+            yield from filter(None, [format_program_error(self._error).rstrip()])
         signal = self._signals.signal
         for line in report_lines(self._pending, self._input, self._names, self._error, signal):
             yield f"{COMMAND}: {line}"

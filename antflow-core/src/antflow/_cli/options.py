@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from antflow._errors.suggestions import nearest
+from antflow.exceptions import text_of
 
 DRAIN_SECONDS = 10.0
 LEVELS = ("debug", "info", "warning", "error")
 LOOPS = ("asyncio", "uvloop")
 STANDARD = "-"
+DASHBOARD = "dashboard"
+"""The `dest` of options that choose the display."""
 
 USAGE = "antflow run [OPTIONS] TARGET [ITEM ...]"
 
@@ -74,7 +77,7 @@ def run_parser() -> Parser:
         parents=[plugin_choice_parser()],
         conflict_handler="error",
     )
-    parser.set_defaults(dashboard=None)
+    parser.set_defaults(**{DASHBOARD: None})
     parser.add_argument(
         "target", metavar="TARGET", nargs="?", help="what to run, as file.py:pipeline"
     )
@@ -163,6 +166,11 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def name_of(action: Action) -> str:
+    """Return the name of an option or argument, as its usage shows it."""
+    return "/".join(action.option_strings) or str(action.metavar)
+
+
 class FittedFormatter(HelpFormatter):
     """Wraps each paragraph at the width of the terminal."""
 
@@ -183,6 +191,8 @@ class Parser(ArgumentParser):
     def __init__(self, **fields: Any) -> None:
         # An abbreviation would change its meaning with the options of another plugin.
         super().__init__(**{"formatter_class": FittedFormatter, "allow_abbrev": False, **fields})
+        self.given: dict[str, dict[str, None]] = {}
+        """The names of the options that were given, in order, by the `dest` that they set."""
 
     def reject_unknown(self, unknown: Sequence[str], remedy: str = "") -> NoReturn:
         """End the program because of unknown arguments.
@@ -206,6 +216,19 @@ class Parser(ArgumentParser):
         longer = [each for each in known if name and each.startswith(name)]
         close = longer[0] if len(longer) == 1 else nearest(name, known)
         return None if close is None else f"--{close}"
+
+    def _get_values(self, action: Action, strings: list[str]) -> Any:
+        self.given.setdefault(action.dest, {})[name_of(action)] = None
+        return super()._get_values(action, strings)  # type: ignore[misc]
+
+    def _get_value(self, action: Action, text: str) -> Any:
+        try:
+            return super()._get_value(action, text)  # type: ignore[misc]
+        except (ArgumentError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a plugin's `type` may raise anything, and exit
+            message = f"{text!r} cannot be read: {type(error).__name__}: {text_of(error)}"
+            raise ArgumentError(action, message) from None
 
     def _check_value(self, action: Action, value: Any) -> None:
         try:

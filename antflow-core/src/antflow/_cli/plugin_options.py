@@ -6,16 +6,17 @@ import os
 import sys
 import warnings
 from argparse import SUPPRESS, Action, ArgumentError, ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from copy import copy
 from typing import Any
 
+from antflow._errors.texts import shown
 from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from antflow._plugins.switches import STRICT, is_on
-from antflow.exceptions import text_of
+from antflow.exceptions import PluginError, text_of
 
-from .options import Parser, plugin_choice_parser, plugin_environment
+from .options import DASHBOARD, Parser, name_of, plugin_choice_parser, plugin_environment
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
 
@@ -34,6 +35,8 @@ def find_plugins() -> tuple[FoundPlugin, ...]:
 class PluginOptions:
     """The options of the command, and of the plugins that its arguments choose.
 
+    A plugin whose hook raises anything but what rejects the options is left out of the run.
+
     Args:
         parser: of the command; plugins add their options to it.
         arguments: of the command line.
@@ -42,57 +45,90 @@ class PluginOptions:
     def __init__(self, parser: Parser, arguments: Sequence[str]) -> None:
         self._parser = parser
         self._arguments = arguments
-        self._rejected: set[str] = set()
         # Discovery reads the environment, so the choice comes before any plugin is imported.
         chosen, _ = plugin_choice_parser().parse_known_args(arguments)
         os.environ.update(plugin_environment(chosen))
         origins = {each.name: f"{each.distribution} {each.version}" for each in find_plugins()}
         for listener in INSTALLED.active().listeners(ADD_OPTIONS):
-            name = listener.name
-            try:
-                add_options(parser, f"plugin {name} ({origins[name]})", listener.call)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                self._rejected.add(name)
-                self._warn(name, "cannot add its options", error)
+            with self._leaving_out(listener.name, "cannot add its options"):
+                title = f"plugin {listener.name} ({origins[listener.name]})"
+                add_options(parser, title, listener.call)
+        self._configured = INSTALLED.active().listeners(CONFIGURE)
 
     def parse(self) -> Namespace:
         """Return the options; end the program with exit code 2 if they are wrong."""
-        options, unknown = self._parser.parse_known_intermixed_args(self._arguments)
+        try:
+            options, unknown = self._parser.parse_known_intermixed_args(self._arguments)
+        except Exception as error:  # an `action` of a plugin's option may raise anything
+            self._parser.error(f"an option cannot be read: {type(error).__name__}: {text_of(error)}")
         if unknown:
             self._parser.reject_unknown(
                 unknown,
                 "a plugin's options need the plugin, installed and active: see antflow run --help, "
                 "and antflow plugins",
             )
+        if len(displays := self._parser.given.get(DASHBOARD, {})) > 1:
+            self._parser.error(f"{' and '.join(displays)} ask for a display each; give one of them")
         return options
 
     def configure(self, options: Namespace) -> None:
         """Pass the options to plugins; end the program with exit code 2 if one rejects them."""
-        for listener in INSTALLED.active().listeners(CONFIGURE):
-            if listener.name in self._rejected:
-                continue
-            try:
-                listener.call(options)
-            except ValueError as error:
-                self._parser.error(f"plugin {listener.name!r}: {text_of(error)}")
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                self._warn(listener.name, "cannot be configured", error)
+        for listener in self._configured:
+            rejection = None
+            with self._leaving_out(listener.name, "cannot be configured"):
+                own = _own_copy(options)
+                try:
+                    listener.call(own)
+                except (ValueError, PluginError) as error:
+                    rejection = f"plugin {listener.name!r}: {text_of(error)}"
+                else:
+                    rejection = self._take_display(listener.name, own, options)
+            if rejection is not None:
+                self._parser.error(rejection)
 
-    def _warn(self, name: str, what: str, error: BaseException) -> None:
-        text = (
-            f"plugin {name!r} {what}: {type(error).__name__}: {text_of(error)}; mend it, or leave "
-            f"it out by --disable-plugins {name}"
-        )
-        if is_on(os.environ, STRICT):
-            self._parser.error(f"{text}, or unset {STRICT}")
-        print(f"warning: {text}", file=sys.stderr)
+    def _take_display(self, name: str, own: Namespace, options: Namespace) -> str | None:
+        """Have the display that a plugin has chosen; return an error text if there are two."""
+        chosen, before = getattr(own, DASHBOARD, options.dashboard), options.dashboard
+        if not isinstance(chosen, str | None):
+            raise TypeError(f"options.dashboard is {shown(chosen)}; give the name of a display")
+        if chosen and before and chosen != before:
+            return f"plugin {name!r} asks for display {chosen!r} beside {before!r}; choose one"
+        options.dashboard = chosen
+        return None
+
+    @contextmanager
+    def _leaving_out(self, name: str, what: str) -> Iterator[None]:
+        """Leave a plugin out of the run, with a warning, if it raises or exits.
+
+        Args:
+            name: the plugin's name.
+            what: what it cannot do then.
+        """
+        try:
+            with redirect_stdout(sys.stderr):  # a hook may print, and standard output is for results
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too, as when a plugin is imported
+            reason = f"{what}: {type(error).__name__}: {text_of(error)}"
+            text = f"plugin {name!r} {reason}; mend it, or leave it out by --disable-plugins {name}"
+            if is_on(os.environ, STRICT):
+                self._parser.error(f"{text}, or unset {STRICT}")
+            INSTALLED.leave_out(name, f"it {reason}")
+            print(f"warning: {text}", file=sys.stderr)
 
 
-SHARED = ("dashboard",)
+def _own_copy(options: Namespace) -> Namespace:
+    """Return options that a plugin may change: lists and dictionaries are copied, too."""
+    return Namespace(
+        **{
+            name: copy(value) if isinstance(value, list | dict) else value
+            for name, value in vars(options).items()
+        }
+    )
+
+
+SHARED = (DASHBOARD,)
 """Destinations that options of several plugins may set."""
 
 
@@ -107,6 +143,7 @@ def add_options(parser: ArgumentParser, title: str, add: Callable[[Any], object]
     Raises:
         ArgumentError: an option is not possible: its name or its `dest` is taken, it has no name,
             or it is required.
+        RuntimeError: the hook has removed or changed options that are not its own.
         ValueError: the help of an option cannot be formatted.
         BaseException: raised by the hook.
     """
@@ -115,6 +152,7 @@ def add_options(parser: ArgumentParser, title: str, add: Callable[[Any], object]
     taken = {action.dest: action for action in parser._actions}  # noqa: SLF001
     try:
         add(parser.add_argument_group(title))
+        _check_unchanged(parser, before)
         _check_options(parser._actions[len(before["_actions"]) :], taken)  # noqa: SLF001
         _check_help(parser)
     except BaseException:  # argparse cannot remove an option
@@ -130,6 +168,22 @@ def _contents(parser: ArgumentParser) -> dict[str, Any]:
     }
 
 
+def _check_unchanged(parser: ArgumentParser, before: dict[str, Any]) -> None:
+    """Raise RuntimeError unless a parser has all of its earlier options and defaults."""
+    now = vars(parser)
+    actions, names = now["_actions"], now["_option_string_actions"]
+    is_same = (
+        actions[: len(before["_actions"])] == before["_actions"]
+        and all(names.get(name) is action for name, action in before["_option_string_actions"].items())
+        and all(now["_defaults"].get(name, now) is each for name, each in before["_defaults"].items())
+    )
+    if not is_same:
+        raise RuntimeError(
+            "it has removed or changed options that are not its own; call add_argument of its "
+            "group, and nothing else"
+        )
+
+
 def _check_options(added: Iterable[Action], taken: dict[str, Action]) -> None:
     for action in added:
         if not action.option_strings:
@@ -141,13 +195,9 @@ def _check_options(added: Iterable[Action], taken: dict[str, Action]) -> None:
         if action.dest in taken and action.dest not in (SUPPRESS, *SHARED):
             raise ArgumentError(
                 action,
-                f"its value would take the place of that of {_name_of(taken[action.dest])}; give "
+                f"its value would take the place of that of {name_of(taken[action.dest])}; give "
                 "it a name, or a dest, that begins with the plugin's name",
             )
-
-
-def _name_of(action: Action) -> str:
-    return "/".join(action.option_strings) or str(action.metavar)
 
 
 def _check_help(parser: ArgumentParser) -> None:

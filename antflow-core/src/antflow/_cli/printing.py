@@ -14,6 +14,8 @@ from traceback import TracebackException, format_exception
 from antflow._errors.safe_logging import can_be_shown
 from antflow._errors.tracebacks import location, remove_own_frames
 from antflow._plugins.discovery import INSTALLED, FoundPlugin
+from antflow._plugins.dispatcher import START
+from antflow._plugins.observer_hooks import observer_hooks_of
 from antflow._plugins.validation import ARGUMENTS
 
 SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
@@ -95,7 +97,10 @@ LISTED = [field.name for field in fields(FoundPlugin) if field.name != "plugin"]
 
 def plugins_as_json(found: Iterable[FoundPlugin]) -> str:
     """Return plugins as a list of JSON objects."""
-    listed = [{name: getattr(plugin, name) for name in LISTED} for plugin in found]
+    listed = [
+        {**{name: getattr(plugin, name) for name in LISTED}, "hooks": _hooks_of(plugin)}
+        for plugin in found
+    ]
     return json.dumps(listed, indent=2)
 
 
@@ -105,20 +110,35 @@ def plugins_as_text(found: Sequence[FoundPlugin]) -> str:
         return "No plugin is installed."
     rows = [("NAME", "STATUS", "DISTRIBUTION", "VERSION", "HOOKS OR REASON")]
     for plugin in found:
-        about = plugin.reason or ", ".join(hook.removeprefix("antflow_") for hook in plugin.hooks)
+        hooks = (hook.removeprefix("antflow_") for hook in _hooks_of(plugin))
+        about = plugin.reason or ", ".join(hooks)
         rows.append(
             (plugin.name, plugin.status, plugin.distribution, plugin.version, about or "none")
         )
     return table(rows)
 
 
+def _hooks_of(plugin: FoundPlugin) -> list[str]:
+    """Return the hooks of a plugin and of the observers that it returns for a run, in order."""
+    if plugin.plugin is None:
+        return [*plugin.hooks]
+    hooks = observer_hooks_of(plugin.plugin).union(plugin.hooks)
+    return [hook for hook in ARGUMENTS if hook in hooks]
+
+
 def hooks_as_text() -> str:
     """Return the hooks and the plugins that implement them as a table."""
     rows = [("HOOK", "PLUGINS, IN THE ORDER OF THE CALLS")]
     active = INSTALLED.active()
+    # As in a run: the last observer that was returned is called first, and all before the plugins.
+    observers = {
+        f"{start.name}.run": observer_hooks_of(start.observer)
+        for start in reversed(active.listeners(START))
+    }
     for hook, arguments in ARGUMENTS.items():
-        names = ", ".join(listener.name for listener in active.listeners(hook))
-        rows.append((f"{hook}({', '.join(arguments)})", names or "-"))
+        names = [name for name, hooks in observers.items() if hook in hooks]
+        names += [listener.name for listener in active.listeners(hook)]
+        rows.append((f"{hook}({', '.join(arguments)})", ", ".join(names) or "-"))
     return table(rows)
 
 

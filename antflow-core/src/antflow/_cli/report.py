@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from signal import Signals
 
 from antflow._errors.texts import escaped, many
-from antflow.exceptions import TooManyFailuresError, text_of
+from antflow._plugins.dispatcher import START
+from antflow.exceptions import PluginError, TooManyFailuresError, text_of
 from antflow.stats import ActivityState, PipelineStats, StageStats
 
 from .command_input import CommandInput
@@ -106,6 +107,8 @@ def _error_line(error: BaseException, command_input: CommandInput) -> str:
     if isinstance(error, TooManyFailuresError):  # the report has the rest of its text already
         limit = text_of(error).partition(",")[0]
         return f"{limit}, and the run was stopped; {_unread(command_input)}"
+    if isinstance(error, PluginError) and error.hook == START:
+        return escaped(f"plugin {error.plugin!r} refuses the run: {text_of(error)}")
     what = "the run ended"
     if error is command_input.error:
         what = f"the input cannot be read past {command_input.noun} {command_input.position:,}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +15,7 @@ from antflow.exceptions import PluginWarning, text_of
 
 from .plugin_set import EMPTY_SET, PluginSet
 from .switches import is_off
-from .validation import hooks_of, instantiate, validation_error
+from .validation import declared_name, hooks_of, instantiate, validation_error
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -40,7 +41,7 @@ class FoundPlugin:
         target: value of its entry point, "module:attribute".
         status: "active", "disabled" by a setting, or "failed" to load.
         reason: why it does not take part; empty if it does.
-        hooks: the hooks that it implements, in the order of the specs.
+        hooks: the hooks that it implements itself, in the order of the specs.
         plugin: the plugin itself, if it takes part.
     """
 
@@ -76,9 +77,7 @@ class Discovery:
             self._found = ()  # for plugins that ask while they are loaded
             try:
                 found = tuple(_discover(os.environ))
-                self._active = PluginSet(
-                    {each.name: each.plugin for each in found if each.status == "active"}
-                )
+                self._active = _active_set(found)
             except BaseException:  # such as KeyboardInterrupt: the next call tries again
                 self._found = None
                 raise
@@ -93,6 +92,29 @@ class Discovery:
         self.found()
         return self._active
 
+    def leave_out(self, name: str, reason: str) -> None:
+        """Have an active plugin take part no more, in pipelines that are made from now on."""
+        with self._lock:
+            self._found = tuple(
+                replace(each, status="failed", reason=reason, hooks=(), plugin=None)
+                if each.name == name and each.status == "active"
+                else each
+                for each in self._found or ()
+            )
+            self._active = _active_set(self._found)
+
+    @contextmanager
+    def replaced(self, found: tuple[FoundPlugin, ...]) -> Iterator[None]:
+        """Have these plugins in place of the installed ones until the block is left, for tests."""
+        with self._lock:
+            before = self._found, self._active
+            self._found, self._active = found, _active_set(found)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._found, self._active = before
+
     def forget(self) -> None:
         """Forget what was found, so that the next call looks again, as a new process would."""
         with self._lock:
@@ -101,6 +123,10 @@ class Discovery:
 
 INSTALLED = Discovery()
 """The installed plugins, for all pipelines of this process."""
+
+
+def _active_set(found: Iterable[FoundPlugin]) -> PluginSet:
+    return PluginSet({each.name: each.plugin for each in found if each.status == "active"})
 
 
 def _discover(environ: Mapping[str, str]) -> Iterator[FoundPlugin]:
@@ -168,6 +194,12 @@ def _load_entry(
         for other in by_name.values():
             if plugin is not None and other.plugin is plugin:
                 reason = f"it is the same object as plugin {other.name!r}"
+        if not reason and (own := declared_name(plugin)) not in {None, entry.name}:
+            # An object that a pipeline is given would not take the place of the installed one.
+            reason = (
+                f"its antflow_name is {own!r}, which differs from the name of its entry point; give "
+                "both the same name"
+            )
         if not reason:
             status = "active"
     found = FoundPlugin(entry.name, *_distribution_of(entry), entry.value, status, reason)

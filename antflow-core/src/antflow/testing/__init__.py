@@ -1,11 +1,12 @@
 """Tools for testing plugins.
 
 `check_plugin` checks a plugin against the rules. `run_pipeline` runs items with the plugins that
-you name and no others. `Recorder` remembers every call of a hook. With a `Clock`, waits take no
+you name and no others; `run_command` does the same by `antflow run`. `Recorder` remembers every call of a hook. With a `Clock`, waits take no
 real time. For pytest there are fixtures: `antflow_run`, `antflow_recorder`, `antflow_clock`.
 """
 
 from ._check import check_plugin
+from ._command_run import CommandRun, run_command
 from ._plugin_run import PluginFaultError, PluginRun, run_pipeline
 from ._problems import PluginProblemsError, PluginReport, Problem, ProblemKind
 from ._recorder import HookCall, Recorder
@@ -13,6 +14,7 @@ from ._virtual_clock import Clock, StuckError
 
 __all__ = [
     "Clock",
+    "CommandRun",
     "HookCall",
     "PluginFaultError",
     "PluginProblemsError",
@@ -23,5 +25,6 @@ __all__ = [
     "Recorder",
     "StuckError",
     "check_plugin",
+    "run_command",
     "run_pipeline",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import partial
@@ -12,7 +13,9 @@ from typing import Any
 from antflow._cli.options import run_parser
 from antflow._cli.plugin_options import add_options
 from antflow.context import current_item
+from antflow.stage import Stage
 
+from ._command_run import run_command
 from ._fault_capture import error_text
 from ._harness import Harness, ItemValue
 
@@ -51,12 +54,41 @@ async def retry(harness: Harness) -> None:
 
 
 async def failure(harness: Harness) -> None:
-    """Fail all attempts."""
-    pipeline = harness.pipeline(
-        harness.stage(fail, task_attempts=2, task_wait_seconds=WAIT_SECONDS)
-    )
+    """Fail all attempts: the only one, the last one of a task, and the last one of a stage."""
+    for options in (
+        {"task_attempts": 1},
+        {"task_attempts": 2, "task_wait_seconds": WAIT_SECONDS},
+        {"retry": "per_stage", "stage_attempts": 2},
+    ):
+        pipeline = harness.pipeline(harness.stage(fail, **options))
+        await pipeline.run(harness.items(1, 2))
+        harness.expect("failed", pipeline.failures, [1, 2])
+
+
+async def failure_in_last_stage(harness: Harness) -> None:
+    """Fail in the last stage, in a plain function."""
+    pipeline = harness.pipeline(harness.stage(return_at_once), harness.stage(fail_plainly, "Next"))
     await pipeline.run(harness.items(1, 2))
     harness.expect("failed", pipeline.failures, [1, 2])
+
+
+async def failure_as_the_run_stops(harness: Harness) -> None:
+    """Fail an attempt that could be repeated if the run did not stop."""
+    started, leave = asyncio.Event(), asyncio.Event()
+
+    async def fail_later(value: ItemValue) -> None:
+        started.set()
+        await leave.wait()
+        await fail(value)
+
+    pipeline = harness.pipeline(harness.stage(fail_later, task_attempts=2))
+    await pipeline.start()
+    await pipeline.feed(harness.items(1))
+    await started.wait()
+    stopping = asyncio.create_task(pipeline.shutdown())
+    await asyncio.sleep(WAIT_SECONDS)
+    leave.set()
+    harness.expect("were left unprocessed", await stopping, [1])
 
 
 async def skip(harness: Harness) -> None:
@@ -181,6 +213,28 @@ async def command_line(harness: Harness) -> None:
         harness.call_hook("antflow_configure", parser.parse_args(["program.py:pipeline"]))
 
 
+def antflow_run(harness: Harness) -> None:
+    """Run items by `antflow run`, with none of the plugin's options given."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # the command handles signals
+    run = run_command(Stage("Work", 1, [double]), [1, 2, 3], [harness.plugin], ["--ordered"])
+    values = [result["value"] for result in run.results]
+    if run.exit_code or values != [2, 4, 6]:
+        harness.add_problem(
+            "outcome",
+            f"antflow run ended with exit code {run.exit_code} and the values {values} instead of "
+            f"[2, 4, 6]:\n{run.messages}".rstrip(),
+        )
+    for line in run.messages.splitlines():
+        if line.startswith("warning: "):
+            harness.add_problem("raised", line)
+
+
+async def double(number: int) -> int:
+    """Return twice the number."""
+    return 2 * number
+
+
 def return_plainly(value: ItemValue) -> ItemValue:
     """Return the value, from a thread."""
     return value
@@ -200,6 +254,11 @@ async def wait_briefly(value: ItemValue) -> ItemValue:
 async def fail(value: ItemValue) -> None:
     """Raise, after a moment."""
     await asyncio.sleep(WAIT_SECONDS)
+    raise ValueError(f"item {value.id} is made to fail")
+
+
+def fail_plainly(value: ItemValue) -> None:
+    """Raise, in a thread."""
     raise ValueError(f"item {value.id} is made to fail")
 
 
@@ -234,7 +293,9 @@ async def first_of(run: asyncio.Task[Any], event: asyncio.Event) -> None:
         await waiting
 
 
-Scenario = Callable[[Harness], Awaitable[None]]
+AsyncScenario = Callable[[Harness], Awaitable[None]]
+Scenario = AsyncScenario | Callable[[Harness], None]
+"""A coroutine function, or a plain one, which runs an event loop of its own."""
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", " "): scenario
@@ -244,6 +305,8 @@ SCENARIOS: dict[str, Scenario] = {
         plain_function,
         retry,
         failure,
+        failure_in_last_stage,
+        failure_as_the_run_stops,
         skip,
         no_items,
         cancellation,
@@ -254,6 +317,7 @@ SCENARIOS: dict[str, Scenario] = {
         second_run,
         displays,
         command_line,
+        antflow_run,
     )
 }
 """The scenarios by name, in order."""

@@ -15,6 +15,7 @@ from antflow import (
     ErrorSummary,
     Pipeline,
     PipelineResult,
+    PluginError,
     StatusEvent,
     TaskEvent,
     hookimpl,
@@ -53,9 +54,18 @@ class Journal:
 
     @hookimpl
     def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> object:
-        """Return what writes the journal of one run, so that no other run pays for it."""
+        """Return what writes the journal of one run, so that no other run pays for it.
+
+        Raises:
+            PluginError: the journal cannot be written; the run ends before its first item.
+        """
         path = self._path or os.environ.get("ANTFLOW_JOURNAL")
-        return JournalOfRun(Path(path), pipeline.name, total_items) if path else None
+        try:
+            return JournalOfRun(Path(path), pipeline.name, total_items) if path else None
+        except OSError as error:
+            raise PluginError(
+                f"the journal {str(path)!r} cannot be written: {error.strerror}; name another file"
+            ) from error
 
 
 class JournalOfRun:
