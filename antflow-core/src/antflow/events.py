@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NoReturn, Protocol, Self, cast
+from typing import Any, ClassVar, Literal, Protocol, Self, cast
+
+from ._read_only import ReadOnlyDict, mutable, read_only
 
 StatusType = Literal[
     "queued", "in_progress", "completed", "failed", "retrying", "skipped", "dropped", "unprocessed"
@@ -75,35 +76,6 @@ class ItemView:
         return self._item.carrier
 
 
-class ReadOnlyError(AttributeError, TypeError):
-    """A hook has tried to change an event of a run."""
-
-
-class ReadOnlyDict(dict[str, Any]):
-    """The metadata of an event of a run: a dict that raises ReadOnlyError when it is changed."""
-
-    # A dict, so that it can be written as JSON; a MappingProxyType cannot be copied or pickled.
-    __slots__ = ()
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise ReadOnlyError(
-            "event.metadata is read-only, since all observers get the same event; take a copy: "
-            "dict(event.metadata)"
-        )
-
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        return deepcopy(dict(self), memo)
-
-
-NO_METADATA = ReadOnlyDict()
-
-
 class _ItemEvent:
     """An event with a reference to its item, unless it is made by hand."""
 
@@ -124,7 +96,7 @@ class _ItemEvent:
         values = tuple(
             dict(each) if isinstance(each, ReadOnlyDict) else each for each in self._values()
         )
-        return _mutable(type(self)), values
+        return mutable(type(self)), values
 
     def _values(self, *, compared: bool = False) -> tuple[Any, ...]:
         every = fields(cast("Any", self))
@@ -156,29 +128,6 @@ class _ItemEvent:
                 "This event has no item: it was made by hand or comes from a tracker's history. "
                 "Read event.item in a hook or callback, while the item is on its way."
             ) from None
-
-
-class _ReadOnly:
-    """An event of a run, which all observers share: setting an attribute raises ReadOnlyError."""
-
-    __slots__ = ()
-
-    def __new__(cls, *values: Any, **fields: Any) -> Any:
-        """Return an event that can be changed, as `dataclasses.replace` needs it."""
-        return _mutable(cls)(*values, **fields)
-
-    def _refuse(self, name: str, *_: Any) -> NoReturn:
-        raise ReadOnlyError(
-            f"event.{name} is read-only, since all observers get the same event; take a copy: "
-            "copy.copy(event)"
-        )
-
-    __setattr__ = __delattr__ = _refuse
-
-
-def _mutable(kind: type[Any]) -> type[Any]:
-    """Return the public class of an event's class."""
-    return next(each for each in kind.__mro__ if not issubclass(each, _ReadOnly))
 
 
 @dataclass(slots=True, eq=False)
@@ -262,13 +211,7 @@ class TaskEvent(_ItemEvent):
     result: Any = field(default=None, repr=False, compare=False)
 
 
-def _read_only(kind: type[_ItemEvent]) -> type[Any]:
-    """Return the class of a run's events of this kind."""
-    names = {"__slots__": (), "__module__": __name__, "__qualname__": kind.__name__}
-    return type(kind.__name__, (_ReadOnly, kind), names)
+READ_ONLY_TASK_EVENT = read_only(TaskEvent)
 
-
-READ_ONLY_TASK_EVENT = _read_only(TaskEvent)
-
-StatusEvent._read_only = _read_only(StatusEvent)  # noqa: SLF001
+StatusEvent._read_only = read_only(StatusEvent)  # noqa: SLF001
 TaskEvent._read_only = READ_ONLY_TASK_EVENT  # noqa: SLF001

@@ -45,11 +45,12 @@ def antflow_configure(options: Any) -> None:
     """Called with the options of `antflow run`, before the pipeline is loaded.
 
     Args:
-        options: all options, including the plugin's own. `options.dashboard` is the name of the
-            display for the run, or None for no display; it may be set here.
+        options: a copy of all options, including the plugin's own. `options.dashboard` is the name
+            of the display for the run, or None for no display; it may be set here.
 
     Raises:
         ValueError: the options are invalid; the command ends with this text and exit code 2.
+        PluginError: as ValueError; with any other error, the plugin is left out of the run.
     """
 
 
@@ -78,6 +79,9 @@ def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
     Returns:
         An object whose hooks take part in this run only, a list of several, or None. Of several,
         the last one's hooks are called first, as with plugins.
+
+    Raises:
+        PluginError: the plugin refuses the run, which ends with this error before its first item.
     """
 
 

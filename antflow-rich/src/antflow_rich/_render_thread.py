@@ -134,6 +134,8 @@ class RenderThread:
 
     def close(self) -> None:
         """Restore the terminal without a summary, from any thread."""
+        if self._thread.ident is None:
+            return  # it could not be started, and `start` has restored the terminal
         self._stop(Finish(None, {}))
         if self._thread is not current_thread():  # a finalizer runs in whichever thread
             self._thread.join(EXIT_SECONDS)

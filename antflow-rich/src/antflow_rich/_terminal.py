@@ -62,7 +62,7 @@ def in_notebook() -> bool:
     shell = getattr(builtins, "get_ipython", None)
     try:
         kind = type(shell()) if shell is not None else object
-    except Exception:  # any program may have a builtin of that name
+    except (Exception, SystemExit):  # any program may have a builtin of that name
         return False
     return kind.__name__ == "ZMQInteractiveShell" or kind.__module__.startswith("google.colab")
 
@@ -87,7 +87,10 @@ class Terminal:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        console = Console(file=stream, force_terminal=True, legacy_windows=False)
+        # rich would call any builtin `get_ipython` to find out whether this is a notebook.
+        console = Console(
+            file=stream, force_terminal=True, force_jupyter=False, legacy_windows=False
+        )
         self._color_system = COLOR_SYSTEMS.get(console.color_system or "")
         self._without_color = console.no_color
         self._console = console

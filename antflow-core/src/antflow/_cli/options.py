@@ -219,11 +219,11 @@ class Parser(ArgumentParser):
 
     def _get_values(self, action: Action, strings: list[str]) -> Any:
         self.given.setdefault(action.dest, {})[name_of(action)] = None
-        return super()._get_values(action, strings)  # type: ignore[misc]
+        return super()._get_values(action, strings)
 
     def _get_value(self, action: Action, text: str) -> Any:
         try:
-            return super()._get_value(action, text)  # type: ignore[misc]
+            return super()._get_value(action, text)
         except (ArgumentError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a plugin's `type` may raise anything, and exit

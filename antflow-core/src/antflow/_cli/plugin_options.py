@@ -60,7 +60,9 @@ class PluginOptions:
         try:
             options, unknown = self._parser.parse_known_intermixed_args(self._arguments)
         except Exception as error:  # an `action` of a plugin's option may raise anything
-            self._parser.error(f"an option cannot be read: {type(error).__name__}: {text_of(error)}")
+            self._parser.error(
+                f"an option cannot be read: {type(error).__name__}: {text_of(error)}"
+            )
         if unknown:
             self._parser.reject_unknown(
                 unknown,
@@ -105,7 +107,9 @@ class PluginOptions:
             what: what it cannot do then.
         """
         try:
-            with redirect_stdout(sys.stderr):  # a hook may print, and standard output is for results
+            with redirect_stdout(
+                sys.stderr
+            ):  # a hook may print, and standard output is for results
                 yield
         except KeyboardInterrupt:
             raise
@@ -171,11 +175,10 @@ def _contents(parser: ArgumentParser) -> dict[str, Any]:
 def _check_unchanged(parser: ArgumentParser, before: dict[str, Any]) -> None:
     """Raise RuntimeError unless a parser has all of its earlier options and defaults."""
     now = vars(parser)
-    actions, names = now["_actions"], now["_option_string_actions"]
-    is_same = (
-        actions[: len(before["_actions"])] == before["_actions"]
-        and all(names.get(name) is action for name, action in before["_option_string_actions"].items())
-        and all(now["_defaults"].get(name, now) is each for name, each in before["_defaults"].items())
+    is_same = now["_actions"][: len(before["_actions"])] == before["_actions"] and all(
+        now[kind].get(name, now) is each
+        for kind in ("_option_string_actions", "_defaults")
+        for name, each in before[kind].items()
     )
     if not is_same:
         raise RuntimeError(

@@ -227,5 +227,6 @@ def _task_event(
         result,
     )
     # `event.about(item)` without the call, which would be a tenth of the event's price.
-    event._item, event.__class__ = item, READ_ONLY_TASK_EVENT  # noqa: SLF001
+    event._item = item  # type: ignore[misc]  # noqa: SLF001 - a slot of its base
+    event.__class__ = READ_ONLY_TASK_EVENT
     return event

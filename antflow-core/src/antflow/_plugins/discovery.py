@@ -197,8 +197,8 @@ def _load_entry(
         if not reason and (own := declared_name(plugin)) not in {None, entry.name}:
             # An object that a pipeline is given would not take the place of the installed one.
             reason = (
-                f"its antflow_name is {own!r}, which differs from the name of its entry point; give "
-                "both the same name"
+                f"its antflow_name is {own!r}, which differs from the name of its entry point; "
+                "give both the same name"
             )
         if not reason:
             status = "active"

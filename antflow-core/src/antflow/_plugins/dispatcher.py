@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from antflow._errors.safe_logging import log_error
-from antflow.events import NO_METADATA, ReadOnlyDict, StatusEvent, StatusType, TaskEvent
+from antflow._read_only import NO_METADATA, ReadOnlyDict
+from antflow.events import StatusEvent, StatusType, TaskEvent
 from antflow.exceptions import PluginError, text_of
 from antflow.results import PipelineResult
 

@@ -38,7 +38,7 @@ def _classes_in(function: Any) -> Iterator[type]:
     with suppress(Exception):  # such as a name that only type checkers import
         annotation = function.__annotations__.get("return")
         if isinstance(annotation, str):
-            annotation = eval(annotation, function.__globals__)  # noqa: S307 - the plugin's own code
+            annotation = eval(annotation, function.__globals__)
         things += _parts(annotation)
     with suppress(Exception):  # a function in C
         named = getclosurevars(function)

@@ -42,10 +42,11 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
     """Check a plugin against the rules, and run it through everything that can happen in a run.
 
     The scenarios are success, two runs at once, plain functions, retry, failure at the first and at
-    the last attempt, in the last stage and as a run stops, skip, no items, cancellation, shutdown,
-    a stream that is left early, an input that raises, a second run, the plugin's displays, its
-    command-line options, and `antflow run`. Ids are numbers and strings. Waits take no time. A plugin may keep what it opens or starts in its first runs, such as a server; if more is
-    left with each run, that is a leak.
+    the last attempt and as a run stops, skip, no items, cancellation, shutdown, a stream that is
+    left early, an input that raises, a second run, the plugin's displays, its command-line options,
+    and, if all is well so far, `antflow run`. Ids are numbers and strings. Waits take no time, but
+    for the command, which runs in the main thread only. A plugin may keep what it opens or starts
+    in its first runs, such as a server; if more is left with each run, that is a leak.
 
     Args:
         plugin: an object, a class or a module, as for a Pipeline; or the name of an installed
@@ -123,7 +124,8 @@ def rule_violations(plugin: object, given: object) -> Iterator[str]:
             f"set antflow_name = {given!r}."
         )
     displays = _attribute(plugin, "antflow_dashboards")
-    if displays is not None and (isinstance(displays, str) or not _has_names_only(displays)):
+    number = len(displays) if isinstance(displays, Collection) else -1
+    if displays is not None and (isinstance(displays, str) or number != len(dashboards_of(plugin))):
         yield f"antflow_dashboards is {shown(displays)}; give a tuple of names."
 
 
@@ -133,10 +135,6 @@ def _attribute(plugin: object, name: str) -> object:
         return getattr(plugin, name, None)
     except Exception:  # the first violation has it already
         return None
-
-
-def _has_names_only(displays: object) -> bool:
-    return isinstance(displays, Collection) and all(isinstance(each, str) for each in displays)
 
 
 def check_scenario(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -76,6 +77,11 @@ def run_command(
         RuntimeError: an event loop is running already.
         ValueError: this is not the main thread.
     """
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, and raises nothing
+        raise RuntimeError(
+            "The command runs an event loop of its own, and one runs here already; make the test a "
+            "plain function (def, not async def)"
+        )
     program = ModuleType(PROGRAM)
     found = tuple(
         FoundPlugin(name, "test", "0", name, "active", hooks=hooks_of(plugin), plugin=plugin)

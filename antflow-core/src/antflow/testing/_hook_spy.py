@@ -10,7 +10,7 @@ from typing import Any
 
 from antflow._plugins.dispatcher import Listener, Listeners
 from antflow._plugins.plugin_set import PluginSet, resolve
-from antflow.events import ReadOnlyError
+from antflow._read_only import ReadOnlyError
 from antflow.exceptions import text_of
 from antflow.pipeline import Pipeline
 from antflow.stage import Stage

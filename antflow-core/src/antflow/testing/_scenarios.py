@@ -54,22 +54,16 @@ async def retry(harness: Harness) -> None:
 
 
 async def failure(harness: Harness) -> None:
-    """Fail all attempts: the only one, the last one of a task, and the last one of a stage."""
-    for options in (
-        {"task_attempts": 1},
-        {"task_attempts": 2, "task_wait_seconds": WAIT_SECONDS},
-        {"retry": "per_stage", "stage_attempts": 2},
+    """Fail all attempts: the only one, the last of a task, the last of a stage, and in a thread."""
+    for stage in (
+        harness.stage(fail, task_attempts=1),
+        harness.stage(fail, task_attempts=2, task_wait_seconds=WAIT_SECONDS),
+        harness.stage(fail, retry="per_stage", stage_attempts=2),
+        harness.stage(fail_plainly, task_attempts=1),
     ):
-        pipeline = harness.pipeline(harness.stage(fail, **options))
+        pipeline = harness.pipeline(harness.stage(return_at_once, "Before"), stage)
         await pipeline.run(harness.items(1, 2))
         harness.expect("failed", pipeline.failures, [1, 2])
-
-
-async def failure_in_last_stage(harness: Harness) -> None:
-    """Fail in the last stage, in a plain function."""
-    pipeline = harness.pipeline(harness.stage(return_at_once), harness.stage(fail_plainly, "Next"))
-    await pipeline.run(harness.items(1, 2))
-    harness.expect("failed", pipeline.failures, [1, 2])
 
 
 async def failure_as_the_run_stops(harness: Harness) -> None:
@@ -305,7 +299,6 @@ SCENARIOS: dict[str, Scenario] = {
         plain_function,
         retry,
         failure,
-        failure_in_last_stage,
         failure_as_the_run_stops,
         skip,
         no_items,

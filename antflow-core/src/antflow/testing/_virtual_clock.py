@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from math import inf, ulp
 from types import CodeType
 from typing import Any, TypeVar
 
@@ -28,6 +29,9 @@ THREAD_WAIT_SECONDS = 5.0
 
 UNTIMED_THREAD_WAIT_SECONDS = 60.0
 """The longest wait for a thread while no timer is set, in real time."""
+
+RESOLUTION = 1e-9
+"""Seconds by which two times differ at least, while floats are that close to each other."""
 
 THREAD_FUTURE_MAKERS: frozenset[CodeType] = frozenset(
     function.__code__
@@ -76,9 +80,9 @@ class Clock:
             seconds: 0 or more.
 
         Raises:
-            ValueError: `seconds` is below 0, or is NaN.
+            ValueError: `seconds` is below 0, infinite, or NaN.
         """
-        if not seconds >= 0:
+        if not 0 <= seconds < inf:
             raise ValueError(f"A clock cannot be advanced by {seconds!r} seconds; give 0 or more")
         self._now += seconds
 
@@ -120,7 +124,9 @@ class ClockLoop(asyncio.SelectorEventLoop):
         self._thread_futures: list[asyncio.Future[Any]] = []
         self._main: asyncio.Task[Any] | None = None
         self._stuck: StuckError | None = None
-        super().__init__(_ClockSelector(self.has_thread_futures, self._advance, self._on_stuck))
+        super().__init__(
+            _ClockSelector(self.has_thread_futures, self.next_due, self._advance, self._on_stuck)
+        )
 
     async def run_until_stuck(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end, or cancel it when the loop is stuck.
@@ -161,12 +167,26 @@ class ClockLoop(asyncio.SelectorEventLoop):
         self._thread_futures = [future for future in self._thread_futures if not future.done()]
         return bool(self._thread_futures)
 
+    @property
+    def _clock_resolution(self) -> float:
+        """The distance to the next time that differs: asyncio calls what is due before that."""
+        # Beyond 2**24 seconds two floats are further apart than the resolution of real clocks.
+        return max(RESOLUTION, ulp(self.time()))
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """Ignore the resolution of the real clock, which asyncio sets."""
+
+    def next_due(self) -> float:
+        """Return when the next timer is due; infinity if none is set that is ever due."""
+        return self._scheduled[0].when() if self._scheduled else inf
+
     def _advance(self, seconds: float) -> None:
         """Move the time forward, at most to the next timer."""
-        due = self._scheduled[0].when()
-        self._clock.advance(min(seconds, due - self.time()))
-        if 0 < due - self.time() < 1e-9:  # the sum was rounded down
-            self._clock.advance(due - self.time())
+        due, now = self.next_due(), self.time()
+        # The sum may be rounded down, to a time just before the timer.
+        is_reached = now + seconds > due - max(RESOLUTION, ulp(due))
+        self._clock._now = due if is_reached else now + seconds  # noqa: SLF001 - exact, unlike a sum
 
     def _on_stuck(self) -> None:
         """Cancel what the loop runs, or raise if it was cancelled before."""
@@ -187,6 +207,7 @@ class _ClockSelector(selectors.DefaultSelector):
 
     Args:
         has_thread_futures: returns whether a thread works for the loop.
+        next_due: returns when the next timer is due, or infinity.
         advance: moves the time forward by a number of seconds, at most to the next timer.
         on_stuck: called when every task waits and no timer is set.
     """
@@ -194,11 +215,13 @@ class _ClockSelector(selectors.DefaultSelector):
     def __init__(
         self,
         has_thread_futures: Callable[[], bool],
+        next_due: Callable[[], float],
         advance: Callable[[float], None],
         on_stuck: Callable[[], None],
     ) -> None:
         super().__init__()
         self._has_thread_futures = has_thread_futures
+        self._next_due = next_due
         self._advance = advance
         self._on_stuck = on_stuck
         self._earlier_threads = set(threading.enumerate())
@@ -208,6 +231,8 @@ class _ClockSelector(selectors.DefaultSelector):
         found = super().select(0)
         if found or (timeout is not None and timeout <= 0):
             return found
+        if self._next_due() == inf:  # a timer may be set that is never due, as by `sleep(inf)`
+            timeout = None
         if self._has_thread_futures():
             found = super().select(
                 UNTIMED_THREAD_WAIT_SECONDS if timeout is None else THREAD_WAIT_SECONDS
@@ -218,7 +243,8 @@ class _ClockSelector(selectors.DefaultSelector):
             # a thread that a task started may call the loop back
             found = super().select(THREAD_WAIT_SECONDS)
         if not found:
-            self._advance_or_fail(timeout)
+            # asyncio's timeout is a day at most, however far the next timer is
+            self._advance_or_fail(None if timeout is None else inf)
         return found
 
     def _select_in_real_time(self, timeout: float | None) -> Events:
@@ -231,8 +257,8 @@ class _ClockSelector(selectors.DefaultSelector):
             self._advance(min(timeout, time.monotonic() - began))
         return found
 
-    def _advance_or_fail(self, timeout: float | None) -> None:
-        if timeout is None:
+    def _advance_or_fail(self, seconds: float | None) -> None:
+        if seconds is None:
             self._on_stuck()
         else:
-            self._advance(timeout)
+            self._advance(seconds)
