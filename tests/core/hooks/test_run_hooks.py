@@ -212,6 +212,7 @@ def test_each_run_starts_and_finishes(way: Callable[[Pipeline], Awaitable[None]]
 
 def test_quick_and_the_builder(monkeypatch: pytest.MonkeyPatch) -> None:
     installed, given = Ends(), Ends()
+    installed.antflow_name = "installed"
     install(monkeypatch, Entry("installed", lambda: installed))
 
     async def main() -> None:

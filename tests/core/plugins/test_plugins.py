@@ -469,7 +469,7 @@ def test_installed_given_tracker_run_scoped(monkeypatch: pytest.MonkeyPatch) -> 
     tracker = StatusTracker(on_task_start=lambda event: told.append("tracker"))
     install(
         monkeypatch,
-        *(Entry(name, partial(speaking, f"installed {name}", told)) for name in "ba"),
+        *(Entry(name, partial(speaking, name, told)) for name in ("installed b", "installed a")),
     )
     simulate(
         Pipeline([Stage("Work", 1, [same])], status_tracker=tracker, plugins=[Scoping]).run([1])
