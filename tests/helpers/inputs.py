@@ -1,4 +1,4 @@
-"""Inputs that take their time or break half-way."""
+"""Inputs that take their time, and inputs that break."""
 
 from __future__ import annotations
 

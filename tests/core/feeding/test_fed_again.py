@@ -201,9 +201,9 @@ async def test_a_copy_of_a_failure_keeps_what_the_item_has(
     assert seen[0] == seen[1]
 
 
-@pytest.mark.parametrize("way", ["failed", "left"])
+@pytest.mark.parametrize("end", ["failed", "left"])
 @simulated()
-async def test_an_item_that_is_fed_again_twice_has_two_copies_of_its_carrier(way: str) -> None:
+async def test_an_item_that_is_fed_again_twice_has_two_copies_of_its_carrier(end: str) -> None:
     seen: list[str | None] = []
 
     async def work(value: Any) -> None:
@@ -211,7 +211,7 @@ async def test_an_item_that_is_fed_again_twice_has_two_copies_of_its_carrier(way
         seen.append(carrier.get("trace"))
         carrier["trace"] = f"call {len(seen)}"
         if len(seen) == 1:
-            await (fail(value) if way == "failed" else asyncio.sleep(9))
+            await (fail(value) if end == "failed" else asyncio.sleep(9))
 
     pipeline = Pipeline([stage(work)])
     await start_with(pipeline, [1])

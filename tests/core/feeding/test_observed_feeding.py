@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +63,7 @@ async def finish(pipeline: Pipeline) -> list[Any]:
     return ids(pipeline.results)
 
 
-# A way to feed, and what happens while the observer holds the item
+# One item enters, and what happens while the observer holds the item
 
 
 @dataclass
@@ -478,7 +479,7 @@ async def test_a_pull_stage_goes_on_while_observers_hold_an_item_for_it(seed: in
 # Observers that end the run
 
 
-ENTER_TO_EXIT: dict[str, Enter] = {**ENTER, "run": lambda pipeline: pipeline.run(["x"])}
+ENTER_TO_EXIT: dict[str, Enter] = {**ENTER, "run": lambda pipeline: pipeline.run(["x", "y"])}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
@@ -489,22 +490,24 @@ ENTER_TO_EXIT: dict[str, Enter] = {**ENTER, "run": lambda pipeline: pipeline.run
 async def test_an_observer_may_end_a_run_before_its_first_item(
     error: BaseException, name: str, is_slow: bool, is_started: bool
 ) -> None:
-    statuses: list[str] = []
+    statuses: dict[Any, list[str]] = defaultdict(list)
+
+    def leave(event: StatusEvent) -> Awaitable[None] | None:
+        statuses[event.item_id].append(f"{event.status}{'!' if event.final else ''}")
+        if is_slow:
+            return leave_later(event)
+        if event.status == "queued":
+            raise error
+        return None
 
     async def leave_later(event: StatusEvent) -> None:
-        statuses.append(f"{event.status}{'!' if event.final else ''}")
         await asyncio.sleep(1)
         if event.status == "queued":
             raise error
 
-    def leave(event: StatusEvent) -> None:
-        statuses.append(f"{event.status}{'!' if event.final else ''}")
-        if event.status == "queued":
-            raise error
-
-    pipeline = observed(leave_later if is_slow else leave)
+    pipeline = observed(leave)
     if name == "run":
-        assert await raised_by(pipeline.run(["x"])) is error
+        assert await raised_by(ENTER_TO_EXIT[name](pipeline)) is error
     elif is_started or name == "process":
         await pipeline.start()
         entered = await raised_by(ENTER[name](pipeline))
@@ -513,7 +516,7 @@ async def test_an_observer_may_end_a_run_before_its_first_item(
     else:
         await raised_by(ENTER[name](pipeline))
         assert await raised_by(pipeline.shutdown()) is error
-    assert statuses == LEFT
+    assert next(iter(statuses.values())) == LEFT
 
 
 # Observers that feed

@@ -25,20 +25,20 @@ from tests.helpers.virtual_time import Gate, begun
 # Waiting for the run that waits for the task
 
 
-WAYS = [
+WAITS = [
     *((method, "directly") for method in ("join", "shutdown", "process", "run")),
-    *((method, way) for way in ("gather", "wait_for", "task") for method in ("join", "process")),
+    *((method, how) for how in ("gather", "wait_for", "task") for method in ("join", "process")),
 ]
 
 
-@pytest.mark.parametrize(("method", "way"), WAYS)
+@pytest.mark.parametrize(("method", "how"), WAITS)
 @simulated()
-async def test_a_task_cannot_wait_for_its_own_pipeline(method: str, way: str) -> None:
+async def test_a_task_cannot_wait_for_its_own_pipeline(method: str, how: str) -> None:
     async def wait(value: int) -> None:
         items = {"process": [value], "run": [[value]], "join": [], "shutdown": []}
         arguments: Any = items[method]
         call: Callable[[], Any] = lambda: getattr(pipeline, method)(*arguments)  # noqa: E731
-        await (call() if way == "directly" else indirectly(call, way))
+        await (call() if how == "directly" else indirectly(call, how))
 
     pipeline = Pipeline([stage(wait)], name="books")
     await pipeline.run([1])
@@ -163,9 +163,11 @@ async def test_what_a_task_feeds_during_a_shutdown_is_unprocessed() -> None:
     assert values(pipeline.results) == [1]
 
 
-@pytest.mark.parametrize("way", ["run", "start"])
+@pytest.mark.parametrize("begin", ["run", "start"])
 @simulated()
-async def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_past_its_capacity(way: str) -> None:
+async def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_past_capacity(
+    begin: str,
+) -> None:
     async def feed_outer(value: int) -> int:
         await outer.feed(["from the inner one"] * 3)
         return value
@@ -178,7 +180,7 @@ async def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_past_its_capacity
         return value
 
     outer = Pipeline([stage(run_inner, name="Outer", queue_capacity=1)])
-    if way == "run":
+    if begin == "run":
         await outer.run([0])
     else:
         await start_with(outer, [0])

@@ -83,19 +83,6 @@ async def test_calls_on_another_loop_are_refused_and_the_run_goes_on(call: Call)
     assert values(pipeline.results) == [7]
 
 
-@pytest.mark.parametrize("call", CALLS[:4], ids=NAMES[:4])
-@simulated(threads=True)
-async def test_a_task_in_a_thread_cannot_feed_on_a_loop_of_its_own(call: Call) -> None:
-    def work(_: int) -> None:
-        asyncio.run(call(pipeline))
-
-    pipeline = Pipeline([stage(work)])
-    await pipeline.run([0])
-    (failure,) = pipeline.failures
-    assert isinstance(failure.error, PipelineError)
-    assert "feed_threadsafe" in str(failure.error)
-
-
 @simulated(threads=True)
 async def test_a_stream_is_fed_on_its_own_loop_only() -> None:
     done = asyncio.Event()
@@ -302,31 +289,23 @@ async def test_hooks_see_the_context_of_the_thread() -> None:
 
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
 @simulated(threads=True)
-async def test_cancelling_the_future_cancels_the_feed(seed: int | None) -> None:
+async def test_cancelling_the_future_cancels_the_feed_but_not_an_item_of_process(
+    seed: int | None,
+) -> None:
     gate = Gate()
     pipeline = await started(gate, queue_capacity=1)
-    future = pipeline.feed_threadsafe([1, 2, 3, 4])
+    processing = pipeline.process_threadsafe(0)
     await settle()
-    assert await elsewhere(future.cancel)
+    feeding = pipeline.feed_threadsafe([1, 2, 3, 4])
     await settle()
-    gate.open()
-    await pipeline.join()
-    assert values(pipeline.results) == [1, 2]
-    assert future.cancelled()
-    assert concurrent.futures.wait([future], timeout=0).done == {future}
-
-
-@simulated(threads=True)
-async def test_cancelling_the_future_of_a_call_keeps_the_result() -> None:
-    gate = Gate()
-    pipeline = await started(gate)
-    future = pipeline.process_threadsafe(1)
-    await settle()
-    assert future.cancel()
+    for future in (processing, feeding):
+        assert await elsewhere(future.cancel)
     await settle()
     gate.open()
     await pipeline.join()
-    assert values(pipeline.results) == [1]
+    assert values(pipeline.results) == [0, 1]
+    assert feeding.cancelled()
+    assert concurrent.futures.wait([feeding], timeout=0).done == {feeding}
 
 
 @simulated(threads=True)
@@ -341,6 +320,31 @@ async def test_a_call_that_is_cancelled_before_it_began_does_nothing() -> None:
 
 
 # From a task's own thread
+
+
+def on_a_loop_of_its_own(call: Call) -> Callable[[Pipeline], Any]:
+    return lambda pipeline: asyncio.run(call(pipeline))
+
+
+IN_A_TASK = [
+    *map(on_a_loop_of_its_own, CALLS[:4]),
+    lambda pipeline: pipeline.process_threadsafe(2),
+]
+
+
+@pytest.mark.parametrize("call", IN_A_TASK, ids=[*NAMES[:4], "process_threadsafe"])
+@simulated(threads=True)
+async def test_a_task_in_a_thread_can_only_feed_by_feed_threadsafe(
+    call: Callable[[Pipeline], Any],
+) -> None:
+    def work(_: int) -> None:
+        call(pipeline)
+
+    pipeline = Pipeline([stage(work)])
+    await pipeline.run([0])
+    (failure,) = pipeline.failures
+    assert isinstance(failure.error, PipelineError)
+    assert "feed_threadsafe" in str(failure.error)
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -376,18 +380,6 @@ async def test_a_task_in_a_thread_may_feed_while_the_run_is_joined() -> None:
     gate.set()
     await joining
     assert sorted(values(pipeline.results)) == [0, 1, 2, 3]
-
-
-@simulated(threads=True)
-async def test_a_task_in_a_thread_cannot_wait_for_another_item() -> None:
-    def work(_: int) -> None:
-        pipeline.process_threadsafe(2)
-
-    pipeline = Pipeline([stage(work)])
-    await pipeline.run([1])
-    (failure,) = pipeline.failures
-    assert isinstance(failure.error, PipelineError)
-    assert "use feed_threadsafe()" in str(failure.error)
 
 
 @simulated(threads=True)
@@ -453,8 +445,7 @@ async def test_calls_that_wait_when_the_run_ends_fail(stop: Call, seed: int | No
     await settle()
     futures += [pipeline.feed_threadsafe([2, 3]), pipeline.process_threadsafe(4)]
     await settle()
-    stopping = await begun(pipeline.shutdown(timeout=0))
-    await stopping
+    await pipeline.shutdown(timeout=0)
     await settle()
     for future in futures:
         error = future.exception(0)
@@ -495,3 +486,22 @@ async def test_a_loop_that_is_closed_as_it_is_called_is_refused(
         with pytest.raises(PipelineError, match="'books' was stopped"):
             pipeline.feed_threadsafe([1])
     await pipeline.join()
+
+
+@simulated(threads=True)
+async def test_a_run_that_ends_as_it_is_called_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_asked, is_over = threading.Event(), threading.Event()
+
+    def wait_for_the_end() -> bool:
+        is_asked.set()
+        return is_over.wait(PATIENCE_SECONDS)
+
+    pipeline = await started()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "is_running", wait_for_the_end)
+        calling = asyncio.ensure_future(elsewhere(lambda: pipeline.feed_threadsafe([1])))
+        await asyncio.to_thread(is_asked.wait, PATIENCE_SECONDS)
+        await pipeline.join()
+        is_over.set()
+        with pytest.raises(PipelineError, match="'books' was stopped"):
+            await calling

@@ -219,9 +219,9 @@ async def test_a_generator_of_stages_makes_a_pipeline() -> None:
     assert values(await pipeline.run([1])) == [1]
 
 
-@pytest.mark.parametrize("way", ["run", "start"])
+@pytest.mark.parametrize("begin", ["run", "start"])
 @simulated()
-async def test_tasks_run_in_the_context_of_the_call_that_starts_the_run(way: str) -> None:
+async def test_tasks_run_in_the_context_of_the_call_that_starts_the_run(begin: str) -> None:
     variable: ContextVar[str] = ContextVar("variable", default="")
 
     async def look(value: int) -> str:
@@ -231,7 +231,7 @@ async def test_tasks_run_in_the_context_of_the_call_that_starts_the_run(way: str
 
     pipeline = Pipeline([stage(look)])
     variable.set("at the start")
-    if way == "run":
+    if begin == "run":
         await pipeline.run([1])
     else:
         await pipeline.start()
@@ -265,19 +265,19 @@ def test_one_pipeline_runs_on_one_loop_after_another() -> None:
     assert simulate(main) == simulate(main) == asyncio.run(main()) == [2, 4]
 
 
-@pytest.mark.parametrize("way", ["run", "start"])
+@pytest.mark.parametrize("begin", ["run", "start"])
 @simulated()
-async def test_two_runs_at_once_are_an_error_and_the_first_goes_on(way: str) -> None:
+async def test_two_runs_at_once_are_an_error_and_the_first_goes_on(begin: str) -> None:
     gate, source = Gate(), Counted(1)
     pipeline = Pipeline([stage(gate)], name="books")
-    first = await begun(pipeline.run([1]) if way == "run" else start_with(pipeline, [1]))
+    first = await begun(pipeline.run([1]) if begin == "run" else start_with(pipeline, [1]))
     for second in (pipeline.run(source), pipeline.start(), anext(pipeline.stream(source))):
         with pytest.raises(PipelineError, match=r"'books' is already running.*second Pipeline"):
             await second
     assert source.read == 0
     gate.open()
     await first
-    if way == "start":
+    if begin == "start":
         await pipeline.join()
     assert values(pipeline.results) == [1]
 

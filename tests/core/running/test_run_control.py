@@ -55,10 +55,9 @@ async def test_what_is_fed_while_start_waits_for_an_earlier_end_is_not_lost() ->
 async def test_of_two_starts_that_wait_for_an_earlier_end_one_is_refused() -> None:
     pipeline, stopping = await stopped_before_its_start([SlowEnd()])
     answers = await asyncio.gather(pipeline.start(), pipeline.start(), return_exceptions=True)
-    refused = [answer for answer in answers if answer is not None]
-    assert len(refused) == 1
-    with pytest.raises(PipelineError, match="already running"):
-        raise refused[0]
+    (refused,) = [answer for answer in answers if answer is not None]
+    assert isinstance(refused, PipelineError)
+    assert "already running" in str(refused)
     await stopping
     await pipeline.shutdown()
 
