@@ -76,10 +76,10 @@ USES = [by_run, by_slow_stream, by_leaving_a_stream, by_feed, by_process, by_shu
 
 @pytest.mark.parametrize("factory", [only_loop_and_coroutine, "eager_task_factory"])
 @pytest.mark.parametrize("task", [same, same_later, same_in_a_thread])
-@pytest.mark.parametrize("capacity", [None, 0, 1])
+@pytest.mark.parametrize("capacity", [0, 1])
 @pytest.mark.parametrize("use", USES)
 def test_a_pipeline_runs_with_another_task_factory(
-    factory: Any, task: TaskFunc, capacity: int | None, use: Use
+    factory: Any, task: TaskFunc, capacity: int, use: Use
 ) -> None:
     if isinstance(factory, str):
         if sys.version_info < (3, 12):
@@ -87,7 +87,7 @@ def test_a_pipeline_runs_with_another_task_factory(
         factory = getattr(asyncio, factory)
     fields: dict[str, Any] = {"workers": 2, "queue_capacity": capacity}
     if use is by_shutdown:
-        fields["queue_capacity"] = None  # or the feed would wait
+        fields["queue_capacity"] = 0  # or the feed would wait
     pipeline = Pipeline([stage(task, name=name, **fields) for name in ("First", "Second")])
     assert sorted(on_real_loop(lambda: use(pipeline, range(30)), factory)) == list(range(30))
 

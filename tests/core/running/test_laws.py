@@ -248,7 +248,7 @@ def test_memory_is_bounded_whatever_the_length_of_the_input(use: str) -> None:
 
     # Per stage: capacity, workers, what blocked senders deposited; then buffer and consumer.
     assert most_living(50) <= 30
-    assert most_living(800) <= 30
+    assert most_living(400) <= 30
 
 
 # Nothing hangs
