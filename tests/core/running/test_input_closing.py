@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError
-from tests.helpers.runs import CustomExit, cancel, raised_by, stage, values
+from tests.helpers.runs import CustomExit, cancel, now, raised_by, stage, values
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate
 
@@ -76,8 +76,10 @@ async def cancel_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None
 async def shut_down_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
     run = asyncio.create_task(pipeline.run(source))
     await asyncio.sleep(0.0105)
+    began = now()
     await pipeline.shutdown()
     await run
+    assert now() - began < 1  # however long the next value takes
 
 
 async def fail_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
@@ -96,7 +98,7 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize("pause", [0.001, 0], ids=["slow input", "full stage"])
+@pytest.mark.parametrize("pause", [0.001, 1000, 0], ids=["slow", "very slow", "full stage"])
 @pytest.mark.parametrize("stop", STOPS)
 @simulated()
 async def test_a_generator_is_closed_when_its_run_is_stopped(stop: Stop, pause: float) -> None:
