@@ -208,37 +208,6 @@ def test_subclasses_call_what_they_extend() -> None:
     assert "Pipeline 'mine': run()" in str(refusal(call(pipeline.run, [], progres=True)))
 
 
-# Names that are values
-
-
-@pytest.mark.parametrize(
-    ("retry", "near"), [("per_tsak", "per_task"), ("stage", "per_stage"), ("PER_TASK", "per_task")]
-)
-def test_a_misspelt_retry_policy_is_explained(retry: Any, near: str) -> None:
-    with pytest.raises(StageValidationError) as caught:
-        Stage("Fetch", 1, [same], retry=retry).validate()
-    assert str(caught.value) == (
-        f"Stage 'Fetch' has retry={retry!r}. Invalid retry policy; did you mean {near!r}?"
-    )
-
-
-@pytest.mark.parametrize("retry", ["never", None, 3, ["per_task"]])
-def test_a_retry_policy_like_none_is_refused_with_both(retry: Any) -> None:
-    with pytest.raises(StageValidationError, match="use 'per_task' or 'per_stage'"):
-        Stage("Fetch", 1, [same], retry=retry).validate()
-
-
-@pytest.mark.parametrize(("dashboard", "near"), [("ful", "full"), ("tiny", "Tiny")])
-def test_a_misspelt_dashboard_is_explained(dashboard: str, near: str) -> None:
-    class Boards:
-        antflow_dashboards = ("full", "Tiny")
-
-    pipeline = Pipeline([Stage("A", 1, [same])], plugins=[Boards()], autoload=False)
-    with pytest.raises(ValueError, match="no dashboard") as caught:
-        pipeline.stream([1], dashboard=dashboard)
-    assert f"{dashboard!r}; did you mean {near!r}? Installed are: Tiny, full" in str(caught.value)
-
-
 # The builder's types
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from antflow import Pipeline, PluginError, Stage, StatusEvent, hookimpl
 from tests.helpers.runs import same
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import simulate
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
@@ -168,15 +169,13 @@ def test_a_class_method_or_a_function_of_another_name_is_a_hook_of_a_dashboard()
     assert calls == ["class method", "other name"]
 
 
-def test_a_dashboard_whose_hook_lacks_the_marker_is_refused_and_the_next_run_works() -> None:
+@simulated()
+async def test_a_dashboard_whose_hook_lacks_the_marker_is_refused_and_the_next_run_works() -> None:
     class Bad(Board):
         def antflow_item_status(self) -> None:
             """Lack the marker."""
 
-    async def main() -> None:
-        one = pipeline()
-        with pytest.raises(PluginError, match="lacks the marker"):
-            await one.run([1], custom_dashboard=Bad())
-        assert len(await one.run([1])) == 1
-
-    simulate(main)
+    one = pipeline()
+    with pytest.raises(PluginError, match="lacks the marker"):
+        await one.run([1], custom_dashboard=Bad())
+    assert len(await one.run([1])) == 1
