@@ -46,35 +46,29 @@ def test_a_stage_is_checked_when_it_is_used_and_not_when_it_is_made() -> None:
 # What it accepts
 
 
+ACCEPTED: dict[str, list[Any]] = {
+    "workers": [1, 10_000],
+    "tasks": [(double, fetch), [functools.partial(double), lambda value: value, str]],
+    "retry": ["per_stage"],
+    "task_attempts": [1],
+    "stage_attempts": [1],
+    "task_wait_seconds": [0, 0.0, 3600],
+    "queue_capacity": [0, 1, None],
+    "pull": [True],
+    "task_concurrency_limits": [{}, {"double": 1}, MappingProxyType({"double": 10_000})],
+    "call_concurrency": [1, 10_000, None],
+    "call_rate": [1, 0.25, 1000.5, None],
+    "call_rate_period": [1, 0.5, 3600],
+    "never_retry": [(), NameError, (NameError, KeyboardInterrupt)],
+}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"workers": 1},
-        {"workers": 10_000},
-        {"tasks": (double, fetch)},
-        {"tasks": [functools.partial(double), lambda value: value, str]},
-        {"retry": "per_stage"},
-        {"task_attempts": 1, "stage_attempts": 1},
-        {"task_wait_seconds": 0},
-        {"task_wait_seconds": 0.0},
-        {"task_wait_seconds": 3600},
-        {"queue_capacity": 0},
-        {"queue_capacity": 1},
-        {"pull": True},
-        {"task_concurrency_limits": {}},
-        {"task_concurrency_limits": {"double": 1}},
-        {"task_concurrency_limits": MappingProxyType({"double": 10_000})},
+        *({field: value} for field, values in ACCEPTED.items() for value in values),
         {"tasks": [double, fetch], "task_concurrency_limits": {"fetch": 2, "double": 1}},
         {"tasks": [functools.partial(double)], "task_concurrency_limits": {"double": 2}},
-        {"call_concurrency": 1},
-        {"call_concurrency": 10_000},
-        {"call_rate": 1},
-        {"call_rate": 0.25},
-        {"call_rate": 1000.5, "call_rate_period": 1},
-        {"call_rate_period": 0.5},
-        {"call_concurrency": None, "call_rate": None},
-        {"call_concurrency": 2, "call_rate": 5, "call_rate_period": 3600},
     ],
     ids=id_of,
 )

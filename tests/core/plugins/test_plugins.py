@@ -308,13 +308,10 @@ def test_functions_of_an_instance_and_of_a_module_implement_hooks() -> None:
 
 def test_a_tracker_may_implement_other_hooks() -> None:
     calls: list[Any] = []
-    functions: dict[str, Any] = {
-        BEGIN: hookimpl(lambda self, event: calls.append(event.item_id)),
-        "antflow_pipeline_finish": hookimpl(lambda self: calls.append("finish")),
-    }
-    tracker = type("Mine", (StatusTracker,), functions)()
+    begin = hookimpl(lambda self, event: calls.append(event.item_id))
+    tracker = type("Mine", (StatusTracker,), {BEGIN: begin})()
     simulate(pipeline(status_tracker=tracker).run([7]))
-    assert calls == [0, "finish"]
+    assert calls == [0]
     assert tracker.get_stats()["completed"] == 1
 
 
@@ -431,32 +428,24 @@ def test_no_event_is_made_for_a_hook_without_implementation(
 # Tracing
 
 
-@pytest.mark.parametrize("value", ["1", "yes"])
-def test_every_call_is_logged_when_tracing_is_on(
-    value: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("value", "is_on"),
+    [("1", True), ("yes", True), *((off, False) for off in ("", "0", "false", "No", "off"))],
+)
+def test_every_call_is_logged_if_tracing_is_on(
+    value: str, is_on: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ANTFLOW_TRACE_PLUGINS", value)
-    traced = plugin(
-        {
-            **{name: marked(nothing, name) for name in OBSERVED},
-            STATUS: marked(do_nothing, STATUS),
-            "antflow_name": "all",
-        }
-    )
-    simulate(pipeline(traced).run(["x"]))
-    logged = [record.getMessage() for record in caplog.records]
-    assert [text.removeprefix("all: antflow_").partition("(")[0] for text in logged] == [
+    functions = {name: marked(nothing, name) for name in OBSERVED}
+    functions |= {STATUS: marked(do_nothing, STATUS), "antflow_name": "all"}
+    simulate(pipeline(plugin(functions)).run(["x"]))
+    logged = [record.getMessage().removeprefix("all: antflow_") for record in caplog.records]
+    if not is_on:
+        assert logged == []
+        return
+    assert [text.partition("(")[0] for text in logged] == [
         *("pipeline_start", "item_start", "item_status", "item_status", "task_start"),
         *("task_success", "item_status", "item_finish", "pipeline_finish"),
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     assert "status='queued'" in logged[1]
-
-
-@pytest.mark.parametrize("value", ["", "0", "false", "No", "off"])
-def test_no_call_is_logged_when_tracing_is_off(
-    value: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("ANTFLOW_TRACE_PLUGINS", value)
-    simulate(pipeline(Good()).run([1]))
-    assert caplog.records == []
