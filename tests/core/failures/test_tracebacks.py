@@ -85,7 +85,7 @@ def task_in_another_file() -> Callable[[Any], Any]:
     return scope["fetch"]  # type: ignore[no-any-return]
 
 
-WAYS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "one_attempt": {"task_attempts": 1},
     "per_task": {"task_attempts": 3, "task_wait_seconds": 0},
     "per_stage": {"retry": "per_stage", "stage_attempts": 3},
@@ -94,11 +94,11 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def failed(task: Callable[[Any], Any], way: str, *, watched: bool = False) -> Pipeline:
+def failed(task: Callable[[Any], Any], options: str, *, watched: bool = False) -> Pipeline:
     """Run one item through a task that fails."""
 
     async def main() -> Pipeline:
-        fields = dict(WAYS[way])
+        fields = dict(OPTIONS[options])
         if "task_concurrency_limits" in fields:
             fields["task_concurrency_limits"] = {task.__name__: 1}
         tracker = StatusTracker(on_task_start=lambda event: None) if watched else None
@@ -126,7 +126,7 @@ def linked(error: BaseException | None) -> list[BaseException]:
 HERE = rf"{Path(__file__).name}:\d+, in "
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("options", OPTIONS)
 @watched_or_not
 @pytest.mark.parametrize(
     ("task", "errors", "location"),
@@ -146,9 +146,9 @@ HERE = rf"{Path(__file__).name}:\d+, in "
     ],
 )
 def test_an_error_has_the_users_frames_only_is_shown_once_and_has_a_location(
-    task: Callable[[Any], Any], errors: list[str], location: str | None, way: str, watched: bool
+    task: Callable[[Any], Any], errors: list[str], location: str | None, options: str, watched: bool
 ) -> None:
-    pipeline = failed(task, way, watched=watched)
+    pipeline = failed(task, options, watched=watched)
     (failure,) = pipeline.failures
     shown = linked(failure.error)
     assert [type(each).__name__ for each in shown] == errors

@@ -172,9 +172,7 @@ ONE = Good()
         ([plugin({"antflow_name": "same"}) for _ in "ab"], "two plugins called 'same'"),
     ],
 )
-def test_plugins_that_cannot_be_told_apart_or_are_no_list_are_refused(
-    plugins: Any, text: str
-) -> None:
+def test_plugins_of_one_name_and_what_is_no_list_are_refused(plugins: Any, text: str) -> None:
     with pytest.raises(PipelineError) as caught:
         Pipeline([Stage("Work", 1, [same])], plugins=plugins)
     assert text in str(caught.value)
