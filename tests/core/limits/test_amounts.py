@@ -11,7 +11,8 @@ import pytest
 from antflow import Pipeline, call_rate_has_capacity, rate_limit
 from antflow.testing import Clock
 from tests.helpers.runs import now, only_error, run_exactly, stage, start_with, values, workers_of
-from tests.helpers.virtual_time import others, simulate
+from tests.helpers.simulated import exact_time, simulated
+from tests.helpers.virtual_time import others
 
 
 def times_of(amounts: list[float], seed: int | None = None, **fields: Any) -> list[float]:
@@ -48,22 +49,21 @@ def test_a_call_takes_its_amount_of_the_rate(
     assert times_of(amounts, call_rate=rate, call_rate_period=8) == times
 
 
-def test_a_small_amount_does_not_overtake_a_large_one() -> None:
+@exact_time
+async def test_a_small_amount_does_not_overtake_a_large_one() -> None:
     order: list[float] = []
 
     async def task(amount: float) -> None:
         async with rate_limit(amount):
             order.append(amount)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=3, call_rate=8, call_rate_period=8)])
-        await pipeline.run([8, 7, *[1] * 20])
-        assert order == [8, 7, *[1] * 20]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, workers=3, call_rate=8, call_rate_period=8)])
+    await pipeline.run([8, 7, *[1] * 20])
+    assert order == [8, 7, *[1] * 20]
 
 
-def test_nothing_has_capacity_while_another_call_waits() -> None:
+@exact_time
+async def test_nothing_has_capacity_while_another_call_waits() -> None:
     async def task(amount: float) -> bool:
         if amount:
             async with rate_limit(amount):
@@ -71,11 +71,8 @@ def test_nothing_has_capacity_while_another_call_waits() -> None:
         await asyncio.sleep(1)  # a unit is free again, for the call that waits
         return call_rate_has_capacity()
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=3, call_rate=4, call_rate_period=4)])
-        assert values(await pipeline.run([4, 3, 0])) == [True, True, False]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, workers=3, call_rate=4, call_rate_period=4)])
+    assert values(await pipeline.run([4, 3, 0])) == [True, True, False]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -127,35 +124,31 @@ def test_the_worst_minute_has_the_burst_and_what_follows_it(
         (float("inf"), "give 4 at most, or raise call_rate on the Stage"),
     ],
 )
-def test_an_amount_that_no_bucket_can_give_is_refused(amount: Any, remedy: str) -> None:
+@simulated
+async def test_an_amount_that_no_bucket_can_give_is_refused(amount: Any, remedy: str) -> None:
     async def task(value: int) -> None:
         async with rate_limit(amount):
             raise AssertionError
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, name="Fetch", task_attempts=1, call_rate=4)])
-        await pipeline.run([0])
-        error = only_error(pipeline)
-        assert type(error) is ValueError
-        text = f"rate_limit() in stage 'Fetch' has amount={amount!r}; {remedy}"
-        assert re.fullmatch(re.escape(text), str(error))
-
-    simulate(main)
+    pipeline = Pipeline([stage(task, name="Fetch", task_attempts=1, call_rate=4)])
+    await pipeline.run([0])
+    error = only_error(pipeline)
+    assert type(error) is ValueError
+    text = f"rate_limit() in stage 'Fetch' has amount={amount!r}; {remedy}"
+    assert re.fullmatch(re.escape(text), str(error))
 
 
-def test_a_wait_for_an_amount_is_cut_short_and_takes_nothing() -> None:
+@exact_time
+async def test_a_wait_for_an_amount_is_cut_short_and_takes_nothing() -> None:
     async def task(amount: float) -> float:
         async with rate_limit(amount):
             return amount
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=4, call_rate=4, call_rate_period=64)])
-        await start_with(pipeline, [4, 3, 2, 1])
-        assert workers_of(pipeline) == [1, 0, 3, 0]
-        assert values(await pipeline.shutdown()) == [3, 2, 1]
-        assert not others()
-        assert now() == 0
-        await pipeline.run([2])
-        assert now() == 32
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, workers=4, call_rate=4, call_rate_period=64)])
+    await start_with(pipeline, [4, 3, 2, 1])
+    assert workers_of(pipeline) == [1, 0, 3, 0]
+    assert values(await pipeline.shutdown()) == [3, 2, 1]
+    assert not others()
+    assert now() == 0
+    await pipeline.run([2])
+    assert now() == 32

@@ -28,7 +28,6 @@ from tests.helpers.runs import (
     fail,
     now,
     only_error,
-    run_exactly,
     same,
     stage,
     start_with,
@@ -37,7 +36,8 @@ from tests.helpers.runs import (
     watched_or_not,
     workers_of,
 )
-from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
+from tests.helpers.simulated import exact_time, simulated
+from tests.helpers.virtual_time import Gate, begun, others, settle
 
 # Shutdown, abort and cancellation while attempts wait
 
@@ -131,211 +131,188 @@ class Scene:
 
 @watched_or_not
 @each_wait
-def test_shutdown_cuts_a_wait_short_at_once_and_lets_the_attempt_that_runs_end(
+@exact_time
+async def test_shutdown_cuts_a_wait_short_at_once_and_lets_the_attempt_that_runs_end(
     wait: Wait, watched: bool
 ) -> None:
     scene = Scene(wait, watched)
 
-    async def main() -> None:
-        await scene.set_up()
-        shutdown = await begun(scene.pipeline.shutdown())
-        assert not shutdown.done()
-        assert now() == 0
-        assert workers_of(scene.pipeline) == [2, 1, 0, 0]
-        scene.gate.open()
-        left = await shutdown
-        assert [(item.value, item.stage) for item in left] == [
-            ("second", "Work"),
-            ("third", "Work"),
-            ("first", "Last"),
-        ]
-        assert_all_are_somewhere(scene.pipeline, range(3))
-        assert not others()
-
-    run_exactly(main)
+    await scene.set_up()
+    shutdown = await begun(scene.pipeline.shutdown())
+    assert not shutdown.done()
+    assert now() == 0
+    assert workers_of(scene.pipeline) == [2, 1, 0, 0]
+    scene.gate.open()
+    left = await shutdown
+    assert [(item.value, item.stage) for item in left] == [
+        ("second", "Work"),
+        ("third", "Work"),
+        ("first", "Last"),
+    ]
+    assert_all_are_somewhere(scene.pipeline, range(3))
+    assert not others()
 
 
 @watched_or_not
 @each_wait
-def test_what_was_cut_short_can_be_fed_again(wait: Wait, watched: bool) -> None:
+@simulated
+async def test_what_was_cut_short_can_be_fed_again(wait: Wait, watched: bool) -> None:
     scene = Scene(wait._replace(fields={**wait.fields, "call_rate_period": 4}), watched)
 
-    async def main() -> None:
-        await scene.set_up()
-        scene.gate.open()
-        left = await scene.pipeline.shutdown()
-        await scene.pipeline.start()
-        await scene.pipeline.feed(left)
-        await scene.pipeline.join()
-        assert {"second", "third"} <= set(values(scene.pipeline.results))
-        assert scene.pipeline.failures == []
-
-    simulate(main)
+    await scene.set_up()
+    scene.gate.open()
+    left = await scene.pipeline.shutdown()
+    await scene.pipeline.start()
+    await scene.pipeline.feed(left)
+    await scene.pipeline.join()
+    assert {"second", "third"} <= set(values(scene.pipeline.results))
+    assert scene.pipeline.failures == []
 
 
 @watched_or_not
 @each_wait
 @pytest.mark.parametrize("timeout", [0, 8])
-def test_at_the_time_limit_of_shutdown_all_attempts_are_cancelled(
+@exact_time
+async def test_at_the_time_limit_of_shutdown_all_attempts_are_cancelled(
     wait: Wait, watched: bool, timeout: float
 ) -> None:
     scene = Scene(wait, watched)
 
-    async def main() -> None:
-        await scene.set_up()
-        left = await scene.pipeline.shutdown(timeout=timeout)
-        assert values(left) == ["first", "second", "third"]
-        assert now() == timeout
-        assert not others()
-        assert_all_are_somewhere(scene.pipeline, range(3))
-
-    run_exactly(main)
+    await scene.set_up()
+    left = await scene.pipeline.shutdown(timeout=timeout)
+    assert values(left) == ["first", "second", "third"]
+    assert now() == timeout
+    assert not others()
+    assert_all_are_somewhere(scene.pipeline, range(3))
 
 
 @watched_or_not
 @each_wait_that_ends
 @pytest.mark.parametrize("end", [Pipeline.join, functools.partial(Pipeline.shutdown, drain=True)])
-def test_join_and_drain_wait_for_limits(
+@simulated
+async def test_join_and_drain_wait_for_limits(
     wait: Wait, watched: bool, end: Callable[[Pipeline], Coroutine[Any, Any, Any]]
 ) -> None:
     scene = Scene(wait, watched)
 
-    async def main() -> None:
-        await scene.set_up()
-        ending = asyncio.ensure_future(end(scene.pipeline))
-        for value in ("first", "second", "third"):
-            await settle()
-            assert not ending.done()
-            scene.gate.let(value)
-        await ending
-        assert sorted(values(scene.pipeline.results)) == ["first", "second", "third"]
-        assert scene.pipeline.unprocessed == []
-
-    simulate(main)
+    await scene.set_up()
+    ending = asyncio.ensure_future(end(scene.pipeline))
+    for value in ("first", "second", "third"):
+        await settle()
+        assert not ending.done()
+        scene.gate.let(value)
+    await ending
+    assert sorted(values(scene.pipeline.results)) == ["first", "second", "third"]
+    assert scene.pipeline.unprocessed == []
 
 
 @pytest.mark.parametrize("end", [Pipeline.join, functools.partial(Pipeline.shutdown, drain=True)])
-def test_join_and_drain_wait_for_a_rate(
+@exact_time
+async def test_join_and_drain_wait_for_a_rate(
     end: Callable[[Pipeline], Coroutine[Any, Any, Any]],
 ) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(calls_at([]), workers=2, call_rate=1, call_rate_period=16)])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await end(pipeline)
-        assert len(pipeline.results) == 4
-        assert now() == 48
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(calls_at([]), workers=2, call_rate=1, call_rate_period=16)])
+    await pipeline.start()
+    await pipeline.feed(range(4))
+    await end(pipeline)
+    assert len(pipeline.results) == 4
+    assert now() == 48
 
 
 @each_wait
-def test_at_the_time_limit_of_a_drain_waits_are_cancelled(wait: Wait) -> None:
+@exact_time
+async def test_at_the_time_limit_of_a_drain_waits_are_cancelled(wait: Wait) -> None:
     scene = Scene(wait)
 
-    async def main() -> None:
-        await scene.set_up()
-        left = await scene.pipeline.shutdown(drain=True, timeout=8)
-        assert values(left) == ["first", "second", "third"]
-        assert now() == 8
-        assert not others()
-
-    run_exactly(main)
+    await scene.set_up()
+    left = await scene.pipeline.shutdown(drain=True, timeout=8)
+    assert values(left) == ["first", "second", "third"]
+    assert now() == 8
+    assert not others()
 
 
 @watched_or_not
 @each_wait
-def test_cancelling_run_cancels_waits_at_once(wait: Wait, watched: bool) -> None:
+@exact_time
+async def test_cancelling_run_cancels_waits_at_once(wait: Wait, watched: bool) -> None:
     scene = Scene(wait, watched)
 
-    async def main() -> None:
-        running = await begun(scene.pipeline.run(["first", "second", "third"]))
-        await cancel(running)
-        assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
-        assert_all_are_somewhere(scene.pipeline, range(3))
-
-    run_exactly(main)
+    running = await begun(scene.pipeline.run(["first", "second", "third"]))
+    await cancel(running)
+    assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
+    assert_all_are_somewhere(scene.pipeline, range(3))
 
 
 @each_wait
-def test_a_cancellation_after_a_shutdown_ends_what_was_left_to_run(wait: Wait) -> None:
+@exact_time
+async def test_a_cancellation_after_a_shutdown_ends_what_was_left_to_run(wait: Wait) -> None:
     scene = Scene(wait)
 
-    async def main() -> None:
+    await scene.set_up()
+    shutdown = await begun(scene.pipeline.shutdown())
+    shutdown.cancel()
+    await asyncio.wait([shutdown])
+    assert not others()
+    assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
+
+
+@each_wait
+@simulated
+async def test_what_ends_the_run_cancels_waits(wait: Wait) -> None:
+    scene = Scene(wait)
+
+    await scene.set_up()
+    scene.gate.fail("first", CustomExit())
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - a task group wraps it
+        await scene.pipeline.join()
+    assert caught.value is only_error(scene.pipeline)
+    assert not others()
+    assert values(scene.pipeline.unprocessed) == ["second", "third"]
+    assert values(scene.pipeline.failures) == ["first"]
+
+
+@each_wait
+@exact_time
+async def test_leaving_a_stream_cancels_waits(wait: Wait) -> None:
+    scene = Scene(wait)
+
+    async with scene.pipeline.stream(["first", "second", "third"]) as stream:
+        following = await begun(anext(stream))
+        following.cancel()
+        await asyncio.wait([following])
+    assert not others()
+    assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
+
+
+@each_wait
+@exact_time
+async def test_leaving_async_with_cuts_waits_short(wait: Wait) -> None:
+    scene = Scene(wait)
+
+    async with scene.pipeline:
         await scene.set_up()
-        shutdown = await begun(scene.pipeline.shutdown())
-        shutdown.cancel()
-        await asyncio.wait([shutdown])
-        assert not others()
-        assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
-
-    run_exactly(main)
-
-
-@each_wait
-def test_what_ends_the_run_cancels_waits(wait: Wait) -> None:
-    scene = Scene(wait)
-
-    async def main() -> None:
-        await scene.set_up()
-        scene.gate.fail("first", CustomExit())
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - a task group wraps it
-            await scene.pipeline.join()
-        assert caught.value is only_error(scene.pipeline)
-        assert not others()
-        assert values(scene.pipeline.unprocessed) == ["second", "third"]
-        assert values(scene.pipeline.failures) == ["first"]
-
-    simulate(main)
-
-
-@each_wait
-def test_leaving_a_stream_cancels_waits(wait: Wait) -> None:
-    scene = Scene(wait)
-
-    async def main() -> None:
-        async with scene.pipeline.stream(["first", "second", "third"]) as stream:
-            following = await begun(anext(stream))
-            following.cancel()
-            await asyncio.wait([following])
-        assert not others()
-        assert values(scene.pipeline.unprocessed) == ["first", "second", "third"]
-
-    run_exactly(main)
-
-
-@each_wait
-def test_leaving_async_with_cuts_waits_short(wait: Wait) -> None:
-    scene = Scene(wait)
-
-    async def main() -> None:
-        async with scene.pipeline:
-            await scene.set_up()
-            scene.gate.open()
-        assert not others()
-        assert {"second", "third"} <= set(values(scene.pipeline.unprocessed))
-
-    run_exactly(main)
-
-
-@each_wait
-def test_who_waits_for_process_is_told_that_a_wait_was_cut_short(wait: Wait) -> None:
-    scene = Scene(wait)
-
-    async def main() -> None:
-        await scene.set_up()
-        processing = await begun(scene.pipeline.process("fourth"))
         scene.gate.open()
-        left = await scene.pipeline.shutdown()
-        with pytest.raises(PipelineError, match="unprocessed"):
-            await processing
-        assert "fourth" in values(left)
-
-    run_exactly(main)
+    assert not others()
+    assert {"second", "third"} <= set(values(scene.pipeline.unprocessed))
 
 
 @each_wait
-def test_no_callback_is_told_of_a_wait_that_was_cut_short(wait: Wait) -> None:
+@exact_time
+async def test_who_waits_for_process_is_told_that_a_wait_was_cut_short(wait: Wait) -> None:
+    scene = Scene(wait)
+
+    await scene.set_up()
+    processing = await begun(scene.pipeline.process("fourth"))
+    scene.gate.open()
+    left = await scene.pipeline.shutdown()
+    with pytest.raises(PipelineError, match="unprocessed"):
+        await processing
+    assert "fourth" in values(left)
+
+
+@each_wait
+@exact_time
+async def test_no_callback_is_told_of_a_wait_that_was_cut_short(wait: Wait) -> None:
     told: list[Any] = []
 
     def note(*arguments: Any) -> None:
@@ -343,17 +320,15 @@ def test_no_callback_is_told_of_a_wait_that_was_cut_short(wait: Wait) -> None:
 
     scene = Scene(wait, on_failure=note, on_success=note)
 
-    async def main() -> None:
-        await scene.set_up()
-        scene.gate.open()
-        await scene.pipeline.shutdown()
-        assert told == [0]
-
-    run_exactly(main)
+    await scene.set_up()
+    scene.gate.open()
+    await scene.pipeline.shutdown()
+    assert told == [0]
 
 
 @each_wait
-def test_a_wait_in_a_second_attempt_is_cut_short_too(wait: Wait) -> None:
+@exact_time
+async def test_a_wait_in_a_second_attempt_is_cut_short_too(wait: Wait) -> None:
     failed: list[Any] = []
 
     def fails_at_first(gate: Gate) -> Callable[[Any], Any]:
@@ -370,31 +345,27 @@ def test_a_wait_in_a_second_attempt_is_cut_short_too(wait: Wait) -> None:
     retried: dict[str, Any] = {"task_attempts": 2, "task_wait_seconds": 0}
     scene = Scene(wait._replace(task=fails_at_first), **retried)
 
-    async def main() -> None:
-        await scene.set_up()
-        scene.gate.open()
-        left = await scene.pipeline.shutdown()
-        assert values(left)[:2] == ["second", "third"]
-
-    run_exactly(main)
+    await scene.set_up()
+    scene.gate.open()
+    left = await scene.pipeline.shutdown()
+    assert values(left)[:2] == ["second", "third"]
 
 
 @each_wait
-def test_a_wait_of_an_item_that_started_the_stage_anew_is_cut_short_too(wait: Wait) -> None:
+@exact_time
+async def test_a_wait_of_an_item_that_started_the_stage_anew_is_cut_short_too(wait: Wait) -> None:
     scene = Scene(wait, retry="per_stage", stage_attempts=3)
 
-    async def main() -> None:
-        await scene.set_up()
-        scene.gate.open()
-        left = await scene.pipeline.shutdown()
-        assert values(left)[:2] == ["second", "third"]
-        assert scene.pipeline.failures == []
-
-    run_exactly(main)
+    await scene.set_up()
+    scene.gate.open()
+    left = await scene.pipeline.shutdown()
+    assert values(left)[:2] == ["second", "third"]
+    assert scene.pipeline.failures == []
 
 
 @watched_or_not
-def test_an_item_cut_short_in_a_later_task_is_left_with_what_entered_the_stage(
+@simulated
+async def test_an_item_cut_short_in_a_later_task_is_left_with_what_entered_the_stage(
     watched: bool,
 ) -> None:
     gate = Gate()
@@ -404,15 +375,12 @@ def test_an_item_cut_short_in_a_later_task_is_left_with_what_entered_the_stage(
             await gate(value)
         return value
 
-    async def main() -> None:
-        tracker = StatusTracker() if watched else None
-        one = stage(double, limited, workers=2, call_concurrency=1)
-        pipeline = Pipeline([one], status_tracker=tracker)
-        await start_with(pipeline, [3, 4])
-        gate.open()
-        assert values(await pipeline.shutdown()) == [4]
-
-    simulate(main)
+    tracker = StatusTracker() if watched else None
+    one = stage(double, limited, workers=2, call_concurrency=1)
+    pipeline = Pipeline([one], status_tracker=tracker)
+    await start_with(pipeline, [3, 4])
+    gate.open()
+    assert values(await pipeline.shutdown()) == [4]
 
 
 class Watcher:
@@ -436,53 +404,47 @@ class Watcher:
 
 
 @pytest.mark.parametrize("wait", [WAITS["calls"], WAITS["rate, group"]], ids=["calls", "rate"])
-def test_an_attempt_that_was_cut_short_is_told_as_cancelled(wait: Wait) -> None:
+@exact_time
+async def test_an_attempt_that_was_cut_short_is_told_as_cancelled(wait: Wait) -> None:
     scene, watcher = Scene(wait), Watcher()
 
-    async def main() -> None:
-        running = asyncio.ensure_future(
-            scene.pipeline.run(["first", "second", "third"], custom_dashboard=watcher)
-        )
-        await settle()
-        scene.gate.open()
-        assert values(await scene.pipeline.shutdown())[:2] == ["second", "third"]
-        await running
-        assert watcher.cancelled == [(1, "CancelledError"), (2, "CancelledError")]
-
-    run_exactly(main)
+    running = asyncio.ensure_future(
+        scene.pipeline.run(["first", "second", "third"], custom_dashboard=watcher)
+    )
+    await settle()
+    scene.gate.open()
+    assert values(await scene.pipeline.shutdown())[:2] == ["second", "third"]
+    await running
+    assert watcher.cancelled == [(1, "CancelledError"), (2, "CancelledError")]
 
 
-def test_what_waits_for_a_task_has_begun_no_attempt_to_be_cancelled() -> None:
+@exact_time
+async def test_what_waits_for_a_task_has_begun_no_attempt_to_be_cancelled() -> None:
     scene, watcher = Scene(WAITS["task"]), Watcher()
 
-    async def main() -> None:
-        running = asyncio.ensure_future(
-            scene.pipeline.run(["first", "second", "third"], custom_dashboard=watcher)
-        )
-        await settle()
-        scene.gate.open()
-        assert values(await scene.pipeline.shutdown())[:2] == ["second", "third"]
-        await running
-        assert watcher.cancelled == []
-        assert stats_of(scene.pipeline).tasks["visit"].attempts == 1
-
-    run_exactly(main)
+    running = asyncio.ensure_future(
+        scene.pipeline.run(["first", "second", "third"], custom_dashboard=watcher)
+    )
+    await settle()
+    scene.gate.open()
+    assert values(await scene.pipeline.shutdown())[:2] == ["second", "third"]
+    await running
+    assert watcher.cancelled == []
+    assert stats_of(scene.pipeline).tasks["visit"].attempts == 1
 
 
 @each_wait
-def test_the_statuses_of_an_item_that_was_cut_short(wait: Wait) -> None:
+@exact_time
+async def test_the_statuses_of_an_item_that_was_cut_short(wait: Wait) -> None:
     scene = Scene(wait, watched=True)
 
-    async def main() -> None:
-        await scene.set_up()
-        scene.gate.open()
-        await scene.pipeline.shutdown()
-        assert scene.tracker is not None
-        history = scene.tracker.get_history(1)
-        assert [event.status for event in history] == ["queued", "in_progress", "unprocessed"]
-        assert [event.final for event in history] == [False, False, True]
-
-    run_exactly(main)
+    await scene.set_up()
+    scene.gate.open()
+    await scene.pipeline.shutdown()
+    assert scene.tracker is not None
+    history = scene.tracker.get_history(1)
+    assert [event.status for event in history] == ["queued", "in_progress", "unprocessed"]
+    assert [event.final for event in history] == [False, False, True]
 
 
 # An attempt that does not end where its wait is cut short
@@ -531,7 +493,8 @@ OUTCOMES = {
 @watched_or_not
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
 @both_limits
-def test_a_task_that_swallows_the_cancellation_keeps_its_outcome(
+@exact_time
+async def test_a_task_that_swallows_the_cancellation_keeps_its_outcome(
     limit: Limit, field: str, outcome: Outcome, watched: bool
 ) -> None:
     gate = Gate()
@@ -543,25 +506,23 @@ def test_a_task_that_swallows_the_cancellation_keeps_its_outcome(
         except asyncio.CancelledError:
             return await outcome.task()
 
-    async def main() -> None:
-        fields = {field: 1, "call_rate_period": 1e6, **outcome.fields}
-        pipeline = Pipeline(
-            [stage(stubborn, workers=2, **fields)],
-            status_tracker=StatusTracker() if watched else None,
-        )
-        await start_with(pipeline, ["first", "second"])
-        gate.open()
-        left = await pipeline.shutdown()
-        assert values(pipeline.results) == ["first", *outcome.result]
-        assert [type(failure.error).__name__ for failure in pipeline.failures] == outcome.errors
-        assert values(left) == outcome.left
-        assert_all_are_somewhere(pipeline, range(2))
-        assert not others()
-
-    run_exactly(main)
+    fields = {field: 1, "call_rate_period": 1e6, **outcome.fields}
+    pipeline = Pipeline(
+        [stage(stubborn, workers=2, **fields)],
+        status_tracker=StatusTracker() if watched else None,
+    )
+    await start_with(pipeline, ["first", "second"])
+    gate.open()
+    left = await pipeline.shutdown()
+    assert values(pipeline.results) == ["first", *outcome.result]
+    assert [type(failure.error).__name__ for failure in pipeline.failures] == outcome.errors
+    assert values(left) == outcome.left
+    assert_all_are_somewhere(pipeline, range(2))
+    assert not others()
 
 
-def test_the_cancellation_of_a_worker_that_a_task_swallowed_is_undone() -> None:
+@exact_time
+async def test_the_cancellation_of_a_worker_that_a_task_swallowed_is_undone() -> None:
     gate = Gate()
     counts: list[int] = []
 
@@ -577,18 +538,16 @@ def test_the_cancellation_of_a_worker_that_a_task_swallowed_is_undone() -> None:
         assert task is not None
         counts.append(task.cancelling())
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(stubborn, workers=2, call_concurrency=1, on_success=note)])
-        await start_with(pipeline, ["first", "second"])
-        gate.open()
-        await pipeline.shutdown()
-        assert counts == [0, 0]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(stubborn, workers=2, call_concurrency=1, on_success=note)])
+    await start_with(pipeline, ["first", "second"])
+    gate.open()
+    await pipeline.shutdown()
+    assert counts == [0, 0]
 
 
 @watched_or_not
-def test_an_attempt_that_was_cut_short_cleans_up_at_leisure(watched: bool) -> None:
+@exact_time
+async def test_an_attempt_that_was_cut_short_cleans_up_at_leisure(watched: bool) -> None:
     gate, cleaned = Gate(), list[float]()
 
     async def tidy(value: str) -> str:
@@ -599,22 +558,20 @@ def test_an_attempt_that_was_cut_short_cleans_up_at_leisure(watched: bool) -> No
             await asyncio.sleep(4)
             cleaned.append(now())
 
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(tidy, workers=2, call_concurrency=1)],
-            status_tracker=StatusTracker() if watched else None,
-        )
-        await start_with(pipeline, ["first", "second"])
-        gate.open()
-        assert values(await pipeline.shutdown()) == ["second"]
-        assert values(pipeline.results) == ["first"]
-        assert cleaned == [4, 4]
-
-    run_exactly(main)
+    pipeline = Pipeline(
+        [stage(tidy, workers=2, call_concurrency=1)],
+        status_tracker=StatusTracker() if watched else None,
+    )
+    await start_with(pipeline, ["first", "second"])
+    gate.open()
+    assert values(await pipeline.shutdown()) == ["second"]
+    assert values(pipeline.results) == ["first"]
+    assert cleaned == [4, 4]
 
 
 @watched_or_not
-def test_a_wait_that_begins_after_the_shutdown_is_cut_short_too(watched: bool) -> None:
+@exact_time
+async def test_a_wait_that_begins_after_the_shutdown_is_cut_short_too(watched: bool) -> None:
     gate, before = Gate(), Gate()
 
     async def task(value: str) -> str:
@@ -622,26 +579,24 @@ def test_a_wait_that_begins_after_the_shutdown_is_cut_short_too(watched: bool) -
         async with concurrency_limit():
             return str(await gate(value))
 
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(task, workers=2, call_concurrency=1)],
-            status_tracker=StatusTracker() if watched else None,
-        )
-        await start_with(pipeline, ["first", "second"])
-        before.let("first")
-        await settle()
-        shutdown = await begun(pipeline.shutdown())
-        before.let("second")
-        await settle()
-        assert gate.entered == ["first"]
-        gate.open()
-        assert values(await shutdown) == ["second"]
-
-    run_exactly(main)
+    pipeline = Pipeline(
+        [stage(task, workers=2, call_concurrency=1)],
+        status_tracker=StatusTracker() if watched else None,
+    )
+    await start_with(pipeline, ["first", "second"])
+    before.let("first")
+    await settle()
+    shutdown = await begun(pipeline.shutdown())
+    before.let("second")
+    await settle()
+    assert gate.entered == ["first"]
+    gate.open()
+    assert values(await shutdown) == ["second"]
 
 
 @both_limits
-def test_after_the_shutdown_a_call_that_need_not_wait_goes_through(
+@exact_time
+async def test_after_the_shutdown_a_call_that_need_not_wait_goes_through(
     limit: Limit, field: str
 ) -> None:
     gate = Gate()
@@ -651,18 +606,16 @@ def test_after_the_shutdown_a_call_that_need_not_wait_goes_through(
         async with limit():
             return value
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, **{field: 1})])
-        await start_with(pipeline, ["only"])
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == ["only"]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, **{field: 1})])
+    await start_with(pipeline, ["only"])
+    shutdown = await begun(pipeline.shutdown())
+    gate.open()
+    assert await shutdown == []
+    assert values(pipeline.results) == ["only"]
 
 
-def test_attempts_that_are_past_their_limit_end_normally() -> None:
+@exact_time
+async def test_attempts_that_are_past_their_limit_end_normally() -> None:
     gate = Gate()
 
     async def task(value: int) -> int:
@@ -670,19 +623,17 @@ def test_attempts_that_are_past_their_limit_end_normally() -> None:
             pass
         return int(await gate(value))
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=4, call_rate=9, call_concurrency=1)])
-        await start_with(pipeline, range(4))
-        shutdown = await begun(pipeline.shutdown())
-        assert gate.waiting == [0, 1, 2, 3]
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == [0, 1, 2, 3]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, workers=4, call_rate=9, call_concurrency=1)])
+    await start_with(pipeline, range(4))
+    shutdown = await begun(pipeline.shutdown())
+    assert gate.waiting == [0, 1, 2, 3]
+    gate.open()
+    assert await shutdown == []
+    assert values(pipeline.results) == [0, 1, 2, 3]
 
 
-def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later_one() -> None:
+@simulated
+async def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later_one() -> None:
     gate, attempts = Gate(), list[str]()
 
     async def limited() -> None:
@@ -698,22 +649,20 @@ def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later_one()
             await asyncio.gather(fail(value), limited())
         return str(await gate(value))
 
-    async def main() -> None:
-        fields = {"task_attempts": 2, "task_wait_seconds": 0, "call_concurrency": 1}
-        pipeline = Pipeline([stage(task, workers=2, **fields)])
-        await start_with(pipeline, ["first", "second"])
-        assert gate.waiting == ["first", "second"]
-        shutdown = await begun(pipeline.shutdown())
-        assert gate.waiting == ["first", "second"]
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == ["first", "second"]
-        await settle()
-
-    simulate(main)
+    fields = {"task_attempts": 2, "task_wait_seconds": 0, "call_concurrency": 1}
+    pipeline = Pipeline([stage(task, workers=2, **fields)])
+    await start_with(pipeline, ["first", "second"])
+    assert gate.waiting == ["first", "second"]
+    shutdown = await begun(pipeline.shutdown())
+    assert gate.waiting == ["first", "second"]
+    gate.open()
+    assert await shutdown == []
+    assert values(pipeline.results) == ["first", "second"]
+    await settle()
 
 
-def test_a_sub_task_left_behind_does_not_make_the_worker_look_as_if_it_waited() -> None:
+@simulated
+async def test_a_sub_task_left_behind_does_not_make_the_worker_look_as_if_it_waited() -> None:
     hold, gate = Gate("hold"), Gate("gate")
 
     async def limited() -> None:
@@ -728,16 +677,13 @@ def test_a_sub_task_left_behind_does_not_make_the_worker_look_as_if_it_waited() 
             await asyncio.gather(fail(value), limited())
         return int(await gate(value))
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=2, call_concurrency=1)])
-        running = await begun(pipeline.run(range(3)))
-        assert (hold.waiting, gate.waiting) == ([0], [2])
-        assert workers_of(pipeline) == [0, 2, 0, 0]
-        hold.open()
-        gate.open()
-        await running
-
-    simulate(main)
+    pipeline = Pipeline([stage(task, workers=2, call_concurrency=1)])
+    running = await begun(pipeline.run(range(3)))
+    assert (hold.waiting, gate.waiting) == ([0], [2])
+    assert workers_of(pipeline) == [0, 2, 0, 0]
+    hold.open()
+    gate.open()
+    await running
 
 
 # Callbacks that wait
@@ -761,7 +707,8 @@ CALLBACKS = [
 @watched_or_not
 @both_limits
 @pytest.mark.parametrize("callback", CALLBACKS, ids=lambda callback: callback.role)
-def test_a_callback_s_wait_is_cut_short_and_the_item_s_outcome_stands(
+@exact_time
+async def test_a_callback_s_wait_is_cut_short_and_the_item_s_outcome_stands(
     callback: Callback,
     limit: Limit,
     field: str,
@@ -782,30 +729,28 @@ def test_a_callback_s_wait_is_cut_short_and_the_item_s_outcome_stands(
             raise ValueError
         return value
 
-    async def main() -> None:
-        fields: dict[str, Any] = {field: 1, "call_rate_period": 1e6}
-        fields |= {"skip_if": lambda value: value == "skip", callback.role: limited}
-        pipeline = Pipeline(
-            [stage(task, workers=2, **fields)],
-            status_tracker=StatusTracker() if watched else None,
-        )
-        await start_with(pipeline, ["first"])
-        await pipeline.feed([callback.value])
-        await settle()
-        assert workers_of(pipeline) == [0, 1, 1, 0]
-        gate.open()
-        assert await pipeline.shutdown() == []
-        assert callback.value in values(getattr(pipeline, callback.ended))
-        assert not others()
-        assert_all_are_somewhere(pipeline, range(2))
-
-    run_exactly(main)
+    fields: dict[str, Any] = {field: 1, "call_rate_period": 1e6}
+    fields |= {"skip_if": lambda value: value == "skip", callback.role: limited}
+    pipeline = Pipeline(
+        [stage(task, workers=2, **fields)],
+        status_tracker=StatusTracker() if watched else None,
+    )
+    await start_with(pipeline, ["first"])
+    await pipeline.feed([callback.value])
+    await settle()
+    assert workers_of(pipeline) == [0, 1, 1, 0]
+    gate.open()
+    assert await pipeline.shutdown() == []
+    assert callback.value in values(getattr(pipeline, callback.ended))
+    assert not others()
+    assert_all_are_somewhere(pipeline, range(2))
     assert [record for record in caplog.records if record.name != "antflow"] == []
 
 
 @watched_or_not
 @both_limits
-def test_a_wait_in_skip_if_is_cut_short_and_the_item_is_unprocessed(
+@exact_time
+async def test_a_wait_in_skip_if_is_cut_short_and_the_item_is_unprocessed(
     limit: Limit, field: str, watched: bool
 ) -> None:
     gate = Gate()
@@ -815,26 +760,24 @@ def test_a_wait_in_skip_if_is_cut_short_and_the_item_is_unprocessed(
             await gate(value)
         return False
 
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(same, workers=2, skip_if=skip_if, **{field: 1, "call_rate_period": 1e6})],
-            status_tracker=StatusTracker() if watched else None,
-        )
-        await start_with(pipeline, ["first", "second"])
-        gate.open()
-        left = await pipeline.shutdown()
-        assert "second" in values(left)
-        assert pipeline.failures == []
-        assert_all_are_somewhere(pipeline, range(2))
-
-    run_exactly(main)
+    pipeline = Pipeline(
+        [stage(same, workers=2, skip_if=skip_if, **{field: 1, "call_rate_period": 1e6})],
+        status_tracker=StatusTracker() if watched else None,
+    )
+    await start_with(pipeline, ["first", "second"])
+    gate.open()
+    left = await pipeline.shutdown()
+    assert "second" in values(left)
+    assert pipeline.failures == []
+    assert_all_are_somewhere(pipeline, range(2))
 
 
 # A pipeline inside of a task
 
 
 @both_limits
-def test_a_task_that_waits_for_another_pipeline_does_not_wait_for_a_limit(
+@exact_time
+async def test_a_task_that_waits_for_another_pipeline_does_not_wait_for_a_limit(
     limit: Limit, field: str
 ) -> None:
     """What the inner pipeline waits for is its own affair: the outer attempt runs, and ends."""
@@ -850,16 +793,13 @@ def test_a_task_that_waits_for_another_pipeline_does_not_wait_for_a_limit(
             await Pipeline([stage(inner, name="Inner", workers=3, **fields)]).run(range(3))
         )
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(outer, name="Outer")])
-        await pipeline.start()
-        await pipeline.feed([0])
-        await asyncio.sleep(1)
-        assert workers_of(pipeline, "Outer") == [0, 1, 0, 0]
-        assert await pipeline.shutdown() == []
-        assert values(pipeline.results) == [[0, 1, 2]]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(outer, name="Outer")])
+    await pipeline.start()
+    await pipeline.feed([0])
+    await asyncio.sleep(1)
+    assert workers_of(pipeline, "Outer") == [0, 1, 0, 0]
+    assert await pipeline.shutdown() == []
+    assert values(pipeline.results) == [[0, 1, 2]]
 
 
 # Whatever the order of events
@@ -871,7 +811,8 @@ async def no_limit() -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_shutdown_at_any_moment_loses_nothing(seed: int) -> None:
+@simulated
+async def test_a_shutdown_at_any_moment_loses_nothing(seed: int) -> None:
     """Permits are handed on in the very turns in which the run is closed."""
     limits = (no_limit, concurrency_limit, rate_limit)
 
@@ -882,16 +823,13 @@ def test_a_shutdown_at_any_moment_loses_nothing(seed: int) -> None:
             raise ValueError
         return value
 
-    async def main() -> None:
-        fields: dict[str, Any] = {"call_concurrency": 2, "call_rate": 2, "call_rate_period": 4}
-        fields |= {"task_attempts": 1 + seed % 2, "task_wait_seconds": seed % 3}
-        fields |= {"task_concurrency_limits": {"task": 5}}
-        pipeline = Pipeline([stage(task, workers=7, **fields), stage(same, name="Last")])
-        await pipeline.start()
-        await pipeline.feed(range(20))
-        await asyncio.sleep(seed / 4)
-        await pipeline.shutdown(timeout=None if seed % 4 else seed % 7)
-        assert not others()
-        assert_all_are_somewhere(pipeline, range(20))
-
-    simulate(main, seed)
+    fields: dict[str, Any] = {"call_concurrency": 2, "call_rate": 2, "call_rate_period": 4}
+    fields |= {"task_attempts": 1 + seed % 2, "task_wait_seconds": seed % 3}
+    fields |= {"task_concurrency_limits": {"task": 5}}
+    pipeline = Pipeline([stage(task, workers=7, **fields), stage(same, name="Last")])
+    await pipeline.start()
+    await pipeline.feed(range(20))
+    await asyncio.sleep(seed / 4)
+    await pipeline.shutdown(timeout=None if seed % 4 else seed % 7)
+    assert not others()
+    assert_all_are_somewhere(pipeline, range(20))

@@ -27,7 +27,8 @@ from tests.helpers.runs import (
     values,
     workers_of,
 )
-from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
+from tests.helpers.simulated import exact_time, simulated, simulated_with_threads
+from tests.helpers.virtual_time import Gate, begun, others, settle
 
 some_seeds = pytest.mark.parametrize("seed", [None, *range(10)])
 
@@ -69,19 +70,18 @@ class Census:
 
 @some_seeds
 @pytest.mark.parametrize("most", [1, 2, 5, 8, 20])
-def test_a_task_s_limit_is_reached_and_never_exceeded(most: int, seed: int | None) -> None:
+@simulated
+async def test_a_task_s_limit_is_reached_and_never_exceeded(most: int, seed: int | None) -> None:
     census = Census()
 
-    async def main() -> None:
-        limits = {"visit": most}
-        pipeline = Pipeline([stage(census.task(), workers=8, task_concurrency_limits=limits)])
-        assert values(await pipeline.run(range(40))) == list(range(40))
-        assert (census.most, census.total) == (min(most, 8), 40)
-
-    simulate(main, seed)
+    limits = {"visit": most}
+    pipeline = Pipeline([stage(census.task(), workers=8, task_concurrency_limits=limits)])
+    assert values(await pipeline.run(range(40))) == list(range(40))
+    assert (census.most, census.total) == (min(most, 8), 40)
 
 
-def test_a_plain_function_s_limit_is_never_exceeded() -> None:
+@simulated_with_threads
+async def test_a_plain_function_s_limit_is_never_exceeded() -> None:
     census = Census()
 
     def visit(value: int) -> int:
@@ -90,92 +90,77 @@ def test_a_plain_function_s_limit_is_never_exceeded() -> None:
         census.leave()
         return value
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(visit, workers=4, task_concurrency_limits={"visit": 1})])
-        assert values(await pipeline.run(range(20))) == list(range(20))
-        assert (census.most, census.total) == (1, 20)
-
-    simulate(main, threads=True)
+    pipeline = Pipeline([stage(visit, workers=4, task_concurrency_limits={"visit": 1})])
+    assert values(await pipeline.run(range(20))) == list(range(20))
+    assert (census.most, census.total) == (1, 20)
 
 
 @some_seeds
-def test_each_task_has_the_limit_of_its_own_name(seed: int | None) -> None:
+@simulated
+async def test_each_task_has_the_limit_of_its_own_name(seed: int | None) -> None:
     first, second, free = Census(), Census(), Census()
 
-    async def main() -> None:
-        tasks = first.task("first"), second.task("second", 3), free.task("free", 100)
-        limits = {"first": 1, "second": 2}
-        await Pipeline([stage(*tasks, workers=9, task_concurrency_limits=limits)]).run(range(30))
-        assert (first.most, second.most, free.most) == (1, 2, 9)
-
-    simulate(main, seed)
+    tasks = first.task("first"), second.task("second", 3), free.task("free", 100)
+    limits = {"first": 1, "second": 2}
+    await Pipeline([stage(*tasks, workers=9, task_concurrency_limits=limits)]).run(range(30))
+    assert (first.most, second.most, free.most) == (1, 2, 9)
 
 
 @some_seeds
-def test_tasks_of_one_name_share_its_limit(seed: int | None) -> None:
+@simulated
+async def test_tasks_of_one_name_share_its_limit(seed: int | None) -> None:
     census = Census()
 
-    async def main() -> None:
-        tasks = census.task("visit", 1), census.task("visit", 2)
-        limits = {"visit": 3}
-        await Pipeline([stage(*tasks, workers=9, task_concurrency_limits=limits)]).run(range(30))
-        assert (census.most, census.total) == (3, 60)
-
-    simulate(main, seed)
+    tasks = census.task("visit", 1), census.task("visit", 2)
+    limits = {"visit": 3}
+    await Pipeline([stage(*tasks, workers=9, task_concurrency_limits=limits)]).run(range(30))
+    assert (census.most, census.total) == (3, 60)
 
 
-def test_a_partial_is_limited_by_the_name_of_its_function() -> None:
+@simulated
+async def test_a_partial_is_limited_by_the_name_of_its_function() -> None:
     census = Census()
 
     async def visit(value: int, seconds: float) -> int:
         await census.stay(seconds)
         return value
 
-    async def main() -> None:
-        tasks = functools.partial(visit, seconds=1), functools.partial(visit, seconds=2)
-        limits = {"visit": 2}
-        await Pipeline([stage(*tasks, workers=5, task_concurrency_limits=limits)]).run(range(10))
-        assert (census.most, census.total) == (2, 20)
-
-    simulate(main)
+    tasks = functools.partial(visit, seconds=1), functools.partial(visit, seconds=2)
+    limits = {"visit": 2}
+    await Pipeline([stage(*tasks, workers=5, task_concurrency_limits=limits)]).run(range(10))
+    assert (census.most, census.total) == (2, 20)
 
 
-def test_two_stages_do_not_share_a_task_s_limit() -> None:
+@simulated
+async def test_two_stages_do_not_share_a_task_s_limit() -> None:
     census = Census()
 
-    async def main() -> None:
-        task, fields = census.task(), {"workers": 4, "task_concurrency_limits": {"visit": 2}}
-        first, second = stage(task, name="A", **fields), stage(task, name="B", **fields)
-        await Pipeline([first, second]).run(range(20))
-        assert census.most == 4
-
-    simulate(main)
+    task, fields = census.task(), {"workers": 4, "task_concurrency_limits": {"visit": 2}}
+    first, second = stage(task, name="A", **fields), stage(task, name="B", **fields)
+    await Pipeline([first, second]).run(range(20))
+    assert census.most == 4
 
 
-def test_two_pipelines_of_one_stage_do_not_share_its_limits() -> None:
+@simulated
+async def test_two_pipelines_of_one_stage_do_not_share_its_limits() -> None:
     census = Census()
 
-    async def main() -> None:
-        one = stage(census.task(), workers=4, task_concurrency_limits={"visit": 2})
-        await asyncio.gather(Pipeline([one]).run(range(9)), Pipeline([one]).run(range(9)))
-        assert census.most == 4
-
-    simulate(main)
+    one = stage(census.task(), workers=4, task_concurrency_limits={"visit": 2})
+    await asyncio.gather(Pipeline([one]).run(range(9)), Pipeline([one]).run(range(9)))
+    assert census.most == 4
 
 
-def test_those_who_wait_for_a_task_go_in_in_the_order_in_which_they_came() -> None:
+@simulated
+async def test_those_who_wait_for_a_task_go_in_in_the_order_in_which_they_came() -> None:
     gate = Gate("visit")
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, workers=5, task_concurrency_limits={"visit": 1})])
-        running = asyncio.ensure_future(pipeline.run(range(5)))
-        for value in range(5):
-            await settle()
-            assert gate.waiting == [value]
-            gate.let(value)
-        await running
-
-    simulate(main)
+    pipeline = Pipeline([stage(gate, workers=5, task_concurrency_limits={"visit": 1})])
+    running = asyncio.ensure_future(pipeline.run(range(5)))
+    for value in range(5):
+        await settle()
+        assert gate.waiting == [value]
+        gate.let(value)
+    await running
 
 
 # The permit is given back
@@ -190,14 +175,12 @@ def fail_in_a_thread(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("task", [fail, cancel_itself, fail_in_a_thread])
-def test_a_task_that_fails_gives_its_permit_back(task: Callable[[Any], Any]) -> None:
-    async def main() -> None:
-        limits = {task.__name__: 1}
-        pipeline = Pipeline([stage(task, workers=3, task_concurrency_limits=limits)])
-        assert await pipeline.run(range(9)) == []
-        assert len(pipeline.failures) == 9
-
-    simulate(main, threads=True)
+@simulated_with_threads
+async def test_a_task_that_fails_gives_its_permit_back(task: Callable[[Any], Any]) -> None:
+    limits = {task.__name__: 1}
+    pipeline = Pipeline([stage(task, workers=3, task_concurrency_limits=limits)])
+    assert await pipeline.run(range(9)) == []
+    assert len(pipeline.failures) == 9
 
 
 def failing_at_first(seconds: float = 1) -> Callable[[Any], Awaitable[Any]]:
@@ -214,18 +197,17 @@ def failing_at_first(seconds: float = 1) -> Callable[[Any], Awaitable[Any]]:
     return attempt
 
 
-def test_the_wait_for_a_retry_holds_no_permit() -> None:
-    async def main() -> None:
-        limits = {"attempt": 1}
-        fields = {"task_attempts": 2, "task_wait_seconds": 100, "task_concurrency_limits": limits}
-        pipeline = Pipeline([stage(failing_at_first(), workers=3, **fields)])
-        assert values(await pipeline.run(range(3))) == [0, 1, 2]
-        assert now() == 1 + 100 + 3
-
-    run_exactly(main)
+@exact_time
+async def test_the_wait_for_a_retry_holds_no_permit() -> None:
+    limits = {"attempt": 1}
+    fields = {"task_attempts": 2, "task_wait_seconds": 100, "task_concurrency_limits": limits}
+    pipeline = Pipeline([stage(failing_at_first(), workers=3, **fields)])
+    assert values(await pipeline.run(range(3))) == [0, 1, 2]
+    assert now() == 1 + 100 + 3
 
 
-def test_each_attempt_waits_for_a_permit_of_its_own() -> None:
+@simulated
+async def test_each_attempt_waits_for_a_permit_of_its_own() -> None:
     census = Census()
     attempts: list[int] = []
 
@@ -236,49 +218,43 @@ def test_each_attempt_waits_for_a_permit_of_its_own() -> None:
             raise ValueError(value)
         return value
 
-    async def main() -> None:
-        limits = {"attempt": 2}
-        fields = {"task_attempts": 3, "task_wait_seconds": 0, "task_concurrency_limits": limits}
-        pipeline = Pipeline([stage(attempt, workers=6, **fields)])
-        results = await pipeline.run(range(12))
-        assert [result.attempts for result in results] == [3] * 12
-        assert (census.most, census.total) == (2, 36)
-
-    simulate(main)
+    limits = {"attempt": 2}
+    fields = {"task_attempts": 3, "task_wait_seconds": 0, "task_concurrency_limits": limits}
+    pipeline = Pipeline([stage(attempt, workers=6, **fields)])
+    results = await pipeline.run(range(12))
+    assert [result.attempts for result in results] == [3] * 12
+    assert (census.most, census.total) == (2, 36)
 
 
-def test_an_item_that_starts_the_stage_anew_gives_its_permit_back() -> None:
+@simulated
+async def test_an_item_that_starts_the_stage_anew_gives_its_permit_back() -> None:
     census = Census()
 
-    async def main() -> None:
-        limits = {"visit": 1}
-        fields = {"retry": "per_stage", "stage_attempts": 3, "task_concurrency_limits": limits}
-        pipeline = Pipeline([stage(census.task(), fail, workers=4, **fields)])
-        assert await pipeline.run(range(5)) == []
-        assert [failure.attempts for failure in pipeline.failures] == [3] * 5
-        assert (census.most, census.total) == (1, 15)
-
-    simulate(main)
+    limits = {"visit": 1}
+    fields = {"retry": "per_stage", "stage_attempts": 3, "task_concurrency_limits": limits}
+    pipeline = Pipeline([stage(census.task(), fail, workers=4, **fields)])
+    assert await pipeline.run(range(5)) == []
+    assert [failure.attempts for failure in pipeline.failures] == [3] * 5
+    assert (census.most, census.total) == (1, 15)
 
 
-def test_the_next_run_has_all_permits_though_the_last_was_cancelled() -> None:
+@simulated
+async def test_the_next_run_has_all_permits_though_the_last_was_cancelled() -> None:
     gate = Gate("visit")
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, workers=3, task_concurrency_limits={"visit": 2})])
-        running = await begun(pipeline.run(range(3)))
-        running.cancel()
-        await asyncio.wait([running])
-        assert not others()
-        again = await begun(pipeline.run(range(3)))
-        assert gate.waiting == [0, 1]
-        gate.open()
-        assert values(await again) == [0, 1, 2]
-
-    simulate(main)
+    pipeline = Pipeline([stage(gate, workers=3, task_concurrency_limits={"visit": 2})])
+    running = await begun(pipeline.run(range(3)))
+    running.cancel()
+    await asyncio.wait([running])
+    assert not others()
+    again = await begun(pipeline.run(range(3)))
+    assert gate.waiting == [0, 1]
+    gate.open()
+    assert values(await again) == [0, 1, 2]
 
 
-def test_a_wait_for_a_permit_that_is_given_up_by_a_time_limit_takes_none() -> None:
+@simulated
+async def test_a_wait_for_a_permit_that_is_given_up_by_a_time_limit_takes_none() -> None:
     gate = Gate()
 
     async def impatient(value: int) -> int:
@@ -289,117 +265,103 @@ def test_a_wait_for_a_permit_that_is_given_up_by_a_time_limit_takes_none() -> No
             return -1
         return value
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(impatient, workers=2, call_concurrency=1)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await asyncio.sleep(5)
-        gate.let(1)
-        await asyncio.sleep(20)
-        await pipeline.feed([3])
-        await settle()
-        assert gate.waiting == [3]
-        gate.open()
-        await pipeline.join()
-        assert values(pipeline.results) == [1, -1, 3]
-
-    simulate(main)
+    pipeline = Pipeline([stage(impatient, workers=2, call_concurrency=1)])
+    await pipeline.start()
+    await pipeline.feed([1, 2])
+    await asyncio.sleep(5)
+    gate.let(1)
+    await asyncio.sleep(20)
+    await pipeline.feed([3])
+    await settle()
+    assert gate.waiting == [3]
+    gate.open()
+    await pipeline.join()
+    assert values(pipeline.results) == [1, -1, 3]
 
 
-def test_a_wait_for_a_rate_that_is_given_up_by_a_time_limit_takes_nothing() -> None:
+@exact_time
+async def test_a_wait_for_a_rate_that_is_given_up_by_a_time_limit_takes_nothing() -> None:
     calls: list[tuple[int, float]] = []
 
     async def impatient(value: int) -> None:
         async with asyncio.timeout(8 if value == 1 else None), rate_limit():
             calls.append((value, now()))
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(impatient, workers=4, call_rate=1, call_rate_period=16)])
-        await pipeline.run(range(4))
-        assert calls == [(0, 0), (2, 16), (3, 32)]
-        assert isinstance(only_error(pipeline), TimeoutError)
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(impatient, workers=4, call_rate=1, call_rate_period=16)])
+    await pipeline.run(range(4))
+    assert calls == [(0, 0), (2, 16), (3, 32)]
+    assert isinstance(only_error(pipeline), TimeoutError)
 
 
 # Who waits is seen to wait
 
 
-def test_waiting_for_a_task_is_waiting_and_not_busy_time() -> None:
-    async def main() -> None:
-        census = Census()
-        limits = {"visit": 1}
-        pipeline = Pipeline(
-            [stage(census.task(seconds=8), workers=3, task_concurrency_limits=limits)]
-        )
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        await asyncio.sleep(4)
-        assert workers_of(pipeline) == [0, 1, 2, 0]
-        assert seconds_of(pipeline) == [0, 4, 8, 0]
-        await asyncio.sleep(8)
-        assert workers_of(pipeline) == [1, 1, 1, 0]
-        await running
-        assert seconds_of(pipeline) == [16 + 8, 24, 8 + 16, 0]
-        assert stats_of(pipeline).tasks["visit"].duration.sum == 24
-
-    run_exactly(main)
+@exact_time
+async def test_waiting_for_a_task_is_waiting_and_not_busy_time() -> None:
+    census = Census()
+    limits = {"visit": 1}
+    pipeline = Pipeline([stage(census.task(seconds=8), workers=3, task_concurrency_limits=limits)])
+    running = asyncio.ensure_future(pipeline.run(range(3)))
+    await asyncio.sleep(4)
+    assert workers_of(pipeline) == [0, 1, 2, 0]
+    assert seconds_of(pipeline) == [0, 4, 8, 0]
+    await asyncio.sleep(8)
+    assert workers_of(pipeline) == [1, 1, 1, 0]
+    await running
+    assert seconds_of(pipeline) == [16 + 8, 24, 8 + 16, 0]
+    assert stats_of(pipeline).tasks["visit"].duration.sum == 24
 
 
-def test_a_worker_that_waits_for_a_task_has_the_item_and_names_the_task() -> None:
+@simulated
+async def test_a_worker_that_waits_for_a_task_has_the_item_and_names_the_task() -> None:
     gate = Gate("second")
 
-    async def main() -> None:
-        limits = {"second": 1}
-        pipeline = Pipeline([stage(same, gate, workers=2, task_concurrency_limits=limits)])
-        running = await begun(pipeline.run(["a", "b"]))
-        states = pipeline.get_worker_states()
-        assert {state.status for state in states.values()} == {"busy"}
-        assert [state.current_item_id for state in states.values()] == [0, 1]
-        assert {(state.task_name, state.current_task) for state in states.values()} == {
-            ("second", "second")
-        }
-        assert stats_of(pipeline).in_progress_items == 2
-        gate.open()
-        await running
-
-    simulate(main)
+    limits = {"second": 1}
+    pipeline = Pipeline([stage(same, gate, workers=2, task_concurrency_limits=limits)])
+    running = await begun(pipeline.run(["a", "b"]))
+    states = pipeline.get_worker_states()
+    assert {state.status for state in states.values()} == {"busy"}
+    assert [state.current_item_id for state in states.values()] == [0, 1]
+    assert {(state.task_name, state.current_task) for state in states.values()} == {
+        ("second", "second")
+    }
+    assert stats_of(pipeline).in_progress_items == 2
+    gate.open()
+    await running
 
 
-def test_an_attempt_begins_when_its_task_may_begin() -> None:
+@exact_time
+async def test_an_attempt_begins_when_its_task_may_begin() -> None:
     starts: list[float] = []
 
-    async def main() -> None:
-        census = Census()
-        tracker = StatusTracker(on_task_start=lambda event: starts.append(now()))
-        limits = {"visit": 1}
-        one = stage(census.task(seconds=8), workers=3, task_concurrency_limits=limits)
-        await Pipeline([one], status_tracker=tracker).run(range(3))
-        assert starts == [0, 8, 16]
-
-    run_exactly(main)
+    census = Census()
+    tracker = StatusTracker(on_task_start=lambda event: starts.append(now()))
+    limits = {"visit": 1}
+    one = stage(census.task(seconds=8), workers=3, task_concurrency_limits=limits)
+    await Pipeline([one], status_tracker=tracker).run(range(3))
+    assert starts == [0, 8, 16]
 
 
 @both_limits
-def test_waiting_inside_of_a_task_is_waiting_time(limit: Limit, field: str) -> None:
+@exact_time
+async def test_waiting_inside_of_a_task_is_waiting_time(limit: Limit, field: str) -> None:
     async def task(value: int) -> int:
         async with limit():
             await asyncio.sleep(8)
         return value
 
-    async def main() -> None:
-        fields = {field: 1, "call_rate_period": 8}
-        pipeline = Pipeline([stage(task, workers=3, **fields)])
-        running = asyncio.ensure_future(pipeline.run(range(3)))
-        await asyncio.sleep(4)
-        assert workers_of(pipeline) == [0, 1, 2, 0]
-        await running
-        assert seconds_of(pipeline) == [16 + 8, 24, 8 + 16, 0]
-        assert stats_of(pipeline).tasks["task"].duration.sum == 24 + 24
-
-    run_exactly(main)
+    fields = {field: 1, "call_rate_period": 8}
+    pipeline = Pipeline([stage(task, workers=3, **fields)])
+    running = asyncio.ensure_future(pipeline.run(range(3)))
+    await asyncio.sleep(4)
+    assert workers_of(pipeline) == [0, 1, 2, 0]
+    await running
+    assert seconds_of(pipeline) == [16 + 8, 24, 8 + 16, 0]
+    assert stats_of(pipeline).tasks["task"].duration.sum == 24 + 24
 
 
-def test_a_worker_waits_once_however_many_sub_tasks_of_it_wait() -> None:
+@exact_time
+async def test_a_worker_waits_once_however_many_sub_tasks_of_it_wait() -> None:
     async def sub_task() -> None:
         async with concurrency_limit():
             await asyncio.sleep(4)
@@ -408,42 +370,35 @@ def test_a_worker_waits_once_however_many_sub_tasks_of_it_wait() -> None:
         await asyncio.gather(*(sub_task() for _ in range(4)))
         await asyncio.sleep(4)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, call_concurrency=1)])
-        running = asyncio.ensure_future(pipeline.run([0]))
-        await asyncio.sleep(2)
-        assert workers_of(pipeline) == [0, 0, 1, 0]
-        await running
-        assert seconds_of(pipeline) == [0, 4 + 4, 12, 0]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, call_concurrency=1)])
+    running = asyncio.ensure_future(pipeline.run([0]))
+    await asyncio.sleep(2)
+    assert workers_of(pipeline) == [0, 0, 1, 0]
+    await running
+    assert seconds_of(pipeline) == [0, 4 + 4, 12, 0]
 
 
-def test_a_wait_in_a_callback_is_waiting_time() -> None:
+@exact_time
+async def test_a_wait_in_a_callback_is_waiting_time() -> None:
     async def limited(*_: Any) -> None:
         async with rate_limit():
             pass
 
-    async def main() -> None:
-        fields = {"call_rate": 1, "call_rate_period": 16, "on_success": limited}
-        pipeline = Pipeline([stage(same, **fields)])
-        await pipeline.run(range(3))
-        assert seconds_of(pipeline) == [0, 0, 32, 0]
-
-    run_exactly(main)
+    fields = {"call_rate": 1, "call_rate_period": 16, "on_success": limited}
+    pipeline = Pipeline([stage(same, **fields)])
+    await pipeline.run(range(3))
+    assert seconds_of(pipeline) == [0, 0, 32, 0]
 
 
-def test_a_call_that_need_not_wait_is_no_waiting_time() -> None:
+@exact_time
+async def test_a_call_that_need_not_wait_is_no_waiting_time() -> None:
     async def task(value: int) -> None:
         async with rate_limit(), concurrency_limit():
             await asyncio.sleep(2)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, call_rate=8, call_concurrency=8)])
-        await pipeline.run(range(4))
-        assert seconds_of(pipeline) == [0, 8, 0, 0]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, call_rate=8, call_concurrency=8)])
+    await pipeline.run(range(4))
+    assert seconds_of(pipeline) == [0, 8, 0, 0]
 
 
 # How many are inside of concurrency_limit at once
@@ -457,7 +412,8 @@ async def directly(call: Callable[[], Coroutine[Any, Any, None]], times: int) ->
 @some_seeds
 @pytest.mark.parametrize("calls", [directly, by_gather, in_a_task_group])
 @pytest.mark.parametrize("most", [1, 3])
-def test_a_concurrency_limit_is_reached_and_never_exceeded(
+@simulated
+async def test_a_concurrency_limit_is_reached_and_never_exceeded(
     most: int, calls: Callable[..., Awaitable[None]], seed: int | None
 ) -> None:
     census = Census()
@@ -470,15 +426,13 @@ def test_a_concurrency_limit_is_reached_and_never_exceeded(
         await calls(call, 4)
         return value
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=5, call_concurrency=most)])
-        assert values(await pipeline.run(range(15))) == list(range(15))
-        assert (census.most, census.total) == (most, 60)
-
-    simulate(main, seed)
+    pipeline = Pipeline([stage(task, workers=5, call_concurrency=most)])
+    assert values(await pipeline.run(range(15))) == list(range(15))
+    assert (census.most, census.total) == (most, 60)
 
 
-def test_all_tasks_of_a_stage_share_its_concurrency_limit() -> None:
+@simulated
+async def test_all_tasks_of_a_stage_share_its_concurrency_limit() -> None:
     census = Census()
 
     async def one(value: int) -> int:
@@ -491,14 +445,12 @@ def test_all_tasks_of_a_stage_share_its_concurrency_limit() -> None:
             await census.stay(3)
         return value
 
-    async def main() -> None:
-        await Pipeline([stage(one, other, workers=6, call_concurrency=2)]).run(range(12))
-        assert (census.most, census.total) == (2, 24)
-
-    simulate(main)
+    await Pipeline([stage(one, other, workers=6, call_concurrency=2)]).run(range(12))
+    assert (census.most, census.total) == (2, 24)
 
 
-def test_each_stage_has_a_concurrency_limit_of_its_own() -> None:
+@simulated
+async def test_each_stage_has_a_concurrency_limit_of_its_own() -> None:
     censuses = {"A": Census(), "B": Census()}
 
     def counted(name: str) -> Callable[[int], Awaitable[int]]:
@@ -509,33 +461,29 @@ def test_each_stage_has_a_concurrency_limit_of_its_own() -> None:
 
         return task
 
-    async def main() -> None:
-        first = stage(counted("A"), name="A", workers=6, call_concurrency=1)
-        second = stage(counted("B"), name="B", workers=6, call_concurrency=4)
-        await Pipeline([first, second]).run(range(20))
-        assert censuses["A"].most == 1
-        assert 1 <= censuses["B"].most <= 4
-
-    simulate(main)
+    first = stage(counted("A"), name="A", workers=6, call_concurrency=1)
+    second = stage(counted("B"), name="B", workers=6, call_concurrency=4)
+    await Pipeline([first, second]).run(range(20))
+    assert censuses["A"].most == 1
+    assert 1 <= censuses["B"].most <= 4
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()])
-def test_an_error_inside_of_a_concurrency_limit_frees_the_place(error: BaseException) -> None:
+@simulated
+async def test_an_error_inside_of_a_concurrency_limit_frees_the_place(error: BaseException) -> None:
     async def task(value: int) -> int:
         async with concurrency_limit():
             if value % 2:
                 raise error
         return value
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, workers=3, call_concurrency=1)])
-        assert values(await pipeline.run(range(10))) == [0, 2, 4, 6, 8]
-        assert {type(failure.error) for failure in pipeline.failures} == {type(error)}
-
-    simulate(main)
+    pipeline = Pipeline([stage(task, workers=3, call_concurrency=1)])
+    assert values(await pipeline.run(range(10))) == [0, 2, 4, 6, 8]
+    assert {type(failure.error) for failure in pipeline.failures} == {type(error)}
 
 
-def test_a_task_s_limit_and_its_calls_limit_hold_together() -> None:
+@simulated
+async def test_a_task_s_limit_and_its_calls_limit_hold_together() -> None:
     tasks, calls = Census(), Census()
 
     async def task(value: int) -> int:
@@ -545,13 +493,10 @@ def test_a_task_s_limit_and_its_calls_limit_hold_together() -> None:
         tasks.leave()
         return value
 
-    async def main() -> None:
-        limits = {"task": 3}
-        one = stage(task, workers=9, task_concurrency_limits=limits, call_concurrency=2)
-        await Pipeline([one]).run(range(30))
-        assert (tasks.most, calls.most) == (3, 2)
-
-    simulate(main)
+    limits = {"task": 3}
+    one = stage(task, workers=9, task_concurrency_limits=limits, call_concurrency=2)
+    await Pipeline([one]).run(range(30))
+    assert (tasks.most, calls.most) == (3, 2)
 
 
 # How often rate_limit lets pass
@@ -571,32 +516,29 @@ def test_a_task_s_limit_and_its_calls_limit_hold_together() -> None:
         (1.5, 12, [0, 4, 12, 20]),
     ],
 )
-def test_so_many_calls_at_once_and_then_evenly(
+@exact_time
+async def test_so_many_calls_at_once_and_then_evenly(
     rate: float, period: float, times: list[float], workers: int
 ) -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        fields = {"call_rate": rate, "call_rate_period": period}
-        await Pipeline([stage(calls_at(calls), workers=workers, **fields)]).run(range(len(times)))
-        assert calls == times
-
-    run_exactly(main)
+    fields = {"call_rate": rate, "call_rate_period": period}
+    await Pipeline([stage(calls_at(calls), workers=workers, **fields)]).run(range(len(times)))
+    assert calls == times
 
 
-def test_a_rate_is_per_minute_unless_a_period_is_given() -> None:
+@exact_time
+async def test_a_rate_is_per_minute_unless_a_period_is_given() -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        await Pipeline([stage(calls_at(calls), call_rate=2)]).run(range(5))
-        assert calls == pytest.approx([0, 0, 30, 60, 90], abs=1e-6)
-
-    run_exactly(main)
+    await Pipeline([stage(calls_at(calls), call_rate=2)]).run(range(5))
+    assert calls == pytest.approx([0, 0, 30, 60, 90], abs=1e-6)
 
 
 @some_seeds
 @pytest.mark.parametrize("calls", [directly, by_gather, in_a_task_group])
-def test_a_rate_counts_the_calls_of_sub_tasks(
+@exact_time
+async def test_a_rate_counts_the_calls_of_sub_tasks(
     calls: Callable[..., Awaitable[None]], seed: int | None
 ) -> None:
     times: list[float] = []
@@ -609,18 +551,16 @@ def test_a_rate_counts_the_calls_of_sub_tasks(
         await calls(call, 4)
         return value
 
-    async def main() -> None:
-        fields = {"call_rate": 2, "call_rate_period": 16}
-        pipeline = Pipeline([stage(task, workers=3, **fields)])
-        assert values(await pipeline.run(range(3))) == [0, 1, 2]
-        assert times == [0, 0, *(8 * number for number in range(1, 11))]
-
-    run_exactly(main, seed)
+    fields = {"call_rate": 2, "call_rate_period": 16}
+    pipeline = Pipeline([stage(task, workers=3, **fields)])
+    assert values(await pipeline.run(range(3))) == [0, 1, 2]
+    assert times == [0, 0, *(8 * number for number in range(1, 11))]
 
 
 @some_seeds
 @pytest.mark.parametrize("rate", [1, 3, 0.5, 7.25])
-def test_no_period_sees_more_calls_than_a_leaky_bucket_lets_pass(
+@simulated
+async def test_no_period_sees_more_calls_than_a_leaky_bucket_lets_pass(
     rate: float, seed: int | None
 ) -> None:
     calls: list[float] = []
@@ -631,99 +571,85 @@ def test_no_period_sees_more_calls_than_a_leaky_bucket_lets_pass(
             calls.append(now())
         return value
 
-    async def main() -> None:
-        fields = {"call_rate": rate, "call_rate_period": 10}
-        await Pipeline([stage(task, workers=7, **fields)]).run(range(40))
-        burst = max(1, rate)
-        for first in range(40):
-            for last in range(first, 40):
-                elapsed = calls[last] - calls[first]
-                assert last - first + 1 <= burst + elapsed * rate / 10 + 1e-3
-
-    simulate(main, seed)
+    fields = {"call_rate": rate, "call_rate_period": 10}
+    await Pipeline([stage(task, workers=7, **fields)]).run(range(40))
+    burst = max(1, rate)
+    for first in range(40):
+        for last in range(first, 40):
+            elapsed = calls[last] - calls[first]
+            assert last - first + 1 <= burst + elapsed * rate / 10 + 1e-3
 
 
-def test_who_waits_for_a_rate_goes_on_in_the_order_of_arrival() -> None:
+@exact_time
+async def test_who_waits_for_a_rate_goes_on_in_the_order_of_arrival() -> None:
     order: list[int] = []
 
     async def task(value: int) -> None:
         async with rate_limit():
             order.append(value)
 
-    async def main() -> None:
-        await Pipeline([stage(task, workers=8, call_rate=1, call_rate_period=4)]).run(range(8))
-        assert order == list(range(8))
-
-    run_exactly(main)
+    await Pipeline([stage(task, workers=8, call_rate=1, call_rate_period=4)]).run(range(8))
+    assert order == list(range(8))
 
 
-def test_how_long_a_call_takes_does_not_matter_to_the_rate() -> None:
+@exact_time
+async def test_how_long_a_call_takes_does_not_matter_to_the_rate() -> None:
     census = Census()
 
     async def task(value: int) -> None:
         async with rate_limit():
             await census.stay(100)
 
-    async def main() -> None:
-        await Pipeline([stage(task, workers=9, call_rate=1, call_rate_period=2)]).run(range(9))
-        assert census.most == 9
-
-    run_exactly(main)
+    await Pipeline([stage(task, workers=9, call_rate=1, call_rate_period=2)]).run(range(9))
+    assert census.most == 9
 
 
-def test_a_rate_that_rested_allows_so_many_at_once_again() -> None:
+@exact_time
+async def test_a_rate_that_rested_allows_so_many_at_once_again() -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(calls_at(calls), workers=9, call_rate=4, call_rate_period=64)])
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        await asyncio.sleep(1024)
-        await pipeline.feed(range(5))
-        await pipeline.join()
-        assert calls == [0, 0, 0, 0, 16, *([1024] * 4), 1024 + 16]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(calls_at(calls), workers=9, call_rate=4, call_rate_period=64)])
+    await pipeline.start()
+    await pipeline.feed(range(5))
+    await asyncio.sleep(1024)
+    await pipeline.feed(range(5))
+    await pipeline.join()
+    assert calls == [0, 0, 0, 0, 16, *([1024] * 4), 1024 + 16]
 
 
-def test_each_stage_has_a_rate_of_its_own() -> None:
+@exact_time
+async def test_each_stage_has_a_rate_of_its_own() -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        slow, fast = {"call_rate_period": 16}, {"call_rate_period": 4}
-        first = stage(same, calls_at([]), name="A", workers=4, call_rate=1, **slow)
-        second = stage(calls_at(calls), name="B", workers=4, call_rate=1, **fast)
-        await Pipeline([first, second]).run(range(3))
-        assert calls == [0, 16, 32]
-
-    run_exactly(main)
+    slow, fast = {"call_rate_period": 16}, {"call_rate_period": 4}
+    first = stage(same, calls_at([]), name="A", workers=4, call_rate=1, **slow)
+    second = stage(calls_at(calls), name="B", workers=4, call_rate=1, **fast)
+    await Pipeline([first, second]).run(range(3))
+    assert calls == [0, 16, 32]
 
 
-def test_two_pipelines_of_one_stage_have_a_rate_each() -> None:
+@exact_time
+async def test_two_pipelines_of_one_stage_have_a_rate_each() -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        one = stage(calls_at(calls), call_rate=1, call_rate_period=16)
-        await asyncio.gather(Pipeline([one]).run(range(2)), Pipeline([one]).run(range(2)))
-        assert calls == [0, 0, 16, 16]
-
-    run_exactly(main)
+    one = stage(calls_at(calls), call_rate=1, call_rate_period=16)
+    await asyncio.gather(Pipeline([one]).run(range(2)), Pipeline([one]).run(range(2)))
+    assert calls == [0, 0, 16, 16]
 
 
-def test_an_error_after_the_wait_for_a_rate_goes_through() -> None:
+@simulated
+async def test_an_error_after_the_wait_for_a_rate_goes_through() -> None:
     async def task(value: int) -> None:
         async with rate_limit():
             raise KeyError(value)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, call_rate=1)])
-        await pipeline.run([0])
-        assert isinstance(only_error(pipeline), KeyError)
-
-    simulate(main)
+    pipeline = Pipeline([stage(task, call_rate=1)])
+    await pipeline.run([0])
+    assert isinstance(only_error(pipeline), KeyError)
 
 
-def test_each_attempt_that_calls_counts_for_the_rate() -> None:
+@exact_time
+async def test_each_attempt_that_calls_counts_for_the_rate() -> None:
     calls: list[float] = []
 
     async def task(value: int) -> None:
@@ -731,12 +657,9 @@ def test_each_attempt_that_calls_counts_for_the_rate() -> None:
             calls.append(now())
             raise ValueError
 
-    async def main() -> None:
-        fields = {"task_attempts": 4, "task_wait_seconds": 2, "call_rate_period": 8}
-        await Pipeline([stage(task, call_rate=1, **fields)]).run([0])
-        assert calls == [0, 8, 16, 24]
-
-    run_exactly(main)
+    fields = {"task_attempts": 4, "task_wait_seconds": 2, "call_rate_period": 8}
+    await Pipeline([stage(task, call_rate=1, **fields)]).run([0])
+    assert calls == [0, 8, 16, 24]
 
 
 # A rate outlasts a run
@@ -744,18 +667,16 @@ def test_each_attempt_that_calls_counts_for_the_rate() -> None:
 
 @pytest.mark.parametrize("first", [by_run, by_stream, by_feed])
 @pytest.mark.parametrize("second", [by_run, by_stream, by_feed])
-def test_a_second_run_has_no_second_burst(
+@exact_time
+async def test_a_second_run_has_no_second_burst(
     first: Callable[..., Awaitable[None]], second: Callable[..., Awaitable[None]]
 ) -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(calls_at(calls), workers=4, call_rate=4, call_rate_period=64)])
-        await first(pipeline, [1, 2, 3])
-        await second(pipeline, [1, 2, 3])
-        assert calls == [0, 0, 0, 0, 16, 32]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(calls_at(calls), workers=4, call_rate=4, call_rate_period=64)])
+    await first(pipeline, [1, 2, 3])
+    await second(pipeline, [1, 2, 3])
+    assert calls == [0, 0, 0, 0, 16, 32]
 
 
 def test_a_run_on_another_loop_begins_with_a_burst_of_its_own() -> None:
@@ -766,33 +687,29 @@ def test_a_run_on_another_loop_begins_with_a_burst_of_its_own() -> None:
     assert calls == [0, 0, 8, 0, 0, 8]
 
 
-def test_a_wait_for_a_rate_that_is_cut_short_takes_nothing_of_it() -> None:
+@exact_time
+async def test_a_wait_for_a_rate_that_is_cut_short_takes_nothing_of_it() -> None:
     calls: list[float] = []
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(calls_at(calls), workers=4, call_rate=1, call_rate_period=64)])
-        await pipeline.start()
-        await pipeline.feed(range(4))
-        await asyncio.sleep(16)
-        assert len(await pipeline.shutdown()) == 3
-        assert not others()
-        await pipeline.run(range(2))
-        assert calls == [0, 64, 128]
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(calls_at(calls), workers=4, call_rate=1, call_rate_period=64)])
+    await pipeline.start()
+    await pipeline.feed(range(4))
+    await asyncio.sleep(16)
+    assert len(await pipeline.shutdown()) == 3
+    assert not others()
+    await pipeline.run(range(2))
+    assert calls == [0, 64, 128]
 
 
 # Asking without taking
 
 
-def test_capacity_is_there_where_no_rate_is_set() -> None:
+@simulated
+async def test_capacity_is_there_where_no_rate_is_set() -> None:
     async def task(value: int) -> bool:
         return call_rate_has_capacity() and call_rate_has_capacity(1000)
 
-    async def main() -> None:
-        assert values(await Pipeline([stage(task)]).run([0])) == [True]
-
-    simulate(main)
+    assert values(await Pipeline([stage(task)]).run([0])) == [True]
 
 
 def test_capacity_is_there_outside_of_a_task() -> None:
@@ -800,21 +717,19 @@ def test_capacity_is_there_outside_of_a_task() -> None:
     assert call_rate_has_capacity(1000)
 
 
-def test_asking_for_capacity_takes_nothing() -> None:
+@exact_time
+async def test_asking_for_capacity_takes_nothing() -> None:
     async def task(value: int) -> list[bool]:
         asked = [call_rate_has_capacity() for _ in range(10)]
         async with rate_limit():
             pass
         return [*asked, call_rate_has_capacity()]
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(task, call_rate=2, call_rate_period=64)])
-        first, second = await pipeline.run(range(2))
-        assert first.value == [True] * 11
-        assert second.value == [True] * 10 + [False]
-        assert now() == 0
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(task, call_rate=2, call_rate_period=64)])
+    first, second = await pipeline.run(range(2))
+    assert first.value == [True] * 11
+    assert second.value == [True] * 10 + [False]
+    assert now() == 0
 
 
 @pytest.mark.parametrize(
@@ -827,19 +742,20 @@ def test_asking_for_capacity_takes_nothing() -> None:
         (2.5, {1: True, 1.5: True, 2: False}),
     ],
 )
-def test_capacity_is_what_is_left_after_a_call(rate: float, amounts: dict[float, bool]) -> None:
+@exact_time
+async def test_capacity_is_what_is_left_after_a_call(
+    rate: float, amounts: dict[float, bool]
+) -> None:
     async def task(value: int) -> dict[float, bool]:
         async with rate_limit():
             return {amount: call_rate_has_capacity(amount) for amount in amounts}
 
-    async def main() -> None:
-        (result,) = await Pipeline([stage(task, call_rate=rate, call_rate_period=64)]).run([0])
-        assert result.value == amounts
-
-    run_exactly(main)
+    (result,) = await Pipeline([stage(task, call_rate=rate, call_rate_period=64)]).run([0])
+    assert result.value == amounts
 
 
-def test_capacity_comes_back_with_time() -> None:
+@exact_time
+async def test_capacity_comes_back_with_time() -> None:
     async def task(value: int) -> list[bool]:
         async with rate_limit(), rate_limit():
             pass
@@ -849,35 +765,28 @@ def test_capacity_comes_back_with_time() -> None:
             await asyncio.sleep(4)
         return asked
 
-    async def main() -> None:
-        (result,) = await Pipeline([stage(task, call_rate=2, call_rate_period=16)]).run([0])
-        assert result.value == [False, False, False, False, True]
-
-    run_exactly(main)
+    (result,) = await Pipeline([stage(task, call_rate=2, call_rate_period=16)]).run([0])
+    assert result.value == [False, False, False, False, True]
 
 
-def test_a_plain_function_may_ask_for_capacity_in_its_thread() -> None:
+@simulated_with_threads
+async def test_a_plain_function_may_ask_for_capacity_in_its_thread() -> None:
     def ask(value: int) -> tuple[bool, bool]:
         return call_rate_has_capacity(2), call_rate_has_capacity(3)
 
-    async def main() -> None:
-        (result,) = await Pipeline([stage(ask, call_rate=2)]).run([0])
-        assert result.value == (True, False)
-
-    simulate(main, threads=True)
+    (result,) = await Pipeline([stage(ask, call_rate=2)]).run([0])
+    assert result.value == (True, False)
 
 
-def test_a_plain_function_asks_before_anyone_has_called() -> None:
+@simulated_with_threads
+async def test_a_plain_function_asks_before_anyone_has_called() -> None:
     """The rate knows its loop from the start, not from the first call on it."""
 
     def ask(value: int) -> bool:
         return call_rate_has_capacity()
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(ask, call_rate=1)])
-        assert values(await pipeline.run([0])) == values(await pipeline.run([0])) == [True]
-
-    simulate(main, threads=True)
+    pipeline = Pipeline([stage(ask, call_rate=1)])
+    assert values(await pipeline.run([0])) == values(await pipeline.run([0])) == [True]
 
 
 # Where limits may be used
@@ -885,7 +794,8 @@ def test_a_plain_function_asks_before_anyone_has_called() -> None:
 
 @pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip", "skip_if"])
 @both_limits
-def test_callbacks_use_the_limits_of_their_stage(limit: Limit, field: str, role: str) -> None:
+@simulated
+async def test_callbacks_use_the_limits_of_their_stage(limit: Limit, field: str, role: str) -> None:
     census = Census()
 
     async def callback(*_: Any) -> bool:
@@ -898,20 +808,18 @@ def test_callbacks_use_the_limits_of_their_stage(limit: Limit, field: str, role:
             raise ValueError
         return value
 
-    async def main() -> None:
-        fields = {"skip_if": lambda value: value == 2, field: 1, "call_rate_period": 4}
-        one = stage(refuse_1, workers=3, **{**fields, role: callback})
-        pipeline = Pipeline([one])
-        await pipeline.run(range(3))
-        assert census.total == (3 if role == "skip_if" else 1)
-        assert census.most == 1
-        assert len(pipeline.failures) == 1
-
-    simulate(main)
+    fields = {"skip_if": lambda value: value == 2, field: 1, "call_rate_period": 4}
+    one = stage(refuse_1, workers=3, **{**fields, role: callback})
+    pipeline = Pipeline([one])
+    await pipeline.run(range(3))
+    assert census.total == (3 if role == "skip_if" else 1)
+    assert census.most == 1
+    assert len(pipeline.failures) == 1
 
 
 @both_limits
-def test_a_pipeline_inside_of_a_task_has_limits_of_its_own(limit: Limit, field: str) -> None:
+@exact_time
+async def test_a_pipeline_inside_of_a_task_has_limits_of_its_own(limit: Limit, field: str) -> None:
     calls: list[str] = []
 
     async def call(name: str) -> None:
@@ -928,16 +836,14 @@ def test_a_pipeline_inside_of_a_task_has_limits_of_its_own(limit: Limit, field: 
         await call("outer")
         return value
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(outer, name="Outer", **{field: 2})])
-        assert values(await pipeline.run([7])) == [7]
-        assert calls == ["outer", *["inner"] * 4, "outer"]
-        assert now() == 0
-
-    run_exactly(main)
+    pipeline = Pipeline([stage(outer, name="Outer", **{field: 2})])
+    assert values(await pipeline.run([7])) == [7]
+    assert calls == ["outer", *["inner"] * 4, "outer"]
+    assert now() == 0
 
 
-def test_a_pipeline_inside_of_a_task_does_not_see_the_limits_around_it() -> None:
+@simulated
+async def test_a_pipeline_inside_of_a_task_does_not_see_the_limits_around_it() -> None:
     async def inner(value: int) -> bool:
         assert call_rate_has_capacity(1000)
         async with concurrency_limit():
@@ -948,48 +854,39 @@ def test_a_pipeline_inside_of_a_task_does_not_see_the_limits_around_it() -> None
         await pipeline.run([0])
         return str(only_error(pipeline))
 
-    async def main() -> None:
-        fields = {"call_concurrency": 1, "call_rate": 1}
-        (result,) = await Pipeline([stage(outer, name="Outer", **fields)]).run([0])
-        assert "'Inner'" in result.value
-
-    simulate(main)
+    fields = {"call_concurrency": 1, "call_rate": 1}
+    (result,) = await Pipeline([stage(outer, name="Outer", **fields)]).run([0])
+    assert "'Inner'" in result.value
 
 
 @both_limits
-def test_a_limit_that_is_not_set_is_an_error_that_names_it(limit: Limit, field: str) -> None:
+@simulated
+async def test_a_limit_that_is_not_set_is_an_error_that_names_it(limit: Limit, field: str) -> None:
     async def task(value: int) -> None:
         async with limit():
             raise AssertionError
 
-    async def main() -> None:
-        set_alone = {"call_concurrency": {"call_rate": 1}, "call_rate": {"call_concurrency": 1}}
-        pipeline = Pipeline([stage(task, name="Fetch", **set_alone[field])])
-        await pipeline.run([0])
-        error = only_error(pipeline)
-        assert type(error) is RuntimeError
-        assert f"'Fetch', which has no {field}; set {field} on the Stage" in str(error)
-
-    simulate(main)
+    set_alone = {"call_concurrency": {"call_rate": 1}, "call_rate": {"call_concurrency": 1}}
+    pipeline = Pipeline([stage(task, name="Fetch", **set_alone[field])])
+    await pipeline.run([0])
+    error = only_error(pipeline)
+    assert type(error) is RuntimeError
+    assert f"'Fetch', which has no {field}; set {field} on the Stage" in str(error)
 
 
 @both_limits
-def test_a_limit_outside_of_a_task_is_an_error_that_says_so(limit: Limit, field: str) -> None:
-    async def main() -> None:
-        with pytest.raises(RuntimeError, match="outside of a task") as caught:
-            async with limit():
-                raise AssertionError
-        assert f"set {field} on a Stage" in str(caught.value)
-
-    simulate(main)
+@simulated
+async def test_a_limit_outside_of_a_task_is_an_error_that_says_so(limit: Limit, field: str) -> None:
+    with pytest.raises(RuntimeError, match="outside of a task") as caught:
+        async with limit():
+            raise AssertionError
+    assert f"set {field} on a Stage" in str(caught.value)
 
 
 @both_limits
-def test_the_consumer_of_a_stream_is_outside(limit: Limit, field: str) -> None:
-    async def main() -> None:
-        async with Pipeline([stage(same, **{field: 1})]).stream([0]) as stream:
-            async for _ in stream:
-                with pytest.raises(RuntimeError, match="outside of a task"):
-                    await limit().__aenter__()
-
-    simulate(main)
+@simulated
+async def test_the_consumer_of_a_stream_is_outside(limit: Limit, field: str) -> None:
+    async with Pipeline([stage(same, **{field: 1})]).stream([0]) as stream:
+        async for _ in stream:
+            with pytest.raises(RuntimeError, match="outside of a task"):
+                await limit().__aenter__()

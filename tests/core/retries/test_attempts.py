@@ -19,7 +19,7 @@ from tests.helpers.runs import (
     stage,
     values,
 )
-from tests.helpers.virtual_time import simulate
+from tests.helpers.simulated import simulated
 
 # Retries per task
 
@@ -52,16 +52,14 @@ def test_a_wait_of_nothing_takes_no_time() -> None:
     assert task.times == [0.0] * 50
 
 
-def test_others_are_worked_on_while_an_item_waits_for_its_next_attempt() -> None:
+@simulated
+async def test_others_are_worked_on_while_an_item_waits_for_its_next_attempt() -> None:
     task = Failing(1)
 
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 2, [task], task_wait_seconds=100)])
-        task.calls.append("good")  # its next call succeeds
-        results = await pipeline.run(["bad", "good", "good"])
-        assert values(results) == ["bad", "good", "good"]
-
-    simulate(main)
+    pipeline = Pipeline([Stage("Work", 2, [task], task_wait_seconds=100)])
+    task.calls.append("good")  # its next call succeeds
+    results = await pipeline.run(["bad", "good", "good"])
+    assert values(results) == ["bad", "good", "good"]
     assert task.calls == ["good", "bad", "good", "good", "bad"]
 
 
@@ -72,15 +70,13 @@ def test_each_task_has_attempts_of_its_own_and_earlier_ones_are_not_repeated() -
     assert (len(first.calls), len(second.calls)) == (3, 3)
 
 
-def test_attempts_are_those_of_the_last_task() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [Failing(2), same])])
-        (result,) = await pipeline.run([7])
-        assert result.attempts == 1
-        (result,) = await Pipeline([Stage("Work", 1, [same, Failing(1)])]).run([7])
-        assert result.attempts == 2
-
-    simulate(main)
+@simulated
+async def test_attempts_are_those_of_the_last_task() -> None:
+    pipeline = Pipeline([Stage("Work", 1, [Failing(2), same])])
+    (result,) = await pipeline.run([7])
+    assert result.attempts == 1
+    (result,) = await Pipeline([Stage("Work", 1, [same, Failing(1)])]).run([7])
+    assert result.attempts == 2
 
 
 def test_attempts_are_those_of_the_stage_that_the_item_ended_in() -> None:
@@ -134,17 +130,15 @@ def test_an_item_tried_anew_starts_with_the_value_that_entered_the_stage() -> No
     assert values(pipeline.results) == [8]
 
 
-def test_an_item_tried_anew_goes_behind_those_that_wait_at_its_priority() -> None:
+@simulated
+async def test_an_item_tried_anew_goes_behind_those_that_wait_at_its_priority() -> None:
     task = Failing(1)
 
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 1, [task], retry="per_stage")])
-        await pipeline.feed(["a", "b"], priority=5)
-        await pipeline.feed(["later"], priority=6)
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main)
+    pipeline = Pipeline([Stage("Work", 1, [task], retry="per_stage")])
+    await pipeline.feed(["a", "b"], priority=5)
+    await pipeline.feed(["later"], priority=6)
+    await pipeline.start()
+    await pipeline.join()
     assert task.calls == ["a", "b", "a", "b", "later", "later"]
 
 
@@ -208,20 +202,20 @@ def test_every_path_gives_the_same_outcome(path: str, fails: int) -> None:
 
 @pytest.mark.parametrize("path", list(PATHS))
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), CustomExit(), SystemExit(3)])
-def test_every_path_fails_alike_by_what_is_no_exception(path: str, error: BaseException) -> None:
+@simulated
+async def test_every_path_fails_alike_by_what_is_no_exception(
+    path: str, error: BaseException
+) -> None:
     async def task(value: int) -> int:
         if value == 1:
             raise error
         return value
 
-    async def main() -> None:
-        pipeline = piped_by(path, task)
-        if isinstance(error, asyncio.CancelledError):
+    pipeline = piped_by(path, task)
+    if isinstance(error, asyncio.CancelledError):
+        await pipeline.run(range(3))
+    else:
+        with pytest.raises(type(error)):
             await pipeline.run(range(3))
-        else:
-            with pytest.raises(type(error)):
-                await pipeline.run(range(3))
-        (failure,) = pipeline.failures
-        assert (failure.value, failure.attempts, failure.error) == (1, 1, error)
-
-    simulate(main)
+    (failure,) = pipeline.failures
+    assert (failure.value, failure.attempts, failure.error) == (1, 1, error)
