@@ -55,7 +55,6 @@ def test_a_wait_of_nothing_takes_no_time() -> None:
 @simulated
 async def test_others_are_worked_on_while_an_item_waits_for_its_next_attempt() -> None:
     task = Failing(1)
-
     pipeline = Pipeline([Stage("Work", 2, [task], task_wait_seconds=100)])
     task.calls.append("good")  # its next call succeeds
     results = await pipeline.run(["bad", "good", "good"])
@@ -133,7 +132,6 @@ def test_an_item_tried_anew_starts_with_the_value_that_entered_the_stage() -> No
 @simulated
 async def test_an_item_tried_anew_goes_behind_those_that_wait_at_its_priority() -> None:
     task = Failing(1)
-
     pipeline = Pipeline([Stage("Work", 1, [task], retry="per_stage")])
     await pipeline.feed(["a", "b"], priority=5)
     await pipeline.feed(["later"], priority=6)

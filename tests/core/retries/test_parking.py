@@ -78,7 +78,6 @@ def parking(seconds: float = 100, **fields: Any) -> dict[str, Any]:
 @exact_time
 async def test_waits_for_retries_take_no_worker(fields: dict[str, Any], watched: bool) -> None:
     task = FailingOnce(range(0, 2000, 10), seconds=0.02)  # 5%, and none so late that it comes last
-
     ideal = (4000 + 200) * 0.02 / 20
 
     pipeline = piped(stage(task, workers=20, **parking(2), **fields), watched=watched)
@@ -157,7 +156,6 @@ async def test_it_resumes_at_the_right_task_with_the_right_value(
 @exact_time
 async def test_each_task_of_a_stage_has_its_own_attempts_after_a_resumption() -> None:
     tasks = [Failing(1, "one"), Failing(1, "two"), Failing(1, "three")]
-
     pipeline = piped(stage(*tasks, **parking()))
     (ended,) = await pipeline.run([7])
     assert ended.attempts == 2
@@ -305,7 +303,6 @@ async def test_shutdown_returns_parked_items_or_drains_them(
 @exact_time
 async def test_a_parked_item_that_is_left_has_all_its_attempts_in_the_next_run() -> None:
     task = Failing(2)
-
     pipeline = piped(stage(task, **parking()))
     await start_with(pipeline, [7])
     await pipeline.feed(await pipeline.shutdown())
@@ -458,7 +455,6 @@ async def test_a_stage_that_pulls_takes_no_more_than_it_can_hold(
     workers: int, watched: bool
 ) -> None:
     task = FailingOnce(range(100), seconds=1)
-
     pull = stage(task, name="Pull", pull=True, workers=workers, **parking(10))
     pipeline = piped(stage(same), pull, watched=watched)
     running = await begun(pipeline.run(range(6)))

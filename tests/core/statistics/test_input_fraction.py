@@ -34,7 +34,6 @@ class Measured:
 @exact_time
 async def test_a_snapshot_has_the_share_of_the_input_that_has_been_read(use: Use) -> None:
     dashboard = Recorder()
-
     pipeline = piped(sleep, workers=1, queue_capacity=1)
     await use(pipeline, Measured(8), custom_dashboard=dashboard, dashboard_update_interval=2.5)
     shares = [snapshot.input_fraction or 0 for snapshot in dashboard.snapshots]

@@ -23,6 +23,7 @@ from tests.helpers.runs import (
     age,
     fail,
     piped,
+    refuse_odd,
     same,
     stage,
     start_with,
@@ -82,7 +83,6 @@ async def test_a_worker_without_an_item_is_idle() -> None:
 @exact_time
 async def test_a_worker_in_a_task_is_busy_with_it(watched: bool) -> None:
     gate = Gate("load")
-
     await asyncio.sleep(1000)
     pipeline = piped(stage(gate), watched=watched)
     async with running(pipeline, [{"id": "a", "value": 1}]):
@@ -98,17 +98,35 @@ async def test_a_worker_in_a_task_is_busy_with_it(watched: bool) -> None:
 
 
 @watched_or_not
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"task_attempts": 3, "task_wait_seconds": 0}, "first 1, second 1, second 2, second 3"),
+        (
+            {"retry": "per_stage", "stage_attempts": 3},
+            "first 1, second 1, first 2, second 2, first 3, second 3",
+        ),
+    ],
+)
 @simulated
-async def test_a_worker_in_a_later_task_names_that(watched: bool) -> None:
+async def test_a_worker_names_its_task_and_the_number_of_the_attempt(
+    fields: dict[str, Any], expected: str, watched: bool
+) -> None:
     first, second = Gate("first"), Gate("second")
-
-    pipeline = piped(stage(first, second), watched=watched)
+    seen: list[str] = []
+    pipeline = piped(stage(first, second, **fields), watched=watched)
     async with running(pipeline):
-        assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == ("first", 1)
-        first.open()
-        await settle()
-        assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == ("second", 1)
-        second.open()
+        while "second 3" not in seen:
+            state = state_of(pipeline)
+            seen.append(f"{state.task_name} {state.attempt}")
+            if state.task_name == "first":
+                first.let(1)
+            elif state.attempt == 3:
+                second.let(1)
+            else:
+                second.fail(1, ValueError())
+            await settle()
+    assert ", ".join(seen) == expected
 
 
 @simulated_with_threads
@@ -141,49 +159,6 @@ async def test_a_worker_without_an_item_waits_while_one_is_parked(watched: bool)
             await asyncio.sleep(16)
             await settle()
     assert (metrics_of(pipeline).items_failed, state_of(pipeline)) == (1, IDLE_STATE)
-
-
-@watched_or_not
-@simulated
-async def test_a_worker_in_a_further_attempt_has_its_number(watched: bool) -> None:
-    gate = Gate()
-
-    pipeline = piped(stage(gate, task_attempts=3, task_wait_seconds=0), watched=watched)
-    async with running(pipeline):
-        for attempt in (1, 2, 3):
-            assert state_of(pipeline).attempt == attempt
-            if attempt < 3:
-                gate.fail(1, ValueError())
-            await settle()
-        gate.open()
-
-
-@watched_or_not
-@simulated
-async def test_a_worker_with_an_item_that_started_the_stage_anew_has_the_stage_s_attempt(
-    watched: bool,
-) -> None:
-    first, second = Gate("first"), Gate("second")
-
-    fields = {"retry": "per_stage", "stage_attempts": 3}
-    pipeline = piped(stage(first, second, **fields), watched=watched)
-    async with running(pipeline):
-        for attempt in (1, 2, 3):
-            assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == (
-                "first",
-                attempt,
-            )
-            first.let(1)
-            await settle()
-            assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == (
-                "second",
-                attempt,
-            )
-            if attempt < 3:
-                second.fail(1, ValueError())
-            else:
-                second.let(1)
-            await settle()
 
 
 async def call_limited(value: int) -> int:
@@ -230,37 +205,28 @@ async def test_a_worker_that_waits_for_a_limit_is_busy_with_the_item(
 
 
 @watched_or_not
+@pytest.mark.parametrize(
+    ("fields", "held", "processed"), [({"queue_capacity": 1}, None, 3), ({"pull": True}, 1, 2)]
+)
 @simulated
-async def test_a_worker_without_room_downstream_has_handed_its_item_on(watched: bool) -> None:
+async def test_a_blocked_worker_has_passed_its_item_on_unless_the_next_stage_pulls(
+    fields: dict[str, Any], held: int | None, processed: int, watched: bool
+) -> None:
     gate = Gate()
-
-    last = stage(gate, name="Last", queue_capacity=1)
-    pipeline = piped(stage(same), last, watched=watched)
-    async with running(pipeline, range(5)):
-        assert state_of(pipeline) == IDLE_STATE
-        assert state_of(pipeline, "Last-W0").current_item_id == 0
-        assert workers_of(pipeline) == [0, 0, 0, 1]
-        assert metrics_of(pipeline).items_processed == 3
-        gate.open()
-
-
-@watched_or_not
-@simulated
-async def test_a_worker_in_front_of_a_pull_stage_still_has_the_item(watched: bool) -> None:
-    gate = Gate()
-
-    pipeline = piped(stage(same), stage(gate, name="Last", pull=True), watched=watched)
+    pipeline = piped(stage(same), stage(gate, name="Last", **fields), watched=watched)
     async with running(pipeline, range(5)):
         state = state_of(pipeline)
-        assert (state.status, state.current_item_id) == ("busy", 1)
+        assert (state.status, state.current_item_id) == ("busy" if held else "idle", held)
         assert workers_of(pipeline) == [0, 0, 0, 1]
-        assert metrics_of(pipeline).items_processed == 2
+        assert metrics_of(pipeline).items_processed == processed
         gate.open()
 
 
 @watched_or_not
 @simulated
-async def test_a_worker_whose_results_nobody_takes_has_handed_its_item_on(watched: bool) -> None:
+async def test_a_worker_whose_stream_is_full_has_passed_its_item_on(
+    watched: bool,
+) -> None:
     pipeline = piped(stage(same), watched=watched)
     async with pipeline.stream(range(5), buffer_size=1) as stream:
         await anext(stream)
@@ -294,20 +260,6 @@ async def test_a_worker_in_a_callback_is_busy_with_the_item(role: str) -> None:
         gate.open()
 
 
-@simulated
-async def test_a_worker_with_an_item_of_process_is_busy_with_it() -> None:
-    gate = Gate()
-
-    pipeline = piped(stage(gate))
-    await pipeline.start()
-    processing = await begun(pipeline.process({"id": "x", "value": 1}))
-    state = state_of(pipeline)
-    assert (state.status, state.current_item_id, state.attempt) == ("busy", "x", 1)
-    gate.open()
-    assert (await processing).value == 1
-    await pipeline.join()
-
-
 @watched_or_not
 @simulated
 async def test_the_state_of_the_next_item_has_nothing_of_the_last(watched: bool) -> None:
@@ -329,20 +281,9 @@ async def test_the_state_of_the_next_item_has_nothing_of_the_last(watched: bool)
 
 
 @watched_or_not
-@pytest.mark.parametrize("task", [same, fail])
-@simulated
-async def test_after_the_run_workers_are_idle(task: Callable[[Any], Any], watched: bool) -> None:
-    pipeline = piped(stage(task, workers=3), watched=watched)
-    await pipeline.run(range(9))
-    assert {state.status for state in pipeline.get_worker_states().values()} == {"idle"}
-    assert workers_of(pipeline) == [0, 0, 0, 0]
-
-
-@watched_or_not
 @exact_time
 async def test_after_an_abort_workers_are_idle(watched: bool) -> None:
     gate = Gate()
-
     pipeline = piped(stage(gate), watched=watched)
     await start_with(pipeline, [1])
     await pipeline.shutdown(timeout=0)
@@ -353,23 +294,54 @@ async def test_after_an_abort_workers_are_idle(watched: bool) -> None:
 # What a worker has done
 
 
-@watched_or_not
-@exact_time
-async def test_metrics_count_what_was_passed_on_and_what_failed(watched: bool) -> None:
-    async def refuse_odd(value: int) -> int:
-        await asyncio.sleep(4)
-        if value % 2:
-            raise ValueError
-        return value
+async def refuse_odd_slowly(value: int) -> int:
+    await asyncio.sleep(4)
+    return await refuse_odd(value)
 
-    pipeline = piped(stage(refuse_odd), watched=watched)
-    await pipeline.run(range(5))
-    metrics = metrics_of(pipeline)
-    assert (metrics.items_processed, metrics.items_failed) == (3, 2)
-    assert metrics.total_processing_time == 20
-    assert metrics.avg_processing_time == 20 / 3
-    await asyncio.sleep(100)
-    assert age(metrics_of(pipeline).last_active) == 100
+
+async def fail_slowly(_: int) -> None:
+    await asyncio.sleep(2)
+    raise ValueError
+
+
+async def answer_slowly(*_: Any) -> bool:
+    await asyncio.sleep(4)
+    return False
+
+
+@watched_or_not
+@pytest.mark.parametrize(
+    ("task", "fields", "items", "processed", "failed", "seconds"),
+    [
+        (refuse_odd_slowly, {}, range(5), 3, 2, 20),
+        (fail_slowly, {"task_attempts": 3, "task_wait_seconds": 8}, [1], 0, 1, 2 + 2 + 2),
+        (fail_slowly, {"retry": "per_stage", "stage_attempts": 4}, [1, 2], 0, 2, 2 * 8),
+        (sleep, {"skip_if": answer_slowly, "on_success": answer_slowly}, [1], 1, 0, 4 + 16 + 4),
+        (fail, {"skip_if": lambda _: True}, range(3), 3, 0, 0),
+    ],
+    ids=["some fail", "retried", "stage retried", "callbacks", "skipped"],
+)
+@exact_time
+async def test_each_run_counts_the_items_of_a_worker_and_the_time_spent_on_them(
+    task: Any,
+    fields: dict[str, Any],
+    items: Any,
+    processed: int,
+    failed: int,
+    seconds: float,
+    watched: bool,
+) -> None:
+    pipeline = piped(stage(task, **fields), watched=watched)
+    for _ in range(2):
+        await pipeline.run(items)
+        metrics = metrics_of(pipeline)
+        assert (metrics.items_processed, metrics.items_failed) == (processed, failed)
+        assert metrics.total_processing_time == seconds
+        assert metrics.avg_processing_time == (seconds / processed if processed else 0)
+        await asyncio.sleep(100)
+        assert age(metrics_of(pipeline).last_active) == 100
+    assert state_of(pipeline) == IDLE_STATE
+    assert workers_of(pipeline) == [0, 0, 0, 0]
 
 
 @watched_or_not
@@ -384,18 +356,6 @@ async def test_time_spent_grows_item_by_item(watched: bool) -> None:
             await asyncio.sleep(8)
         assert times == [0, 16, 32]
     assert metrics_of(pipeline).total_processing_time == 48
-
-
-@watched_or_not
-@exact_time
-async def test_time_spent_includes_failed_attempts_and_not_the_waits_between(watched: bool) -> None:
-    async def fail_slowly(_: int) -> None:
-        await asyncio.sleep(2)
-        raise ValueError
-
-    pipeline = piped(stage(fail_slowly, task_attempts=3, task_wait_seconds=8), watched=watched)
-    await pipeline.run([1])
-    assert metrics_of(pipeline).total_processing_time == 2 + 2 + 2
 
 
 @watched_or_not
@@ -420,42 +380,6 @@ async def test_time_spent_is_that_of_the_items_that_it_is_done_with_when_a_run_i
     await asyncio.sleep(100)
     metrics = metrics_of(pipeline)
     assert (metrics.items_processed, metrics.total_processing_time) == (2, 32)
-
-
-@exact_time
-async def test_time_spent_includes_callbacks_and_skip_if() -> None:
-    async def slowly(*_: Any) -> bool:
-        await asyncio.sleep(4)
-        return False
-
-    pipeline = piped(stage(sleep, skip_if=slowly, on_success=slowly))
-    await pipeline.run([1])
-    assert metrics_of(pipeline).total_processing_time == 4 + 16 + 4
-
-
-@watched_or_not
-@simulated
-async def test_a_skipped_item_counts_as_processed(watched: bool) -> None:
-    pipeline = piped(stage(fail, skip_if=lambda _: True), watched=watched)
-    await pipeline.run(range(3))
-    assert (metrics_of(pipeline).items_processed, metrics_of(pipeline).items_failed) == (3, 0)
-
-
-@watched_or_not
-@simulated
-async def test_an_item_that_starts_the_stage_anew_counts_once(watched: bool) -> None:
-    pipeline = piped(stage(fail, retry="per_stage", stage_attempts=4), watched=watched)
-    await pipeline.run(range(2))
-    assert (metrics_of(pipeline).items_processed, metrics_of(pipeline).items_failed) == (0, 2)
-
-
-@exact_time
-async def test_each_run_counts_from_nothing() -> None:
-    pipeline = piped(stage(sleep))
-    for _ in range(2):
-        await pipeline.run([1])
-        metrics = metrics_of(pipeline)
-        assert (metrics.items_processed, metrics.total_processing_time) == (1, 16)
 
 
 async def limited(enter: Callable[[], Awaitable[Any]] | None = None) -> None:

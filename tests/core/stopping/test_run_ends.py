@@ -83,7 +83,6 @@ async def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
 @simulated
 async def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate, workers=2)])
     await start_with(pipeline, range(5))
     shutdown = await begun(pipeline.shutdown())
@@ -98,7 +97,6 @@ async def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
 @simulated
 async def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item_on() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(double, gate, name="First"), stage(same, name="Second")])
     await start_with(pipeline, [4])
     shutdown = await begun(pipeline.shutdown())
@@ -109,7 +107,6 @@ async def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item
 @simulated
 async def test_after_a_shutdown_an_attempt_that_was_not_the_last_task_leaves_its_item() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(double, gate, double)])
     await start_with(pipeline, [4])
     shutdown = await begun(pipeline.shutdown())
@@ -120,7 +117,6 @@ async def test_after_a_shutdown_an_attempt_that_was_not_the_last_task_leaves_its
 @simulated
 async def test_after_a_shutdown_a_failed_attempt_is_not_repeated() -> None:
     gate = Gate()
-
     for fields in ({"task_attempts": 2}, {"retry": "per_stage", "stage_attempts": 2}):
         pipeline = Pipeline([stage(gate, **fields)])
         await start_with(pipeline, [4])
@@ -133,7 +129,6 @@ async def test_after_a_shutdown_a_failed_attempt_is_not_repeated() -> None:
 @simulated
 async def test_after_a_shutdown_a_last_attempt_that_fails_is_a_failure() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
     await start_with(pipeline, [4])
     shutdown = await begun(pipeline.shutdown())
@@ -170,7 +165,6 @@ def test_shutdown_ends_a_task_that_would_be_retried_for_ever(wait: float) -> Non
 @simulated
 async def test_shutdown_frees_workers_that_wait_for_room() -> None:
     gate = Gate()
-
     pipeline = Pipeline(
         [stage(same, name="First", workers=3), stage(gate, name="Second", queue_capacity=1)]
     )
@@ -186,7 +180,6 @@ async def test_shutdown_frees_workers_that_wait_for_room() -> None:
 @simulated
 async def test_shutdown_with_drain_finishes_everything_fed() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate), stage(same, name="Last")])
     await pipeline.start()
     await pipeline.feed(range(5))
@@ -201,7 +194,6 @@ async def test_shutdown_with_drain_finishes_everything_fed() -> None:
 @simulated
 async def test_shutdown_with_drain_ends_feeds_that_are_under_way() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate, queue_capacity=1)])
     await pipeline.start()
     feed = await begun(pipeline.feed(range(5)))
@@ -305,7 +297,6 @@ async def test_shutdown_after_the_end_changes_nothing(drain: bool) -> None:
 @simulated
 async def test_several_shutdowns_at_once_give_the_same_list() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
     await start_with(pipeline, [1, 2])
     calls = [asyncio.create_task(pipeline.shutdown()) for _ in range(2)]
@@ -328,7 +319,6 @@ async def test_a_second_shutdown_makes_an_impatient_end_of_a_patient_one() -> No
 @simulated
 async def test_join_ends_when_somebody_shuts_down() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
     await pipeline.start()
     await pipeline.feed([1, 2])
@@ -342,7 +332,6 @@ async def test_join_ends_when_somebody_shuts_down() -> None:
 @simulated
 async def test_run_returns_what_it_has_when_somebody_shuts_down() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
     run = await begun(pipeline.run(range(50)))
     shutdown = await begun(pipeline.shutdown())
@@ -362,7 +351,6 @@ async def test_a_shutdown_ends_reading_an_input_that_never_comes() -> None:
 @simulated
 async def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate, queue_capacity=1)])
     run = await begun(pipeline.run(range(9)))
     shutdown = await begun(pipeline.shutdown(drain=True))
@@ -374,7 +362,6 @@ async def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_ro
 @simulated
 async def test_a_shutdown_with_drain_ends_reading_too() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
     run = await begun(pipeline.run(one_and_no_end()))
     shutdown = await begun(pipeline.shutdown(drain=True))
@@ -480,7 +467,6 @@ async def test_cancelling_run_cancels_tasks_that_wait_for_a_retry() -> None:
 @simulated
 async def test_cancelling_run_frees_workers_that_wait_for_room() -> None:
     gate = Gate()
-
     pipeline = Pipeline(
         [stage(same, name="First", workers=3), stage(gate, name="Second", pull=True)]
     )
@@ -600,7 +586,6 @@ async def test_cancelling_run_ends_a_task_that_waits_for_the_end(method: str, wa
         await indirectly(getattr(pipeline, method), way)
 
     pipeline = Pipeline([stage(wait)])
-
     run = await begun(pipeline.run([1, 2]))
     run.cancel()
     await asyncio.wait([run])

@@ -127,7 +127,6 @@ async def test_a_stream_leaves_collect_results_as_it_is() -> None:
 @simulated
 async def test_making_a_stream_starts_nothing() -> None:
     source = Counted()
-
     pipeline = Pipeline([stage(same)])
     stream = pipeline.stream(source)
     await settle()
@@ -178,7 +177,6 @@ async def test_input_is_read_no_faster_than_the_consumer_takes(
     buffer_size: int | None, ahead: int
 ) -> None:
     source = Counted()
-
     pipeline = Pipeline([stage(same, queue_capacity=2)])
     async with pipeline.stream(source, buffer_size=buffer_size) as stream:
         for taken in range(1, 50):
@@ -205,7 +203,6 @@ async def test_failures_wait_for_a_slow_consumer_too() -> None:
 @simulated
 async def test_a_buffer_of_none_is_ten_for_each_worker_of_the_last_stage() -> None:
     source = Counted()
-
     pipeline = Pipeline([stage(same, workers=3, queue_capacity=1)])
     stream = pipeline.stream(source)
     await take(stream, 1)
@@ -246,7 +243,6 @@ async def test_a_stream_that_is_dropped_unread_leaves_nothing() -> None:
 @simulated
 async def test_aclose_leaves_no_task_and_says_what_became_of_each_item() -> None:
     second = Gate("second")
-
     pipeline = Pipeline([stage(same, name="First"), stage(second, name="Second", workers=6)])
     stream = pipeline.stream(range(6))
     asyncio.get_running_loop().call_later(1, second.let, 0, 1, 2)
@@ -319,7 +315,6 @@ async def leave_by_an_error(stream: ResultStream) -> None:
 @simulated
 async def test_async_with_leaves_no_task() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate, workers=2)])
     asyncio.get_running_loop().call_later(1, gate.let, 0)
     with pytest.raises(InputBrokeError):
@@ -330,7 +325,6 @@ async def test_async_with_leaves_no_task() -> None:
 @simulated
 async def test_a_consumer_that_is_cancelled_loses_nothing_and_may_go_on() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
     stream = pipeline.stream([1, 2])
     consumer = await begun(take(stream, 1))
@@ -344,7 +338,6 @@ async def test_a_consumer_that_is_cancelled_loses_nothing_and_may_go_on() -> Non
 @simulated
 async def test_a_consumer_task_that_is_cancelled_and_gone_leaves_no_task() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate)])
 
     async def consume() -> None:
@@ -816,7 +809,6 @@ async def test_a_consumer_that_ends_its_own_pipeline_is_not_left_hanging(method:
 @simulated
 async def test_a_shutdown_from_another_task_ends_the_stream_after_what_had_ended() -> None:
     gate = Gate()
-
     pipeline = Pipeline([stage(gate, workers=2)])
     consumer = await begun(rest(pipeline.stream(range(10))))
     shutdown = await begun(pipeline.shutdown())
