@@ -471,8 +471,7 @@ def test_another_thread_takes_snapshots_while_items_move_and_fail() -> None:
     def take_snapshots() -> None:
         reading.wait(10)
         try:
-            for _ in range(20):
-                read.append(pipeline.get_dashboard_snapshot())
+            read.extend(pipeline.get_dashboard_snapshot() for _ in range(20))
         finally:
             enough.set()
 
