@@ -373,17 +373,6 @@ async def test_a_worker_waits_once_however_many_of_its_sub_tasks_wait() -> None:
 
 
 @exact_time
-async def test_a_wait_in_a_callback_is_waiting_time() -> None:
-    async def limited(*_: Any) -> None:
-        async with rate_limit():
-            pass
-
-    pipeline = Pipeline([stage(same, call_rate=1, call_rate_period=16, on_success=limited)])
-    await pipeline.run(range(3))
-    assert seconds_of(pipeline) == [0, 0, 32, 0]
-
-
-@exact_time
 async def test_a_call_that_need_not_wait_is_no_waiting_time() -> None:
     async def task(value: int) -> None:
         async with rate_limit(), concurrency_limit():
@@ -395,29 +384,6 @@ async def test_a_call_that_need_not_wait_is_no_waiting_time() -> None:
 
 
 # Where limits may be used
-
-
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip", "skip_if"])
-@both_limits
-@simulated
-async def test_callbacks_use_the_limits_of_their_stage(limit: Limit, field: str, role: str) -> None:
-    census = Census()
-
-    async def callback(*_: Any) -> bool:
-        async with limit():
-            await census.stay(1)
-        return False
-
-    async def refuse_1(value: int) -> int:
-        if value == 1:
-            raise ValueError
-        return value
-
-    fields = {"skip_if": lambda value: value == 2, field: 1, "call_rate_period": 4}
-    pipeline = Pipeline([stage(refuse_1, workers=3, **{**fields, role: callback})])
-    await pipeline.run(range(3))
-    assert (census.most, census.total) == (1, 3 if role == "skip_if" else 1)
-    assert len(pipeline.failures) == 1
 
 
 @both_limits

@@ -491,25 +491,6 @@ async def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later
     await settle()
 
 
-@simulated
-async def test_a_worker_does_not_wait_for_a_sub_task_that_a_failed_item_left_behind() -> None:
-    gate = Gate()
-
-    async def task(value: int) -> Any:
-        if value == 0:
-            return await calling(concurrency_limit, once)(gate)(value)
-        if value == 1:
-            await asyncio.gather(fail(value), limited())
-        return await gate(value)
-
-    pipeline = Pipeline([stage(task, workers=2, call_concurrency=1)])
-    running = await begun(pipeline.run(range(3)))
-    assert gate.waiting == [0, 2]
-    assert workers_of(pipeline) == [0, 2, 0, 0]
-    gate.open()
-    await running
-
-
 # Callbacks that wait
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from antflow import Pipeline, call_rate_has_capacity, rate_limit
 from antflow.testing import Clock
-from tests.helpers.limits import by_gather, calls_at, in_a_task_group
+from tests.helpers.limits import calls_at
 from tests.helpers.runs import (
     by_feed,
     by_run,
@@ -111,27 +111,6 @@ async def test_a_rate_holds_for_amounts_that_are_not_whole(seed: int) -> None:
     times = await times_of(amounts, call_rate=3, call_rate_period=10)
     assert times == sorted(times)
     assert times[-1] == pytest.approx((sum(amounts) - 3) / 3 * 10)
-
-
-@some_seeds
-@pytest.mark.parametrize("calls", [by_gather, in_a_task_group])
-@exact_time
-async def test_a_rate_counts_the_calls_of_sub_tasks(
-    calls: Callable[..., Awaitable[None]], seed: int | None
-) -> None:
-    times: list[float] = []
-
-    async def call() -> None:
-        async with rate_limit():
-            times.append(now())
-
-    async def task(value: int) -> int:
-        await calls(call, 4)
-        return value
-
-    pipeline = Pipeline([stage(task, workers=3, call_rate=2, call_rate_period=16)])
-    assert values(await pipeline.run(range(3))) == [0, 1, 2]
-    assert times == [0, 0, *(8 * number for number in range(1, 11))]
 
 
 @some_seeds

@@ -312,15 +312,3 @@ async def test_an_error_without_a_text_is_retried_and_fails_like_any_other(
     assert problem in failed.error
     assert error.__name__ in str(summary)
     assert pipeline.get_stats().items_processed == 2
-
-
-@simulated
-async def test_reading_what_failed_gives_a_copy() -> None:
-    pipeline = piped(stage(fail))
-    await pipeline.run([1])
-    summary = pipeline.get_error_summary()
-    summary.failed_items.clear()
-    summary.errors_by_type.clear()
-    summary.errors_by_stage.clear()
-    again = pipeline.get_error_summary()
-    assert (len(again.failed_items), again.errors_by_type) == (1, {"ValueError": 1})

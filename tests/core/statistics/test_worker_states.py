@@ -25,6 +25,7 @@ from tests.helpers.runs import (
     piped,
     refuse_odd,
     same,
+    seconds_of,
     stage,
     start_with,
     watched_or_not,
@@ -60,15 +61,11 @@ async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
 IDLE_STATE = WorkerState("Work-W0", "Work", "idle")
 
 
-def test_before_any_run_a_worker_is_idle() -> None:
-    pipeline = piped(stage(same))
-    assert state_of(pipeline) == IDLE_STATE
-    assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
-
-
 @simulated
 async def test_a_worker_without_an_item_is_idle() -> None:
     pipeline = piped(stage(same))
+    assert state_of(pipeline) == IDLE_STATE
+    assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
     await pipeline.start()
     await settle()
     assert state_of(pipeline) == IDLE_STATE
@@ -223,16 +220,15 @@ async def test_a_blocked_worker_has_passed_its_item_on_unless_the_next_stage_pul
 
 
 @watched_or_not
-@simulated
-async def test_a_worker_whose_stream_is_full_has_passed_its_item_on(
-    watched: bool,
-) -> None:
+@exact_time
+async def test_a_worker_is_blocked_without_an_item_while_its_stream_is_full(watched: bool) -> None:
     pipeline = piped(stage(same), watched=watched)
-    async with pipeline.stream(range(5), buffer_size=1) as stream:
+    async with pipeline.stream(range(9), buffer_size=1) as stream:
         await anext(stream)
-        await settle()
+        await asyncio.sleep(25)
         assert state_of(pipeline) == IDLE_STATE
         assert workers_of(pipeline) == [0, 0, 0, 1]
+        assert seconds_of(pipeline) == [0, 0, 0, 25]
 
 
 @pytest.mark.parametrize("role", ["skip_if", "on_success", "on_failure", "on_skip"])
@@ -388,49 +384,63 @@ async def limited(enter: Callable[[], Awaitable[Any]] | None = None) -> None:
             await enter()
 
 
-@watched_or_not
-@exact_time
-async def test_a_worker_works_on_after_a_wait_that_failed(watched: bool) -> None:
-    gate = Gate()
-
-    async def task(value: int) -> int:
-        if value == 0:
-            await limited(lambda: gate(value))
-        else:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(limited(), 4)
-            await gate(value)
-        return value
-
-    pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
-    async with running(pipeline, range(2)):
-        assert workers_of(pipeline) == [0, 1, 1, 0]
-        await asyncio.sleep(5)
-        assert workers_of(pipeline) == [0, 2, 0, 0]
-        gate.open()
+Left = list[asyncio.Task[None]]
 
 
-@watched_or_not
-@exact_time
-async def test_what_a_task_left_behind_does_not_make_an_idle_worker_wait(watched: bool) -> None:
-    gate = Gate()
-    left: list[asyncio.Task[None]] = []
+async def time_out(left: Left) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(limited(), 4)
 
+
+async def fail_beside_a_call(left: Left) -> None:
+    await asyncio.gather(fail(1), limited())
+
+
+async def leave_a_call_that_waits(left: Left) -> None:
+    left.append(asyncio.ensure_future(limited()))
+    await asyncio.sleep(1)
+
+
+async def leave_a_call_that_waits_later(left: Left) -> None:
     async def limited_later() -> None:
         await asyncio.sleep(4)
         await limited()
 
+    left.append(asyncio.ensure_future(limited_later()))
+
+
+@pytest.mark.parametrize(
+    ("act", "items", "watched", "workers"),
+    [
+        (time_out, 3, False, [0, 2, 0, 0]),
+        (time_out, 3, True, [0, 2, 0, 0]),
+        (fail_beside_a_call, 3, False, [0, 2, 0, 0]),
+        (fail_beside_a_call, 3, True, [0, 2, 0, 0]),
+        (leave_a_call_that_waits, 3, True, [0, 2, 0, 0]),  # the plain path does not look
+        (leave_a_call_that_waits_later, 2, False, [1, 1, 0, 0]),
+        (leave_a_call_that_waits_later, 2, True, [1, 1, 0, 0]),
+    ],
+)
+@exact_time
+async def test_a_worker_does_not_wait_for_calls_of_an_earlier_item(
+    act: Callable[[Left], Awaitable[None]], items: int, watched: bool, workers: list[int]
+) -> None:
+    hold, gate, left = Gate("hold"), Gate("gate"), Left()
+
     async def task(value: int) -> int:
         if value == 0:
-            await limited(lambda: gate(value))
+            await limited(lambda: hold(value))
+        elif value == 1:
+            await act(left)
         else:
-            left.append(asyncio.ensure_future(limited_later()))
+            await gate(value)
         return value
 
     pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
-    async with running(pipeline, range(2)):
+    async with running(pipeline, range(items)):
         await asyncio.sleep(5)
-        assert workers_of(pipeline) == [1, 1, 0, 0]
+        assert workers_of(pipeline) == workers
+        hold.open()
         gate.open()
     await asyncio.gather(*left)
 
@@ -460,29 +470,3 @@ async def test_the_end_of_a_wait_that_was_left_behind_ends_no_later_one(watched:
         assert keep.waiting == ["first"]
         assert workers_of(pipeline)[STATES.index("waiting")] == 1  # for the second
         keep.open()
-
-
-@exact_time
-async def test_a_call_left_waiting_by_one_item_is_no_wait_of_the_next_one() -> None:
-    """Where the stage is watched: the plain path does not look after each item."""
-    hold, gate = Gate("hold"), Gate("gate")
-    left: list[asyncio.Task[None]] = []
-
-    async def task(value: int) -> int:
-        if value == 0:
-            await limited(lambda: hold(value))
-        elif value == 1:
-            left.append(asyncio.ensure_future(limited()))
-            await asyncio.sleep(1)
-        else:
-            await gate(value)
-        return value
-
-    pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=True)
-    async with running(pipeline, range(3)):
-        await asyncio.sleep(2)
-        assert (hold.waiting, gate.waiting) == ([0], [2])
-        assert workers_of(pipeline) == [0, 2, 0, 0]
-        hold.open()
-        gate.open()
-    await left[0]
