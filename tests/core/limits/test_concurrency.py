@@ -31,7 +31,7 @@ some_seeds = pytest.mark.parametrize("seed", [None, *range(10)])
 
 
 class Census:
-    """Counts who is inside: `most` at once, and `total` in all."""
+    """Counts the workers inside: `most` at once, and `total` in all."""
 
     def __init__(self) -> None:
         self.inside = self.most = self.total = 0

@@ -44,7 +44,7 @@ each_loop = pytest.mark.parametrize(
 class FailingOnce:
     """A task that takes some seconds, and fails in the first attempt at some values.
 
-    `calls` lists the values, and `workers` who was called, in the order of the calls.
+    `calls` lists the values, and `workers` the workers that called it, in the order of the calls.
     """
 
     def __init__(self, failing: Collection[int], seconds: float = 0.0) -> None:
