@@ -36,6 +36,7 @@ from tests.helpers.events import (
     worker,
 )
 from tests.helpers.runs import Failing, ids, same, start_with, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
 
 
@@ -174,30 +175,26 @@ def test_an_attempt_that_is_cancelled_in_its_start_hook_was_not_made() -> None:
     assert pipeline.get_stats().stage_stats["A"].tasks["task"].attempts == 0
 
 
-def test_the_hook_of_cancelled_attempts_needs_no_other_hook() -> None:
+@simulated
+async def test_the_hook_of_cancelled_attempts_needs_no_other_hook() -> None:
     only = OnlyCancelled()
 
-    async def main() -> None:
-        await cancel(await begun(watched([Stage("A", 1, [Gate()])], only).run([0])))
-
-    simulate(main)
+    await cancel(await begun(watched([Stage("A", 1, [Gate()])], only).run([0])))
     assert [short(event) for event in only.events] == ["cancel A.gate 1"]
 
 
-def test_a_hook_of_a_cancelled_attempt_may_be_cancelled_itself() -> None:
+@simulated
+async def test_a_hook_of_a_cancelled_attempt_may_be_cancelled_itself() -> None:
     first, held, last = Watcher(), Held("cancel A.task 1"), Watcher()
 
-    async def main() -> None:
-        pipeline = watched([Stage("A", 1, [Gate("task")])], first, held, last)
-        running = await begun(pipeline.run([0, 1]))
-        running.cancel()
-        await settle()
-        assert not running.done()
-        await cancel(running)
-        assert held.was_cancelled == 1
-        assert values(pipeline.unprocessed) == [0, 1]
-
-    simulate(main)
+    pipeline = watched([Stage("A", 1, [Gate("task")])], first, held, last)
+    running = await begun(pipeline.run([0, 1]))
+    running.cancel()
+    await settle()
+    assert not running.done()
+    await cancel(running)
+    assert held.was_cancelled == 1
+    assert values(pipeline.unprocessed) == [0, 1]
     assert last.of(0)[-2:] == ["cancel A.task 1", "unprocessed A!"]
 
 
@@ -209,49 +206,43 @@ async def swallow(_: Any) -> None:
 
 
 @pytest.mark.parametrize("in_hook", [False, True])
-def test_a_swallowed_cancellation_of_a_worker_does_not_make_it_spin(in_hook: bool) -> None:
+@simulated
+async def test_a_swallowed_cancellation_of_a_worker_does_not_make_it_spin(in_hook: bool) -> None:
     """In a hook, it ends the run all the same; in a task, the task succeeds and the run goes on."""
     watcher = SlowWatcher()
 
-    async def main() -> None:
-        tracker = StatusTracker(on_task_start=swallow if in_hook else None)
-        stage = Stage("A", 1, [Task(same if in_hook else swallow)])
-        running = asyncio.create_task(watched([stage], watcher, tracker).run([0, 1]))
-        await asyncio.sleep(LONG / 2)
-        worker("A-W0").cancel()
-        await asyncio.wait([running])
-        assert isinstance(running.exception(), PipelineError) == in_hook
-
-    simulate(main)
+    tracker = StatusTracker(on_task_start=swallow if in_hook else None)
+    stage = Stage("A", 1, [Task(same if in_hook else swallow)])
+    running = asyncio.create_task(watched([stage], watcher, tracker).run([0, 1]))
+    await asyncio.sleep(LONG / 2)
+    worker("A-W0").cancel()
+    await asyncio.wait([running])
+    assert isinstance(running.exception(), PipelineError) == in_hook
     check_laws(watcher)
     ends = [event.event_type for event in watcher.attempts() if event.event_type != "start"]
     assert ends == (["cancel"] if in_hook else ["complete", "complete"])
 
 
-def test_a_start_hook_that_swallows_the_cancellation_of_the_run_starts_no_task() -> None:
+@simulated
+async def test_a_start_hook_that_swallows_the_cancellation_of_the_run_starts_no_task() -> None:
     task, watcher = Failing(0), Watcher()
 
-    async def main() -> None:
-        pipeline = watched([Stage("A", 1, [task])], watcher, StatusTracker(on_task_start=swallow))
-        await cancel(await begun(pipeline.run([0])))
-
-    simulate(main)
+    pipeline = watched([Stage("A", 1, [task])], watcher, StatusTracker(on_task_start=swallow))
+    await cancel(await begun(pipeline.run([0])))
     check_laws(watcher)
     assert task.calls == []
 
 
-def test_no_task_is_called_after_a_shutdown_during_its_start_hook(chain: Chain) -> None:
+@simulated
+async def test_no_task_is_called_after_a_shutdown_during_its_start_hook(chain: Chain) -> None:
     watcher, task = Watcher(), Failing(0)
     waiting = StatusTracker(on_task_start=lambda event: asyncio.sleep(LONG))
 
-    async def main() -> None:
-        pipeline = watched(chain.stages(task), waiting, watcher)
-        running = asyncio.create_task(pipeline.run([0]))
-        await asyncio.sleep(chain.at * LONG + LONG / 2)
-        await pipeline.shutdown()
-        await running
-
-    simulate(main)
+    pipeline = watched(chain.stages(task), waiting, watcher)
+    running = asyncio.create_task(pipeline.run([0]))
+    await asyncio.sleep(chain.at * LONG + LONG / 2)
+    await pipeline.shutdown()
+    await running
     check_laws(watcher)
     assert task.calls == []
     expected = "queued, in_progress, start task 1, cancel task 1, unprocessed"
@@ -261,32 +252,27 @@ def test_no_task_is_called_after_a_shutdown_during_its_start_hook(chain: Chain) 
 @pytest.mark.parametrize(
     "kind", ["in_progress A", "start A.task 1", "complete A.task 1", "completed A!"]
 )
-def test_no_item_is_lost_if_the_worker_s_coroutine_is_closed_in_a_hook(kind: str) -> None:
+@simulated
+async def test_no_item_is_lost_if_the_worker_s_coroutine_is_closed_in_a_hook(kind: str) -> None:
     """As the garbage collector does with the tasks of a loop that was closed too early."""
-
-    async def main() -> None:
-        pipeline = watched([Stage("A", 1, [Failing(0)])], Held(kind))
-        running = await begun(pipeline.run([0]))
-        coroutine: Any = worker("A-W0").get_coro()
-        coroutine.close()
-        running.cancel()
-        await asyncio.wait([running])
-        assert values(pipeline.results) + values(pipeline.unprocessed) == [0]
-
-    simulate(main)
+    pipeline = watched([Stage("A", 1, [Failing(0)])], Held(kind))
+    running = await begun(pipeline.run([0]))
+    coroutine: Any = worker("A-W0").get_coro()
+    coroutine.close()
+    running.cancel()
+    await asyncio.wait([running])
+    assert values(pipeline.results) + values(pipeline.unprocessed) == [0]
 
 
-def test_an_item_moves_on_though_on_success_is_cancelled() -> None:
+@simulated
+async def test_an_item_moves_on_though_on_success_is_cancelled() -> None:
     async def wait(*_: Any) -> None:
         await asyncio.get_running_loop().create_future()
 
     watcher = Watcher()
 
-    async def main() -> None:
-        stages = [Stage("A", 1, [same], on_success=wait), Stage("B", 1, [same])]
-        await cancel(await begun(watched(stages, watcher).run([0])))
-
-    simulate(main)
+    stages = [Stage("A", 1, [same], on_success=wait), Stage("B", 1, [same])]
+    await cancel(await begun(watched(stages, watcher).run([0])))
     check_laws(watcher)
     assert watcher.of(0)[-3:] == ["completed A", "queued B", "unprocessed B!"]
 
@@ -311,17 +297,15 @@ def test_no_other_worker_takes_the_item_of_a_cancelled_worker(kind: str, seed: i
     assert held.of(0).count("in_progress A") == 1
 
 
-def test_a_worker_that_is_cancelled_in_a_hook_does_not_wait_for_a_limit() -> None:
+@simulated
+async def test_a_worker_that_is_cancelled_in_a_hook_does_not_wait_for_a_limit() -> None:
     held = Held("in_progress A", item_id=1)
 
-    async def main() -> None:
-        stage = Stage("A", 2, [Gate("task")], task_concurrency_limits={"task": 1})
-        running = await begun(watched([stage], held).run([0, 1]))
-        worker("A-W1").cancel()
-        with pytest.raises(PipelineError, match="'A-W1' was cancelled"):
-            await running
-
-    simulate(main)
+    stage = Stage("A", 2, [Gate("task")], task_concurrency_limits={"task": 1})
+    running = await begun(watched([stage], held).run([0, 1]))
+    worker("A-W1").cancel()
+    with pytest.raises(PipelineError, match="'A-W1' was cancelled"):
+        await running
     check_laws(held)
 
 

@@ -14,6 +14,7 @@ from antflow import Pipeline, Stage, StatusEvent, StatusTracker, TaskEvent, curr
 from tests.helpers.events import Watcher, cancel, check_laws, run, under_way, watched
 from tests.helpers.hooks import EACH_USE, hooked, pipeline
 from tests.helpers.runs import Failing, same, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, simulate
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
@@ -95,11 +96,9 @@ def test_the_hook_of_a_failure_has_the_context_of_the_attempt(contextual: Contex
     contextual.check()
 
 
-def test_the_hook_of_a_cancelled_attempt_has_its_context(contextual: Contextual) -> None:
-    async def main() -> None:
-        await cancel(await under_way(watched([Stage("A", 2, [Gate()])], contextual).run(range(5))))
-
-    simulate(main)
+@simulated
+async def test_the_hook_of_a_cancelled_attempt_has_its_context(contextual: Contextual) -> None:
+    await cancel(await under_way(watched([Stage("A", 2, [Gate()])], contextual).run(range(5))))
     contextual.check()
     assert len(contextual.attempts("cancel")) == 2
 
@@ -114,7 +113,8 @@ def test_a_plain_function_sees_in_its_thread_what_a_start_hook_sets(
     assert values(pipeline.results) == [(f"{number} 1", False) for number in range(3)]
 
 
-def test_other_hooks_and_callbacks_see_what_a_start_hook_sets() -> None:
+@simulated
+async def test_other_hooks_and_callbacks_see_what_a_start_hook_sets() -> None:
     seen: list[str] = []
     setting = StatusTracker(on_task_start=lambda event: VARIABLE.set("set"))
     reading = StatusTracker(
@@ -123,11 +123,8 @@ def test_other_hooks_and_callbacks_see_what_a_start_hook_sets() -> None:
     )
     stage = Stage("A", 1, [same], on_success=lambda *_: seen.append(VARIABLE.get()))
 
-    async def main() -> None:
-        await watched([stage], setting, reading).run([0])
-        assert VARIABLE.get() == "unset"
-
-    simulate(main)
+    await watched([stage], setting, reading).run([0])
+    assert VARIABLE.get() == "unset"
     assert seen == ["set"] * 3
 
 
@@ -147,7 +144,8 @@ def test_hooks_of_an_attempt_see_the_current_item() -> None:
 
 
 @EACH_USE
-def test_a_run_sees_what_its_start_hook_sets_and_the_caller_does_not(
+@simulated
+async def test_a_run_sees_what_its_start_hook_sets_and_the_caller_does_not(
     use: Callable[[Pipeline], Awaitable[None]],
 ) -> None:
     seen: list[str] = []
@@ -162,49 +160,42 @@ def test_a_run_sees_what_its_start_hook_sets_and_the_caller_does_not(
 
     finish = hooked(pipeline_start=start, pipeline_finish=lambda self: seen.append(VARIABLE.get()))
 
-    async def main() -> None:
-        one = pipeline(finish, tasks=[look])
-        for _ in range(2):
-            await use(one)
-            assert VARIABLE.get() == "unset"
-
-    simulate(main)
+    one = pipeline(finish, tasks=[look])
+    for _ in range(2):
+        await use(one)
+        assert VARIABLE.get() == "unset"
     assert seen == ["unset", *["of the run"] * 3] * 2
 
 
-def test_the_hooks_of_a_run_see_the_context_of_the_call() -> None:
+@simulated
+async def test_the_hooks_of_a_run_see_the_context_of_the_call() -> None:
     seen: list[str] = []
 
     def look(self: object) -> None:
         seen.append(VARIABLE.get())
 
-    async def main() -> None:
-        VARIABLE.set("caller")
-        one = pipeline(hooked(pipeline_start=look, pipeline_finish=look))
-        await one.run([1])
-        stream = one.stream([1])
-        VARIABLE.set("later")
-        async for _ in stream:
-            pass
-
-    simulate(main)
+    VARIABLE.set("caller")
+    one = pipeline(hooked(pipeline_start=look, pipeline_finish=look))
+    await one.run([1])
+    stream = one.stream([1])
+    VARIABLE.set("later")
+    async for _ in stream:
+        pass
     assert seen == ["caller"] * 4
 
 
-def test_an_item_starts_in_the_context_of_the_call_that_feeds_it() -> None:
+@simulated
+async def test_an_item_starts_in_the_context_of_the_call_that_feeds_it() -> None:
     seen: list[str] = []
 
     def start(self: object, event: StatusEvent) -> None:
         seen.append(VARIABLE.get())
 
-    async def main() -> None:
-        async with pipeline(hooked(item_start=start)) as one:
-            await one.start()
-            VARIABLE.set("of process")
-            await one.process(1)
-            VARIABLE.set("of feed")
-            await one.feed([2])
-            await one.join()
-
-    simulate(main)
+    async with pipeline(hooked(item_start=start)) as one:
+        await one.start()
+        VARIABLE.set("of process")
+        await one.process(1)
+        VARIABLE.set("of feed")
+        await one.feed([2])
+        await one.join()
     assert seen == ["of process", "of feed"]

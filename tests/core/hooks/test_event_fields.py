@@ -24,6 +24,7 @@ from tests.helpers.events import (
     watched,
 )
 from tests.helpers.runs import Failing, double, same
+from tests.helpers.simulated import exactly, simulated
 from tests.helpers.virtual_time import simulate
 
 
@@ -45,14 +46,12 @@ def fed_item(**metadata: Any) -> PipelineResult:
 # Names, times and workers
 
 
-def test_all_events_name_the_pipeline_and_the_run(watcher: Watcher, chain: Chain) -> None:
-    async def main() -> None:
-        pipeline = watched(chain.stages(Failing(1)), watcher, name="mine")
-        for _ in range(2):
-            await pipeline.run(range(3))
-            assert pipeline.get_stats().run_id == watcher.events[-1].run_id
-
-    simulate(main)
+@simulated
+async def test_all_events_name_the_pipeline_and_the_run(watcher: Watcher, chain: Chain) -> None:
+    pipeline = watched(chain.stages(Failing(1)), watcher, name="mine")
+    for _ in range(2):
+        await pipeline.run(range(3))
+        assert pipeline.get_stats().run_id == watcher.events[-1].run_id
     assert {event.pipeline for event in watcher.events} == {"mine"}
     ids = [run_id for run_id, _ in groupby(event.run_id for event in watcher.events)]
     assert len(ids) == len(set(ids)) == 2
@@ -177,12 +176,10 @@ def test_a_duration_is_that_of_the_function_alone(watcher: Watcher, chain: Chain
     assert (counted.count, counted.sum) == (3, pytest.approx(15))
 
 
-def test_the_duration_of_a_cancelled_attempt_ends_with_it(stop: Stop) -> None:
-    async def main() -> None:
-        _, running = await stop.running()
-        await cancel(running)
-
-    simulate(main, tick=0.0)
+@exactly
+async def test_the_duration_of_a_cancelled_attempt_ends_with_it(stop: Stop) -> None:
+    _, running = await stop.running()
+    await cancel(running)
     (event,) = stop.watcher.attempts("cancel")
     assert event.duration is not None
     assert LONG - 20 < event.duration <= LONG
@@ -193,17 +190,15 @@ def test_the_duration_of_a_cancelled_attempt_ends_with_it(stop: Stop) -> None:
     [(0, [50, 50]), (1, [50, 50, 0, 0])],
     ids=["first attempt", "retry of the stage"],
 )
-def test_queue_wait_is_the_time_in_front_of_the_stage(
+@exactly
+async def test_queue_wait_is_the_time_in_front_of_the_stage(
     watcher: Watcher, failures: int, waits: list[float]
 ) -> None:
-    async def main() -> None:
-        pipeline = watched([Stage("A", 1, [Failing(failures)], "per_stage")], watcher)
-        await pipeline.feed([0])
-        await asyncio.sleep(50)
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main, tick=0.0)
+    pipeline = watched([Stage("A", 1, [Failing(failures)], "per_stage")], watcher)
+    await pipeline.feed([0])
+    await asyncio.sleep(50)
+    await pipeline.start()
+    await pipeline.join()
     assert [event.queue_wait for event in watcher.attempts()] == pytest.approx(waits)
 
 
@@ -372,11 +367,9 @@ def test_tasks_see_the_carrier_and_each_item_has_its_own() -> None:
     assert simulate(main) == [f"{number} start A.task 1" for number in range(3)]
 
 
-def test_an_item_without_a_carrier_has_an_empty_one() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([Stage("A", 1, [same])])
-        await pipeline.feed(["x"])
-        (left,) = await pipeline.shutdown()
-        assert left.carrier == {}
-
-    simulate(main)
+@simulated
+async def test_an_item_without_a_carrier_has_an_empty_one() -> None:
+    pipeline = Pipeline([Stage("A", 1, [same])])
+    await pipeline.feed(["x"])
+    (left,) = await pipeline.shutdown()
+    assert left.carrier == {}

@@ -28,6 +28,7 @@ from tests.helpers.events import (
     worker,
 )
 from tests.helpers.runs import Failing, same, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, others, simulate
 
 PASSED = "queued, in_progress, start task 1, complete task 1, completed"
@@ -63,14 +64,12 @@ STOPS: dict[str, Callable[[Pipeline, Running], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("end", STOPS.values(), ids=STOPS)
-def test_a_stop_cancels_the_running_attempt_and_leaves_its_item(
+@simulated
+async def test_a_stop_cancels_the_running_attempt_and_leaves_its_item(
     stop: Stop, end: Callable[[Pipeline, Running], Awaitable[None]]
 ) -> None:
-    async def main() -> None:
-        await end(*await stop.running())
-        assert not others()
-
-    simulate(main)
+    await end(*await stop.running())
+    assert not others()
     stop.check(CANCELLED)
 
 
@@ -83,20 +82,18 @@ def test_a_stop_cancels_the_running_attempt_and_leaves_its_item(
     ],
     ids=["per_task", "per_stage"],
 )
-def test_an_item_that_waits_for_a_retry_when_the_run_stops_is_left(
+@simulated
+async def test_an_item_that_waits_for_a_retry_when_the_run_stops_is_left(
     stop: Stop,
     fields: dict[str, Any],
     last: str,
     end: Callable[[Pipeline, Running], Awaitable[None]],
 ) -> None:
-    async def main() -> None:
-        pipeline, running = await stop.running(**fields)
-        stop.gate.fail(0, ValueError())
-        await asyncio.sleep(LONG)
-        assert stop.gate.waiting == [1]
-        await end(pipeline, running)
-
-    simulate(main)
+    pipeline, running = await stop.running(**fields)
+    stop.gate.fail(0, ValueError())
+    await asyncio.sleep(LONG)
+    assert stop.gate.waiting == [1]
+    await end(pipeline, running)
     check_laws(stop.watcher)
     assert stop.watcher.of(0) == stop.chain.expect(f"queued, in_progress, start task 1, {last}")
     assert stop.watcher.of(1) == stop.chain.expect(CANCELLED)
@@ -108,57 +105,52 @@ def test_an_item_that_waits_for_a_retry_when_the_run_stops_is_left(
     ids=["first attempt", "last attempt"],
 )
 @pytest.mark.parametrize("retry", ["per_task", "per_stage"])
-def test_no_retry_follows_an_attempt_that_fails_during_a_shutdown(
+@simulated
+async def test_no_retry_follows_an_attempt_that_fails_during_a_shutdown(
     stop: Stop, retry: str, fields: dict[str, Any], left: int, last: str
 ) -> None:
-    async def main() -> None:
-        pipeline, running = await stop.running(retry=retry, **fields)
-        stopping = await under_way(pipeline.shutdown())
-        stop.gate.fail(0, ValueError())
-        assert len(await stopping) == left
-        await running
-
-    simulate(main)
+    pipeline, running = await stop.running(retry=retry, **fields)
+    stopping = await under_way(pipeline.shutdown())
+    stop.gate.fail(0, ValueError())
+    assert len(await stopping) == left
+    await running
     check_laws(stop.watcher)
     assert stop.watcher.of(0) == stop.chain.expect(f"queued, in_progress, start task 1, {last}")
 
 
 @pytest.mark.parametrize("drain", [False, True])
-def test_a_shutdown_lets_the_running_attempt_end(stop: Stop, drain: bool) -> None:
-    async def main() -> None:
-        pipeline, running = await stop.running()
-        stopping = await under_way(pipeline.shutdown(drain=drain))
-        stop.gate.open()
-        left = [] if drain else [1] if stop.chain.is_last else [0, 1]
-        assert sorted(item.id for item in await stopping) == left
-        await running
-
-    simulate(main)
+@simulated
+async def test_a_shutdown_lets_the_running_attempt_end(stop: Stop, drain: bool) -> None:
+    pipeline, running = await stop.running()
+    stopping = await under_way(pipeline.shutdown(drain=drain))
+    stop.gate.open()
+    left = [] if drain else [1] if stop.chain.is_last else [0, 1]
+    assert sorted(item.id for item in await stopping) == left
+    await running
     if not drain:
         stop.check(PASSED)
     check_laws(stop.watcher)
     assert not drain or stop.watcher.of(0) == stop.watcher.of(1) == stop.chain.expect(PASSED)
 
 
-def test_a_shutdown_leaves_an_item_between_two_tasks(watcher: Watcher, chain: Chain) -> None:
+@simulated
+async def test_a_shutdown_leaves_an_item_between_two_tasks(watcher: Watcher, chain: Chain) -> None:
     gate = Gate("one")
 
-    async def main() -> None:
-        pipeline = watched(chain.stages(gate, Failing(0, "two")), watcher)
-        running = await under_way(pipeline.run([0]))
-        stopping = await under_way(pipeline.shutdown())
-        gate.open()
-        assert values(await stopping) == [0]
-        await running
-
-    simulate(main)
+    pipeline = watched(chain.stages(gate, Failing(0, "two")), watcher)
+    running = await under_way(pipeline.run([0]))
+    stopping = await under_way(pipeline.shutdown())
+    gate.open()
+    assert values(await stopping) == [0]
+    await running
     check_laws(watcher)
     entries = "queued, in_progress, start one 1, complete one 1, unprocessed"
     assert watcher.of(0) == chain.expect(entries)
 
 
 @pytest.mark.parametrize("is_call_limit", [False, True], ids=["limit of the task", "of a call"])
-def test_a_shutdown_ends_the_wait_for_a_limit(
+@simulated
+async def test_a_shutdown_ends_the_wait_for_a_limit(
     watcher: Watcher, chain: Chain, is_call_limit: bool
 ) -> None:
     gate = Gate()
@@ -170,15 +162,12 @@ def test_a_shutdown_ends_the_wait_for_a_limit(
     task = Task(limited if is_call_limit else gate)
     limit = {"call_concurrency": 1} if is_call_limit else {"task_concurrency_limits": {"task": 1}}
 
-    async def main() -> None:
-        pipeline = watched(chain.stages(task, workers=2, **limit), watcher)
-        running = await under_way(pipeline.run([0, 1]))
-        stopping = await under_way(pipeline.shutdown())
-        gate.open()
-        await stopping
-        await running
-
-    simulate(main)
+    pipeline = watched(chain.stages(task, workers=2, **limit), watcher)
+    running = await under_way(pipeline.run([0, 1]))
+    stopping = await under_way(pipeline.shutdown())
+    gate.open()
+    await stopping
+    await running
     check_laws(watcher)
     waiting = CANCELLED if is_call_limit else "queued, in_progress, unprocessed"
     assert watcher.of(1) == chain.expect(waiting)
@@ -188,16 +177,16 @@ def test_a_shutdown_ends_the_wait_for_a_limit(
     assert all(event.duration is not None for event in cancelled)
 
 
-def test_a_shutdown_before_the_start_leaves_what_was_fed(watcher: Watcher, chain: Chain) -> None:
-    async def main() -> None:
-        pipeline = watched(chain.stages(Failing(0)), watcher)
-        await pipeline.feed(range(3), target_stage=chain.name)
-        left = await pipeline.shutdown()
-        finals = [event.item_id for event in watcher.statuses() if event.final]
-        assert finals == [item.id for item in left] == [0, 1, 2]
-        assert not others()
-
-    simulate(main)
+@simulated
+async def test_a_shutdown_before_the_start_leaves_what_was_fed(
+    watcher: Watcher, chain: Chain
+) -> None:
+    pipeline = watched(chain.stages(Failing(0)), watcher)
+    await pipeline.feed(range(3), target_stage=chain.name)
+    left = await pipeline.shutdown()
+    finals = [event.item_id for event in watcher.statuses() if event.final]
+    assert finals == [item.id for item in left] == [0, 1, 2]
+    assert not others()
     check_laws(watcher)
     assert watcher.of(0) == [f"queued {chain.name}", f"unprocessed {chain.name}!"]
 
@@ -207,7 +196,8 @@ def test_a_shutdown_before_the_start_leaves_what_was_fed(watcher: Watcher, chain
 
 @pytest.mark.parametrize("retry", ["per_task", "per_stage"])
 @pytest.mark.parametrize("returns", [True, False], ids=["returns", "raises"])
-def test_a_task_that_catches_its_cancellation(
+@simulated
+async def test_a_task_that_catches_its_cancellation(
     watcher: Watcher, chain: Chain, returns: bool, retry: str
 ) -> None:
     """It succeeds if it returns a value; if it raises another error, it counts as cancelled."""
@@ -220,11 +210,8 @@ def test_a_task_that_catches_its_cancellation(
                 return value
         raise ValueError
 
-    async def main() -> None:
-        stages = chain.stages(Task(catch), retry=retry)
-        await cancel(await under_way(watched(stages, watcher).run([0])))
-
-    simulate(main)
+    stages = chain.stages(Task(catch), retry=retry)
+    await cancel(await under_way(watched(stages, watcher).run([0])))
     check_laws(watcher)
     assert watcher.of(0) == chain.expect_stop(PASSED if returns else CANCELLED)
     for event in watcher.attempts("cancel"):
@@ -233,7 +220,8 @@ def test_a_task_that_catches_its_cancellation(
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["and waits", "and returns"])
-def test_a_task_that_cancels_its_worker_ends_the_run(
+@simulated
+async def test_a_task_that_cancels_its_worker_ends_the_run(
     watcher: Watcher, chain: Chain, waits: bool
 ) -> None:
     async def cancel_worker(value: Any) -> Any:
@@ -243,12 +231,9 @@ def test_a_task_that_cancels_its_worker_ends_the_run(
         await asyncio.sleep(LONG) if waits else None
         return value
 
-    async def main() -> None:
-        pipeline = watched(chain.stages(Task(cancel_worker)), watcher)
-        with pytest.raises(PipelineError, match="was cancelled"):
-            await pipeline.run([0, 1])
-
-    simulate(main)
+    pipeline = watched(chain.stages(Task(cancel_worker)), watcher)
+    with pytest.raises(PipelineError, match="was cancelled"):
+        await pipeline.run([0, 1])
     check_laws(watcher)
     last = CANCELLED if waits else PASSED
     lines = chain.before() + chain.lines(last)
@@ -284,7 +269,8 @@ def test_a_cancellation_that_a_task_swallows_is_forgotten(watcher: Watcher, is_e
 
 
 @pytest.mark.parametrize("leave", ["aclose", "with", "break"])
-def test_the_items_of_a_stream_that_is_left_early_end(
+@simulated
+async def test_the_items_of_a_stream_that_is_left_early_end(
     watcher: Watcher, chain: Chain, leave: str
 ) -> None:
     gate = Gate("task")
@@ -299,28 +285,23 @@ def test_the_items_of_a_stream_that_is_left_early_end(
         if leave == "aclose":
             await stream.aclose()
 
-    async def main() -> None:
-        pipeline = watched(chain.stages(gate), watcher)
-        leaving = await under_way(leave_early(pipeline))
-        gate.let(0)
-        await leaving
-        await asyncio.sleep(LONG)
-        assert not others()
-
-    simulate(main)
+    pipeline = watched(chain.stages(gate), watcher)
+    leaving = await under_way(leave_early(pipeline))
+    gate.let(0)
+    await leaving
+    await asyncio.sleep(LONG)
+    assert not others()
     check_laws(watcher)
     assert watcher.of(0) == chain.expect(PASSED)
     assert all(watcher.of(item_id)[-1].startswith("unprocessed") for item_id in (1, 2))
 
 
-def test_a_result_that_a_stream_did_not_yield_is_completed(watcher: Watcher) -> None:
-    async def main() -> None:
-        pipeline = watched([Stage("A", 1, [same])], watcher)
-        async with pipeline.stream([0, 1]) as stream:
-            await anext(stream)
-            await asyncio.sleep(LONG)
-        assert values(pipeline.undelivered) == [1]
-
-    simulate(main)
+@simulated
+async def test_a_result_that_a_stream_did_not_yield_is_completed(watcher: Watcher) -> None:
+    pipeline = watched([Stage("A", 1, [same])], watcher)
+    async with pipeline.stream([0, 1]) as stream:
+        await anext(stream)
+        await asyncio.sleep(LONG)
+    assert values(pipeline.undelivered) == [1]
     check_laws(watcher)
     assert watcher.of(1) == [*passing("A")[:-1], "completed A!"]

@@ -11,6 +11,7 @@ import pytest
 from antflow import Pipeline, PluginError, Stage, StatusEvent, StatusTracker, hookimpl
 from tests.helpers.hooks import LONG, START, Faulty, Journal, Scoping, hooked, pipeline
 from tests.helpers.runs import raised_by, same, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import begun, simulate
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
@@ -22,30 +23,26 @@ def two_stages(*plugins: object) -> Pipeline:
     return Pipeline([Stage("A", 1, [same]), Stage("B", 1, [same])], plugins=plugins)
 
 
-def test_it_gets_the_events_of_its_run() -> None:
+@simulated
+async def test_it_gets_the_events_of_its_run() -> None:
     scoping = Scoping()
 
-    async def main() -> None:
-        one = pipeline(scoping)
-        names = one.plugin_names
-        await one.run([1])
-        assert (names, one.plugin_names) == (("scoping",), ("scoping", "scoping.run"))
-        await one.run([1])
-
-    simulate(main)
+    one = pipeline(scoping)
+    names = one.plugin_names
+    await one.run([1])
+    assert (names, one.plugin_names) == (("scoping",), ("scoping", "scoping.run"))
+    await one.run([1])
     assert [journal.calls for journal in scoping.made] == [[*PASSED, "finish"]] * 2
 
 
-def test_two_pipelines_at_once_have_one_each() -> None:
+@simulated
+async def test_two_pipelines_at_once_have_one_each() -> None:
     scoping = Scoping()
 
     async def nest(value: Any) -> Any:
         return len(await pipeline(scoping).run(range(value)))
 
-    async def main() -> None:
-        await asyncio.gather(pipeline(scoping).run([1]), pipeline(scoping, tasks=[nest]).run([3]))
-
-    simulate(main)
+    await asyncio.gather(pipeline(scoping).run([1]), pipeline(scoping, tasks=[nest]).run([3]))
     assert sorted(journal.calls.count("queued") for journal in scoping.made) == [1, 1, 3]
     assert all(journal.calls.count("finish") == 1 for journal in scoping.made)
 
@@ -94,17 +91,15 @@ def test_it_may_be_a_tracker() -> None:
     assert scoping.made[0].get_stats()["completed"] == 2
 
 
-def test_it_gets_the_events_of_items_that_were_fed_before_the_run() -> None:
+@simulated
+async def test_it_gets_the_events_of_items_that_were_fed_before_the_run() -> None:
     scoping, journal = Scoping(), Journal()
 
-    async def main() -> None:
-        one = two_stages(scoping, journal)
-        await one.feed(["x"])
-        await one.feed(["y"], target_stage="B")
-        await one.start()
-        await one.join()
-
-    simulate(main)
+    one = two_stages(scoping, journal)
+    await one.feed(["x"])
+    await one.feed(["y"], target_stage="B")
+    await one.start()
+    await one.join()
     scoped = scoping.made[0].calls
     assert scoped[:2] == ["queued", "queued"]
     assert Counter(scoped) == Counter(journal.calls) - Counter(["start None"])
@@ -120,33 +115,29 @@ class SlowAtX(Journal):
             await asyncio.sleep(LONG)
 
 
-def test_an_item_that_is_fed_while_it_gets_earlier_events_is_queued_once() -> None:
+@simulated
+async def test_an_item_that_is_fed_while_it_gets_earlier_events_is_queued_once() -> None:
     scoping = Scoping(SlowAtX)
 
-    async def main() -> None:
-        one = two_stages(scoping)
-        await one.feed([{"id": "x"}])
-        starting = await begun(one.start())
-        await one.feed([{"id": "y"}], target_stage="B")
-        await starting
-        await one.join()
-
-    simulate(main)
+    one = two_stages(scoping)
+    await one.feed([{"id": "x"}])
+    starting = await begun(one.start())
+    await one.feed([{"id": "y"}], target_stage="B")
+    await starting
+    await one.join()
     counted = Counter(scoping.made[0].calls)
     assert counted["queued y B"] == counted["queued x A"] == 1
 
 
-def test_it_gets_the_start_of_an_item_whose_queued_event_is_still_awaited() -> None:
+@simulated
+async def test_it_gets_the_start_of_an_item_whose_queued_event_is_still_awaited() -> None:
     scoping = Scoping()
 
-    async def main() -> None:
-        one = pipeline(scoping, SlowAtX())
-        feeding = await begun(one.feed([{"id": "x"}]))
-        await one.start()
-        await feeding
-        await one.join()
-
-    simulate(main)
+    one = pipeline(scoping, SlowAtX())
+    feeding = await begun(one.feed([{"id": "x"}]))
+    await one.start()
+    await feeding
+    await one.join()
     assert scoping.made[0].calls == [*PASSED, "finish"]
 
 
@@ -157,17 +148,15 @@ def unmarked() -> object:
     return type("Bad", (), {"antflow_task_start": lambda self: None})()
 
 
-def test_a_returned_object_that_cannot_take_part_is_a_fault(
+@simulated
+async def test_a_returned_object_that_cannot_take_part_is_a_fault(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     journal = Journal()
 
-    async def main() -> None:
-        one = pipeline(Scoping(unmarked), journal)
-        assert values(await one.run([1])) == [1]
-        assert one.plugin_faults == {"scoping": 1}
-
-    simulate(main)
+    one = pipeline(Scoping(unmarked), journal)
+    assert values(await one.run([1])) == [1]
+    assert one.plugin_faults == {"scoping": 1}
     journal.check()
     (record,) = caplog.records
     assert record.exc_info is not None
@@ -181,10 +170,8 @@ def test_a_returned_object_that_cannot_take_part_ends_a_strict_run() -> None:
     assert (error.plugin, error.hook) == ("scoping", START)
 
 
-def test_its_faults_are_counted_under_its_own_name() -> None:
-    async def main() -> None:
-        one = pipeline(Scoping(lambda: Faulty("antflow_task_start", ValueError("x"))))
-        await one.run([1, 2])
-        assert one.plugin_faults == {"scoping.run": 2}
-
-    simulate(main)
+@simulated
+async def test_its_faults_are_counted_under_its_own_name() -> None:
+    one = pipeline(Scoping(lambda: Faulty("antflow_task_start", ValueError("x"))))
+    await one.run([1, 2])
+    assert one.plugin_faults == {"scoping.run": 2}

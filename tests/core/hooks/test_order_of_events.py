@@ -30,6 +30,7 @@ from tests.helpers.events import (
 )
 from tests.helpers.hooks import check
 from tests.helpers.runs import CustomExit, Failing, same, start_with, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import others, simulate
 
 
@@ -136,15 +137,13 @@ def test_on_success_is_called_between_completed_and_queued() -> None:
     assert order[2:5] == ["completed A", "on_success", "queued B"]
 
 
-def test_a_base_exception_of_a_task_fails_the_item_and_ends_the_run(
+@simulated
+async def test_a_base_exception_of_a_task_fails_the_item_and_ends_the_run(
     watcher: Watcher, chain: Chain
 ) -> None:
-    async def main() -> None:
-        with pytest.raises(CustomExit):
-            await watched(chain.stages(Task(leave)), watcher).run([0])
-        assert not others()
-
-    simulate(main)
+    with pytest.raises(CustomExit):
+        await watched(chain.stages(Task(leave)), watcher).run([0])
+    assert not others()
     check_laws(watcher)
     assert watcher.of(0) == chain.expect(FAILED)
 
@@ -153,18 +152,16 @@ def test_a_base_exception_of_a_task_fails_the_item_and_ends_the_run(
 
 
 @pytest.mark.parametrize(("failures", "events"), [(0, PASSED), (9, FAILED)])
-def test_process_returns_after_all_events_of_the_item(
+@simulated
+async def test_process_returns_after_all_events_of_the_item(
     watcher: Watcher, chain: Chain, failures: int, events: str
 ) -> None:
-    async def main() -> None:
-        pipeline = watched(chain.stages(Failing(failures), task_attempts=1), watcher)
-        await pipeline.start()
-        result = await pipeline.process({"id": "x", "value": 7})
-        assert watcher.of("x") == chain.expect(events)
-        assert result.is_success == (not failures)
-        await pipeline.join()
-
-    simulate(main)
+    pipeline = watched(chain.stages(Failing(failures), task_attempts=1), watcher)
+    await pipeline.start()
+    result = await pipeline.process({"id": "x", "value": 7})
+    assert watcher.of("x") == chain.expect(events)
+    assert result.is_success == (not failures)
+    await pipeline.join()
     check_laws(watcher)
 
 
@@ -177,35 +174,34 @@ def test_a_stream_yields_a_result_after_all_its_events(watcher: Watcher, chain: 
 
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])
-def test_an_injected_item_has_no_events_of_earlier_stages(watcher: Watcher, name: str) -> None:
-    async def main() -> None:
-        pipeline = watched([Stage(name, 1, [same]) for name in "ABC"], watcher)
-        await pipeline.start()
-        await pipeline.feed([0], target_stage=name)
-        await pipeline.join()
-
-    simulate(main)
+@simulated
+async def test_an_injected_item_has_no_events_of_earlier_stages(
+    watcher: Watcher, name: str
+) -> None:
+    pipeline = watched([Stage(name, 1, [same]) for name in "ABC"], watcher)
+    await pipeline.start()
+    await pipeline.feed([0], target_stage=name)
+    await pipeline.join()
     check_laws(watcher)
     expected = [line for later in "ABC" if later >= name for line in passing(later)]
     assert watcher.of(0) == [*expected[:-1], "completed C!"]
 
 
-def test_an_item_that_is_fed_before_the_start_is_queued_at_once(
+@simulated
+async def test_an_item_that_is_fed_before_the_start_is_queued_at_once(
     watcher: Watcher, chain: Chain
 ) -> None:
-    async def main() -> None:
-        pipeline = watched(chain.stages(Failing(0)), watcher)
-        await pipeline.feed([0, 1])
-        assert [short(event) for event in watcher.events] == ["queued A", "queued A"]
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main)
+    pipeline = watched(chain.stages(Failing(0)), watcher)
+    await pipeline.feed([0, 1])
+    assert [short(event) for event in watcher.events] == ["queued A", "queued A"]
+    await pipeline.start()
+    await pipeline.join()
     check_laws(watcher)
     assert watcher.of(0) == watcher.of(1) == chain.expect(PASSED)
 
 
-def test_an_unprocessed_item_that_is_fed_again_goes_on_with_its_carrier(
+@simulated
+async def test_an_unprocessed_item_that_is_fed_again_goes_on_with_its_carrier(
     watcher: Watcher, chain: Chain
 ) -> None:
     carriers: list[dict[str, str]] = []
@@ -217,46 +213,41 @@ def test_an_unprocessed_item_that_is_fed_again_goes_on_with_its_carrier(
                 event.item.carrier.setdefault("trace", event.run_id)
             carriers.append(dict(event.item.carrier))
 
-    async def main() -> None:
-        stop = Stop(chain, watcher)
-        pipeline = watched(chain.stages(stop.gate, retry="per_stage"), Tracer(), watcher)
-        running = asyncio.create_task(pipeline.run([0, 1]))
-        await asyncio.sleep(LONG)
-        left = await pipeline.shutdown(timeout=0)
-        await running
-        check_laws(watcher)
-        trace = {"trace": watcher.events[0].run_id}
-        assert {item.id: item.carrier for item in left} == {0: trace, 1: {}}
-        watcher.events.clear()
-        carriers.clear()
-        stop.gate.open()
-        await pipeline.feed(left)
-        await pipeline.start()
-        await pipeline.join()
-        assert watcher.events[0].run_id != trace["trace"]
-        assert carriers.count(trace) == carriers.count({}) == len(carriers) / 2
-
-    simulate(main)
+    stop = Stop(chain, watcher)
+    pipeline = watched(chain.stages(stop.gate, retry="per_stage"), Tracer(), watcher)
+    running = asyncio.create_task(pipeline.run([0, 1]))
+    await asyncio.sleep(LONG)
+    left = await pipeline.shutdown(timeout=0)
+    await running
+    check_laws(watcher)
+    trace = {"trace": watcher.events[0].run_id}
+    assert {item.id: item.carrier for item in left} == {0: trace, 1: {}}
+    watcher.events.clear()
+    carriers.clear()
+    stop.gate.open()
+    await pipeline.feed(left)
+    await pipeline.start()
+    await pipeline.join()
+    assert watcher.events[0].run_id != trace["trace"]
+    assert carriers.count(trace) == carriers.count({}) == len(carriers) / 2
     check_laws(watcher)
     assert watcher.of(0) == watcher.of(1) == chain.expect(PASSED)[len(chain.before()) :]
 
 
-def test_an_item_that_is_fed_again_starts_at_attempt_1(watcher: Watcher) -> None:
+@simulated
+async def test_an_item_that_is_fed_again_starts_at_attempt_1(watcher: Watcher) -> None:
     holding = StatusTracker(lambda event: asyncio.sleep(LONG * (event.status == "retrying")))
 
-    async def main() -> None:
-        stage = Stage("A", 1, [Failing(2)], retry="per_stage", stage_attempts=3)
-        pipeline = watched([stage], holding, watcher)
-        running = asyncio.create_task(pipeline.run([0]))
-        await asyncio.sleep(LONG / 2)
-        left = await pipeline.shutdown()
-        await running
-        watcher.events.clear()
-        await pipeline.feed(left)
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main)
+    stage = Stage("A", 1, [Failing(2)], retry="per_stage", stage_attempts=3)
+    pipeline = watched([stage], holding, watcher)
+    running = asyncio.create_task(pipeline.run([0]))
+    await asyncio.sleep(LONG / 2)
+    left = await pipeline.shutdown()
+    await running
+    watcher.events.clear()
+    await pipeline.feed(left)
+    await pipeline.start()
+    await pipeline.join()
     attempts = [(event.event_type, event.attempt) for event in watcher.attempts()]
     assert attempts == [("start", 1), ("retry", 1), ("start", 2), ("complete", 2)]
 
@@ -312,20 +303,19 @@ def test_an_item_starts_once_and_finishes_once(others: tuple[object, ...]) -> No
     ]
 
 
-def test_an_item_that_is_left_finishes_as_unprocessed() -> None:
+@simulated
+async def test_an_item_that_is_left_finishes_as_unprocessed() -> None:
     items = Items()
 
-    async def main() -> None:
-        pipeline = watched([Stage("Work", 1, [check])], items)
-        await start_with(pipeline, ["long", "waits"])
-        assert len(await pipeline.shutdown(timeout=0)) == 2
-
-    simulate(main)
+    pipeline = watched([Stage("Work", 1, [check])], items)
+    await start_with(pipeline, ["long", "waits"])
+    assert len(await pipeline.shutdown(timeout=0)) == 2
     kinds = [kind for _, kind, _ in items.calls]
     assert kinds == ["start", "start", "unprocessed", "unprocessed"]
 
 
-def test_an_observer_of_one_run_gets_the_start_of_items_that_were_fed_before() -> None:
+@simulated
+async def test_an_observer_of_one_run_gets_the_start_of_items_that_were_fed_before() -> None:
     items = Items()
 
     class Joining:
@@ -333,11 +323,8 @@ def test_an_observer_of_one_run_gets_the_start_of_items_that_were_fed_before() -
         def antflow_pipeline_start(self) -> object:
             return items
 
-    async def main() -> None:
-        pipeline = watched([Stage("Work", 1, [same])], Joining())
-        await pipeline.feed([1])
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main)
+    pipeline = watched([Stage("Work", 1, [same])], Joining())
+    await pipeline.feed([1])
+    await pipeline.start()
+    await pipeline.join()
     assert items.calls == [(0, "start", "Work"), (0, "completed", "Work")]

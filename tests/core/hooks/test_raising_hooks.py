@@ -31,6 +31,7 @@ from tests.helpers.hooks import (
     pipeline,
 )
 from tests.helpers.runs import Failing, raised_by, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import others, simulate
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
@@ -154,60 +155,52 @@ def test_an_exit_in_a_hook_ends_the_run(
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("hook", [START, FINISH])
-def test_run_raises_the_exit_of_a_start_or_finish_hook(
+@simulated
+async def test_run_raises_the_exit_of_a_start_or_finish_hook(
     hook: str, error: BaseException, slow: bool
 ) -> None:
     journal = Journal()
 
-    async def main() -> None:
-        one = pipeline(journal, Faulty(hook, error, slow=slow))
-        assert await asyncio.create_task(raised_by(one.run([1]))) is error
-        check_conservation(one)
-        assert not others()
-
-    simulate(main)
+    one = pipeline(journal, Faulty(hook, error, slow=slow))
+    assert await asyncio.create_task(raised_by(one.run([1]))) is error
+    check_conservation(one)
+    assert not others()
     journal.check()
 
 
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
-def test_an_exit_as_an_attempt_is_cancelled_is_raised_by_the_shutdown_and_the_run(
+@simulated
+async def test_an_exit_as_an_attempt_is_cancelled_is_raised_by_the_shutdown_and_the_run(
     error: BaseException, slow: bool, stop: Stop
 ) -> None:
-    async def main() -> None:
-        faulty = Faulty("antflow_task_cancelled", error, slow=slow)
-        one = watched(stop.chain.stages(stop.gate), faulty, stop.watcher)
-        running = await under_way(raised_by(one.run([0, 1])))
-        assert await raised_by(one.shutdown(timeout=0)) is error
-        assert await running is error
-        assert not others()
-
-    simulate(main)
+    faulty = Faulty("antflow_task_cancelled", error, slow=slow)
+    one = watched(stop.chain.stages(stop.gate), faulty, stop.watcher)
+    running = await under_way(raised_by(one.run([0, 1])))
+    assert await raised_by(one.shutdown(timeout=0)) is error
+    assert await running is error
+    assert not others()
     stop.check("queued, in_progress, start task 1, cancel task 1, unprocessed")
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_no_task_is_called_after_an_exit_in_its_start_hook(slow: bool) -> None:
+@simulated
+async def test_no_task_is_called_after_an_exit_in_its_start_hook(slow: bool) -> None:
     journal, task = Journal(), Failing(0)
 
-    async def main() -> None:
-        one = pipeline(journal, Faulty("antflow_task_start", EXITS[0], slow=slow), tasks=[task])
-        assert await asyncio.create_task(raised_by(one.run([0]))) is EXITS[0]
-        assert values(one.unprocessed) == [0]
-
-    simulate(main)
+    one = pipeline(journal, Faulty("antflow_task_start", EXITS[0], slow=slow), tasks=[task])
+    assert await asyncio.create_task(raised_by(one.run([0]))) is EXITS[0]
+    assert values(one.unprocessed) == [0]
     assert task.calls == []
     assert journal.calls[-3:] == ["task cancel", "unprocessed!", "finish"]
 
 
-def test_an_exit_as_an_item_is_left_is_raised_by_the_shutdown() -> None:
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_item_finish", EXITS[1]))
-        await one.feed(range(3))
-        assert await raised_by(one.shutdown()) is EXITS[1]
-        assert values(one.unprocessed) == [0, 1, 2]
-
-    simulate(main)
+@simulated
+async def test_an_exit_as_an_item_is_left_is_raised_by_the_shutdown() -> None:
+    one = pipeline(Faulty("antflow_item_finish", EXITS[1]))
+    await one.feed(range(3))
+    assert await raised_by(one.shutdown()) is EXITS[1]
+    assert values(one.unprocessed) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("is_strict", ["", "1"])
@@ -256,74 +249,66 @@ async def feed_and_join(of: Pipeline) -> None:
     ids=["run", "stream", "left stream", "join"],
 )
 @pytest.mark.usefixtures("strict")
-def test_a_strict_run_raises_whatever_the_caller_waits_for(
+@simulated
+async def test_a_strict_run_raises_whatever_the_caller_waits_for(
     hook: str, use: Callable[[Pipeline], Awaitable[None]]
 ) -> None:
-    async def main() -> None:
-        one = pipeline(Faulty(hook, ValueError("x")))
-        raised = await raised_by(use(one))
-        assert isinstance(raised, PluginError)
-        assert (raised.plugin, raised.hook) == ("faulty", hook)
-        check_conservation(one)
-        assert not others()
-
-    simulate(main)
+    one = pipeline(Faulty(hook, ValueError("x")))
+    raised = await raised_by(use(one))
+    assert isinstance(raised, PluginError)
+    assert (raised.plugin, raised.hook) == ("faulty", hook)
+    check_conservation(one)
+    assert not others()
 
 
 @pytest.mark.usefixtures("strict")
-def test_the_outcome_stands_though_a_success_hook_ends_a_strict_run() -> None:
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_task_success", ValueError("x")))
-        assert isinstance(await raised_by(one.run(["x", "y"])), PluginError)
-        assert values(one.results) == ["x"]
-        assert values(one.unprocessed) == ["y"]
-
-    simulate(main)
+@simulated
+async def test_the_outcome_stands_though_a_success_hook_ends_a_strict_run() -> None:
+    one = pipeline(Faulty("antflow_task_success", ValueError("x")))
+    assert isinstance(await raised_by(one.run(["x", "y"])), PluginError)
+    assert values(one.results) == ["x"]
+    assert values(one.unprocessed) == ["y"]
 
 
 @pytest.mark.parametrize("use", [by_run, by_streaming, by_feeding])
 @pytest.mark.parametrize("error", [ValueError("x"), *EXITS], ids=lambda error: type(error).__name__)
 @pytest.mark.usefixtures("strict")
-def test_an_error_before_the_start_ends_a_strict_run(
+@simulated
+async def test_an_error_before_the_start_ends_a_strict_run(
     error: BaseException, use: Callable[[Pipeline], Awaitable[None]]
 ) -> None:
     ends = Ends()
 
-    async def main() -> None:
-        one = pipeline(ends, Faulty("antflow_item_status", error))
-        fed = await asyncio.create_task(raised_by(one.feed(["x"])))
-        ran = await asyncio.create_task(raised_by(use(one)))
-        raised = [fed, ran]
-        assert error in raised or any(isinstance(each, PluginError) for each in raised)
-        assert not others()
-
-    simulate(main)
+    one = pipeline(ends, Faulty("antflow_item_status", error))
+    fed = await asyncio.create_task(raised_by(one.feed(["x"])))
+    ran = await asyncio.create_task(raised_by(use(one)))
+    raised = [fed, ran]
+    assert error in raised or any(isinstance(each, PluginError) for each in raised)
+    assert not others()
     ends.check(runs=ends.calls.count("finish"))
 
 
-def test_a_pipeline_can_run_again_after_a_strict_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_task_start", ValueError("x")))
-        monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
-        assert isinstance(await raised_by(one.run([1])), PluginError)
-        monkeypatch.delenv("ANTFLOW_STRICT_PLUGINS")
-        assert values(await one.run([1])) == [1]
-
-    simulate(main)
+@simulated
+async def test_a_pipeline_can_run_again_after_a_strict_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = pipeline(Faulty("antflow_task_start", ValueError("x")))
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+    assert isinstance(await raised_by(one.run([1])), PluginError)
+    monkeypatch.delenv("ANTFLOW_STRICT_PLUGINS")
+    assert values(await one.run([1])) == [1]
 
 
 # Counting and logging
 
 
-def test_faults_are_counted_and_logged_anew_in_each_run(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        one = pipeline(Faulty("antflow_task_start", ValueError("x")))
-        assert one.plugin_faults == {}
-        for number in (3, 2):
-            await one.run(range(number))
-            assert one.plugin_faults == {"faulty": number}
-
-    simulate(main)
+@simulated
+async def test_faults_are_counted_and_logged_anew_in_each_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = pipeline(Faulty("antflow_task_start", ValueError("x")))
+    assert one.plugin_faults == {}
+    for number in (3, 2):
+        await one.run(range(number))
+        assert one.plugin_faults == {"faulty": number}
     assert len(caplog.records) == 2
 
 

@@ -27,6 +27,7 @@ from tests.helpers.hooks import (
 )
 from tests.helpers.installation import Entry, install
 from tests.helpers.runs import CustomExit, cancel, fail, raised_by, same, start_with, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
@@ -65,17 +66,15 @@ class Holding(Journal):
 
 
 @EACH_USE
-def test_each_run_starts_and_finishes_once(use: Use) -> None:
+@simulated
+async def test_each_run_starts_and_finishes_once(use: Use) -> None:
     journal = Journal()
     total = 2 if use in (by_run, by_streaming) else None
 
-    async def main() -> None:
-        one = pipeline(journal)
-        for _ in range(2):
-            await use(one)
-            assert not others()
-
-    simulate(main)
+    one = pipeline(journal)
+    for _ in range(2):
+        await use(one)
+        assert not others()
     run = [
         *(f"start {total}", "queued", "queued"),
         *["in_progress", "task start", "task complete", "completed!"] * 2,
@@ -86,14 +85,12 @@ def test_each_run_starts_and_finishes_once(use: Use) -> None:
 
 @EACH_USE
 @pytest.mark.parametrize("hook", [START, FINISH])
-def test_a_run_waits_for_an_asynchronous_start_and_finish(use: Use, hook: str) -> None:
+@simulated
+async def test_a_run_waits_for_an_asynchronous_start_and_finish(use: Use, hook: str) -> None:
     holding = Holding(hook)
 
-    async def main() -> None:
-        await use(pipeline(holding))
-        assert asyncio.get_running_loop().time() > LONG
-
-    simulate(main)
+    await use(pipeline(holding))
+    assert asyncio.get_running_loop().time() > LONG
     holding.check()
     assert "cancelled" not in holding.calls
 
@@ -124,19 +121,17 @@ def test_the_input_is_read_after_all_plugins_have_started() -> None:
     assert read[0] > LONG
 
 
-def test_items_that_are_fed_before_the_start_wait_until_all_plugins_have_started() -> None:
+@simulated
+async def test_items_that_are_fed_before_the_start_wait_until_all_plugins_have_started() -> None:
     holding = Holding(START)
 
-    async def main() -> None:
-        one = pipeline(holding)
-        await one.feed(["x"])
-        starting = await begun(one.start())
-        assert holding.calls == ["queued", "start None"]
-        await one.feed(["y"])
-        await starting
-        await one.join()
-
-    simulate(main)
+    one = pipeline(holding)
+    await one.feed(["x"])
+    starting = await begun(one.start())
+    assert holding.calls == ["queued", "start None"]
+    await one.feed(["y"])
+    await starting
+    await one.join()
     assert holding.calls[2:4] == ["queued", "in_progress"]
 
 
@@ -165,31 +160,27 @@ def test_the_finish_gets_the_failures_and_the_statistics() -> None:
     assert ends.failed == [({"ValueError": 2}, 2)]
 
 
-def test_quick_and_the_builder_call_the_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+@simulated
+async def test_quick_and_the_builder_call_the_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     installed, given = Ends(), Ends()
     install(monkeypatch, Entry("installed", lambda: installed))
 
-    async def main() -> None:
-        await Pipeline.quick([1], same)
-        builder = Pipeline.create().add("Work", same).with_plugins(given)
-        await builder.run([1])
-        await drain(builder.stream([1]))
-
-    simulate(main)
+    await Pipeline.quick([1], same)
+    builder = Pipeline.create().add("Work", same).with_plugins(given)
+    await builder.run([1])
+    await drain(builder.stream([1]))
     installed.check(runs=3)
     given.check(runs=2)
 
 
-def test_a_pipeline_that_never_ran_neither_starts_nor_finishes() -> None:
+@simulated
+async def test_a_pipeline_that_never_ran_neither_starts_nor_finishes() -> None:
     journal = Journal()
 
-    async def main() -> None:
-        one = pipeline(journal)
-        await one.feed(["x"])
-        assert len(await one.shutdown()) == 1
-        one.stream([1])
-
-    simulate(main)
+    one = pipeline(journal)
+    await one.feed(["x"])
+    assert len(await one.shutdown()) == 1
+    one.stream([1])
     assert journal.calls == ["queued", "unprocessed!"]
 
 
@@ -209,63 +200,58 @@ def broken() -> Iterator[int]:
 @pytest.mark.parametrize(
     ("items", "task", "error"), [(broken(), same, LookupError), ([1, 2], leave, CustomExit)]
 )
-def test_a_run_that_an_error_ends_finishes(
+@simulated
+async def test_a_run_that_an_error_ends_finishes(
     items: Any, task: Any, error: type[BaseException], as_stream: bool
 ) -> None:
     journal = Journal()
     items = broken() if error is LookupError else items
 
-    async def main() -> None:
-        one = pipeline(journal, tasks=[task])
-        call = drain(one.stream(items)) if as_stream else one.run(items)
-        assert isinstance(await raised_by(call), error)
-        check_conservation(one)
-        assert not others()
-
-    simulate(main)
+    one = pipeline(journal, tasks=[task])
+    call = drain(one.stream(items)) if as_stream else one.run(items)
+    assert isinstance(await raised_by(call), error)
+    check_conservation(one)
+    assert not others()
     journal.check()
     assert journal.calls.count("completed!") == (error is LookupError)
 
 
 @pytest.mark.parametrize("how", ["break", "aclose", "async with"])
-def test_a_stream_that_is_left_finishes(how: str) -> None:
+@simulated
+async def test_a_stream_that_is_left_finishes(how: str) -> None:
     journal = Journal()
 
-    async def main() -> None:
-        one = pipeline(journal)
-        stream = one.stream(range(100))
-        if how == "async with":
-            async with stream:
-                await anext(stream)
-        else:
-            async for _ in stream:
-                break
-        if how == "aclose":
-            await stream.aclose()
-        del stream
-        await settle()
-        assert not others()
-        check_conservation(one)
-
-    simulate(main)
+    one = pipeline(journal)
+    stream = one.stream(range(100))
+    if how == "async with":
+        async with stream:
+            await anext(stream)
+    else:
+        async for _ in stream:
+            break
+    if how == "aclose":
+        await stream.aclose()
+    del stream
+    await settle()
+    assert not others()
+    check_conservation(one)
     journal.check()
 
 
-def test_the_finish_comes_after_the_events_of_what_is_left() -> None:
+@simulated
+async def test_the_finish_comes_after_the_events_of_what_is_left() -> None:
     journal = Journal()
 
-    async def main() -> None:
-        one = pipeline(journal, tasks=[Gate()])
-        await start_with(one, range(5))
-        assert len(await one.shutdown(timeout=0)) == 5
-
-    simulate(main)
+    one = pipeline(journal, tasks=[Gate()])
+    await start_with(one, range(5))
+    assert len(await one.shutdown(timeout=0)) == 5
     assert journal.calls[-8:] == ["task start", "task cancel", *["unprocessed!"] * 5, "finish"]
 
 
 @pytest.mark.parametrize("as_stream", [False, True])
 @pytest.mark.parametrize("phase", [START, "work", FINISH])
-def test_a_run_that_is_cancelled_in_any_phase_finishes(phase: str, as_stream: bool) -> None:
+@simulated
+async def test_a_run_that_is_cancelled_in_any_phase_finishes(phase: str, as_stream: bool) -> None:
     journal, holding, gate = Journal(), Holding(phase), Gate()
     if phase != "work":
         gate.open()
@@ -274,69 +260,60 @@ def test_a_run_that_is_cancelled_in_any_phase_finishes(phase: str, as_stream: bo
         async with one.stream(range(3)) as stream:
             await drain(stream)
 
-    async def main() -> None:
-        one = pipeline(holding, journal, tasks=[gate])
-        await cancel(await begun(consume(one) if as_stream else one.run(range(3))))
-        check_conservation(one)
-        assert asyncio.get_running_loop().time() < LONG
-        assert not one.plugin_faults
-
-    simulate(main)
+    one = pipeline(holding, journal, tasks=[gate])
+    await cancel(await begun(consume(one) if as_stream else one.run(range(3))))
+    check_conservation(one)
+    assert asyncio.get_running_loop().time() < LONG
+    assert not one.plugin_faults
     journal.check()
     assert holding.calls.count("cancelled") == (phase != "work")
     assert [each for each in holding.calls if each != "cancelled"] == journal.calls
     assert ("in_progress" in journal.calls) == (phase != START)
 
 
-def test_a_second_cancellation_ends_a_finish_hook_and_the_others_are_called() -> None:
+@simulated
+async def test_a_second_cancellation_ends_a_finish_hook_and_the_others_are_called() -> None:
     holding, last = Holding(FINISH), Ends()
 
-    async def main() -> None:
-        running = await begun(pipeline(last, holding, tasks=[Gate()]).run([1]))
-        running.cancel()
-        await settle()
-        assert holding.calls[-1] == "finish"
-        await cancel(running)
-
-    simulate(main)
+    running = await begun(pipeline(last, holding, tasks=[Gate()]).run([1]))
+    running.cancel()
+    await settle()
+    assert holding.calls[-1] == "finish"
+    await cancel(running)
     assert holding.calls[-2:] == ["finish", "cancelled"]
     last.check()
 
 
-def test_a_call_of_start_that_is_cancelled_ends_the_run_and_another_can_follow() -> None:
+@simulated
+async def test_a_call_of_start_that_is_cancelled_ends_the_run_and_another_can_follow() -> None:
     holding = Holding(START)
 
-    async def main() -> None:
-        one = pipeline(holding)
-        await one.feed(["x"])
-        await cancel(await begun(one.start()))
-        assert len(one.unprocessed) == 1
-        check_conservation(one)
-        holding.seconds = 0
-        assert values(await one.run(["y"])) == ["y"]
-
-    simulate(main)
+    one = pipeline(holding)
+    await one.feed(["x"])
+    await cancel(await begun(one.start()))
+    assert len(one.unprocessed) == 1
+    check_conservation(one)
+    holding.seconds = 0
+    assert values(await one.run(["y"])) == ["y"]
     assert holding.calls[:5] == ["queued", "start None", "cancelled", "unprocessed!", "finish"]
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 5])
 @pytest.mark.parametrize("drains", [False, True])
-def test_a_shutdown_during_a_start_hook_finishes_the_run(
+@simulated
+async def test_a_shutdown_during_a_start_hook_finishes_the_run(
     drains: bool, timeout: float | None
 ) -> None:
     holding = Holding(START)
 
-    async def main() -> None:
-        one = pipeline(holding)
-        await one.feed(["x"])
-        starting = await begun(one.start())
-        await one.shutdown(drain=drains, timeout=timeout)
-        await asyncio.wait([starting])
-        check_conservation(one)
-        assert not others()
-        assert not one.plugin_faults
-
-    simulate(main)
+    one = pipeline(holding)
+    await one.feed(["x"])
+    starting = await begun(one.start())
+    await one.shutdown(drain=drains, timeout=timeout)
+    await asyncio.wait([starting])
+    check_conservation(one)
+    assert not others()
+    assert not one.plugin_faults
     holding.check()
 
 
@@ -363,21 +340,20 @@ def test_a_shutdown_right_after_the_begin_leaves_start_and_finish_paired(
         ends.check(runs=len(ends.calls) // 2)
 
 
-def test_a_shutdown_at_its_timeout_does_not_wait_for_a_finish_hook() -> None:
+@simulated
+async def test_a_shutdown_at_its_timeout_does_not_wait_for_a_finish_hook() -> None:
     holding = Holding(FINISH)
 
-    async def main() -> None:
-        one = pipeline(holding)
-        await one.start()
-        await one.feed(["x"])
-        await one.shutdown(drain=True, timeout=5)
-        assert asyncio.get_running_loop().time() < 10
-
-    simulate(main)
+    one = pipeline(holding)
+    await one.start()
+    await one.feed(["x"])
+    await one.shutdown(drain=True, timeout=5)
+    assert asyncio.get_running_loop().time() < 10
     assert holding.calls[-2:] == ["finish", "cancelled"]
 
 
-def test_a_start_hook_that_cancels_its_own_task_does_not_hang() -> None:
+@simulated
+async def test_a_start_hook_that_cancels_its_own_task_does_not_hang() -> None:
     async def start(self: object) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -386,13 +362,10 @@ def test_a_start_hook_that_cancels_its_own_task_does_not_hang() -> None:
 
     ends = Ends()
 
-    async def main() -> None:
-        one = pipeline(ends, hooked(pipeline_start=start))
-        await raised_by(one.run([1]))
-        check_conservation(one)
-        assert not others()
-
-    simulate(main)
+    one = pipeline(ends, hooked(pipeline_start=start))
+    await raised_by(one.run([1]))
+    check_conservation(one)
+    assert not others()
     ends.check()
 
 

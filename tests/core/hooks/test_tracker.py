@@ -14,6 +14,7 @@ import pytest
 from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, TaskEvent, hookimpl
 from antflow.events import StatusType
 from tests.helpers.runs import cancel, same, values
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, settle, simulate
 
 STATUSES = get_args(StatusType)
@@ -101,25 +102,23 @@ def test_the_statistics_count_the_items_of_each_status() -> None:
     assert tracker.get_stats() == expected
 
 
-def test_the_status_of_an_item_can_be_read_during_the_run() -> None:
+@simulated
+async def test_the_status_of_an_item_can_be_read_during_the_run() -> None:
     gate, tracker = Gate(), StatusTracker()
 
     def status(item_id: int) -> str | None:
         event = tracker.get_status(item_id)
         return None if event is None else event.status
 
-    async def main() -> None:
-        running = asyncio.create_task(
-            Pipeline([Stage("Work", 1, [gate])], status_tracker=tracker).run([0, 1])
-        )
-        await settle()
-        assert [status(item_id) for item_id in range(3)] == ["in_progress", "queued", None]
-        assert tracker.get_stats()["in_progress"] == tracker.get_stats()["queued"] == 1
-        gate.open()
-        await running
-        assert [status(item_id) for item_id in range(3)] == ["completed", "completed", None]
-
-    simulate(main)
+    running = asyncio.create_task(
+        Pipeline([Stage("Work", 1, [gate])], status_tracker=tracker).run([0, 1])
+    )
+    await settle()
+    assert [status(item_id) for item_id in range(3)] == ["in_progress", "queued", None]
+    assert tracker.get_stats()["in_progress"] == tracker.get_stats()["queued"] == 1
+    gate.open()
+    await running
+    assert [status(item_id) for item_id in range(3)] == ["completed", "completed", None]
 
 
 def test_ids_are_in_the_order_of_their_first_events() -> None:
@@ -179,22 +178,20 @@ def test_events_of_a_history_have_no_item() -> None:
             event.item  # noqa: B018 - to read it is what raises
 
 
-def test_a_tracker_does_not_keep_the_values() -> None:
+@simulated
+async def test_a_tracker_does_not_keep_the_values() -> None:
     class Value:
         pass
 
-    async def main() -> None:
-        tracker, value = StatusTracker(), Value()
-        kept = ref(value)
-        pipeline = Pipeline([Stage("Work", 1, [same])], False, tracker)
-        await pipeline.run([value])
-        del value, pipeline
-        await settle()
-        gc.collect()
-        assert tracker.get_tracked_ids() == [0]
-        assert kept() is None
-
-    simulate(main)
+    tracker, value = StatusTracker(), Value()
+    kept = ref(value)
+    pipeline = Pipeline([Stage("Work", 1, [same])], False, tracker)
+    await pipeline.run([value])
+    del value, pipeline
+    await settle()
+    gc.collect()
+    assert tracker.get_tracked_ids() == [0]
+    assert kept() is None
 
 
 def test_a_tracker_does_not_keep_a_run() -> None:
@@ -273,15 +270,13 @@ def test_attempts_are_counted_though_no_callback_is_set_or_it_raises() -> None:
         assert tracker.get_failed_items()[0].attempts == 3
 
 
-def test_unprocessed_items_are_no_failures() -> None:
+@simulated
+async def test_unprocessed_items_are_no_failures() -> None:
     tracker = StatusTracker()
 
-    async def main() -> None:
-        pipeline = Pipeline(one_stage(), status_tracker=tracker)
-        await pipeline.feed(range(3))
-        await pipeline.shutdown()
-
-    simulate(main)
+    pipeline = Pipeline(one_stage(), status_tracker=tracker)
+    await pipeline.feed(range(3))
+    await pipeline.shutdown()
     assert tracker.get_stats() == dict.fromkeys(STATUSES, 0) | {"unprocessed": 3}
     assert tracker.get_failed_items() == []
 
@@ -372,19 +367,17 @@ HELD_RUN = {
 
 @pytest.mark.parametrize("change", ["set", "removed", "replaced"])
 @pytest.mark.parametrize("name", HELD_RUN)
-def test_a_callback_may_be_changed_during_a_run(name: str, change: str) -> None:
+@simulated
+async def test_a_callback_may_be_changed_during_a_run(name: str, change: str) -> None:
     before, after, tracker, gate = Recorder(), Recorder(), StatusTracker(), Gate()
 
-    async def main() -> None:
-        stage = Stage("Work", 1, [gate, Failing({"a": 1, "b": 9})], task_wait_seconds=0)
-        pipeline = Pipeline([stage], status_tracker=tracker)
-        setattr(tracker, name, before.plain if change != "set" else None)
-        running = await begun(pipeline.run(["a", "b"]))
-        setattr(tracker, name, after.plain if change != "removed" else None)
-        gate.open()
-        await running
-
-    simulate(main)
+    stage = Stage("Work", 1, [gate, Failing({"a": 1, "b": 9})], task_wait_seconds=0)
+    pipeline = Pipeline([stage], status_tracker=tracker)
+    setattr(tracker, name, before.plain if change != "set" else None)
+    running = await begun(pipeline.run(["a", "b"]))
+    setattr(tracker, name, after.plain if change != "removed" else None)
+    gate.open()
+    await running
     events_before, events_after = HELD_RUN[name]
     assert list(map(kind, before.events)) == (events_before if change != "set" else [])
     assert Counter(map(kind, after.events)) == (events_after if change != "removed" else {})
@@ -596,33 +589,29 @@ def test_an_id_that_is_not_hashable_is_tracked(caplog: pytest.LogCaptureFixture)
 # One tracker for several runs
 
 
-def test_a_tracker_keeps_its_histories_for_the_next_run() -> None:
+@simulated
+async def test_a_tracker_keeps_its_histories_for_the_next_run() -> None:
     tracker = StatusTracker()
 
-    async def main() -> None:
-        pipeline = Pipeline(one_stage(), status_tracker=tracker)
-        await pipeline.run(["a"])
-        await pipeline.run(["a", "b"])
-
-    simulate(main)
+    pipeline = Pipeline(one_stage(), status_tracker=tracker)
+    await pipeline.run(["a"])
+    await pipeline.run(["a", "b"])
     assert [len(tracker.get_history(item_id)) for item_id in range(2)] == [6, 3]
     runs = [event.run_id for event in tracker.get_history(0)]
     assert len(set(runs[:3])) == len(set(runs[3:])) == 1
     assert runs[0] != runs[3]
 
 
-def test_an_item_that_is_fed_again_has_one_history() -> None:
+@simulated
+async def test_an_item_that_is_fed_again_has_one_history() -> None:
     tracker = StatusTracker()
 
-    async def main() -> None:
-        pipeline = Pipeline(one_stage(), status_tracker=tracker)
-        await pipeline.feed([{"id": "x", "value": 7}])
-        left = await pipeline.shutdown()
-        await pipeline.feed(left)
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main)
+    pipeline = Pipeline(one_stage(), status_tracker=tracker)
+    await pipeline.feed([{"id": "x", "value": 7}])
+    left = await pipeline.shutdown()
+    await pipeline.feed(left)
+    await pipeline.start()
+    await pipeline.join()
     assert [(event.status, event.final) for event in tracker.get_history("x")] == [
         ("queued", False),
         ("unprocessed", True),
@@ -632,21 +621,19 @@ def test_an_item_that_is_fed_again_has_one_history() -> None:
     ]
 
 
-def test_two_pipelines_at_once_may_share_a_tracker_and_its_new_callbacks() -> None:
+@simulated
+async def test_two_pipelines_at_once_may_share_a_tracker_and_its_new_callbacks() -> None:
     gate, recorder = Gate(), Recorder()
     tracker = StatusTracker(recorder.awaited)
 
-    async def main() -> None:
-        stages = [Stage("Work", 1, [gate, same])]
-        pipelines = [Pipeline(stages, status_tracker=tracker, name=name) for name in ("one", "two")]
-        items = [[{"id": f"{name} {n}", "value": n} for n in range(5)] for name in ("one", "two")]
-        running = asyncio.gather(*map(Pipeline.run, pipelines, items))
-        await asyncio.sleep(100)
-        tracker.on_task_complete = recorder.awaited
-        gate.open()
-        await running
-
-    simulate(main)
+    stages = [Stage("Work", 1, [gate, same])]
+    pipelines = [Pipeline(stages, status_tracker=tracker, name=name) for name in ("one", "two")]
+    items = [[{"id": f"{name} {n}", "value": n} for n in range(5)] for name in ("one", "two")]
+    running = asyncio.gather(*map(Pipeline.run, pipelines, items))
+    await asyncio.sleep(100)
+    tracker.on_task_complete = recorder.awaited
+    gate.open()
+    await running
     assert tracker.get_stats()["completed"] == 10
     assert len({event.run_id for event in recorder.events}) == 2
     assert Counter(map(kind, recorder.events))["complete"] == 20
