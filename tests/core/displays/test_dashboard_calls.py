@@ -35,7 +35,6 @@ from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
 @simulated
 async def test_a_dashboard_is_started_updated_and_finished(use: Use) -> None:
     dashboard = Recorder()
-
     pipeline = piped()
     assert await use(pipeline, range(3), custom_dashboard=dashboard) == [0, 1, 2]
     assert dashboard.calls == CALLS
@@ -171,7 +170,6 @@ def test_it_is_updated_at_the_begin_in_each_interval_and_at_the_end(
 @exactly
 async def test_asynchronous_methods_are_awaited(use: Use) -> None:
     dashboard = Recorder(**dict.fromkeys(METHODS, lambda: asyncio.sleep(4)))
-
     await use(piped(), range(3), custom_dashboard=dashboard)
     assert dashboard.calls == CALLS
     assert dashboard.times == [0, 4, 8, 12]
@@ -216,7 +214,6 @@ async def test_an_update_that_runs_at_the_end_is_cancelled_and_the_last_one_foll
             raise
 
     dashboard = Recorder(on_update=update)
-
     assert await by_run(piped(sleep), range(3), custom_dashboard=dashboard) == [0, 1, 2]
     assert ends == ["done", "cancelled", "done"]
     assert now() == 3
@@ -225,7 +222,6 @@ async def test_an_update_that_runs_at_the_end_is_cancelled_and_the_last_one_foll
 @simulated
 async def test_a_dashboard_may_show_one_run_after_the_other() -> None:
     dashboard = Recorder()
-
     pipeline = piped()
     for _ in range(2):
         await pipeline.run(range(2), custom_dashboard=dashboard)
@@ -237,7 +233,6 @@ async def test_a_dashboard_may_show_one_run_after_the_other() -> None:
 @exactly
 async def test_two_runs_at_once_have_a_dashboard_each() -> None:
     first, second = Recorder(), Recorder()
-
     await asyncio.gather(
         by_run(piped(sleep), range(2), custom_dashboard=first),
         by_run(piped(sleep), range(4), custom_dashboard=second),
@@ -250,7 +245,6 @@ async def test_two_runs_at_once_have_a_dashboard_each() -> None:
 @simulated
 async def test_a_run_that_is_rejected_shows_nothing(use: Use) -> None:
     dashboard, gate = Recorder(), Gate()
-
     pipeline = piped(gate)
     running = await begun(pipeline.run([1]))
     with pytest.raises(PipelineError, match="already running"):
@@ -311,7 +305,6 @@ async def test_the_dashboard_of_a_stream_finishes_however_the_stream_is_left(
     leave: Callable[[Stream, Pipeline], Awaitable[None]], is_async: bool
 ) -> None:
     dashboard = Recorder(**dict.fromkeys(METHODS, lambda: asyncio.sleep(0)) if is_async else {})
-
     pipeline = piped(sleep)
     await leave(pipeline.stream(range(5), custom_dashboard=dashboard), pipeline)
     await settle()
@@ -325,7 +318,6 @@ async def test_the_dashboard_of_a_stream_finishes_however_the_stream_is_left(
 @exactly
 async def test_a_stream_ends_after_on_finish() -> None:
     dashboard = Recorder(on_finish=lambda: asyncio.sleep(4))
-
     stream = piped(sleep).stream(range(3), custom_dashboard=dashboard)
     assert [now() async for _ in stream] == [1, 2, 3]
     assert now() == 3 + 4
@@ -334,7 +326,6 @@ async def test_a_stream_ends_after_on_finish() -> None:
 @exactly
 async def test_updates_go_on_while_the_consumer_of_a_stream_is_slow() -> None:
     dashboard = Recorder()
-
     stream = piped().stream(
         range(9), buffer_size=1, custom_dashboard=dashboard, dashboard_update_interval=1
     )
@@ -347,7 +338,6 @@ async def test_updates_go_on_while_the_consumer_of_a_stream_is_slow() -> None:
 @exactly
 async def test_the_dashboard_of_a_stream_starts_when_the_stream_is_read(is_read: bool) -> None:
     dashboard = Recorder()
-
     stream = piped().stream(range(3), custom_dashboard=dashboard)
     await asyncio.sleep(5)
     assert dashboard.calls == []
@@ -374,20 +364,23 @@ class Taker(Recorder):
 
 
 def leave_display(dashboard: Any, seconds: float = 60.0) -> None:
-    """Run a task that leaves the display as the command does before it ends the process."""
+    """Leave the display in a task, as the command does before it ends the process.
+
+    This has no effect before the stream is read and after its end.
+    """
+    streams: list[Stream] = []
 
     async def task(value: int) -> int:
-        stream._leave_display(seconds)
+        streams[0]._leave_display(seconds)
         return value
 
     async def main() -> None:
-        nonlocal stream
         stream = piped(task).stream([1], custom_dashboard=dashboard)
-        stream._leave_display(seconds)  # which has no effect before the start and after the end
+        streams.append(stream)
+        stream._leave_display(seconds)
         assert values([result async for result in stream]) == [1]
         stream._leave_display(seconds)
 
-    stream: Any = None
     simulate(main)
 
 
@@ -421,9 +414,10 @@ def test_an_on_exit_that_raises_is_logged(
 
 
 def test_an_on_exit_that_hangs_is_not_awaited_any_longer() -> None:
-    goes_on = Event()
-    dashboard = Taker(goes_on.wait)
+    hangs, goes_on = Event(), Event()
+    dashboard = Taker(lambda: (hangs.set(), goes_on.wait()))
     leave_display(dashboard, 0.0)
+    assert hangs.wait(60)
     goes_on.set()
     dashboard.threads[0].join()
 

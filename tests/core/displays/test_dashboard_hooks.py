@@ -57,7 +57,6 @@ def test_a_dashboard_with_hooks_gets_the_events(
 @simulated
 async def test_it_gets_the_events_of_its_own_run_beside_a_tracker() -> None:
     dashboard, tracker = Listening(), StatusTracker()
-
     pipeline = Pipeline([stage(same)], status_tracker=tracker)
     await pipeline.run([1, 2, 3])
     await pipeline.run([1], custom_dashboard=dashboard)
@@ -88,7 +87,6 @@ async def test_it_gets_the_events_of_unprocessed_items_before_it_finishes() -> N
     dashboard = Listening()
     at_finish: list[Any] = []
     dashboard.acts["on_finish"] = lambda: at_finish.extend(dashboard.events)
-
     pipeline = piped(Gate())
     running = await begun(pipeline.run([1, 2], custom_dashboard=dashboard))
     await pipeline.shutdown(timeout=0)

@@ -178,7 +178,6 @@ def test_an_attempt_that_is_cancelled_in_its_start_hook_was_not_made() -> None:
 @simulated
 async def test_the_hook_of_cancelled_attempts_needs_no_other_hook() -> None:
     only = OnlyCancelled()
-
     await cancel(await begun(watched([Stage("A", 1, [Gate()])], only).run([0])))
     assert [short(event) for event in only.events] == ["cancel A.gate 1"]
 
@@ -186,7 +185,6 @@ async def test_the_hook_of_cancelled_attempts_needs_no_other_hook() -> None:
 @simulated
 async def test_a_hook_of_a_cancelled_attempt_may_be_cancelled_itself() -> None:
     first, held, last = Watcher(), Held("cancel A.task 1"), Watcher()
-
     pipeline = watched([Stage("A", 1, [Gate("task")])], first, held, last)
     running = await begun(pipeline.run([0, 1]))
     running.cancel()
@@ -210,7 +208,6 @@ async def swallow(_: Any) -> None:
 async def test_a_swallowed_cancellation_of_a_worker_does_not_make_it_spin(in_hook: bool) -> None:
     """In a hook, it ends the run all the same; in a task, the task succeeds and the run goes on."""
     watcher = SlowWatcher()
-
     tracker = StatusTracker(on_task_start=swallow if in_hook else None)
     stage = Stage("A", 1, [Task(same if in_hook else swallow)])
     running = asyncio.create_task(watched([stage], watcher, tracker).run([0, 1]))
@@ -224,20 +221,9 @@ async def test_a_swallowed_cancellation_of_a_worker_does_not_make_it_spin(in_hoo
 
 
 @simulated
-async def test_a_start_hook_that_swallows_the_cancellation_of_the_run_starts_no_task() -> None:
-    task, watcher = Failing(0), Watcher()
-
-    pipeline = watched([Stage("A", 1, [task])], watcher, StatusTracker(on_task_start=swallow))
-    await cancel(await begun(pipeline.run([0])))
-    check_laws(watcher)
-    assert task.calls == []
-
-
-@simulated
 async def test_no_task_is_called_after_a_shutdown_during_its_start_hook(chain: Chain) -> None:
     watcher, task = Watcher(), Failing(0)
     waiting = StatusTracker(on_task_start=lambda event: asyncio.sleep(LONG))
-
     pipeline = watched(chain.stages(task), waiting, watcher)
     running = asyncio.create_task(pipeline.run([0]))
     await asyncio.sleep(chain.at * LONG + LONG / 2)
@@ -270,7 +256,6 @@ async def test_an_item_moves_on_though_on_success_is_cancelled() -> None:
         await asyncio.get_running_loop().create_future()
 
     watcher = Watcher()
-
     stages = [Stage("A", 1, [same], on_success=wait), Stage("B", 1, [same])]
     await cancel(await begun(watched(stages, watcher).run([0])))
     check_laws(watcher)
@@ -300,7 +285,6 @@ def test_no_other_worker_takes_the_item_of_a_cancelled_worker(kind: str, seed: i
 @simulated
 async def test_a_worker_that_is_cancelled_in_a_hook_does_not_wait_for_a_limit() -> None:
     held = Held("in_progress A", item_id=1)
-
     stage = Stage("A", 2, [Gate("task")], task_concurrency_limits={"task": 1})
     running = await begun(watched([stage], held).run([0, 1]))
     worker("A-W1").cancel()
@@ -310,7 +294,8 @@ async def test_a_worker_that_is_cancelled_in_a_hook_does_not_wait_for_a_limit() 
 
 
 @pytest.mark.parametrize("kind", ["start A.task 1", "complete A.task 1"])
-def test_a_shutdown_cancels_a_hook_that_waits_for_a_limit(kind: str) -> None:
+@simulated
+async def test_a_shutdown_cancels_a_hook_that_waits_for_a_limit(kind: str) -> None:
     first, last = Watcher(), Watcher()
 
     class Limited(Watcher):
@@ -319,15 +304,11 @@ def test_a_shutdown_cancels_a_hook_that_waits_for_a_limit(kind: str) -> None:
                 async with concurrency_limit():
                     await asyncio.sleep(LONG)
 
-    async def main() -> Pipeline:
-        stage = Stage("A", 2, [Failing(0)], call_concurrency=1)
-        pipeline = watched([stage], first, Limited(), last)
-        running = await begun(pipeline.run(range(5)))
-        await pipeline.shutdown()
-        await running
-        return pipeline
-
-    pipeline = simulate(main)
+    stage = Stage("A", 2, [Failing(0)], call_concurrency=1)
+    pipeline = watched([stage], first, Limited(), last)
+    running = await begun(pipeline.run(range(5)))
+    await pipeline.shutdown()
+    await running
     check_laws(first)
     assert last.of(1) == first.of(1)
     if kind.startswith("start"):

@@ -122,7 +122,6 @@ async def test_other_hooks_and_callbacks_see_what_a_start_hook_sets() -> None:
         on_task_start=lambda event: seen.append(VARIABLE.get()),
     )
     stage = Stage("A", 1, [same], on_success=lambda *_: seen.append(VARIABLE.get()))
-
     await watched([stage], setting, reading).run([0])
     assert VARIABLE.get() == "unset"
     assert seen == ["set"] * 3
@@ -159,7 +158,6 @@ async def test_a_run_sees_what_its_start_hook_sets_and_the_caller_does_not(
         return value
 
     finish = hooked(pipeline_start=start, pipeline_finish=lambda self: seen.append(VARIABLE.get()))
-
     one = pipeline(finish, tasks=[look])
     for _ in range(2):
         await use(one)

@@ -29,7 +29,7 @@ from tests.helpers.events import (
 )
 from tests.helpers.runs import Failing, same, values
 from tests.helpers.simulated import simulated
-from tests.helpers.virtual_time import Gate, others, simulate
+from tests.helpers.virtual_time import Gate, others
 
 PASSED = "queued, in_progress, start task 1, complete task 1, completed"
 CANCELLED = "queued, in_progress, start task 1, cancel task 1, unprocessed"
@@ -136,7 +136,6 @@ async def test_a_shutdown_lets_the_running_attempt_end(stop: Stop, drain: bool) 
 @simulated
 async def test_a_shutdown_leaves_an_item_between_two_tasks(watcher: Watcher, chain: Chain) -> None:
     gate = Gate("one")
-
     pipeline = watched(chain.stages(gate, Failing(0, "two")), watcher)
     running = await under_way(pipeline.run([0]))
     stopping = await under_way(pipeline.shutdown())
@@ -161,7 +160,6 @@ async def test_a_shutdown_ends_the_wait_for_a_limit(
 
     task = Task(limited if is_call_limit else gate)
     limit = {"call_concurrency": 1} if is_call_limit else {"task_concurrency_limits": {"task": 1}}
-
     pipeline = watched(chain.stages(task, workers=2, **limit), watcher)
     running = await under_way(pipeline.run([0, 1]))
     stopping = await under_way(pipeline.shutdown())
@@ -242,7 +240,10 @@ async def test_a_task_that_cancels_its_worker_ends_the_run(
 
 
 @pytest.mark.parametrize("is_error", [False, True])
-def test_a_cancellation_that_a_task_swallows_is_forgotten(watcher: Watcher, is_error: bool) -> None:
+@simulated
+async def test_a_cancellation_that_a_task_swallows_is_forgotten(
+    watcher: Watcher, is_error: bool
+) -> None:
     async def swallow(value: int) -> int:
         try:
             await asyncio.sleep(LONG * (value == 0))
@@ -251,15 +252,11 @@ def test_a_cancellation_that_a_task_swallows_is_forgotten(watcher: Watcher, is_e
                 raise ValueError from None
         return await give_up(value) if value == 1 else value
 
-    async def main() -> Pipeline:
-        pipeline = watched([Stage("A", 1, [swallow], task_attempts=1)], watcher)
-        running = asyncio.create_task(pipeline.run(range(3)))
-        await asyncio.sleep(LONG / 2)
-        worker("A-W0").cancel()
-        await running
-        return pipeline
-
-    pipeline = simulate(main)
+    pipeline = watched([Stage("A", 1, [swallow], task_attempts=1)], watcher)
+    running = asyncio.create_task(pipeline.run(range(3)))
+    await asyncio.sleep(LONG / 2)
+    worker("A-W0").cancel()
+    await running
     check_laws(watcher)
     assert values(pipeline.results) == ([2] if is_error else [0, 2])
     assert watcher.of(1)[-2:] == ["fail A.swallow 1", "failed A!"]

@@ -26,7 +26,6 @@ def two_stages(*plugins: object) -> Pipeline:
 @simulated
 async def test_it_gets_the_events_of_its_run() -> None:
     scoping = Scoping()
-
     one = pipeline(scoping)
     names = one.plugin_names
     await one.run([1])
@@ -94,7 +93,6 @@ def test_it_may_be_a_tracker() -> None:
 @simulated
 async def test_it_gets_the_events_of_items_that_were_fed_before_the_run() -> None:
     scoping, journal = Scoping(), Journal()
-
     one = two_stages(scoping, journal)
     await one.feed(["x"])
     await one.feed(["y"], target_stage="B")
@@ -118,7 +116,6 @@ class SlowAtX(Journal):
 @simulated
 async def test_an_item_that_is_fed_while_it_gets_earlier_events_is_queued_once() -> None:
     scoping = Scoping(SlowAtX)
-
     one = two_stages(scoping)
     await one.feed([{"id": "x"}])
     starting = await begun(one.start())
@@ -132,7 +129,6 @@ async def test_an_item_that_is_fed_while_it_gets_earlier_events_is_queued_once()
 @simulated
 async def test_it_gets_the_start_of_an_item_whose_queued_event_is_still_awaited() -> None:
     scoping = Scoping()
-
     one = pipeline(scoping, SlowAtX())
     feeding = await begun(one.feed([{"id": "x"}]))
     await one.start()
@@ -153,7 +149,6 @@ async def test_a_returned_object_that_cannot_take_part_is_a_fault(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     journal = Journal()
-
     one = pipeline(Scoping(unmarked), journal)
     assert values(await one.run([1])) == [1]
     assert one.plugin_faults == {"scoping": 1}

@@ -237,7 +237,6 @@ async def test_an_unprocessed_item_that_is_fed_again_goes_on_with_its_carrier(
 @simulated
 async def test_an_item_that_is_fed_again_starts_at_attempt_1(watcher: Watcher) -> None:
     holding = StatusTracker(lambda event: asyncio.sleep(LONG * (event.status == "retrying")))
-
     stage = Stage("A", 1, [Failing(2)], retry="per_stage", stage_attempts=3)
     pipeline = watched([stage], holding, watcher)
     running = asyncio.create_task(pipeline.run([0]))
@@ -306,7 +305,6 @@ def test_an_item_starts_once_and_finishes_once(others: tuple[object, ...]) -> No
 @simulated
 async def test_an_item_that_is_left_finishes_as_unprocessed() -> None:
     items = Items()
-
     pipeline = watched([Stage("Work", 1, [check])], items)
     await start_with(pipeline, ["long", "waits"])
     assert len(await pipeline.shutdown(timeout=0)) == 2

@@ -10,7 +10,6 @@ from itertools import product
 import pytest
 
 from antflow import Pipeline, PluginError, Stage
-from tests.helpers.events import Stop, under_way, watched
 from tests.helpers.hooks import (
     EXITS,
     FAULTS,
@@ -153,41 +152,9 @@ def test_an_exit_in_a_hook_ends_the_run(
 
 
 @pytest.mark.parametrize("slow", [False, True])
-@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("hook", [START, FINISH])
-@simulated
-async def test_run_raises_the_exit_of_a_start_or_finish_hook(
-    hook: str, error: BaseException, slow: bool
-) -> None:
-    journal = Journal()
-
-    one = pipeline(journal, Faulty(hook, error, slow=slow))
-    assert await asyncio.create_task(raised_by(one.run([1]))) is error
-    check_conservation(one)
-    assert not others()
-    journal.check()
-
-
-@pytest.mark.parametrize("slow", [False, True])
-@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
-@simulated
-async def test_an_exit_as_an_attempt_is_cancelled_is_raised_by_the_shutdown_and_the_run(
-    error: BaseException, slow: bool, stop: Stop
-) -> None:
-    faulty = Faulty("antflow_task_cancelled", error, slow=slow)
-    one = watched(stop.chain.stages(stop.gate), faulty, stop.watcher)
-    running = await under_way(raised_by(one.run([0, 1])))
-    assert await raised_by(one.shutdown(timeout=0)) is error
-    assert await running is error
-    assert not others()
-    stop.check("queued, in_progress, start task 1, cancel task 1, unprocessed")
-
-
-@pytest.mark.parametrize("slow", [False, True])
 @simulated
 async def test_no_task_is_called_after_an_exit_in_its_start_hook(slow: bool) -> None:
     journal, task = Journal(), Failing(0)
-
     one = pipeline(journal, Faulty("antflow_task_start", EXITS[0], slow=slow), tasks=[task])
     assert await asyncio.create_task(raised_by(one.run([0]))) is EXITS[0]
     assert values(one.unprocessed) == [0]
@@ -278,7 +245,6 @@ async def test_an_error_before_the_start_ends_a_strict_run(
     error: BaseException, use: Callable[[Pipeline], Awaitable[None]]
 ) -> None:
     ends = Ends()
-
     one = pipeline(ends, Faulty("antflow_item_status", error))
     fed = await asyncio.create_task(raised_by(one.feed(["x"])))
     ran = await asyncio.create_task(raised_by(use(one)))

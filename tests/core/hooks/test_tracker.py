@@ -7,7 +7,7 @@ import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, get_args
-from weakref import WeakSet, ref
+from weakref import WeakSet
 
 import pytest
 
@@ -159,16 +159,6 @@ def test_a_history_has_all_events_of_an_item_in_order() -> None:
     ]
 
 
-def test_a_history_keeps_all_fields_of_the_events() -> None:
-    tracker = StatusTracker()
-    pipeline = run(tracker, one_stage({"a": 9}), "a")
-    event = tracker.get_history(0)[-1]
-    assert event.metadata == {"error": "a fails", "error_type": "ValueError"}
-    assert (event.stage, event.worker, event.worker_id) == ("Work", "Work-W0", 0)
-    assert (event.pipeline, event.final) == (pipeline.name, True)
-    assert event.run_id.startswith("pipeline-")
-
-
 def test_events_of_a_history_have_no_item() -> None:
     tracker = StatusTracker(lambda event: event.item.id)
     run(tracker, one_stage(), 7)
@@ -178,29 +168,13 @@ def test_events_of_a_history_have_no_item() -> None:
             event.item  # noqa: B018 - to read it is what raises
 
 
-@simulated
-async def test_a_tracker_does_not_keep_the_values() -> None:
-    class Value:
-        pass
-
-    tracker, value = StatusTracker(), Value()
-    kept = ref(value)
-    pipeline = Pipeline([Stage("Work", 1, [same])], False, tracker)
-    await pipeline.run([value])
-    del value, pipeline
-    await settle()
+def test_a_tracker_keeps_neither_values_nor_the_run() -> None:
+    tracker, task, value = StatusTracker(), Failing({}), Counted()
+    kept = WeakSet[object]([task, value])
+    run(tracker, [Stage("Work", 1, [task])], value)
+    del task, value
     gc.collect()
-    assert tracker.get_tracked_ids() == [0]
-    assert kept() is None
-
-
-def test_a_tracker_does_not_keep_a_run() -> None:
-    tracker, task = StatusTracker(), Failing({})
-    kept = ref(task)
-    run(tracker, [Stage("Work", 1, [task])], "a")
-    del task
-    gc.collect()
-    assert kept() is None
+    assert not kept
     tracker.on_task_start = print  # has no effect
 
 
@@ -251,16 +225,6 @@ def test_attempts_are_those_of_the_task_that_failed() -> None:
     assert (item.stage, item.attempts) == ("Last", 3)
 
 
-def test_a_task_that_cancels_itself_has_made_one_attempt() -> None:
-    async def give_up(value: int) -> None:
-        raise asyncio.CancelledError
-
-    tracker = StatusTracker()
-    run(tracker, [Stage("Work", 1, [give_up])], 7)
-    (item,) = tracker.get_failed_items()
-    assert (item.error_type, item.attempts) == ("CancelledError", 1)
-
-
 def test_attempts_are_counted_though_no_callback_is_set_or_it_raises() -> None:
     def fail(event: TaskEvent) -> None:
         raise KeyError
@@ -268,17 +232,6 @@ def test_attempts_are_counted_though_no_callback_is_set_or_it_raises() -> None:
     for tracker in (StatusTracker(), StatusTracker(on_task_fail=fail)):
         run(tracker, one_stage({"a": 9}, task_attempts=3), "a")
         assert tracker.get_failed_items()[0].attempts == 3
-
-
-@simulated
-async def test_unprocessed_items_are_no_failures() -> None:
-    tracker = StatusTracker()
-
-    pipeline = Pipeline(one_stage(), status_tracker=tracker)
-    await pipeline.feed(range(3))
-    await pipeline.shutdown()
-    assert tracker.get_stats() == dict.fromkeys(STATUSES, 0) | {"unprocessed": 3}
-    assert tracker.get_failed_items() == []
 
 
 # Callbacks
@@ -302,21 +255,6 @@ class Recorder:
 
 
 SHAPES = ["plain", "awaited", "starts_a_task"]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", list(CALLBACKS))
-def test_each_callback_gets_its_kind_of_event(shape: str, name: str) -> None:
-    recorder, tracker = Recorder(), StatusTracker()
-    setattr(tracker, name, getattr(recorder, shape))
-    run(tracker, one_stage({"a": 1, "b": 9}), "a", "b")
-    kinds = Counter(kind(event) for event in recorder.events)
-    if name == "on_status_change":
-        assert kinds == {"queued": 2, "in_progress": 2, "completed": 1, "failed": 1}
-    else:
-        assert kinds == {
-            CALLBACKS[name]: {"start": 5, "complete": 1, "retry": 3, "fail": 1}[CALLBACKS[name]]
-        }
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -370,7 +308,6 @@ HELD_RUN = {
 @simulated
 async def test_a_callback_may_be_changed_during_a_run(name: str, change: str) -> None:
     before, after, tracker, gate = Recorder(), Recorder(), StatusTracker(), Gate()
-
     stage = Stage("Work", 1, [gate, Failing({"a": 1, "b": 9})], task_wait_seconds=0)
     pipeline = Pipeline([stage], status_tracker=tracker)
     setattr(tracker, name, before.plain if change != "set" else None)
@@ -444,19 +381,14 @@ def test_a_callback_that_raises_changes_nothing(
 # What is remembered
 
 
-def test_by_default_everything_is_remembered() -> None:
-    tracker = StatusTracker()
-    run(tracker, one_stage(), *range(500))
-    assert tracker.get_tracked_ids() == list(range(500))
-
-
-@pytest.mark.parametrize("most", [0, 1, 3, 10])
-def test_at_most_max_history_ended_items_are_remembered(most: int) -> None:
+@pytest.mark.parametrize("most", [0, 1, 3, 10, None])
+def test_at_most_max_history_ended_items_are_remembered(most: int | None) -> None:
     tracker = StatusTracker(max_history=most)
     run(tracker, one_stage({2: 9, 3: 9}), *range(5))
-    assert tracker.get_tracked_ids() == list(range(5))[max(0, 5 - most) :]
-    assert tracker.get_status(0) is None or most >= 5
-    assert len(tracker.get_history(4)) == (3 if most else 0)
+    kept = list(range(5 if most is None else min(most, 5)))
+    assert tracker.get_tracked_ids() == [5 - len(kept) + number for number in kept]
+    assert (tracker.get_status(0) is None) == (len(kept) < 5)
+    assert len(tracker.get_history(4)) == (3 if kept else 0)
 
 
 def test_items_that_have_not_ended_are_always_remembered() -> None:
@@ -541,22 +473,6 @@ def test_the_cost_of_forgetting_does_not_grow_with_max_history() -> None:
 # Ids
 
 
-def test_an_id_that_is_used_twice_has_one_history() -> None:
-    tracker = StatusTracker()
-    run(tracker, one_stage({"b": 9}), {"id": "x", "value": "a"}, {"id": "x", "value": "b"})
-    assert tracker.get_tracked_ids() == ["x"]
-    assert Counter(event.status for event in tracker.get_history("x")) == {
-        "queued": 2,
-        "in_progress": 2,
-        "completed": 1,
-        "failed": 1,
-    }
-    status = tracker.get_status("x")
-    assert status is not None
-    assert status.status == "failed"
-    assert tracker.get_stats() == dict.fromkeys(STATUSES, 0) | {"failed": 1}
-
-
 def test_an_id_that_fails_twice_has_the_attempts_of_its_last_failure() -> None:
     tracker = StatusTracker()
     run(tracker, one_stage({"a": 9}, task_attempts=3), {"id": "x", "value": "a"})
@@ -592,7 +508,6 @@ def test_an_id_that_is_not_hashable_is_tracked(caplog: pytest.LogCaptureFixture)
 @simulated
 async def test_a_tracker_keeps_its_histories_for_the_next_run() -> None:
     tracker = StatusTracker()
-
     pipeline = Pipeline(one_stage(), status_tracker=tracker)
     await pipeline.run(["a"])
     await pipeline.run(["a", "b"])
@@ -605,7 +520,6 @@ async def test_a_tracker_keeps_its_histories_for_the_next_run() -> None:
 @simulated
 async def test_an_item_that_is_fed_again_has_one_history() -> None:
     tracker = StatusTracker()
-
     pipeline = Pipeline(one_stage(), status_tracker=tracker)
     await pipeline.feed([{"id": "x", "value": 7}])
     left = await pipeline.shutdown()
@@ -625,7 +539,6 @@ async def test_an_item_that_is_fed_again_has_one_history() -> None:
 async def test_two_pipelines_at_once_may_share_a_tracker_and_its_new_callbacks() -> None:
     gate, recorder = Gate(), Recorder()
     tracker = StatusTracker(recorder.awaited)
-
     stages = [Stage("Work", 1, [gate, same])]
     pipelines = [Pipeline(stages, status_tracker=tracker, name=name) for name in ("one", "two")]
     items = [[{"id": f"{name} {n}", "value": n} for n in range(5)] for name in ("one", "two")]
@@ -674,10 +587,6 @@ def test_a_subclass_may_implement_hooks_and_have_callbacks() -> None:
     assert tracker.kinds == ["queued", "in_progress", "start", "completed"]
     assert tracker.get_stats()["completed"] == 1
     assert [kind(event) for event in recorder.events] == ["start"]
-
-
-def test_a_subclass_needs_no_callback_for_its_hooks() -> None:
-    tracker = Subclass()
-
+    tracker.kinds.clear()
     cancel_an_attempt(tracker)
     assert tracker.kinds == ["queued", "in_progress", "start", "cancel", "unprocessed"]
