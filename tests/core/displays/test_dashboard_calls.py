@@ -415,7 +415,12 @@ def test_an_on_exit_that_raises_is_logged(
 
 def test_an_on_exit_that_hangs_is_not_awaited_any_longer() -> None:
     hangs, goes_on = Event(), Event()
-    dashboard = Taker(lambda: (hangs.set(), goes_on.wait()))
+
+    def hang() -> None:
+        hangs.set()
+        goes_on.wait()
+
+    dashboard = Taker(hang)
     leave_display(dashboard, 0.0)
     assert hangs.wait(60)
     goes_on.set()

@@ -248,6 +248,7 @@ async def test_no_item_is_lost_if_the_worker_s_coroutine_is_closed_in_a_hook(kin
     running.cancel()
     await asyncio.wait([running])
     assert values(pipeline.results) + values(pipeline.unprocessed) == [0]
+    assert not pipeline.plugin_faults
 
 
 @simulated
