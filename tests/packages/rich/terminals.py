@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
+import select
 import struct
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import TextIO
 
 NEARLY_FULL = 4000
@@ -24,37 +25,43 @@ class PseudoTerminal:
     Args:
         stream: writes to it.
         other_end: file descriptor that what was written is read from.
+        decoder: decodes what is read.
     """
 
     stream: TextIO
     other_end: int
-    _read: list[bytes] = field(default_factory=list)
+    decoder: codecs.IncrementalDecoder
+    _read: list[str] = field(default_factory=list)
 
     def written(self) -> str:
         """Return all that was written to it so far."""
-        while True:
-            try:
-                self._read.append(os.read(self.other_end, 65536))
-            except BlockingIOError:
-                return b"".join(self._read).decode()
+        self.read_new()
+        return "".join(self._read)
+
+    def read_new(self) -> str:
+        """Return what was written to it since it was read last."""
+        new = b""
+        with suppress(BlockingIOError):
+            while True:
+                new += os.read(self.other_end, 65536)
+        self._read.append(self.decoder.decode(new))
+        return self._read[-1]
+
+    def wait(self) -> None:
+        """Wait until there is something to read."""
+        ready, _, _ = select.select([self.other_end], [], [], 30)
+        assert ready, "nothing was written"
 
     def wait_until_stopped(self) -> None:
         """Wait until a write blocks, since the terminal is full and is not read."""
-        while self._waiting() < NEARLY_FULL:
+        while not self.is_stopped:
             pass
 
-    def assert_blocks_only(self, writing: Thread) -> None:
-        """Check that the terminal blocks a thread that writes, and no thread that flushes."""
-        self.wait_until_stopped()
-        flushing = Thread(target=self.stream.flush, daemon=True)
-        flushing.start()
-        flushing.join(5)
-        assert writing.is_alive()
-        assert not flushing.is_alive()
-
-    def _waiting(self) -> int:
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the terminal is full, so that a write blocks."""
         (count,) = struct.unpack("i", fcntl.ioctl(self.other_end, termios.FIONREAD, b"    "))
-        return int(count)
+        return int(count) >= NEARLY_FULL
 
     def resize(self, columns: int, lines: int) -> None:
         size = struct.pack("HHHH", lines, columns, 0, 0)
@@ -71,7 +78,7 @@ def pseudo_terminal(
     tty.setraw(own_end)
     try:
         with open(own_end, "w", encoding=encoding, buffering=1) as stream:  # noqa: PTH123
-            terminal = PseudoTerminal(stream, other_end)
+            terminal = PseudoTerminal(stream, other_end, codecs.getincrementaldecoder(encoding)())
             terminal.resize(columns, lines)
             yield terminal
     finally:

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow_rich._rates import MAX_SPANS, DecayingSum, RateHistory, shares_of
-
-
-def test_before_the_first_amount() -> None:
-    assert DecayingSum(5.0).rate == 0.0
-    assert DecayingSum(5.0).shares == (0.0,)
-    assert RateHistory().rates == ()
+from antflow_rich._rates import MAX_SPANS, DecayingSum, RateHistory, StageRates
+from antflow_rich._view_builder import ViewBuilder
+from tests.packages.rich.states import only, stage
 
 
 def test_a_steady_rate_is_that_rate_from_the_beginning() -> None:
@@ -46,15 +42,6 @@ def test_no_time_changes_nothing() -> None:
     assert history.after(5, 0.0) is history
 
 
-def test_shares_of_several_amounts() -> None:
-    assert DecayingSum(5.0, (0.0, 0.0)).after((1.0, 3.0), 4.0).shares == (0.25, 0.75)
-    assert shares_of((0.0, 0.0)) == (0.0, 0.0)
-
-
-def test_another_number_of_amounts_starts_a_new_sum() -> None:
-    assert DecayingSum(5.0).after((1.0, 1.0), 1.0).shares == (0.5, 0.5)
-
-
 def test_amounts_fall_into_the_spans_that_they_came_in() -> None:
     history = RateHistory(span=1.0).after(4, 2.0).after(0, 1.0).after(6, 1.5)
     assert history.amounts == pytest.approx((2, 2, 0, 4, 2))
@@ -75,3 +62,20 @@ def test_nothing_of_a_history_is_lost_and_it_stays_short(came: list[tuple[int, f
     assert sum(history.amounts) == pytest.approx(sum(amount for amount, _ in came))
     assert history.end == pytest.approx(sum(seconds for _, seconds in came))
     assert all(rate >= 0 for rate in history.rates)
+
+
+def test_the_rate_of_a_stage_counts_completed_failed_and_dropped_items() -> None:
+    rates = StageRates.of(stage(completed_items=10))
+    later = stage(completed_items=12, failed_items=3, dropped_items=5)
+    assert rates.after(later, 2.0).rate == pytest.approx(5.0)
+    assert rates.after(later, 0.0) is rates
+
+
+def test_time_that_goes_back_is_counted_neither_as_negative_time_nor_again() -> None:
+    def last(*times: float) -> tuple[float, ...]:
+        builder = ViewBuilder("p", None)
+        view = [builder.update(only(10 * at), now, {}) for at, now in enumerate(times)][-1]
+        return (view.elapsed, view.rate, *view.history)
+
+    assert last(100.0, 110.0, 105.0, 112.0) == pytest.approx(last(100.0, 110.0, 110.0, 112.0))
+    assert last(100.0, 110.0, 105.0)[0] == 10.0
