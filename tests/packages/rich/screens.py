@@ -174,13 +174,11 @@ def _text(row: list[Cell]) -> str:
     return "".join(character for character, _ in row).rstrip()
 
 
+READS = 3  # of the clock for each frame; after the last one, the display waits for an update
+
+
 class TestClock:
-    """The clock of a display: it stands still between two updates.
-
-    `frames` is how many times the display has drawn, or has decided not to.
-    """
-
-    READS_PER_FRAME = 3
+    """The clock of a display: it stands still between two updates."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -195,10 +193,11 @@ class TestClock:
                 self._changed.notify_all()
         return self.now
 
-    def wait_for_frames(self, number: int) -> None:
+    def is_after(self, frames: int, seconds: float) -> bool:
+        """Return whether so many frames have ended, after a wait of some seconds at most."""
         with self._changed:
-            assert self._changed.wait_for(
-                lambda: self._reads >= number * self.READS_PER_FRAME, timeout=30
+            return self._changed.wait_for(
+                lambda: self._reads >= frames * READS and self._reads % READS == 0, seconds
             )
 
 
@@ -244,7 +243,7 @@ class Shown:
     def wait_for_frame(self) -> list[str]:
         """Return the lines that are seen after the next frame."""
         self.frames += 1
-        self.clock.wait_for_frames(self.frames)
+        assert self.clock.is_after(self.frames, 30)
         return self.lines
 
     def finish(self, summary: ErrorSummary | None = None) -> list[str]:
@@ -283,6 +282,8 @@ class ShownInTerminal(Shown):
         self.frames += 1
         while self.screen.frames < self.frames:
             self.tty.wait()
+        while not self.clock.is_after(self.frames, 0.01):
+            assert self.screen.height  # a full terminal is read
         return self.lines
 
     def write(self, text: str, after: float = 1.0) -> list[str]:

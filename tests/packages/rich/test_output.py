@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.packages.rich.screens import ShownInTerminal, shown
-from tests.packages.rich.states import MIDWAY, only
+from tests.packages.rich.states import LARGE, MIDWAY, only
 from tests.packages.rich.terminals import PseudoTerminal
 
 ANSWER = (
@@ -44,6 +44,12 @@ def test_an_unfinished_line_stands_above_the_display_until_it_is_complete(lines:
         assert run.write(", and ended\n")[0] == "so far, and ended"
         run.write("cut short")
         assert run.finish()[:2] == ["so far, and ended", "cut short"]
+
+
+def test_an_unfinished_line_takes_a_row_of_the_display() -> None:
+    with shown("detailed", lines=12) as run:
+        assert len(run.replay(LARGE)) == 11
+        assert len(run.write("so far")) == 11
 
 
 def test_output_before_the_first_snapshot_is_seen() -> None:
