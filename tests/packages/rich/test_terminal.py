@@ -181,6 +181,17 @@ def test_a_program_s_character_that_the_encoding_lacks_becomes_a_question_mark()
         assert run.write("日 ok\n")[0] == "? ok"
 
 
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_text_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    """Not even the name of a plugin."""
+    monkeypatch.setenv("TERM", term)
+    with shown("progress", total=1) as run:
+        run.clock.now += 1.0
+        run.pipeline.plugin_faults = {"a\x1b]0;title\x07b\x9b2Jc\rd\ne\u202ef 日": 1}
+        run.display.on_update(only(1))
+        assert run.finish()[-1] == "  plugin faults a]0;titleb2Jcdef 日 1 (see the log)"
+
+
 # A terminal that accepts nothing for a while
 
 
