@@ -233,7 +233,7 @@ def test_a_rate_has_three_digits_at_most(items: int, seconds: float, text: str) 
     [
         (0, 10, "0 of 10 (0%)"), (1, 10_000, "1 of 10,000 (1%)"), (5, 10, "5 of 10 (50%)"),
         (9_999, 10_000, "9,999 of 10,000 (99%)"), (10, 10, "10 of 10 (100%)"),
-        (9_999_999, 12_500_000, "9,999,999 of 12M (80%)"),
+        (9_999_999, 12_500_000, "9,999,999 of 12M (80%)"), (12, 3, "12 of 12 (100%)"),
     ],
 )  # fmt: skip
 def test_0_and_100_percent_are_exact(done: int, total: int, text: str) -> None:
