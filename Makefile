@@ -57,7 +57,7 @@ bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
 
 pictures: $(READY) ## draw the displays for the documents anew, into docs/images
-	$(PY) -m tests.rich.pictures
+	$(PY) -m tests.packages.rich.pictures
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages

@@ -20,7 +20,7 @@ from antflow_prometheus import Prometheus
 from tests.helpers.virtual_time import simulate
 from tests.integration.plugins.installing import plain_environ
 from tests.integration.prometheus_server import LIMIT
-from tests.otel.metering import stage
+from tests.packages.otel.metering import stage
 from tests.requirements import required
 
 OURS = "antflow_stage_items_total"
