@@ -33,11 +33,20 @@ def only(plugin: object, *ignore: ProblemKind) -> Problem:
     return problem
 
 
-def shorten_real_waits(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.02) -> None:
-    """Have a clock that waits for a thread wait in real time for a moment only."""
+def shorten_real_waits(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, longest: float = 10
+) -> None:
+    """Have a clock wait for threads for a moment only, in real time.
+
+    Args:
+        monkeypatch: of the test.
+        seconds: how long it waits instead.
+        longest: waits of more seconds stay as they are.
+    """
     select: Any = selectors.DefaultSelector.select
 
     def select_soon(self: object, timeout: float | None = None) -> Any:
-        return select(self, seconds if timeout is None else min(timeout, seconds))
+        is_short = timeout is not None and seconds < timeout <= longest
+        return select(self, seconds if is_short else timeout)
 
     monkeypatch.setattr(selectors.DefaultSelector, "select", select_soon)

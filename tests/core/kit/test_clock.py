@@ -185,7 +185,7 @@ def test_the_clock_waits_for_a_thread_that_calls_back() -> None:
 def test_a_thread_that_waits_for_the_clock_does_not_block_it_forever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shorten_real_waits(monkeypatch)
+    shorten_real_waits(monkeypatch, 0.02)
     leave = threading.Event()
 
     async def let_go() -> None:
@@ -199,7 +199,7 @@ def test_a_thread_that_waits_for_the_clock_does_not_block_it_forever(
 
 
 def test_a_thread_that_never_ends_raises_stuck_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_real_waits(monkeypatch)
+    shorten_real_waits(monkeypatch, 0.02, longest=100)
     leave = threading.Event()
 
     async def wait() -> None:
