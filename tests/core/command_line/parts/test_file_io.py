@@ -84,12 +84,18 @@ async def test_a_line_comes_before_the_next_is_there(pipe: Pipe) -> None:
 
 
 async def test_a_read_of_a_silent_file_can_be_cancelled(pipe: Pipe) -> None:
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
     waiting = asyncio.ensure_future(anext(LineReader(pipe.reader).blocks()))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    (thread,) = (each for each in threading.enumerate() if each.name == "antflow-reader")
     os.write(pipe.writer, b"late\n")
+    await asyncio.to_thread(thread.join)
+    await asyncio.sleep(0)
+    assert errors == []
 
 
 def test_a_pipe_that_another_process_made_non_blocking_is_waited_for(
