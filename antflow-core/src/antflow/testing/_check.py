@@ -215,5 +215,6 @@ def check_references(harness: Harness, add_problem: AddProblem) -> None:
         if not path:
             gc.unfreeze()  # gc.get_referrers does not search frozen objects
             path = f"something outside of the plugin: {referrers_of(kept)}"
+            gc.freeze()  # otherwise the collections of the next scenarios go through all of them
         remedy = KEEP_TEXT if TRACEBACK in path else KEEP_BY_RUN
         add_problem("references", f"After the run {what} is kept alive by {path}; {remedy}.")
