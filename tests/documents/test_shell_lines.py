@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
+from tests.documents.test_documents import DOCUMENTS
 from tests.integration.otlp import rotel
 from tests.integration.plugins.installing import (
     JOURNAL,
@@ -22,8 +24,6 @@ from tests.integration.plugins.installing import (
     write_by_hand,
 )
 from tests.integration.prometheus_server import HOST, LIMIT, free_port, until
-from tests.integration.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
-from tests.integration.test_documents import DOCUMENTS
 from tests.requirements import required
 
 NOT_RUN = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.reader import LONG, shortened
+from tests.documents.reader import LONG, shortened
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "examples" / "antflow-plugin-template" / "src"  # the tutorial is about it
