@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
+from tests.documents.test_documents import DOCUMENTS
 from tests.integration.otlp import rotel
 from tests.integration.plugins.installing import (
     JOURNAL,
@@ -22,8 +24,6 @@ from tests.integration.plugins.installing import (
     write_by_hand,
 )
 from tests.integration.prometheus_server import HOST, LIMIT, free_port, until
-from tests.integration.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
-from tests.integration.test_documents import DOCUMENTS
 from tests.requirements import required
 
 NOT_RUN = {
@@ -146,7 +146,7 @@ PAGES = {
     "examples/service/README.md": Page(
         files={"prometheus.yml": ("examples/service/README.md", "yaml")},
         lines=(
-            Line("python examples", serves=8000, added="--port 8000 --stall-seconds 1"),
+            Line("python examples", serves=8000, added="--port 8000 --stall-seconds 0.5"),
             Line("curl localhost:8000/items", says='"words":9'),
             Line("curl localhost:8000/items", says=r'ConnectionError.*"stage":"Fetch"'),
             Line("curl localhost:8000/batches", says='"accepted":3'),
@@ -226,7 +226,7 @@ def test_a_line_that_is_not_run_stands_on_a_page(pattern: str) -> None:
 
 @pytest.mark.parametrize("document", NAMES)
 def test_a_block_says_what_it_is_written_in(document: str) -> None:
-    """Else nobody could tell which are commands."""
+    """A block without a language may hold commands that no test runs."""
     languages = {"json", "promql", "python", "text", "toml", "yaml", *SHELLS}
     text = (ROOT / document).read_text(encoding="utf-8")
     openings = re.findall(r"^```(.*)$", text, re.MULTILINE)[::2]

@@ -22,6 +22,8 @@ THREAD = "200,000 no-op items beside a thread"
 MICROSECONDS, TIMES = "us per item and stage", "antflow is"
 PROCESSOR_TIME = "us of processor time per item and stage"
 WAIT = "ms wait, 90 in 100"
+SCRAPED, OUR_SERVER = "ms a scrape", "antflow-prometheus's server"
+QUEUES = "asyncio.Queue pipeline"
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,7 @@ FIGURES = [
         )
     ),
     Figure("README.md", "wants to run every 5 ms waits {} ms", THREAD, "antflow", WAIT),
-    Figure(
-        "README.md",
-        "the hand-written pipeline it waits {} ms",
-        THREAD,
-        "asyncio.Queue pipeline",
-        WAIT,
-    ),
+    Figure("README.md", "the hand-written pipeline it waits {} ms", THREAD, QUEUES, WAIT),
     Figure("docs/operations.md", "needs about {} microsecond per", NO_OP, "antflow", MICROSECONDS),
     Figure("docs/reading-statistics.md", "about {} microsecond of", NO_OP, "antflow", MICROSECONDS),
     Figure(
@@ -94,16 +90,8 @@ FIGURES = [
         TIMES,
         percent=True,
     ),
-    Figure(
-        "docs/prometheus.md",
-        "A scrape of 100 stages takes about {} ms",
-        SCRAPE,
-        "antflow-prometheus's server",
-        "ms a scrape",
-    ),
-    Figure(
-        "docs/prometheus.md", "longer: {} ms", SCRAPE, "prometheus_client's server", "ms a scrape"
-    ),
+    Figure("docs/prometheus.md", "100 stages takes about {} ms", SCRAPE, OUR_SERVER, SCRAPED),
+    Figure("docs/prometheus.md", "longer: {} ms", SCRAPE, "prometheus_client's server", SCRAPED),
     *(
         Figure("docs/tracing.md", f"| {label} | {{}} |", TRACES, row, MICROSECONDS)
         for label, row in {
@@ -201,7 +189,7 @@ def measured(text: str) -> dict[tuple[str, str, str], Decimal]:
 
 
 def agrees(shown: str, value: Decimal) -> bool:
-    """Tell whether a figure is a value, rounded to as many digits as it has."""
+    """Return whether a figure is a value, rounded to as many digits as it has."""
     number = Decimal(1 if shown == "a" else shown.replace(",", ""))
     digits = number.normalize() if number == number.to_integral_value() else number
     return (
@@ -286,15 +274,11 @@ def test_every_figure_of_a_page_is_known(page: str) -> None:
     [
         ("8.3", "8.25", True),
         ("8.2", "8.25", False),
-        ("18", "17.50", True),
         ("90", "89.72", True),
-        ("90", "95.1", False),
         ("500", "516.80", True),
-        ("500", "551", False),
         ("a", "0.88", True),
         ("a", "1.62", False),
         ("0.9", "0.90", True),
-        ("14", "20.86", False),
     ],
 )
 def test_a_figure_has_the_digits_that_it_has(text: str, value: str, expected: bool) -> None:

@@ -1,4 +1,4 @@
-"""A reader of a document, who types its shell lines into a terminal."""
+"""Runs the shell lines of a document as its reader would."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class Page:
 
 @dataclass
 class Reader:
-    """Who types the lines of a page into a terminal.
+    """Runs the lines of a page as if they were typed into a terminal.
 
     Args:
         folder: where they are.
         environ: of what they run.
-        ports: those that the page names, and which are taken in their places.
+        ports: those that the page names, and the free ones used instead.
         servers: ends those that are started.
         collector: what takes the place of the one at OpenTelemetry's usual ports.
     """

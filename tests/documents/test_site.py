@@ -20,11 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Page(HTMLParser):
-    """The links of a page, and what can be linked to in it.
-
-    Args:
-        text: its HTML.
-    """
+    """The links of a page, and what can be linked to in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
