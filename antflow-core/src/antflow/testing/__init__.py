@@ -9,10 +9,11 @@ from ._check import check_plugin
 from ._plugin_run import PluginFaultError, PluginRun, run_pipeline
 from ._problems import PluginProblemsError, PluginReport, Problem, ProblemKind
 from ._recorder import HookCall, Recorder
-from ._virtual_clock import Clock, StuckError
+from ._virtual_clock import Clock, ClockLoop, StuckError
 
 __all__ = [
     "Clock",
+    "ClockLoop",
     "HookCall",
     "PluginFaultError",
     "PluginProblemsError",
