@@ -125,7 +125,7 @@ class StatusEvent(_ItemEvent):
         metadata: for "failed", the strings `error` and `error_type`; for "retrying", also
             `attempt`, the number of the next attempt, and `retry`, which is True.
         pipeline: the pipeline's name.
-        run_id: identifies the run in this process.
+        run_id: identifies the run, across processes.
         final: whether this is the last event of the item.
     """
 
@@ -169,7 +169,7 @@ class TaskEvent(_ItemEvent):
         queue_wait: seconds that the item waited in front of the stage; for a retry, since it was
             due.
         pipeline: the pipeline's name.
-        run_id: identifies the run in this process.
+        run_id: identifies the run, across processes.
     """
 
     item_id: Any

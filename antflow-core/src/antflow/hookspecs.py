@@ -76,7 +76,8 @@ def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
         total_items: how many items there are; None if that is unknown.
 
     Returns:
-        An object whose hooks take part in this run only, or None.
+        An object whose hooks take part in this run only, a list of several, or None. Of several,
+        the last one's hooks are called first, as with plugins.
     """
 
 

@@ -153,7 +153,7 @@ class PipelineStats:
         items_dropped: items that were dropped on purpose.
         items_unprocessed: items that had not ended when the run stopped.
         items_outstanding: items that were accepted and have not ended yet.
-        run_id: identifies the run in this process; the run's events have the same one.
+        run_id: identifies the run, across processes; the run's events have the same one.
     """
 
     items_processed: int

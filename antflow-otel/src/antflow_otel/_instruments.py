@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from threading import Lock
 from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 
 from antflow import DURATION_BOUNDS
+from antflow.exporting import RunTotals, reset_after_fork
 
-from ._attributes import PIPELINE, QUANTILE
-from ._metric_specs import ATTEMPT_DURATION, HISTOGRAMS, ITEM_WAIT, OBSERVED, QUANTILES, MetricSpec
-from ._quantiles import SlidingWindow, compute_quantiles
-from ._run_totals import RunTotals
-from ._snapshots import MetricsSnapshot
+from ._attributes import QUANTILE
+from ._metric_specs import (
+    ATTEMPT_DURATION,
+    HISTOGRAMS,
+    ITEM_WAIT,
+    OBSERVED,
+    QUANTILES,
+    InstrumentSpec,
+    SamplesByMetric,
+    series_attributes,
+)
+from ._quantiles import SlidingWindow
 
 BOUNDS = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= bound <= 100)
 """The advised upper bounds of histograms, in seconds: 1-2.5-5 in each decade."""
 
 
-class SnapshotCache:
-    """Takes one snapshot for all instruments of a collection, so that their values agree.
+class SampleCache:
+    """Reads the samples once for all instruments of a collection, so that their values agree.
 
-    A callback does not learn which collection calls it. So each snapshot serves each instrument
-    once: the first instrument that asks again starts the next one.
+    A callback does not learn which collection calls it. So what is read serves each instrument
+    once: the first instrument that asks again starts the next reading.
     """
 
     def __init__(self, totals: RunTotals) -> None:
@@ -34,19 +43,20 @@ class SnapshotCache:
         self.reset()
 
     def reset(self) -> None:
-        """Drop the snapshot, and the lock with it."""
+        """Drop the samples, and the lock with them."""
         self._lock = Lock()
-        self._snapshot = MetricsSnapshot()
-        self._served: set[MetricSpec] | None = None
+        self._samples: SamplesByMetric = {}
+        self._served: set[InstrumentSpec] | None = None
 
-    def snapshot_for(self, spec: MetricSpec) -> MetricsSnapshot:
-        """Return a snapshot that the instrument has not shown yet."""
+    def samples_for(self, spec: InstrumentSpec) -> SamplesByMetric:
+        """Return samples that the instrument has not shown yet."""
         with self._lock:
             if self._served is None or spec in self._served:
-                self._snapshot = self._totals.snapshot()
+                by_metric = groupby(self._totals.read(), attrgetter("metric"))
+                self._samples = {metric: list(samples) for metric, samples in by_metric}
                 self._served = set()
             self._served.add(spec)
-            return self._snapshot
+            return self._samples
 
 
 class Instruments:
@@ -59,13 +69,14 @@ class Instruments:
     def __init__(self, meter: Meter) -> None:
         self.totals = RunTotals()
         self._meter = meter
-        self._cache = SnapshotCache(self.totals)
+        self._cache = SampleCache(self.totals)
         self._lock = Lock()
-        self._histograms: dict[MetricSpec, Histogram] = {}
-        self._windows: dict[MetricSpec, SlidingWindow] = {}
+        self._histograms: dict[InstrumentSpec, Histogram] = {}
+        self._windows: dict[InstrumentSpec, SlidingWindow] = {}
         self._quantiles: dict[str, tuple[float, ...]] = {}
         for spec in OBSERVED:
             self._observe(spec)
+        reset_after_fork(self)
 
     def reset(self) -> None:
         """Start from zero in a forked child process.
@@ -98,13 +109,13 @@ class Instruments:
             quantiles: which ones, from 0 to 1.
         """
         with self._lock:
-            self._quantiles[self.totals.limiter.label(pipeline, PIPELINE)] = quantiles
+            self._quantiles[self.totals.limiter.limit("pipeline", pipeline)[0]] = quantiles
             for spec in QUANTILES:
                 if spec not in self._windows:
                     self._windows[spec] = SlidingWindow()
                     self._observe(spec)
 
-    def _observe(self, spec: MetricSpec) -> None:
+    def _observe(self, spec: InstrumentSpec) -> None:
         create = {
             "counter": self._meter.create_observable_counter,
             "up-down counter": self._meter.create_observable_up_down_counter,
@@ -113,17 +124,18 @@ class Instruments:
         callback = self._quantile_points if spec.kind == "gauge" else self._points
         create(spec.name, [partial(callback, spec)], spec.unit, spec.description)
 
-    def _points(self, spec: MetricSpec, _: CallbackOptions) -> Iterator[Observation]:
-        rows = self._cache.snapshot_for(spec).points.get(spec, {})
-        for series, value in rows.items():
-            yield Observation(value, dict(series))
+    def _points(self, spec: InstrumentSpec, _: CallbackOptions) -> Iterator[Observation]:
+        for value, attributes in spec.points(self._cache.samples_for(spec)):
+            yield Observation(value, attributes)
 
-    def _quantile_points(self, spec: MetricSpec, _: CallbackOptions) -> Iterator[Observation]:
-        rows = self._cache.snapshot_for(spec).durations.get(spec, {})
-        for series, counts in self._windows[spec].recent(rows):
-            label = series[0][1]  # of the pipeline
-            for name, seconds in compute_quantiles(counts, self._quantiles.get(label, ())):
-                yield Observation(seconds, {**dict(series), QUANTILE: name})
+    def _quantile_points(self, spec: InstrumentSpec, _: CallbackOptions) -> Iterator[Observation]:
+        metric = spec.sources[0][0]
+        samples = self._cache.samples_for(spec).get(metric, ())
+        for sample, recent in self._windows[spec].recent(samples):
+            quantiles = self._quantiles.get(sample.labels[0], ()) if recent.count else ()
+            for q in quantiles:
+                attributes = series_attributes(sample) | {QUANTILE: f"{q:g}"}
+                yield Observation(recent.quantile(q), attributes)
 
 
 class InstrumentsByProvider:
@@ -134,7 +146,8 @@ class InstrumentsByProvider:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self.reset()
+        reset_after_fork(self)
         # The provider keeps its instruments by their callbacks; these do not keep the provider.
         self._known: WeakKeyDictionary[MeterProvider, Instruments] = WeakKeyDictionary()
 
@@ -152,14 +165,9 @@ class InstrumentsByProvider:
             return instruments
 
     def reset(self) -> None:
-        """Start from zero in a forked child process."""
+        """Make a new lock: a forked child may inherit one that is held."""
         self._lock = Lock()
-        for instruments in self._known.values():
-            instruments.reset()
 
 
 INSTRUMENTS = InstrumentsByProvider()
 """The instruments of this process."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=INSTRUMENTS.reset)

@@ -1,9 +1,13 @@
-"""The table of all metrics: name, kind, unit, description and attributes."""
+"""The table of the instruments: names, units, attributes, and the metrics that they show."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isinf
 from typing import Literal
+
+from antflow.exporting import METRICS, OTHER, Metric, Sample
 
 from ._attributes import (
     ERROR,
@@ -17,195 +21,182 @@ from ._attributes import (
     WORKER_STATE,
 )
 
-Kind = Literal["counter", "up-down counter", "gauge", "histogram"]
+InstrumentKind = Literal["counter", "up-down counter", "gauge", "histogram"]
+Attributes = dict[str, str]
+SamplesByMetric = Mapping[Metric, Sequence[Sample]]
 
-_STAGE = (PIPELINE, STAGE)
-_TASK = (*_STAGE, TASK)
+ATTRIBUTES = {
+    "pipeline": PIPELINE,
+    "plugin": PLUGIN,
+    "stage": STAGE,
+    "task": TASK,
+    "outcome": OUTCOME,
+    "state": WORKER_STATE,
+    "error_type": ERROR,
+}
+"""The attributes that stand for the labels of metrics."""
+
+UNNAMED_ERROR = "_OTHER"
+"""The value of `error.type`, by the semantic conventions, for an error without a type."""
+
+KINDS: Mapping[str, InstrumentKind] = {
+    "counter": "counter",
+    "gauge": "up-down counter",
+    "histogram": "counter",  # of the observations
+}
+
+_METRICS = {metric.name: metric for metric in METRICS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MetricSpec:
-    """One metric.
+class InstrumentSpec:
+    """One instrument.
 
     Args:
         name: the name of the instrument.
-        kind: the kind of the instrument; all but histograms are observed at each collection.
         unit: a UCUM unit.
+        kind: the kind of the instrument; all but histograms are observed at each collection.
         description: one sentence for people.
         attributes: the names of its series' attributes; `error.type` is only on series of errors.
+        sources: the metrics that it shows, each with the attributes that the metric does not have.
     """
 
     name: str
-    kind: Kind
     unit: str
+    kind: InstrumentKind
     description: str
     attributes: tuple[str, ...]
+    sources: tuple[tuple[Metric, Attributes], ...] = ()
 
-    @property
-    def is_monotonic(self) -> bool:
-        """Whether values only increase, so that those of ended runs stay in the sum."""
-        return self.kind == "counter"
+    def points(self, samples: SamplesByMetric) -> Iterator[tuple[float, Attributes]]:
+        """Return the values of its series, with their attributes."""
+        for metric, more in self.sources:
+            for sample in samples.get(metric, ()):
+                attributes = series_attributes(sample) | more
+                # Failed items are counted by the class of the error. This series, always 0, exists
+                # from the start, so that a rate sees the first failure.
+                is_counted_by_error = self is STAGE_LEFT and attributes.get(OUTCOME) == "failed"
+                value = 0 if is_counted_by_error and ERROR not in attributes else sample.value
+                if not isinf(value):  # a capacity without bound
+                    yield value, attributes
+
+
+def series_attributes(sample: Sample) -> Attributes:
+    """Return the attributes that stand for the labels of a sample."""
+    attributes = {
+        ATTRIBUTES[name]: value
+        for name, value in zip(sample.metric.labels, sample.labels, strict=True)
+    }
+    if ERROR in attributes:
+        attributes[ERROR] = error_type(attributes[ERROR])
+    return attributes
+
+
+def error_type(label: str) -> str:
+    """Return the value of `error.type` for the label of an exception class."""
+    return UNNAMED_ERROR if label == OTHER else label
+
+
+def _observed(
+    name: str,
+    unit: str,
+    *sources: str | tuple[str, Attributes],
+    description: str | None = None,
+) -> InstrumentSpec:
+    """Return the instrument of metrics, each with the attributes that the metric does not have."""
+    pairs = [source if isinstance(source, tuple) else (source, {}) for source in sources]
+    shown = tuple((_METRICS[metric], attributes) for metric, attributes in pairs)
+    first, _ = shown[0]
+    known = dict.fromkeys(ATTRIBUTES[label] for metric, _ in shown for label in metric.labels)
+    added = dict.fromkeys(each for _, attributes in shown for each in attributes)
+    return InstrumentSpec(
+        name, unit, KINDS[first.kind], description or first.description, (*(known | added),), shown
+    )
 
 
 # The names differ from those of antflow-prometheus, even as the Prometheus reader translates them:
 # two families of one name would make the whole page of a registry invalid.
 
-RUNS_STARTED = MetricSpec(
-    "antflow.run.started", "counter", "{run}", "Runs that have begun.", (PIPELINE,)
-)
-RUNS = MetricSpec("antflow.run.count", "up-down counter", "{run}", "Runs that last.", (PIPELINE,))
-ITEMS_FED = MetricSpec(
-    "antflow.item.fed",
-    "counter",
-    "{item}",
-    "Items that were accepted, into whichever stage.",
-    (PIPELINE,),
-)
-ITEMS_ENDED = MetricSpec(
-    "antflow.item.ended",
-    "counter",
-    "{item}",
-    "Items that have ended, by how: each of them in one way.",
-    (PIPELINE, OUTCOME),
-)
-ITEMS = MetricSpec(
-    "antflow.item.count",
-    "up-down counter",
-    "{item}",
-    "Items accepted that have not ended.",
-    (PIPELINE,),
-)
-PLUGIN_ERRORS = MetricSpec(
-    "antflow.plugin.errors",
-    "counter",
-    "{error}",
-    "Exceptions that a plugin's hooks raised; they are logged, and the run goes on.",
-    (PIPELINE, PLUGIN),
-)
-STAGE_ENTERED = MetricSpec(
-    "antflow.stage.item.entered",
-    "counter",
-    "{item}",
-    "Items that entered the stage, from outside or from the stage before.",
-    _STAGE,
-)
-STAGE_LEFT = MetricSpec(
-    "antflow.stage.item.left",
-    "counter",
-    "{item}",
-    "Items that left the stage, by how: each of them in one way.",
-    (*_STAGE, OUTCOME, ERROR),
-)
-STAGE_ITEMS = MetricSpec(
-    "antflow.stage.item.count",
-    "up-down counter",
-    "{item}",
-    "Items in the stage: pending ones wait in front of it, its workers hold those in progress. "
-    "Those parked for a retry are neither.",
-    (*_STAGE, ITEM_STATE),
-)
-STAGE_CAPACITY = MetricSpec(
-    "antflow.stage.capacity",
-    "up-down counter",
-    "{item}",
-    "Items that may wait in front of the stage; not shown if without bound.",
-    _STAGE,
-)
-WORKERS = MetricSpec(
-    "antflow.stage.worker.count",
-    "up-down counter",
-    "{worker}",
-    "Workers by what they do: idle has no item, busy works, waiting waits for a retry that is "
-    "due later or for a limit, blocked waits for room downstream.",
-    (*_STAGE, WORKER_STATE),
-)
-WORKER_TIME = MetricSpec(
-    "antflow.stage.worker.time",
-    "counter",
-    "s",
-    "Time that the workers have spent in each state.",
-    (*_STAGE, WORKER_STATE),
-)
-THREADS = MetricSpec(
-    "antflow.stage.thread.abandoned",
-    "up-down counter",
-    "{thread}",
-    "Threads that still run a function whose attempt was cancelled, or still read an input when "
-    "reading has stopped.",
-    _STAGE,
-)
-ATTEMPTS_ENDED = MetricSpec(
-    "antflow.task.attempt.ended",
-    "counter",
-    "{attempt}",
-    "Attempts at the task that have ended, however that was.",
-    _TASK,
-)
-ATTEMPTS_RETRIED = MetricSpec(
-    "antflow.task.attempt.retried",
-    "counter",
-    "{attempt}",
-    "Attempts at the task that failed and for which another was due.",
-    _TASK,
-)
-ATTEMPTS_FAILED = MetricSpec(
-    "antflow.task.attempt.failed",
-    "counter",
-    "{attempt}",
-    "Attempts at the task that failed and were the last.",
-    _TASK,
+STAGE_LEFT = _observed(
+    "antflow.stage.item.left", "{item}", "stage_items", ("stage_failures", {OUTCOME: "failed"})
 )
 
-OBSERVED: tuple[MetricSpec, ...] = (
-    RUNS_STARTED,
-    RUNS,
-    ITEMS_FED,
-    ITEMS_ENDED,
-    ITEMS,
-    PLUGIN_ERRORS,
-    STAGE_ENTERED,
+OBSERVED: tuple[InstrumentSpec, ...] = (
+    _observed("antflow.run.started", "{run}", "pipeline_runs"),
+    _observed("antflow.run.count", "{run}", "pipeline_runs_active"),
+    _observed("antflow.item.fed", "{item}", "pipeline_items_fed"),
+    _observed("antflow.item.ended", "{item}", "pipeline_items"),
+    _observed("antflow.item.count", "{item}", "pipeline_items_outstanding"),
+    _observed("antflow.plugin.errors", "{error}", "plugin_faults"),
+    _observed("antflow.stage.item.entered", "{item}", "stage_items_fed"),
     STAGE_LEFT,
-    STAGE_ITEMS,
-    STAGE_CAPACITY,
-    WORKERS,
-    WORKER_TIME,
-    THREADS,
-    ATTEMPTS_ENDED,
-    ATTEMPTS_RETRIED,
-    ATTEMPTS_FAILED,
+    _observed(
+        "antflow.stage.item.count",
+        "{item}",
+        ("stage_items_pending", {ITEM_STATE: "pending"}),
+        ("stage_items_in_progress", {ITEM_STATE: "in_progress"}),
+        description="Items in the stage: pending ones wait in front of it, its workers hold those "
+        "in progress. Those parked for a retry are neither.",
+    ),
+    _observed(
+        "antflow.stage.capacity",
+        "{item}",
+        "stage_capacity_items",
+        description="Items that may wait in front of the stage; not shown if without bound.",
+    ),
+    _observed("antflow.stage.worker.count", "{worker}", "stage_workers"),
+    _observed("antflow.stage.worker.time", "s", "stage_worker_seconds"),
+    _observed("antflow.stage.thread.abandoned", "{thread}", "stage_abandoned_threads"),
+    _observed(
+        "antflow.task.attempt.ended",
+        "{attempt}",
+        "task_duration_seconds",
+        description="Attempts at the task that have ended, however that was.",
+    ),
+    _observed("antflow.task.attempt.retried", "{attempt}", "task_retries"),
+    _observed("antflow.task.attempt.failed", "{attempt}", "task_failures"),
 )
 """Read from the statistics of the pipelines at each collection."""
 
-ITEM_WAIT = MetricSpec(
+
+def _of_durations(
+    name: str, kind: InstrumentKind, description: str, metric: str, attribute: str = ""
+) -> InstrumentSpec:
+    shown = _METRICS[metric]
+    attributes = [ATTRIBUTES[label] for label in shown.labels] + [attribute] * bool(attribute)
+    return InstrumentSpec(name, "s", kind, description, tuple(attributes), ((shown, {}),))
+
+
+ITEM_WAIT = _of_durations(
     "antflow.stage.item.wait",
     "histogram",
-    "s",
     "How long items waited in front of the stage.",
-    _STAGE,
+    "stage_queue_wait_seconds",
 )
-ATTEMPT_DURATION = MetricSpec(
+ATTEMPT_DURATION = _of_durations(
     "antflow.task.attempt.duration",
     "histogram",
-    "s",
     "How long attempts at the task took.",
-    (*_TASK, ERROR),
+    "task_duration_seconds",
+    ERROR,
 )
-HISTOGRAMS: tuple[MetricSpec, ...] = (ITEM_WAIT, ATTEMPT_DURATION)
+HISTOGRAMS: tuple[InstrumentSpec, ...] = (ITEM_WAIT, ATTEMPT_DURATION)
 """Recorded at each attempt, because OpenTelemetry has no asynchronous histogram."""
 
-ITEM_WAIT_QUANTILE = MetricSpec(
-    "antflow.stage.item.wait_quantile",
-    "gauge",
-    "s",
-    "Quantiles of how long items waited in front of the stage, over the latest minutes.",
-    (*_STAGE, QUANTILE),
+QUANTILES: tuple[InstrumentSpec, ...] = (
+    _of_durations(
+        "antflow.stage.item.wait_quantile",
+        "gauge",
+        "Quantiles of how long items waited in front of the stage, over the latest minutes.",
+        "stage_queue_wait_seconds",
+        QUANTILE,
+    ),
+    _of_durations(
+        "antflow.task.attempt.duration_quantile",
+        "gauge",
+        "Quantiles of how long attempts at the task took, over the latest minutes.",
+        "task_duration_seconds",
+        QUANTILE,
+    ),
 )
-ATTEMPT_DURATION_QUANTILE = MetricSpec(
-    "antflow.task.attempt.duration_quantile",
-    "gauge",
-    "s",
-    "Quantiles of how long attempts at the task took, over the latest minutes.",
-    (*_TASK, QUANTILE),
-)
-QUANTILES: tuple[MetricSpec, ...] = (ITEM_WAIT_QUANTILE, ATTEMPT_DURATION_QUANTILE)
 """Observed instead of the histograms, if the user chooses quantiles."""

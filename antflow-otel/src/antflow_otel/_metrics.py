@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from asyncio import get_running_loop
 from collections.abc import Iterable
 from logging import getLogger
 
@@ -60,12 +59,9 @@ class Metrics:
         instruments = self._instruments_for(pipeline)
         if instruments is None:
             return ()
-        is_new = instruments.totals.start_run(
-            pipeline, get_running_loop(), with_durations=self._quantiles is not None
-        )
-        if not is_new:
-            return ()
-        self._by_run[pipeline.get_stats().run_id] = instruments
+        if not instruments.totals.start_run(pipeline):
+            return ()  # another plugin with the same provider has added it
+        self._by_run[pipeline.run_id] = instruments
         if self._quantiles is not None:
             instruments.show_quantiles(pipeline.name, self._quantiles)
             return ()
@@ -73,7 +69,7 @@ class Metrics:
 
     def finish_run(self, pipeline: Pipeline) -> None:
         """Keep the totals of a pipeline's run that ends."""
-        instruments = self._by_run.pop(pipeline.get_stats().run_id, None)
+        instruments = self._by_run.pop(pipeline.run_id, None)
         if instruments is not None:
             instruments.totals.finish_run(pipeline)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from opentelemetry.metrics import Histogram
 
 from antflow import Pipeline, TaskEvent, hookimpl
+from antflow.exporting import LabelLimiter
 
 from ._attributes import ERROR, PIPELINE, STAGE, TASK
-from ._labels import LabelLimiter
-from ._snapshots import error_type
-
-Attributes = dict[str, str]
+from ._metric_specs import Attributes, error_type
 
 
 class _TaskAttributes:
@@ -47,16 +45,16 @@ class MetricsObserver:
         self._durations = durations
         # Attributes are made once for each task: `_record` runs for every attempt.
         self._tasks: dict[tuple[str, str], _TaskAttributes] = {}
-        pipeline_label = limiter.label(pipeline.name, PIPELINE)
+        (pipeline_label,) = limiter.limit("pipeline", pipeline.name)
         stats = pipeline.get_stats().stage_stats
         for stage in pipeline.stages:
-            label = limiter.label(stage.name, STAGE, pipeline_label)
-            of_stage = {PIPELINE: pipeline_label, STAGE: label}
+            labels = limiter.limit("stage", stage.name, pipeline_label)
+            of_stage = {PIPELINE: pipeline_label, STAGE: labels[1]}
             wait: Attributes | None = of_stage
             # A stage that is retried as a whole waits in front of itself before each attempt.
             always_waits = stage.retry == "per_stage"
             for name in stats[stage.name].tasks:
-                attempt = {**of_stage, TASK: limiter.label(name, TASK, pipeline_label, label)}
+                attempt = {**of_stage, TASK: limiter.limit("task", name, *labels)[2]}
                 self._tasks[stage.name, name] = _TaskAttributes(
                     attempt, wait, always_waits=always_waits
                 )
@@ -93,7 +91,7 @@ class MetricsObserver:
         if error is None:
             return task.attempt
         labels = task.attempt[PIPELINE], task.attempt[STAGE]
-        name = error_type(self._limiter, type(error).__name__, *labels)
+        name = error_type(self._limiter.limit("error_type", type(error).__name__, *labels)[2])
         known = task.failed.get(name)
         if known is None:
             known = task.failed[name] = {**task.attempt, ERROR: name}

@@ -65,7 +65,7 @@ class TraceObserver:
     ) -> None:
         self._start_span = tracer.start_span
         self._name = replace_surrogates(pipeline.name)
-        self._run_id = replace_surrogates(pipeline.get_stats().run_id)
+        self._run_id = replace_surrogates(pipeline.run_id)
         self._attempts = describe_attempts(pipeline.stages)
         self._stages = {stage.name: StageTrace(stage) for stage in pipeline.stages}
         self._parents = ParentResolver(unit, feed_context)

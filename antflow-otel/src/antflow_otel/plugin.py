@@ -14,7 +14,6 @@ from antflow import Pipeline, hookimpl
 
 from ._attributes import SCHEMA_URL, SCOPE
 from ._metrics import Metrics
-from ._observers import combine_observers
 from ._parents import FeedContext, TraceUnit
 from ._providers import PROVIDERS, given_tracer_provider
 from ._trace_observer import TraceObserver
@@ -97,14 +96,14 @@ class OTel:
 
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> object:
-        """Return an observer of the run; None if no provider is configured."""
+        """Return observers of the run; none if no provider is configured."""
         # Metrics come first: exemplars need the attempt's span, which the traces end.
         observers = [*self._metrics.start_run(pipeline)]
         tracer = self._tracer()
         if tracer is not None:
             choices = self._trace, self._feed_context
             observers.append(TraceObserver(tracer, pipeline, total_items, *choices))
-        return combine_observers(observers)
+        return observers
 
     @hookimpl(trylast=True)
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from ._forks import reset_after_fork
+from antflow.exporting import reset_after_fork
+
 from ._response import respond
 
 if TYPE_CHECKING:

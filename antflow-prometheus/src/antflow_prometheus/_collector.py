@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import groupby
 from math import nan
+from operator import attrgetter
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -12,17 +14,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 import antflow
+from antflow import Pipeline
+from antflow.exporting import METRICS, RunTotals, Sample, reset_after_fork
 
 from ._event_loops import LoopLag
-from ._family import Family
-from ._forks import reset_after_fork
-from ._labels import Labels
-from ._metric_specs import BUILD, LAG, LAST_COMPLETION, METRICS, MetricSpec, Scope
-from ._run_totals import RunTotals
-from ._snapshots import MetricsSnapshot
+from ._family import BUILD, LAG, SHOWN, Buckets, Family
 from ._version import __version__
 
-VERSIONS: Labels = (antflow.__version__, __version__)
+VERSIONS = Sample(BUILD, (antflow.__version__, __version__), 1.0)
 
 
 class AntflowCollector(Collector):
@@ -31,41 +30,46 @@ class AntflowCollector(Collector):
     def __init__(self) -> None:
         self.totals = RunTotals()
         self._lag = LoopLag()
+        self._buckets: dict[str, Buckets] = {}
+
+    def start_run(self, pipeline: Pipeline, buckets: Buckets) -> None:
+        """Add a run that starts.
+
+        Args:
+            pipeline: the pipeline of the run.
+            buckets: the upper bounds of the histograms, in seconds. They belong to the pipeline's
+                name: the last start decides, for earlier runs as well.
+        """
+        (label,) = self.totals.limiter.limit("pipeline", pipeline.name)
+        self._buckets[label] = buckets
+        self.totals.start_run(pipeline)
 
     def describe(self) -> Iterator[Family]:
         """Return the metrics without their series."""
-        for spec in METRICS:
-            yield Family(spec, {})
+        yield from map(Family, SHOWN)
 
     def collect(self) -> Iterator[Family]:
         """Return the metrics now; any number of threads may call this at once."""
         # Lags come first: an event loop that is waited for may want the locks of the totals.
         lags = self._lags_by_pipeline()
-        snapshot, buckets = self.totals.snapshot()
-        for spec in METRICS:
-            yield Family(spec, _rows(spec, snapshot, lags), buckets)
+        samples = self.totals.read()
+        by_metric = {
+            metric: list(group) for metric, group in groupby(samples, attrgetter("metric"))
+        }
+        yield Family(BUILD, [VERSIONS])
+        for metric in METRICS:
+            yield Family(metric, by_metric.get(metric, ()), self._buckets)
+        pipelines = [sample.labels for sample in by_metric.get(METRICS[0], ())]
+        yield Family(LAG, [Sample(LAG, each, lags.get(each[0], 0.0)) for each in pipelines])
 
     def _lags_by_pipeline(self) -> dict[str, float]:
         """Return the longest lag of the event loops of each pipeline's runs, by label."""
-        loops = self.totals.loops()
+        loops = self.totals.event_loops()
         lags = self._lag.measure({loop for several in loops.values() for loop in several})
         return {
             label: max((lags[loop] for loop in several if loop in lags), default=nan)
             for label, several in loops.items()
         }
-
-
-def _rows(
-    spec: MetricSpec, snapshot: MetricsSnapshot, lags: Mapping[str, float]
-) -> Mapping[Labels, list[float]]:
-    if spec is BUILD:
-        return {VERSIONS: [1.0]}
-    if spec is LAG:
-        return {labels: [lags.get(labels[0], 0.0)] for labels in snapshot.counters[Scope.PIPELINE]}
-    if spec is LAST_COMPLETION:
-        return {labels: [moment] for labels, moment in snapshot.last_completions.items()}
-    values = snapshot.gauges if spec.kind == "gauge" else snapshot.counters
-    return values[spec.scope]
 
 
 class _Collectors:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from multiprocessing import current_process, parent_process
 from threading import Lock
 
-from ._forks import reset_after_fork
+from antflow.exporting import reset_after_fork
+
 from ._server import LOOPBACK, MetricsServer, check_addr, start_http_server
 
 PORT = "ANTFLOW_PROMETHEUS_PORT"

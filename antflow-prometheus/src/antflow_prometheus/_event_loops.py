@@ -1,27 +1,15 @@
-"""Measures how long event loops take to respond, and lets them run during long work."""
+"""Measures how long event loops take to respond."""
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Iterable
 from threading import Event
-from time import perf_counter, sleep
+from time import perf_counter
 from weakref import WeakKeyDictionary
 
 MAX_LAG = 0.1
 """Seconds to wait for a response."""
-
-SHORTEST_SLEEP = 1e-6
-"""Seconds; 0 would release the interpreter and take it back before another thread wakes up."""
-
-
-def yield_gil() -> None:
-    """Let another thread run, such as that of an event loop.
-
-    A thread that does not release the interpreter by itself keeps it for 5 milliseconds
-    (`sys.getswitchinterval`) while others wait.
-    """
-    sleep(SHORTEST_SLEEP)
 
 
 class _Probe:

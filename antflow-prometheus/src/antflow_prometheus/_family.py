@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
 from itertools import accumulate
 from math import inf, isnan
 
-from prometheus_client import Metric
-from prometheus_client.samples import Sample
+from prometheus_client import Metric as LibraryMetric
+from prometheus_client.samples import Sample as LibrarySample
 
-from antflow import DURATION_BOUNDS
+from antflow import DURATION_BOUNDS, Histogram
+from antflow.exporting import METRICS, Metric, Sample
 
-from ._labels import Labels
-from ._metric_specs import BUCKETS, MetricSpec
-from ._snapshots import Buckets
+Buckets = tuple[float, ...]
+
+BUILD = Metric(
+    "build_info",
+    "gauge",
+    "",
+    "Versions of antflow-core and antflow-prometheus; always 1.",
+    ("version", "plugin_version"),
+)
+LAG = Metric(
+    "event_loop_lag_seconds",
+    "gauge",
+    "seconds",
+    "How long the event loop of the pipeline's run took to answer this scrape; 0.1 is the most "
+    "that is waited for.",
+    ("pipeline",),
+)
+
+SHOWN: tuple[Metric, ...] = (BUILD, *METRICS, LAG)
+"""All metrics of this package, in the order of the exposition."""
+
+_INDEX = {bound: index for index, bound in enumerate((*DURATION_BOUNDS, inf))}
 
 
-@dataclass(frozen=True, slots=True)
-class SampleSpec:
-    """A sample that is made of each row of values.
-
-    Args:
-        name: the sample's name.
-        position: the position of its value in the row.
-        label: name and value of the label that it has besides those of the row.
-    """
-
-    name: str
-    position: int
-    label: tuple[str, str] | None = None
-
-    @property
-    def ending(self) -> str:
-        """The text between the labels of the row and the value."""
-        return "} " if self.label is None else f',{self.label[0]}="{self.label[1]}"}} '
-
-
-class Family(Metric):
+class Family(LibraryMetric):
     """One metric of antflow.
 
     Args:
-        spec: the metric.
-        rows: its values, by the labels of its scope.
+        metric: the metric.
+        samples: its samples.
         buckets: for a histogram, its bounds, by the pipeline's label.
     """
 
     def __init__(
-        self,
-        spec: MetricSpec,
-        rows: Mapping[Labels, list[float]],
-        buckets: Mapping[str, Buckets] | None = None,
+        self, metric: Metric, samples: Iterable[Sample] = (), buckets: Mapping[str, Buckets] = {}
     ) -> None:
-        super().__init__(spec.name.removesuffix("_total"), spec.help, spec.kind)
+        super().__init__(f"antflow_{metric.name}", metric.description, metric.kind)
         # Samples are made on demand. The library takes 8 microseconds to write one, which is 40 ms
         # for 100 stages; `lines` takes a tenth of that.
         del self.samples
-        self._spec = spec
-        self._rows = rows
-        self._buckets = buckets or {}
+        self._metric = metric
+        self._read = tuple(samples)
+        self._sample_name = self.name + ("_total" if self.type == "counter" else "")
+        self._buckets = buckets
 
     def __getattr__(self, name: str) -> object:
         if name != "samples":
@@ -67,65 +64,48 @@ class Family(Metric):
         self.samples = list(self._make_samples())
         return self.samples
 
-    def _make_samples(self) -> Iterator[Sample]:
-        names = self._spec.scope.labels
-        for labels, sample_specs, values in self._sampled_rows():
-            row = dict(zip(names, labels, strict=True))
-            for sample in sample_specs:
-                sample_labels = row if sample.label is None else row | dict([sample.label])
-                yield Sample(sample.name, sample_labels, values[sample.position])
+    def _make_samples(self) -> Iterator[LibrarySample]:
+        for sample in self._read:
+            labels = dict(zip(self._metric.labels, sample.labels, strict=True))
+            if sample.histogram is None:
+                yield LibrarySample(self._sample_name, labels, sample.value)
+                continue
+            for bound, value in self._cumulated(sample.labels, sample.histogram):
+                yield LibrarySample(f"{self.name}_bucket", {**labels, "le": bound}, value)
+            yield LibrarySample(f"{self.name}_count", labels, sample.value)
+            yield LibrarySample(f"{self.name}_sum", labels, sample.histogram.sum)
 
     def lines(self) -> Iterator[str]:
         """Return the series as lines of the text format, which are valid OpenMetrics, too."""
-        names = self._spec.scope.labels
-        for labels, sample_specs, values in self._sampled_rows():
-            row = ",".join(map('{}="{}"'.format, names, map(_escape, labels)))
-            for sample in sample_specs:
-                number = _format_number(values[sample.position])
-                yield f"{sample.name}{{{row}{sample.ending}{number}\n"
+        for sample in self._read:
+            labels = ",".join(map(_format_label, self._metric.labels, sample.labels))
+            if sample.histogram is None:
+                yield f"{self._sample_name}{{{labels}}} {_format_number(sample.value)}\n"
+                continue
+            for bound, value in self._cumulated(sample.labels, sample.histogram):
+                yield f'{self.name}_bucket{{{labels},le="{bound}"}} {value}.0\n'
+            yield f"{self.name}_count{{{labels}}} {_format_number(sample.value)}\n"
+            yield f"{self.name}_sum{{{labels}}} {_format_number(sample.histogram.sum)}\n"
 
-    def _sampled_rows(self) -> Iterator[tuple[Labels, tuple[SampleSpec, ...], list[float]]]:
-        """Return the labels of each row, the samples to make of it, and its values."""
-        spec = self._spec
-        if spec.kind != "histogram":
-            sample_specs = _sample_specs(spec)
-            for labels, values in self._rows.items():
-                yield labels, sample_specs, values
-            return
-        first = spec.scope.counters.index(BUCKETS[0])
-        last = first + len(BUCKETS)
-        for labels, values in self._rows.items():
-            sample_specs = _histogram_specs(spec.name, self._buckets[labels[0]])
-            yield labels, sample_specs, [*accumulate(values[first:last]), values[last]]
+    def _cumulated(
+        self, labels: tuple[str, ...], histogram: Histogram
+    ) -> Iterator[tuple[str, int]]:
+        """Return how many observations are not above each bound, by the label of the bound."""
+        counts = list(accumulate(histogram.counts))
+        for index, bound in _positions(self._buckets[labels[0]]):
+            yield bound, counts[index]
 
 
 @cache
-def _sample_specs(spec: MetricSpec) -> tuple[SampleSpec, ...]:
-    if not spec.fields:
-        return (SampleSpec(spec.name, 0),)
-    scope = spec.scope
-    known = scope.counters if spec.kind == "counter" else scope.gauges
-    return tuple(
-        SampleSpec(spec.name, known.index(each), (spec.label, each) if spec.label else None)
-        for each in spec.fields
-    )
+def _positions(buckets: Buckets) -> list[tuple[int, str]]:
+    """Return the index of each bucket in the counts of a histogram, and its label."""
+    return [(_INDEX[bound], _format_number(bound)) for bound in (*buckets, inf)]
 
 
-@cache
-def _histogram_specs(name: str, buckets: Buckets) -> tuple[SampleSpec, ...]:
-    positions = {**{bound: n for n, bound in enumerate(DURATION_BOUNDS)}, inf: len(DURATION_BOUNDS)}
-    return (
-        *(
-            SampleSpec(f"{name}_bucket", positions[bound], ("le", _format_number(bound)))
-            for bound in (*buckets, inf)
-        ),
-        SampleSpec(f"{name}_count", positions[inf]),
-        SampleSpec(f"{name}_sum", positions[inf] + 1),
-    )
-
-
-def _escape(label: str) -> str:
-    return label.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+@lru_cache(maxsize=10_000)  # there are few labels, and escaping one takes longer than finding it
+def _format_label(name: str, label: str) -> str:
+    escaped = label.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return f'{name}="{escaped}"'
 
 
 def _format_number(number: float) -> str:

@@ -1,29 +1,115 @@
-"""The HTTP server behind `MetricsServer`, with a thread for each request.
+"""The HTTP server behind `MetricsServer`, in one thread with an event loop of its own.
 
-It is the standard library's, except that it stops at once: it waits for no client.
+Clients may be slow, many or hostile: the number of connections, the time and size of a request, and
+the share of time spent on collecting metrics are all bounded.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from selectors import EVENT_READ, DefaultSelector
-from socket import AF_INET, AF_INET6, SHUT_RDWR, socket, socketpair
-from socketserver import TCPServer
-from sys import exc_info
-from threading import Lock
-from typing import Any
+from asyncio import AbstractEventLoop, Event, Future, Runner, SelectorEventLoop, Task
+from dataclasses import dataclass
+from http import HTTPStatus
+from socket import AF_INET, AF_INET6, SHUT_WR, SO_REUSEADDR, SOL_SOCKET, socket
+from time import monotonic, thread_time
 
+import h11
 from prometheus_client import CollectorRegistry
 
-from ._forks import reset_after_fork
+from antflow.exporting import reset_after_fork
+
 from ._response import Response, respond, text_response
+
+MAX_CONNECTIONS = 100
+"""If another client connects, the connection that has waited longest for its request is closed."""
+
+MAX_SECONDS = 10.0
+"""For one connection, from its start to its end."""
+
+MAX_REQUEST = 16 * 1024
+"""Bytes of a request line with its headers."""
+
+MAX_UNREAD = 64 * 1024
+"""Bytes that are read and dropped after a request, so that closing does not lose the response."""
+
+ACCEPT_INTERVAL = 0.01
+"""Seconds between two connections that are accepted, so that a flood leaves time to pipelines."""
+
+RETRY_INTERVAL = 0.5
+"""Seconds until the next attempt to accept a connection, as if no file descriptor is left."""
+
+MAX_SHARE = 0.03
+"""Share of the time in which metrics are collected, however many requests there are."""
+
+BURST = 0.3
+"""Seconds for which metrics may be collected beyond that share."""
 
 _logger = logging.getLogger(__name__)
 
 
-class ScrapeServer(ThreadingHTTPServer):
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    query: str
+    accept: str
+    encodings: str
+
+
+class _Collection:
+    """Collects the metrics for requests; those that wait at the same time share a response.
+
+    Args:
+        registry: the registry of the metrics.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._waiting: dict[_Request, Future[Response]] = {}
+        self._has_waiting = Event()
+        self._excess = 0.0
+        self._updated_at = monotonic()
+
+    async def response_to(self, request: _Request) -> Response:
+        """Return the response to a request, with metrics collected after this call."""
+        pending = self._waiting.get(request)
+        if pending is None:
+            pending = self._waiting[request] = asyncio.get_running_loop().create_future()
+            self._has_waiting.set()
+        return await asyncio.shield(pending)
+
+    async def run(self) -> None:
+        """Respond to requests until cancelled."""
+        while await self._has_waiting.wait():
+            request, pending = next(iter(self._waiting.items()))
+            del self._waiting[request]
+            if not self._waiting:
+                self._has_waiting.clear()
+            begin = thread_time()
+            # It blocks this event loop, which has nothing else to do, and no other.
+            pending.set_result(self._respond(request))
+            await asyncio.sleep(self._rest_after(thread_time() - begin))
+
+    def _rest_after(self, seconds: float) -> float:
+        """Return how long to collect nothing, after metrics were collected for some seconds."""
+        now = monotonic()
+        free = (now - self._updated_at) * MAX_SHARE
+        self._excess = max(0.0, self._excess - free) + seconds
+        self._updated_at = now
+        return max(0.0, self._excess - BURST) / MAX_SHARE
+
+    def _respond(self, request: _Request) -> Response:
+        try:
+            return respond(
+                self._registry, request.method, request.query, request.accept, request.encodings
+            )
+        except Exception:
+            _logger.exception("Metrics could not be collected.")
+            text = "Metrics could not be collected; the log says why.\n"
+            return text_response(request.method, 500, text)
+
+
+class ScrapeServer:
     """Serves metrics on a port.
 
     Args:
@@ -37,91 +123,133 @@ class ScrapeServer(ThreadingHTTPServer):
     """
 
     def __init__(self, addr: str, port: int, registry: CollectorRegistry) -> None:
-        self.address_family = AF_INET6 if ":" in addr else AF_INET
-        self.registry = registry
-        self._lock = Lock()
-        self._connections: set[Any] = set()
-        super().__init__((addr, port), _RequestHandler)
-        # A client may disconnect between `select` and `accept`, which would block then.
-        self.socket.setblocking(False)
-        # Closing one end wakes `serve` at once; the standard library polls every half second.
-        self._waking, self._woken = socketpair()
-        self._selector = DefaultSelector()
-        self._selector.register(self.socket, EVENT_READ)
-        self._selector.register(self._woken, EVENT_READ)
+        self._socket = _listen(addr, port)
+        self.port: int = self._socket.getsockname()[1]
+        self._collection = _Collection(registry)
+        self._loop: AbstractEventLoop = SelectorEventLoop()
+        self._stopped = Event()
+        # By their tasks; the value is whether the request is still to come. The oldest is first.
+        self._connections: dict[Task[None], bool] = {}
+        self._sockets: set[socket] = set()
         reset_after_fork(self)
-
-    def server_bind(self) -> None:
-        """Listen, without the base class's look-up of a name, which may take seconds."""
-        TCPServer.server_bind(self)
-        host, self.server_port = self.socket.getsockname()[:2]
-        self.server_name = str(host)
 
     def serve(self) -> None:
         """Serve requests until `stop` is called."""
-        with self._woken, self._selector as selector:
-            while self._woken not in (key.fileobj for key, _ in selector.select()):
-                self.handle_request()
+        with Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
     def stop(self) -> None:
-        """Wake `serve`, so that it returns."""
-        self._waking.close()
+        """Have `serve` return; call this from another thread."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
 
     def reset(self) -> None:
         """Close all sockets in a child process, so that only its parent has the port."""
-        for one in (self._selector, self.socket, self._waking, self._woken, *self._connections):
+        for one in (self._socket, *self._sockets):
             one.close()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection."""
-        with self._lock:
-            self._connections.add(request)
-        super().process_request(request, client_address)
+    async def _serve(self) -> None:
+        tasks = [asyncio.create_task(self._collection.run()), asyncio.create_task(self._accept())]
+        with self._socket:
+            await self._stopped.wait()
+            for task in (*tasks, *self._connections):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._connections, return_exceptions=True)
 
-    def close_request(self, request: Any) -> None:
-        """Close a connection."""
-        with self._lock:
-            self._connections.discard(request)
-        super().close_request(request)
+    async def _accept(self) -> None:
+        while True:
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._close_slowest()
+                await asyncio.wait(self._connections, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            try:
+                connection, _ = await self._loop.sock_accept(self._socket)
+            except OSError:
+                await asyncio.sleep(RETRY_INTERVAL)
+                continue
+            task = asyncio.create_task(self._handle(connection))
+            self._connections[task] = True
+            task.add_done_callback(self._connections.pop)
+            await asyncio.sleep(ACCEPT_INTERVAL)
 
-    def server_close(self) -> None:
-        """Free the port, and shut down all connections, so that no thread waits for a client."""
-        with self._lock:
-            for connection in self._connections:
-                with suppress(OSError):
-                    connection.shutdown(SHUT_RDWR)
-        super().server_close()
+    def _close_slowest(self) -> None:
+        """Close the connection that has waited longest for its request, if one waits."""
+        for task, is_incomplete in self._connections.items():
+            if is_incomplete:
+                task.cancel()
+                return
 
-    def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
-        """Log the failure of a request, such as a scraper that disconnected."""
-        _logger.debug("The scrape of %s was not answered.", client_address, exc_info=exc_info())
-
-
-class _RequestHandler(BaseHTTPRequestHandler):
-    server: ScrapeServer
-    timeout = 30.0  # seconds without a byte from the client
-
-    def do_GET(self) -> None:
-        """Respond with metrics."""
-        response = self._respond()
-        self.send_response(response.status)
-        for header in response.headers:
-            self.send_header(*header)
-        self.end_headers()
-        self.wfile.write(response.body)
-
-    do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - named after the methods
-
-    def _respond(self) -> Response:
-        _, _, query = self.path.partition("?")
-        accept = self.headers.get("Accept", "")
-        encodings = self.headers.get("Accept-Encoding", "")
+    async def _handle(self, connection: socket) -> None:
+        """Respond to one request, and close the connection."""
+        self._sockets.add(connection)
         try:
-            return respond(self.server.registry, self.command, query, accept, encodings)
-        except Exception:
-            _logger.exception("Metrics could not be collected.")
-            text = "Metrics could not be collected; the log says why.\n"
-            return text_response(self.command, 500, text)
+            async with asyncio.timeout(MAX_SECONDS):
+                await self._respond(connection)
+        except (OSError, TimeoutError):
+            _logger.debug("A scrape was not answered.", exc_info=True)
+        finally:
+            self._sockets.discard(connection)
+            connection.close()
 
-    def log_message(self, *_: Any) -> None:
-        """Log no requests."""
+    async def _respond(self, connection: socket) -> None:
+        protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
+        try:
+            request = await self._receive(connection, protocol)
+        except h11.RemoteProtocolError as error:
+            text = "The request was malformed or too large; ask for metrics with GET.\n"
+            response = text_response("GET", error.error_status_hint, text)
+        else:
+            if request is None:
+                return
+            task = asyncio.current_task()
+            assert task is not None
+            self._connections[task] = False
+            response = await self._collection.response_to(request)
+        await self._loop.sock_sendall(connection, _to_bytes(protocol, response))
+        connection.shutdown(SHUT_WR)
+        # Closing a socket with unread data resets the connection, and may lose the response.
+        unread = MAX_UNREAD
+        while unread > 0 and (received := await self._loop.sock_recv(connection, MAX_REQUEST)):
+            unread -= len(received)
+
+    async def _receive(self, connection: socket, protocol: h11.Connection) -> _Request | None:
+        """Return the request; None if the client has closed the connection without one.
+
+        Raises:
+            h11.RemoteProtocolError: the request is malformed or too large.
+        """
+        while (event := protocol.next_event()) is h11.NEED_DATA:
+            protocol.receive_data(await self._loop.sock_recv(connection, MAX_REQUEST))
+        if not isinstance(event, h11.Request):
+            return None
+        headers: dict[bytes, str] = {}
+        for name, text in event.headers:
+            known = f"{headers[name]}, " if name in headers else ""
+            headers[name] = known + text.decode("latin-1")
+        _, _, query = event.target.decode("latin-1").partition("?")
+        accept, encodings = headers.get(b"accept", ""), headers.get(b"accept-encoding", "")
+        return _Request(event.method.decode("latin-1"), query, accept, encodings)
+
+
+def _listen(addr: str, port: int) -> socket:
+    listening = socket(AF_INET6 if ":" in addr else AF_INET)
+    try:
+        listening.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        listening.bind((addr, port))
+        listening.listen(MAX_CONNECTIONS)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _to_bytes(protocol: h11.Connection, response: Response) -> bytes:
+    """Return the bytes of a response, after which the connection is closed."""
+    headers = [*response.headers, ("Connection", "close")]
+    reason = HTTPStatus(response.status).phrase
+    events = [
+        h11.Response(status_code=response.status, headers=headers, reason=reason.encode()),
+        h11.Data(data=response.body),
+        h11.EndOfMessage(),
+    ]
+    return b"".join(protocol.send(event) or b"" for event in events)

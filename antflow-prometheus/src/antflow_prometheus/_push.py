@@ -13,7 +13,8 @@ from weakref import WeakValueDictionary
 from prometheus_client import CollectorRegistry, push_to_gateway
 from prometheus_client.registry import Collector
 
-from ._forks import reset_after_fork
+from antflow.exporting import reset_after_fork
+
 from ._push_group import PushGroup, parse_group
 
 SECONDS = 10.0

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from ._metric_specs import METRICS
+from ._family import SHOWN
 
 LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-RESERVED_LABELS = frozenset(
-    {"job", "le", *(label for metric in METRICS for label in metric.labels)}
-)
+RESERVED_LABELS = frozenset({"job", "le", *(label for metric in SHOWN for label in metric.labels)})
 """Labels that a group cannot have: the Pushgateway would overwrite those of antflow's metrics."""
 
 

@@ -36,7 +36,7 @@ class MetricsServer:
     @property
     def port(self) -> int:
         """The port that the server listens on."""
-        return self._server.server_port
+        return self._server.port
 
     @property
     def url(self) -> str:
@@ -50,7 +50,6 @@ class MetricsServer:
         if self._thread.is_alive():
             self._server.stop()
             self._thread.join()
-            self._server.server_close()
 
     def __enter__(self) -> Self:
         return self

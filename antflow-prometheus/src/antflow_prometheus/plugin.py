@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from asyncio import get_running_loop
 from collections.abc import Awaitable, Iterable, Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -13,8 +12,8 @@ from antflow import DURATION_BOUNDS, Pipeline, hookimpl
 
 from ._collector import get_collector
 from ._environment import JOB, PROCESS_SERVER, PUSHGATEWAY, add_options, port_of
+from ._family import Buckets
 from ._push import Pusher
-from ._snapshots import Buckets
 
 DEFAULT_BUCKETS: Buckets = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= bound <= 100)
 """Upper bounds in seconds, inclusive: 1-2.5-5 in each decade from a millisecond to 100 s."""
@@ -82,7 +81,7 @@ class Prometheus:
     @hookimpl(tryfirst=True)
     def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
         """Add the run to the totals, and open the server that the environment configures."""
-        self._collector.totals.start_run(pipeline, get_running_loop(), self._buckets)
+        self._collector.start_run(pipeline, self._buckets)
         # The server shows the default registry; a plugin with another one needs none.
         if self._registry is REGISTRY:
             PROCESS_SERVER.open_or_warn(os.environ)

@@ -18,11 +18,10 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
+from antflow.exporting import RunTotals, Sample
 from antflow_otel._instruments import INSTRUMENTS
 from antflow_otel._metric_specs import HISTOGRAMS, OBSERVED, QUANTILES
 from antflow_otel._metrics import Metrics
-from antflow_otel._run_totals import RunTotals
-from antflow_otel._snapshots import MetricsSnapshot
 from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.packages.otel.metering import Metered, MetricsPlugin, collected, points, same, stage
 
@@ -30,16 +29,16 @@ LIMIT = 10  # seconds
 
 
 @pytest.fixture
-def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[MetricsSnapshot]:
-    """All snapshots of totals from now on."""
-    made: list[MetricsSnapshot] = []
-    read = RunTotals.snapshot
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[list[Sample]]:
+    """All readings of totals from now on."""
+    made: list[list[Sample]] = []
+    read = RunTotals.read
 
-    def note(self: RunTotals) -> MetricsSnapshot:
+    def note(self: RunTotals) -> list[Sample]:
         made.append(read(self))
         return made[-1]
 
-    monkeypatch.setattr(RunTotals, "snapshot", note)
+    monkeypatch.setattr(RunTotals, "read", note)
     return made
 
 
@@ -52,12 +51,12 @@ def test_every_metric_is_there_with_its_unit_and_kind() -> None:
         metric = metrics[spec.name]
         assert (metric.unit, metric.description) == (spec.unit, spec.description)
         assert isinstance(metric.data, Sum)
-        assert metric.data.is_monotonic is spec.is_monotonic
+        assert metric.data.is_monotonic is (spec.kind == "counter")
         for point in metric.data.data_points:
             assert {*(point.attributes or {}), "error.type"} == {*spec.attributes, "error.type"}
 
 
-def test_one_collection_takes_one_snapshot(snapshots: list[MetricsSnapshot]) -> None:
+def test_one_collection_reads_once(readings: list[list[Sample]]) -> None:
     metered = Metered()
 
     async def main() -> None:
@@ -68,16 +67,16 @@ def test_one_collection_takes_one_snapshot(snapshots: list[MetricsSnapshot]) -> 
         await settle()
         for _ in range(3):
             assert metered.value("antflow.item.count") == 2
-        assert len(snapshots) == 3
+        assert len(readings) == 3
         gate.open()
         await pipeline.join()
 
     simulate(main)
     assert metered.value("antflow.item.count") == 0
-    assert len(snapshots) == 4
+    assert len(readings) == 4
 
 
-def test_views_that_drop_metrics_make_no_value_stale(snapshots: list[MetricsSnapshot]) -> None:
+def test_views_that_drop_metrics_make_no_value_stale(readings: list[list[Sample]]) -> None:
     reader = InMemoryMetricReader()
     views = [View(instrument_name="antflow.run.*", aggregation=DropAggregation())]
     plugin = MetricsPlugin(Metrics(MeterProvider([reader], views=views, shutdown_on_exit=False)))
@@ -86,7 +85,7 @@ def test_views_that_drop_metrics_make_no_value_stale(snapshots: list[MetricsSnap
     for number in range(1, 4):
         simulate(lambda: metered.pipeline(stage()).run([1]))
         assert metered.value("antflow.item.fed") == number
-    assert len(snapshots) == 3
+    assert len(readings) == 3
 
 
 def test_every_reader_of_a_provider_gets_the_present_values() -> None:
@@ -168,29 +167,6 @@ def test_of_what_did_not_happen_there_are_no_quantiles() -> None:
     metered = Metered(quantiles=[0.5])
     simulate(lambda: metered.pipeline(stage(), stage("Never")).run([]))
     assert "antflow.task.attempt.duration_quantile" not in metered.metrics()
-
-
-def test_runs_may_start_during_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    metered = Metered()
-    held: list[bool] = []
-
-    async def main() -> None:
-        pipeline = metered.pipeline(stage())
-        await pipeline.start()
-        totals = INSTRUMENTS._known[metered.provider].totals
-        (live,) = totals._live.values()
-        read = live.take_snapshot
-
-        def note() -> MetricsSnapshot | None:
-            held.append(totals._lock.locked())
-            return read()
-
-        monkeypatch.setattr(live, "take_snapshot", note)
-        assert metered.value("antflow.run.count") == 1
-        await pipeline.join()
-
-    simulate(main)
-    assert held[0] is False
 
 
 def test_exemplars_are_those_of_the_current_span() -> None:

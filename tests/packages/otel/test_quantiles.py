@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from antflow import DURATION_BOUNDS
-from antflow_otel._quantiles import STEP, WINDOW, SlidingWindow, compute_quantiles
-from antflow_otel._snapshots import BucketCounts, Series
+from antflow import DURATION_BOUNDS, Histogram
+from antflow.exporting import METRICS, Sample
+from antflow_otel._quantiles import STEP, WINDOW, SlidingWindow
 
-ROW: Series = (("antflow.pipeline.name", "p"),)
-EMPTY: BucketCounts = (0,) * (len(DURATION_BOUNDS) + 2)
+(METRIC,) = [metric for metric in METRICS if metric.name == "stage_queue_wait_seconds"]
 
 
-def counts(**in_bucket: int) -> BucketCounts:
+def counts(**in_bucket: int) -> Histogram:
     """Return how many fell into which bucket: `b3=5` are five in the fourth, at its upper bound."""
-    filled = list(EMPTY)
+    filled, total = [0] * (len(DURATION_BOUNDS) + 1), 0.0
     for bucket, number in in_bucket.items():
         index = int(bucket[1:])
         filled[index] = number
-        filled[-1] += number * DURATION_BOUNDS[index]
-    return tuple(filled)
+        total += number * DURATION_BOUNDS[index]
+    return Histogram(DURATION_BOUNDS, tuple(filled), round(total, 9))
 
 
 class Watched:
@@ -29,10 +28,11 @@ class Watched:
         self.now = 1000.0
         self.window = SlidingWindow(lambda: self.now)
 
-    def recent(self, counts: BucketCounts) -> BucketCounts:
-        ((series, found),) = self.window.recent({ROW: counts})
-        assert series == ROW
-        return found
+    def recent(self, histogram: Histogram) -> Histogram:
+        sample = Sample(METRIC, ("p", "Work"), histogram.count, histogram)
+        ((found, recent),) = self.window.recent([sample])
+        assert found is sample
+        return replace(recent, sum=round(recent.sum, 9))
 
 
 def test_at_first_all_is_recent() -> None:
@@ -48,14 +48,14 @@ def test_what_is_older_than_the_window_is_left_out() -> None:
     watched.now += STEP
     watched.recent(counts(b1=5))
     watched.now += WINDOW
-    assert watched.recent(counts(b1=5, b2=1)) == pytest.approx(counts(b2=1))
+    assert watched.recent(counts(b1=5, b2=1)) == counts(b2=1)
 
 
 def test_steady_collections_keep_the_window_within_a_step() -> None:
     watched = Watched()
     for fed in range(1, 2000):
         watched.now += 1
-        recent = sum(watched.recent(counts(b1=fed))[:-1])
+        recent = watched.recent(counts(b1=fed)).count
         assert fed < WINDOW or WINDOW <= recent <= WINDOW + STEP
     assert len(watched.window._records) <= WINDOW / STEP + 2
 
@@ -64,7 +64,7 @@ def test_rare_collections_make_the_window_longer() -> None:
     watched = Watched()
     for number in range(1, 4):
         watched.now += 10 * WINDOW
-        assert watched.recent(counts(b1=number)) == pytest.approx(counts(b1=1))
+        assert watched.recent(counts(b1=number)) == counts(b1=1)
 
 
 def test_counts_that_restart_are_recent() -> None:
@@ -73,26 +73,3 @@ def test_counts_that_restart_are_recent() -> None:
     watched.recent(counts(b1=5))
     watched.now += WINDOW
     assert watched.recent(counts(b2=2)) == counts(b2=2)
-
-
-def test_quantiles_go_by_what_was_counted_and_by_the_sum() -> None:
-    watched = Watched()
-    watched.now += STEP
-    watched.recent(counts(b3=5))
-    watched.now += WINDOW
-    took = 1.02 * DURATION_BOUNDS[2]
-    *buckets, seconds = counts(b3=25)
-    recent = watched.recent((*buckets, seconds + 20 * (took - DURATION_BOUNDS[3])))
-    assert dict(compute_quantiles(recent, [0.5])) == {"0.5": pytest.approx(took)}
-
-
-def test_quantiles_lie_within_the_bucket() -> None:
-    found = dict(compute_quantiles(counts(b3=90, b6=10), (0.5, 0.95)))
-    assert list(found) == ["0.5", "0.95"]
-    assert DURATION_BOUNDS[2] < found["0.5"] <= DURATION_BOUNDS[3]
-    assert DURATION_BOUNDS[5] < found["0.95"] <= DURATION_BOUNDS[6]
-
-
-@pytest.mark.parametrize("wanted", [(), (0.5, 0.9)])
-def test_of_nothing_there_are_none(wanted: tuple[float, ...]) -> None:
-    assert list(compute_quantiles(EMPTY, wanted)) == []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from io import BytesIO, StringIO
+from typing import Any, NamedTuple
+from wsgiref.validate import validator
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from antflow import Pipeline, Stage, StageStats
-from antflow_prometheus import Prometheus
-from antflow_prometheus._exposition import expose
+from antflow_prometheus import Prometheus, make_wsgi_app
 
 OPEN = "application/openmetrics-text; version=1.0.0"
 Key = tuple[str, frozenset[tuple[str, str]]]
@@ -19,6 +20,53 @@ Key = tuple[str, frozenset[tuple[str, str]]]
 
 def key(name: str, **labels: str) -> Key:
     return name, frozenset(labels.items())
+
+
+class Answer(NamedTuple):
+    """The response to a request for metrics."""
+
+    status: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(
+    registry: CollectorRegistry,
+    method: str = "GET",
+    *,
+    query: str = "",
+    accept: str = "",
+    encodings: str = "",
+) -> Answer:
+    """Ask the WSGI application of a registry; the standard's validator checks the answer."""
+    started: list[tuple[str, dict[str, str]]] = []
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/metrics",
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_ACCEPT": accept,
+        "HTTP_ACCEPT_ENCODING": encodings,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        started.append((status, dict(headers)))
+        return lambda _: None
+
+    answer = validator(make_wsgi_app(registry))(environ, start_response)
+    body = b"".join(answer)
+    answer.close()  # type: ignore[attr-defined]
+    return Answer(*started[0], body)
 
 
 def families(text: str, *, is_open: bool = False) -> list[Metric]:
@@ -50,7 +98,7 @@ class Scraper:
         self.plugin = Prometheus(self.registry, **options)
 
     def text(self, accept: str = "") -> str:
-        return expose(self.registry, accept)[1].decode()
+        return ask(self.registry, accept=accept).body.decode()
 
     def samples(self) -> dict[Key, float]:
         return samples(self.text())

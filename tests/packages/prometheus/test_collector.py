@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isnan
 from threading import Event, Thread
-from typing import Any
 from weakref import ref
 
 import pytest
@@ -18,23 +17,25 @@ import antflow
 import antflow_prometheus
 from antflow import Pipeline, hookimpl
 from antflow_prometheus import Prometheus
-from antflow_prometheus._collector import AntflowCollector, get_collector
-from antflow_prometheus._metric_specs import ENDS
 from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.packages.prometheus.scraping import Key, Scraper, key, stage, sum_of_ends
 
+ENDS = ("completed", "failed", "skipped", "dropped", "unprocessed")
 WORK = {"pipeline": "letters", "stage": "Work"}
 
 
-def test_one_registry_has_one_collector() -> None:
-    registry = CollectorRegistry()
-    assert get_collector(registry) is get_collector(registry)
-    assert get_collector(CollectorRegistry()) is not get_collector(registry)
+def test_plugins_of_one_registry_add_to_the_same_metrics() -> None:
+    scraper = Scraper()
+    for _ in range(2):
+        scraper.plugin = Prometheus(scraper.registry)
+        simulate(lambda: scraper.pipeline(stage()).run([1]))
+    simulate(lambda: Scraper().pipeline(stage()).run([1]))
+    assert scraper.value("antflow_pipeline_runs_total", pipeline="letters") == 2
 
 
 def test_a_registry_is_not_kept_alive() -> None:
     registry = CollectorRegistry()
-    get_collector(registry)
+    Prometheus(registry)
     gone = ref(registry)
     del registry
     gc.collect()
@@ -45,24 +46,17 @@ def test_a_name_that_is_taken_is_refused() -> None:
     registry = CollectorRegistry()
     Gauge("antflow_stage_workers", "Mine.", registry=registry)
     with pytest.raises(ValueError, match="antflow_stage_workers"):
-        get_collector(registry)
+        Prometheus(registry)
 
 
 def test_a_collector_that_was_taken_out_of_its_registry_comes_back() -> None:
     scraper = Scraper()
     simulate(lambda: scraper.pipeline(stage()).run([1]))
-    scraper.registry.unregister(get_collector(scraper.registry))
+    (collector,) = scraper.registry._collector_to_names
+    scraper.registry.unregister(collector)
     assert scraper.samples() == {}
     Prometheus(scraper.registry)
     assert scraper.value("antflow_pipeline_runs_total", pipeline="letters") == 1
-
-
-def test_being_registered_collects_nothing() -> None:
-    class Watched(AntflowCollector):
-        def collect(self) -> Any:
-            raise AssertionError("collect was called")
-
-    CollectorRegistry(auto_describe=True).register(Watched())
 
 
 def test_versions_are_shown_before_any_run() -> None:

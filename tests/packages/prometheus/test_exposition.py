@@ -1,87 +1,153 @@
-"""antflow's metrics and those of the library, in one text."""
+"""Each metric as text and as the library's samples: names, labels, buckets, and the page."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
 
 import pytest
-from packaging.version import Version
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 
-from antflow_prometheus._exposition import expose
+from antflow import DURATION_BOUNDS, Pipeline
+from antflow_prometheus import DEFAULT_BUCKETS, Prometheus
 from tests.helpers.virtual_time import simulate
-from tests.packages.prometheus.scraping import OPEN, Scraper, families, key, samples, stage
+from tests.packages.prometheus.scraping import OPEN, Scraper, samples, stage
 
-IS_OLD = Version(version("prometheus-client")) < Version("0.23")
-BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "prometheus.md"
+ROW = re.compile(r"^\| `(antflow_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", re.MULTILINE)
+UNBOUNDED = {"item", "item_id", "id", "error", "message", "run_id", "worker"}
+# Names as UTF-8 can encode them. The parser takes a carriage return for the end of a line.
+texts = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r"), min_size=1, max_size=8
+).filter(str.strip)
 
 
-@pytest.fixture
-def scraper() -> Scraper:
+def described() -> list[Metric]:
+    """Return the metrics of a registry without any run, in the order of the exposition."""
+    registry = CollectorRegistry()
+    Prometheus(registry)
+    return list(registry.collect())
+
+
+def full_name(metric: Metric) -> str:
+    return metric.name + ("_total" if metric.type == "counter" else "")
+
+
+def example() -> Scraper:
+    """Return a scraper with a run that has a value for every metric."""
+
+    async def odd(value: int) -> int:
+        if value % 2:
+            raise KeyError(value)
+        return value
+
     scraper = Scraper()
-    Counter("orders", "Orders.", registry=scraper.registry).inc(3)
-    simulate(lambda: scraper.pipeline(stage()).run(range(4)))
+    simulate(lambda: scraper.pipeline(stage(task=odd)).run(range(4)))
     return scraper
 
 
-@pytest.mark.parametrize("accept", ["", "text/plain", BROWSER, OPEN])
-def test_metrics_of_others_stand_beside_ours(scraper: Scraper, accept: str) -> None:
-    content_type, text = expose(scraper.registry, accept)
-    is_open = accept == OPEN
-    found = samples(text.decode(), is_open=is_open)
-    assert found[key("orders_total")] == 3
-    assert found[key("antflow_pipeline_items_fed_total", pipeline="letters")] == 4
-    assert content_type.startswith("application/openmetrics" if is_open else "text/plain")
-    assert text.endswith(b"# EOF\n") == is_open
-    assert text.count(b"# EOF") == is_open
+def labels_of(metric: Metric) -> tuple[str, ...]:
+    (labels,) = {tuple(name for name in s.labels if name != "le") for s in metric.samples}
+    return labels
 
 
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "application/openmetrics-text; version=new",
-        "application/openmetrics-text; version=1.x, text/plain",
-        "text/plain; version=1..0",
-        ";;,=;version=",
-    ],
-)
-def test_an_accept_that_makes_no_sense_is_answered_all_the_same(
-    scraper: Scraper, accept: str
-) -> None:
-    content_type, text = expose(scraper.registry, accept)
-    # An old library does not look at the version that is asked for.
-    is_open = IS_OLD and "openmetrics" in accept
-    assert content_type.startswith("application/openmetrics" if is_open else "text/plain")
-    found = samples(text.decode(), is_open=is_open)
-    assert found[key("orders_total")] == 3
-    assert is_open or found == samples(scraper.text())
+def test_the_text_is_what_the_library_would_write() -> None:
+    scraper = example()
+    ours, theirs = scraper.text(), generate_latest(scraper.registry).decode()
+    assert samples(ours).keys() == samples(theirs).keys()
+    assert samples(scraper.text(OPEN), is_open=True).keys() == samples(ours).keys()
+    comments = [line for line in ours.splitlines() if line.startswith("#")]
+    assert comments == [line for line in theirs.splitlines() if line.startswith("#")]
 
 
-def test_it_is_what_the_library_writes_of_the_same_registry(scraper: Scraper) -> None:
-    assert samples(scraper.text()) == samples(generate_latest(scraper.registry).decode())
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(texts, texts, texts))
+def test_labels_come_back_as_they_were(names: tuple[str, str, str]) -> None:
+    async def work(value: int) -> int:
+        return value
+
+    pipeline, step, work.__name__ = names
+    scraper = Scraper()
+    simulate(lambda: scraper.pipeline(stage(step, work), name=pipeline).run([1]))
+    found = samples(scraper.text())
+    assert found == samples(generate_latest(scraper.registry).decode()) | {
+        key: value for key, value in found.items() if key[0].endswith("lag_seconds")
+    }
+    shown = [dict(labels) for name, labels in found if name == "antflow_task_failures_total"]
+    assert [(each["pipeline"], each["stage"]) for each in shown] == [(pipeline, step)]
 
 
-def test_nothing_is_said_of_when_a_series_was_made(scraper: Scraper) -> None:
-    ours = [line for line in scraper.text(OPEN).splitlines() if "antflow" in line]
-    assert ours
-    assert not [line for line in ours if "_created" in line]
-
-
-def test_types_and_helps_come_along(scraper: Scraper) -> None:
-    shown = {family.name: family for family in families(scraper.text())}
-    assert shown["antflow_stage_items"].type == "counter"
-    assert shown["antflow_stage_workers"].type == "gauge"
-    assert shown["antflow_stage_queue_wait_seconds"].type == "histogram"
-    assert shown["antflow_stage_items"].documentation.startswith("Items that left the stage")
-
-
-def test_an_empty_registry_is_empty() -> None:
+def test_a_histogram_has_the_buckets_of_its_pipeline() -> None:
     registry = CollectorRegistry()
-    assert expose(registry, "")[1] == b""
-    assert expose(registry, OPEN)[1] == b"# EOF\n"
+    buckets = {"p": (0.001, 1.0), "q": (0.01,)}
+    for name, bounds in buckets.items():
+        plugin = Prometheus(registry, bounds)
+        pipeline = Pipeline([stage()], name=name, plugins=[plugin], autoload=False)
+        simulate(partial(pipeline.run, range(3)))
+    (metric,) = [m for m in registry.collect() if m.name == "antflow_task_duration_seconds"]
+    shown = [(s.labels["pipeline"], s.labels.get("le", s.name), s.value) for s in metric.samples]
+    assert [each for each in shown if not each[1].endswith("_sum")] == [
+        ("p", "0.001", 3),
+        ("p", "1.0", 3),
+        ("p", "+Inf", 3),
+        ("p", "antflow_task_duration_seconds_count", 3),
+        ("q", "0.01", 3),
+        ("q", "+Inf", 3),
+        ("q", "antflow_task_duration_seconds_count", 3),
+    ]
+    assert metric.samples is metric.samples  # they are made once
+    with pytest.raises(AttributeError):
+        _ = metric.nothing  # type: ignore[attr-defined]
 
 
-def test_a_registry_without_antflow_is_served_as_well() -> None:
-    registry = CollectorRegistry()
-    Gauge("heat", "Heat.", registry=registry).set(1.5)
-    assert samples(expose(registry, "")[1].decode()) == {key("heat"): 1.5}
+@pytest.mark.parametrize("metric", described(), ids=full_name)
+def test_a_metric_keeps_to_the_conventions(metric: Metric) -> None:
+    name = full_name(metric)
+    assert re.fullmatch(r"antflow_[a-z]+(_[a-z]+)+", name)
+    assert not {"milliseconds", "minutes", "ms", "percent"} & set(name.split("_"))
+    assert metric.documentation.endswith(".")
+    assert not {"\n", "\\"} & set(metric.documentation)
+
+
+def test_labels_are_of_bounded_number() -> None:
+    for metric in example().registry.collect():
+        assert not UNBOUNDED & set(labels_of(metric))
+
+
+def test_the_page_lists_every_metric_as_it_is() -> None:
+    metrics = {full_name(metric): metric for metric in example().registry.collect()}
+    listed = ROW.findall(PAGE.read_text(encoding="utf-8"))
+    assert Counter(listed) == Counter(
+        (
+            full_name(each),
+            each.type,
+            ", ".join(f"`{label}`" for label in labels_of(metrics[full_name(each)])) or "-",
+            each.documentation,
+        )
+        for each in described()
+    )
+
+
+def test_the_page_says_how_many_series_a_stage_has() -> None:
+    async def same(value: int) -> int:
+        return value
+
+    scraper = Scraper()
+    simulate(lambda: scraper.pipeline(stage(task=same)).run([1]))
+    series = Counter(
+        "task" if "task" in labels else "stage" if "stage" in labels else "pipeline"
+        for labels in (dict(labels) for _, labels in scraper.samples())
+        if "pipeline" in labels and "plugin" not in labels
+    )
+    assert set(DEFAULT_BUCKETS) <= set(DURATION_BOUNDS)
+    text = PAGE.read_text(encoding="utf-8")
+    total = 10 * (series["stage"] + series["task"]) + series["pipeline"]
+    assert f"of ten stages of one task each has about {round(total, -1)}." in text
+    assert (
+        f"{series['stage']} series per stage, {series['task']} per task, and "
+        f"{series['pipeline']} per pipeline" in text
+    )

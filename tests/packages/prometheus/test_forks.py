@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from antflow_prometheus import make_asgi_app, start_http_server
 from antflow_prometheus._environment import PORT, ProcessServer
-from antflow_prometheus._forks import reset_after_fork
 from tests.helpers.virtual_time import simulate
 from tests.packages.prometheus.scraping import Scraper, stage
 from tests.packages.prometheus.serving import get
@@ -49,19 +48,6 @@ def in_a_child(work: Callable[[], str]) -> str:
     return output
 
 
-def test_objects_are_reset_only_in_the_child() -> None:
-    class Counter:
-        count = 3
-
-        def reset(self) -> None:
-            self.count = 0
-
-    counter = Counter()
-    reset_after_fork(counter)
-    assert in_a_child(lambda: str(counter.count)) == "0"
-    assert counter.count == 3
-
-
 def test_a_child_shows_its_own_runs_alone() -> None:
     scraper = Scraper()
     name = "antflow_pipeline_items_fed_total"
@@ -72,28 +58,8 @@ def test_a_child_shows_its_own_runs_alone() -> None:
         asyncio.run(scraper.pipeline(stage(), name="child").run(range(2)))
         return f"{before} {scraper.values(name, 'pipeline')}"
 
-    async def fork() -> str:
-        one = scraper.pipeline(stage(), name="lasting")
-        await one.start()
-        output = in_a_child(lambda: str(scraper.values(name, "pipeline")))
-        await one.join()
-        return output
-
     assert in_a_child(work) == "{} {'child': 2.0}"
-    assert asyncio.run(fork()) == "{}"
-    assert scraper.values(name, "pipeline") == {"letters": 3, "lasting": 0}
-
-
-def test_a_child_does_not_wait_for_a_lock_that_its_parent_holds() -> None:
-    scraper = Scraper()
-    totals = scraper.plugin._collector.totals
-
-    def work() -> str:
-        asyncio.run(scraper.pipeline(stage()).run(range(2)))
-        return str(scraper.values("antflow_pipeline_runs_total", "pipeline"))
-
-    with totals._lock, totals._sum_lock:
-        assert in_a_child(work) == "{'letters': 1.0}"
+    assert scraper.values(name, "pipeline") == {"letters": 3}
 
 
 def test_a_child_does_not_keep_the_port_of_its_parent() -> None:

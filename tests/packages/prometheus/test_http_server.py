@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from threading import enumerate as all_threads
 from typing import Any
 
 import pytest
@@ -22,23 +21,17 @@ def test_metrics_are_served_at_any_path(server: MetricsServer, path: str) -> Non
     assert list(samples(body.decode()).values()) == [1.5]
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("OPTIONS", 200), ("POST", 501)])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("OPTIONS", 200), ("POST", 405)])
 def test_other_methods(server: MetricsServer, method: str, status: int) -> None:
     assert get(server, method)[0] == status
 
 
-def test_closing_cuts_off_who_is_silent(server: MetricsServer) -> None:
-    before = set(all_threads())
+def test_closing_closes_connections(server: MetricsServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert get(server)[0] == 200  # so that the connection before it is accepted
-        waiting = set(all_threads()) - before
-        assert waiting
         server.close()
         assert connection.recv(100) == b""
-        for thread in waiting:
-            thread.join(10)
-            assert not thread.is_alive()
 
 
 class Broken:
@@ -70,8 +63,8 @@ def test_head_has_no_body_when_a_collector_raises(
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(b"HEAD /metrics HTTP/1.0\r\n\r\n")
         received = connection.makefile("rb").read()
-    assert received.startswith(b"HTTP/1.0 500 ")
-    assert b"Content-Length: " in received
+    assert received.startswith(b"HTTP/1.1 500 ")
+    assert b"content-length: " in received.lower()
     assert received.endswith(b"\r\n\r\n")
 
 

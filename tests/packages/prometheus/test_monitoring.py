@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import antflow_prometheus
-from antflow_prometheus._metric_specs import METRICS
+from tests.packages.prometheus.test_exposition import example
 from tests.requirements import required
 
 ROOT = Path(__file__).parents[3]
@@ -68,13 +68,9 @@ RECORDS = rules("record")
 def known_labels() -> dict[str, set[str]]:
     """Return the labels that each metric of antflow has, under every name that it is asked by."""
     known: dict[str, set[str]] = {}
-    for spec in METRICS:
-        labels = {*spec.labels, *TARGET_LABELS}
-        known[spec.name] = labels
-        if spec.kind == "histogram":
-            del known[spec.name]
-            known[f"{spec.name}_bucket"] = {*labels, "le"}
-            known |= {f"{spec.name}_{ending}": labels for ending in ("count", "sum")}
+    for metric in example().registry.collect():
+        for sample in metric.samples:
+            known[sample.name] = {*sample.labels, *TARGET_LABELS}
     for name in RECORDS:
         level = name.partition(":")[0].split("_")
         labels = {*level, "job"}

@@ -16,13 +16,13 @@ from tests.packages.prometheus.serving import get
 
 
 def test_it_listens_on_loopback_alone(server: MetricsServer) -> None:
-    assert server._server.socket.getsockname() == ("127.0.0.1", server.port)
+    assert server._server._socket.getsockname() == ("127.0.0.1", server.port)
     assert server.url == f"http://127.0.0.1:{server.port}/metrics"
 
 
 def test_it_listens_at_its_address(registry: CollectorRegistry) -> None:
     with start_http_server(0, "0.0.0.0", registry) as server:
-        assert server._server.socket.getsockname()[0] == "0.0.0.0"
+        assert server._server._socket.getsockname()[0] == "0.0.0.0"
         assert get(server)[0] == 200
 
 
@@ -42,7 +42,7 @@ def test_it_listens_on_ipv6(registry: CollectorRegistry) -> None:
         assert server.url == f"http://[::1]:{server.port}/metrics"
         with socket.create_connection(("::1", server.port), 10) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            assert connection.recv(100).startswith(b"HTTP/1.0 200")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_taken_port_is_a_clear_error(server: MetricsServer) -> None:

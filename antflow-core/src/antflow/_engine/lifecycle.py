@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from asyncio import CancelledError, Task, current_task, get_running_loop, sleep
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any
 
 from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations, listeners_of
-from antflow._plugins.plugin_set import PluginSet
+from antflow._plugins.plugin_set import PluginSet, unused_name
 from antflow._plugins.validation import validation_error
 from antflow.exceptions import PluginError
 
@@ -99,12 +99,10 @@ class Lifecycle:
     async def _add_observers(self, answers: Mapping[str, object]) -> None:
         """Have what plugins returned observe this run, and the items that wait already."""
         dispatcher = self._dispatcher
-        scoped = {}
-        for name, answer in answers.items():
-            if answer is None:
-                continue
-            if (reason := validation_error(answer)) is None:
-                scoped[f"{name}.run"] = answer
+        scoped: dict[str, object] = {}
+        for name, observer in _observers_of(answers):
+            if (reason := validation_error(observer)) is None:
+                scoped[unused_name(f"{name}.run", scoped)] = observer
             else:
                 error = PluginError(f"What it returned cannot take part: {reason}", plugin=name)
                 dispatcher.note_fault(name, START, error)
@@ -160,6 +158,13 @@ class Lifecycle:
             pending = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
             if pending is not None:
                 await (_await_briefly(pending) if self._run.is_aborted else pending)
+
+
+def _observers_of(answers: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Return the observers in the answers of plugins, each with its plugin's name."""
+    for name, answer in answers.items():
+        observers = answer if isinstance(answer, list | tuple) else (answer,)
+        yield from ((name, observer) for observer in observers if observer is not None)
 
 
 async def _await_briefly(pending: Awaitable[Any]) -> None:

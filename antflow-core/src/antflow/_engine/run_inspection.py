@@ -51,6 +51,11 @@ class RunInspection(RunControl):
 
     # Statistics and state
 
+    @property
+    def run_id(self) -> str:
+        """Identifies the run of `get_stats`, across processes; its events have the same one."""
+        return self._current_run().dispatcher.run_id
+
     def get_stats(self) -> PipelineStats:
         """Return the statistics of the last run, or of the next one if it has been fed already."""
         return snapshot.pipeline_stats(self._current_run())

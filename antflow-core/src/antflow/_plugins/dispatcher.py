@@ -7,7 +7,7 @@ from asyncio import CancelledError, Task, current_task
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Iterator
 from inspect import isawaitable
-from itertools import count
+from os import urandom
 from time import time
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
@@ -18,7 +18,6 @@ from antflow.exceptions import PluginError, text_of
 from antflow.results import PipelineResult
 
 _logger = logging.getLogger(__name__)
-_run_numbers = count(1)
 
 
 class Listener(NamedTuple):
@@ -118,7 +117,8 @@ class Dispatcher:
 
     def __init__(self, pipeline: str, abort: Callable[[BaseException], None]) -> None:
         self.pipeline = pipeline
-        self.run_id = f"{pipeline}-{next(_run_numbers)}"
+        # Random, so that runs of several processes, or of a forked one, differ.
+        self.run_id = f"{pipeline}-{urandom(8).hex()}"
         self.faults: Counter[str] = Counter()
         self.strict = False
         self._abort = abort

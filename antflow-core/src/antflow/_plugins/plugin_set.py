@@ -66,7 +66,7 @@ def resolve(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
             )
         if (reason := validation_error(plugin)) is not None:
             raise PluginError(f"Plugin {name!r} of pipeline {pipeline!r}: {reason}", plugin=name)
-        given[_unused_name(name, given)] = plugin
+        given[unused_name(name, given)] = plugin
     return given
 
 
@@ -83,7 +83,8 @@ def _instantiate_for(plugin: object, pipeline: str) -> tuple[str, object]:
         ) from error
 
 
-def _unused_name(name: str, taken: Mapping[str, object]) -> str:
+def unused_name(name: str, taken: Mapping[str, object]) -> str:
+    """Return a name, with a number if it is taken."""
     number, unused = 1, name
     while unused in taken:
         number += 1
@@ -111,7 +112,7 @@ class PluginSet:
         more = dict(self.plugins)
         for name, plugin in plugins.items():
             if not any(plugin is other for other in more.values()):
-                more[_unused_name(name, more)] = plugin
+                more[unused_name(name, more)] = plugin
         return PluginSet(more) if len(more) > len(self.plugins) else self
 
     def observers(self) -> list[Observer]:

@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 
 class Resettable(Protocol):
-    """An object with locks, or with counts of this process."""
+    """An object with locks, sockets or counts of this process."""
 
     def reset(self) -> None:
         """Start from zero with new locks, in a child process with one thread."""
@@ -18,9 +18,13 @@ _known: WeakSet[Resettable] = WeakSet()
 
 
 def reset_after_fork(resettable: Resettable) -> None:
-    """Reset an object in every child process that is forked from now on.
+    """Call an object's `reset` in every child process that is forked from now on.
 
-    A child inherits its parent's counts, and locks of threads that do not exist in the child.
+    A child inherits its parent's counts, and locks that threads of the parent hold. The object is
+    not kept alive.
+
+    Args:
+        resettable: an object with a method `reset` without arguments.
     """
     _known.add(resettable)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 Labels = tuple[str, ...]
-LabelKind = Literal["pipeline", "plugin", "stage", "error", "task"]
+LabelKind = Literal["pipeline", "plugin", "stage", "error_type", "task"]
 
-MAX_PIPELINES = 100
-MAX_PER_PARENT = 100
+MAX_NAMES = 100
 OTHER = "other"
+"""The label of all names beyond the limit."""
 
 
 class LabelLimiter:
@@ -23,19 +23,19 @@ class LabelLimiter:
     def __init__(self) -> None:
         self._known: dict[tuple[LabelKind, Labels], set[str]] = {}
 
-    def labels(self, kind: LabelKind, parents: Labels, name: object) -> Labels:
+    def limit(self, kind: LabelKind, name: object, *parents: str) -> Labels:
         """Return the labels for a name, those of its parents included.
 
         Args:
             kind: the kind of thing that has the name.
-            parents: the labels of what it belongs to; none for a pipeline.
             name: the name; what UTF-8 cannot encode becomes a question mark.
+            parents: the labels of what it belongs to: the pipeline, and for a task or an exception
+                class also the stage.
         """
         known = self._known.setdefault((kind, parents), set())
         label = str(name).encode("utf-8", "replace").decode()
-        if label in known:
-            return (*parents, label)
-        if len(known) >= (MAX_PER_PARENT if parents else MAX_PIPELINES):
-            return (*parents, OTHER)
-        known.add(label)
+        if label not in known:
+            if len(known) >= MAX_NAMES:
+                return (*parents, OTHER)
+            known.add(label)
         return (*parents, label)

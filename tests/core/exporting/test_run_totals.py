@@ -1,0 +1,476 @@
+"""The totals of active and ended runs, as exporters read them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock, Thread
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from antflow import Pipeline, PipelineStats, Stage, hookimpl
+from antflow.exporting import METRICS, RunTotals, reset_after_fork
+from tests.helpers.virtual_time import Gate, settle, simulate
+
+SECONDS = 30  # after which a child that hangs is killed by its own alarm
+
+forks = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
+]
+
+
+async def same(value: Any) -> Any:
+    return value
+
+
+class Exporter:
+    """A plugin that adds the runs of its pipelines to totals."""
+
+    def __init__(self) -> None:
+        self.totals = RunTotals()
+        self.misses_ends = False
+
+    @hookimpl
+    def antflow_pipeline_start(self, pipeline: Pipeline) -> None:
+        assert self.totals.start_run(pipeline)
+
+    @hookimpl
+    def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
+        if not self.misses_ends:
+            self.totals.finish_run(pipeline)
+
+    def pipeline(
+        self, *, name: str = "p", task: Callable[..., Any] = same, **options: Any
+    ) -> Pipeline:
+        stage = Stage(name="Work", workers=2, tasks=[task], task_attempts=1, **options)
+        return Pipeline([stage], name=name, plugins=[self], autoload=False)
+
+    def values(self, metric: str) -> dict[tuple[str, ...], float]:
+        return {s.labels: s.value for s in self.totals.read() if s.metric.name == metric}
+
+    def value(self, metric: str, *labels: str) -> float:
+        return self.values(metric)[labels or ("p",)]
+
+
+def test_a_run_is_read_while_it_is_active_and_when_it_has_ended() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        gate = Gate()
+
+        async def work(value: int) -> int:
+            await gate(value)
+            if value % 3 == 0:
+                raise KeyError(value)
+            return value
+
+        pipeline = exporter.pipeline(task=work, skip_if=lambda value: value == 1)
+        await pipeline.start()
+        assert not exporter.totals.start_run(pipeline)  # it is known
+        await pipeline.feed(range(7))
+        await settle()
+        assert exporter.value("pipeline_runs_active") == 1
+        assert exporter.value("pipeline_items_outstanding") == 6
+        assert exporter.value("stage_items_in_progress", "p", "Work") == 2
+        assert exporter.value("stage_workers", "p", "Work", "busy") == 2
+        gate.open()
+        await pipeline.join()
+
+    simulate(main)
+    read = {(s.metric.name, *s.labels): s.value for s in exporter.totals.read()}
+    expected = {
+        ("pipeline_runs", "p"): 1,
+        ("pipeline_runs_active", "p"): 0,
+        ("pipeline_items_fed", "p"): 7,
+        ("pipeline_items", "p", "succeeded"): 4,
+        ("pipeline_items", "p", "failed"): 3,
+        ("pipeline_items", "p", "dropped"): 0,
+        ("pipeline_items", "p", "unprocessed"): 0,
+        ("pipeline_items_outstanding", "p"): 0,
+        ("plugin_faults", "p", "Exporter"): 0,
+        ("stage_items_fed", "p", "Work"): 7,
+        ("stage_items", "p", "Work", "completed"): 3,
+        ("stage_items", "p", "Work", "skipped"): 1,
+        ("stage_items", "p", "Work", "failed"): 3,
+        ("stage_failures", "p", "Work", "KeyError"): 3,
+        ("stage_retries", "p", "Work"): 0,
+        ("stage_items_pending", "p", "Work"): 0,
+        ("stage_items_in_progress", "p", "Work"): 0,
+        ("stage_capacity_items", "p", "Work"): 0,
+        ("stage_workers", "p", "Work", "busy"): 0,
+        ("stage_queue_wait_seconds", "p", "Work"): 7,
+        ("task_duration_seconds", "p", "Work", "work"): 6,
+        ("task_failures", "p", "Work", "work"): 3,
+    }
+    assert {each: read[each] for each in expected} == expected
+    assert read["stage_last_completion_timestamp_seconds", "p", "Work"] > 0
+
+
+def test_samples_come_metric_by_metric_and_histograms_have_their_distribution() -> None:
+    exporter = Exporter()
+    simulate(lambda: exporter.pipeline().run(range(3)))
+    samples = exporter.totals.read()
+    order = list(dict.fromkeys(sample.metric for sample in samples))
+    assert order == [metric for metric in METRICS if metric in order]
+    for sample in samples:
+        assert len(sample.labels) == len(sample.metric.labels)
+        assert (sample.histogram is not None) is (sample.metric.kind == "histogram")
+        if sample.histogram is not None:
+            assert sample.histogram.count == sample.value == 3
+
+
+def test_runs_of_one_name_are_summed() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        gate = Gate()
+        pipelines = [exporter.pipeline(task=gate) for _ in range(2)]
+        for number, pipeline in enumerate(pipelines, 1):
+            await pipeline.start()
+            await pipeline.feed(range(number))
+        await settle()
+        assert exporter.value("pipeline_runs_active") == 2
+        assert exporter.value("pipeline_items_outstanding") == 3
+        gate.open()
+        for pipeline in pipelines:
+            await pipeline.join()
+        await pipelines[0].run(range(4))
+
+    simulate(main)
+    assert exporter.value("pipeline_runs") == 3
+    assert exporter.value("pipeline_items", "p", "succeeded") == 7
+    assert sum(exporter.values("task_duration_seconds").values()) == 7
+
+
+def test_zeros_are_read_before_the_first_item() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        pipeline = exporter.pipeline()
+        await pipeline.start()
+        read = {s.metric.name: s.value for s in exporter.totals.read() if "Work" in s.labels}
+        await pipeline.join()
+        assert set(read) == {
+            metric.name
+            for metric in METRICS
+            if "stage" in metric.labels and "error_type" not in metric.labels
+        }
+        shown = {name for name, value in read.items() if value}
+        assert shown == {"stage_capacity_items"}
+
+    simulate(main)
+
+
+def test_faults_are_counted_and_one_after_the_end_can_be_added() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        pipeline = exporter.pipeline()
+        await pipeline.run([1])
+        for _ in range(2):
+            exporter.totals.add_fault(pipeline, "sender")
+
+    simulate(main)
+    assert exporter.values("plugin_faults") == {("p", "Exporter"): 0, ("p", "sender"): 2}
+    assert exporter.value("pipeline_runs") == 1
+
+
+def test_the_end_of_a_run_that_was_not_added_changes_nothing() -> None:
+    totals = RunTotals()
+    totals.finish_run(Pipeline([Stage(name="Work", workers=1, tasks=[same])], autoload=False))
+    assert totals.read() == []
+
+
+# What is kept
+
+
+def alive(kind: type) -> int:
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
+
+
+def test_an_ended_pipeline_is_not_kept_alive() -> None:
+    exporter = Exporter()
+
+    async def main() -> ref[Pipeline]:
+        pipeline = exporter.pipeline()
+        await pipeline.run(range(3))
+        return ref(pipeline)
+
+    gone = simulate(main)
+    gc.collect()
+    assert gone() is None
+    assert exporter.value("pipeline_items", "p", "succeeded") == 3
+
+
+@pytest.mark.parametrize("misses_ends", [False, True])
+def test_runs_that_are_not_read_are_summed_and_not_kept(misses_ends: bool) -> None:
+    exporter = Exporter()
+    exporter.misses_ends = misses_ends
+    before = alive(PipelineStats)
+
+    async def main() -> None:
+        for _ in range(100):
+            await exporter.pipeline().run([1])
+            gc.collect()
+
+    simulate(main)
+    assert alive(PipelineStats) - before <= 20
+    assert exporter.value("pipeline_runs") == 100
+    assert exporter.value("pipeline_runs_active") == 0
+    assert exporter.value("pipeline_items_fed") == (0 if misses_ends else 100)
+
+
+def test_a_run_without_an_end_keeps_what_was_read_of_it_last() -> None:
+    exporter = Exporter()
+    exporter.misses_ends = True
+
+    async def main() -> None:
+        pipeline = exporter.pipeline()
+        await pipeline.start()
+        await pipeline.feed(range(3))
+        await settle()
+        assert exporter.value("pipeline_items", "p", "succeeded") == 3
+        await pipeline.shutdown()
+
+    simulate(main)
+    gc.collect()
+    for _ in range(2):
+        assert exporter.value("pipeline_items", "p", "succeeded") == 3
+        assert exporter.value("pipeline_runs_active") == 0
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_run_whose_event_loop_is_gone_has_ended(is_closed: bool) -> None:
+    exporter = Exporter()
+    pipeline = exporter.pipeline()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(pipeline.start())
+    assert exporter.totals.event_loops() == {"p": {loop}}
+    assert exporter.value("pipeline_runs_active") == 1
+    if is_closed:
+        loop.run_until_complete(pipeline.shutdown())
+        loop.close()
+    gone = ref(loop)
+    del loop, pipeline
+    with warnings.catch_warnings():  # about a loop that is not closed
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    assert gone() is None
+    assert exporter.totals.event_loops() == {}
+    assert exporter.value("pipeline_runs_active") == 0
+
+
+def test_counters_do_not_fall_when_a_pipeline_runs_again_and_an_end_was_missed() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        pipeline = exporter.pipeline()
+        exporter.misses_ends = True
+        await pipeline.run(range(5))
+        assert exporter.value("pipeline_items", "p", "succeeded") == 5
+        exporter.misses_ends = False
+        await pipeline.run([1])
+        assert exporter.value("pipeline_items", "p", "succeeded") == 6
+
+    simulate(main)
+    assert exporter.value("pipeline_runs") == 2
+
+
+def test_past_a_hundred_names_pipelines_are_one() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        for number in range(103):
+            await exporter.pipeline(name=f"p{number}").run(range(2))
+
+    simulate(main)
+    assert len(exporter.values("pipeline_runs")) == 101
+    assert exporter.value("pipeline_items", "other", "succeeded") == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "parents"),
+    [("stage", ("p",)), ("plugin", ("p",)), ("task", ("p", "s")), ("error_type", ("p", "s"))],
+)
+def test_past_a_hundred_names_of_one_parent_labels_are_one(
+    kind: Any, parents: tuple[str, ...]
+) -> None:
+    limiter = RunTotals().limiter
+    for number in range(100):
+        assert limiter.limit(kind, number, *parents) == (*parents, str(number))
+    assert limiter.limit(kind, "late", *parents) == (*parents, "other")
+    assert limiter.limit(kind, 99, *parents) == (*parents, "99")
+    assert limiter.limit(kind, "late", *("q" for _ in parents))[-1] == "late"
+
+
+def test_a_name_that_utf8_cannot_encode_has_a_label_all_the_same() -> None:
+    assert RunTotals().limiter.limit("pipeline", "a\udc80b") == ("a?b",)
+
+
+# At one moment, from any thread
+
+
+class InterruptedPipeline(Pipeline):
+    """A pipeline that calls a function once, while its statistics are read."""
+
+    interrupt: Callable[[], None] | None = None
+
+    def get_stats(self) -> PipelineStats:
+        interrupt, self.interrupt = self.interrupt, None
+        if interrupt is not None:
+            interrupt()
+        return super().get_stats()
+
+
+def test_a_run_that_ends_while_it_is_read_is_counted_once() -> None:
+    totals = RunTotals()
+
+    async def main() -> None:
+        stage = Stage(name="Work", workers=2, tasks=[same])
+        pipeline = InterruptedPipeline([stage], name="p", autoload=False)
+        await pipeline.start()
+        totals.start_run(pipeline)
+        await pipeline.feed(range(3))
+        await pipeline.join()
+        pipeline.interrupt = lambda: totals.finish_run(pipeline)
+        for _ in range(2):
+            read = {(s.metric.name, *s.labels): s.value for s in totals.read()}
+            assert read["pipeline_runs", "p"] == 1
+            assert read["pipeline_items", "p", "succeeded"] == 3
+
+    simulate(main)
+
+
+def test_runs_start_and_end_while_another_thread_reads() -> None:
+    exporter = Exporter()
+    fallen: list[str] = []
+    is_over = False
+
+    def read() -> None:
+        before: dict[tuple[str, ...], float] = {}
+        while not is_over:
+            now = {
+                (sample.metric.name, *sample.labels): sample.value
+                for sample in exporter.totals.read()
+                if sample.metric.kind != "gauge"
+            }
+            fallen.extend(" ".join(each) for each in before if now.get(each, -1) < before[each])
+            before = now
+
+    async def main() -> None:
+        for _ in range(50):
+            await asyncio.gather(*(exporter.pipeline().run(range(20)) for _ in range(4)))
+
+    reader = Thread(target=read)
+    reader.start()
+    try:
+        asyncio.run(main())
+    finally:
+        is_over = True
+        reader.join()
+    assert fallen == []
+    assert exporter.value("pipeline_runs") == 200
+    assert exporter.value("pipeline_items", "p", "succeeded") == 4000
+
+
+# Forks
+
+
+def in_a_child(work: Callable[[], str]) -> str:
+    """Return what `work` returns in a forked child process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(SECONDS)
+            os.write(writing, work().encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        output = stream.read()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return output
+
+
+class TestForks:
+    pytestmark = forks
+
+    def test_a_child_reads_its_own_runs_alone(self) -> None:
+        exporter = Exporter()
+        simulate(lambda: exporter.pipeline().run(range(3)))
+
+        def work() -> str:
+            before = exporter.values("pipeline_items_fed")
+            asyncio.run(exporter.pipeline(name="child").run(range(2)))
+            return f"{before} {exporter.values('pipeline_items_fed')}"
+
+        async def fork_in_a_run() -> str:
+            pipeline = exporter.pipeline(name="lasting")
+            await pipeline.start()
+            output = in_a_child(lambda: str(exporter.values("pipeline_items_fed")))
+            await pipeline.join()
+            return output
+
+        assert in_a_child(work) == "{} {('child',): 2}"
+        assert asyncio.run(fork_in_a_run()) == "{}"
+        assert exporter.values("pipeline_items_fed") == {("p",): 3, ("lasting",): 0}
+
+    def test_a_child_does_not_wait_for_a_lock_that_its_parent_holds(self) -> None:
+        exporter = Exporter()
+
+        def work() -> str:
+            asyncio.run(exporter.pipeline().run(range(2)))
+            return str(exporter.values("pipeline_runs"))
+
+        with all_locks_of(exporter.totals):
+            assert in_a_child(work) == "{('p',): 1}"
+
+    def test_objects_are_reset_only_in_the_child(self) -> None:
+        class Counter:
+            count = 3
+
+            def reset(self) -> None:
+                self.count = 0
+
+        counter = Counter()
+        reset_after_fork(counter)
+        assert in_a_child(lambda: str(counter.count)) == "0"
+        assert counter.count == 3
+
+    def test_runs_of_a_child_have_ids_of_their_own(self) -> None:
+        pipeline = Exporter().pipeline()
+
+        def run_id() -> str:
+            asyncio.run(pipeline.run([1]))
+            return pipeline.run_id
+
+        ids = [run_id(), in_a_child(run_id), in_a_child(run_id), run_id()]
+        assert len(set(ids)) == len(ids)
+        assert all(run_id.startswith("p-") for run_id in ids)
+
+
+@contextmanager
+def all_locks_of(holder: object) -> Iterator[None]:
+    locks = [each for each in vars(holder).values() if isinstance(each, type(Lock()))]
+    assert locks
+    for lock in locks:
+        lock.acquire()
+    try:
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
