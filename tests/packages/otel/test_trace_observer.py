@@ -22,7 +22,16 @@ from antflow_otel import _trace_observer as _traces
 from antflow_otel._trace_observer import TraceObserver
 from tests.helpers.virtual_time import others, settle, simulate
 from tests.packages.otel.metering import Metered
-from tests.packages.otel.tracing import Traced, complaints, context_of, ids, is_error, links_of, same, stage
+from tests.packages.otel.tracing import (
+    Traced,
+    complaints,
+    context_of,
+    ids,
+    is_error,
+    links_of,
+    same,
+    stage,
+)
 
 LONG = 1000.0
 
