@@ -93,6 +93,7 @@ class _CollectorThread:
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="antflow-metrics")
 
 
+# Servers that mount the application ask it to start and to stop, and warn if it does not answer.
 async def _serve_lifespan(receive: Receive, send: Send) -> None:
     """Confirm the startup and the shutdown of the server."""
     event = ""

@@ -22,7 +22,7 @@ from antflow.exporting import reset_after_fork
 from ._response import Response, respond, text_response
 
 MAX_CONNECTIONS = 100
-"""If another client connects, the connection that has waited longest for its request is closed."""
+"""If another client connects, the oldest connection that waits for its client is closed."""
 
 MAX_SECONDS = 10.0
 """For one connection, from its start to its end."""
@@ -76,11 +76,12 @@ class _Collection:
         if pending is None:
             pending = self._waiting[request] = asyncio.get_running_loop().create_future()
             self._has_waiting.set()
-        return await asyncio.shield(pending)
+        return await asyncio.shield(pending)  # another request may wait for it, too
 
     async def run(self) -> None:
         """Respond to requests until cancelled."""
         while await self._has_waiting.wait():
+            # The oldest is first. A request that comes from here on gets metrics of a later moment.
             request, pending = next(iter(self._waiting.items()))
             del self._waiting[request]
             if not self._waiting:
@@ -128,7 +129,7 @@ class ScrapeServer:
         self._collection = _Collection(registry)
         self._loop: AbstractEventLoop = SelectorEventLoop()
         self._stopped = Event()
-        # By their tasks; the value is whether the request is still to come. The oldest is first.
+        # The task of each connection, and whether it waits for its client. The oldest is first.
         self._connections: dict[Task[None], bool] = {}
         self._sockets: set[socket] = set()
         reset_after_fork(self)
@@ -158,12 +159,13 @@ class ScrapeServer:
     async def _accept(self) -> None:
         while True:
             if len(self._connections) >= MAX_CONNECTIONS:
-                self._close_slowest()
+                self._close_oldest()
                 await asyncio.wait(self._connections, return_when=asyncio.FIRST_COMPLETED)
                 continue
             try:
                 connection, _ = await self._loop.sock_accept(self._socket)
             except OSError:
+                # The connection stays in the backlog, so a retry at once would fail in a busy loop.
                 await asyncio.sleep(RETRY_INTERVAL)
                 continue
             task = asyncio.create_task(self._handle(connection))
@@ -171,10 +173,12 @@ class ScrapeServer:
             task.add_done_callback(self._connections.pop)
             await asyncio.sleep(ACCEPT_INTERVAL)
 
-    def _close_slowest(self) -> None:
-        """Close the connection that has waited longest for its request, if one waits."""
-        for task, is_incomplete in self._connections.items():
-            if is_incomplete:
+    def _close_oldest(self) -> None:
+        """Close the oldest connection that waits for its client, if there is one."""
+        # A scraper sends its request at once and reads the response at once; a hundred clients that
+        # connect meanwhile are needed to push it out.
+        for task, waits_for_client in self._connections.items():
+            if waits_for_client:
                 task.cancel()
                 return
 
@@ -184,7 +188,7 @@ class ScrapeServer:
         try:
             async with asyncio.timeout(MAX_SECONDS):
                 await self._respond(connection)
-        except (OSError, TimeoutError):
+        except Exception:  # of this connection alone: the others go on
             _logger.debug("A scrape was not answered.", exc_info=True)
         finally:
             self._sockets.discard(connection)
@@ -204,6 +208,7 @@ class ScrapeServer:
             assert task is not None
             self._connections[task] = False
             response = await self._collection.response_to(request)
+            self._connections[task] = True
         await self._loop.sock_sendall(connection, _to_bytes(protocol, response))
         connection.shutdown(SHUT_WR)
         # Closing a socket with unread data resets the connection, and may lose the response.

@@ -37,12 +37,15 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_silent_clients_need_no_thread_and_keep_no_other_client_waiting(
-    server: MetricsServer, opened: ExitStack
+@pytest.mark.parametrize(
+    "sent", [b"", REQUEST, REQUEST + b"\r\n"], ids=["silent", "slow", "not reading"]
+)
+def test_clients_that_wait_need_no_thread_and_keep_no_other_client_waiting(
+    server: MetricsServer, opened: ExitStack, sent: bytes
 ) -> None:
     before = active_count()
-    for _ in range(150):
-        opened.enter_context(connect(server)).sendall(REQUEST)
+    for _ in range(120):
+        opened.enter_context(connect(server)).sendall(sent)
     assert get(server)[0] == 200
     assert active_count() == before
 
