@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
+from antflow.logs import TerminalFormatter
+
 from .execution import Execution, Items, OpenFiles
 from .files import (
     STDOUT,
@@ -131,7 +133,9 @@ def _temporary_logging(level: str) -> Iterator[None]:
 
 def _configure_logging(level: str) -> None:
     """Log to standard error unless the program has configured logging."""
-    logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(TerminalFormatter("%(levelname)s: %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     # The run warns of unprocessed items, which the report of the command has, too.
     logging.getLogger("antflow._engine.run").setLevel(logging.ERROR)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from antflow._errors.texts import escaped
 from antflow._stats.failure_tally import FailureTally
 from antflow.pipeline import Pipeline, ResultStream
 
@@ -157,7 +158,7 @@ class Execution:
     @property
     def _names(self) -> dict[str, str]:
         names = {name: getattr(self._options, name) for name in ("output", "failures")}
-        return {name: given for name, given in names.items() if given}
+        return {name: escaped(given) for name, given in names.items() if given}
 
     def _report(self) -> int:
         """Print the report, and return the exit code."""
@@ -175,12 +176,15 @@ class Execution:
 
     def _lines(self) -> Iterator[str]:
         if self._options.summary:
-            yield summary(self._pipeline.get_stats(), perf_counter() - self._began)
+            yield from summary(self._pipeline.get_stats(), perf_counter() - self._began)
         if self._error is not None and (traceback := format_program_error(self._error)):
             yield traceback.rstrip()
         signal = self._signals.signal
-        for line in report_lines(self._pending, self._input, self._names, self._error, signal):
+        for text in report_lines(self._pending, self._input, self._names, self._error, signal):
+            line, _, traceback = text.partition("\n")
             yield f"{COMMAND}: {line}"
+            if traceback:
+                yield traceback
 
     # Shutdown actions
 

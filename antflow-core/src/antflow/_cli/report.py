@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from signal import Signals
 
-from antflow._errors.texts import escaped, many
+from antflow._errors.texts import many, message_text
 from antflow.exceptions import TooManyFailuresError, text_of
 from antflow.stats import ActivityState, PipelineStats, StageStats
 
@@ -109,7 +109,7 @@ def _error_line(error: BaseException, command_input: CommandInput) -> str:
     what = "the run ended"
     if error is command_input.error:
         what = f"the input cannot be read past {command_input.noun} {command_input.position:,}"
-    return escaped(f"{what}: {type(error).__name__}: {text_of(error)}")
+    return message_text(f"{what}: {type(error).__name__}: {text_of(error)}", one_line=True)
 
 
 def _unread(command_input: CommandInput) -> str:
@@ -118,8 +118,8 @@ def _unread(command_input: CommandInput) -> str:
     return f"the first unread {command_input.noun} is {command_input.position + 1}"
 
 
-def summary(stats: PipelineStats, seconds: float) -> str:
-    """Return a table of the stages, and the rate of items.
+def summary(stats: PipelineStats, seconds: float) -> Iterator[str]:
+    """Yield the lines of a table of the stages, and the rate of items.
 
     Args:
         stats: of the run.
@@ -132,7 +132,8 @@ def summary(stats: PipelineStats, seconds: float) -> str:
         rows.append((stage.stage_name, *(f"{count:,}" for count in counts), *shares))
     done = stats.items_processed + stats.items_failed
     rate = f"{done / seconds:,.0f} a second" if seconds else ""
-    return f"{table(rows)}\n{many(done, 'item')} in {seconds:.2f} s, {rate}"
+    yield from table(rows).split("\n")
+    yield f"{many(done, 'item')} in {seconds:.2f} s, {rate}"
 
 
 def _share(stage: StageStats, state: ActivityState) -> float:

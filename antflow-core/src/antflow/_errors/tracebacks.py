@@ -42,6 +42,11 @@ def place(error: BaseException) -> str | None:
     return None if found is None else _place(found)
 
 
+def has_users_frame(error: BaseException) -> bool:
+    """Return whether a frame of an error is outside of antflow and all libraries."""
+    return any(not _is_own(each) and _is_users(each) for each in _frames(error.__traceback__))
+
+
 def remove_own_frames(error: BaseException) -> None:
     """Remove antflow's frames from an error's traceback, in place.
 
