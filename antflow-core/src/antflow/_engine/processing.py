@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from time import time
 from typing import Any
 
-from antflow._errors.tracebacks import remove_own_frames, unchanged_traceback
+from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
@@ -165,6 +165,7 @@ def judge(
         raise error
     if task.cancelling() and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
+    limit_traceback(error)
     return classify_error(
         error,
         attempt,
