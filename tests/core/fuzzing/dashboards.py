@@ -35,6 +35,7 @@ class FuzzedDashboard:
         self._calls: Counter[Method] = Counter()
         self._finished: list[PipelineResult] = []
         self._has_raised = False
+        self._was_cancelled = False
         self._last: Method | None = None
         observe_as_well(world, users, self, plan)
 
@@ -54,7 +55,8 @@ class FuzzedDashboard:
 
     def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> Any:
         """Show the end."""
-        self._require(self._last == "on_update", f"finished after {self._last}")
+        may_finish = self._last == "on_update" or self._was_cancelled  # in `on_start`
+        self._require(may_finish, f"finished after {self._last}")
         self._finished = results
         stats = self._world.pipeline.get_stats()
         self._require(summary.total_failed == stats.items_failed, f"{stats}, but {summary}")
@@ -98,6 +100,9 @@ class FuzzedDashboard:
             if is_time:
                 with self._noting_errors():
                     await behave(self._world, self._users, self._plan.manner)
+        except asyncio.CancelledError:
+            self._was_cancelled = True
+            raise
         finally:
             self._present = None
 
