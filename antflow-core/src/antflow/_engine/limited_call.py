@@ -55,7 +55,6 @@ class LimitedCall:
                 self._cancel()
                 limit = GRACE_SECONDS
         raised = CancelledError() if task.cancelled() else task.exception() or task.result()
-        self.was_cut = isinstance(raised, CancelledError)
         if cancelled is not None:
             raise cancelled
         if self._is_cancelled:
@@ -76,6 +75,7 @@ class LimitedCall:
         except GeneratorExit:
             raise
         except BaseException as error:
+            self.was_cut = self._is_cancelled and isinstance(error, CancelledError)
             return error
         return None
 
