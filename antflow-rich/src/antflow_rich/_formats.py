@@ -110,5 +110,5 @@ def text_of(value: object) -> str:
     """Return `str(value)` on one line, or a note if the object's `__str__` raises."""
     try:
         return one_line(str(value))
-    except Exception as error:
+    except BaseException as error:  # users' classes: not even a SystemExit may end the thread
         return f"(no text: {type(error).__name__} in __str__)"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from antflow._engine.sources import length_of
 from antflow._errors.texts import escaped
 from antflow._stats.failure_tally import FailureTally
 from antflow.pipeline import Pipeline, ResultStream
@@ -109,9 +110,8 @@ class Execution:
         descriptor, items = self._files.input, self._files.items
         if descriptor is not None and is_regular_file(descriptor):
             return MeasuredInput(self._values, self._input, descriptor)
-        if descriptor is None and isinstance(items, Sized):
-            return CountedInput(self._values, len(items))
-        return self._values
+        length = length_of(items) if descriptor is None else None
+        return self._values if length is None else CountedInput(self._values, length)
 
     async def run(self) -> int:
         """Run, and return the exit code."""

@@ -82,7 +82,7 @@ def shown(value: object) -> str:
     """Return the `repr()` of a value, or its type if its `repr()` raises."""
     try:
         return repr(value)
-    except Exception:
+    except BaseException:  # a value's class may raise anything there, SystemExit too
         return f"(of type {type(value).__name__})"
 
 
@@ -118,7 +118,7 @@ def one_line(make: Callable[[Shown], str]) -> Callable[[Shown], str]:
     def safe_repr(self: Shown) -> str:
         try:
             return escaped(make(self))
-        except Exception:  # a constructor has failed half way, or a value's own repr raises
+        except BaseException:  # a constructor has failed half way, or a value's own repr raises
             return object.__repr__(self)
 
     return safe_repr
@@ -126,7 +126,10 @@ def one_line(make: Callable[[Shown], str]) -> Callable[[Shown], str]:
 
 def short(value: object) -> str:
     """Return the repr of a value, shortened."""
-    return _values.repr(value)
+    try:
+        return _values.repr(value)
+    except BaseException:  # `reprlib` lets what is no Exception through
+        return shown(value)
 
 
 def listed(texts: Iterable[str], between: str = ", ") -> str:

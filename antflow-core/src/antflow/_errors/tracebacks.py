@@ -72,6 +72,17 @@ def remove_own_frames(error: BaseException) -> None:
         rest += [other for other in linked if other is not None]
 
 
+def limit_traceback(error: BaseException) -> None:
+    """Cut the traceback of an error that is raised again and again, as `remove_own_frames` does."""
+    # For errors that no item fails with: nearly all of them are raised once, and cost a short walk.
+    entry = error.__traceback__
+    for _ in range(MAX_GROWING):
+        if entry is None:
+            return
+        entry = entry.tb_next
+    remove_own_frames(error)
+
+
 def callers_level() -> int:
     """Return the `stacklevel` with which a warning names the line that called antflow."""
     frame, level = currentframe(), 0
