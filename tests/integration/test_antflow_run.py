@@ -165,15 +165,19 @@ READERS = {
     "a named file": ("", ["--input", "/dev/stdin"]),
     "a lazy iterator": ("items = map(int, sys.stdin)\n", []),
     "input()": (
-        "def items():\n    with contextlib.suppress(EOFError):\n"
-        "        while True:\n            yield int(input())\n",
+        (
+            "def items():\n    with contextlib.suppress(EOFError):\n"
+            "        while True:\n            yield int(input())\n"
+        ),
         [],
     ),
     "a pipe of the event loop": (
-        "async def items():\n    reader = asyncio.StreamReader()\n"
-        "    protocol = asyncio.StreamReaderProtocol(reader)\n"
-        "    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)\n"
-        "    async for line in reader:\n        yield int(line)\n",
+        (
+            "async def items():\n    reader = asyncio.StreamReader()\n"
+            "    protocol = asyncio.StreamReaderProtocol(reader)\n"
+            "    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)\n"
+            "    async for line in reader:\n        yield int(line)\n"
+        ),
         [],
     ),
 }
