@@ -413,20 +413,6 @@ async def test_an_error_in_closing_the_input_is_raised() -> None:
 
 
 @simulated(threads=True)
-async def test_what_was_read_ahead_of_a_bad_value_is_part_of_the_run() -> None:
-    pipeline = Pipeline([stage(same)])
-    (good,) = await pipeline.run([0])
-
-    def items() -> Iterator[Any]:
-        yield good  # the result of a success, which cannot be fed
-        yield 7
-
-    with pytest.raises(ValueError, match="not a failure"):
-        await pipeline.run(items(), read_in_thread=True)
-    assert values(pipeline.results) in ([7], [])  # as far as the thread had come
-
-
-@simulated(threads=True)
 async def test_a_feed_that_is_stopped_closes_its_input() -> None:
     items = Blocking(1000)
     gate = Gate()
