@@ -411,6 +411,11 @@ async def test_an_error_in_closing_the_input_is_raised() -> None:
     with pytest.raises(InputBrokeError):
         await pipeline.shutdown(timeout=0)
     await raised_by(running)
+    await pipeline.start()
+    feeding = await begun(pipeline.feed(stubborn(), read_in_thread=True))
+    await settle()
+    await pipeline.shutdown(timeout=0)
+    assert isinstance(await raised_by(feeding), InputBrokeError)
 
 
 @simulated(threads=True)
