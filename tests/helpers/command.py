@@ -8,11 +8,13 @@ Each call checks that the command leaves the process as it found it.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -113,12 +115,21 @@ class Command:
             opened |= descriptors or {}
             with _standard_files(opened, stdin, encoding), _process(self.folder, sigint):
                 code = _exit_code([str(argument) for argument in arguments])
+            if code:
+                _drop_running_pipelines()
             for file in files:
                 file.seek(0)
             out, err = (file.read().decode() for file in files[1:])
         paths = (each for each in self.folder.iterdir() if each.is_file() and each.suffix != ".py")
         texts = {each.name: each.read_text(encoding="utf-8") for each in paths}
         return Ran(code, out, err, texts)
+
+
+def _drop_running_pipelines() -> None:
+    """Collect pipelines that a failed command leaves running, as its process would by ending."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _exit_code(arguments: list[str]) -> int:
