@@ -16,13 +16,24 @@ from antflow._errors.tracebacks import location, remove_own_frames
 from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from antflow._plugins.validation import ARGUMENTS
 
+from .file_io import write_all
+
 SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
 
 
 def print_err(text: str) -> None:
     """Print on standard error; do nothing if it is closed."""
+    stream = sys.__stderr__
     with suppress(OSError, ValueError, AttributeError):
-        print(text, file=sys.stderr, flush=True)
+        if sys.stderr is not stream:
+            print(text, file=sys.stderr, flush=True)
+            return
+        if stream is None:  # closed at the start; print would take standard output
+            return
+        with suppress(OSError):
+            stream.flush()
+        # Python drops text if a child process has made standard error non-blocking.
+        write_all(stream.fileno(), f"{text}\n".encode(stream.encoding, "backslashreplace"))
 
 
 def print_err_in_time(texts: Iterable[str], timeout: float) -> bool:

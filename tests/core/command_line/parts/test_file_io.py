@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from select import select
 
 import pytest
 
@@ -212,10 +213,57 @@ async def test_a_flush_needs_no_event_loop(pipe: Pipe, monkeypatch: pytest.Monke
     await writer.close()
 
 
-async def test_a_flush_ends_if_the_file_accepts_nothing(pipe: Pipe) -> None:
-    writer = pipe.file_writer()
-    writer.add(LINE * 1000, 1)
-    writer.flush_in_time(0)
-    assert pipe.numbers == []
+@pytest.mark.parametrize("size", [1, 7, 999, 5_000, 100_000])
+async def test_a_flush_ends_if_the_file_accepts_nothing_and_knows_what_it_accepted(
+    pipe: Pipe, size: int
+) -> None:
+    writer, count = pipe.file_writer(), 0
+    while not writer.is_full:
+        writer.add(b"x" * size + b"\n", count)
+        count += 1
+    while select([], [pipe.writer], [], 0)[1]:
+        await asyncio.sleep(0)
+    writer.flush_in_time(0.01)
     assert writer.is_writing
-    assert len(await asyncio.to_thread(pipe.read)) > 0
+    os.set_blocking(pipe.reader, False)
+    accepted = b""
+    with suppress(BlockingIOError):
+        while True:
+            accepted += pipe.read()
+    assert pipe.numbers == list(range(accepted.count(b"\n")))
+    assert len(pipe.numbers) < count
+
+
+async def test_a_descriptor_that_another_has_closed_is_not_used(pipe: Pipe, tmp_path: Path) -> None:
+    writer, reader = pipe.file_writer(), LineReader(pipe.reader)
+    with (tmp_path / "other").open("w+b") as other:
+        other.write(b"a line of another\n")
+        other.seek(0)
+        for descriptor in pipe.reader, pipe.writer:
+            os.dup2(other.fileno(), descriptor)
+        writer.add(b"a\n", 1)
+        await pipe.wait_for_call()
+        with pytest.raises(OSError, match="the program or a library has closed its descriptor"):
+            await anext(reader.blocks())
+        await writer.close()
+        assert (pipe.numbers, pipe.failures) == ([], 1)
+        assert other.read() == b"a line of another\n"
+        assert os.fstat(pipe.writer)
+
+
+async def test_lines_of_two_writers_of_a_pipe_do_not_interrupt_each_other(pipe: Pipe) -> None:
+    turn, count = threading.Lock(), 2_000
+    loop = asyncio.get_running_loop()
+    writers = [
+        FileWriter(each, loop, pipe.on_written, pipe.on_failed, turn)
+        for each in (os.dup(pipe.writer), pipe.writer)
+    ]
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_all))
+    for number in range(count):
+        for name, writer in zip((b"a", b"b"), writers, strict=True):
+            writer.add(name * 300 + b"\n", number)
+            await writer.wait_for_room()
+    for writer in writers:
+        await writer.close()
+    assert sorted(set((await reading).splitlines())) == [b"a" * 300, b"b" * 300]
+    assert len(pipe.numbers) == 2 * count
