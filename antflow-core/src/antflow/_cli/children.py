@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import local
 
 from .files import DESCRIPTORS, STDERR
 
 _IN_CHILD: list[Callable[[], None]] = []
+_BLOCKED = local()
 
 
-def _after_fork() -> None:
-    for function in _IN_CHILD:
-        function()
+def _before_fork() -> None:
+    # A signal that came before the functions are called would go to the run.
+    if _IN_CHILD:
+        _BLOCKED.before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _unblock() -> None:
+    before = vars(_BLOCKED).pop("before", None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _call_in_child() -> None:
+    try:
+        for function in _IN_CHILD:
+            function()
+    finally:
+        _unblock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_unblock,
+        after_in_child=_call_in_child,
+    )
 
 
 @contextmanager

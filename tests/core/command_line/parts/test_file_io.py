@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, suppress
@@ -15,6 +16,7 @@ import pytest
 
 from antflow._cli import file_io
 from antflow._cli.file_io import MAX_WAITING_BYTES, FileWriter, LineReader, read_some, write_all
+from antflow._cli.printing import print_err
 
 LINE = b"x" * 999 + b"\n"
 
@@ -117,6 +119,24 @@ def test_a_pipe_that_another_process_made_non_blocking_is_waited_for(
     monkeypatch.setattr(file_io, "_wait", lambda *_: os.close(pipe.reader))
     with pytest.raises(BrokenPipeError):
         write_all(pipe.writer, content)
+
+
+def test_a_message_waits_for_standard_error_that_another_process_made_non_blocking(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.set_blocking(pipe.writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe.writer, b"." * 1024)
+    got: list[bytes] = []
+    monkeypatch.setattr(file_io, "_wait", lambda *_: got.append(pipe.read()))
+    with open(pipe.writer, "w", encoding="ascii", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        print_err("a message \u2713")
+        os.close(pipe.writer)
+    got.append(pipe.read_all())
+    assert b"".join(got).strip(b".") == b"a message \\u2713\n"
 
 
 # Writing
