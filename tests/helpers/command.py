@@ -199,6 +199,6 @@ def _process(folder: Path, sigint: Any) -> Iterator[None]:
         for logger, level in levels.items():
             logger.setLevel(level)
         sys.path[:] = path
-        for name, module in [*sys.modules.items()]:
+        for name, module in sys.modules.copy().items():  # a thread may import meanwhile
             if str(getattr(module, "__file__", None)).startswith(str(folder)):
                 del sys.modules[name]

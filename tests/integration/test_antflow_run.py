@@ -449,8 +449,9 @@ def test_another_interrupt_does_not_wait_for_what_is_left_running(program: Path)
 def test_results_that_are_not_read_are_accounted_for(program: Path, tmp_path: Path) -> None:
     with started(program, "larger", "--failures", tmp_path / "failures") as ran:
         ran.feed(numbered(range(40)))
-        while b'{"id"' not in os.read(ran.stdout.fileno(), 10):
-            pass
+        start = b""
+        while b'{"id"' not in start:
+            start += os.read(ran.stdout.fileno(), 10)
         ran.process.terminate()
         ran.hear("a second signal")
         ran.process.terminate()
@@ -458,12 +459,39 @@ def test_results_that_are_not_read_are_accounted_for(program: Path, tmp_path: Pa
         output, said = ran.stdout.read(), ran.stderr.read().decode()
     assert "--output - did not take what was to be written in time" in said
     assert "tasks" not in said
-    whole = [line for line in output.split(b"\n")[1:] if line.endswith(b'"}')]
-    done = {1} | {json.loads(line)["id"] + 1 for line in whole}
-    failures = lines((tmp_path / "failures").read_text(encoding="utf-8"))
-    failed = {record["line"]: record["status"] for record in failures}
-    assert done | failed.keys() == set(range(1, 41))
+    *whole, _ = (start + output).split(b"\n")
+    done = [json.loads(line)["id"] + 1 for line in whole]
+    failed = {
+        record["line"]: record["status"]
+        for record in lines((tmp_path / "failures").read_text(encoding="utf-8"))
+    }
+    assert sorted([*done, *failed]) == list(range(1, 41))
     assert "unwritten" in failed.values()
+
+
+def test_a_disk_that_fills_up_while_tasks_cannot_be_cancelled_is_accounted_for(
+    program: Path, tmp_path: Path
+) -> None:
+    with program.open("a", encoding="utf-8") as file:
+        file.write(
+            "import resource\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))\n"
+            "async def late(number):\n"
+            "    return number if number < 300 else await stubborn(number)\n"
+            "filling = one(late)\n"
+        )
+    output, failures = tmp_path / "out", tmp_path / "failures"
+    options = "--output", output, "--failures", failures
+    ran = run(program, "filling", *options, given=numbered(range(500)))
+    assert ran.returncode == 1
+    done = [record["id"] + 1 for record in lines(output.read_text(encoding="utf-8"))]
+    failed = [record["line"] for record in lines(failures.read_text(encoding="utf-8"))]
+    named = re.findall(r"lines? (.*) (?:is|are) neither in the output nor", ran.stderr)
+    runs = [each.split("-") for part in named for each in part.split(", ")]
+    missing = [n for each in runs for n in range(int(each[0]), int(each[-1]) + 1)]
+    found = re.findall(r"cannot be written: .*; the first unread line is (\d+)", ran.stderr)
+    unread = int(found[0]) if found else 501
+    assert sorted([*done, *failed, *missing]) == list(range(1, unread))
 
 
 def test_a_standard_error_that_is_not_read_keeps_no_process(program: Path, tmp_path: Path) -> None:

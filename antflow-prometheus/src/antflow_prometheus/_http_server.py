@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import AbstractEventLoop, Event, Future, Runner, SelectorEventLoop, Task
+from contextvars import Context
 from http import HTTPStatus
 from socket import AF_INET, AF_INET6, SHUT_WR, SO_REUSEADDR, SOL_SOCKET, socket
 from time import monotonic, thread_time
@@ -114,7 +115,8 @@ class ScrapeServer:
     """
 
     def __init__(self, addr: str, port: int, registry: CollectorRegistry) -> None:
-        self._loop: AbstractEventLoop = SelectorEventLoop()
+        # A run opens the server, and the loop would keep the run by its context.
+        self._loop: AbstractEventLoop = Context().run(SelectorEventLoop)
         try:
             self._socket = _listen(addr, port)
         except BaseException:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from os.path import samestat
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
@@ -24,7 +27,13 @@ from .command_input import (
 )
 from .file_io import FileWriter, LineReader
 from .pending_inputs import PendingInputs
-from .printing import format_program_error, format_task_error, print_err, print_err_in_time
+from .printing import (
+    FAILED,
+    format_program_error,
+    format_task_error,
+    print_err,
+    print_err_in_time,
+)
 from .records import (
     describe_item,
     describe_json_line,
@@ -88,6 +97,7 @@ class Execution:
         self._error: BaseException | None = None
         self._shutdowns: set[Task[Any]] = set()
         self._began = perf_counter()
+        self._process = os.getpid()
         self._signals = SignalHandler(
             ShutdownActions(self._announce, self._drain, self._stop, self._exit_now),
             self._loop,
@@ -136,9 +146,12 @@ class Execution:
 
     def _open_writers(self, loop: AbstractEventLoop) -> None:
         pending, stop = self._pending, self._signals.stop
-        pending.output = FileWriter(self._files.output, loop, pending.remove, stop)
-        if self._files.failures is not None:
-            pending.failures = FileWriter(self._files.failures, loop, pending.remove, stop)
+        turn = Lock()  # both may be one pipe
+        pending.output = FileWriter(self._files.output, loop, pending.remove, stop, turn)
+        if (failures := self._files.failures) is not None:
+            is_shared = samestat(os.fstat(failures), os.fstat(self._files.output))
+            own = turn if is_shared else None
+            pending.failures = FileWriter(failures, loop, pending.remove, stop, own)
 
     async def _consume(self) -> None:
         pending, output = self._pending, self._pending.output
@@ -153,6 +166,8 @@ class Execution:
         except BaseException as error:  # whatever a task raises, finished results are written
             self._error = error
         finally:
+            if os.getpid() != self._process:  # a task has forked the process, and gone on in both
+                os._exit(FAILED)
             await self._values.aclose()
 
     @property

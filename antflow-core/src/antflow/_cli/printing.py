@@ -24,6 +24,7 @@ from antflow._errors.tracebacks import location, remove_own_frames
 from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from antflow._plugins.validation import ARGUMENTS
 
+from .file_io import write_all
 from .records import escape_json
 
 SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
@@ -31,8 +32,20 @@ SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
 
 def print_err(text: str) -> None:
     """Print on standard error, cut and without control characters; do nothing if it is closed."""
+    stream = sys.__stderr__
     with suppress(OSError, ValueError, AttributeError):
-        print(encodable(message_text(text), sys.stderr), file=sys.stderr, flush=True)
+        text = encodable(message_text(text), sys.stderr)
+        # A display may have replaced the stream, or its method.
+        is_captured = stream is not None and "write" in vars(stream)
+        if sys.stderr is not stream or is_captured:
+            print(text, file=sys.stderr, flush=True)
+            return
+        if stream is None:  # closed at the start; print would take standard output
+            return
+        with suppress(OSError):
+            stream.flush()
+        # Python drops text if a child process has made standard error non-blocking.
+        write_all(stream.fileno(), f"{text}\n".encode(stream.encoding, "backslashreplace"))
 
 
 def print_warning(text: str) -> None:
