@@ -12,7 +12,8 @@ CACHES   := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache
 ARGS     ?=
 REQUIRE  ?=
 SECONDS  ?= 600
-JOBS     ?= auto
+# One more than there are processors: real programs and terminals are waited for.
+JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -57,7 +58,7 @@ bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
 
 pictures: $(READY) ## draw the displays for the documents anew, into docs/images
-	$(PY) -m tests.rich.pictures
+	$(PY) -m tests.packages.rich.pictures
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from antflow._plugins.discovery import INSTALLED
-from tests.helpers.installation import install
+from tests.helpers.installation import forget_installed, install
 
 
 @pytest.fixture
@@ -15,4 +14,4 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have no plugin installed, and forget in the end what the test has had installed."""
     install(monkeypatch)
     yield
-    INSTALLED.forget()
+    forget_installed()

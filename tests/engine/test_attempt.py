@@ -59,7 +59,7 @@ def test_an_error_is_followed_as_the_policies_say(
 @pytest.mark.parametrize(
     ("error", "attempt", "is_cancelled", "is_closed", "kind"),
     [
-        # A cancellation of the worker is told from the errors that come with it.
+        # A cancellation of the worker is no error of the task, though errors may come with it.
         (CancelledError(), FIRST, True, False, Kind.CANCEL),
         (CancelledError(), LAST, True, True, Kind.CANCEL),
         (GeneratorExit(), FIRST, True, False, Kind.CANCEL),

@@ -11,7 +11,6 @@ from antflow._stats.counters import (
     BUSY,
     IDLE,
     MAX_ERROR_TYPES,
-    STATES,
     WAITING,
     StageCounters,
 )
@@ -30,11 +29,6 @@ def seconds(counters: StageCounters, now: float) -> list[float]:
 
 def workers(counters: StageCounters, now: float) -> list[int]:
     return [number for _, number in counters.states(now)]
-
-
-def test_states_stand_where_their_numbers_say() -> None:
-    numbers = {"idle": IDLE, "busy": BUSY, "waiting": WAITING, "blocked": BLOCKED}
-    assert [numbers[state] for state in STATES] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -111,14 +105,6 @@ def test_no_state_ever_falls_and_together_they_are_all_the_time_there_was(
                 states[worker] = target
 
 
-def test_failures_are_counted_by_type() -> None:
-    counters = counters_of(1)
-    for error in (ValueError(1), KeyError(2), ValueError(3)):
-        counters.count_failure(error)
-    assert counters.failed == 3
-    assert counters.errors_by_type == {"ValueError": 2, "KeyError": 1}
-
-
 def test_past_fifty_types_the_rest_are_others_and_known_ones_still_count() -> None:
     counters = counters_of(1)
     kinds = [type(f"Error{number}", (Exception,), {}) for number in range(60)]
@@ -128,8 +114,3 @@ def test_past_fifty_types_the_rest_are_others_and_known_ones_still_count() -> No
     known = {f"Error{number}": 2 for number in range(MAX_ERROR_TYPES)}
     assert counters.errors_by_type == {**known, "other": 20}
     assert MAX_ERROR_TYPES == 50
-
-
-@pytest.mark.parametrize("names", [["a", "b"], ["a", "a"]])
-def test_tasks_of_one_name_share_their_counters(names: list[str]) -> None:
-    assert list(StageCounters(names, workers=1).tasks) == sorted(set(names))

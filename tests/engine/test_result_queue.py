@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from antflow._engine.item import new_item
-from antflow._engine.result_queue import MAX_KEPT_FAILURES, ResultQueue
-from antflow.results import FailedItem, PipelineResult
+from antflow._engine.result_queue import ResultQueue
+from antflow.results import PipelineResult
 from tests.helpers.virtual_time import begun, settle, simulate
 
 
@@ -61,30 +61,6 @@ def test_results_are_kept_in_input_order_and_failures_beside_them(
     assert ids(results.kept_failures()) == [1, 3]
     assert results.unprocessed == results.undelivered() == []
     assert not results.is_overfull()
-
-
-def test_what_is_kept_stays_the_same() -> None:
-    results = queue_of(0)
-    assert results.kept() == [PipelineResult("id-0", 0, 0)]
-    assert results.kept() is not results.kept()
-    assert results.kept()[0] is results.kept()[0]
-
-
-@pytest.mark.parametrize("keeps_all", [True, False])
-def test_of_endless_failures_the_latest_are_kept(keeps_all: bool) -> None:
-    number, results = MAX_KEPT_FAILURES + 3, queue_of(0, failed=(0,))
-    if keeps_all:
-        results.keep_all_failures()
-    for each in range(1, number):
-        results.put(ended(each, failed=True))
-        results.failed_items.append(FailedItem(each, "broken", "ValueError", "Last", 1, 0.0))
-    assert ids(results.kept_failures()) == list(range(0 if keeps_all else 3, number))
-    assert len(results.failed_items) == (number - 1 if keeps_all else MAX_KEPT_FAILURES)
-    assert results.failed_items[-1].item_id == number - 1
-
-
-def test_so_many_failures_are_kept_as_documented() -> None:
-    assert MAX_KEPT_FAILURES == 10_000
 
 
 # Streamed

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from prometheus_client import Metric
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from antflow import PipelineStats, StageStats, WorkerState
 from examples.service import service as program
 from tests.integration.prometheus_server import HOST, Service, service, total, until
 
-OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 LEFT = re.compile(r"Page '(.+)' was left at stage (\w+)")
 SUMMARY = re.compile(r"Drained: (\d+) items succeeded, (\d+) failed, (\d+) were left")
 
@@ -40,12 +35,6 @@ def summary(server: Service) -> tuple[int, int, int]:
     return succeeded, failed, left
 
 
-def parsed(text: str) -> Iterator[Metric]:
-    """Return the metrics of a scrape in OpenMetrics."""
-    metrics: Iterator[Metric] = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
-    return metrics
-
-
 def pages(number: int, path: str = "/ants") -> list[dict[str, str]]:
     return [{"page": f"{path}/{each}"} for each in range(number)]
 
@@ -62,32 +51,17 @@ def test_an_item_is_answered_with_its_result(served: Service, page: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("page", "status", "answer"),
+    ("page", "status", "stage", "attempts", "error"),
     [
-        (
-            "/missing/ants",
-            502,
-            {
-                "error": "ConnectionError: The remote API does not give '/missing/ants'",
-                "stage": "Fetch",
-                "attempts": 3,
-            },
-        ),
-        (
-            "/broken/ants",
-            422,
-            {
-                "error": "ValueError: The text is no page: it has no title",
-                "stage": "Parse",
-                "attempts": 1,
-            },
-        ),
+        ("/missing/ants", 502, "Fetch", 3, "ConnectionError: The remote API does not give {!r}"),
+        ("/broken/ants", 422, "Parse", 1, "ValueError: The text is no page: it has no title"),
     ],
 )
 def test_an_item_that_fails_is_answered_with_its_stage_and_error(
-    served: Service, page: str, status: int, answer: object
+    served: Service, page: str, status: int, stage: str, attempts: int, error: str
 ) -> None:
     reply = served.post("/items", {"page": page})
+    answer = {"error": error.format(page), "stage": stage, "attempts": attempts}
     assert (reply.status, reply.json) == (status, answer)
     assert f"Page {page!r} failed" in served.said()
 
@@ -107,7 +81,6 @@ REMEDY = 'send {"page": "/path"} and nothing else, in at most 200 printable char
         ("/items", b"x" * (program.MOST_BYTES + 1), 413, "too large; send at most 1048576 bytes"),
         ("/items", [PATH], 422, f"The body is no item; {REMEDY}"),
         ("/items", {}, 422, "The body is no item"),
-        ("/items", PATH | {"size": 1}, 422, "The body is no item"),
         ("/items", {"page": 1}, 422, "The body is no item"),
         ("/items", {"page": ""}, 422, "The body is no item"),
         ("/items", {"page": "a/"}, 422, "The body is no item"),
@@ -135,10 +108,8 @@ def test_a_wrong_body_is_refused_with_the_remedy(
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
         ("POST", "/item", 404),
         ("GET", "/items", 405),
-        ("DELETE", "/healthz", 405),
         ("POST", "/metrics", 405),
     ],
 )
@@ -185,20 +156,6 @@ def test_metrics_count_what_was_processed(served: Service) -> None:
     assert not total(now, "antflow_plugin_faults_total")
 
 
-def test_metrics_are_served_as_they_are_asked_for(served: Service) -> None:
-    plain = served.get("/metrics")
-    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert "content-encoding" not in plain.headers
-    opened = served.get("/metrics", Accept=OPEN_METRICS, Accept_Encoding="gzip")
-    assert opened.headers["content-type"].startswith("application/openmetrics-text")
-    assert opened.headers["content-encoding"] == "gzip"
-    text = gzip.decompress(opened.body).decode()
-    names = {family.name for family in parsed(text)}
-    assert {"antflow_pipeline_items", "antflow_task_duration_seconds"} <= names
-    head = served.ask("HEAD", "/metrics")
-    assert (head.status, head.body) == (200, b"")
-
-
 def test_scrapes_and_items_do_not_wait_for_each_other(served: Service) -> None:
     posted = 300
     with ThreadPoolExecutor(12) as threads:
@@ -231,12 +188,6 @@ def test_more_requests_than_the_service_takes_are_refused(served: Service) -> No
         finally:
             served.post("/upstream/resume")
         assert {reply.result().status for reply in waiting} == {200}
-
-
-def test_only_loopback_is_listened_at(served: Service) -> None:
-    if sys.platform != "linux":
-        pytest.skip("only Linux has /proc")
-    assert served.addresses() == {f"0100007F:{served.port:04X}"}
 
 
 # Health
@@ -305,8 +256,8 @@ def test_sigterm_lets_what_was_accepted_end(tmp_path: Path) -> None:
         late = begun_request(server, "/items", b'{"page": "/late"}')
         item = threads.submit(server.post, "/items", {"page": "/slow/ants"})
         until(lambda: total(server.metrics(), "antflow_pipeline_items_outstanding") == 1)
-        batch = pages(100, "/slow") + pages(5, "/missing")
-        assert server.post("/batches", batch).json == {"accepted": 105}
+        batch = pages(40, "/slow") + pages(5, "/missing")
+        assert server.post("/batches", batch).json == {"accepted": 45}
         server.signal(signal.SIGTERM)
         server.signal(signal.SIGTERM)
         until(lambda: "Shutting down" in server.said())
@@ -315,9 +266,9 @@ def test_sigterm_lets_what_was_accepted_end(tmp_path: Path) -> None:
         assert item.result().status == 200
         assert server.wait() == 0
     assert answer.startswith("HTTP/1.1 200 ")
-    assert summary(server) == (102, 5, 0)
+    assert summary(server) == (42, 5, 0)
     assert server.said().count("' failed: ConnectionError: ") == 5  # of each page
-    assert "5 of 107 items failed: ConnectionError x5 in " in server.said()  # of all
+    assert "5 of 47 items failed: ConnectionError x5 in " in server.said()  # of all
 
 
 def test_what_hangs_ends_within_the_time_limits_and_is_logged(tmp_path: Path) -> None:
@@ -353,32 +304,3 @@ def test_ctrl_c_ends_it_like_sigterm(tmp_path: Path) -> None:
         server.signal(signal.SIGINT)
         assert server.wait() == 0
     assert summary(server) == (3, 0, 0)
-
-
-# The command line
-
-
-@pytest.mark.parametrize(
-    ("option", "text", "remedy"),
-    [
-        ("--port", "many", "invalid int value: 'many'"),
-        ("--drain-seconds", "soon", "invalid float value: 'soon'"),
-        ("--drain-seconds", "-1", "give 0 or more"),
-        ("--stall-seconds", "nan", "give 0 or more"),
-        ("--drain-seconds", "nan", "give 0 or more"),
-        ("--drain-seconds", "inf", "give 0 or more"),
-        ("--request-seconds", "-1", "give 0 or more"),
-    ],
-)
-def test_a_wrong_option_ends_the_program_with_the_remedy(
-    option: str,
-    text: str,
-    remedy: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["service.py", option, text])
-    with pytest.raises(SystemExit) as ended:
-        program.main()
-    assert ended.value.code == 2
-    assert remedy in capsys.readouterr().err

@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from examples import word_count as program
 from tests.examples.conftest import Run
 
@@ -116,28 +114,6 @@ def test_an_empty_directory_has_no_words(run: Run, tmp_path: Path) -> None:
     assert finished.returncode == 0
     zeros = {"files": 0, "words": 0, "different words": 0, "failures": 0}
     assert totals(finished.stdout) == zeros
-
-
-@pytest.mark.parametrize(
-    ("arguments", "remedy"),
-    [
-        (("no/such/directory",), "'no/such/directory' is not a directory; give one"),
-        ((__file__,), "is not a directory; give one"),
-        ((), "the following arguments are required: DIRECTORY"),
-        (("--top", "-1", "."), "'-1' is not a whole number of at least 0"),
-        (("--workers", "two", "."), "'two' is not a whole number of at least 1"),
-    ],
-)
-def test_wrong_usage_says_what_to_do(run: Run, arguments: tuple[str, ...], remedy: str) -> None:
-    finished = run("word_count.py", *arguments)
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert remedy in finished.stderr
-
-
-def test_help(run: Run) -> None:
-    finished = run("word_count.py", "--help")
-    assert finished.returncode == 0
-    assert {"DIRECTORY", "--suffix", "--top", "--show", "--workers"} <= set(finished.stdout.split())
 
 
 # The parts

@@ -13,6 +13,9 @@ from tests.helpers.runs import now, same, stage, values
 from tests.helpers.virtual_time import others, settle
 
 METHODS = ["on_start", "on_update", "on_finish"]
+CALLS = ["on_start", "on_update", "on_update", "on_finish"]
+"""The calls of a run that is shorter than an interval."""
+
 each_method = pytest.mark.parametrize("method", METHODS)
 sync_or_async = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 

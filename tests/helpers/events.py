@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
 
-from antflow import Pipeline, Stage, StatusEvent, TaskEvent
-from tests.helpers.observers import observe
+from antflow import Pipeline, Stage, StatusEvent, TaskEvent, hookimpl
 from tests.helpers.runs import same
 from tests.helpers.virtual_time import Gate, others, simulate
 
@@ -38,19 +37,21 @@ def short(event: Event) -> str:
 
 
 class Watcher:
-    """An observer of everything that notes what it is told."""
+    """A plugin that records the events of items and attempts."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def told(self, event: Event) -> Any:
+    def record(self, event: Event) -> Any:
         self.events.append(event)
 
+    @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> Any:
-        return self.told(event)
+        return self.record(event)
 
+    @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> Any:
-        return self.told(event)
+        return self.record(event)
 
     antflow_task_success = antflow_task_start
     antflow_task_retry = antflow_task_start
@@ -58,34 +59,36 @@ class Watcher:
     antflow_task_cancelled = antflow_task_start
 
     def of(self, item_id: Any) -> list[str]:
-        """What was told of an item, in short."""
+        """The events of an item, in short."""
         return [short(event) for event in self.events if event.item_id == item_id]
 
     def statuses_of(self, item_id: Any) -> list[str]:
         return [short(event) for event in self.statuses() if event.item_id == item_id]
 
     def lines(self) -> dict[Any, list[str]]:
-        """What was told of each item, in short."""
+        """The events of each item, in short."""
         return {item_id: self.of(item_id) for item_id in {event.item_id for event in self.events}}
 
     def statuses(self) -> list[StatusEvent]:
         return [event for event in self.events if isinstance(event, StatusEvent)]
 
-    def attempts(self) -> list[TaskEvent]:
-        return [event for event in self.events if isinstance(event, TaskEvent)]
+    def attempts(self, *types: str) -> list[TaskEvent]:
+        """The events of attempts, or those of these types."""
+        events = [event for event in self.events if isinstance(event, TaskEvent)]
+        return [event for event in events if not types or event.event_type in types]
 
 
 class SlowWatcher(Watcher):
-    """The same, with coroutine functions that take a second."""
+    """The same with asynchronous hooks that take a second."""
 
-    async def told(self, event: Event) -> None:
+    async def record(self, event: Event) -> None:
         self.events.append(event)
         await asyncio.sleep(1)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One stage or three, all of which run `same` but the one that a test is about."""
+    """One stage or three: the one that a test is about, and others that run `same`."""
 
     number: int
     at: int
@@ -111,7 +114,7 @@ class Chain:
         return [*lines[:-1], lines[-1] + "!"] if lines else []
 
     def expect(self, entries: str) -> list[str]:
-        """Say what is told of an item that this happens to in the stage, until its end."""
+        """Return all events of an item that has these in the stage."""
         lines = self.before() + self.lines(entries)
         last = entries.rpartition(", ")[2]
         if self.is_last or last in {"failed", "unprocessed"}:
@@ -119,12 +122,12 @@ class Chain:
         return lines if lines[-1].endswith("!") else lines + self.after()
 
     def expect_stop(self, entries: str) -> list[str]:
-        """Say the same of an item that goes on to the next stage when the run stops."""
+        """Return the same for an item that moves on to the next stage as the run stops."""
         if self.is_last or entries.endswith(("failed", "unprocessed")):
             return self.expect(entries)
         lines = self.before() + self.lines(entries)
-        follower = "ABC"[self.at + 1]
-        return [*lines, f"queued {follower}", f"unprocessed {follower}!"]
+        following = "ABC"[self.at + 1]
+        return [*lines, f"queued {following}", f"unprocessed {following}!"]
 
     def lines(self, entries: str) -> list[str]:
         """Return "queued, start task 1" as ["queued A", "start A.task 1"]."""
@@ -144,11 +147,11 @@ def passing(name: str) -> list[str]:
     ]
 
 
-CHAINS = [Chain(1, 0), Chain(3, 0), Chain(3, 1), Chain(3, 2)]
+CHAINS = [Chain(1, 0), Chain(3, 1)]
 
 
 class Task:
-    """A task by the name of "task", or another, that does what a function does."""
+    """A task called "task", or another name, that calls a function."""
 
     def __init__(self, function: Callable[[Any], Awaitable[Any]], name: str = "task") -> None:
         self.__name__ = name
@@ -163,15 +166,14 @@ async def give_up(value: Any) -> Any:
 
 
 def watched(stages: Iterable[Stage], *observers: object, name: str = "pipeline") -> Pipeline:
-    pipeline = Pipeline(stages, name=name)
-    observe(pipeline, *observers)
-    return pipeline
+    """Return a pipeline whose hooks are called in the order of these observers."""
+    return Pipeline(stages, name=name, plugins=observers[::-1], autoload=False)
 
 
 def run(
     watcher: Watcher, stages: Iterable[Stage], items: Iterable[Any] = (0,), **arguments: Any
 ) -> Pipeline:
-    """Run items to their end, and check the laws of what was told."""
+    """Run items to their end, and check the laws of their events."""
 
     async def main() -> Pipeline:
         pipeline = watched(stages, watcher)
@@ -185,7 +187,7 @@ def run(
 
 
 async def under_way(call: Awaitable[T]) -> asyncio.Task[T]:
-    """Have a call run in a task of its own until everything waits, and return that task."""
+    """Start a call as a task, wait until everything is blocked, and return the task."""
     task = asyncio.ensure_future(call)
     await asyncio.sleep(LONG)
     return task
@@ -203,7 +205,7 @@ def worker(name: str) -> asyncio.Task[Any]:
 
 
 def check_laws(watcher: Watcher) -> None:
-    """Check what holds for every item of one run, whatever happened."""
+    """Check what holds for every item of a run, however it ends."""
     assert len({event.run_id for event in watcher.events}) <= 1
     for item_id in {event.item_id for event in watcher.events}:
         events = [event for event in watcher.events if event.item_id == item_id]
@@ -217,13 +219,13 @@ def check_statuses(events: list[StatusEvent]) -> None:
     letters = "".join(LETTERS[event.status] for event in events)
     assert LIFE.fullmatch(letters), letters
     visits = [name for name, _ in groupby(event.stage for event in events)]
-    assert visits == sorted(set(visits), key=str), "a stage is not gone back to"
+    assert visits == sorted(set(visits), key=str), "no item returns to an earlier stage"
     for event in events:
         assert (event.worker is None) == (event.status in {"queued", "unprocessed"})
 
 
 def check_attempts(events: list[Event]) -> None:
-    """Each start is followed by one end, before anything else is told of the item."""
+    """Check that the next event of an item after a start is the end of that attempt."""
     begun: TaskEvent | None = None
     for event in events:
         if begun is not None:
@@ -243,7 +245,7 @@ ONCE: dict[str, Any] = {"task_attempts": 1, "stage_attempts": 1}
 
 @dataclass
 class Stop:
-    """A pipeline whose first item is held at a gate, and the second waits behind it."""
+    """A pipeline whose first item is held by its task, and whose second waits behind it."""
 
     chain: Chain
     watcher: Watcher

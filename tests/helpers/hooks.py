@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any, get_args
+
+import pytest
 
 from antflow import (
     ErrorSummary,
@@ -18,7 +21,7 @@ from antflow import (
     hookimpl,
     hookspecs,
 )
-from tests.helpers.runs import CustomExit, same
+from tests.helpers.runs import CustomExit, same, start_with
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 ARGUMENTS = {
@@ -38,24 +41,24 @@ EXITS = [KeyboardInterrupt(), SystemExit(3)]
 
 
 class Journal:
-    """A plugin that notes everything."""
+    """A plugin that records all events and the hooks of the run."""
 
     antflow_name = "journal"
 
-    def __init__(self, told: list[str] | None = None) -> None:
-        self.told: list[str] = [] if told is None else told
+    def __init__(self, calls: list[str] | None = None) -> None:
+        self.calls: list[str] = [] if calls is None else calls
 
     @hookimpl
     def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> Any:
-        self.told.append(f"start {total_items}")
+        self.calls.append(f"start {total_items}")
 
     @hookimpl
     def antflow_item_status(self, event: StatusEvent) -> Any:
-        self.told.append(f"{event.status}{'!' if event.final else ''}")
+        self.calls.append(f"{event.status}{'!' if event.final else ''}")
 
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> None:
-        self.told.append(f"task {event.event_type}")
+        self.calls.append(f"task {event.event_type}")
 
     antflow_task_success = antflow_task_start
     antflow_task_retry = antflow_task_start
@@ -64,40 +67,67 @@ class Journal:
 
     @hookimpl
     def antflow_pipeline_finish(self) -> Any:
-        self.told.append("finish")
+        self.calls.append("finish")
 
-    def check(self, runs: int = 1) -> None:
-        """See that each run began before all else and finished after all else."""
-        text = " ".join(self.told)
-        assert text.count("start ") - text.count("task start") == runs
-        assert self.told.count("finish") == runs
-        assert self.told[0].startswith("start") or self.told[0].startswith("queued")
-        assert self.told[-1] == "finish"
-        starts = self.told.count("task start")
+    def check(self) -> None:
+        """Check that one run started, finished last, and ended each attempt."""
+        kinds = Counter(call.partition(" ")[0] for call in self.calls if "task" not in call)
+        assert kinds["start"] == kinds["finish"] == 1
+        assert self.calls[0].startswith(("start", "queued"))
+        assert self.calls[-1] == "finish"
         ends = ("complete", "retry", "fail", "cancel")
-        assert starts == sum(self.told.count(f"task {end}") for end in ends)
+        assert self.calls.count("task start") == sum(
+            self.calls.count(f"task {end}") for end in ends
+        )
 
 
 class Ends:
-    """A plugin that notes start and finish alone."""
+    """A plugin that records only start and finish."""
 
     antflow_name = "ends"
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.failed: list[tuple[dict[str, int], int]] = []
 
     @hookimpl
     def antflow_pipeline_start(self, total_items: int | None) -> None:
-        self.told.append(f"start {total_items}")
+        self.calls.append(f"start {total_items}")
 
     @hookimpl
     def antflow_pipeline_finish(self, pipeline: Pipeline, error_summary: ErrorSummary) -> None:
-        self.told.append("finish")
+        self.calls.append("finish")
         self.failed.append((error_summary.errors_by_type, pipeline.get_stats().items_failed))
 
     def check(self, runs: int = 1) -> None:
-        assert [each.partition(" ")[0] for each in self.told] == ["start", "finish"] * runs
+        assert [each.partition(" ")[0] for each in self.calls] == ["start", "finish"] * runs
+
+
+class Faulty:
+    """A plugin that raises in one hook, at once or after a second."""
+
+    def __init__(
+        self, hook: str, error: BaseException, *, slow: bool = False, name: str = "faulty"
+    ) -> None:
+        self.antflow_name = name
+        self.calls: list[Any] = []
+
+        def fail(event: Any) -> None:
+            self.calls.append(event)
+            raise error
+
+        async def fail_later(event: Any) -> None:
+            await asyncio.sleep(1)
+            fail(event)
+
+        act: Callable[..., Any] = fail_later if slow else fail
+        has_event = ARGUMENTS[hook] == ("event",)
+        setattr(self, hook, hookimpl(act if has_event else lambda: act(None)))
+
+    @property
+    def item_id(self) -> Any:
+        """The item of the first call; None for a hook of the run."""
+        return getattr(self.calls[0], "item_id", None)
 
 
 def pipeline(*plugins: object, tasks: Any = (same,), **options: Any) -> Pipeline:
@@ -136,6 +166,14 @@ async def drain(stream: AsyncIterator[Any]) -> None:
 
 async def by_streaming(of: Pipeline) -> None:
     await drain(of.stream(["x", "y"]))
+
+
+async def by_shutdown(of: Pipeline) -> None:
+    async with of:
+        await start_with(of, ["x", "y"])
+
+
+EACH_USE = pytest.mark.parametrize("use", [by_run, by_streaming, by_feeding, by_shutdown])
 
 
 class Scoping:

@@ -84,8 +84,13 @@ def install(
     ):
         monkeypatch.setenv(variable, "")  # so that it is put back, whatever a test does to it
         monkeypatch.delenv(variable)
-    INSTALLED.forget()
+    forget_installed()
     return installation
+
+
+def forget_installed() -> None:
+    """Have the next pipeline look for plugins, as the first one of a process does."""
+    INSTALLED.forget()
 
 
 def raising(error: BaseException) -> Callable[[], object]:

@@ -42,20 +42,7 @@ class Receiver(Server):
 
 @dataclass
 class Received:
-    """A span as a collector received it.
-
-    Args:
-        name: of the span.
-        trace: its trace's id.
-        id: its own.
-        parent: its parent's id; "" if it has none.
-        kind: of the span.
-        status: its code.
-        scope: which library made it.
-        attributes: as texts.
-        links: trace and span ids.
-        events: their names.
-    """
+    """A span as a collector received it."""
 
     name: str = ""
     trace: str = ""
@@ -135,12 +122,12 @@ def _spans(lines: Sequence[str]) -> Iterator[Received]:
 
 
 def _note(span: Received, part: str, key: str, value: str) -> None:
-    """Take over one line of what is told of a span."""
+    """Add what one line says about a span."""
     if part == "span" and key in SPAN_FIELDS:
         setattr(span, SPAN_FIELDS[key], value)
     elif part == "attributes":
-        told = VALUE.match(value)
-        span.attributes[key] = told[1] if told else value
+        found = VALUE.match(value)
+        span.attributes[key] = found[1] if found else value
     elif part == "SpanEvent" and key == "Name":
         span.events.append(value)
     elif part == "SpanLink" and key == "Trace ID":
@@ -151,11 +138,7 @@ def _note(span: Received, part: str, key: str, value: str) -> None:
 
 @contextmanager
 def rotel(folder: Path) -> Iterator[Rotel]:
-    """Run a collector.
-
-    Args:
-        folder: for its log.
-    """
+    """Run a collector."""
     found = find_spec("rotel")
     program = str(Path(str(found.origin)).with_name("rotel-agent")) if found else "rotel-agent"
     program = required(program)
@@ -187,12 +170,7 @@ class Tap(Receiver):
 
 @contextmanager
 def oteltap(folder: Path, span: str) -> Iterator[Tap]:
-    """Run a receiver that waits for a span.
-
-    Args:
-        folder: for its log.
-        span: a pattern of its name.
-    """
+    """Run a receiver that waits for a span."""
     program = required("oteltap")
     server = _started(
         Tap, folder, lambda port, _: [program, f"--port={port}", f"--await-span={span}"]
@@ -237,11 +215,7 @@ class VictoriaMetrics(Server):
 
 @contextmanager
 def victoria_metrics(folder: Path) -> Iterator[VictoriaMetrics]:
-    """Run a data base that shows what it gets at once.
-
-    Args:
-        folder: for its files.
-    """
+    """Run a data base that shows what it gets at once."""
     program = required("victoria-metrics")
 
     def command(port: int, attempt: int) -> list[str]:

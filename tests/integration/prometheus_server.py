@@ -45,13 +45,7 @@ def until(condition: Callable[[], T | None], limit: float = LIMIT, wanted: str =
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered.
-
-    Args:
-        status: of HTTP.
-        headers: by their names in lower case.
-        body: as it came.
-    """
+    """What a server answered."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,13 +62,7 @@ class Reply:
 
 @dataclass
 class Server:
-    """A process that serves HTTP on 127.0.0.1.
-
-    Args:
-        process: the process.
-        log: the file that it writes to.
-        port: where it listens.
-    """
+    """A process that serves HTTP on 127.0.0.1."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -87,8 +75,8 @@ class Server:
         try:
             connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
-            told = {name.lower(): text for name, text in answer.getheaders()}
-            return Reply(answer.status, told, answer.read())
+            received = {name.lower(): text for name, text in answer.getheaders()}
+            return Reply(answer.status, received, answer.read())
         finally:
             connection.close()
 
@@ -173,12 +161,7 @@ def total(rows: Mapping[str, Mapping[Labels, float]], name: str, **labels: str) 
 
 @contextmanager
 def service(folder: Path, **options: float) -> Iterator[Service]:
-    """Run the example service, every warning being an error, at any free port.
-
-    Args:
-        folder: for its log.
-        options: of its command line.
-    """
+    """Run the example service, every warning being an error, at any free port."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     log = folder / f"service-{time.monotonic_ns()}.log"
     with log.open("wb") as file:
@@ -241,13 +224,7 @@ class Prometheus(Server):
 
 @contextmanager
 def prometheus(folder: Path, target: Server, rules: Sequence[Path]) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes a server four times a second.
-
-    Args:
-        folder: for its files.
-        target: what it scrapes.
-        rules: files of rules.
-    """
+    """Run a Prometheus that scrapes a server four times a second."""
     config = folder / "prometheus.yml"
     content = {
         "global": {

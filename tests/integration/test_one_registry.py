@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from antflow import Pipeline
-from antflow_otel import OTel, _providers
+from antflow_otel import OTel
 from antflow_prometheus import Prometheus
 from tests.helpers.virtual_time import simulate
 from tests.integration.plugins.installing import plain_environ
 from tests.integration.prometheus_server import LIMIT
-from tests.otel.metering import stage
+from tests.packages.otel.metering import stage
 from tests.requirements import required
 
 OURS = "antflow_stage_items_total"
@@ -61,15 +61,6 @@ class Both:
         )
         assert max(series.values()) == 1, series
         return {name for name, _ in series if name.startswith("antflow")}
-
-
-def test_nothing_is_exposed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = Both()
-    monkeypatch.setattr(_providers, "get_meter_provider", lambda: both.provider)
-    both.run(Prometheus(both.registry), OTel())
-    names = both.metrics()
-    assert OURS in names
-    assert THEIRS not in names
 
 
 def test_without_antflow_prometheus_the_reader_shows_all() -> None:

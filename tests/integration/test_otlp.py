@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from antflow_otel._metric_specs import HISTOGRAMS, OBSERVED
 from tests.integration.otlp import (
     Received,
     Rotel,
@@ -25,11 +24,11 @@ from tests.integration.otlp import (
     rotel,
     victoria_metrics,
 )
-from tests.integration.plugins.installing import plain_environ
+from tests.integration.plugins.installing import ROOT, plain_environ
 from tests.integration.prometheus_server import HOST, LIMIT, until
 from tests.requirements import required
 
-MAIN_JOB = Path(__file__).resolve().parents[2] / "examples" / "verify_packages.py"
+MAIN_JOB = ROOT / "examples" / "verify_packages.py"
 SCOPE = "antflow_otel"
 NO_TELEMETRY = {
     "OTEL_TRACES_EXPORTER": "none",
@@ -278,24 +277,33 @@ def test_metrics_are_queried_back(store: VictoriaMetrics) -> None:
     assert spent * 0.9 < busy
 
 
-def test_a_collector_gets_every_metric(tmp_path: Path) -> None:
+def test_a_collector_gets_every_metric_of_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "otel-metrics.md").read_text(encoding="utf-8")
+    expected = set(re.findall(r"^\| `(antflow\.\S+)` \| (?!gauge)", page, re.MULTILINE))
+    assert len(expected) > 10
     with rotel(tmp_path) as collector:
         ran = instrumented("-c", METERED, environ=METRICS | collector.environ)
         assert ran.stderr == 2 * WARNED
-        expected = {spec.name for spec in (*OBSERVED, *HISTOGRAMS)}
         until(lambda: collector.metrics() == expected, wanted=f"{expected}")
 
 
-def test_without_telemetry_nothing_is_said_of_it_and_nothing_arrives(collector: Rotel) -> None:
-    ran = instrumented("-c", METERED, environ=collector.environ)
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {
+            **METRICS,
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "antflow,logging",
+        },
+    ],
+    ids=["without telemetry", "disabled"],
+)
+def test_where_it_is_not_wanted_nothing_arrives(
+    collector: Rotel, environ: Mapping[str, str]
+) -> None:
+    ran = instrumented("-c", METERED, environ=collector.environ | dict(environ))
     assert (ran.stdout, ran.stderr) == ("", 2 * WARNED)
-    assert SCOPE not in collector.said()
-
-
-def test_an_instrumentation_that_is_disabled_makes_nothing(collector: Rotel) -> None:
-    environ = METRICS | collector.environ | {"OTEL_TRACES_EXPORTER": "otlp"}
-    disabled = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "antflow,logging"}
-    instrumented("-c", METERED, environ=environ | disabled)
     assert SCOPE not in collector.said()
 
 

@@ -32,7 +32,7 @@ MONITORING = files("antflow_prometheus") / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8"))
 RULES = ("recording-rules.yml", "alert-rules.yml")
 
-MINUTE = 500
+MINUTE = 350
 """Milliseconds that a minute of the rules takes in these tests."""
 
 MINUTES = re.compile(r"(?<=[\[ ])(\d+)m(?=\]|$)", re.MULTILINE)
@@ -87,6 +87,14 @@ class Watched:
     prometheus: Prometheus
     wanted: Event
 
+    def until_numbers(self, query: str) -> None:
+        """Wait until a query returns a number."""
+
+        def has_numbers() -> bool:
+            return any(series["value"][1] != "NaN" for series in self.prometheus.query(query))
+
+        until(has_numbers, wanted=query)
+
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
@@ -99,7 +107,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     stop, wanted = Event(), Event()
     wanted.set()
     with (
-        service(folder, stall_seconds=1, drain_seconds=1) as served,
+        service(folder, stall_seconds=0.7, drain_seconds=1) as served,
         ThreadPoolExecutor(1) as threads,
         prometheus(folder, served, rules) as server,
     ):
@@ -145,7 +153,7 @@ def test_the_service_is_scraped(busy: Watched) -> None:
 def test_each_expression_of_the_dashboard_returns_numbers(busy: Watched, expression: str) -> None:
     query = without_fallback(variables(expression))
     assert "$" not in query
-    until(lambda: has_numbers(busy.prometheus, query), wanted=query)
+    busy.until_numbers(query)
 
 
 def without_fallback(query: str) -> str:
@@ -169,10 +177,6 @@ def test_a_fallback_is_left_out() -> None:
     )
 
 
-def has_numbers(server: Prometheus, query: str) -> bool:
-    return any(series["value"][1] != "NaN" for series in server.query(query))
-
-
 @pytest.mark.parametrize("query", VARIABLES)
 def test_each_variable_of_the_dashboard_has_values(busy: Watched, query: str) -> None:
     found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
@@ -194,14 +198,14 @@ def test_each_rule_is_evaluated_without_an_error(busy: Watched) -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if name != STUCK])
 def test_each_recording_rule_returns_numbers(busy: Watched, name: str) -> None:
-    until(lambda: has_numbers(busy.prometheus, name), wanted=name)
+    busy.until_numbers(name)
 
 
 @pytest.mark.parametrize("name", [name for name in ALERTS if name != STALLED])
 def test_each_alert_returns_numbers_without_its_thresholds(busy: Watched, name: str) -> None:
     query, compared = COMPARISON.subn(r"\1 bool ", in_haste(ALERTS[name]))
     assert compared
-    until(lambda: has_numbers(busy.prometheus, query), wanted=query)
+    busy.until_numbers(query)
 
 
 def test_counts_equal_what_was_processed(busy: Watched) -> None:
@@ -248,14 +252,14 @@ def settled(server: Service) -> dict[str, float] | None:
 
 def test_a_stalled_stage_raises_an_alert_until_it_goes_on(busy: Watched) -> None:
     server = busy.prometheus
-    until(lambda: server.value("sum(rate(antflow_stage_items_total[1500ms])) > 0"))
+    until(lambda: server.value("sum(rate(antflow_stage_items_total[1050ms])) > 0"))
     until(lambda: server.state(STALLED) == "inactive")
     busy.service.post("/upstream/hang")
     until(lambda: server.state(STALLED, stage="Fetch", pipeline="pages") == "firing")
     assert (
         server.state(STALLED, stage="Parse") == server.state(STALLED, stage="Store") == "inactive"
     )
-    until(lambda: has_numbers(server, STUCK), wanted=STUCK)
+    busy.until_numbers(STUCK)
     health = busy.service.get("/healthz")
     assert (health.status, health.json["stalled"]) == (503, ["Fetch"])
     busy.service.post("/upstream/resume")

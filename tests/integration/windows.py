@@ -32,12 +32,7 @@ def until(look: Callable[[], str], condition: Callable[[str], object]) -> str:
 
 @dataclass
 class Window:
-    """A terminal in which a shell runs.
-
-    Args:
-        socket: that the server of tmux is asked through.
-        folder: for files.
-    """
+    """A terminal in which a shell runs."""
 
     socket: Path
     folder: Path
@@ -60,12 +55,10 @@ class Window:
         options += ["-e"] if with_escapes else []
         return self.ask("capture-pane", "-p", *options).rstrip("\n")
 
-    def lines(self) -> list[str]:
-        return self.screen().split("\n")
-
-    def state(self, variable: str) -> str:
+    def state(self, *variables: str) -> str:
         """Return what tmux knows of the terminal, such as `cursor_flag` or `alternate_on`."""
-        return self.ask("display-message", "-p", f"#{{{variable}}}").strip()
+        wanted = " ".join(f"#{{{variable}}}" for variable in variables)
+        return self.ask("display-message", "-p", wanted).strip()
 
     def run(self, *command: object, **variables: str) -> None:
         """Type a command of the shell that runs a Python program, and then shows its exit code."""
@@ -93,18 +86,12 @@ class Window:
 
 def environ() -> Mapping[str, str]:
     kept = {name: text for name, text in plain_environ().items() if name not in OF_TERMINALS}
-    return {**kept, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+    return {**kept, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "ANTFLOW_PLUGINS": "rich"}
 
 
 @contextmanager
 def window(folder: Path, columns: int, lines: int) -> Iterator[Window]:
-    """Open a window of that size.
-
-    Args:
-        folder: for its files; a short path, as those of sockets are to be.
-        columns: its width.
-        lines: its height.
-    """
+    """Open a window of that size."""
     opened = Window(folder / "tmux", folder)
     shell = "exec env PS1='$ ' HISTFILE= sh"
     opened.ask("new-session", "-d", "-x", columns, "-y", lines, shell)

@@ -23,9 +23,6 @@ def test_a_python_of_this_version_is_found() -> None:
     assert found is not None
     answer = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
     assert answer.stdout.startswith(f"Python {THIS}.")
-
-
-def test_a_python_that_is_not_there_is_not_found() -> None:
     assert find_python("2.0") is None
 
 

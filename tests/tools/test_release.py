@@ -26,7 +26,6 @@ def test_the_tag_names_the_version() -> None:
     [
         ("## [Unreleased]\n\n## [0.1.0] - 2026-12-01\n", 0),
         ("## [Unreleased]\n", 1),
-        ("## [0.1.0]\n", 1),
         ("## [0.1.0] - 2026-12-01 and more\n", 1),
         ("## [0x1.0] - 2026-12-01\n", 1),
     ],

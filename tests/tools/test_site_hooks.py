@@ -13,16 +13,13 @@ HOME = f"{ADDRESS}/blob/main/"
 @pytest.mark.parametrize(
     ("page", "link", "shown"),
     [
-        ("index.md", "docs/hooks.md", "hooks.md"),
         ("index.md", "docs/how-to/crawler.md#be-polite", "how-to/crawler.md#be-polite"),
-        ("index.md", "ARCHITECTURE.md", "architecture.md"),
         ("index.md", "docs/images/full.svg", "images/full.svg"),
         ("index.md", "examples/word_count.py", f"{HOME}examples/word_count.py"),
         ("benchmarks.md", "README.md", f"{HOME}benchmarks/README.md"),
         ("tutorial.md", "../examples/service/README.md", f"{HOME}examples/service/README.md"),
         ("operations.md", "../benchmarks/RESULTS.md", "benchmarks.md"),
         ("how-to/crawler.md", "shutdown.md", "shutdown.md"),
-        ("how-to/crawler.md", "../hooks.md", "../hooks.md"),
         ("how-to/crawler.md", "../../README.md", "../index.md"),
         ("hooks.md", "#an-item", "#an-item"),
         ("hooks.md", "https://example.org/a.md", "https://example.org/a.md"),
@@ -45,7 +42,6 @@ def test_a_link_leads_to_a_page_or_to_the_repository(page: str, link: str, shown
         ("tutorial.md", "[two\nlines](../tools/a.py)", "two\nlines (`tools/a.py`)"),
         ("tutorial.md", "[it](../README.md), [it](hooks.md)", "[it](index.md), [it](hooks.md)"),
         ("index.md", "![it](docs/images/full.svg)", "![it](images/full.svg)"),
-        ("index.md", "[it](https://example.org/a.md)", "[it](https://example.org/a.md)"),
     ],
 )
 def test_a_file_is_named_where_the_repository_has_no_address(

@@ -39,10 +39,6 @@ def test_what_is_above_the_guide_is_named_longest_first() -> None:
     assert [line.split() for line in rest] == [["50", "b"], ["40", "c"]]
 
 
-def test_no_function_is_no_error() -> None:
-    assert len(list(listing("functions", [], most=35))) == 1
-
-
 def test_every_package_is_reported() -> None:
     for package in packages():
         assert next(report(package)).startswith(f"{package.name}: ")

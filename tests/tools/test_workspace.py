@@ -33,16 +33,6 @@ def test_the_core_comes_first_and_the_others_by_name(tmp_path: Path) -> None:
     assert found == ["antflow-core", "antflow-air", "antflow-zoo"]
 
 
-def test_a_package_says_where_its_sources_are() -> None:
-    package = Package(Path("antflow-some"), {"name": "antflow-some"})
-    assert package.sources == Path("antflow-some/src/antflow_some")
-
-
-def test_the_core_is_imported_without_its_last_name() -> None:
-    assert module_of("antflow-core") == "antflow"
-    assert module_of("antflow-some") == "antflow_some"
-
-
 def test_a_group_is_read_by_normal_names_without_the_groups_that_it_includes(
     tmp_path: Path,
 ) -> None:

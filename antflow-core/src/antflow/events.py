@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
+from ._errors.texts import one_line
 from ._read_only import ReadOnlyDict, mutable, read_only
 
 StatusType = Literal[
@@ -41,6 +42,7 @@ class ItemView:
     def __init__(self, item: _ItemFields) -> None:
         self._item = item
 
+    @one_line
     def __repr__(self) -> str:
         return f"ItemView(id={self.id!r}, value={self.value!r}, sequence_id={self.sequence_id})"
 

@@ -51,6 +51,7 @@ class LoopLag:
             running: AbstractEventLoop | None = get_running_loop()
         except RuntimeError:
             running = None
+        # All probes are sent before the first is waited for, so that the waits do not add up.
         probes = {loop: self._probe(loop) for loop in loops if loop is not running}
         return {loop: probe.wait() for loop, probe in probes.items() if probe is not None}
 

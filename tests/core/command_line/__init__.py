@@ -1,0 +1,1 @@
+"""The command `antflow`, called by its console entry point."""

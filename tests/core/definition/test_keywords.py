@@ -9,6 +9,7 @@ import inspect
 import pickle
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 import pytest
@@ -20,6 +21,7 @@ from tests.helpers.virtual_time import simulate
 
 TOO = {"name", "workers", "tasks", "retry"}
 """The fields of Stage that the builder has parameters of its own for."""
+PAGES = "Pipeline 'pages'"
 
 
 def pages() -> Pipeline:
@@ -47,72 +49,47 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call
     return lambda: function(*arguments, **keywords)
 
 
-OF_STAGES = [
-    (call(Stage, "Fetch", wokers=3, tasks=[same]), "'wokers'; did you mean 'workers'?"),
-    (call(Stage, name="Fetch", workers=3, task=[same]), "'task'; did you mean 'tasks'?"),
-    (call(Stage, "Fetch", 3, [same], Pull=True), "'Pull'; did you mean 'pull'?"),
-    (call(Stage, "Fetch", 3, [same], concurrency=1), "'concurrency'; did you mean 'call_concurr"),
-    (call(Stage, "Fetch", 3, [same], retries=2), "'retries'; give task_attempts, or stage_attem"),
-    (call(Stage, "Fetch", 3, [same], retires=2), "'retires'; give task_attempts, or stage_attem"),
-    (call(Stage, "Fetch", 3, [same], retry_policy=""), "'retry_policy'; did you mean 'retry'?"),
-    (call(Stage, "Fetch", 3, [same], colour=1), "'colour'; it takes name, workers, tasks, retry, "),
-    (
-        call(dataclasses.replace, Stage("Fetch", 3, [same]), wokers=1),
-        "'wokers'; did you mean 'workers'?",
-    ),
-    (call(built().add, "Fetch", same, wokers=3), "'wokers'; did you mean 'workers'?"),
-    (call(built().add, "Fetch", same, retires=3), "'retires'; did you mean 'retries'?"),
-    (call(built().add, "Fetch", same, call_rat=3), "'call_rat'; did you mean 'call_rate'?"),
-    (call(built().add, "Fetch", same, task=same), "'task'; give the tasks after the name"),
-    (call(built().add, "Fetch", same, retry="per_stage"), "'retry'; give retry_policy"),
-    (call(built().add, "Fetch", same, colour=1), "'colour'; it takes name, workers, retries, "),
+STAGE, ADD = "Stage 'Fetch'", "Stage 'Fetch': add()"
+UNKNOWN = [
+    (call(Stage, "Fetch", wokers=3, tasks=[same]), STAGE, "'wokers'; did you mean 'workers'?"),
+    (call(Stage, name="Fetch", workers=3, task=[]), STAGE, "'task'; did you mean 'tasks'?"),
+    (call(Stage, "Fetch", 3, [same], Pull=True), STAGE, "'Pull'; did you mean 'pull'?"),
+    (call(Stage, "Fetch", 3, [], concurrency=1), STAGE, "'concurrency'; did you mean 'call_conc"),
+    (call(Stage, "Fetch", 3, [], retries=2), STAGE, "'retries'; give task_attempts, or stage_at"),
+    (call(Stage, "Fetch", 3, [], retires=2), STAGE, "'retires'; give task_attempts, or stage_at"),
+    (call(Stage, "Fetch", 3, [], retry_policy=""), STAGE, "'retry_policy'; did you mean 'retry'?"),
+    (call(Stage, "Fetch", 3, [], colour=1), STAGE, "'colour'; it takes name, workers, tasks, re"),
+    (call(replace, Stage("Fetch", 3, []), wokers=1), STAGE, "'wokers'; did you mean 'workers'?"),
+    (call(Stage, workers=1, tasks=[same], nme="Fetch"), "Stage", "'nme'; did you mean 'name'?"),
+    (call(Stage, "A", 1, [], *range(20), nme="A"), "Stage", "'nme'; did you mean 'name'?"),
+    (call(built().add, "Fetch", wokers=3), ADD, "'wokers'; did you mean 'workers'?"),
+    (call(built().add, "Fetch", retires=3), ADD, "'retires'; did you mean 'retries'?"),
+    (call(built().add, "Fetch", call_rat=3), ADD, "'call_rat'; did you mean 'call_rate'?"),
+    (call(built().add, "Fetch", task=same), ADD, "'task'; give the tasks after the name"),
+    (call(built().add, "Fetch", retry="per_stage"), ADD, "'retry'; give retry_policy"),
+    (call(built().add, "Fetch", colour=1), ADD, "'colour'; it takes name, workers, retries, re"),
+    (call(Pipeline, [], name="pages", autolaod=1), PAGES, "'autolaod'; did you mean 'autoload'?"),
+    (call(Pipeline, [], nme="pages"), "Pipeline 'pipeline'", "'nme'; did you mean 'name'?"),
+    (call(Pipeline.create, nme="pages"), "Pipeline.create()", "'nme'; did you mean 'name'?"),
+    (call(Pipeline.quick, [], same, worker=3), "Pipeline.quick()", "'worker'; did you mean 'wor"),
+    (call(pages().run, [], progres=True), f"{PAGES}: run()", "'progres'; did you mean 'progress'"),
+    (call(pages().feed, [], target=1), f"{PAGES}: feed()", "'target'; did you mean 'target_stage"),
+    (call(pages().process, 1, prority=1), f"{PAGES}: process()", "'prority'; did you mean 'prio"),
+    (call(pages().shutdown, time_out=1), f"{PAGES}: shutdown()", "'time_out'; did you mean 'tim"),
+    (call(pages().start, dashboard=""), f"{PAGES}: start()", "'dashboard'; it takes none"),
+    (call(PipelineBuilder, nam="pages"), "Pipeline 'pipeline'", "'nam'; did you mean 'name'?"),
+    (call(built().stream, [], dashbord=""), f"{PAGES}: stream()", "'dashbord'; did you mean 'das"),
+    (call(built().with_plugins, autolod=1), f"{PAGES}: with_plugins()", "'autolod'; did you mean"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "text"), OF_STAGES, ids=[text for _, text in OF_STAGES])
-def test_an_unknown_keyword_of_a_stage_is_explained(wrong: Callable[[], Any], text: str) -> None:
-    error = refusal(wrong)
-    assert isinstance(error, StageValidationError)
-    assert str(error).startswith("Stage 'Fetch'")
-    assert text in str(error)
-
-
-def test_a_stage_whose_name_is_misspelt_has_none_to_be_named_by() -> None:
-    wrong: Any = {"nme": "Fetch"}
-    text = "Stage takes no keyword 'nme'; did you mean 'name'?"
-    assert str(refusal(call(Stage, workers=1, tasks=[same], **wrong))) == text
-    assert str(refusal(call(Stage, "A", 1, [same], *range(20), **wrong))) == text
-
-
-OF_PIPELINES = [
-    (call(Pipeline, [], name="pages", autolaod=1), "Pipeline 'pages'", "'autoload'"),
-    (call(Pipeline, [], nme="pages"), "Pipeline 'pipeline'", "'name'"),
-    (call(Pipeline.create, nme="pages"), "Pipeline.create()", "'name'"),
-    (call(Pipeline.quick, [], same, worker=3), "Pipeline.quick()", "'workers'"),
-    (call(pages().run, [], progres=True), "Pipeline 'pages': run()", "'progress'"),
-    (call(pages().stream, [], bufersize=1), "Pipeline 'pages': stream()", "'buffer_size'"),
-    (call(pages().feed, [], target=1), "Pipeline 'pages': feed()", "'target_stage'"),
-    (call(pages().feed_async, [], prio=1), "Pipeline 'pages': feed_async()", "'priority'"),
-    (call(pages().process, 1, prority=1), "Pipeline 'pages': process()", "'priority'"),
-    (call(pages().shutdown, time_out=1), "Pipeline 'pages': shutdown()", "'timeout'"),
-    (call(PipelineBuilder, nam="pages"), "Pipeline 'pipeline'", "'name'"),
-    (call(built().run, [], progres=True), "Pipeline 'pages': run()", "'progress'"),
-    (call(built().stream, [], dashbord=""), "Pipeline 'pages': stream()", "'dashboard'"),
-    (call(built().with_plugins, autolod=1), "Pipeline 'pages': with_plugins()", "'autoload'"),
-    (call(built().with_tracker, traker=1), "Pipeline 'pages': with_tracker()", "'tracker'"),
-    (call(built().collect_results, enable=1), "Pipeline 'pages': collect_results()", "'enabled'"),
-]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "caller", "near"), OF_PIPELINES, ids=[caller for _, caller, _ in OF_PIPELINES]
-)
-def test_an_unknown_keyword_of_a_pipeline_is_explained(
-    wrong: Callable[[], Any], caller: str, near: str
+@pytest.mark.parametrize(("wrong", "caller", "rest"), UNKNOWN, ids=[row[2] for row in UNKNOWN])
+def test_an_unknown_keyword_is_named_with_the_caller_and_a_remedy(
+    wrong: Callable[[], Any], caller: str, rest: str
 ) -> None:
-    text = str(refusal(wrong))
-    assert text.startswith(f"{caller} takes no keyword '")
-    assert text.endswith(f"; did you mean {near}?")
+    error = refusal(wrong)
+    assert str(error).startswith(f"{caller} takes no keyword {rest}")
+    assert isinstance(error, StageValidationError) is caller.startswith("Stage")
 
 
 @pytest.mark.parametrize(
@@ -132,11 +109,6 @@ def test_no_public_method_leaves_an_unknown_keyword_to_python(method: tuple[str,
     text = str(refusal(call(getattr(thing, name), *arguments, zyx=1)))
     assert f"{name}() takes no keyword 'zyx'; it takes " in text
     assert "'pages'" in text or name in {"create", "quick", "add"}
-
-
-def test_a_method_without_keywords_says_so() -> None:
-    text = "Pipeline 'pages': start() takes no keyword 'dashboard'; it takes none"
-    assert str(refusal(call(pages().start, dashboard="full"))) == text
 
 
 def test_other_type_errors_are_as_python_or_the_method_raises_them() -> None:
@@ -166,19 +138,9 @@ def test_pythons_own_error_is_not_shown_beside_the_explained_one() -> None:
 
 
 def test_the_error_of_a_stage_can_be_pickled() -> None:
-    error = refusal(OF_STAGES[0][0])
+    error = refusal(UNKNOWN[0][0])
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
-
-
-def test_signatures_and_kinds_of_methods_are_seen_as_they_are_written() -> None:
-    assert list(inspect.signature(Stage).parameters)[:3] == ["name", "workers", "tasks"]
-    assert list(inspect.signature(Pipeline).parameters)[:2] == ["stages", "collect_results"]
-    assert list(inspect.signature(pages().process).parameters) == ["item", "priority"]
-    assert inspect.iscoroutinefunction(Pipeline.run)
-    assert inspect.iscoroutinefunction(Pipeline.quick)
-    assert not inspect.iscoroutinefunction(Pipeline.stream)
-    assert get_type_hints(Pipeline.process)["priority"] is int
 
 
 def test_a_coroutine_method_refuses_a_keyword_when_it_is_called() -> None:
@@ -195,7 +157,7 @@ def test_a_call_adds_no_coroutine_around_the_method() -> None:
             return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
         return []
 
-    assert asyncio.run(main()) == ["main", "run", "checked_source"]
+    assert asyncio.run(main())[:2] == ["main", "run"]
 
 
 def test_subclasses_call_what_they_extend() -> None:
@@ -206,37 +168,6 @@ def test_subclasses_call_what_they_extend() -> None:
     pipeline = Named([Stage("Fetch", 1, [same])], name="mine")
     assert values(asyncio.run(pipeline.run([1, 2]))) == [1, 2]
     assert "Pipeline 'mine': run()" in str(refusal(call(pipeline.run, [], progres=True)))
-
-
-# Names that are values
-
-
-@pytest.mark.parametrize(
-    ("retry", "near"), [("per_tsak", "per_task"), ("stage", "per_stage"), ("PER_TASK", "per_task")]
-)
-def test_a_misspelt_retry_policy_is_explained(retry: Any, near: str) -> None:
-    with pytest.raises(StageValidationError) as caught:
-        Stage("Fetch", 1, [same], retry=retry).validate()
-    assert str(caught.value) == (
-        f"Stage 'Fetch' has retry={retry!r}. Invalid retry policy; did you mean {near!r}?"
-    )
-
-
-@pytest.mark.parametrize("retry", ["never", None, 3, ["per_task"]])
-def test_a_retry_policy_like_none_is_refused_with_both(retry: Any) -> None:
-    with pytest.raises(StageValidationError, match="use 'per_task' or 'per_stage'"):
-        Stage("Fetch", 1, [same], retry=retry).validate()
-
-
-@pytest.mark.parametrize(("dashboard", "near"), [("ful", "full"), ("tiny", "Tiny")])
-def test_a_misspelt_dashboard_is_explained(dashboard: str, near: str) -> None:
-    class Boards:
-        antflow_dashboards = ("full", "Tiny")
-
-    pipeline = Pipeline([Stage("A", 1, [same])], plugins=[Boards()], autoload=False)
-    with pytest.raises(ValueError, match="no dashboard") as caught:
-        pipeline.stream([1], dashboard=dashboard)
-    assert f"{dashboard!r}; did you mean {near!r}? Installed are: Tiny, full" in str(caught.value)
 
 
 # The builder's types
@@ -271,33 +202,31 @@ class Torn:
     __hash__ = None  # type: ignore[assignment]
 
 
-STAGES: list[tuple[Stage, str]] = [
-    (
-        Stage("Fetch", 4, [fetch], skip_if=callable, call_rate=2.5),
-        "Stage('Fetch', workers=4, tasks=[fetch], skip_if=callable, call_rate=2.5)",
-    ),
-    (
-        Stage("Fetch", 4, (fetch, Parser()), retry="per_stage", pull=True),
-        "Stage('Fetch', workers=4, tasks=(fetch, Parser), retry='per_stage', pull=True)",
-    ),
-    (
-        Stage("Fetch", 4, [fetch], never_retry=(NameError,)),
-        "Stage('Fetch', workers=4, tasks=[fetch], never_retry=(NameError,))",
-    ),
-    (
-        Stage("Fetch", 1, [fetch], task_concurrency_limits={"fetch": 1}),
-        "Stage('Fetch', workers=1, tasks=[fetch], task_concurrency_limits={'fetch': 1})",
-    ),
-    (
-        Stage("A", 1, [fetch] * 12),
-        f"Stage('A', workers=1, tasks=[{'fetch, ' * 10}2 more])",
-    ),
-]
-
-
-@pytest.mark.parametrize(("one", "text"), STAGES, ids=[text for _, text in STAGES])
-def test_a_stage_shows_what_it_was_given(one: Stage, text: str) -> None:
-    assert repr(one) == text
+@pytest.mark.parametrize(
+    ("stage", "text"),
+    [
+        (
+            Stage("Fetch", 4, [fetch], skip_if=callable, call_rate=2.5),
+            "Stage('Fetch', workers=4, tasks=[fetch], skip_if=callable, call_rate=2.5)",
+        ),
+        (
+            Stage("Fetch", 4, (fetch, Parser()), retry="per_stage", pull=True),
+            "Stage('Fetch', workers=4, tasks=(fetch, Parser), retry='per_stage', pull=True)",
+        ),
+        (
+            Stage("A", 1, [fetch], task_concurrency_limits={"fetch": 1}),
+            "Stage('A', workers=1, tasks=[fetch], task_concurrency_limits={'fetch': 1})",
+        ),
+        (
+            Stage("A", 1, [], never_retry=(NameError,)),
+            "Stage('A', workers=1, tasks=[], never_retry=(NameError,))",
+        ),
+        (Stage("A", 1, [fetch] * 12), f"Stage('A', workers=1, tasks=[{'fetch, ' * 10}2 more])"),
+    ],
+    ids=repr,
+)
+def test_a_stage_shows_what_it_was_given(stage: Stage, text: str) -> None:
+    assert repr(stage) == text
 
 
 def test_a_pipeline_shows_its_stages_and_whether_it_runs() -> None:

@@ -1,26 +1,28 @@
-"""Logging errors, also those that Python cannot show."""
+"""Errors in users' code are logged with their traceback, also those that Python cannot show."""
 
 from __future__ import annotations
 
 import io
 import logging
 import queue
+import subprocess
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from logging.handlers import QueueHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from antflow import Pipeline, Stage, TaskEvent, hookimpl
-from antflow._cli.printing import format_program_error
-from antflow._errors.safe_logging import can_be_shown, log_error
-from antflow.testing._fault_capture import error_text
-from tests.helpers.runs import same
+from antflow.testing import run_pipeline
+from tests.helpers.runs import same, values
 from tests.helpers.virtual_time import simulate
 
 
 class Unshowable(Exception):
-    """Its notes cannot be had."""
+    """An error whose notes raise when they are read."""
 
     @property
     def __notes__(self) -> list[str]:  # type: ignore[override]
@@ -28,7 +30,7 @@ class Unshowable(Exception):
 
 
 class Mute(Unshowable):
-    """Nor can its text."""
+    """One whose text raises, too."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -46,116 +48,119 @@ def caused() -> Exception:
     return error
 
 
-UNSHOWABLE: list[Callable[[], Exception]] = [Unshowable, Mute, odd_syntax, caused]
-
-
-unshown = pytest.mark.skipif(
-    all(can_be_shown(make()) for make in UNSHOWABLE), reason="this Python can show every error"
-)
-
-
-def raised(make: Callable[[], Exception]) -> Exception:
+def can_be_shown(error: Exception) -> bool:
     try:
-        raise make()
-    except Exception as error:
-        return error
+        traceback.format_exception(error)
+    except Exception:
+        return False
+    return True
+
+
+MAKES = Unshowable, Mute, odd_syntax, caused
+UNSHOWABLE = [make for make in MAKES if not can_be_shown(make())]
+unshown = pytest.mark.skipif(not UNSHOWABLE, reason="this Python can show every error")
+
+
+class Faulty:
+    """A plugin with a hook that raises."""
+
+    antflow_name = "faulty"
+
+    def __init__(self, make: Callable[[], Exception]) -> None:
+        self._make = make
+
+    @hookimpl
+    def antflow_task_success(self, event: TaskEvent) -> None:
+        raise self._make()
 
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """A logger that writes to the handlers that a test adds."""
-    found = logging.getLogger("tests.faults")
-    found.setLevel(logging.NOTSET)
+    """The logger of antflow, without what a test has changed."""
+    found = logging.getLogger("antflow")
     yield found
     found.handlers.clear()
+    found.setLevel(logging.NOTSET)
 
 
-def written(logger: logging.Logger, error: Exception) -> str:
-    stream = io.StringIO()
-    logger.addHandler(logging.StreamHandler(stream))
-    log_error(logger, error, "%r has failed, by %d %%.", "It", 100)
-    return stream.getvalue()
+def run_with(make: Callable[[], Exception], **fields: Any) -> None:
+    """Run two items with a plugin that raises at each; check that the run is not disturbed."""
+    stage = Stage("Work", 1, [same], **fields)
+    pipeline = Pipeline([stage], plugins=[Faulty(make)], autoload=False)
+    assert values(simulate(lambda: pipeline.run([1, 2]))) == [1, 2]
+    assert pipeline.plugin_faults == {"faulty": 2}
 
 
-def test_an_error_is_logged_with_its_traceback(
-    logger: logging.Logger, caplog: pytest.LogCaptureFixture
-) -> None:
-    error = raised(lambda: ValueError("of it"))
-    assert written(logger, error).startswith("'It' has failed, by 100 %.\nTraceback (most recent")
+def test_an_error_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    error = ValueError("of it")
+    run_with(lambda: error)
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[1] is error
-    assert record.funcName == "written"
+    assert "'faulty'" in record.getMessage()
+    assert record.name.endswith(f".{record.module}")  # it names the caller's line
+
+
+@pytest.mark.parametrize("make", UNSHOWABLE)
+def test_the_parts_of_an_error_that_can_be_shown_are_logged(
+    make: Callable[[], Exception], logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raise_it(*_: Any) -> Any:
+        raise make()
+
+    stream = io.StringIO()
+    logger.addHandler(logging.StreamHandler(stream))
+    run_with(make, on_success=raise_it, skip_if=raise_it)
+    text = stream.getvalue()
+    assert text.count("\nTraceback (most recent call last):\n") == 5
+    assert text.count("in raise_it") == 4
+    assert text.count("in antflow_task_success") == 1
+    assert text.count(f"\n{type(make()).__name__}: ") == 5
+    assert text.count("cannot be shown in full") == 5
+    assert "Logging error" not in capsys.readouterr().err
 
 
 @unshown
-@pytest.mark.parametrize("make", UNSHOWABLE)
-def test_of_one_that_cannot_be_shown_is_logged_what_can_be_had(
-    make: Callable[[], Exception], logger: logging.Logger
+def test_a_handler_that_formats_later_gets_a_record_that_it_can_format(
+    logger: logging.Logger,
 ) -> None:
-    error = raised(make)
-    assert not can_be_shown(error)
-    text = written(logger, error)
-    assert text.startswith("'It' has failed, by 100 %.\nTraceback (most recent call last):\n")
-    assert "in raised" in text
-    assert f"\n{type(error).__name__}: " in text
-    assert text.count("cannot be shown") == 1
-
-
-def test_what_formats_later_does_not_stumble_either(logger: logging.Logger) -> None:
-    records: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     logger.addHandler(QueueHandler(records))
-    log_error(logger, raised(Unshowable), "It has failed.")
-    assert "Unshowable" in records.get_nowait().getMessage()
+    run_with(Unshowable)
+    assert "Unshowable: " in records.get_nowait().getMessage()
 
 
-def test_what_nobody_reads_is_not_formatted(logger: logging.Logger) -> None:
-    class Asked(Unshowable):
-        times = 0
+def test_an_error_is_not_formatted_if_nothing_is_logged(logger: logging.Logger) -> None:
+    reads: list[object] = []
 
+    class Counting(Exception):
         @property
         def __notes__(self) -> list[str]:  # type: ignore[override]
-            Asked.times += 1
+            reads.append(self)
             return []
 
     logger.setLevel(logging.CRITICAL)
-    assert written(logger, raised(Asked)) == ""
-    assert Asked.times == 0
-
-
-class Faulty:
-    """A plugin whose hook raises what cannot be shown."""
-
-    antflow_name = "faulty"
-
-    @hookimpl
-    def antflow_task_success(self, event: TaskEvent) -> None:
-        raise Unshowable
+    run_with(Counting)
+    assert reads == []
 
 
 @unshown
-def test_a_run_goes_on_whatever_is_raised_in_it(capsys: pytest.CaptureFixture[str]) -> None:
-    def raises(*_: Any) -> Any:
-        raise Unshowable
-
-    handler = logging.StreamHandler()
-    logging.getLogger("antflow").addHandler(handler)
-    try:
-        stage = Stage("Work", 1, [same], on_success=raises, skip_if=raises)
-        pipeline = Pipeline([stage], plugins=[Faulty()], autoload=False)
-        results = simulate(lambda: pipeline.run([1, 2]))
-    finally:
-        logging.getLogger("antflow").removeHandler(handler)
-    assert [result.value for result in results] == [1, 2]
-    assert pipeline.plugin_faults == {"faulty": 2}
-    said = capsys.readouterr().err
-    assert said.count("cannot be shown in full") == 5
-    assert "Logging error" not in said
+def test_the_testing_kit_reports_an_error_that_cannot_be_shown() -> None:
+    run = run_pipeline(Stage("Work", 1, [same]), [1], [Faulty(Unshowable)], may_raise=True)
+    assert ["Unshowable: " in fault for fault in run.faults] == [True]
 
 
 @unshown
-@pytest.mark.parametrize("make", UNSHOWABLE)
-def test_what_a_plugin_or_program_is_told_of_it_is_its_name(make: Callable[[], Exception]) -> None:
-    error = raised(make)
-    assert error_text(error).startswith(f"{type(error).__name__}: ")
-    assert format_program_error(error) == ""
+def test_the_command_shows_the_text_of_an_error_that_cannot_be_shown(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "class Unshowable(Exception):\n"
+        "    @property\n"
+        "    def __notes__(self): raise RuntimeError('no notes')\n"
+        "raise Unshowable('at import')\n"
+    )
+    command = [sys.executable, "-m", "antflow", "run", f"{program}:pipeline", "x"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    assert "Unshowable: at import" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -27,6 +27,7 @@ from tests.helpers.runs import (
     stats_of,
     values,
 )
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, settle, simulate
 
 COLOUR: ContextVar[str] = ContextVar("colour", default="none")
@@ -59,12 +60,7 @@ async def by_builder(_: Pipeline, items: Any) -> list[Any]:
     return values(await builder.run(items, read_in_thread=True))
 
 
-all_ways = pytest.mark.parametrize("use", [by_run, by_stream, by_feed, by_builder])
-run_or_stream = pytest.mark.parametrize("use", [by_run, by_stream])
-
-
-def with_threads(main: Callable[[], Coroutine[Any, Any, Any]], seed: int | None = None) -> Any:
-    return simulate(main, seed, threads=True)
+each_use = pytest.mark.parametrize("use", [by_run, by_stream, by_feed, by_builder])
 
 
 async def until(event: threading.Event) -> None:
@@ -73,10 +69,7 @@ async def until(event: threading.Event) -> None:
 
 
 class Blocking:
-    """An input that blocks in its thread before one of its values, until it is let go.
-
-    `read` has what it has yielded; `closed_in` is the thread that has closed it.
-    """
+    """An input that blocks in its thread before one of its values, until it is let go."""
 
     def __init__(self, count: int, blocks_at: int | None = None) -> None:
         self.read: list[int] = []
@@ -107,9 +100,9 @@ FULL = 13
 """Values of which one is worked on, one waits, one waits for room and ten are read ahead."""
 
 
-async def until_full(items: Blocking) -> None:
+async def until_full(items: Blocking, full: int = FULL) -> None:
     """Wait until so much was read, and the thread that did it waits."""
-    while len(items.read) < FULL:
+    while len(items.read) < full:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.01)  # the simulated loop waits really for threads, if only briefly
 
@@ -117,7 +110,7 @@ async def until_full(items: Blocking) -> None:
 # What is read
 
 
-@all_ways
+@each_use
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -130,27 +123,23 @@ async def until_full(items: Blocking) -> None:
     ],
     ids=["empty", "one", "range", "iterator", "generator", "indexed"],
 )
-def test_all_is_read(use: Use, make: Callable[[], Any], expected: list[int]) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same, workers=2)])
-        assert sorted(await use(pipeline, make())) == expected
-
-    with_threads(main)
+@simulated(threads=True)
+async def test_all_is_read(use: Use, make: Callable[[], Any], expected: list[int]) -> None:
+    pipeline = Pipeline([stage(same, workers=2)])
+    assert sorted(await use(pipeline, make())) == expected
 
 
-@all_ways
-def test_it_is_read_in_a_daemon_thread_that_sees_the_context_and_ends(use: Use) -> None:
+@each_use
+@simulated(threads=True)
+async def test_it_is_read_in_a_daemon_thread_that_sees_the_context_and_ends(use: Use) -> None:
     seen: list[Any] = []
 
     def look() -> Iterator[int]:
         seen.append((threading.current_thread(), COLOUR.get()))
         yield 1
 
-    async def main() -> None:
-        COLOUR.set("red")
-        assert await use(Pipeline([stage(same)], name="books"), look()) == [1]
-
-    with_threads(main)
+    COLOUR.set("red")
+    assert await use(Pipeline([stage(same)], name="books"), look()) == [1]
     ((thread, colour),) = seen
     assert thread is not threading.current_thread()
     assert thread.daemon
@@ -170,54 +159,36 @@ def test_a_stream_sees_the_context_of_the_call() -> None:
         COLOUR.set("blue")
         return [result.value async for result in stream]
 
-    assert with_threads(main) == ["red"]
+    assert simulate(main, threads=True) == ["red"]
 
 
-@run_or_stream
-def test_the_loop_goes_on_while_the_input_blocks(use: Use) -> None:
-    async def main() -> None:
-        items = Blocking(3, blocks_at=2)
-        pipeline = Pipeline([stage(same)])
-        running = await begun(use(pipeline, items))
-        await until(items.blocks)
-        while pipeline.get_stats().items_processed < 2:
-            await asyncio.sleep(0.01)  # tasks work on what was read before
-        assert not running.done()
-        items.let_go()
-        assert await running == [0, 1, 2]
-
-    with_threads(main)
+@pytest.mark.parametrize("use", [by_run, by_stream])
+@simulated(threads=True)
+async def test_the_loop_goes_on_while_the_input_blocks(use: Use) -> None:
+    items = Blocking(3, blocks_at=2)
+    pipeline = Pipeline([stage(same)])
+    running = await begun(use(pipeline, items))
+    await until(items.blocks)
+    while pipeline.get_stats().items_processed < 2:
+        await asyncio.sleep(0.01)  # tasks work on what was read before
+    assert not running.done()
+    items.let_go()
+    assert await running == [0, 1, 2]
 
 
-def test_it_reads_only_some_values_ahead() -> None:
-    async def main() -> None:
-        gate = Gate()
-        items = Blocking(1000, blocks_at=900)
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        running = await begun(pipeline.run(items, read_in_thread=True))
-        await until_full(items)
-        await asyncio.sleep(0.01)
-        assert len(items.read) == FULL
-        await cancel(running)
-
-    with_threads(main)
-
-
-def test_the_total_is_known_where_the_input_has_a_length() -> None:
-    told: list[int | None] = []
+@simulated(threads=True)
+async def test_the_total_is_known_where_the_input_has_a_length() -> None:
+    totals: list[int | None] = []
 
     class Total:
         @hookimpl
         def antflow_pipeline_start(self, total_items: int | None) -> None:
-            told.append(total_items)
+            totals.append(total_items)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)], plugins=[Total()])
-        await pipeline.run([1, 2], read_in_thread=True)
-        await pipeline.run(iter([1, 2]), read_in_thread=True)
-
-    with_threads(main)
-    assert told == [2, None]
+    pipeline = Pipeline([stage(same)], plugins=[Total()])
+    await pipeline.run([1, 2], read_in_thread=True)
+    await pipeline.run(iter([1, 2]), read_in_thread=True)
+    assert totals == [2, None]
 
 
 # What cannot be read
@@ -232,30 +203,28 @@ async def later() -> AsyncIterator[int]:
     [(later(), "leave out read_in_thread"), ("text", "text"), (5, "single item")],
     ids=["async", "text", "number"],
 )
-@all_ways
-def test_what_cannot_be_read_in_a_thread_is_refused(use: Use, items: Any, words: str) -> None:
-    async def main() -> None:
-        with pytest.raises(TypeError, match=words):
-            await use(Pipeline([stage(same)]), items)
-
-    with_threads(main)
+@each_use
+@simulated(threads=True)
+async def test_what_cannot_be_read_in_a_thread_is_refused(use: Use, items: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        await use(Pipeline([stage(same)]), items)
 
 
 @pytest.mark.parametrize("error", [InputBrokeError(), ValueError(), CustomExit()])
 @pytest.mark.parametrize("after", [0, 3])
-@all_ways
-def test_an_exception_of_the_input_is_raised(use: Use, after: int, error: BaseException) -> None:
+@each_use
+@simulated(threads=True)
+async def test_an_exception_of_the_input_is_raised(
+    use: Use, after: int, error: BaseException
+) -> None:
     def breaking() -> Iterator[int]:
         yield from range(after)
         raise error
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        assert await raised_by(use(pipeline, breaking())) is error
-        if isinstance(error, Exception) and use is not by_builder:
-            assert pipeline.get_stats().items_processed == after
-
-    with_threads(main)
+    pipeline = Pipeline([stage(same)])
+    assert await raised_by(use(pipeline, breaking())) is error
+    if isinstance(error, Exception) and use is not by_builder:
+        assert pipeline.get_stats().items_processed == after
 
 
 class Ending:
@@ -275,103 +244,91 @@ class Ending:
         return self._left
 
 
-def test_stop_iteration_is_the_end_and_stop_async_iteration_is_an_error() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        assert await by_run(pipeline, Ending(StopIteration())) == [1, 0]
-        with pytest.raises(RuntimeError, match="StopAsyncIteration"):
-            await by_run(pipeline, Ending(StopAsyncIteration()))
-
-    with_threads(main)
+@simulated(threads=True)
+async def test_stop_iteration_is_the_end_and_stop_async_iteration_is_an_error() -> None:
+    pipeline = Pipeline([stage(same)])
+    assert await by_run(pipeline, Ending(StopIteration())) == [1, 0]
+    with pytest.raises(RuntimeError, match="StopAsyncIteration"):
+        await by_run(pipeline, Ending(StopAsyncIteration()))
 
 
 # Stopping
 
 
 @pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
+@pytest.mark.parametrize("stop", ["cancel the run", "time limit", "cancel the feed"])
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_a_value_that_comes_after_a_cancellation_is_not_fed(
-    watched: bool, seed: int | None, caplog: pytest.LogCaptureFixture
+@simulated(threads=True)
+async def test_a_thread_that_is_abandoned_feeds_no_more(
+    watched: bool, stop: str, seed: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     items = Blocking(5, blocks_at=3)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)], name="books")
-        if watched:
-            observe(pipeline, Noting())
-        running = await begun(pipeline.run(items, read_in_thread=True))
-        await until(items.blocks)
-        await cancel(running)
-        assert stats_of(pipeline).abandoned_threads == 1
-        assert pipeline.get_stats().items_fed == 3
-        items.let_go()
-        await until(items.closed)
-        while stats_of(pipeline).abandoned_threads:
-            await asyncio.sleep(0.01)
-        assert pipeline.get_stats().items_fed == 3
-        assert_all_are_somewhere(pipeline, [0, 1, 2])
-
-    with_threads(main, seed)
+    pipeline = Pipeline([stage(same), stage(same, name="Last")], name="books")
+    if watched:
+        observe(pipeline, Noting())
+    if is_fed := stop == "cancel the feed":
+        await pipeline.start()
+        call: asyncio.Task[Any] = await begun(pipeline.feed(items, "Last", read_in_thread=True))
+    else:
+        call = await begun(pipeline.run(items, read_in_thread=True))
+    await until(items.blocks)
+    if stop == "time limit":
+        await pipeline.shutdown(timeout=1)
+        assert ids(await call) == [0, 1, 2]
+    else:
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
+    name = "Last" if is_fed else "Work"
+    assert stats_of(pipeline, name).abandoned_threads == 1
+    items.let_go()
+    await until(items.closed)
+    while stats_of(pipeline, name).abandoned_threads:
+        await asyncio.sleep(0.01)
+    if is_fed:
+        await pipeline.join()
+    assert_all_are_somewhere(pipeline, [0, 1, 2])
     assert items.read == [0, 1, 2, 3]
     assert items.closed_in is items.thread
-    texts = [record.getMessage() for record in caplog.records]
-    (text,) = [text for text in texts if "abandoned" in text]
+    (text,) = [text for text in caplog.messages if "abandoned" in text]
     assert "'books'" in text
 
 
 @pytest.mark.parametrize("stop", ["shutdown", "drain", "stream", "max_failures"])
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_a_graceful_stop_waits_for_the_value_that_is_being_read(
+@simulated(threads=True)
+async def test_a_graceful_stop_waits_for_the_value_that_is_being_read(
     stop: str, seed: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     items = Blocking(5, blocks_at=3)
-
-    async def main() -> None:
-        task = fail if stop == "max_failures" else same
-        pipeline = Pipeline([stage(task, task_attempts=1)], max_failures=2)
-        use = by_stream if stop == "stream" else by_run
-        running = await begun(use(pipeline, items))
-        await until(items.blocks)
-        stopping = None
-        if stop != "max_failures":
-            stopping = await begun(pipeline.shutdown(drain=stop == "drain"))
-            assert not stopping.done()
-        await settle()
-        assert not running.done()
-        items.let_go()
-        error = await raised_by(running)
-        assert isinstance(error, TooManyFailuresError) == (stop == "max_failures")
-        assert stats_of(pipeline).abandoned_threads == 0
-        if stop == "stream":
-            assert pipeline.get_stats().items_fed == len(items.read)
-        else:
-            assert_all_are_somewhere(pipeline, items.read)
-        assert stopping is None or await stopping == pipeline.unprocessed
-
-    with_threads(main, seed)
+    task = fail if stop == "max_failures" else same
+    pipeline = Pipeline([stage(task, task_attempts=1)], max_failures=2)
+    use = by_stream if stop == "stream" else by_run
+    running = await begun(use(pipeline, items))
+    await until(items.blocks)
+    stopping = None
+    if stop != "max_failures":
+        stopping = await begun(pipeline.shutdown(drain=stop == "drain"))
+        assert not stopping.done()
+    await settle()
+    assert not running.done()
+    items.let_go()
+    error = await raised_by(running)
+    assert isinstance(error, TooManyFailuresError) == (stop == "max_failures")
+    assert stats_of(pipeline).abandoned_threads == 0
+    if stop == "stream":
+        assert pipeline.get_stats().items_fed == len(items.read)
+    else:
+        assert_all_are_somewhere(pipeline, items.read)
+    assert stopping is None or await stopping == pipeline.unprocessed
     assert items.read == [0, 1, 2, 3]
     assert items.closed_in is items.thread
-    assert not [record for record in caplog.records if "abandoned" in record.getMessage()]
+    assert not [text for text in caplog.messages if "abandoned" in text]
 
 
-def test_at_the_time_limit_the_thread_is_abandoned() -> None:
-    items = Blocking(5, blocks_at=3)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        running = await begun(pipeline.run(items, read_in_thread=True))
-        await until(items.blocks)
-        await pipeline.shutdown(timeout=1)
-        assert ids(await running) == [0, 1, 2]
-        assert stats_of(pipeline).abandoned_threads == 1
-        items.let_go()
-        await until(items.closed)
-
-    with_threads(main)
-
-
-@all_ways
-def test_where_no_thread_can_be_started_the_error_is_raised(
+@each_use
+@simulated(threads=True)
+async def test_where_no_thread_can_be_started_the_error_is_raised(
     use: Use, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = RuntimeError("can't start new thread")
@@ -382,14 +339,11 @@ def test_where_no_thread_can_be_started_the_error_is_raised(
             raise error
         start(thread)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        assert await raised_by(use(pipeline, [1])) is error
-        if use is not by_builder:
-            assert stats_of(pipeline).abandoned_threads == 0
-
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with_threads(main)
+    pipeline = Pipeline([stage(same)])
+    assert await raised_by(use(pipeline, [1])) is error
+    if use is not by_builder:
+        assert stats_of(pipeline).abandoned_threads == 0
     assert not caplog.records
 
 
@@ -403,51 +357,47 @@ class Noting:
 @pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
 @pytest.mark.parametrize("stop", ["cancel", "shutdown", "drain", "timeout"])
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_each_value_that_was_read_is_part_of_the_run(
+@simulated(threads=True)
+async def test_each_value_that_was_read_is_part_of_the_run(
     watched: bool, stop: str, seed: int | None
 ) -> None:
     items = Blocking(1000)
-
-    async def main() -> None:
-        gate = Gate()
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        if watched:
-            observe(pipeline, Noting())
-        running = await begun(pipeline.run(items, read_in_thread=True))
-        await until_full(items)
-        if stop == "cancel":
-            await cancel(running)
-        else:
-            options: dict[str, Any] = {"drain": {"drain": True}, "timeout": {"timeout": 0}}
-            stopping = await begun(pipeline.shutdown(**options.get(stop, {})))
-            gate.open()
-            left = await stopping
-            assert ids(await running) == ids(pipeline.results)
-            assert (left == []) == (stop == "drain")
-        assert stats_of(pipeline).abandoned_threads == 0
-        assert_all_are_somewhere(pipeline, items.read)
-        assert len(items.read) == FULL
-        assert items.closed.is_set()  # by the time that the run is over
-        assert items.closed_in is items.thread
-
-    with_threads(main, seed)
+    gate = Gate()
+    pipeline = Pipeline([stage(gate, queue_capacity=1)])
+    if watched:
+        observe(pipeline, Noting())
+    running = await begun(pipeline.run(items, read_in_thread=True))
+    await until_full(items)
+    if stop == "cancel":
+        await cancel(running)
+    else:
+        options: dict[str, Any] = {"drain": {"drain": True}, "timeout": {"timeout": 0}}
+        stopping = await begun(pipeline.shutdown(**options.get(stop, {})))
+        gate.open()
+        left = await stopping
+        assert ids(await running) == ids(pipeline.results)
+        assert (left == []) == (stop == "drain")
+    assert stats_of(pipeline).abandoned_threads == 0
+    assert_all_are_somewhere(pipeline, items.read)
+    assert len(items.read) == FULL
+    assert items.closed.is_set()  # by the time that the run is over
+    assert items.closed_in is items.thread
 
 
-def test_a_stream_that_is_left_closes_its_input() -> None:
+@simulated(threads=True)
+async def test_a_stream_that_is_left_closes_its_input() -> None:
     items = Blocking(1000)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        async with pipeline.stream(items, buffer_size=1, read_in_thread=True) as stream:
-            assert (await anext(stream)).value == 0
-        taken = [0, *ids(pipeline.undelivered), *ids(pipeline.unprocessed)]
-        assert sorted(taken) == items.read
-        assert items.closed_in is items.thread
-
-    with_threads(main)
+    pipeline = Pipeline([stage(same, queue_capacity=1)])
+    async with pipeline.stream(items, buffer_size=1, read_in_thread=True) as stream:
+        assert (await anext(stream)).value == 0
+        await until_full(items, FULL + 2)  # one is taken, and one waits to be taken
+    taken = [0, *ids(pipeline.undelivered), *ids(pipeline.unprocessed)]
+    assert sorted(taken) == items.read
+    assert items.closed_in is items.thread
 
 
-def test_an_error_in_closing_the_input_is_raised() -> None:
+@simulated(threads=True)
+async def test_an_error_in_closing_the_input_is_raised() -> None:
     def stubborn() -> Iterator[int]:
         try:
             while True:
@@ -455,74 +405,36 @@ def test_an_error_in_closing_the_input_is_raised() -> None:
         finally:
             raise InputBrokeError
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(Gate(), queue_capacity=1)])
-        running = await begun(pipeline.run(stubborn(), read_in_thread=True))
-        await settle()
-        with pytest.raises(InputBrokeError):
-            await pipeline.shutdown(timeout=0)
-        await raised_by(running)
-
-    with_threads(main)
-
-
-def test_what_was_read_ahead_of_a_bad_value_is_part_of_the_run() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        (good,) = await pipeline.run([0])
-
-        def items() -> Iterator[Any]:
-            yield good  # the result of a success, which cannot be fed
-            yield 7
-
-        with pytest.raises(ValueError, match="not a failure"):
-            await pipeline.run(items(), read_in_thread=True)
-        assert values(pipeline.results) in ([7], [])  # as far as the thread had come
-
-    with_threads(main)
-
-
-def test_a_feed_that_is_cancelled_abandons_the_thread() -> None:
-    items = Blocking(5, blocks_at=3)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same), stage(same, name="Second")])
-        await pipeline.start()
-        feeding = await begun(pipeline.feed(items, "Second", read_in_thread=True))
-        await until(items.blocks)
-        feeding.cancel()
-        await asyncio.wait([feeding])
-        assert feeding.cancelled()
-        assert stats_of(pipeline, "Second").abandoned_threads == 1
-        items.let_go()
-        await until(items.closed)
-        while stats_of(pipeline, "Second").abandoned_threads:
-            await asyncio.sleep(0.01)
-        await pipeline.join()
-        assert values(pipeline.results) == [0, 1, 2]
-
-    with_threads(main)
-    assert items.closed_in is items.thread
-
-
-def test_a_feed_that_is_stopped_closes_its_input() -> None:
-    items = Blocking(1000)
-
-    async def main() -> None:
-        gate = Gate()
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        await pipeline.start()
-        feeding = await begun(pipeline.feed(items, read_in_thread=True))
-        await until_full(items)
+    pipeline = Pipeline([stage(Gate(), queue_capacity=1)])
+    running = await begun(pipeline.run(stubborn(), read_in_thread=True))
+    await settle()
+    with pytest.raises(InputBrokeError):
         await pipeline.shutdown(timeout=0)
-        assert isinstance(await raised_by(feeding), PipelineError)
-        assert items.closed_in is items.thread
-        assert stats_of(pipeline).abandoned_threads == 0
+    await raised_by(running)
+    await pipeline.start()
+    feeding = await begun(pipeline.feed(stubborn(), read_in_thread=True))
+    await settle()
+    await pipeline.shutdown(timeout=0)
+    assert isinstance(await raised_by(feeding), InputBrokeError)
 
-    with_threads(main)
+
+@simulated(threads=True)
+async def test_a_feed_that_is_stopped_closes_its_input() -> None:
+    items = Blocking(1000)
+    gate = Gate()
+    pipeline = Pipeline([stage(gate, queue_capacity=1)])
+    await pipeline.start()
+    feeding = await begun(pipeline.feed(items, read_in_thread=True))
+    await until_full(items)
+    await pipeline.shutdown(timeout=0)
+    assert isinstance(await raised_by(feeding), PipelineError)
+    assert items.closed_in is items.thread
+    assert stats_of(pipeline).abandoned_threads == 0
 
 
-def test_a_thread_outlives_the_loop_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thread_that_is_there_after_its_loop_was_closed_ends_quietly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     items = Blocking(5, blocks_at=1)
 
     async def main() -> None:
@@ -532,7 +444,7 @@ def test_a_thread_outlives_the_loop_without_a_word(caplog: pytest.LogCaptureFixt
         await cancel(running)
 
     with caplog.at_level(logging.ERROR):
-        with_threads(main)
+        simulate(main, threads=True)
         items.let_go()
         assert items.closed.wait(PATIENCE_SECONDS)
         assert items.thread is not None

@@ -1,17 +1,17 @@
-"""The books of the attempts in one run: of each, what the function and those who watch saw."""
+"""The model of the attempts in one run: of each, what the function and the observers saw."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Protocol
+from math import inf
 
-from antflow import TaskEvent
+from antflow import StatusTracker, TaskEvent
 
 from .audit import Audit
-from .watched import Hook, ObserverPlan, Watched
+from .scenarios import Hook, ObserverPlan, Scenario
 
 Call = tuple[int, int, int]
 
@@ -25,22 +25,34 @@ EVENT_TYPES: dict[Hook, str] = {
 TICKS_OF_A_CALL = 10
 
 
-class TaskWatcher(Protocol):
-    """What these books ask of an observer."""
+class Watcher:
+    """One observer, as the model knows it: since which event it listens to which hook."""
 
-    number: int
-    plan: ObserverPlan
-    mark: ContextVar[Attempt | None]
+    def __init__(self, number: int, plan: ObserverPlan) -> None:
+        self.number = number
+        self.plan = plan
+        self.mark: ContextVar[Attempt | None] = ContextVar(f"mark of {number}", default=None)
+        self.since: dict[Hook, float] = dict.fromkeys(plan.hooks, 0)
+        self.tracker: StatusTracker | None = None
+        self._is_whole = not any(change.hook == "item_status" for change in plan.changes)
 
-    def hears(self, hook: Hook, since: float) -> bool:
+    def __repr__(self) -> str:
+        return f"observer {self.number}"
+
+    def listens(self, hook: Hook, since: float) -> bool:
         """Whether it listens to a hook, and did at the event of that number."""
+        return self.since.get(hook, inf) <= since
+
+    def sees_each_status(self) -> bool:
+        """Whether it is called for every status of every item."""
+        return self._is_whole and "item_status" in self.since
 
 
 @dataclass(eq=False)
 class Attempt:
-    """One attempt at a task: who was told that it starts and how it ends, in their order.
+    """One attempt at a task: the observers called for its start and its end, in their order.
 
-    Errors and asyncio's tasks are known by their `id`: who keeps an error keeps its frames.
+    Errors and asyncio's tasks are known by their `id`: an error would keep its frames.
     """
 
     call: Call
@@ -49,15 +61,15 @@ class Attempt:
     began: float
     task: int
     is_late: bool
-    started: dict[TaskWatcher, Token[Attempt | None]] = field(default_factory=dict)
-    ended: dict[TaskWatcher, Hook] = field(default_factory=dict)
+    started: dict[Watcher, Token[Attempt | None]] = field(default_factory=dict)
+    ended: dict[Watcher, Hook] = field(default_factory=dict)
     entered_at: float | None = None
     took: float | None = None
     error: int | None = None
     error_type: type[BaseException] | None = None
 
     def possible_ends(self) -> tuple[Hook, ...]:
-        """Which hooks may tell of its end."""
+        """Which hooks may be called for its end."""
         if self.took is None:
             return ("task_cancelled",)
         if self.error_type is None:
@@ -68,12 +80,12 @@ class Attempt:
 
 
 class Attempts:
-    """Follows what each worker attempts; `moment` numbers what observers are told.
+    """Follows what each worker attempts; `moment` numbers the calls of observers.
 
-    Who was cancelled while it told an observer is `struck`, and begins nothing more.
+    A worker that was cancelled while it called an observer is `struck`, and begins nothing more.
     """
 
-    def __init__(self, audit: Audit, scenario: Watched, watchers: Sequence[TaskWatcher]) -> None:
+    def __init__(self, audit: Audit, scenario: Scenario, watchers: Sequence[Watcher]) -> None:
         self.moment = 1.0
         self.struck: set[str] = set()
         self._audit = audit
@@ -81,35 +93,27 @@ class Attempts:
         self._watchers = watchers
         self._present: dict[str, Attempt] = {}
 
-    # What is told
+    # What observers see
 
-    def started(self, watcher: TaskWatcher, key: int, event: TaskEvent) -> None:
-        """An observer is told that an attempt starts."""
+    def started(self, watcher: Watcher, key: int, event: TaskEvent) -> None:
+        """An observer is called for the start of an attempt."""
         self.moment += 1
         call = (key, self._audit.number(event.stage), int(event.task_name.removeprefix("task")))
         attempt = self._present.get(event.worker)
-        if (
-            attempt is None
-            or attempt.entered_at is not None
-            or attempt.ended
-            or (watcher in attempt.started)
-        ):
+        is_over = attempt is None or attempt.entered_at is not None or attempt.ended
+        if attempt is None or is_over or watcher in attempt.started:
             attempt = self._begin(call, event.worker)
         require = self._audit.require
         require(attempt.call == call, "{} is attempted: {}", attempt.call, event)
-        require(
-            all(other.number < watcher.number for other in attempt.started),
-            "{} told of the start after {}",
-            watcher,
-            attempt.started,
-        )
+        is_ordered = all(other.number < watcher.number for other in attempt.started)
+        require(is_ordered, "{} called for the start after {}", watcher, attempt.started)
         self._check(event, "task_start", attempt)
         has_rest = event.error is None and event.delay is None and event.queue_wait >= 0
         require(has_rest, "wrong start: {}", event)
         attempt.started[watcher] = watcher.mark.set(attempt)
 
-    def ended(self, watcher: TaskWatcher, key: int, hook: Hook, event: TaskEvent) -> None:
-        """An observer is told how an attempt has ended."""
+    def ended(self, watcher: Watcher, key: int, hook: Hook, event: TaskEvent) -> None:
+        """An observer is called for the end of an attempt."""
         self.moment += 1
         require = self._audit.require
         attempt = self._present.get(event.worker)
@@ -117,27 +121,27 @@ class Attempts:
             self._audit.complain(f"nothing was attempted: {event}")
             return
         require(attempt.call[0] == key, "{} was attempted: {}", attempt.call, event)
-        require(watcher not in attempt.ended, "{} told twice: {}", watcher, event)
-        require(hook in attempt.possible_ends(), "{} ends, told as {}", attempt, event)
-        require(set(attempt.ended.values()) <= {hook}, "{} ends, told as {}", attempt, event)
+        require(watcher not in attempt.ended, "{} called twice: {}", watcher, event)
+        is_possible = hook in attempt.possible_ends() and set(attempt.ended.values()) <= {hook}
+        require(is_possible, "{} ends by {}", attempt, event)
         attempt.ended[watcher] = hook
         self._check(event, hook, attempt)
-        CHECKS[hook](self, attempt, event)
+        require(self._is_right_end(hook, attempt, event), "wrong {}: {}", hook, event)
         if watcher in attempt.started:
             require(watcher.mark.get() is attempt, "{} lost its mark at {}", watcher, event)
             self._reset(watcher, attempt)
 
-    def _reset(self, watcher: TaskWatcher, attempt: Attempt) -> None:
+    def _reset(self, watcher: Watcher, attempt: Attempt) -> None:
         try:
             watcher.mark.reset(attempt.started[watcher])
         except ValueError:
-            self._audit.complain(f"{watcher} told in another context: {attempt}")
+            self._audit.complain(f"{watcher} called in another context: {attempt}")
 
     def _check(self, event: TaskEvent, hook: Hook, attempt: Attempt) -> None:
         require = self._audit.require
-        require(event.event_type == EVENT_TYPES[hook], "{} told {}", hook, event)
+        require(event.event_type == EVENT_TYPES[hook], "{} has {}", hook, event)
         require(event.attempt == attempt.number, "attempt {}: {}", attempt.number, event)
-        require(id(asyncio.current_task()) == attempt.task, "told in another task: {}", event)
+        require(id(asyncio.current_task()) == attempt.task, "in another task: {}", event)
         if attempt.took is None or hook == "task_start":
             require(event.duration is None, "not called, but took time: {}", event)
         else:
@@ -145,45 +149,39 @@ class Attempts:
             is_right = event.duration is not None and abs(event.duration - attempt.took) <= slack
             require(is_right, "took {} s: {}", attempt.took, event)
 
-    def _check_success(self, _: Attempt, event: TaskEvent) -> None:
-        is_right = event.error is None and event.delay is None
-        self._audit.require(is_right, "wrong success: {}", event)
-
-    def _check_retry(self, attempt: Attempt, event: TaskEvent) -> None:
+    def _is_right_end(self, hook: Hook, attempt: Attempt, event: TaskEvent) -> bool:
+        """Return whether an end of this kind has the right error and delay, and may be the last."""
         plan = self._scenario.stages[attempt.call[1]]
-        delay = 0.0 if plan.per_stage else plan.wait
-        is_right = event.delay == delay and id(event.error) == attempt.error
-        is_right &= isinstance(event.error, Exception) and attempt.number < plan.attempts
-        self._audit.require(is_right, "wrong retry: {}", event)
-
-    def _check_failure(self, attempt: Attempt, event: TaskEvent) -> None:
-        is_right = event.delay is None and id(event.error) == attempt.error
-        is_last = attempt.number == self._scenario.stages[attempt.call[1]].attempts
-        is_right &= is_last or not isinstance(event.error, Exception) or self._audit.interrupted
-        self._audit.require(is_right, "wrong failure: {}", event)
-
-    def _check_cancelled(self, attempt: Attempt, event: TaskEvent) -> None:
-        is_right = event.delay is None and isinstance(event.error, asyncio.CancelledError)
-        if attempt.error is not None:  # it might be tried again, and the run is closed
-            is_right |= event.delay is None and id(event.error) == attempt.error
-        self._audit.require(is_right and self._audit.interrupted, "wrong cancellation: {}", event)
+        is_own = id(event.error) == attempt.error
+        is_exception = isinstance(event.error, Exception)
+        is_last = attempt.number >= plan.attempts
+        if hook == "task_retry":
+            delay = 0.0 if plan.per_stage else plan.wait
+            return event.delay == delay and is_own and is_exception and not is_last
+        if event.delay is not None:
+            return False
+        if hook == "task_success":
+            return event.error is None
+        if hook == "task_failure":
+            return is_own and (is_last or not is_exception or self._audit.interrupted)
+        # Also what might be tried again, but the run is closed.
+        is_cancelled = isinstance(event.error, asyncio.CancelledError)
+        return self._audit.interrupted and (is_own or is_cancelled)
 
     # What the function sees
 
     def enter(self, call: Call) -> Attempt:
-        """The function of a task is called: all who listen have been told."""
+        """The function of a task is called, after all observers that listen."""
         self.moment += 1
         worker = present_worker()
         attempt = self._present.get(worker)
         if attempt is None or attempt.entered_at is not None:
             attempt = self._begin(call, worker)
         require = self._audit.require
-        require(attempt.call == call, "{} was told, {} is called", attempt, call)
-        require(not attempt.ended, "it was told as ended, and is called: {}", attempt)
+        require(attempt.call == call, "{} was announced, {} is called", attempt, call)
+        require(not attempt.ended, "it has ended, and is called: {}", attempt)
         require(worker not in self.struck, "{} was cancelled, and begins {}", worker, attempt)
-        due = [w for w in self._watchers if w.hears("task_start", attempt.began)]
-        missing = [watcher for watcher in due if watcher not in attempt.started]
-        require(not missing, "{} were not told of {}", missing, attempt)
+        self._require_started(attempt)
         unmarked = [watcher for watcher in attempt.started if watcher.mark.get() is not attempt]
         require(not unmarked, "the marks of {} are not seen in {}", unmarked, attempt)
         attempt.entered_at = _now()
@@ -196,36 +194,37 @@ class Attempts:
         if error is not None:
             attempt.error, attempt.error_type = id(error), type(error)
 
-    # What has to be told in the end
+    # What must have been called in the end
 
     def close(self, worker: str) -> None:
-        """A worker is done with its attempt: all who listen have been told how it ended."""
+        """A worker is done with its attempt: all that listen have been called for its end."""
         attempt = self._present.pop(worker, None)
         if attempt is None:
             return
         if attempt.entered_at is not None and attempt.took is None:
             self._audit.complain(f"it has not ended: {attempt}")
             return
-        due = self._due(attempt)
-        if due is not None:
-            missing = [w for w in due if w not in attempt.ended]
-            self._audit.require(not missing, "{} not told of the end of {}", missing, attempt)
-        if attempt.took is None and attempt.ended:  # all are told of the start, then of the end
-            missing = [w for w in self._watchers if w.hears("task_start", attempt.began)]
-            missing = [w for w in missing if w not in attempt.started]
-            self._audit.require(not missing, "{} not told of the start of {}", missing, attempt)
+        if attempt.took is not None or attempt.started or attempt.ended:
+            hooks = set(attempt.ended.values()) or attempt.possible_ends()
+            missing = [
+                watcher
+                for watcher in self._watchers
+                if watcher not in attempt.ended
+                and all(watcher.listens(hook, attempt.began) for hook in hooks)
+            ]
+            self._audit.require(not missing, "{} missed the end of {}", missing, attempt)
+        if attempt.took is None and attempt.ended:  # first the starts are called, then the ends
+            self._require_started(attempt)
+
+    def _require_started(self, attempt: Attempt) -> None:
+        due = [w for w in self._watchers if w.listens("task_start", attempt.began)]
+        missing = [watcher for watcher in due if watcher not in attempt.started]
+        self._audit.require(not missing, "{} missed the start of {}", missing, attempt)
 
     def settle(self) -> None:
         """The run is over, and so is every attempt."""
         for worker in list(self._present):
             self.close(worker)
-
-    def _due(self, attempt: Attempt) -> list[TaskWatcher]:
-        """Who surely had to be told of an attempt's end."""
-        told = set(attempt.ended.values()) or attempt.possible_ends()
-        is_told = attempt.took is not None or attempt.started or attempt.ended
-        watchers = self._watchers if is_told else []
-        return [w for w in watchers if all(w.hears(hook, attempt.began) for hook in told)]
 
     def _begin(self, call: Call, worker: str) -> Attempt:
         self.close(worker)
@@ -239,14 +238,6 @@ class Attempts:
         )
         self._present[worker] = attempt
         return attempt
-
-
-CHECKS: dict[Hook, Callable[[Attempts, Attempt, TaskEvent], None]] = {
-    "task_success": Attempts._check_success,
-    "task_retry": Attempts._check_retry,
-    "task_failure": Attempts._check_failure,
-    "task_cancelled": Attempts._check_cancelled,
-}
 
 
 def present_worker() -> str:

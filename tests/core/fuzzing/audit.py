@@ -1,29 +1,47 @@
-"""The books that the fuzz keeps beside the engine's own, and how the two are compared."""
+"""The model of one run: what went in, what its tasks saw, what came out, and the laws of that."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal, NamedTuple
 
 from antflow import FailedItem, Pipeline, PipelineResult, PipelineStats, StageStats, UnprocessedItem
 from antflow._engine import channel
-from tests.core.fuzzing.scenarios import Calls, Outcome, ServicePlan, StagePlan, StreamPlan, outcome
 
-from .watched import Watched
+from .scenarios import Calls, Scenario, ServicePlan, StagePlan, StreamPlan, outcome
 
 Cause = Literal[
     "cancel", "fatal", "suicide", "late suicide", "input", "left", "shutdown", "closing"
 ]
 MAX_COMPLAINTS = 5
-STAGE_COUNTS = ("fed", "pending", "parked", "in_progress", "completed", "failed", "unprocessed")
+OBSERVE_EVERY = 4
+"""Every so many tasks that begin, all counts are read; they are at each instant of rest, too."""
+
+ENDS = ("processed", "failed", "dropped", "unprocessed")
+PARTS = ("completed", "failed", "dropped", "unprocessed", "pending", "parked", "in_progress")
+SHOWN = (
+    *("stage_name", "fed_items", *(f"{name}_items" for name in PARTS), "workers", "items_fed"),
+    *(f"items_{name}" for name in (*ENDS, "outstanding", "in_flight")),
+)
 
 
 class Violation(AssertionError):
     """The engine broke a law in a scenario."""
+
+
+@dataclass
+class Brief:
+    """Shows the counts of a stage or a pipeline."""
+
+    stats: StageStats | PipelineStats
+
+    def __str__(self) -> str:
+        found = {name: getattr(self.stats, name, None) for name in SHOWN}
+        return ", ".join(f"{name}={value}" for name, value in found.items() if value is not None)
 
 
 @dataclass(eq=False)
@@ -43,12 +61,12 @@ class Feeder:
 
 @dataclass(frozen=True)
 class Entry:
-    """How a key entered the run."""
+    """How a key entered the run, and the stage in which it must fail, if it must."""
 
     stage: int
     priority: int
     feeder: Feeder
-    expected: Outcome
+    fails_in: int | None
 
 
 @dataclass
@@ -72,15 +90,16 @@ class Audit:
     """What went into one run of a pipeline, what its tasks saw, and what came out.
 
     Keys are `active` in a task, perhaps `waiting` for so many limits there, `retrying` between two
-    attempts, or `telling` while observers are told that they are being fed to a stage. In the end
-    `ends` has for each the last status and the stage, and `ids` its id. Unless `is_ordered`, the
-    moment at which a key goes into or out of a channel is not known. It `is_blind` to what succeeds
-    where results are not collected.
+    attempts, or `announced` while observers are called because they are fed to a stage. In the end
+    `ends` has for each the last status and the stage, and `ids` its id. Unless the scenario is
+    ordered, the moment at which a key goes into or out of a channel is not known. The audit
+    `is_blind` to what succeeds where results are not collected.
     """
 
-    def __init__(self, scenario: Watched, pipeline: Pipeline, all_calls: Calls) -> None:
+    def __init__(self, scenario: Scenario, pipeline: Pipeline, all_calls: Calls) -> None:
         self.scenario = scenario
         self.pipeline = pipeline
+        self.all_calls = all_calls
         self.violations: list[str] = []
         self.causes: set[Cause] = set()
         self.entries: dict[int, Entry] = {}
@@ -92,32 +111,28 @@ class Audit:
         self.waiting: Counter[int] = Counter()
         self.retrying: dict[int, int] = {}
         self.due: dict[int, Due] = {}
-        self.telling: dict[int, int] = {}
+        self.announced: dict[int, int] = {}
         self.ends: dict[int, tuple[str, int]] = {}
         self.ids: dict[int, Any] = {}
-        self.is_ordered = True
-        self.is_blind = False
-        self.is_started = False
-        self.consumer_waits = False
-        self.refuses = False
-        self.stops = False
-        self.starts: list[list[int]] = [[] for _ in scenario.stages]
         self.callbacks: Counter[tuple[str, int, int]] = Counter()
-        self.all_calls = all_calls
+        self.is_blind = self.is_started = self.consumer_waits = False
+        self.refuses = self.stops = False
+        self._is_ordered = scenario.is_ordered
+        self._starts: list[list[int]] = [[] for _ in scenario.stages]
         self._calls: Calls = Counter()
-        self._events = 0
-        self._waiting: list[dict[int, Arrival]] = [{} for _ in scenario.stages]
+        self._begun = self._events = 0
+        self._arrivals: list[dict[int, Arrival]] = [{} for _ in scenario.stages]
         self._lost: set[int] = set()
         self._passed: set[tuple[int, int, int]] = set()
-        self._names = {name: place for place, name in enumerate(pipeline.get_worker_names())}
+        self._names = {name: number for number, name in enumerate(pipeline.get_worker_names())}
         self._highest: Counter[str] = Counter()
-        self._seconds: dict[tuple[int, str], float] = {}
-        self._bound = _most_held(scenario)
-        self._most_pending = [_most_pending(scenario, stage) for stage in range(len(self.starts))]
+        self._seconds: dict[tuple[int, str], float] = defaultdict(float)
+        self._most_held = _most_held(scenario)
+        self._most_pending = [_most_pending(scenario, stage) for stage in range(len(self._starts))]
 
     @property
     def closing(self) -> bool:
-        """Whether the run was told to end, or has a reason to."""
+        """Whether the run is asked to end, or has a reason to."""
         return bool(self.causes)
 
     @property
@@ -128,8 +143,7 @@ class Audit:
     def complain(self, text: str) -> None:
         """Record that a law was broken."""
         if len(self.violations) < MAX_COMPLAINTS:
-            now = asyncio.get_running_loop().time()
-            self.violations.append(f"at {now:.6f} s: {text}")
+            self.violations.append(f"at {_now():.6f} s: {text}")
 
     def require(self, holds: bool, text: str, *arguments: object) -> None:
         """Record that a law was broken unless it holds; the arguments are formatted only then."""
@@ -141,23 +155,22 @@ class Audit:
     def read(self, key: int, stage: int, priority: int, feeder: Feeder) -> None:
         """The engine takes a key from an input."""
         self.require(key not in self.entries, "{} was fed twice (the fuzz is wrong)", key)
-        expected = outcome(self.scenario, key, stage, self.all_calls)
-        self.entries[key] = Entry(stage, priority, feeder, expected)
+        fails_in = outcome(self.scenario, key, stage, self.all_calls)
+        self.entries[key] = Entry(stage, priority, feeder, fails_in)
         self.feeders.add(feeder)
         feeder.keys.append(key)
         feeder.waits_at = stage
         self._events += 1
-        self._waiting[stage][key] = Arrival(priority, self._events, None)
+        self._arrivals[stage][key] = Arrival(priority, self._events, None)
         if self.refuses and not feeder.inside:
             feeder.late += 1
             self.require(feeder.late <= 1, "{} was read after shutdown had begun", key)
         stats = self.observe()
+        ended = stats.items_processed + stats.items_failed + stats.items_dropped
         if isinstance(self.scenario.drive, StreamPlan):
             ended = len(self.delivered)
-        else:
-            ended = stats.items_processed + stats.items_failed + stats.items_dropped
         held = len(self.entries) - ended
-        self.require(held <= self._bound, "{} items are held, more than {}", held, self._bound)
+        self.require(held <= self._most_held, "{} held, more than {}", held, self._most_held)
 
     def asked(self, feeder: Feeder) -> None:
         """The engine asks for the next key, or is done: what it took last is in the channel."""
@@ -165,62 +178,59 @@ class Audit:
         self._events += 1
         if feeder.keys:
             key = feeder.keys[-1]
-            arrival = self._waiting[self.entries[key].stage].get(key)
+            arrival = self._arrivals[self.entries[key].stage].get(key)
             if arrival is not None and arrival.latest is None:
                 arrival.latest = self._events
 
     def arrives(self, key: int, stage: int) -> None:
         """A key is handed to a stage at this moment."""
-        if stage < len(self._waiting) and key in self.entries:
+        if stage < len(self._arrivals) and key in self.entries:
             self._events += 1
             priority = self.entries[key].priority
-            self._waiting[stage][key] = Arrival(priority, self._events, self._events)
+            self._arrivals[stage][key] = Arrival(priority, self._events, self._events)
 
     def take(self, key: int, stage: int) -> None:
         """A worker takes a key: it must be the first of those that surely wait."""
-        waiting = self._waiting[stage]
-        taken = waiting.pop(key, None)
-        if taken is None or self.interrupted or not self.is_ordered:
+        taken = self._arrivals[stage].pop(key, None)
+        if taken is None or self.interrupted or not self._is_ordered:
             return
-        self._check_due(key, Due(stage, taken.priority, self._long_ago()))
-        for other, arrival in waiting.items():
-            if arrival.latest is None:
-                continue
-            if (arrival.priority, arrival.latest) < (taken.priority, taken.earliest):
+        self._check_due(key, Due(stage, taken.priority, _now() - self._slack))
+        rank = taken.priority, taken.earliest
+        for other, arrival in self._arrivals[stage].items():
+            if arrival.latest is not None and (arrival.priority, arrival.latest) < rank:
                 self.complain(f"stage {stage} took {key} {taken} before {other} {arrival}")
 
     def begin(self, key: int, stage: int, task: int, *, is_late: bool) -> int:
         """A task begins with a key; returns the number of this call, over all runs.
 
-        It `is_late` if nobody had been told of it when shutdown began.
+        It `is_late` if no observer had been called for it when shutdown began.
         """
-        call = (key, stage, task)
-        self.require(key in self.entries, "{} was not fed to this run, but reached {}", key, call)
-        self.require(
-            key not in self.active, "{} is in {} and in {}", key, call, self.active.get(key)
-        )
+        call, plan = (key, stage, task), self.scenario.stages[stage]
+        self.require(key in self.entries, "{} was not fed to this run", call)
+        self.require(key not in self.active, "{}, while in {}", call, self.active.get(key))
         self.active[key] = stage
         self.retrying.pop(key, None)
         due = self.due.pop(key, None)
-        if due is not None and self.is_ordered and not self.interrupted:
-            self._check_due(key, due._replace(at=due.at - self._slack()))
+        if due is not None and self._is_ordered and not self.interrupted:
+            self._check_due(key, due._replace(at=due.at - self._slack))
         self.all_calls[call] += 1
         self._calls[call] += 1
-        plan = self.scenario.stages[stage]
         self.require(self._calls[call] <= plan.attempts, "too many attempts at {}", call)
         self.require(not is_late, "{} began after shutdown had", call)
-        running = self._running(stage)
+        running = _number_at(self.active, stage)
         self.require(running <= plan.workers, "{} items run in stage {}", running, stage)
         if task == 0 and self._calls[call] == 1:
-            self.starts[stage].append(key)
+            self._starts[stage].append(key)
         self.is_started = True
         if key in self.entries:
             self._require_passed(key, self.entries[key].stage, stage)
-        self.observe()
+        self._begun += 1
+        if self._begun % OBSERVE_EVERY == 0:
+            self.observe()
         return self.all_calls[call]
 
     def end(self, key: int) -> None:
-        """A task ends with a key, in whatever way."""
+        """A task ends with a key, returning or raising."""
         self.active.pop(key, None)
 
     def attempt(self, key: int, stage: int, task: int) -> int:
@@ -234,15 +244,15 @@ class Audit:
         return self.attempt(key, stage, task) + (not is_counted)
 
     def fails(self, key: int, stage: int, task: int) -> None:
-        """A task raises an Exception: the stage starts anew, or the task may be tried again."""
+        """A task raises an Exception: the stage or the task may be tried again."""
         plan = self.scenario.stages[stage]
-        if self.attempt(key, stage, task) < plan.attempts:
-            if plan.per_stage:
-                self.arrives(key, stage)
-            else:
-                self.retrying[key] = stage
-                at = asyncio.get_running_loop().time() + plan.wait
-                self.due[key] = Due(stage, self.entries[key].priority, at)
+        if self.attempt(key, stage, task) >= plan.attempts:
+            return
+        if plan.per_stage:
+            self.arrives(key, stage)
+        else:
+            self.retrying[key] = stage
+            self.due[key] = Due(stage, self.entries[key].priority, _now() + plan.wait)
 
     def _check_due(self, key: int, taken: Due) -> None:
         """A worker goes on with a key: none that is to be tried again should have come before."""
@@ -252,16 +262,16 @@ class Audit:
             if due.stage == taken.stage and due.priority <= taken.priority and due.at < taken.at:
                 self.complain(f"stage {taken.stage} took {key} {taken} before {other} {due}")
 
-    def _long_ago(self) -> float:
-        """Return a time such that what was due then is surely ready."""
-        return asyncio.get_running_loop().time() - self._slack()
-
+    @property
     def _slack(self) -> float:
+        """So long ago, what was due is surely ready."""
         return 100 * self.scenario.tick + 1e-6
 
     def passed(self, key: int, stage: int, task: int) -> None:
         """A task returned."""
         self._passed.add((key, stage, task))
+
+    # What must hold at any moment
 
     def observe(self) -> PipelineStats:
         """Check what must hold at any moment, once this run has taken its first item."""
@@ -274,47 +284,42 @@ class Audit:
 
     def check_counters(self, stats: PipelineStats) -> None:
         """Check that the totals agree with each other and with what was read."""
-        ended = {
-            "processed": stats.items_processed,
-            "failed": stats.items_failed,
-            "dropped": stats.items_dropped,
-            "unprocessed": stats.items_unprocessed,
-        }
-        fed = stats.items_fed
-        if fed != sum(ended.values()) + stats.items_outstanding:
-            self.complain(f"fed is not the sum of its parts: {_totals(stats)}")
-        if not len(self.active) <= stats.items_in_flight <= stats.items_outstanding:
-            self.complain(f"tasks run with {self.active}, but: {_totals(stats)}")
-        if not len(self.entries) - len(self.feeders) <= fed <= len(self.entries):
-            self.complain(f"{len(self.entries)} items were read: {_totals(stats)}")
-        for name, number in (*ended.items(), ("fed", fed)):
-            if number < self._highest[name]:
-                self.complain(f"the count of {name} fell to {number}: {_totals(stats)}")
+        brief, fed, read = Brief(stats), stats.items_fed, len(self.entries)
+        counts = {name: getattr(stats, f"items_{name}") for name in ENDS}
+        self.require(
+            fed == sum(counts.values()) + stats.items_outstanding, "the sum is wrong in {}", brief
+        )
+        self.require(
+            len(self.active) <= stats.items_in_flight <= stats.items_outstanding,
+            "tasks run with {}, but {}",
+            self.active,
+            brief,
+        )
+        self.require(read - len(self.feeders) <= fed <= read, "{} were read: {}", read, brief)
+        for name, number in (*counts.items(), ("fed", fed)):
+            self.require(number >= self._highest[name], "the count of {} fell: {}", name, brief)
             self._highest[name] = number
 
     def _check_stage(self, number: int, stage: StageStats) -> None:
-        workers = self.scenario.stages[number].workers
-        running = self._running(number)
-        unlimited = sum(
-            1 for key, at in self.active.items() if at == number and not self.waiting[key]
-        )
+        plan, brief, require = self.scenario.stages[number], Brief(stage), self.require
+        running = _number_at(self.active, number)
+        unlimited = sum(at == number and not self.waiting[key] for key, at in self.active.items())
+        announced = _number_at(self.announced, number)
         most = inf if self.interrupted else self._most_pending[number]
-        told = sum(1 for at in self.telling.values() if at == number)
-        retried = sum(1 for at in self.retrying.values() if at == number)
-        if not 0 <= stage.pending_items <= most - told + retried - stage.parked_items:
-            self.complain(f"{stage.pending_items} and {told} pending in {_brief(stage)}")
-        self._check_parked(number, stage, running)
-        if not running <= stage.in_progress_items <= workers:
-            self.complain(
-                f"{running} items run, {stage.in_progress_items} in progress in {_brief(stage)}"
-            )
-        if unlimited > stage.workers["busy"]:
-            self.complain(f"{unlimited} items run, and fewer workers are busy in {_brief(stage)}")
-        if running > stage.workers["busy"] + stage.workers["waiting"]:
-            self.complain(f"{running} items run, and fewer workers are at work in {_brief(stage)}")
-        if min(stage.workers.values()) < 0 or sum(stage.workers.values()) > workers:
-            self.complain(f"wrong number of workers in {_brief(stage)}")
-        if stage.fed_items != (
+        most += _number_at(self.retrying, number) - announced - stage.parked_items
+        most_parked = _most_parked(plan) + self._most_pending[number] + plan.workers
+        if plan.pull:
+            most_parked = plan.workers - running
+        is_right = self.interrupted or stage.parked_items <= most_parked + announced
+        workers, busy = stage.workers, stage.workers["busy"]
+        require(0 <= stage.pending_items <= most, "{} announced in {}", announced, brief)
+        require(is_right, "more than {} are parked in {}", most_parked, brief)
+        require(running <= stage.in_progress_items <= plan.workers, "{} run in {}", running, brief)
+        require(unlimited <= busy, "{} items run, fewer workers are busy in {}", unlimited, brief)
+        require(running <= busy + workers["waiting"], "{} items run in {}", running, brief)
+        is_right = min(workers.values()) >= 0 and sum(workers.values()) <= plan.workers
+        require(is_right, "wrong number of workers in {}", brief)
+        parts = (
             stage.completed_items
             + stage.failed_items
             + stage.dropped_items
@@ -322,111 +327,82 @@ class Audit:
             + stage.pending_items
             + stage.parked_items
             + stage.in_progress_items
-        ):
-            self.complain(f"fed is not the sum of its parts in {_brief(stage)}")
+        )
+        require(stage.fed_items == parts, "fed is not the sum of its parts in {}", brief)
         for state, seconds in stage.seconds.items():
-            before = self._seconds.get((number, state), 0.0)
-            if seconds < before - 1e-9:
-                self.complain(f"{state} seconds fell by {before - seconds} in {_brief(stage)}")
+            fell = self._seconds[number, state] - seconds
+            require(fell <= 1e-9, "{} seconds fell by {} in {}", state, fell, brief)
             self._seconds[number, state] = seconds
 
-    def _check_parked(self, number: int, stage: StageStats, running: int) -> None:
-        plan = self.scenario.stages[number]
-        most = _bound_of_parked(plan) + self._most_pending[number] + plan.workers
-        if plan.pull:
-            most = plan.workers - running
-        told = sum(1 for at in self.telling.values() if at == number)
-        if not self.interrupted and stage.parked_items > most + told:
-            self.complain(f"more than {most} are parked in {_brief(stage)}")
-
-    def _running(self, stage: int) -> int:
-        return sum(1 for other in self.active.values() if other == stage)
+    # What must hold when nothing moves
 
     def check_quiet(self) -> PipelineStats | None:
-        """Nobody does anything at this instant: whoever waits has to have a reason.
+        """No task can run at this instant: each that waits must have a reason.
 
         Returns the statistics that were checked, if this is no moment at which anything may be.
         """
         if not self.is_started or not self.entries:
             return None
         if self.interrupted:
-            self._check_quiet_shutdown()
+            for stage in self.observe().stage_stats.values() if self.stops else ():
+                is_right = not stage.workers["blocked"]
+                self.require(is_right, "waits for room in spite of shutdown: {}", Brief(stage))
             return None
         stats = self.observe()
         stages = list(stats.stage_stats.values())
         full_buffer = self._has_full_buffer(stats)
-        for number, (plan, stage) in enumerate(zip(self.scenario.stages, stages, strict=True)):
-            idle = self._free_workers(number, stage)
+        for number, stage in enumerate(stages):
             # A failure waits for room in the buffer, from whatever stage it comes.
             blocked = stages[number - 1].workers["blocked"] if number and not full_buffer else 0
-            told = sum(1 for at in self.telling.values() if at == number)
-            feeders = [
-                feeder
-                for feeder in self.feeders
-                if feeder.waits_at == number and feeder.keys[-1] not in self.telling
-            ]
-            full = plan.pull or stage.pending_items + told >= _capacity(plan)
-            kept = told and full  # a place, while observers are told that it is taken
-            holds_back = stage.parked_items > _bound_of_parked(plan)
-            full |= holds_back
-            if (
-                idle
-                and not holds_back
-                and (
-                    stage.pending_items
-                    or (blocked and (plan.pull or not kept))
-                    or (feeders and not kept)
-                )
-            ):
-                self.complain(
-                    f"{idle} workers idle, {blocked} senders and {len(feeders)} feeders wait: "
-                    f"{_brief(stage)}"
-                )
-            if not full and (blocked or feeders):
-                self.complain(
-                    f"{blocked} senders and {len(feeders)} feeders wait, though there is room: "
-                    f"{_brief(stage)}"
-                )
-            if any(feeder.inside for feeder in feeders):
-                self.complain(f"a feed from inside waits: {_brief(stage)}")
-        if isinstance(self.scenario.drive, StreamPlan):
-            ready = self._ready(stats)
-            self.require(
-                not (ready and self.consumer_waits), "{} are ready, and the consumer waits", ready
-            )
-        if stages[-1].workers["blocked"] and not full_buffer:
-            self.complain(f"workers wait for room in the buffer: {_totals(stats)}")
+            self._check_quiet_stage(number, stage, blocked)
+        ready = self._ready(stats) if self.consumer_waits else 0
+        self.require(not ready, "{} are ready, and the consumer waits", ready)
+        is_right = full_buffer or not stages[-1].workers["blocked"]
+        self.require(is_right, "workers wait for room in the buffer: {}", Brief(stats))
         return stats
 
-    def _free_workers(self, number: int, stage: StageStats) -> int:
+    def _check_quiet_stage(self, number: int, stage: StageStats, blocked: int) -> None:
+        plan = self.scenario.stages[number]
+        idle, announced = self._free_workers(plan, stage), _number_at(self.announced, number)
+        feeders = [
+            feeder
+            for feeder in self.feeders
+            if feeder.waits_at == number and feeder.keys[-1] not in self.announced
+        ]
+        full = plan.pull or stage.pending_items + announced >= _capacity(plan)
+        reserved = bool(announced and full)  # room, while observers are called for its item
+        holds_back = stage.parked_items > _most_parked(plan)
+        waits = f"{idle} workers idle, {blocked} senders and {len(feeders)} feeders wait: {{}}"
+        for_a_worker = stage.pending_items or (blocked and (plan.pull or not reserved))
+        is_right = holds_back or not idle or not (for_a_worker or (feeders and not reserved))
+        self.require(is_right, waits, Brief(stage))
+        is_right = full or holds_back or not (blocked or feeders)
+        self.require(is_right, f"there is room; {waits}", Brief(stage))
+        is_inside = any(feeder.inside for feeder in feeders)
+        self.require(not is_inside, "a feed from inside waits: {}", Brief(stage))
+
+    def _free_workers(self, plan: StagePlan, stage: StageStats) -> int:
         """Return how many workers may take an item; those without one wait while one is parked."""
         if not stage.parked_items:
             return stage.workers["idle"]
         limited = stage.in_progress_items - stage.workers["busy"]
-        kept = stage.parked_items if self.scenario.stages[number].pull else 0
+        kept = stage.parked_items if plan.pull else 0
         return max(0, stage.workers["waiting"] - limited - kept)
-
-    def _check_quiet_shutdown(self) -> None:
-        """Nobody waits for room when the pipeline is being shut down."""
-        for stage in self.observe().stage_stats.values() if self.stops else ():
-            if stage.workers["blocked"]:
-                self.complain(f"workers wait for room in spite of shutdown: {_brief(stage)}")
 
     def _ready(self, stats: PipelineStats) -> int:
         return stats.items_processed + stats.items_failed - len(self.delivered)
 
     def _has_full_buffer(self, stats: PipelineStats) -> bool:
         drive = self.scenario.drive
-        if not isinstance(drive, StreamPlan):
-            return False
-        default = 10 * self.scenario.stages[-1].workers
-        return self._ready(stats) >= (default if drive.buffer is None else drive.buffer)
+        return isinstance(drive, StreamPlan) and self._ready(stats) >= (
+            10 * self.scenario.stages[-1].workers if drive.buffer is None else drive.buffer
+        )
 
     def is_alive(self) -> bool:
         """Whether the run is surely not over: items are on their way, or wait to be taken."""
         stats = self.pipeline.get_stats()
-        workers = [stage.workers for stage in stats.stage_stats.values()]
-        return stats.items_outstanding > 0 or any(states["blocked"] for states in workers)
+        blocked = any(stage.workers["blocked"] for stage in stats.stage_stats.values())
+        return stats.items_outstanding > 0 or blocked
 
     # What became of it
 
@@ -435,37 +411,59 @@ class Audit:
         if not self.entries:
             return
         stats = self.observe()
-        self.require(
-            stats.items_outstanding == 0, f"items outstanding at the end: {_totals(stats)}"
-        )
-        self.require(not self.active, f"tasks still run with {self.active}")
-        successes, failures = self._split()
-        left = {item.value: item for item in self.pipeline.unprocessed}
-        self._check_once(successes, failures)
-        for result in successes:
-            self._check_success(result)
-        for result in failures:
-            self._check_failure(result)
-        for item in left.values():
-            self._check_left(item)
-        self._check_complete(stats, {r.value for r in successes}, failures, set(left), collected)
+        self.require(stats.items_outstanding == 0, "outstanding at the end: {}", Brief(stats))
+        self.require(not self.active, "tasks still run with {}", self.active)
+        pipeline, last = self.pipeline, len(self.scenario.stages) - 1
+        results = [*pipeline.results, *pipeline.failures, *pipeline.undelivered]
+        results += [*self.delivered, *self.replies.values()]
+        left = {item.value: item for item in pipeline.unprocessed}
+        self._check_once([*results, *pipeline.unprocessed])
+        ended: list[PipelineResult | UnprocessedItem] = [*results, *left.values()]
+        for item in ended:
+            if item.value in self.entries:
+                self._check_end(item, self.entries[item.value])
+        succeeded = {result.value for result in results if result.is_success}
+        failures = [result for result in results if not result.is_success]
+        self._check_complete(stats, succeeded, {f.value for f in failures}, set(left), collected)
         self.is_blind = not collected
-        last = len(self.scenario.stages) - 1
         self.ends = {
-            **{result.value: ("completed", last) for result in successes},
+            **dict.fromkeys(succeeded, ("completed", last)),
             **{result.value: ("failed", self.number(result.stage)) for result in failures},
             **{item.value: ("unprocessed", self.number(item.stage)) for item in left.values()},
         }
-        self.ids = {result.value: result.id for result in (*successes, *failures)}
-        self.ids.update((item.value, item.id) for item in left.values())
-        self._check_summary(len(failures))
+        self.ids = {item.value: item.id for item in ended}
+        summary = pipeline.get_error_summary()
+        self.require(summary.total_failed == len(failures), "{} in {}", len(failures), summary)
+        self.check_failed_items(summary.failed_items)
         self._check_callbacks()
         self._check_order()
 
-    def _check_summary(self, failures: int) -> None:
-        summary = self.pipeline.get_error_summary()
-        self.require(summary.total_failed == failures, f"{failures} failed: {summary}")
-        self.check_failed_items(summary.failed_items)
+    def _check_once(self, ended: list[PipelineResult | UnprocessedItem]) -> None:
+        ends = Counter(item.value for item in ended)
+        twice = [key for key, number in ends.items() if number > 1]
+        self.require(not twice, "ended more than once: {}", twice)
+        unknown = ends.keys() - self.entries.keys()
+        self.require(not unknown, "ended without having been fed: {}", unknown)
+
+    def _check_end(self, item: PipelineResult | UnprocessedItem, entry: Entry) -> None:
+        """Check that an item ended as it had to, after all tasks before that."""
+        key, last = item.value, len(self.scenario.stages) - 1
+        if isinstance(item, UnprocessedItem):
+            self.require(self.interrupted, "{} is left without an interruption", item)
+            self.require(item.priority == entry.priority, "{} lost its priority", item)
+            self._require_passed(key, entry.stage, self.number(item.stage))
+            return
+        stage = last if item.is_success else self.number(item.stage)
+        is_right = entry.fails_in == (None if item.is_success else stage)
+        if self.interrupted and not item.is_success:  # its cancellation may have made it fail
+            is_right |= any(
+                trouble.kind == "convert" and (trouble.key, trouble.stage) == (key, stage)
+                for trouble in self.scenario.troubles
+            )
+        self.require(is_right, "{} had to fail in {}: {!r}", key, entry.fails_in, item)
+        self._require_passed(key, entry.stage, stage + item.is_success)
+        made = self.attempts_made(key, stage)
+        self.require(item.attempts == made, "{} attempts were made: {}", made, item)
 
     def check_failed_items(self, items: Iterable[FailedItem]) -> None:
         """Check how many attempts were made, of those items whose id is theirs alone."""
@@ -475,58 +473,7 @@ class Audit:
             key = keys.get(item.item_id)
             if key is not None and self.ends[key][0] == "failed":
                 made = self.attempts_made(key, self.number(item.stage))
-                self.require(item.attempts == made, f"{made} attempts were made: {item}")
-
-    def _split(self) -> tuple[list[PipelineResult], list[PipelineResult]]:
-        results = [
-            *self.pipeline.results,
-            *self.pipeline.failures,
-            *self.pipeline.undelivered,
-            *self.delivered,
-            *self.replies.values(),
-        ]
-        return [r for r in results if r.is_success], [r for r in results if not r.is_success]
-
-    def _check_once(self, *ended: Iterable[PipelineResult]) -> None:
-        ends = Counter(result.value for results in ended for result in results)
-        ends.update(item.value for item in self.pipeline.unprocessed)
-        twice = [key for key, number in ends.items() if number > 1]
-        self.require(not twice, f"ended more than once: {twice}")
-        unknown = [key for key in ends if key not in self.entries]
-        self.require(not unknown, f"ended without having been fed: {unknown}")
-
-    def _check_success(self, result: PipelineResult) -> None:
-        entry = self.entries.get(result.value)
-        if entry is None:
-            return
-        self.require(
-            entry.expected.fails_in is None,
-            f"{result.value} succeeded, but had to fail in stage {entry.expected.fails_in}",
-        )
-        self._require_passed(result.value, entry.stage, len(self.scenario.stages))
-        self._check_attempts(result, len(self.scenario.stages) - 1)
-
-    def _check_failure(self, result: PipelineResult) -> None:
-        entry = self.entries.get(result.value)
-        if entry is None:
-            return
-        stage = self.number(result.stage)
-        may_fail = entry.expected.fails_in == stage
-        if self.interrupted:  # being cancelled made it fail
-            may_fail |= any(
-                trouble.kind == "convert" and (trouble.key, trouble.stage) == (result.value, stage)
-                for trouble in self.scenario.troubles
-            )
-        self.require(
-            may_fail,
-            f"{result.value} failed in stage {stage} with {result.error!r}, not {entry.expected}",
-        )
-        self._require_passed(result.value, entry.stage, stage)
-        self._check_attempts(result, stage)
-
-    def _check_attempts(self, result: PipelineResult, stage: int) -> None:
-        made = self.attempts_made(result.value, stage)
-        self.require(result.attempts == made, f"{made} attempts were made, not {result.attempts}")
+                self.require(item.attempts == made, "{} attempts were made: {}", made, item)
 
     def attempts_made(self, key: int, stage: int) -> int:
         """How many attempts a stage made with a key at what it did last; none if it skipped it."""
@@ -534,59 +481,44 @@ class Audit:
         begun = [task for task in tasks if self._calls[key, stage, task]]
         return self.attempt(key, stage, begun[-1]) if begun else 0
 
-    def _check_left(self, item: UnprocessedItem) -> None:
-        entry = self.entries.get(item.value)
-        if entry is None:
-            return
-        self.require(self.interrupted, f"{item.value} is unprocessed, and nobody interrupted")
-        self.require(item.priority == entry.priority, f"{item.value} lost its priority: {item}")
-        self._require_passed(item.value, entry.stage, self.number(item.stage))
-
     def _check_complete(
         self,
         stats: PipelineStats,
         succeeded: set[int],
-        failures: list[PipelineResult],
+        failed: set[int],
         left: set[int],
         collected: bool,
     ) -> None:
-        failed = {result.value for result in failures}
         missing = self.entries.keys() - succeeded - failed - left
-        lost = self._lost = {
-            key
-            for key in missing
-            if self.entries[key].feeder.interrupted and self.entries[key].feeder.keys[-1] == key
-        }
+        feeders = {key: self.entries[key].feeder for key in missing}
+        lost = {key for key, f in feeders.items() if f.interrupted and f.keys[-1] == key}
         lost |= missing & self.unanswered  # given up while it waited for room
-        fed = len(self.entries) - len(lost)
+        self._lost, brief, fed = lost, Brief(stats), len(self.entries) - len(lost)
+        least, most = len(missing - lost), len(missing)  # where results are not collected
         if collected:
-            self.require(missing == lost, f"vanished: {sorted(missing - lost)}")
-            self.require(stats.items_processed == len(succeeded), f"{succeeded}: {_totals(stats)}")
-            self.require(stats.items_fed == fed, f"{fed} were fed: {_totals(stats)}")
-        else:  # nobody sees which of those that may be lost have succeeded
-            least = len(missing - lost)
-            right = least <= stats.items_processed <= len(missing)
-            self.require(right, f"{least} or more succeeded: {_totals(stats)}")
-        self.require(stats.items_failed == len(failed), f"{failed} failed: {_totals(stats)}")
-        self.require(stats.items_unprocessed == len(left), f"{left} are left: {_totals(stats)}")
+            least = most = len(succeeded)
+            self.require(missing == lost, "vanished: {}", missing - lost)
+            self.require(stats.items_fed == fed, "{} were fed: {}", fed, brief)
+        is_right = least <= stats.items_processed <= most
+        self.require(is_right, "{} to {} succeeded: {}", least, most, brief)
+        self.require(stats.items_failed == len(failed), "{} failed: {}", failed, brief)
+        self.require(stats.items_unprocessed == len(left), "{} are left: {}", left, brief)
 
     def _check_callbacks(self) -> None:
         twice = [called for called, number in self.callbacks.items() if number > 1]
-        self.require(not twice, f"called back more than once: {twice}")
+        self.require(not twice, "called back more than once: {}", twice)
         if self.interrupted:
             return
         due = {due for key in self.entries for due in self._callbacks_due(key)}
-        perhaps = {due for key in self._lost for due in self._callbacks_due(key)}
+        needed = due - {due for key in self._lost for due in self._callbacks_due(key)}
         called = self.callbacks.keys()
-        self.require(
-            due - perhaps <= called <= due,
-            f"callbacks missing {due - perhaps - called}, undue {called - due}",
-        )
+        wrong = needed - called, called - due
+        self.require(not any(wrong), "callbacks missing {}, undue {}", *wrong)
 
     def _callbacks_due(self, key: int) -> Iterable[tuple[str, int, int]]:
         entry = self.entries[key]
         for stage in range(entry.stage, len(self.scenario.stages)):
-            fails = entry.expected.fails_in == stage
+            fails = entry.fails_in == stage
             if self.scenario.stages[stage].callbacks:
                 skipped = self.scenario.is_skipped(key, stage)
                 yield ("skip" if skipped else "failure" if fails else "success"), key, stage
@@ -595,31 +527,23 @@ class Audit:
 
     def _check_order(self) -> None:
         """Check that items began in order, in the first stages as far as one worker does them."""
-        feeders = {id(entry.feeder): entry.feeder for entry in self.entries.values()}
-        if len(feeders) != 1 or any(entry.stage for entry in self.entries.values()):
+        groups = {(e.feeder, e.priority, e.stage) for e in self.entries.values()}
+        if len(groups) != 1:
             return
-        if len({entry.priority for entry in self.entries.values()}) > 1:
-            return
-        (feeder,) = feeders.values()
-        for stage, plan in enumerate(self.scenario.stages):
+        ((feeder, _, first),) = groups
+        for stage, plan in enumerate(self.scenario.stages if first == 0 else ()):
             if plan.workers > 1:
                 return
-            began = [feeder.keys.index(key) for key in self.starts[stage]]
-            self.require(began == sorted(began), f"out of order in stage {stage}: {began}")
-            if plan.per_stage or self._has_retried(stage):
+            began = [feeder.keys.index(key) for key in self._starts[stage]]
+            self.require(began == sorted(began), "out of order in stage {}: {}", stage, began)
+            calls = [number for (_, at, _), number in self._calls.items() if at == stage]
+            if plan.per_stage or max(calls, default=0) > 1:
                 return
 
-    def _has_retried(self, stage: int) -> bool:
-        return any(number > 1 for (_, at, _), number in self._calls.items() if at == stage)
-
     def check_priorities(self, keys: set[int]) -> None:
-        """These keys waited together in front of one worker: they began by priority, then order."""
-        began = [key for key in self.starts[0] if key in keys]
-        ranks = [(self.entries[key].priority, key) for key in began]
-        self.require(
-            [rank for rank, _ in ranks] == sorted(rank for rank, _ in ranks),
-            f"out of priority: {ranks}",
-        )
+        """These keys waited in front of one worker: they began by priority, then in their order."""
+        began = [self.entries[key].priority for key in self._starts[0] if key in keys]
+        self.require(began == sorted(began), "out of priority: {}", began)
 
     def _require_passed(self, key: int, first: int, before: int) -> None:
         """Check that a key went through every task of the stages in between."""
@@ -630,8 +554,16 @@ class Audit:
                     self.require(passed, "{} did not pass task {} of {}", key, task, stage)
 
     def number(self, stage: str | None) -> int:
-        """Place of a stage in the pipeline; -1 if there is none of that name."""
+        """Number of a stage in the pipeline; -1 if there is none of that name."""
         return -1 if stage is None else self._names.get(stage, -1)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _number_at(keys: Mapping[int, int], stage: int) -> int:
+    return sum(at == stage for at in keys.values()) if keys else 0
 
 
 def _capacity(plan: StagePlan) -> float:
@@ -640,49 +572,30 @@ def _capacity(plan: StagePlan) -> float:
     return 10 * plan.workers if plan.capacity is None else plan.capacity or inf
 
 
-def _most_held(scenario: Watched) -> float:
-    """How many items may be held: what fits into the channels, the workers, and who feeds."""
+def _most_held(scenario: Scenario) -> float:
+    """How many items may be held by the channels, the workers, and the feeders."""
     if scenario.is_fed_from_inside:
         return inf
-    places = 1 + sum(_capacity(plan) + plan.workers for plan in scenario.stages)
-    places += sum(_most_parked(plan) for plan in scenario.stages)
+    held: float = 2 + len(scenario.feedings)
+    for plan in scenario.stages:
+        held += _capacity(plan) + plan.workers
+        held += _most_parked(plan) + plan.workers if plan.attempts > 1 else 0
     if isinstance(scenario.drive, StreamPlan):
         buffer = scenario.drive.buffer
-        places += 10 * scenario.stages[-1].workers if buffer is None else buffer + 1
+        held += 10 * scenario.stages[-1].workers if buffer is None else buffer + 1
     if isinstance(scenario.drive, ServicePlan):
-        places += len(scenario.drive.calls)
-    return places + 1 + len(scenario.feedings)
+        held += len(scenario.drive.calls)
+    return held
 
 
 def _most_parked(plan: StagePlan) -> float:
-    """How many items may be parked: so many that input waits, and one from each worker."""
-    return _bound_of_parked(plan) + plan.workers if plan.attempts > 1 else 0
-
-
-def _bound_of_parked(plan: StagePlan) -> float:
     """How many items are parked before input waits."""
     return max(channel.MIN_PARKED, _capacity(plan))
 
 
-def _most_pending(scenario: Watched, stage: int) -> float:
+def _most_pending(scenario: Scenario, stage: int) -> float:
     """How many items may wait in front of a stage: its own retries, and one from each sender."""
     plan = scenario.stages[stage]
     senders = scenario.stages[stage - 1].workers if stage and not plan.pull else 0
     retries = plan.workers if plan.per_stage else 0
     return inf if scenario.is_fed_from_inside else _capacity(plan) + senders + retries
-
-
-def _brief(stage: StageStats) -> str:
-    return ", ".join(
-        f"{name}={getattr(stage, name)}"
-        for name in ("stage_name", *(f"{what}_items" for what in STAGE_COUNTS), "workers")
-    )
-
-
-def _totals(stats: PipelineStats) -> dict[str, Any]:
-    return {
-        name: getattr(stats, f"items_{name}")
-        for name in (
-            *("fed", "processed", "failed", "dropped", "unprocessed", "outstanding", "in_flight"),
-        )
-    }

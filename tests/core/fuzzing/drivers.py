@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sized
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from antflow import PipelineError, PipelineResult
-from tests.core.fuzzing.scenarios import RunPlan, ServicePlan, StreamPlan
 from tests.helpers.virtual_time import settle
 
 from .audit import Audit, Feeder
+from .scenarios import RunPlan, ServicePlan, StreamPlan
 from .users import Users
 from .world import LONG_SECONDS, SHORT_SECONDS, Fatal, LeaveError, World, pause
 
@@ -38,10 +39,24 @@ class Driver(Generic[Plan]):
         self._world = world
         self._users = users
         self._plan = plan
+        self._pipeline = world.pipeline
 
     @property
     def _audit(self) -> Audit:
         return self._world.audit
+
+    def _start_users(self, plan: RunPlan | StreamPlan) -> tuple[Feeder, Any]:
+        """Start feeders and bystanders; return the main feeder and its input."""
+        self._users.start_feeders()
+        if plan.stop is not None:
+            shutdown = partial(self._users.shutdown, plan.stop.drain, plan.stop.timeout)
+            self._users.disturb(self._users.disturb_at(plan.stop.at, shutdown))
+        feeder = Feeder(interrupted=True)
+        return feeder, self._users.source(plan.main, feeder, 0, is_main=True)
+
+    async def _end_users(self, feeder: Feeder) -> None:
+        feeder.interrupted = self._audit.interrupted
+        await self._users.end_users()
 
     def _display(self, source: Any) -> dict[str, Any]:
         """Return the arguments that ask for the scenario's dashboard, if it has one."""
@@ -57,41 +72,33 @@ class RunDriver(Driver[RunPlan]):
 
     async def drive(self) -> None:
         """Drive it to the end of the run."""
-        plan = self._plan
-        self._users.start_feeders()
-        feeder = Feeder(interrupted=True)
-        source = self._users.source(plan.main, feeder, 0, is_main=True)
-        display = self._display(source)
-        run = self._users.spawn(
-            self._users.checked(
-                lambda: self._world.pipeline.run(
-                    source, return_exceptions=plan.return_exceptions, **display
-                )
-            )
+        plan, users = self._plan, self._users
+        feeder, source = self._start_users(plan)
+        call = partial(
+            self._pipeline.run,
+            source,
+            return_exceptions=plan.return_exceptions,
+            **self._display(source),
         )
+        run = users.spawn(users.checked(call))
         if plan.cancel_at is not None:
-            self._users.later(plan.cancel_at, self._users.cancel, run, plan.cancel_again)
+            users.later(plan.cancel_at, users.cancel, run, plan.cancel_again)
         if plan.intruder_at is not None:
-            self._users.disturb(self._users.intrude(plan.intruder_at))
-        if plan.stop is not None:
-            self._users.disturb(self._users.stop(plan.stop))
-        returned = await self._users.outcome(run)
-        feeder.interrupted = self._audit.interrupted
-        await self._users.end_users()
+            users.disturb(users.disturb_at(plan.intruder_at, users.intrude))
+        returned = await users.outcome(run)
+        await self._end_users(feeder)
         if returned is not None:
             self._check_returned(returned)
 
     def _check_returned(self, returned: list[PipelineResult]) -> None:
         sequence = [result.sequence_id for result in returned]
-        self._audit.require(sequence == sorted(sequence), f"results out of order: {sequence}")
-        expected = list(self._world.pipeline.results)
+        self._audit.require(sequence == sorted(sequence), "results out of order: {}", sequence)
+        expected = list(self._pipeline.results)
         if self._plan.return_exceptions:
-            expected += self._world.pipeline.failures
-        if self._world.collects:
-            self._audit.require(
-                sorted(r.value for r in returned) == sorted(r.value for r in expected),
-                f"returned {returned}, but results and failures are {expected}",
-            )
+            expected += self._pipeline.failures
+        found, due = (sorted(result.value for result in each) for each in (returned, expected))
+        is_right = found == due or not self._world.collects
+        self._audit.require(is_right, "returned {}, not {}", found, due)
 
 
 class StreamDriver(Driver[StreamPlan]):
@@ -99,30 +106,27 @@ class StreamDriver(Driver[StreamPlan]):
 
     async def drive(self) -> None:
         """Drive it to the end of the run."""
-        plan = self._plan
-        self._users.start_feeders()
-        feeder = Feeder(interrupted=True)
-        source = self._users.source(plan.main, feeder, 0, is_main=True)
-        if plan.stop is not None:
-            self._users.disturb(self._users.stop(plan.stop))
-        consume = self._consume_by_turns if plan.leave == "timeouts" else self._consume
+        leave = self._plan.leave
+        feeder, source = self._start_users(self._plan)
+        consume = self._consume_with_timeouts if leave == "timeouts" else self._consume
         consumer = self._users.spawn(consume(source))
         del source
-        if plan.leave == "cancel":
-            self._users.later(plan.cancel_at, self._users.cancel, consumer, None)
+        if leave == "cancel":
+            self._users.later(self._plan.cancel_at, self._users.cancel, consumer, None)
         await self._users.outcome(consumer)
         del consumer
         self._users.forget_past_timers()
-        if plan.leave in ("break", "cancel"):  # nobody waits for what is cancelled then
+        if leave in ("break", "cancel"):  # what is cancelled then is not waited for
             await asyncio.sleep(LONG_SECONDS)
-        self._users.check_nobody_left()
-        feeder.interrupted = self._audit.interrupted
-        await self._users.end_users()
+        self._users.check_no_task_left()
+        await self._end_users(feeder)
+
+    def _stream(self, source: Any) -> Any:
+        display = self._display(source)
+        return self._pipeline.stream(source, buffer_size=self._plan.buffer, **display)
 
     async def _consume(self, source: Any) -> None:
-        stream = self._world.pipeline.stream(
-            source, buffer_size=self._plan.buffer, **self._display(source)
-        )
+        stream = self._stream(source)
         if self._plan.leave == "error in with":
             async with stream:
                 await self._take(stream)
@@ -130,43 +134,43 @@ class StreamDriver(Driver[StreamPlan]):
         await self._take(stream)
         if self._plan.leave == "aclose":
             await stream.aclose()
-            self._users.check_nobody_left()
+            self._users.check_no_task_left()
 
     async def _take(self, stream: AsyncIterator[PipelineResult]) -> None:
         taken = 0
         leaves = self._plan.leave not in ("end", "cancel")
-        if leaves and self._plan.after == 0:
-            self._audit.causes.add("left")
-            return
-        while await self._next(stream) is not None:
+        while not leaves or taken < self._plan.after:
+            if await self._next(stream) is None:
+                self._users.check_no_task_left()
+                return
             taken += 1
             if leaves and taken == self._plan.after:
-                self._audit.causes.add("left")
-                return
-            if taken <= self._plan.feeds and not self._audit.closing:
-                await self._feed_from_consumer()
+                break
+            # The run may be about to end by itself.
+            may_feed = taken <= self._plan.feeds and not self._audit.closing
+            if may_feed and self._audit.is_alive():
+                await self._users.feed_children(0, may_be_late=True)
             await pause(self._plan.pause)
-        self._users.check_nobody_left()
+        self._audit.causes.add("left")
 
     async def _next(
         self, stream: AsyncIterator[PipelineResult], patience: float | None = None
     ) -> PipelineResult | None:
         self._audit.consumer_waits = True
         try:
-            if patience is None:
-                result = await self._step(stream)
-            else:
-                result = await self._step_in_time(stream, patience)
+            result = await self._step(stream, patience)
         finally:
             self._audit.consumer_waits = False
         if result is not None:
             self._audit.delivered.append(result)
         return result
 
-    async def _step_in_time(
-        self, stream: AsyncIterator[PipelineResult], patience: float
+    async def _step(
+        self, stream: AsyncIterator[PipelineResult], patience: float | None
     ) -> PipelineResult | None:
-        step = self._users.spawn(self._step(stream))
+        if patience is None:
+            return await anext(stream, None)
+        step = self._users.spawn(self._step(stream, None))
         try:
             return await asyncio.wait_for(step, patience)
         except TimeoutError:
@@ -174,28 +178,13 @@ class StreamDriver(Driver[StreamPlan]):
                 raise
             return step.result()  # wait_for loses what comes at the very moment of the timeout
 
-    async def _step(self, stream: AsyncIterator[PipelineResult]) -> PipelineResult | None:
-        try:
-            return await anext(stream)
-        except StopAsyncIteration:
-            return None
-
-    async def _feed_from_consumer(self) -> None:
-        """Feed unless the run may be over; it may still be about to end by itself."""
-        if self._audit.is_alive():
-            await self._users.feed_children(0, may_be_late=True)
-
-    async def _consume_by_turns(self, source: Any) -> None:
-        stream = self._world.pipeline.stream(
-            source, buffer_size=self._plan.buffer, **self._display(source)
-        )
+    async def _consume_with_timeouts(self, source: Any) -> None:
+        stream = self._stream(source)
         timeouts = 0
         while True:
+            is_patient = timeouts >= TIMEOUTS_EACH * self._plan.after
             try:
-                patience = (
-                    self._plan.patience if timeouts < TIMEOUTS_EACH * self._plan.after else None
-                )
-                result = await self._next(stream, patience)
+                result = await self._next(stream, None if is_patient else self._plan.patience)
             except TimeoutError:
                 timeouts += 1
                 continue
@@ -210,29 +199,24 @@ class ServiceDriver(Driver[ServicePlan]):
 
     async def drive(self) -> None:
         """Drive it to the end of the run."""
-        plan = self._plan
-        self._users.start_feeders(before_start=True)
+        plan, users = self._plan, self._users
+        users.start_feeders(before_start=True)
         await settle()
-        waiting = set(self._audit.entries) if self._users.have_fed() else set()
-        self._users.begin()
-        ending = self._users.spawn(self._start_and_end())
+        waiting = set(self._audit.entries) if users.have_fed() else set()
+        users.begin()
+        ending = users.spawn(self._start_and_end())
         if plan.cancel_at is not None:
-            self._users.later(plan.cancel_at, self._users.cancel, ending, None)
-        await self._users.outcome(ending)
+            users.later(plan.cancel_at, users.cancel, ending, None)
+        await users.outcome(ending)
         if "cancel" in self._audit.causes:  # perhaps before it had begun to wait for the end
             with suppress(PipelineError, Fatal):
-                await self._world.pipeline.shutdown(timeout=0)
-        await self._users.end_users()
-        if len(waiting) == len(self._audit.entries) and self._is_one_lane():
-            self._audit.check_priorities(waiting)
-
-    def _is_one_lane(self) -> bool:
+                await self._pipeline.shutdown(timeout=0)
+        await users.end_users()
         first = self._world.scenario.stages[0]
-        return (
-            first.workers == 1
-            and not first.per_stage
-            and not any(feeding.stage for feeding in self._world.scenario.feedings)
-        )
+        is_one_lane = first.workers == 1 and not first.per_stage
+        is_one_lane &= not any(feeding.stage for feeding in self._world.scenario.feedings)
+        if len(waiting) == len(self._audit.entries) and is_one_lane:
+            self._audit.check_priorities(waiting)
 
     async def _start_and_end(self) -> None:
         if self._plan.end.startswith("leave"):
@@ -248,14 +232,14 @@ class ServiceDriver(Driver[ServicePlan]):
             await self._join_and_shutdown()
 
     async def _start_and_leave(self) -> None:
-        async with self._world.pipeline:
+        async with self._pipeline:
             await self._start()
             self._audit.causes.add("shutdown")
             if self._plan.end == "leave by error":
                 raise LeaveError
 
     async def _start(self) -> None:
-        await self._world.pipeline.start()
+        await self._pipeline.start()
         self._audit.is_started = True
         self._users.start_feeders()
         for number, call in enumerate(self._plan.calls):
@@ -264,7 +248,7 @@ class ServiceDriver(Driver[ServicePlan]):
 
     async def _join_and_shutdown(self) -> None:
         self._audit.causes |= {"closing", "shutdown"}
-        join = self._users.spawn(self._world.pipeline.join())
+        join = self._users.spawn(self._pipeline.join())
         try:
             await asyncio.sleep(SHORT_SECONDS)
             await self._users.shutdown(self._plan.drain, self._plan.timeout)
@@ -277,7 +261,7 @@ class ServiceDriver(Driver[ServicePlan]):
                 join.exception()
 
     async def _join(self) -> None:
-        join = self._users.spawn(self._users.checked(self._world.pipeline.join))
+        join = self._users.spawn(self._users.checked(self._pipeline.join))
         try:
             await settle()
             if not join.done() and not self._audit.interrupted:
@@ -290,10 +274,7 @@ class ServiceDriver(Driver[ServicePlan]):
 
     async def _feed_too_late(self) -> None:
         feeder = Feeder()
-        try:
-            await self._world.pipeline.feed(self._users.keys(feeder, [-1], 0))
-        except PipelineError:
-            pass
-        else:
+        with suppress(PipelineError):
+            await self._pipeline.feed(self._users.keys(feeder, [-1]))
             self._audit.complain("a feed that began after join was not refused")
         self._audit.require(not feeder.keys, "a feed that was refused has read its input")

@@ -1,22 +1,21 @@
-"""What the fuzz draws: a pipeline, its items and their troubles, and how it is driven.
+"""What the fuzz draws: a pipeline, its items and their troubles, how it is driven and observed.
 
 A scenario is plain data whose `repr` is Python that can be pasted into a regression test. Items
 are numbers ("keys"), and every task returns the key that it was given. `outcome` says what must
-become of an item that nobody interrupts; `tests.core.fuzzing` runs a scenario and checks it.
-
-A scenario grows from one number, which hypothesis draws: so it takes microseconds where drawing
-each part takes milliseconds, and few scenarios are trivial. `simpler` is what makes up for the lost
-shrinking: it knows the parts.
+become of an item that is not interrupted. `grow` makes a scenario from one number, each field from
+the choices beside it, and `simpler` simplifies one that fails.
 """
 
+# ruff: noqa: RUF009 - `drawn` makes a field
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+P = TypeVar("P")
 Mode = Literal["run", "stream", "service"]
 Calls = Counter[tuple[int, int, int]]
 
@@ -25,6 +24,7 @@ FEEDING_KEYS = 100
 CALL_KEYS = 1_000
 AGAIN_KEYS = 2_000
 CHILD_KEYS = 10_000
+WATCHED_ODDS = 0.45
 
 TroubleKind = Literal[
     "fail",  # raises an Exception
@@ -51,6 +51,73 @@ Source = Literal[
 ]
 Callbacks = Literal["", "sync", "async", "sync raises", "async raises"]
 Then = Literal["", "refeed", "again"]
+Manner = Literal[
+    "plain",  # is no coroutine function, and returns
+    "raises",
+    "cancelled",  # raises CancelledError itself
+    "yields",  # is a coroutine function from here on: suspends once
+    "sleeps",
+    "sleeps and raises",
+    "sleeps and is cancelled",
+    "swallows",  # sleeps, and returns when it is cancelled
+    "stubborn",  # sleeps, and once more when it is cancelled
+    "feeds",  # feeds the pipeline, once
+    "misuses",  # calls what it must not call, once
+]
+PROMPT: tuple[Manner, ...] = ("plain", "raises", "cancelled")
+ONCE: tuple[Manner, ...] = ("feeds", "misuses")
+Method = Literal["on_start", "on_update", "on_finish"]
+Fan = Literal[
+    "",
+    "group",
+    "gather",
+    "loose",  # a gather that leaves behind, when it is cancelled, what has not ended at once
+]
+Hook = Literal[
+    "item_status", "task_start", "task_success", "task_retry", "task_failure", "task_cancelled"
+]
+CALLBACKS: dict[Hook, str] = {
+    "item_status": "on_status_change",
+    "task_start": "on_task_start",
+    "task_success": "on_task_complete",
+    "task_retry": "on_task_retry",
+    "task_failure": "on_task_fail",
+}
+"""What a tracker calls its functions."""
+
+HOOKS: tuple[Hook, ...] = (*CALLBACKS, "task_cancelled")
+TASK_HOOKS = HOOKS[1:]
+HOOK_SETS: tuple[tuple[Hook, ...], ...] = (
+    *(HOOKS, HOOKS, HOOKS, ("item_status",), TASK_HOOKS, ("task_start", "task_cancelled")),
+    *(("task_success", "task_failure"), ("item_status", "task_retry", "task_cancelled"), ()),
+)
+KINDS = (
+    *("fail", "fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
+    *("convert", "skip raises", "fatal", "suicide", "late suicide", "misuse", "timeout"),
+)
+MANNERS = (
+    *("plain", "plain", "raises", "cancelled", "yields", "sleeps", "sleeps"),
+    *("sleeps and raises", "sleeps and is cancelled", "swallows", "stubborn", "feeds", "misuses"),
+)
+SOURCES = ("list", "list", "generator", "async", "slow", "stuck", "broken")
+LEAVES = ("end", "end", "break", "aclose", "error in with", "cancel", "timeouts", "timeouts")
+ENDS = ("join", "join", "shutdown", "shutdown", "both", "leave", "leave by error")
+TIMES = (0.0, 0.5, 1.0, 1.5, 2.5, 4.0)
+SHORT_TIMES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
+DURATIONS = (0.0, 0.0, -1.0, 0.25, 0.5, 1.0, 1.25)
+PRIORITIES = (100, 100, 1, 200)
+ITEMS = (0, 1, 2, 3, 4, 6, 8, 10, 12)
+FLAG = (False, True)
+
+
+def drawn(*choices: Any) -> Any:
+    """A field whose value is drawn from these; the first is its default."""
+    return field(default=choices[0], metadata={"choices": choices})
+
+
+def maybe(odds: float, choices: tuple[Any, ...] = TIMES) -> tuple[Any, ...]:
+    """Return the choices with so many times None that another one is drawn with these odds."""
+    return (None,) * round(len(choices) * (1 / odds - 1)) + choices
 
 
 class Short:
@@ -69,17 +136,17 @@ class Short:
 class StagePlan(Short):
     """One stage; `durations` has for each task the seconds that items take, item by item.
 
-    A duration of 0 never suspends, and a negative one gives way once.
+    A duration of 0 never suspends, and a negative one suspends once.
     """
 
-    workers: int = 1
-    capacity: int | None = None
+    workers: int = drawn(1, 1, 2, 3, 5)
+    capacity: int | None = drawn(None, 0, 1, 1, 2, 3, 5)
     pull: bool = False
     per_stage: bool = False
-    attempts: int = 1
-    wait: float = 0.0
+    attempts: int = drawn(1, 2, 3)
+    wait: float = drawn(0.0, 0.0, 0.5, 1.0)
     durations: tuple[tuple[float, ...], ...] = ((0.0,),)
-    callbacks: Callbacks = ""
+    callbacks: Callbacks = drawn("", "", "", "sync", "async", "sync raises", "async raises")
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,8 +156,8 @@ class Trouble(Short):
     key: int = 0
     stage: int = 0
     task: int = 0
-    kind: TroubleKind = "fail"
-    times: int = 1
+    kind: TroubleKind = drawn(*KINDS)
+    times: int = drawn(1, 2, ALWAYS)
     target: int = 0
 
 
@@ -98,30 +165,30 @@ class Trouble(Short):
 class Feeding(Short):
     """One call of feed; `at=None` is before the start, None for `cancel_at` is never."""
 
-    items: int = 0
-    at: float | None = 0.0
+    items: int = drawn(*ITEMS)
+    at: float | None = drawn(*TIMES)
     stage: int = 0
-    priority: int = 100
-    source: Source = "list"
-    cancel_at: float | None = None
+    priority: int = drawn(*PRIORITIES)
+    source: Source = drawn(*SOURCES)
+    cancel_at: float | None = drawn(*maybe(0.4))
 
 
 @dataclass(frozen=True, repr=False)
 class Call(Short):
     """One call of process."""
 
-    at: float = 0.0
-    priority: int = 100
-    cancel_at: float | None = None
+    at: float = drawn(*TIMES)
+    priority: int = drawn(*PRIORITIES)
+    cancel_at: float | None = drawn(*maybe(0.3))
 
 
 @dataclass(frozen=True, repr=False)
 class Stop(Short):
     """One call of shutdown by a bystander, at a time after the first item was read."""
 
-    at: float = 0.0
-    drain: bool = False
-    timeout: float | None = None
+    at: float = drawn(*TIMES)
+    drain: bool = drawn(*FLAG)
+    timeout: float | None = drawn(*maybe(0.5))
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,26 +196,26 @@ class RunPlan(Short):
     """Driven by `run`, which is perhaps cancelled, once or twice."""
 
     main: Feeding = Feeding()
-    return_exceptions: bool = False
-    collect: bool = True
-    cancel_at: float | None = None
-    cancel_again: float | None = None
-    intruder_at: float | None = None
+    return_exceptions: bool = drawn(*FLAG)
+    collect: bool = drawn(True, True, True, True, False)
+    cancel_at: float | None = drawn(*maybe(0.4))
+    cancel_again: float | None = drawn(None, 0.0, 0.25)
+    intruder_at: float | None = drawn(*maybe(0.2))
     stop: Stop | None = None
 
 
 @dataclass(frozen=True, repr=False)
 class StreamPlan(Short):
-    """Driven by `stream`, which is left after so many results in one way or another."""
+    """Driven by `stream`, which is left after so many results in one manner or another."""
 
     main: Feeding = Feeding()
-    buffer: int | None = None
-    pause: float = 0.0
-    leave: Literal["end", "break", "aclose", "error in with", "cancel", "timeouts"] = "end"
-    after: int = 1
-    cancel_at: float = 0.0
-    patience: float = 0.5
-    feeds: int = 0
+    buffer: int | None = drawn(None, 0, 1, 3)
+    pause: float = drawn(0.0, -1.0, 0.5, 2.0)
+    leave: Literal["end", "break", "aclose", "error in with", "cancel", "timeouts"] = drawn(*LEAVES)
+    after: int = drawn(1, 0, 2, 3, 4)
+    cancel_at: float = drawn(*TIMES)
+    patience: float = drawn(0.5, 0.25, 1.0)
+    feeds: int = drawn(0, 0, 1, 3)
     stop: Stop | None = None
 
 
@@ -156,28 +223,93 @@ class StreamPlan(Short):
 class ServicePlan(Short):
     """Driven by `start`, feeders and callers, and ended at a time."""
 
-    end: Literal["join", "shutdown", "both", "leave", "leave by error"] = "join"
-    at: float = 0.0
-    drain: bool = False
-    timeout: float | None = None
-    cancel_at: float | None = None
+    end: Literal["join", "shutdown", "both", "leave", "leave by error"] = drawn(*ENDS)
+    at: float = drawn(*TIMES)
+    drain: bool = drawn(*FLAG)
+    timeout: float | None = drawn(*maybe(0.5))
+    cancel_at: float | None = drawn(*maybe(0.2))
     calls: tuple[Call, ...] = ()
+
+
+Drive = RunPlan | StreamPlan | ServicePlan
+
+
+@dataclass(frozen=True, repr=False)
+class Change(Short):
+    """A tracker's callback is set some seconds after the beginning, or removed by None."""
+
+    at: float = drawn(*SHORT_TIMES)
+    hook: Hook = drawn(*CALLBACKS)
+    manner: Manner | None = drawn(*MANNERS, None)
+
+
+@dataclass(frozen=True, repr=False)
+class ObserverPlan(Short):
+    """An observer that has a manner in every so many calls, `only` of one hook or of all."""
+
+    is_tracker: bool = drawn(False, False, False, True, True)
+    hooks: tuple[Hook, ...] = drawn(*HOOK_SETS)
+    manner: Manner = drawn(*MANNERS)
+    only: Hook | None = drawn(None, None, None, "item_status", *HOOKS)
+    every: int = drawn(1, 1, 2, 3)
+    changes: tuple[Change, ...] = ()
+    max_history: int | None = drawn(None, None, 0, 3)
+
+
+@dataclass(frozen=True, repr=False)
+class DashboardPlan(Short):
+    """A dashboard that has a manner in every so many calls, `only` of one method or of all.
+
+    One that has hooks observes, too. With `stops` it shuts the pipeline down when it is started.
+    """
+
+    interval: float = drawn(0.5, 0.5, 0.25, 4.0)
+    manner: Manner = drawn(*MANNERS)
+    only: Method | None = drawn(None, "on_start", "on_update", "on_finish")
+    every: int = drawn(1, 1, 2, 3)
+    hooks: tuple[Hook, ...] = drawn((), (), *HOOK_SETS)
+    stops: Literal["", "stop", "drain"] = drawn("", "", "", "", "", "stop", "drain")
+
+
+@dataclass(frozen=True, repr=False)
+class LimitPlan(Short):
+    """What limits the tasks of one stage: one of them as a whole, and calls in all of them.
+
+    A task calls twice at once from a group of its own where it fans out, and holds each permit for
+    some seconds. Rates and periods are powers of two, so that times are exact.
+    """
+
+    stage: int = 0
+    task: int = 0
+    tasks: int | None = drawn(None, 1, 1, 2)
+    calls: int | None = drawn(None, 1, 1, 2)
+    rate: float | None = drawn(None, None, 0.5, 1.0, 2.0, 4.0)
+    period: float = drawn(1.0, 0.5, 2.0, 8.0)
+    fan: Fan = drawn("", "", "group", "gather", "loose")
+    hold: float = drawn(0.0, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True, repr=False)
 class Scenario(Short):
-    """One trial of the engine; `seed` draws the interleaving, 0 being asyncio's own."""
+    """One trial of the engine; `seed` draws the interleaving, 0 being asyncio's own.
+
+    Where it `asks`, tasks ask for their item and set their status.
+    """
 
     stages: tuple[StagePlan, ...] = (StagePlan(),)
-    drive: RunPlan | StreamPlan | ServicePlan = RunPlan()
+    drive: Drive = RunPlan()
     feedings: tuple[Feeding, ...] = ()
     troubles: tuple[Trouble, ...] = ()
-    then: Then = ""
-    tick: float = 1e-6
+    observers: tuple[ObserverPlan, ...] = ()
+    dashboard: DashboardPlan | None = None
+    limits: tuple[LimitPlan, ...] = ()
+    asks: bool = False
+    then: Then = drawn("", "refeed", "refeed", "again")
+    tick: float = drawn(1e-6, 1e-6, 0.0, 0.0, 1e-3)
     seed: int = 0
 
     def has(self, *kinds: TroubleKind) -> bool:
-        """Tell whether there is trouble of one of these kinds."""
+        """Return whether there is trouble of one of these kinds."""
         return any(trouble.kind in kinds for trouble in self.troubles)
 
     def trouble(self, key: int, stage: int, task: int) -> Iterator[Trouble]:
@@ -187,47 +319,69 @@ class Scenario(Short):
                 yield trouble
 
     def is_skipped(self, key: int, stage: int) -> bool:
-        """Whether skip_if tells a stage to skip an item."""
-        kinds = {
-            trouble.kind
-            for trouble in self.troubles
-            if (trouble.key, trouble.stage) == (key, stage)
-        }
+        """Return whether skip_if has a stage skip an item."""
+        kinds = {each.kind for each in self.troubles if (each.key, each.stage) == (key, stage)}
         return "skip" in kinds and "skip raises" not in kinds
 
+    def limits_of(self, stage: int) -> LimitPlan:
+        """Return what limits the tasks of a stage."""
+        return next((plan for plan in self.limits if plan.stage == stage), LimitPlan(stage))
 
-@dataclass(frozen=True)
-class Outcome:
-    """What must become of an item: the stage in which it fails, or None."""
+    @property
+    def is_prompt(self) -> bool:
+        """Whether no observer takes time."""
+        manners = self._manners()
+        if self.dashboard is not None and self.dashboard.hooks:
+            manners.add(self.dashboard.manner)
+        return manners <= set(PROMPT)
 
-    fails_in: int | None = None
+    @property
+    def is_fed_from_inside(self) -> bool:
+        """Whether a task, an observer, the dashboard or the consumer of a stream feeds."""
+        return (
+            self.has("feed")
+            or bool(getattr(self.drive, "feeds", 0))
+            or "feeds" in self._manners()
+            or (self.dashboard is not None and self.dashboard.manner == "feeds")
+        )
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether nothing holds up an item before its task, or between task and next stage."""
+        return self.is_prompt and not any(plan.tasks for plan in self.limits)
+
+    def _manners(self) -> set[Manner]:
+        changes = {change.manner or "plain" for o in self.observers for change in o.changes}
+        return changes | {plan.manner for plan in self.observers}
 
 
-def outcome(scenario: Scenario, key: int, stage: int, calls: Calls) -> Outcome:
-    """Foretell what becomes of an item that enters a stage, given the calls made with it before."""
+# What must become of an item
+
+
+def outcome(scenario: Scenario, key: int, stage: int, calls: Calls) -> int | None:
+    """Return the stage in which an item that enters one must fail, after these calls with it."""
     calls = Counter(calls)
     for number in range(stage, len(scenario.stages)):
         if not scenario.is_skipped(key, number) and not _passes(scenario, key, number, calls):
-            return Outcome(fails_in=number)
-    return Outcome()
+            return number
+    return None
 
 
 def _passes(scenario: Scenario, key: int, stage: int, calls: Calls) -> bool:
     plan = scenario.stages[stage]
-    tasks = range(len(plan.durations))
-    if plan.per_stage:
-        return _succeeds(scenario, plan.attempts, [(key, stage, task) for task in tasks], calls)
-    return all(_succeeds(scenario, plan.attempts, [(key, stage, task)], calls) for task in tasks)
+    tasks = [(key, stage, task) for task in range(len(plan.durations))]
+    rows = [tasks] if plan.per_stage else [[task] for task in tasks]
+    return all(_succeeds(scenario, plan.attempts, row, calls) for row in rows)
 
 
 def _succeeds(
     scenario: Scenario, attempts: int, tasks: list[tuple[int, int, int]], calls: Calls
 ) -> bool:
-    """Make attempts at a row of tasks until one gets through all of them."""
+    """Make attempts at a row of tasks until one succeeds at all of them."""
     for _ in range(attempts):
         for task in tasks:
             calls[task] += 1
-            kind = next(_ends_of_attempt(scenario, task, calls[task]), None)
+            kind = _end_of_attempt(scenario, task, calls[task])
             if kind in ("fail", "timeout"):
                 break
             if kind is not None:
@@ -237,186 +391,73 @@ def _succeeds(
     return False
 
 
-def _ends_of_attempt(
+def _end_of_attempt(
     scenario: Scenario, task: tuple[int, int, int], call: int
-) -> Iterator[TroubleKind]:
+) -> TroubleKind | None:
     for trouble in scenario.trouble(*task):
         if trouble.kind in ("fail", "timeout", "cancelled", "fatal") and call <= trouble.times:
-            yield trouble.kind
+            return trouble.kind
+    return None
 
 
-TIMES = (0.0, 0.5, 1.0, 1.5, 2.5, 4.0)
-DURATIONS = (0.0, 0.0, -1.0, 0.25, 0.5, 1.0, 1.25)
-PRIORITIES = (100, 100, 1, 200)
-ITEMS = (0, 1, 2, 3, 4, 6, 8, 10, 12)
-SOURCES: tuple[Source, ...] = ("list", "list", "generator", "async", "slow", "stuck", "broken")
-KINDS: tuple[TroubleKind, ...] = (
-    *("fail", "fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
-    *("convert", "skip raises", "fatal", "suicide", "late suicide", "misuse", "timeout"),
-)
-CALLBACKS: tuple[Callbacks, ...] = ("", "", "", "sync", "async", "sync raises", "async raises")
-THENS: tuple[Then, ...] = ("", "refeed", "refeed", "again")
+# Drawing
 
 
 def grow(mode: Mode, number: int) -> Scenario:
-    """Make the scenario of this number, driven in one way."""
+    """Make the scenario of this number, driven in one mode; a part is observed or limited."""
     draw = Random(number)
-    stages = tuple(_stage(draw, place) for place in range(draw.randint(1, 4)))
+    stages = tuple(_stage(draw, index) for index in range(draw.randint(1, 4)))
     few = draw.choice((1, 2, 3) if mode == "service" else (0, 0, 1, 2))
     feedings = tuple(_feeding(draw, len(stages), mode) for _ in range(few))
-    drive = _DRIVES[mode](draw)
+    drive = _drive(draw, mode)
     keys = _keys(drive, feedings)
     number_of_troubles = draw.choice((0, 1, 1, 2, 2, 3, 4)) if keys else 0
-    troubles = [_trouble(draw, stages, keys) for _ in range(number_of_troubles)]
-    if _chance(draw, 0.2):
+    troubles = tuple(_trouble(draw, stages, keys) for _ in range(number_of_troubles))
+    if draw.random() < 0.2:
         stages, flaky = _flaky(draw, stages, keys)
         troubles += flaky
-    return Scenario(
-        stages=stages,
-        drive=drive,
-        feedings=feedings,
-        troubles=tuple(troubles),
-        then=draw.choice(THENS),
-        tick=draw.choice((1e-6, 1e-6, 0.0, 0.0, 1e-3)),
-        seed=draw.choice((0, *range(1, 10))) and draw.randint(1, 10**6),
+    seed = 0 if draw.random() < 0.1 else draw.randint(1, 10**6)
+    plans: dict[str, Any] = {"stages": stages, "feedings": feedings}
+    if draw.random() < WATCHED_ODDS:
+        plans = _watched(draw, mode, stages, feedings)
+    return _make(draw, Scenario, **plans, drive=drive, troubles=troubles, seed=seed)
+
+
+def _make(draw: Random, plan: Callable[..., P], **given: Any) -> P:
+    """Make a plan, with each field that is not given drawn from its choices."""
+    for each in fields(plan):  # type: ignore[arg-type]
+        if each.name not in given and "choices" in each.metadata:
+            given[each.name] = draw.choice(each.metadata["choices"])
+    return plan(**given)
+
+
+def _stage(draw: Random, index: int) -> StagePlan:
+    pull = index > 0 and draw.random() < 0.2
+    durations = tuple(
+        tuple(draw.choices(DURATIONS, k=draw.randint(1, 3))) for _ in range(draw.choice((1, 1, 2)))
     )
-
-
-def _chance(draw: Random, odds: float) -> bool:
-    return draw.random() < odds
-
-
-def _perhaps_time(draw: Random, odds: float) -> float | None:
-    return draw.choice(TIMES) if _chance(draw, odds) else None
-
-
-def _stage(draw: Random, place: int) -> StagePlan:
-    pull = place > 0 and _chance(draw, 0.2)
-    return StagePlan(
-        workers=draw.choice((1, 1, 2, 3, 5)),
-        capacity=None if pull else draw.choice((None, 0, 1, 1, 2, 3, 5)),
-        pull=pull,
-        per_stage=not pull and _chance(draw, 0.4),
-        attempts=draw.randint(1, 3),
-        wait=draw.choice((0.0, 0.0, 0.5, 1.0)),
-        durations=tuple(_durations(draw) for _ in range(draw.choice((1, 1, 2)))),
-        callbacks=draw.choice(CALLBACKS),
-    )
-
-
-def _durations(draw: Random) -> tuple[float, ...]:
-    return tuple(draw.choice(DURATIONS) for _ in range(draw.randint(1, 3)))
+    per_stage = not pull and draw.random() < 0.4
+    plan = _make(draw, StagePlan, pull=pull, per_stage=per_stage, durations=durations)
+    return replace(plan, capacity=None) if pull else plan
 
 
 def _feeding(draw: Random, stages: int, mode: Mode) -> Feeding:
-    return Feeding(
-        items=draw.choice(ITEMS),
-        at=None if mode == "service" and _chance(draw, 0.2) else draw.choice(TIMES),
-        stage=draw.choice((0, draw.randrange(stages))),
-        priority=draw.choice(PRIORITIES),
-        source=draw.choice(SOURCES),
-        cancel_at=_perhaps_time(draw, 0.4),
-    )
+    plan = _make(draw, Feeding, stage=draw.choice((0, draw.randrange(stages))))
+    return replace(plan, at=None) if mode == "service" and draw.random() < 0.2 else plan
 
 
-def _trouble(draw: Random, stages: tuple[StagePlan, ...], keys: list[int]) -> Trouble:
-    stage = draw.randrange(len(stages))
-    return Trouble(
-        key=draw.choice(draw.choice((keys, keys[:3]))),
-        stage=stage,
-        task=draw.randrange(len(stages[stage].durations)),
-        kind=draw.choice(KINDS),
-        times=draw.choice((1, 2, ALWAYS)),
-        target=draw.randrange(len(stages)),
-    )
+def _drive(draw: Random, mode: Mode) -> Drive:
+    if mode == "service":
+        calls = tuple(_make(draw, Call) for _ in range(draw.choice((0, 0, 1, 3))))
+        return _make(draw, ServicePlan, calls=calls)
+    main = _make(draw, Feeding, at=0.0, priority=100, cancel_at=None)
+    stop = _make(draw, Stop) if draw.random() < (0.2 if mode == "run" else 0.3) else None
+    if mode == "run":
+        return _make(draw, RunPlan, main=main, stop=stop)
+    return _make(draw, StreamPlan, main=main, stop=stop)
 
 
-def _flaky(
-    draw: Random, stages: tuple[StagePlan, ...], keys: list[int]
-) -> tuple[tuple[StagePlan, ...], list[Trouble]]:
-    """Have most items fail once in one stage, which waits before it tries them again."""
-    place = draw.randrange(len(stages))
-    plan = stages[place]
-    plan = replace(
-        plan,
-        capacity=plan.capacity if plan.pull else draw.choice((1, 2, None)),
-        attempts=draw.randint(2, 3),
-        wait=draw.choice((0.25, 0.5, 1.0)),
-        per_stage=False,
-    )
-    stages = (*stages[:place], plan, *stages[place + 1 :])
-    failing = [key for key in keys if _chance(draw, 0.8)]
-    return stages, [Trouble(key=key, stage=place) for key in failing]
-
-
-def _main(draw: Random) -> Feeding:
-    return Feeding(items=draw.choice(ITEMS), source=draw.choice(SOURCES))
-
-
-def _run(draw: Random) -> RunPlan:
-    cancel_at = _perhaps_time(draw, 0.4)
-    return RunPlan(
-        main=_main(draw),
-        return_exceptions=_chance(draw, 0.5),
-        collect=_chance(draw, 0.8),
-        cancel_at=cancel_at,
-        cancel_again=None if cancel_at is None else draw.choice((None, 0.0, 0.25)),
-        intruder_at=_perhaps_time(draw, 0.2),
-        stop=_stop(draw, 0.2),
-    )
-
-
-def _stream(draw: Random) -> StreamPlan:
-    return StreamPlan(
-        main=_main(draw),
-        buffer=draw.choice((None, 0, 1, 3)),
-        pause=draw.choice((0.0, -1.0, 0.5, 2.0)),
-        leave=draw.choice(
-            ("end", "end", "break", "aclose", "error in with", "cancel", "timeouts", "timeouts")
-        ),
-        after=draw.randint(0, 4),
-        cancel_at=draw.choice(TIMES),
-        patience=draw.choice((0.25, 0.5, 1.0)),
-        feeds=draw.choice((0, 0, 1, 3)),
-        stop=_stop(draw, 0.3),
-    )
-
-
-def _service(draw: Random) -> ServicePlan:
-    return ServicePlan(
-        end=draw.choice(
-            ("join", "join", "shutdown", "shutdown", "both", "leave", "leave by error")
-        ),
-        at=draw.choice(TIMES),
-        drain=_chance(draw, 0.5),
-        timeout=_perhaps_time(draw, 0.5),
-        cancel_at=_perhaps_time(draw, 0.2),
-        calls=tuple(_call(draw) for _ in range(draw.choice((0, 0, 1, 3)))),
-    )
-
-
-def _stop(draw: Random, odds: float) -> Stop | None:
-    if not _chance(draw, odds):
-        return None
-    return Stop(at=draw.choice(TIMES), drain=_chance(draw, 0.5), timeout=_perhaps_time(draw, 0.5))
-
-
-def _call(draw: Random) -> Call:
-    return Call(
-        at=draw.choice(TIMES),
-        priority=draw.choice(PRIORITIES),
-        cancel_at=_perhaps_time(draw, 0.3),
-    )
-
-
-_DRIVES: dict[Mode, Callable[[Random], RunPlan | StreamPlan | ServicePlan]] = {
-    "run": _run,
-    "stream": _stream,
-    "service": _service,
-}
-
-
-def _keys(drive: RunPlan | StreamPlan | ServicePlan, feedings: tuple[Feeding, ...]) -> list[int]:
+def _keys(drive: Drive, feedings: tuple[Feeding, ...]) -> list[int]:
     """All keys that the scenario feeds by itself."""
     if isinstance(drive, ServicePlan):
         keys = [CALL_KEYS + number for number in range(len(drive.calls))]
@@ -425,6 +466,74 @@ def _keys(drive: RunPlan | StreamPlan | ServicePlan, feedings: tuple[Feeding, ..
     for number, feeding in enumerate(feedings, start=1):
         keys += range(FEEDING_KEYS * number, FEEDING_KEYS * number + feeding.items)
     return keys
+
+
+def _trouble(draw: Random, stages: tuple[StagePlan, ...], keys: list[int]) -> Trouble:
+    stage = draw.randrange(len(stages))
+    return _make(
+        draw,
+        Trouble,
+        key=draw.choice(draw.choice((keys, keys[:3]))),
+        stage=stage,
+        task=draw.randrange(len(stages[stage].durations)),
+        target=draw.randrange(len(stages)),
+    )
+
+
+def _flaky(
+    draw: Random, stages: tuple[StagePlan, ...], keys: list[int]
+) -> tuple[tuple[StagePlan, ...], tuple[Trouble, ...]]:
+    """Have most items fail once in one stage, which waits before it tries them again."""
+    index = draw.randrange(len(stages))
+    plan = replace(
+        stages[index],
+        capacity=stages[index].capacity if stages[index].pull else draw.choice((1, 2, None)),
+        attempts=draw.randint(2, 3),
+        wait=draw.choice((0.25, 0.5, 1.0)),
+        durations=draw.choice((stages[index].durations, ((0.0,),))),
+        per_stage=False,
+    )
+    failing = [key for key in keys if draw.random() < 0.8]
+    return (
+        (*stages[:index], plan, *stages[index + 1 :]),
+        tuple(Trouble(key=key, stage=index) for key in failing),
+    )
+
+
+def _watched(
+    draw: Random, mode: Mode, stages: tuple[StagePlan, ...], feedings: tuple[Feeding, ...]
+) -> dict[str, Any]:
+    """Draw observers and limits, and maybe feeders that wait for room at the same time."""
+    crowd: tuple[Feeding, ...] = ()
+    if draw.random() < 0.3:
+        at, size = draw.choice(SHORT_TIMES), draw.choice((2, 2, 3))
+        stage = draw.choice([number for number, plan in enumerate(stages) if not plan.pull])
+        crowd = tuple(
+            Feeding(items=draw.choice((1, 2, 4)), at=at, stage=stage) for _ in range(size)
+        )
+    has_dashboard = mode != "service" and draw.random() < 0.4
+    has_limits = draw.random() < 0.4
+    return {
+        "stages": stages,
+        "feedings": feedings + crowd,
+        "observers": tuple(_observer(draw) for _ in range(draw.choice((0, 1, 1, 2, 2, 3)))),
+        "dashboard": _make(draw, DashboardPlan) if has_dashboard else None,
+        "limits": tuple(
+            _make(draw, LimitPlan, stage=stage, task=draw.randrange(len(plan.durations)))
+            for stage, plan in enumerate(stages)
+            if has_limits and draw.random() < 0.7
+        ),
+        "asks": draw.random() < 0.3,
+    }
+
+
+def _observer(draw: Random) -> ObserverPlan:
+    plan = _make(draw, ObserverPlan)
+    changes = draw.choice((0, 0, 1, 2, 3)) if plan.is_tracker else 0
+    return replace(plan, changes=tuple(_make(draw, Change) for _ in range(changes)))
+
+
+# Simplifying
 
 
 def simplest(scenario: Scenario, fails: Callable[[Scenario], bool], tries: int) -> Scenario:
@@ -444,20 +553,20 @@ def simpler(value: Any) -> Iterator[Any]:
     if is_dataclass(value):
         yield from _simpler_fields(value)
     elif isinstance(value, tuple):
-        for place in range(len(value)):
-            yield value[:place] + value[place + 1 :]
-        for place, part in enumerate(value):
+        for index in range(len(value)):
+            yield value[:index] + value[index + 1 :]
+        for index, part in enumerate(value):
             for smaller in simpler(part):
-                yield (*value[:place], smaller, *value[place + 1 :])
+                yield (*value[:index], smaller, *value[index + 1 :])
     elif isinstance(value, int) and not isinstance(value, bool) and value > 1:
         yield value // 2
         yield value - 1
 
 
 def _simpler_fields(value: Any) -> Iterator[Any]:
-    for field in fields(value):
-        now = getattr(value, field.name)
-        if now != field.default:
-            yield replace(value, **{field.name: field.default})
+    for each in fields(value):
+        now = getattr(value, each.name)
+        if now != each.default:
+            yield replace(value, **{each.name: each.default})
             for smaller in simpler(now):
-                yield replace(value, **{field.name: smaller})
+                yield replace(value, **{each.name: smaller})

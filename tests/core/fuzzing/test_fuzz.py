@@ -17,9 +17,14 @@ from random import Random
 
 import pytest
 
+from tests.core.fuzzing import scenarios
 from tests.core.fuzzing.scenarios import (
+    Change,
+    DashboardPlan,
     Feeding,
+    LimitPlan,
     Mode,
+    ObserverPlan,
     RunPlan,
     Scenario,
     ServicePlan,
@@ -32,16 +37,8 @@ from tests.core.fuzzing.scenarios import (
     simplest,
 )
 from tests.core.fuzzing.trial import run_scenario
-from tests.core.fuzzing.watched import (
-    Change,
-    DashboardPlan,
-    LimitPlan,
-    ObserverPlan,
-    Watched,
-    grow_watched,
-)
 
-EXAMPLES: dict[Mode, int] = {"run": 600, "stream": 600, "service": 800}
+EXAMPLES: dict[Mode, int] = {"run": 400, "stream": 400, "service": 530}
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 FUZZ_EXAMPLES = 500
 TRIES_TO_SIMPLIFY = 400
@@ -90,7 +87,7 @@ REGRESSIONS = [
         drive=StreamPlan(main=Feeding(items=1), feeds=1, stop=Stop(at=2.5)),
         seed=948360,
     ),
-    # Feeders that were told to go gave their places back, and woke nobody who waited for one.
+    # Dismissed feeders gave their room back, and woke none that waited for it.
     Scenario(
         stages=(StagePlan(), StagePlan(), StagePlan(workers=2, capacity=1, callbacks="async")),
         drive=ServicePlan(end="shutdown", at=1.0, drain=True),
@@ -108,62 +105,62 @@ REGRESSIONS = [
         feedings=(Feeding(items=2), Feeding(items=1, stage=1)),
     ),
     # A dashboard that swallowed its cancellation was updated for ever.
-    Watched(
+    Scenario(
         stages=(StagePlan(durations=((0.5,),)),),
         drive=RunPlan(main=Feeding(items=1)),
         dashboard=DashboardPlan(manner="swallows"),
     ),
-    # The error of a consumer, cancelled as it fed and observers were told, kept the stream.
-    Watched(
+    # The error of a consumer, cancelled as it fed and observers were called, kept the stream.
+    Scenario(
         drive=StreamPlan(main=Feeding(items=2), buffer=1, leave="cancel", cancel_at=4.0, feeds=1),
         observers=(ObserverPlan(manner="sleeps and is cancelled"),),
     ),
     # A TaskGroup that had failed made its worker one that is being cancelled, before Python 3.13.
-    Watched(
+    Scenario(
         stages=(StagePlan(attempts=2),),
         drive=RunPlan(main=Feeding(items=2)),
         troubles=(Trouble(),),
         observers=(ObserverPlan(manner="cancelled"),),
         limits=(LimitPlan(calls=1, fan="group", hold=0.5),),
     ),
-    # Of a worker that cancelled itself and was told of it by an observer, another took the item.
-    Watched(
+    # A worker that cancelled itself learned of it in an observer; another took its item.
+    Scenario(
         stages=(StagePlan(workers=2, durations=((0.25,), (0.0,))),),
         drive=RunPlan(main=Feeding(items=1)),
         troubles=(Trouble(kind="late suicide"),),
         observers=(ObserverPlan(manner="stubborn", only="task_success"),),
     ),
     # A task of a run whose stream had been dropped waited, to start another, for its own end.
-    Watched(
+    Scenario(
         drive=StreamPlan(main=Feeding(items=1), leave="cancel"),
         troubles=(Trouble(kind="misuse"), Trouble(kind="swallow")),
         limits=(LimitPlan(rate=0.5, hold=0.25),),
     ),
     # And so did its observers and its dashboard.
-    Watched(
+    Scenario(
         stages=(StagePlan(durations=((1.0,),)),),
         drive=StreamPlan(main=Feeding(items=1), leave="cancel"),
         observers=(ObserverPlan(manner="misuses", every=3),),
     ),
-    Watched(
+    Scenario(
         drive=StreamPlan(leave="cancel", cancel_at=1.0),
         feedings=(Feeding(items=1), Feeding(at=4.0)),
         dashboard=DashboardPlan(manner="misuses"),
     ),
     # No worker was started in a run that was drained before its dashboard had begun.
-    Watched(
+    Scenario(
         drive=RunPlan(),
         observers=(ObserverPlan(manner="sleeps"),),
         dashboard=DashboardPlan(manner="feeds", stops="drain"),
     ),
     # A cancellation that met the observer of what a task feeds was forgotten.
-    Watched(
+    Scenario(
         drive=StreamPlan(main=Feeding(items=3)),
         troubles=(Trouble(key=2, kind="late suicide"), Trouble(key=2, kind="feed")),
         observers=(ObserverPlan(manner="sleeps"),),
     ),
     # A tracker whose start was cancelled and that no longer listens to starts missed the end.
-    Watched(
+    Scenario(
         drive=StreamPlan(main=Feeding(items=3), leave="error in with"),
         observers=(
             ObserverPlan(
@@ -190,7 +187,7 @@ def drawn(mode: Mode, number: int, seed: int = 0) -> Iterator[Scenario]:
     """Yield so many scenarios, the same ones for the same seed."""
     draw = Random(f"{mode} {seed}")
     for _ in range(number):
-        yield grow_watched(mode, draw.getrandbits(64))
+        yield grow(mode, draw.getrandbits(64))
 
 
 def check_all(scenarios: Iterable[Scenario]) -> None:
@@ -241,12 +238,10 @@ def test_no_law_breaks_for_as_long_as_asked() -> None:
 
 
 def test_a_scenario_is_python_that_makes_it_again() -> None:
-    from tests.core.fuzzing import scenarios, watched
-
     for mode in EXAMPLES:
         for number in range(100):
-            scenario = grow_watched(mode, number)
-            assert eval(repr(scenario), vars(scenarios) | vars(watched)) == scenario
+            scenario = grow(mode, number)
+            assert eval(repr(scenario), vars(scenarios)) == scenario
 
 
 def test_simplifying_finds_what_is_necessary() -> None:

@@ -10,16 +10,14 @@ from unittest.mock import patch
 
 from antflow import Pipeline, PipelineResult, UnprocessedItem
 from antflow._engine import channel
-from tests.core.fuzzing.scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
 from tests.helpers.observers import observe
 from tests.helpers.virtual_time import SimulatedLoop, settle, simulate
 
 from .audit import Feeder
-from .dashboards import FuzzedDashboard
 from .drivers import drive
-from .observers import make_observers, plan_changes
+from .observers import Observers
+from .scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
 from .users import Users
-from .watched import watched
 from .workload import Workload
 from .world import World
 
@@ -53,17 +51,19 @@ def run_scenario(scenario: Scenario) -> None:
 
 async def try_scenario(scenario: Scenario) -> None:
     """Drive the pipeline as the scenario says, and once more if it says so."""
-    world = World(watched(scenario))
+    world = World(scenario)
     users = Users(world)
-    pipeline = make_pipeline(world, users)
-    if world.scenario.dashboard is not None:
-        world.dashboard = FuzzedDashboard(world, users, world.scenario.dashboard)
+    observers = Observers(world, users)
+    pipeline = Pipeline(Workload(world, users).stages(), collect_results=world.collects)
+    observe(pipeline, *observers.make())
+    if scenario.dashboard is not None:
+        world.dashboard = observers.make_dashboard(scenario.dashboard)
     world.open(pipeline)
     users.adopt_current_task()
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulatedLoop)
     loop.when_quiet = partial(check_quiet, world)
-    plan_changes(world, users)
+    observers.plan_changes()
     await drive(world, users)
     await finish(world)
     if scenario.then == "refeed":
@@ -81,19 +81,11 @@ async def finish(world: World) -> None:
     await settle()
 
 
-def make_pipeline(world: World, users: Users) -> Pipeline:
-    """Make the pipeline, with those who observe it."""
-    stages = Workload(world, users).stages()
-    pipeline = Pipeline(stages, collect_results=world.collects)
-    observe(pipeline, *make_observers(world, users))
-    return pipeline
-
-
 def check_quiet(world: World) -> None:
     """Check the run that is on now."""
     stats = world.audit.check_quiet()
     if stats is not None and world.scenario.limits:
-        world.limits.check_quiet(world.audit, stats)
+        world.limits.check_quiet(stats)
 
 
 async def refeed(world: World, users: Users) -> None:
@@ -109,9 +101,8 @@ async def refeed(world: World, users: Users) -> None:
             users.spawn(users.checked(partial(start_refeed_join, world, users, again)))
         )
         await finish(world)
-    world.audit.require(
-        world.audit.interrupted or not world.pipeline.unprocessed, "left over again"
-    )
+    is_right = world.audit.interrupted or not world.pipeline.unprocessed
+    world.audit.require(is_right, "left over again")
 
 
 async def start_refeed_join(world: World, users: Users, failed: list[PipelineResult]) -> None:
@@ -140,7 +131,7 @@ async def run_again(world: World, users: Users) -> None:
     users.forget_cancellation()
     feeder = Feeder(interrupted=True)
     keys = range(AGAIN_KEYS, AGAIN_KEYS + AGAIN_ITEMS)
-    source = users.keys(feeder, keys, 0)
+    source = users.keys(feeder, keys)
     returned = await users.outcome(users.spawn(users.checked(lambda: world.pipeline.run(source))))
     feeder.interrupted = False
     if world.collects:

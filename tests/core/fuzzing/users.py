@@ -1,18 +1,19 @@
-"""Those who use the pipeline of a trial: who feeds it, who disturbs it, and how they end."""
+"""The users of the pipeline of a trial: they feed it, disturb it, and end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 from typing import Any, TypeVar
 
 from antflow import Item, PipelineError
-from tests.core.fuzzing.scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding, Stop
 from tests.helpers.virtual_time import others
 
-from .audit import Cause, Feeder
+from .audit import Audit, Feeder
+from .scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding
 from .world import LONG_SECONDS, SHORT_SECONDS, Fatal, InputError, LeaveError, World, now
 
 T = TypeVar("T")
@@ -58,6 +59,10 @@ class Users:
         self._begun = asyncio.Event()
         self._cancelled_at: float | None = None
 
+    @property
+    def _audit(self) -> Audit:
+        return self._world.audit
+
     def adopt_current_task(self) -> None:
         """Count the present task as one of the trial's own."""
         task = asyncio.current_task()
@@ -65,26 +70,25 @@ class Users:
         self._own.add(task)
 
     def begin(self) -> None:
-        """Let those begin who wait for the first item to be read."""
+        """Start those that wait for the first item to be read."""
         self._begun.set()
 
     # Inputs
 
     def keys(
-        self, feeder: Feeder, keys: Iterable[int], stage: int, priority: int = 100
+        self, feeder: Feeder, keys: Iterable[int], stage: int = 0, priority: int = 100
     ) -> Iterator[Any]:
         """Yield keys, some as an `Item`, and note when the engine takes each and asks for more."""
         for key in keys:
             item, own = as_item(key, priority)
-            self._world.audit.read(key, stage, own, feeder)
+            self._audit.read(key, stage, own, feeder)
             yield item
-            self._world.audit.asked(feeder)
+            self._audit.asked(feeder)
 
     def source(self, feeding: Feeding, feeder: Feeder, first: int, *, is_main: bool = False) -> Any:
-        """Make the input of a feeding; the main one outlasts the other feeders."""
-        keys = self.keys(
-            feeder, range(first, first + feeding.items), feeding.stage, feeding.priority
-        )
+        """Make the input of a feeding; the main one ends after the other feeders."""
+        numbers = range(first, first + feeding.items)
+        keys = self.keys(feeder, numbers, feeding.stage, feeding.priority)
         if feeding.source in ("async", "slow", "stuck") or (is_main and self._feeders):
             self._sources.append(self._read_slowly(feeding, feeder, keys, is_main))
             return self._sources[-1]
@@ -93,33 +97,28 @@ class Users:
 
     def _read(self, feeding: Feeding, keys: Iterator[Any], is_main: bool) -> Iterator[Any]:
         if is_main:
-            self._begun.set()
+            self.begin()
         yield from keys
         if feeding.source == "broken":
-            self._break(is_main)
+            if is_main:
+                self._audit.causes.add("input")
+            raise InputError
 
     async def _read_slowly(
         self, feeding: Feeding, feeder: Feeder, keys: Iterator[Any], is_main: bool
     ) -> AsyncGenerator[Any, None]:
-        if is_main:
-            self._begun.set()
-        for key in keys:
+        for key in self._read(replace(feeding, source="async"), keys, is_main):
             yield key
             if feeding.source == "slow":
-                self._world.audit.asked(feeder)
+                self._audit.asked(feeder)
                 await asyncio.sleep(SHORT_SECONDS)
         if feeding.source == "stuck":
-            self._world.audit.asked(feeder)
+            self._audit.asked(feeder)
             await asyncio.sleep(LONG_SECONDS)
         if is_main and self._feeders:  # a feed that begins once the input has ended is refused
             await asyncio.wait(self._feeders)
-        if feeding.source == "broken":
-            self._break(is_main)
-
-    def _break(self, is_main: bool) -> None:
-        if is_main:
-            self._world.audit.causes.add("input")
-        raise InputError
+        for _ in self._read(feeding, iter(()), is_main):
+            pass
 
     async def feed(
         self,
@@ -137,30 +136,28 @@ class Users:
             await self._world.pipeline.feed(source, target_stage=target, priority=priority)
         except PipelineError as error:
             is_late = may_be_late and not feeder.keys
-            self._world.audit.require(
-                self._world.audit.interrupted or is_late, f"feed was refused: {error!r}"
-            )
+            self._audit.require(self._audit.interrupted or is_late, "feed was refused: {}", error)
             return
         except InputError:
             pass
         finally:
             feeder.waits_at = None
         feeder.interrupted = False
-        self._world.audit.asked(feeder)
+        self._audit.asked(feeder)
 
     async def _feeder(self, number: int, feeding: Feeding) -> None:
         """Feed at some time, while the pipeline is known to take items."""
         if feeding.at is not None:
             await self._begun.wait()
             await asyncio.sleep(feeding.at)
-        if self._world.audit.closing:
+        if self._audit.closing:
             return
         feeder = Feeder()
         source = self.source(feeding, feeder, FEEDING_KEYS * number)
         await self.feed(feeder, source, feeding.stage, feeding.priority)
 
     def start_feeders(self, before_start: bool = False) -> None:
-        """Start those who feed before the start of the pipeline, or those who feed after it."""
+        """Start the feeders of the time before the start of the pipeline, or those after it."""
         for number, feeding in enumerate(self._world.scenario.feedings, start=1):
             if (feeding.at is None) == before_start:
                 task = self.spawn(self._feeder(number, feeding))
@@ -169,7 +166,7 @@ class Users:
                     self.later(feeding.cancel_at, task.cancel)
 
     async def feed_children(self, stage: int, *, may_be_late: bool = False) -> None:
-        """Feed from inside of the run: from a task, or from who consumes the stream."""
+        """Feed from inside of the run: from a task, or from the consumer of the stream."""
         feeder = Feeder(inside=True)
         keys = [next(self._world.children) for _ in range(CHILDREN)]
         source = self.keys(feeder, keys, stage)
@@ -178,38 +175,37 @@ class Users:
     async def misuse(self) -> None:
         """Call from inside of the run what would wait for its end, which has to be refused."""
         pipeline = self._world.pipeline
-        for use in (
-            pipeline.join,
-            pipeline.shutdown,
-            pipeline.start,
-            lambda: pipeline.process(-1),
-            lambda: pipeline.run(self.keys(Feeder(), [-1], 0)),
-        ):
-            try:
-                await use()
-            except PipelineError:
-                continue
-            self._world.audit.complain(f"who is inside may call {use}")
+        for use in (pipeline.join, pipeline.shutdown, pipeline.start, lambda: pipeline.process(-1)):
+            await self._require_refused(use)
+        await self.intrude()
+
+    async def intrude(self) -> None:
+        """Call run while a run is on, which has to be refused."""
+        await self._require_refused(lambda: self._world.pipeline.run(self.keys(Feeder(), [-1])))
+
+    async def _require_refused(self, use: Callable[[], Awaitable[Any]]) -> None:
+        with suppress(PipelineError):
+            await use()
+            self._audit.complain(f"this was not refused: {use}")
 
     async def _process(self, key: int, call: Call) -> None:
         await asyncio.sleep(call.at)
-        if self._world.audit.closing:
+        if self._audit.closing:
             return
         feeder = Feeder(interrupted=True)
-        self._world.audit.read(key, 0, call.priority, feeder)
+        self._audit.read(key, 0, call.priority, feeder)
         feeder.waits_at = None  # it may wait for room or for its reply
         task = asyncio.current_task()
         if call.cancel_at is not None and task is not None:
             self.later(call.cancel_at, task.cancel)
-        self._world.audit.unanswered.add(key)
+        self._audit.unanswered.add(key)
         try:
-            self._world.audit.replies[key] = await self._world.pipeline.process(
-                key, priority=call.priority
-            )
-            self._world.audit.unanswered.discard(key)
+            reply = await self._world.pipeline.process(key, priority=call.priority)
         except PipelineError as error:
-            if not self._world.audit.interrupted:
-                self._world.audit.complain(f"process failed: {error!r}")
+            self._audit.require(self._audit.interrupted, "process failed: {!r}", error)
+        else:
+            self._audit.replies[key] = reply
+            self._audit.unanswered.discard(key)
 
     def start_caller(self, number: int, call: Call) -> None:
         """Start one call of process."""
@@ -225,55 +221,48 @@ class Users:
         """Start a bystander, whom no input waits for."""
         self._bystanders.append(self.spawn(coroutine))
 
-    async def intrude(self, at: float) -> None:
-        """Call run while a run is on, which has to be refused."""
+    async def disturb_at(self, at: float, call: Callable[[], Awaitable[Any]]) -> None:
+        """Await a call so long after the first item was read, if the run is on then."""
         await self._begun.wait()
         await asyncio.sleep(at)
-        if self._world.audit.is_alive() and not self._world.audit.closing:
-            try:
-                await self._world.pipeline.run(self.keys(Feeder(), [-1], 0))
-            except PipelineError:
-                return
-            self._world.audit.complain("two runs at once")
-
-    async def stop(self, stop: Stop) -> None:
-        """Call shutdown while a run or a stream is on."""
-        await self._begun.wait()
-        await asyncio.sleep(stop.at)
-        if self._world.audit.is_alive() and not self._world.audit.closing:
+        if self._audit.is_alive() and not self._audit.closing:
             with suppress(PipelineError, Fatal):  # raised there or where the run is awaited
-                await self.shutdown(stop.drain, stop.timeout)
+                await call()
 
     async def stop_at_once(self, *, drain: bool) -> None:
         """Call shutdown at once, maybe before the first item was read.
 
-        Who was started by an observer is refused if the run is telling of its end by then.
+        An observer's is refused if the observers are called for the end by then.
         """
         self._expect_shutdown(drain)
         with suppress(PipelineError, Fatal, InputError):
             await self._world.pipeline.shutdown(drain=drain)
 
     def _expect_shutdown(self, drain: bool) -> None:
-        audit = self._world.audit
+        audit = self._audit
         audit.causes.add("shutdown")
         audit.refuses = True
         audit.stops = not drain
 
     async def shutdown(self, drain: bool, timeout: float | None) -> None:
         """Call shutdown, and check that it takes no longer than it may."""
-        audit = self._world.audit
         self._expect_shutdown(drain)
         began = now()
         left = await self.checked(
             lambda: self._world.pipeline.shutdown(drain=drain, timeout=timeout)
         )
-        allowed = self._world.stubborn_seconds() + (inf if timeout is None else timeout)
+        allowed = inf if timeout is None else timeout
         if not drain:
-            allowed = min(allowed, self._world.stubborn_seconds() + self._world.longest_attempt())
+            allowed = min(allowed, self._world.longest_attempt())
+        self._check_time("shutdown", began, allowed)
+        self._audit.require(left == self._world.pipeline.unprocessed, "shutdown returned {}", left)
+
+    def _check_time(self, what: str, began: float, allowed: float) -> None:
+        """Check how long something took, apart from what observers and stubborn tasks took."""
         if self._world.is_timed:
             took = now() - began - self._world.watch.slept_since(began)
-            audit.require(took <= allowed + 0.01, f"shutdown took {took} s, not {allowed}")
-        audit.require(left == self._world.pipeline.unprocessed, "another list from shutdown")
+            allowed += self._world.stubborn_seconds() + 0.01
+            self._audit.require(took <= allowed, "{} took {} s, not {}", what, took, allowed)
 
     # Tasks and their ends
 
@@ -297,10 +286,10 @@ class Users:
         self._timers.append(asyncio.get_running_loop().call_later(delay, call, *arguments))
 
     def cancel(self, task: asyncio.Task[Any], again: float | None) -> None:
-        """Cancel whoever drives the pipeline, perhaps a second time some seconds later."""
+        """Cancel the driver of the pipeline, perhaps a second time some seconds later."""
         if task.done():
             return
-        self._world.audit.causes.add("cancel")
+        self._audit.causes.add("cancel")
         if self._cancelled_at is None:
             self._cancelled_at = now()
         task.cancel()
@@ -312,58 +301,48 @@ class Users:
         try:
             return await call()
         finally:
-            self.check_nobody_left()
-            at = self._cancelled_at
-            if at is not None and self._world.is_timed and not self._bystanders:
-                took = now() - at - self._world.watch.slept_since(at)
-                self._world.audit.require(
-                    took <= self._world.stubborn_seconds() + 0.01, f"cancelling took {took} s"
-                )
+            self.check_no_task_left()
+            if self._cancelled_at is not None and not self._bystanders:
+                self._check_time("cancelling", self._cancelled_at, 0.0)
 
-    def check_nobody_left(self) -> None:
-        """Check that the engine has no task left."""
+    def check_no_task_left(self) -> None:
+        """Check that no task of the engine is left."""
         left = others() - self._own
-        self._world.audit.require(not left, f"tasks left: {left}")
+        self._audit.require(not left, "tasks left: {}", left)
 
     async def outcome(self, task: asyncio.Task[T]) -> T | None:
         """Wait for a driver to end, and check that it ended as it has reason to."""
         await asyncio.wait({task})
-        causes = self._world.audit.causes
+        causes = self._audit.causes
         if task.cancelled():
-            self._world.audit.require("cancel" in causes, "cancelled by nobody")
+            self._audit.require("cancel" in causes, "cancelled without a cancellation")
             return None
         error = task.exception()
         if error is None:
-            self._check_returning(causes)
+            due = causes & {"cancel", "fatal", "suicide", "input"}
+            is_right = not due or causes & {"shutdown", "left"}
+            self._audit.require(bool(is_right), "returned in spite of {}", due)
             return task.result()
         allowed = (
-            (isinstance(error, Fatal) and any(error is fatal for fatal in self._world.fatal))
+            any(error is fatal for fatal in self._world.fatal)
             or (isinstance(error, InputError) and "input" in causes)
             or (isinstance(error, PipelineError) and bool({"suicide", "late suicide"} & causes))
             or isinstance(error, LeaveError)
         )
         if not allowed:
-            self._world.audit.complain(f"raised {error!r}, caused by {causes}")
+            self._audit.complain(f"raised {error!r}, caused by {causes}")
             raise error
         return None
 
-    def _check_returning(self, causes: set[Cause]) -> None:
-        if causes & {"shutdown", "left"}:
-            return
-        due = causes & {"cancel", "fatal", "suicide", "input"}
-        self._world.audit.require(not due, f"returned in spite of {due}")
-
     async def end_users(self) -> None:
-        """Whoever feeds or calls comes to an end by itself once the run is over."""
+        """Wait for those that feed or call to end by themselves once the run is over."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        if not self._begun.is_set():
-            for task in self._feeders:
-                task.cancel()
-            for task in self._bystanders:
-                task.cancel()
         users = [*self._feeders, *self._bystanders]
+        if not self._begun.is_set():
+            for task in users:
+                task.cancel()
         if users:
             await asyncio.wait(users)
         for task in users:

@@ -1,23 +1,21 @@
-"""The books of what observers are told of one run, and what has to hold in them."""
+"""The model of what observers see of one run, and what has to hold in it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from math import inf
 
 from antflow import StatusEvent, StatusTracker, TaskEvent
 
-from .attempts import Attempt, Attempts
+from .attempts import Attempts, Watcher
 from .audit import Audit
-from .watched import Hook, ObserverPlan, Watched
+from .scenarios import Hook, Scenario
 
 Step = tuple[str, int]
 """A status and the number of the stage in which an item has it."""
 
-FOLLOWERS: dict[str, tuple[str, ...]] = {
+NEXT_STATUSES: dict[str, tuple[str, ...]] = {
     "queued": ("in_progress", "skipped", "unprocessed"),
     "in_progress": ("completed", "failed", "retrying", "unprocessed"),
     "retrying": ("in_progress", "unprocessed"),
@@ -33,32 +31,9 @@ METADATA: dict[str, set[str]] = {
 }
 
 
-class Watcher:
-    """One observer, as the books know it: since which event it listens to which hook."""
-
-    def __init__(self, number: int, plan: ObserverPlan) -> None:
-        self.number = number
-        self.plan = plan
-        self.mark: ContextVar[Attempt | None] = ContextVar(f"mark of {number}", default=None)
-        self.since: dict[Hook, float] = dict.fromkeys(plan.hooks, 0)
-        self.tracker: StatusTracker | None = None
-        self.is_whole = not any(change.hook == "item_status" for change in plan.changes)
-
-    def __repr__(self) -> str:
-        return f"observer {self.number}"
-
-    def hears(self, hook: Hook, since: float) -> bool:
-        """Whether it listens to a hook, and did at the event of that number."""
-        return self.since.get(hook, inf) <= since
-
-    def tells_all(self) -> bool:
-        """Whether it is told of every status of every item."""
-        return self.is_whole and "item_status" in self.since
-
-
 @dataclass
 class Trace:
-    """What one observer was told of one item."""
+    """What one observer saw of one item."""
 
     last_stage: int
     steps: list[Step] = field(default_factory=list)
@@ -84,7 +59,9 @@ class Trace:
             return f"has final={event.final}"
         if before is None:
             return None if (status, stage) == ("queued", entry) else f"is the first, not in {entry}"
-        if status not in FOLLOWERS.get(before[0], ()) or stage - before[1] != (status == "queued"):
+        if status not in NEXT_STATUSES.get(before[0], ()) or stage - before[1] != (
+            status == "queued"
+        ):
             return f"follows {before}"
         if (
             before[0] == "in_progress"
@@ -96,9 +73,9 @@ class Trace:
 
 
 class Watch:
-    """What those who watch one run were told of it."""
+    """What the observers of one run saw of it."""
 
-    def __init__(self, audit: Audit, scenario: Watched, watchers: list[Watcher]) -> None:
+    def __init__(self, audit: Audit, scenario: Scenario, watchers: list[Watcher]) -> None:
         for watcher in watchers:
             watcher.since = dict.fromkeys(watcher.since, 0)
         self._audit = audit
@@ -113,10 +90,10 @@ class Watch:
         self._naps: list[tuple[float, float]] = []
         self.faults = 0
 
-    # What is told
+    # What observers see
 
-    def told_status(self, watcher: Watcher, event: StatusEvent) -> None:
-        """An observer is told of the status of an item."""
+    def see_status(self, watcher: Watcher, event: StatusEvent) -> None:
+        """An observer is called for the status of an item."""
         self.attempts.moment += 1
         key, stage = event.item.value, self._audit.number(event.stage)
         self._check_origin(watcher, event, key)
@@ -126,21 +103,21 @@ class Watch:
         if watcher.tracker is not None and watcher.tracker.max_history is None:
             latest = watcher.tracker.get_status(event.item_id)
             self._audit.require(latest == event, "the tracker has {}, not {}", latest, event)
-        if watcher.tells_all() and key in self._audit.entries:
+        if watcher.sees_each_status() and key in self._audit.entries:
             trace = self._traces[watcher].setdefault(key, Trace(self._last_stage))
             wrong = trace.add(event, stage, self._audit.entries[key].stage)
             self._audit.require(wrong is None, "{} {}: {}", watcher, wrong, event)
 
-    def told_task(self, watcher: Watcher, hook: Hook, event: TaskEvent) -> None:
-        """An observer is told of an attempt."""
+    def see_task(self, watcher: Watcher, hook: Hook, event: TaskEvent) -> None:
+        """An observer is called for an attempt."""
         key = event.item.value
         self._check_origin(watcher, event, key)
         for other in self._watchers:
             trace = self._traces[other].get(key)
-            if trace is not None and other.tells_all():
+            if trace is not None and other.sees_each_status():
                 at = ("in_progress", self._audit.number(event.stage))
                 self._audit.require(
-                    trace.steps[-1] == at, "{} told at {}: {}", other, trace.steps[-1], event
+                    trace.steps[-1] == at, "{} is called at {}: {}", other, trace.steps[-1], event
                 )
         if hook == "task_start":
             self.attempts.started(watcher, key, event)
@@ -149,7 +126,7 @@ class Watch:
 
     def _check_origin(self, watcher: Watcher, event: StatusEvent | TaskEvent, key: int) -> None:
         audit, item = self._audit, event.item
-        audit.require(key in audit.entries, "{} told of {}, which was not fed", watcher, key)
+        audit.require(key in audit.entries, "{} is called for {}, which was not fed", watcher, key)
         if key in audit.entries:
             audit.require(item.priority == audit.entries[key].priority, "wrong priority: {}", event)
         audit.require(item.id == event.item_id, "wrong item: {}", event)
@@ -176,7 +153,7 @@ class Watch:
             is_right = event.metadata["attempt"] == coming and event.metadata["retry"] is True
             audit.require(is_right, "attempt {} is coming: {}", coming, event)
         if status == "unprocessed":
-            audit.require(audit.interrupted, "{}: nobody interrupted, and {}", watcher, event)
+            audit.require(audit.interrupted, "{}: not interrupted, and {}", watcher, event)
             if watcher.number == 0:
                 audit.observe()
 
@@ -196,16 +173,13 @@ class Watch:
     def settle(self) -> None:
         """The run is over: each item has had its last event, and each attempt its end."""
         self.attempts.settle()
-        run = self._audit.pipeline._run
-        if run is not None:
-            counted = run.dispatcher.faults.total()
-            self._audit.require(
-                counted == self.faults, "{} faults, not {}", run.dispatcher.faults, self.faults
-            )
+        faults = self._audit.pipeline.plugin_faults
+        is_right = sum(faults.values()) == self.faults
+        self._audit.require(is_right, "{} faults, not {}", faults, self.faults)
         for watcher in self._watchers:
-            if watcher.tells_all():
+            if watcher.sees_each_status():
                 self._check_ends(watcher)
-            if watcher.tracker is not None and run is not None:
+            if watcher.tracker is not None:
                 self._check_history(watcher, watcher.tracker)
 
     def _check_ends(self, watcher: Watcher) -> None:
@@ -222,12 +196,11 @@ class Watch:
             audit.require(passed == processed, "{}: {} passed, not {}", watcher, passed, processed)
 
     def _check_history(self, watcher: Watcher, tracker: StatusTracker) -> None:
-        audit, run = self._audit, self._audit.pipeline._run
-        assert run is not None
+        audit = self._audit
         numbers = Counter({**self._ids, **audit.ids}.values())
         for key, end in () if audit.is_blind else audit.ends.items():
             history = tracker.get_history(audit.ids[key])
-            events = [event for event in history if event.run_id == run.dispatcher.run_id]
+            events = [event for event in history if event.run_id == history[-1].run_id]
             if numbers[audit.ids[key]] > 1 or (not events and tracker.max_history is not None):
                 continue  # it shares its id with one that was fed before it, or is forgotten
             trace = Trace(self._last_stage)
@@ -256,12 +229,12 @@ def _wrong_end(trace: Trace, end: Step | None, *, is_known: bool) -> str | None:
             return None
         if not is_known and trace.is_over and statuses[-1] in PASSES:
             return None
-        return f"was not fed, but told as {steps}"
+        return f"was not fed, but is seen as {steps}"
     if not steps or not trace.is_over:
         return f"has no last event: {steps}"
     last = steps[-1]
     status = "completed" if last[0] in PASSES else last[0]
-    return None if (status, last[1]) == end else f"ended as {end}, but was told as {steps}"
+    return None if (status, last[1]) == end else f"ended as {end}, but is seen as {steps}"
 
 
 def _stage_of(worker: str | None) -> str | None:

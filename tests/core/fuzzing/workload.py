@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from antflow import Stage, current_item, set_task_status
-from tests.core.fuzzing.scenarios import StagePlan, Trouble, TroubleKind
 
 from .attempts import present_worker
-from .limits import call
+from .audit import Audit
+from .scenarios import StagePlan, Trouble, TroubleKind
 from .users import Users
 from .world import (
     CALLBACK_SECONDS,
@@ -32,6 +32,10 @@ class Workload:
         self._world = world
         self._users = users
         self._scenario = world.scenario
+
+    @property
+    def _audit(self) -> Audit:
+        return self._world.audit
 
     def stages(self) -> list[Stage]:
         """Make all stages."""
@@ -59,9 +63,9 @@ class Workload:
 
     def _limits(self, number: int, tasks: int) -> dict[str, Any]:
         plan = self._scenario.limits_of(number)
-        is_limited = plan.places is not None and plan.task < tasks
+        is_limited = plan.tasks is not None and plan.task < tasks
         return {
-            "task_concurrency_limits": {f"task{plan.task}": plan.places} if is_limited else {},
+            "task_concurrency_limits": {f"task{plan.task}": plan.tasks} if is_limited else {},
             "call_concurrency": plan.calls,
             "call_rate": plan.rate,
             "call_rate_period": plan.period,
@@ -74,28 +78,24 @@ class Workload:
             attempts, error = self._world.watch.attempts, None
             attempt = attempts.enter((key, stage, task))
             if task == 0 and not is_taken_by_skip_if:
-                self._world.audit.take(key, stage)
-            call = self._world.audit.begin(key, stage, task, is_late=attempt.is_late)
-            troubles = [
-                trouble
-                for trouble in self._scenario.trouble(key, stage, task)
-                if call <= trouble.times
-            ]
+                self._audit.take(key, stage)
+            call = self._audit.begin(key, stage, task, is_late=attempt.is_late)
+            troubles = [t for t in self._scenario.trouble(key, stage, task) if call <= t.times]
             try:
-                with self._world.limits.in_task(self._world.audit, stage, task):
+                with self._world.limits.in_task(stage, task):
                     await self._work(key, stage, task, troubles)
             except BaseException as raised:
                 error = raised
                 if isinstance(error, Exception):
-                    self._world.audit.fails(key, stage, task)
+                    self._audit.fails(key, stage, task)
                 raise
             finally:
-                self._world.audit.end(key)
+                self._audit.end(key)
                 attempts.leave(attempt, error)
                 error = None
-            self._world.audit.passed(key, stage, task)
+            self._audit.passed(key, stage, task)
             if task == last and not self._world.calls_back_later(stage):
-                self._world.audit.arrives(key, stage + 1)
+                self._audit.arrives(key, stage + 1)
             return key
 
         last = len(self._scenario.stages[stage].durations) - 1
@@ -116,23 +116,19 @@ class Workload:
                 self._ask(key, stage, task)
             with resisting(kinds):
                 await pause(durations[key % len(durations)] if durations else 0.0)
-                await self._call(key, stage, troubles)
+                # What fails first of all fails inside of a call.
+                is_failing = bool(troubles) and troubles[0].kind == "fail"
+                failure = TaskError(troubles[0]) if is_failing else None
+                await self._world.limits.call(key, stage, failure, self._users.spawn)
             for trouble in troubles:
                 await self._make(trouble)
         finally:
             if "stubborn" in kinds:
                 await asyncio.sleep(STUBBORN_SECONDS)
 
-    async def _call(self, key: int, stage: int, troubles: list[Trouble]) -> None:
-        """Call under the limits of the stage; what fails first of all fails inside."""
-        is_failing = bool(troubles) and troubles[0].kind == "fail"
-        failure = TaskError(troubles[0]) if is_failing else None
-        plan = self._scenario.limits_of(stage)
-        await call(self._world.limits, self._world.audit, key, plan, failure, self._users.spawn)
-
     def _ask(self, key: int, stage: int, task: int) -> None:
         """Ask what a task may ask about itself, and say what it does."""
-        audit, item = self._world.audit, current_item()
+        audit, item = self._audit, current_item()
         name, number = present_worker(), audit.attempt(key, stage, task)
         if item is None:
             audit.complain(f"there is no item in task {task} of {stage}")
@@ -168,15 +164,15 @@ class Workload:
             case "cancelled":
                 raise asyncio.CancelledError
             case "fatal":
-                self._world.audit.causes.add("fatal")
+                self._audit.causes.add("fatal")
                 self._world.fatal.append(Fatal(trouble))
                 raise self._world.fatal[-1]
             case "suicide":
-                self._world.audit.causes.add("suicide")
+                self._audit.causes.add("suicide")
                 cancel_current_task()
                 await asyncio.sleep(SUICIDE_SECONDS)
             case "late suicide":
-                self._world.audit.causes.add("late suicide")
+                self._audit.causes.add("late suicide")
                 cancel_current_task()
             case "feed":
                 await self._users.feed_children(trouble.target)
@@ -185,11 +181,11 @@ class Workload:
 
     def _skip_if(self, stage: int) -> Callable[[int], Any]:
         def is_skipped(key: int) -> bool:
-            self._world.audit.take(key, stage)
+            self._audit.take(key, stage)
             return judge(key)
 
         async def is_skipped_later(key: int) -> bool:
-            self._world.audit.take(key, stage)
+            self._audit.take(key, stage)
             await asyncio.sleep(0)
             return judge(key)
 
@@ -199,7 +195,7 @@ class Workload:
                     raise TaskError(trouble)
             skipped = self._scenario.is_skipped(key, stage)
             if skipped and not self._world.calls_back_later(stage):
-                self._world.audit.arrives(key, stage + 1)
+                self._audit.arrives(key, stage + 1)
             return skipped
 
         return is_skipped_later if self._scenario.stages[stage].callbacks else is_skipped
@@ -208,7 +204,7 @@ class Workload:
         kind = self._scenario.stages[stage].callbacks
 
         def called(_id: Any, _value: Any, item: dict[str, Any]) -> None:
-            self._world.audit.callbacks[event, item["value"], stage] += 1
+            self._audit.callbacks[event, item["value"], stage] += 1
             if kind == "sync raises":
                 raise TaskError(event)
 
@@ -218,7 +214,7 @@ class Workload:
                 await asyncio.sleep(CALLBACK_SECONDS)
             finally:
                 if event != "failure":
-                    self._world.audit.arrives(item["value"], stage + 1)
+                    self._audit.arrives(item["value"], stage + 1)
             if kind == "async raises":
                 raise TaskError(event)
 
@@ -238,7 +234,7 @@ def resisting(kinds: set[TroubleKind]) -> Iterator[None]:
 
 
 def cancel_current_task() -> None:
-    """Cancel who runs this: of a task of a stage, its worker."""
+    """Cancel the current task: in a task of a stage, its worker."""
     task = asyncio.current_task()
     assert task is not None
     task.cancel()

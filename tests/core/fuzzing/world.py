@@ -8,15 +8,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from antflow import Pipeline
-from tests.core.fuzzing.scenarios import CHILD_KEYS, Calls, RunPlan, StreamPlan
 
+from .attempts import Watcher
 from .audit import Audit, Violation
 from .limits import LimitBook
-from .watch import Watch, Watcher
-from .watched import Watched
+from .scenarios import CHILD_KEYS, Calls, RunPlan, Scenario, StreamPlan
+from .watch import Watch
 
 if TYPE_CHECKING:
-    from .dashboards import FuzzedDashboard
+    from .observers import FuzzedDashboard
 
 STUBBORN_SECONDS = 0.5
 CALLBACK_SECONDS = 0.25
@@ -53,7 +53,7 @@ class World:
     audit: Audit
     watch: Watch
 
-    def __init__(self, scenario: Watched) -> None:
+    def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.collects = not isinstance(scenario.drive, RunPlan) or scenario.drive.collect
         self.children = count(CHILD_KEYS)
@@ -74,7 +74,7 @@ class World:
 
     def _begin(self, all_calls: Calls) -> None:
         self.audit = Audit(self.scenario, self.pipeline, all_calls)
-        self.audit.is_ordered = self.scenario.is_ordered
+        self.limits.audit = self.audit
         self.watch = Watch(self.audit, self.scenario, list(self.watchers))
 
     def finish_audit(self) -> None:
@@ -100,9 +100,9 @@ class World:
         return run is not None and run.is_started and not run.is_over
 
     def takes_items(self) -> bool:
-        """Whether the run that observers are told of is not over; it may not have begun."""
-        run, told = self.pipeline._run, self.watch.runs
-        return run is not None and not run.is_over and (not told or run.dispatcher.run_id in told)
+        """Whether the run that observers see is not over; it may not have begun."""
+        run, seen = self.pipeline._run, self.watch.runs
+        return run is not None and not run.is_over and (not seen or run.dispatcher.run_id in seen)
 
     @property
     def is_timed(self) -> bool:

@@ -22,3 +22,9 @@ def watcher(request: pytest.FixtureRequest) -> Watcher:
 @pytest.fixture
 def stop(watcher: Watcher, chain: Chain) -> Stop:
     return Stop(chain, watcher)
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch, nothing_installed: None) -> None:
+    """Let the first exception of a plugin end the run."""
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import gc
 import json
 import pickle
 from collections.abc import Callable
@@ -246,7 +247,7 @@ def test_no_item_is_outstanding_after_a_shutdown_among_such_hooks(
     assert (stats.items_outstanding, ended) == (0, stats.items_fed)
 
 
-def test_a_hook_that_is_closed_with_its_event_loop_gives_the_item_back() -> None:
+def close_a_loop_that_waits_in_a_hook() -> None:
     class Waiting:
         @hookimpl
         async def antflow_task_success(self) -> None:
@@ -269,6 +270,12 @@ def test_a_hook_that_is_closed_with_its_event_loop_gives_the_item_back() -> None
         task._log_destroy_pending = False  # it cannot end: its loop is closed
     stats = pipeline.get_stats()
     assert (stats.items_outstanding, stats.items_unprocessed) == (0, 1)
+
+
+def test_a_hook_that_is_closed_with_its_event_loop_gives_the_item_back() -> None:
+    close_a_loop_that_waits_in_a_hook()
+    with pytest.warns(ResourceWarning, match="event loop closed"):
+        gc.collect()
 
 
 # A plugin that refuses a run

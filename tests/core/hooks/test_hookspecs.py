@@ -42,11 +42,3 @@ def test_of_a_dashboard_alone_the_first_result_counts(spec: object) -> None:
 
 def test_the_help_on_the_marker_is_about_antflow() -> None:
     assert "the antflow hook of its name" in pydoc.render_doc(hookimpl)
-
-
-def test_the_marker_marks_for_antflow() -> None:
-    @hookimpl(tryfirst=True)
-    def antflow_task_start() -> None:
-        """Do nothing."""
-
-    assert antflow_task_start.antflow_impl["tryfirst"] is True  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""`antflow.testing`: what plugin authors test their plugins with."""

@@ -7,14 +7,13 @@ import gc
 import sys
 import time
 import weakref
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from antflow import PipelineError, current_item
 from tests.helpers.runs import (
-    STATES,
     Counted,
     Failing,
     assert_all_are_somewhere,
@@ -22,7 +21,6 @@ from tests.helpers.runs import (
     now,
     piped,
     raised_by,
-    run_exactly,
     same,
     seconds_of,
     stage,
@@ -32,6 +30,7 @@ from tests.helpers.runs import (
     watched_or_not,
     workers_of,
 )
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, others
 
 each_loop = pytest.mark.parametrize(
@@ -44,7 +43,7 @@ each_loop = pytest.mark.parametrize(
 class FailingOnce:
     """A task that takes some seconds, and fails in the first attempt at some values.
 
-    `calls` lists the values, and `workers` who was called, in the order of the calls.
+    `calls` lists the values, and `workers` the workers that called it, in the order of the calls.
     """
 
     def __init__(self, failing: Collection[int], seconds: float = 0.0) -> None:
@@ -75,52 +74,38 @@ def parking(seconds: float = 100, **fields: Any) -> dict[str, Any]:
 
 
 @each_loop
-def test_waits_for_retries_take_no_worker(fields: dict[str, Any], watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_waits_for_retries_take_no_worker(fields: dict[str, Any], watched: bool) -> None:
     task = FailingOnce(range(0, 2000, 10), seconds=0.02)  # 5%, and none so late that it comes last
-
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=20, **parking(2), **fields), watched=watched)
-        assert values(await pipeline.run(range(4000))) == list(range(4000))
-        assert stats_of(pipeline).retried_attempts == 200
-        assert now() <= 1.1 * ideal
-
     ideal = (4000 + 200) * 0.02 / 20
-    run_exactly(main)
 
-
-def test_as_many_items_wait_at_once_as_have_failed() -> None:
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), queue_capacity=0, **parking()))
-        await start_with(pipeline, range(500))
-        assert stats_of(pipeline).parked_items == 500
-        await pipeline.join()
-        assert now() == 100
-        assert values(pipeline.results) == list(range(500))
-
-    run_exactly(main)
+    pipeline = piped(stage(task, workers=20, **parking(2), **fields), watched=watched)
+    assert values(await pipeline.run(range(4000))) == list(range(4000))
+    assert stats_of(pipeline).retried_attempts == 200
+    assert now() <= 1.1 * ideal
 
 
 @each_loop
-def test_another_worker_may_make_the_next_attempt(fields: dict[str, Any], watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_another_worker_may_make_the_next_attempt(
+    fields: dict[str, Any], watched: bool
+) -> None:
     gate = Gate()
     failing = FailingOnce([0])
 
     async def task(value: int) -> Any:
         return await (gate(value) if value else failing(value))
 
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=2, **parking(), **fields), watched=watched)
-        await start_with(pipeline, [0, 1, 2])
-        assert sorted(gate.waiting) == [1, 2]
-        (first,) = failing.workers
-        (other,) = {"Work-W0", "Work-W1"} - {first}
-        gate.let(pipeline.get_worker_states()[other].current_item_id)
-        await asyncio.sleep(101)
-        assert failing.workers == [first, other]
-        gate.open()
-        await pipeline.join()
-
-    run_exactly(main)
+    pipeline = piped(stage(task, workers=2, **parking(), **fields), watched=watched)
+    await start_with(pipeline, [0, 1, 2])
+    assert sorted(gate.waiting) == [1, 2]
+    (first,) = failing.workers
+    (other,) = {"Work-W0", "Work-W1"} - {first}
+    gate.let(pipeline.get_worker_states()[other].current_item_id)
+    await asyncio.sleep(101)
+    assert failing.workers == [first, other]
+    gate.open()
+    await pipeline.join()
 
 
 # Where it resumes, and with which value
@@ -131,7 +116,8 @@ RESUMPTIONS = {"per_task": FIRST[2:], "per_stage": FIRST}
 
 @watched_or_not
 @pytest.mark.parametrize(("mode", "second"), RESUMPTIONS.items(), ids=RESUMPTIONS)
-def test_it_resumes_at_the_right_task_with_the_right_value(
+@simulated(tick=0.0)
+async def test_it_resumes_at_the_right_task_with_the_right_value(
     mode: Any, second: list[tuple[str, int]], watched: bool
 ) -> None:
     calls: list[tuple[str, int]] = []
@@ -150,32 +136,18 @@ def test_it_resumes_at_the_right_task_with_the_right_value(
             raise ValueError
         return value + 1
 
-    async def main() -> None:
-        pipeline = piped(stage(one, two, three, retry=mode, **parking()), watched=watched)
-        (ended,) = await pipeline.run([10])
-        assert (ended.value, ended.attempts) == (13, 2)
-
-    run_exactly(main)
+    pipeline = piped(stage(one, two, three, retry=mode, **parking()), watched=watched)
+    (ended,) = await pipeline.run([10])
+    assert (ended.value, ended.attempts) == (13, 2)
     assert calls == FIRST + second
 
 
-def test_each_task_of_a_stage_has_its_own_attempts_after_a_resumption() -> None:
-    tasks = [Failing(1, "one"), Failing(1, "two"), Failing(1, "three")]
-
-    async def main() -> None:
-        pipeline = piped(stage(*tasks, **parking()))
-        (ended,) = await pipeline.run([7])
-        assert ended.attempts == 2
-        assert [task.times for task in tasks] == [[0, 100], [100, 200], [200, 300]]
-
-    run_exactly(main)
-
-
 @watched_or_not
-@pytest.mark.parametrize("way", ["while it waits", "in the next attempt"])
+@pytest.mark.parametrize("how", ["while it waits", "in the next attempt"])
 @pytest.mark.parametrize("mode", ["per_task", "per_stage"])
-def test_what_is_left_of_it_is_the_value_that_entered_the_stage(
-    mode: Any, way: str, watched: bool
+@simulated(tick=0.0)
+async def test_what_is_left_of_it_is_the_value_that_entered_the_stage(
+    mode: Any, how: str, watched: bool
 ) -> None:
     async def add(value: int) -> int:
         return value + 1
@@ -184,77 +156,45 @@ def test_what_is_left_of_it_is_the_value_that_entered_the_stage(
         await asyncio.sleep(1)
         raise ValueError
 
-    async def main() -> None:
-        second = stage(add, fail, name="Second", retry=mode, task_wait_seconds=100, task_attempts=3)
-        pipeline = piped(stage(add), second, watched=watched)
-        await pipeline.start()
-        await pipeline.feed([{"id": "x", "value": 1, "size": "L"}])
-        waits = 2 if mode == "per_stage" else 101  # until the next attempt has begun
-        await asyncio.sleep(1.5 if way == "while it waits" else waits + 0.5)
-        unprocessed = await pipeline.shutdown(timeout=0)
-        assert [(item.id, item.value, item.stage, item.metadata) for item in unprocessed] == [
-            ("x", 2, "Second", {"size": "L"})
-        ]
-        assert_all_are_somewhere(pipeline, ["x"])
-        assert not others()
-
-    run_exactly(main)
-
-
-def test_the_number_of_the_attempt_goes_with_the_item() -> None:
-    seen: list[tuple[str, int, int]] = []
-
-    async def note(value: int) -> int:
-        item, task = current_item(), asyncio.current_task()
-        assert item is not None
-        assert task is not None
-        seen.append((task.get_name(), value, item.attempt))
-        if item.attempt < 3:
-            raise ValueError
-        return value
-
-    async def main() -> None:
-        fields = {"task_attempts": 3, "task_wait_seconds": 10}
-        results = await piped(stage(note, workers=3, **fields)).run(range(3))
-        assert [result.attempts for result in results] == [3, 3, 3]
-
-    run_exactly(main)
-    for value in range(3):
-        assert [attempt for _, at, attempt in seen if at == value] == [1, 2, 3]
+    second = stage(add, fail, name="Second", retry=mode, task_wait_seconds=100, task_attempts=3)
+    pipeline = piped(stage(add), second, watched=watched)
+    await pipeline.start()
+    await pipeline.feed([{"id": "x", "value": 1, "size": "L"}])
+    waits = 2 if mode == "per_stage" else 101  # until the next attempt has begun
+    await asyncio.sleep(1.5 if how == "while it waits" else waits + 0.5)
+    unprocessed = await pipeline.shutdown(timeout=0)
+    assert [(item.id, item.value, item.stage, item.metadata) for item in unprocessed] == [
+        ("x", 2, "Second", {"size": "L"})
+    ]
+    assert_all_are_somewhere(pipeline, ["x"])
+    assert not others()
 
 
 # In statistics
 
 
 @each_loop
-def test_it_is_parked_and_in_flight_and_not_pending(fields: dict[str, Any], watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), **parking(), **fields), watched=watched)
-        await start_with(pipeline, range(3))
-        stats = pipeline.get_stats()
-        found = stats.stage_stats["Work"]
-        assert (found.parked_items, found.pending_items, found.in_progress_items) == (3, 0, 0)
-        assert (stats.items_in_flight, stats.items_outstanding) == (3, 3)
-        assert stats.queue_sizes == {"Work": 0}
-        assert (found.retried_attempts, found.failed_items) == (3, 0)
-        await pipeline.join()
-        found = stats_of(pipeline)
-        assert (found.parked_items, found.completed_items) == (0, 3)
-
-    run_exactly(main)
-
-
-def test_the_wait_for_a_retry_is_no_wait_in_the_queue() -> None:
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), **parking()))
-        await pipeline.run(range(3))
-        assert stats_of(pipeline).queue_wait.sum == 0
-
-    run_exactly(main)
+@simulated(tick=0.0)
+async def test_it_is_parked_and_in_flight_and_not_pending(
+    fields: dict[str, Any], watched: bool
+) -> None:
+    pipeline = piped(stage(Failing(1), **parking(), **fields), watched=watched)
+    await start_with(pipeline, range(3))
+    stats = pipeline.get_stats()
+    found = stats.stage_stats["Work"]
+    assert (found.parked_items, found.pending_items, found.in_progress_items) == (3, 0, 0)
+    assert (stats.items_in_flight, stats.items_outstanding) == (3, 3)
+    assert stats.queue_sizes == {"Work": 0}
+    assert (found.retried_attempts, found.failed_items) == (3, 0)
+    await pipeline.join()
+    found = stats_of(pipeline)
+    assert (found.parked_items, found.completed_items) == (0, 3)
+    assert found.queue_wait.sum == 0
 
 
 @each_loop
-def test_workers_without_an_item_wait_as_long_as_one_is_parked(
+@simulated(tick=0.0)
+async def test_workers_without_an_item_wait_as_long_as_one_is_parked(
     fields: dict[str, Any], watched: bool
 ) -> None:
     gate = Gate()
@@ -263,34 +203,22 @@ def test_workers_without_an_item_wait_as_long_as_one_is_parked(
     async def task(value: int) -> Any:
         return await (gate(value) if value else failing(value))
 
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=4, **parking(), **fields), watched=watched)
-        await pipeline.start()
-        await asyncio.sleep(10)
-        assert workers_of(pipeline) == [4, 0, 0, 0]
-        await pipeline.feed([0, 1])
-        await asyncio.sleep(90)
-        assert workers_of(pipeline) == [0, 1, 3, 0]
-        await asyncio.sleep(20)
-        assert workers_of(pipeline) == [3, 1, 0, 0]
-        gate.open()
-        await pipeline.join()
-        assert seconds_of(pipeline) == [4 * 10 + 3 * 10, 110, 3 * 100, 0]
-
-    run_exactly(main)
+    pipeline = piped(stage(task, workers=4, **parking(), **fields), watched=watched)
+    await pipeline.start()
+    await asyncio.sleep(10)
+    assert workers_of(pipeline) == [4, 0, 0, 0]
+    await pipeline.feed([0, 1])
+    await asyncio.sleep(90)
+    assert workers_of(pipeline) == [0, 1, 3, 0]
+    await asyncio.sleep(20)
+    assert workers_of(pipeline) == [3, 1, 0, 0]
+    gate.open()
+    await pipeline.join()
+    assert seconds_of(pipeline) == [4 * 10 + 3 * 10, 110, 3 * 100, 0]
+    assert stats_of(pipeline).limit_wait_share == 0  # none of it was for a limit
 
 
 # The end of a run
-
-
-def test_join_waits_for_parked_items() -> None:
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), **parking()))
-        await start_with(pipeline, [1])
-        await pipeline.join()
-        assert (now(), values(pipeline.results)) == (100, [1])
-
-    run_exactly(main)
 
 
 @pytest.mark.parametrize(
@@ -305,116 +233,86 @@ def test_join_waits_for_parked_items() -> None:
     ids=str,
 )
 @watched_or_not
-def test_shutdown_returns_parked_items_or_drains_them(
+@simulated(tick=0.0)
+async def test_shutdown_returns_parked_items_or_drains_them(
     arguments: dict[str, Any], seconds: float, unprocessed: list[int], watched: bool
 ) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), **parking()), watched=watched)
-        await start_with(pipeline, [7])
-        await asyncio.sleep(1)
-        assert values(await pipeline.shutdown(**arguments)) == unprocessed
-        assert now() == seconds
-        assert left(pipeline) == unprocessed
-        assert stats_of(pipeline).parked_items == 0
-        assert_all_are_somewhere(pipeline, [0])
-
-    run_exactly(main)
+    pipeline = piped(stage(Failing(1), **parking()), watched=watched)
+    await start_with(pipeline, [7])
+    await asyncio.sleep(1)
+    assert values(await pipeline.shutdown(**arguments)) == unprocessed
+    assert now() == seconds
+    assert left(pipeline) == unprocessed
+    assert stats_of(pipeline).parked_items == 0
+    assert_all_are_somewhere(pipeline, [0])
 
 
-def test_a_parked_item_that_is_left_has_all_its_attempts_in_the_next_run() -> None:
+@simulated(tick=0.0)
+async def test_a_parked_item_that_is_left_has_all_its_attempts_in_the_next_run() -> None:
     task = Failing(2)
+    pipeline = piped(stage(task, **parking()))
+    await start_with(pipeline, [7])
+    await pipeline.feed(await pipeline.shutdown())
+    await pipeline.start()
+    await pipeline.join()
+    (result,) = pipeline.results
+    assert (result.value, result.attempts) == (7, 2)
 
-    async def main() -> None:
-        pipeline = piped(stage(task, **parking()))
-        await start_with(pipeline, [7])
-        await pipeline.feed(await pipeline.shutdown())
+
+@simulated(tick=0.0)
+async def test_process_waits_for_its_item_while_that_is_parked() -> None:
+    async with piped(stage(Failing(1), **parking())) as pipeline:
         await pipeline.start()
-        await pipeline.join()
-        (result,) = pipeline.results
-        assert (result.value, result.attempts) == (7, 2)
-
-    run_exactly(main)
-
-
-def test_process_waits_for_its_item_while_that_is_parked() -> None:
-    async def main() -> None:
-        async with piped(stage(Failing(1), **parking())) as pipeline:
-            await pipeline.start()
-            assert (await pipeline.process(7)).attempts == 2
-            assert now() == 100
-            waiting = await begun(pipeline.process(8))
-            await pipeline.shutdown()
-            assert isinstance(await raised_by(waiting), PipelineError)
-            assert left(pipeline) == [8]
-
-    run_exactly(main)
-
-
-@pytest.mark.parametrize("way", ["cancel", "aclose"])
-def test_a_run_that_is_ended_leaves_its_parked_items(way: str) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), **parking()))
-        if way == "cancel":
-            running = await begun(pipeline.run([7]))
-            running.cancel()
-            await asyncio.wait([running])
-        else:
-            stream = pipeline.stream([7])
-            taking = await begun(anext(stream))
-            taking.cancel()
-            await asyncio.wait([taking])
-            await stream.aclose()
-        assert left(pipeline) == [7]
-        assert now() == 0
-
-    run_exactly(main)
+        assert (await pipeline.process(7)).attempts == 2
+        assert now() == 100
+        waiting = await begun(pipeline.process(8))
+        await pipeline.shutdown()
+        assert isinstance(await raised_by(waiting), PipelineError)
+        assert left(pipeline) == [8]
 
 
 # In which order
 
 
 @watched_or_not
-def test_due_items_go_before_fresh_ones_and_behind_those_due_earlier(watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_due_items_go_before_fresh_ones_and_behind_those_due_earlier(watched: bool) -> None:
     gate = Gate()
     failing = FailingOnce([0, 1, 2])
 
     async def task(value: int) -> Any:
         return await (gate if value == 3 else failing)(value)
 
-    async def main() -> None:
-        pipeline = piped(stage(task, **parking()), watched=watched)
-        await start_with(pipeline, [0, 1, 2, 3])  # the last holds the worker
-        await pipeline.feed([4, 5])
-        await asyncio.sleep(200)
-        assert stats_of(pipeline).pending_items == 5
-        gate.open()
-        await pipeline.join()
-
-    run_exactly(main)
+    pipeline = piped(stage(task, **parking()), watched=watched)
+    await start_with(pipeline, [0, 1, 2, 3])  # the last holds the worker
+    await pipeline.feed([4, 5])
+    await asyncio.sleep(200)
+    assert stats_of(pipeline).pending_items == 5
+    gate.open()
+    await pipeline.join()
     assert failing.calls == [0, 1, 2, 0, 1, 2, 4, 5]
 
 
-def test_a_due_item_goes_before_no_item_of_a_lower_priority_number() -> None:
+@simulated(tick=0.0)
+async def test_a_due_item_goes_before_no_item_of_a_lower_priority_number() -> None:
     gate = Gate()
     failing = FailingOnce([0])
 
     async def task(value: int) -> Any:
         return await (gate if value == 1 else failing)(value)
 
-    async def main() -> None:
-        pipeline = piped(stage(task, **parking()))
-        await start_with(pipeline, [0, 1])
-        await pipeline.feed([2], priority=1)
-        await pipeline.feed([3], priority=200)
-        await asyncio.sleep(200)
-        gate.open()
-        await pipeline.join()
-
-    run_exactly(main)
+    pipeline = piped(stage(task, **parking()))
+    await start_with(pipeline, [0, 1])
+    await pipeline.feed([2], priority=1)
+    await pipeline.feed([3], priority=200)
+    await asyncio.sleep(200)
+    gate.open()
+    await pipeline.join()
     assert failing.calls == [0, 2, 0, 3]
 
 
-def test_items_are_due_by_time_and_not_by_the_order_in_which_they_failed() -> None:
+@simulated(tick=0.0)
+async def test_items_are_due_by_time_and_not_by_the_order_in_which_they_failed() -> None:
     order: list[int] = []
 
     async def task(value: int) -> int:
@@ -426,61 +324,37 @@ def test_items_are_due_by_time_and_not_by_the_order_in_which_they_failed() -> No
         order.append(value)
         return value
 
-    async def main() -> None:
-        await piped(stage(task, workers=3, **parking())).run([3, 1, 2])
-
-    run_exactly(main)
+    await piped(stage(task, workers=3, **parking())).run([3, 1, 2])
     assert order == [1, 2, 3]
 
 
 # How many
 
 
-def test_many_parked_items_hold_back_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antflow._engine.channel.MIN_PARKED", 20)
-
-    async def main() -> None:
-        source = Counted(1000)
-        pipeline = piped(stage(Failing(1), queue_capacity=5, **parking()))
-        running = await begun(pipeline.run(source))
-        parked = stats_of(pipeline).parked_items
-        assert 20 < parked <= 20 + 5 + 1
-        assert source.read <= parked + 1
-        await asyncio.sleep(150)
-        assert parked + 1 < source.read <= 2 * (parked + 5 + 1)
-        assert values(await running) == list(range(1000))
-
-    run_exactly(main)
-
-
-@pytest.mark.parametrize("capacity", [5, 40])
-def test_so_many_items_may_be_parked_as_the_queue_holds(
-    capacity: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("antflow._engine.channel.MIN_PARKED", 20)
-
-    async def main() -> None:
-        pipeline = piped(stage(Failing(1), queue_capacity=capacity, **parking()))
-        running = await begun(pipeline.run(range(200)))
-        most = max(20, capacity)
-        assert most < stats_of(pipeline).parked_items <= most + capacity + 1
-        await running
-
-    run_exactly(main)
+@pytest.mark.parametrize(
+    ("capacity", "parked"), [(5, 1000 + 5 + 1), (1500, 1500 + 1500 + 1)], ids=["5", "1500"]
+)
+@simulated(tick=0.0)
+async def test_many_parked_items_hold_back_the_input(capacity: int, parked: int) -> None:
+    """1,000 items may be parked, or as many as the queue holds; then no more enter the queue."""
+    source = Counted(4000)
+    pipeline = piped(stage(FailingOnce(range(4000)), queue_capacity=capacity, **parking()))
+    running = await begun(pipeline.run(source))
+    assert stats_of(pipeline).parked_items == parked
+    assert source.read == parked + 1
+    await asyncio.sleep(150)
+    assert parked + 1 < source.read <= 2 * (parked + 1)
+    assert values(await running) == list(range(4000))
 
 
-def test_many_parked_items_hold_back_the_stage_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antflow._engine.channel.MIN_PARKED", 20)
-
-    async def main() -> None:
-        second = stage(Failing(1), name="Second", queue_capacity=5, **parking())
-        pipeline = piped(stage(same), second)
-        running = await begun(pipeline.run(range(200)))
-        assert 20 < stats_of(pipeline, "Second").parked_items <= 20 + 5 + 1
-        assert workers_of(pipeline) == [0, 0, 0, 1]
-        assert len(await running) == 200
-
-    run_exactly(main)
+@simulated(tick=0.0)
+async def test_many_parked_items_hold_back_the_stage_before() -> None:
+    second = stage(FailingOnce(range(1500)), name="Second", queue_capacity=5, **parking())
+    pipeline = piped(stage(same), second)
+    running = await begun(pipeline.run(range(1500)))
+    assert 1000 < stats_of(pipeline, "Second").parked_items <= 1000 + 5 + 2
+    assert workers_of(pipeline) == [0, 0, 0, 1]
+    assert len(await running) == 1500
 
 
 # Stages that pull
@@ -488,52 +362,27 @@ def test_many_parked_items_hold_back_the_stage_before(monkeypatch: pytest.Monkey
 
 @watched_or_not
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_stage_that_pulls_takes_no_more_than_it_can_hold(workers: int, watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_a_stage_that_pulls_takes_no_more_than_it_can_hold(
+    workers: int, watched: bool
+) -> None:
     task = FailingOnce(range(100), seconds=1)
-
-    async def main() -> None:
-        pull = stage(task, name="Pull", pull=True, workers=workers, **parking(10))
-        pipeline = piped(stage(same), pull, watched=watched)
-        running = await begun(pipeline.run(range(6)))
-        most = 0
-        while not running.done():
-            found = stats_of(pipeline, "Pull")
-            most = max(most, found.in_progress_items + found.parked_items)
-            assert found.pending_items == 0
-            await asyncio.sleep(0.5)
-        assert most == workers
-        assert values(await running) == list(range(6))
-        assert now() == pytest.approx(6 / workers * 12, abs=0.5)
-
-    run_exactly(main)
+    pull = stage(task, name="Pull", pull=True, workers=workers, **parking(10))
+    pipeline = piped(stage(same), pull, watched=watched)
+    running = await begun(pipeline.run(range(6)))
+    most = 0
+    while not running.done():
+        found = stats_of(pipeline, "Pull")
+        most = max(most, found.in_progress_items + found.parked_items)
+        assert found.pending_items == 0
+        await asyncio.sleep(0.5)
+    assert most == workers
+    assert values(await running) == list(range(6))
+    assert now() == pytest.approx(6 / workers * 12, abs=0.5)
 
 
-# Which stage is the bottleneck
-
-
-def test_a_stage_that_only_waits_for_retries_is_not_the_bottleneck() -> None:
-    async def each_second() -> AsyncIterator[int]:
-        for number in range(100):
-            yield number
-            await asyncio.sleep(1)
-
-    async def take_a_second(value: int) -> int:
-        await asyncio.sleep(1)
-        return value
-
-    async def main() -> None:
-        flaky = stage(FailingOnce(range(100), seconds=0.2), name="Flaky", **parking(5))
-        pipeline = piped(flaky, stage(take_a_second, name="Busy"))
-        await pipeline.run(each_second())
-        seconds = seconds_of(pipeline, "Flaky")
-        assert seconds[STATES.index("busy")] == 40
-        assert seconds[STATES.index("waiting")] > 60
-        assert pipeline.get_stats().bottleneck == "Busy"
-
-    run_exactly(main)
-
-
-def test_a_result_does_not_keep_the_input_of_a_task_that_was_retried() -> None:
+@simulated(tick=0.0)
+async def test_a_result_does_not_keep_the_input_of_a_task_that_was_retried() -> None:
     class Loaded:
         """What the first task makes of a value."""
 
@@ -552,15 +401,12 @@ def test_a_result_does_not_keep_the_input_of_a_task_that_was_retried() -> None:
             raise ValueError
         return 1
 
-    async def main() -> None:
-        pipeline = piped(stage(load, count, task_attempts=2, task_wait_seconds=1))
-        results = await pipeline.run(range(3))
-        assert values(results) == [1, 1, 1]
-        assert [result.attempts for result in results] == [2, 2, 2]
-        gc.collect()
-        assert [ref() for ref in made] == [None] * 3
-
-    run_exactly(main)
+    pipeline = piped(stage(load, count, task_attempts=2, task_wait_seconds=1))
+    results = await pipeline.run(range(3))
+    assert values(results) == [1, 1, 1]
+    assert [result.attempts for result in results] == [2, 2, 2]
+    gc.collect()
+    assert [ref() for ref in made] == [None] * 3
 
 
 # On another event loop

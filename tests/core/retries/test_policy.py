@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -40,11 +39,3 @@ def test_only_an_exception_is_tried_again(error: BaseException) -> None:
 
 def test_once_is_a_single_attempt() -> None:
     assert ONCE.delay(1, ValueError()) is None
-
-
-def test_a_policy_is_a_value() -> None:
-    policy = RetryPolicy(3, 1.0)
-    assert policy == RetryPolicy(3, 1.0)
-    assert hash(policy) == hash(RetryPolicy(3, 1.0))
-    with pytest.raises(FrozenInstanceError):
-        policy.attempts = 4  # type: ignore[misc]

@@ -12,7 +12,6 @@ import pytest
 
 from antflow import Pipeline, Stage
 from antflow.logs import ItemFilter
-from tests.helpers.virtual_time import Gate, begun, settle, simulate
 
 FORMAT = "%(pipeline)s %(stage)s %(item_id)s %(attempt)s %(message)s"
 logger = logging.getLogger("tests.of_logs")
@@ -76,44 +75,6 @@ def test_a_record_says_which_attempt_it_is(handler: Lines, per_stage: bool) -> N
         stage = Stage("Try", 1, [fail], retry="per_stage", stage_attempts=2)
     asyncio.run(Pipeline([stage], autoload=False).run(["x"]))
     assert handler.lines[:2] == ["pipeline Try 0 1 trying", "pipeline Try 0 2 trying"]
-
-
-def test_a_plain_function_logs_from_its_thread(handler: Lines) -> None:
-    def work(_: Any) -> None:
-        logger.info("working")
-
-    asyncio.run(Pipeline([Stage("Work", 1, [work])], autoload=False).run(["x"]))
-    assert handler.lines == ["pipeline Work 0 1 working"]
-
-
-def test_a_task_that_a_task_starts_logs_for_the_same_item(handler: Lines) -> None:
-    async def work(_: Any) -> None:
-        await asyncio.gather(fetch("one"), fetch("two"))
-
-    asyncio.run(Pipeline([Stage("Work", 1, [work])], autoload=False).run(["x"]))
-    assert handler.lines == ["pipeline Work 0 1 fetching"] * 2
-
-
-def test_items_at_work_at_once_are_not_confused(handler: Lines) -> None:
-    gate = Gate()
-
-    async def work(value: str) -> None:
-        await gate(value)
-        logger.info("let through %s", value)
-
-    async def main() -> None:
-        pipeline = Pipeline([Stage("Work", 2, [work])], autoload=False)
-        run = await begun(pipeline.run(["a", "b"]))
-        gate.let("b")
-        await settle()
-        gate.let("a")
-        await run
-
-    simulate(main)
-    assert handler.lines == [
-        "pipeline Work 1 1 let through b",
-        "pipeline Work 0 1 let through a",
-    ]
 
 
 def test_a_callback_and_the_engine_itself_log_for_the_item(handler: Lines) -> None:

@@ -1,617 +1,332 @@
-"""One run while it lasts: full stages, feeding from everywhere and again, and its input."""
+"""What `run` promises: results and failures in order, inputs of any length, one run at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, UnprocessedItem
+from antflow import Pipeline, PipelineError, PipelineResult, Stage
+from tests.helpers.inputs import broken_after, broken_later, later
 from tests.helpers.runs import (
-    CustomExit,
+    Counted,
+    InputBrokeError,
+    Use,
+    by_feed,
+    by_run,
     cancel,
-    fail,
-    ids,
+    double,
+    left,
+    refuse_odd,
     same,
     sleep_long,
     stage,
     start_with,
     values,
 )
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
 
-# Full stages
+# Results and failures
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("queue_capacity", [0, 1, 2])
-def test_a_whole_stage_is_retried_though_it_is_full(workers: int, queue_capacity: int) -> None:
-    async def main() -> None:
-        pipeline = Pipeline(
-            [
-                stage(same, name="First"),
-                stage(
-                    fail_twice,
-                    name="Second",
-                    workers=workers,
-                    retry="per_stage",
-                    queue_capacity=queue_capacity,
-                ),
-                stage(same, name="Last", pull=True),
-            ]
-        )
-        assert values(await pipeline.run(range(20))) == list(range(20))
+@simulated()
+async def test_results_and_failures_are_in_input_order_though_the_last_ends_first() -> None:
+    async def slow_at_first(value: int) -> int:
+        await asyncio.sleep(10 - value)
+        return await refuse_odd(value)
 
-    calls: dict[int, int] = {}
-
-    async def fail_twice(value: int) -> int:
-        calls[value] = calls.get(value, 0) + 1
-        if calls[value] < 3:
-            raise ValueError
-        return value
-
-    simulate(main)
+    pipeline = Pipeline([stage(slow_at_first, workers=5)])
+    results: list[PipelineResult] = await pipeline.run(range(5), return_exceptions=True)
+    assert values(results) == [0, 1, 2, 3, 4]
+    assert [result.is_success for result in results] == [True, False, True, False, True]
+    assert values(await pipeline.run(range(5))) == values(pipeline.results) == [0, 2, 4]
+    assert values(pipeline.failures) == [1, 3]
 
 
-def test_whole_stage_retry_does_not_fill_a_stage_past_its_bound() -> None:
-    longest = 0
+@simulated(threads=True)
+async def test_an_item_goes_through_all_stages_in_order() -> None:
+    stages = [stage(double, name="Double"), stage(str, name="Text"), stage(len, name="Length")]
+    assert values(await Pipeline(stages).run([1, 50])) == [1, 3]
 
-    async def main() -> None:
-        nonlocal longest
-        pipeline = Pipeline(
-            [
-                stage(same, name="First", workers=2),
-                stage(
-                    note,
-                    name="Second",
-                    retry="per_stage",
-                    queue_capacity=1,
-                    stage_attempts=5,
-                ),
-            ]
-        )
-        pipelines.append(pipeline)
-        await pipeline.run(range(100))
-        assert len(pipeline.failures) == 100
 
-    pipelines: list[Pipeline] = []
+@simulated()
+async def test_run_of_nothing_returns_nothing() -> None:
+    pipeline = Pipeline([stage(same)])
+    assert await pipeline.run([]) == []
+    assert pipeline.results == pipeline.failures == []
+    assert pipeline.unprocessed == []
 
-    async def note(value: int) -> None:
-        nonlocal longest
-        longest = max(longest, pipelines[0].get_stats().queue_sizes["Second"])
-        raise ValueError
 
-    simulate(main)
-    assert longest <= 1 + 2 + 1
+@simulated()
+async def test_a_failure_has_its_error_its_stage_and_what_entered_the_stage() -> None:
+    async def fail(value: int) -> int:
+        raise KeyError(value)
+
+    pipeline = Pipeline([stage(double, name="Double"), stage(fail, name="Check")])
+    assert await pipeline.run([{"id": "x", "value": 21, "size": "L"}]) == []
+    (failure,) = pipeline.failures
+    assert (failure.id, failure.value, failure.metadata) == ("x", 42, {"size": "L"})
+    assert (failure.stage, failure.attempts, failure.is_success) == ("Check", 1, False)
+    assert isinstance(failure.error, KeyError)
+
+
+@simulated()
+async def test_without_collecting_results_are_counted_and_failures_kept() -> None:
+    pipeline = Pipeline([stage(refuse_odd)], collect_results=False)
+    for return_exceptions in (False, True):
+        assert await pipeline.run(range(4), return_exceptions=return_exceptions) == []
+        assert pipeline.results == []
+        assert values(pipeline.failures) == [1, 3]
+        assert pipeline.get_stats().items_processed == 2
+
+
+@simulated()
+async def test_results_and_failures_can_be_read_while_it_runs() -> None:
+    gate = Gate()
+    pipeline = Pipeline([stage(gate, workers=3)])
+    run = await begun(pipeline.run([1, 2, 3]))
+    assert pipeline.results == []
+    gate.let(2)
+    gate.fail(3, ValueError())
+    await settle()
+    assert (values(pipeline.results), values(pipeline.failures)) == ([2], [3])
+    assert pipeline.unprocessed == []
+    gate.open()
+    assert values(await run) == [1, 2]
+
+
+def counts(pipeline: Pipeline) -> tuple[int, ...]:
+    stats = pipeline.get_stats()
+    assert stats.items_in_flight == stats.items_outstanding
+    ended = stats.items_processed, stats.items_failed, stats.items_unprocessed
+    return stats.items_fed, stats.items_outstanding, *ended
+
+
+@simulated()
+async def test_the_numbers_of_items_before_during_and_after_a_run() -> None:
+    first, second = Gate(), Gate()
+    pipeline = Pipeline([stage(first, name="First", workers=2), stage(second, name="Second")])
+    assert counts(pipeline) == (0, 0, 0, 0, 0)
+    run = await begun(pipeline.run(range(10)))
+    first.let(0)
+    first.fail(1, ValueError())
+    await settle()
+    assert counts(pipeline) == (10, 9, 0, 1, 0)
+    assert pipeline.get_stats().queue_sizes == {"First": 6, "Second": 0}
+    first.open()
+    second.open()
+    await run
+    assert counts(pipeline) == (10, 0, 9, 1, 0)
+    assert pipeline.get_stats().queue_sizes == {"First": 0, "Second": 0}
+
+
+# Inputs
+
+
+@simulated()
+async def test_work_begins_while_input_is_still_being_read() -> None:
+    gate = Gate()
+    run = asyncio.create_task(Pipeline([stage(gate)]).run(later(["first", "second"])))
+    await asyncio.sleep(1.5)
+    assert gate.waiting == ["first"]
+    gate.open()
+    assert values(await run) == ["first", "second"]
+
+
+@simulated()
+async def test_an_endless_input_is_read_one_ahead_of_the_capacity() -> None:
+    source, gate = Counted(), Gate()
+    pipeline = Pipeline([stage(gate, workers=2, queue_capacity=3)], collect_results=False)
+    run = await begun(pipeline.run(source))
+    assert source.read == 2 + 3 + 1
+    gate.let(0)
+    await settle()
+    assert source.read == 2 + 3 + 1 + 1
+    await cancel(run)
+    assert pipeline.get_stats().items_fed == source.read
+
+
+@simulated()
+async def test_an_endless_input_of_tasks_that_never_suspend_can_be_cancelled() -> None:
+    pipeline = Pipeline([stage(same), stage(double, name="Next")], collect_results=False)
+    run = asyncio.create_task(pipeline.run(Counted()))
+    await asyncio.sleep(0.005)
+    await cancel(run)
+    stats = pipeline.get_stats()
+    assert stats.items_processed > 100
+    assert stats.items_fed == stats.items_processed + stats.items_unprocessed
+
+
+@pytest.mark.parametrize("broken", [broken_after, broken_later])
+@pytest.mark.parametrize(
+    ("count", "results", "failures"), [(4, [0, 4], [1, 3]), (0, [], [])], ids=["later", "at once"]
+)
+@simulated()
+async def test_what_was_read_is_finished_before_the_error_of_the_input_is_raised(
+    broken: Callable[[int], Any], count: int, results: list[int], failures: list[int]
+) -> None:
+    pipeline = Pipeline([stage(refuse_odd), stage(double, name="Double")])
+    with pytest.raises(InputBrokeError):
+        await pipeline.run(broken(count))
+    assert not others()
+    assert (values(pipeline.results), values(pipeline.failures)) == (results, failures)
+    assert pipeline.unprocessed == []
+
+
+@simulated()
+async def test_a_keyboard_interrupt_of_the_input_ends_the_run() -> None:
+    def interrupted() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    pipeline = Pipeline([stage(Gate())])
+    with pytest.raises(KeyboardInterrupt):
+        await pipeline.run(interrupted())
+    assert not others()
+    assert left(pipeline) == [1]
+
+
+# Definitions
+
+
+@pytest.mark.parametrize("name", [7, None, b"books", ""])
+def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
+    with pytest.raises(PipelineError, match=f"not {name!r}"):
+        Pipeline([stage(same)], name=name)
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [(["x"], "'x'"), ("W", "'W'"), (Stage("Lonely", 1, [same]), "Lonely"), (5, "5")],
+    ids=["list of texts", "text", "stage", "number"],
+)
+def test_what_is_no_list_of_stages_is_refused(stages: Any, named: str) -> None:
+    with pytest.raises(PipelineError, match=named) as caught:
+        Pipeline(stages)
+    assert "list of stages" in str(caught.value)
+
+
+@simulated()
+async def test_a_generator_of_stages_makes_a_pipeline() -> None:
+    stages: Any = (stage(same, name=name, workers=2) for name in ("First", "Last"))
+    pipeline = Pipeline(stages)
+    names = {name: [f"{name}-W0", f"{name}-W1"] for name in ("First", "Last")}
+    assert pipeline.get_worker_names() == names
+    assert values(await pipeline.run([1])) == [1]
+
+
+@pytest.mark.parametrize("begin", ["run", "start"])
+@simulated()
+async def test_tasks_run_in_the_context_of_the_call_that_starts_the_run(begin: str) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="")
+
+    async def look(value: int) -> str:
+        seen = variable.get()
+        variable.set("of a worker")
+        return seen
+
+    pipeline = Pipeline([stage(look)])
+    variable.set("at the start")
+    if begin == "run":
+        await pipeline.run([1])
+    else:
+        await pipeline.start()
+        variable.set("at the feeding")
+        await pipeline.feed([1])
+        await pipeline.join()
+    assert values(pipeline.results) == ["at the start"]
+    assert variable.get() != "of a worker"
+
+
+# One run after another, and two at once
+
+
+@pytest.mark.parametrize("use", [by_run, by_feed])
+@simulated()
+async def test_a_second_run_starts_from_nothing(use: Use) -> None:
+    pipeline = Pipeline([stage(refuse_odd)])
+    assert await use(pipeline, range(4)) == [0, 2]
+    assert await use(pipeline, [6]) == values(pipeline.results) == [6]
+    assert pipeline.failures == []
+    assert counts(pipeline) == (1, 0, 1, 0, 0)
+    assert pipeline.results[0].sequence_id == 0
+
+
+def test_one_pipeline_runs_on_one_loop_after_another() -> None:
+    pipeline = Pipeline([stage(double)])
+
+    async def main() -> list[Any]:
+        return values(await pipeline.run([1, 2]))
+
+    assert simulate(main) == simulate(main) == asyncio.run(main()) == [2, 4]
+
+
+@pytest.mark.parametrize("begin", ["run", "start"])
+@simulated()
+async def test_two_runs_at_once_are_an_error_and_the_first_goes_on(begin: str) -> None:
+    gate, source = Gate(), Counted(1)
+    pipeline = Pipeline([stage(gate)], name="books")
+    first = await begun(pipeline.run([1]) if begin == "run" else start_with(pipeline, [1]))
+    for second in (pipeline.run(source), pipeline.start(), anext(pipeline.stream(source))):
+        with pytest.raises(PipelineError, match=r"'books' is already running.*second Pipeline"):
+            await second
+    assert source.read == 0
+    gate.open()
+    await first
+    if begin == "start":
+        await pipeline.join()
+    assert values(pipeline.results) == [1]
+
+
+@simulated()
+async def test_one_stage_serves_two_pipelines_at_once() -> None:
+    gate = Gate()
+    shared = stage(gate)
+    runs = [asyncio.create_task(Pipeline([shared]).run([number])) for number in range(2)]
+    await settle()
+    assert gate.waiting == [0, 1]
+    gate.open()
+    assert [values(await run) for run in runs] == [[0], [1]]
 
 
 # Very many workers
 
 
-def test_ten_thousand_workers() -> None:
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(same, name="Wide", workers=10_000), stage(same, name="Last", workers=10_000)]
-        )
-        await start_with(pipeline, [1])
-        assert len(others()) <= 4
-        assert pipeline.get_stats().stage_stats["Wide"].workers["idle"] == 10_000
-        await pipeline.join()
-        assert values(pipeline.results) == [1]
-
-    simulate(main)
-
-
-def test_ten_thousand_workers_all_at_work() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, workers=10_000)])
-        run = await begun(pipeline.run(range(10_000)))
-        assert pipeline.get_stats().stage_stats["Work"].in_progress_items == 10_000
-        await cancel(run)
-        assert len(pipeline.unprocessed) == 10_000
-
-    simulate(main)
-
-
-# Feeding from everywhere
-
-
-@pytest.mark.parametrize("seed", [None, 1, 2, 3])
-def test_feeders_at_once_into_several_stages(seed: int | None) -> None:
-    async def main() -> None:
-        names = ["First", "Second", "Third"]
-        pipeline = Pipeline([stage(same, name=name, workers=2, queue_capacity=1) for name in names])
-        await pipeline.start()
-        feeds = [
-            pipeline.feed(
-                [{"id": (name, feeder, number)} for number in range(10)],
-                target_stage=name,
-                priority=feeder,
-            )
-            for name in names
-            for feeder in range(3)
-        ]
-        await asyncio.gather(*feeds)
-        await pipeline.join()
-        expected = {(name, feeder, n) for name in names for feeder in range(3) for n in range(10)}
-        assert set(ids(pipeline.results)) == expected
-        assert len(pipeline.results) == 90
-        stages = pipeline.get_stats().stage_stats
-        assert [stages[name].completed_items for name in names] == [30, 60, 90]
-
-    simulate(main, seed)
-
-
-def test_feeders_into_a_full_stage_go_on_in_the_order_in_which_they_came() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        await pipeline.start()
-        feeds = [asyncio.create_task(pipeline.feed([number])) for number in range(6)]
-        await settle()
-        assert [feed.done() for feed in feeds] == [True, True, False, False, False, False]
-        gate.open()
-        await asyncio.gather(*feeds)
-        await pipeline.join()
-
-    simulate(main)
-    assert gate.entered == [0, 1, 2, 3, 4, 5]
-
-
-def crawl(pipelines: list[Pipeline], depth: int, target: str | None = None) -> Callable[[str], Any]:
-    """Make a task that feeds two longer texts of each text shorter than `depth`."""
-
-    async def visit(text: str) -> str:
-        if len(text) < depth:
-            await pipelines[0].feed([text + "a", text + "b"], target_stage=target)
-        return text
-
-    return visit
-
-
-@pytest.mark.parametrize("workers", [1, 4])
-def test_a_crawler_feeds_its_own_pipeline(workers: int, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        pipelines: list[Pipeline] = []
-        visit = crawl(pipelines, depth=7)
-        pipelines.append(
-            Pipeline([stage(visit, workers=workers, queue_capacity=1), stage(same, name="Last")])
-        )
-        results = await pipelines[0].run([""])
-        assert len(set(values(results))) == len(results) == 2**8 - 1
-
-    simulate(main)
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    for word in ("'Work'", "past its capacity", "from outside"):
-        assert word in record.getMessage()
-
-
-def test_a_late_stage_feeds_an_early_one() -> None:
-    async def main() -> None:
-        pipelines: list[Pipeline] = []
-        visit = crawl(pipelines, depth=6, target="First")
-        stages = [stage(same, name="First", queue_capacity=1), stage(visit, name="Last", pull=True)]
-        pipelines.append(Pipeline(stages))
-        assert len(await pipelines[0].run([""])) == 2**7 - 1
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("role", ["on_success", "on_failure", "on_skip", "skip_if"])
-def test_a_callback_feeds_its_own_pipeline(role: str) -> None:
-    async def main() -> None:
-        async def feed_once(*_: Any) -> None:
-            if pipeline.get_stats().items_fed < 10:
-                await pipeline.feed(["more"] * 5)
-
-        one = stage(
-            fail if role == "on_failure" else same,
-            queue_capacity=1,
-            skip_if=(lambda value: True) if role == "on_skip" else None,
-        )
-        setattr(one, role, feed_once)
-        pipeline = Pipeline([one])
-        await pipeline.run(["one"])
-        assert len(pipeline.results) + len(pipeline.failures) == 11
-
-    simulate(main)
-
-
-def test_a_task_that_a_task_makes_feeds_without_waiting_too() -> None:
-    async def main() -> None:
-        async def spread(value: int) -> int:
-            if value == 0:
-                await asyncio.gather(*(pipeline.feed([number]) for number in range(1, 9)))
-            return value
-
-        pipeline = Pipeline([stage(spread, queue_capacity=1)])
-        assert values(await pipeline.run([0])) == list(range(9))
-
-    simulate(main)
-
-
-def test_a_crawler_feeds_while_its_pipeline_is_joined_or_drained() -> None:
-    async def main() -> None:
-        for end in ("join", "drain"):
-            pipelines: list[Pipeline] = []
-            pipeline = Pipeline([stage(crawl(pipelines, depth=5))])
-            pipelines.append(pipeline)
-            await pipeline.start()
-            await pipeline.feed([""])
-            await (pipeline.join() if end == "join" else pipeline.shutdown(drain=True))
-            assert len(pipeline.results) == 2**6 - 1
-
-    simulate(main)
-
-
-def test_what_a_crawler_feeds_during_a_shutdown_is_unprocessed() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        async def feed_at_last(value: int) -> int:
-            await gate(value)
-            await pipeline.feed([value + 1])
-            return value
-
-        pipeline = Pipeline([stage(feed_at_last)])
-        await start_with(pipeline, [1])
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        assert values(await shutdown) == [2]
-        assert values(pipeline.results) == [1]
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("way", ["run", "start"])
-def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_without_a_deadlock(way: str) -> None:
-    async def main() -> None:
-        async def feed_outer(value: int) -> int:
-            await outer.feed(["from the inner one"] * 3)
-            return value
-
-        async def run_inner(value: Any) -> Any:
-            if value == 0:
-                inner = Pipeline([stage(feed_outer, name="Inner")])
-                await inner.run([1])
-                assert inner.failures == []
-            return value
-
-        outer = Pipeline([stage(run_inner, name="Outer", queue_capacity=1)])
-        if way == "run":
-            await outer.run([0])
-        else:
-            await start_with(outer, [0])
-            await outer.join()
-        assert outer.failures == []
-        assert len(outer.results) == 4
-
-    simulate(main)
-
-
-# What is left is fed again
-
-
-def test_what_is_fed_back_goes_on_where_it_was_as_what_it_was() -> None:
-    first, second = Gate("first"), Gate("second")
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(first, name="First"), stage(second, name="Second")])
-        await pipeline.start()
-        await pipeline.feed([{"id": "x", "value": 1, "size": "L"}], priority=7)
-        await pipeline.feed([{"id": "y", "value": 2}], priority=8)
-        await settle()
-        first.let(1)
-        await settle()
-        left = await pipeline.shutdown(timeout=0)
-        x, y = sorted(left, key=lambda item: str(item.id))
-        assert x == UnprocessedItem("x", 1, {"size": "L"}, 7, "Second", 0)
-        assert y == UnprocessedItem("y", 2, {}, 8, "First", 1)
-
-        first.open()
-        second.open()
-        await pipeline.start()
-        await pipeline.feed(left)
-        await pipeline.join()
-        assert first.entered == [1, 2, 2]
-        assert second.entered == [1, 1, 2]
-        x_result, y_result = pipeline.results
-        assert (x_result.id, x_result.value, x_result.metadata) == ("x", 1, {"size": "L"})
-        assert [result.sequence_id for result in (x_result, y_result)] == [0, 1]
-
-    simulate(main)
-
-
-def test_what_is_fed_back_keeps_its_priority() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await pipeline.feed(["low"], priority=9)
-        await pipeline.feed(["high"], priority=1)
-        left = await pipeline.shutdown()
-        assert [(item.value, item.priority) for item in left] == [("high", 1), ("low", 9)]
-        gate.open()
-        await pipeline.feed(reversed(left), priority=5)
-        await pipeline.start()
-        await pipeline.join()
-
-    simulate(main)
-    assert gate.entered == ["high", "low"]
-
-
-def test_new_items_are_numbered_after_those_that_are_fed_back() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.feed(range(5))
-        left = await pipeline.shutdown()
-        await pipeline.feed(left)
-        await pipeline.feed(["new"])
-        results = await pipeline.run(["newer"])
-        assert ids(results) == [0, 1, 2, 3, 4, 5, 6]
-        assert values(results)[5:] == ["new", "newer"]
-
-    simulate(main)
-
-
-def test_what_is_fed_back_behind_new_items_gets_a_number_that_nobody_has() -> None:
-    async def left_of(pipeline: Pipeline, *values: str) -> list[UnprocessedItem]:
-        await pipeline.feed(values)
-        return await pipeline.shutdown()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        one, other = await left_of(pipeline, "a", "b"), await left_of(pipeline, "c")
-        await pipeline.feed([*one, *other, "new"])
-        results = await pipeline.run(one)
-        assert values(results) == ["a", "b", "c", "new", "a", "b"]
-        assert [result.sequence_id for result in results] == list(range(6))
-
-    simulate(main)
-
-
-def test_what_was_not_fed_keeps_its_number_for_the_next_try() -> None:
-    async def main() -> None:
-        gate = Gate()
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        await pipeline.start()
-        await pipeline.feed(["busy", "waiting"])
-        left = UnprocessedItem("x", "x", {}, 100, pipeline.stages[0].name, 50)
-        feeding = await begun(pipeline.feed([left]))
-        feeding.cancel()
-        await settle()
-        gate.open()
-        await pipeline.feed([left, "new"])
-        await pipeline.join()
-        numbers = [result.sequence_id for result in pipeline.results]
-        assert sorted(numbers) == [0, 1, 50, 51]
-
-    simulate(main)
-
-
-def test_run_stream_and_process_take_what_was_left_too() -> None:
-    async def left_of(pipeline: Pipeline) -> list[UnprocessedItem]:
-        await pipeline.feed([{"id": "x", "value": 1}], target_stage="Last")
-        return await pipeline.shutdown()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, name="First"), stage(same, name="Last")])
-        assert ids(await pipeline.run(await left_of(pipeline))) == ["x"]
-        stream = pipeline.stream(await left_of(pipeline))
-        assert [result.id async for result in stream] == ["x"]
-        (left,) = await left_of(pipeline)
-        await pipeline.start()
-        assert (await pipeline.process(left)).is_success
-        await pipeline.join()
-
-    simulate(main)
-
-
-def test_what_was_left_in_an_unknown_stage_is_refused_by_name() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        left = UnprocessedItem("x", 1, {}, 100, "Gone", 0)
-        with pytest.raises(ValueError, match=r"'Gone' not found.*'Work'"):
-            await pipeline.feed([left])
-        assert await pipeline.shutdown() == []
-
-    simulate(main)
-
-
-def test_again_and_again_until_nothing_is_left() -> None:
-    done: list[int] = []
-
-    async def two_at_a_time(value: int) -> int:
-        await asyncio.sleep(1)
-        done.append(value)
-        return value
-
-    async def main() -> int:
-        pipeline = Pipeline([stage(two_at_a_time, name=name) for name in ("First", "Second")])
-        left: list[Any] = list(range(4))
-        for rounds in range(1, 100):
-            await pipeline.start()
-            await pipeline.feed(left)
-            await asyncio.sleep(2.5)
-            left = list(await pipeline.shutdown())
-            if not left:
-                return rounds
-        raise AssertionError("never done")
-
-    assert simulate(main) > 1
-    assert sorted(done) == sorted(list(range(4)) * 2)
-
-
-# What becomes of the input
-
-
-class Source:
-    """An endless async generator, which may pause after each number, and whether it was closed."""
-
-    def __init__(self, pause: float = 0) -> None:
-        self.is_closed = False
-        self._pause = pause
-        self.generator = self._generate()
-
-    async def _generate(self) -> AsyncGenerator[int, None]:
-        try:
-            for number in itertools.count():
-                yield number
-                if self._pause:
-                    await asyncio.sleep(self._pause)
-        finally:
-            await asyncio.sleep(0.02)
-            self.is_closed = True
-
-
-async def leave_by_break(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    async with pipeline.stream(source) as stream:
-        async for result in stream:
-            if result.value == 3:
-                break
-
-
-async def leave_by_aclose(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    stream = pipeline.stream(source)
-    await anext(stream)
-    await stream.aclose()
-
-
-async def leave_by_shutdown(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    stream = pipeline.stream(source)
-    await anext(stream)
-    await pipeline.shutdown()
-
-
-async def cancel_the_consumer(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    async def consume() -> None:
-        async with pipeline.stream(source) as stream:
-            async for _ in stream:
-                pass
-
-    await cancel_after_a_while(consume())
-
-
-async def cancel_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    await cancel_after_a_while(pipeline.run(source))
-
-
-async def cancel_after_a_while(call: Coroutine[Any, Any, object]) -> None:
-    task = asyncio.create_task(call)
-    await asyncio.sleep(0.0105)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    assert task.cancelled()
-
-
-async def shut_down_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    run = asyncio.create_task(pipeline.run(source))
-    await asyncio.sleep(0.0105)
-    await pipeline.shutdown()
-    await asyncio.wait([run])
-
-
-async def fail_the_run(pipeline: Pipeline, source: AsyncIterator[int]) -> None:
-    with pytest.raises(CustomExit):
-        await pipeline.run(source)
-
-
-STOPS = [
-    leave_by_break,
-    leave_by_aclose,
-    leave_by_shutdown,
-    cancel_the_consumer,
-    cancel_the_run,
-    shut_down_the_run,
-    fail_the_run,
-]
-
-
-@pytest.mark.parametrize("pause", [0.001, 0], ids=["awaited", "waiting for room"])
-@pytest.mark.parametrize("stop", STOPS)
-def test_an_async_generator_is_closed_when_its_run_is_stopped(
-    stop: Callable[[Pipeline, AsyncIterator[int]], Coroutine[Any, Any, None]], pause: float
-) -> None:
-    async def work(value: int) -> int:
-        await asyncio.sleep(0 if pause else 0.001)
-        if value == 5 and stop is fail_the_run:
-            raise CustomExit
-        return value
-
-    async def main() -> None:
-        source = Source(pause)
-        await stop(Pipeline([stage(work, queue_capacity=1)]), source.generator)
-        assert source.is_closed
-
-    simulate(main)
-
-
-def test_a_drain_lets_the_input_clean_up_even_after_the_last_item() -> None:
-    ends: list[str] = []
-
-    async def numbers() -> AsyncIterator[int]:
-        try:
-            for number in range(3):
-                yield number
-            await asyncio.sleep(100)
-        finally:
-            await asyncio.sleep(3)
-            ends.append("cleaned up")
-
-    async def slow(value: int) -> int:
-        await asyncio.sleep(1)
-        return value
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(slow)])
-        running = asyncio.create_task(pipeline.run(numbers()))
-        await asyncio.sleep(0.5)
-        await pipeline.shutdown(drain=True)
-        assert values(await running) == [0, 1, 2]
-        assert ends == ["cleaned up"]
-
-    simulate(main)
-
-
-@asynccontextmanager
-async def feeding(source: Source) -> AsyncIterator[tuple[Pipeline, asyncio.Task[None]]]:
-    """A pipeline that is being fed from a source, and has no room for more at present."""
-    gate = Gate()
-    pipeline = Pipeline([stage(gate, queue_capacity=1)])
-    await pipeline.start()
-    feed = asyncio.create_task(pipeline.feed(source.generator))
-    await asyncio.sleep(1)
-    yield pipeline, feed
-    gate.open()
-    await pipeline.shutdown(timeout=0)
-    assert not source.is_closed
-    await anext(source.generator)
-    await source.generator.aclose()
-
-
-def test_an_async_generator_that_is_fed_stays_open_at_shutdown() -> None:
-    async def main() -> None:
-        async with feeding(Source()) as (pipeline, feed):
-            await pipeline.shutdown(timeout=0)
-            with pytest.raises(PipelineError):
-                await feed
-
-    simulate(main)
-
-
-def test_an_async_generator_that_is_fed_stays_open_when_the_feed_is_cancelled() -> None:
-    async def main() -> None:
-        async with feeding(Source()) as (_, feed):
-            feed.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await feed
-
-    simulate(main)
+@simulated()
+async def test_ten_thousand_idle_workers_need_no_task_each() -> None:
+    wide = [stage(same, name=name, workers=10_000) for name in ("Wide", "Last")]
+    pipeline = Pipeline(wide)
+    await start_with(pipeline, [1])
+    assert len(others()) <= 4
+    assert pipeline.get_stats().stage_stats["Wide"].workers["idle"] == 10_000
+    await pipeline.join()
+    assert values(pipeline.results) == [1]
+
+
+@simulated()
+async def test_a_thousand_workers_at_work_are_cancelled() -> None:
+    pipeline = Pipeline([stage(sleep_long, workers=1_000)])
+    run = await begun(pipeline.run(range(1_000)))
+    assert pipeline.get_stats().stage_stats["Work"].in_progress_items == 1_000
+    await cancel(run)
+    assert len(pipeline.unprocessed) == 1_000
+
+
+@simulated()
+async def test_a_stage_that_is_retried_as_a_whole_is_not_filled_past_its_capacity() -> None:
+    pending: list[int] = []
+
+    async def note(value: int) -> None:
+        pending.append(pipeline.get_stats().queue_sizes["Second"])
+        raise ValueError
+
+    fields: dict[str, Any] = {"retry": "per_stage", "stage_attempts": 5, "queue_capacity": 1}
+    first = stage(same, name="First", workers=2)
+    pipeline = Pipeline([first, stage(note, name="Second", **fields)])
+    await pipeline.run(range(30))
+    assert len(pipeline.failures) == 30
+    assert max(pending) <= 1 + 2 + 1

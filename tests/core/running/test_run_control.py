@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError, StatusEvent, hookimpl
-from tests.helpers.runs import same, stage, values
-from tests.helpers.virtual_time import settle, simulate
+from tests.helpers.runs import CustomExit, same, stage, values
+from tests.helpers.simulated import simulated
+from tests.helpers.virtual_time import settle
 
 
 class SlowEnd:
@@ -38,65 +39,56 @@ async def stopped_before_its_start(plugins: Any) -> tuple[Pipeline, asyncio.Task
     return pipeline, stopping
 
 
-def test_what_is_fed_while_start_waits_for_an_earlier_end_is_not_lost() -> None:
-    async def main() -> None:
-        pipeline, stopping = await stopped_before_its_start([SlowEnd()])
-        starting = asyncio.create_task(pipeline.start())
-        await settle()
-        await pipeline.feed(["late"])
-        await asyncio.gather(starting, stopping)
-        await pipeline.join()
-        assert values(pipeline.results) == ["late"]
-        assert values(await stopping) == ["early"]
-
-    simulate(main)
+@simulated()
+async def test_what_is_fed_while_start_waits_for_an_earlier_end_is_not_lost() -> None:
+    pipeline, stopping = await stopped_before_its_start([SlowEnd()])
+    starting = asyncio.create_task(pipeline.start())
+    await settle()
+    await pipeline.feed(["late"])
+    await asyncio.gather(starting, stopping)
+    await pipeline.join()
+    assert values(pipeline.results) == ["late"]
+    assert values(await stopping) == ["early"]
 
 
-def test_of_two_starts_that_wait_for_an_earlier_end_one_is_refused() -> None:
-    async def main() -> None:
-        pipeline, stopping = await stopped_before_its_start([SlowEnd()])
-        answers = await asyncio.gather(pipeline.start(), pipeline.start(), return_exceptions=True)
-        refused = [answer for answer in answers if answer is not None]
-        assert len(refused) == 1
-        with pytest.raises(PipelineError, match="already running"):
-            raise refused[0]
-        await stopping
-        await pipeline.shutdown()
-
-    simulate(main)
+@simulated()
+async def test_of_two_starts_that_wait_for_an_earlier_end_one_is_refused() -> None:
+    pipeline, stopping = await stopped_before_its_start([SlowEnd()])
+    answers = await asyncio.gather(pipeline.start(), pipeline.start(), return_exceptions=True)
+    (refused,) = [answer for answer in answers if answer is not None]
+    assert isinstance(refused, PipelineError)
+    assert "already running" in str(refused)
+    await stopping
+    await pipeline.shutdown()
 
 
-def test_an_input_whose_length_raises_leaves_the_last_results() -> None:
+@simulated()
+async def test_an_interrupt_in_the_length_of_an_input_leaves_the_last_results() -> None:
     class Broken(list[int]):
         def __len__(self) -> int:
-            raise ValueError("no length")
+            raise CustomExit
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.run([1])
-        with pytest.raises(ValueError, match="no length"):
-            await pipeline.run(Broken())
-        assert values(pipeline.results) == [1]
-
-    simulate(main)
+    pipeline = Pipeline([stage(same)])
+    await pipeline.run([1])
+    with pytest.raises(CustomExit):
+        await pipeline.run(Broken())
+    assert values(pipeline.results) == [1]
 
 
-def test_a_task_that_a_worker_left_behind_may_call_shutdown_after_the_end() -> None:
-    async def main() -> None:
-        left: list[asyncio.Task[Any]] = []
+@simulated()
+async def test_a_task_that_a_worker_left_behind_may_call_shutdown_after_the_end() -> None:
+    left: list[asyncio.Task[Any]] = []
 
-        async def leave(value: int) -> int:
-            async def stop_later() -> None:
-                await asyncio.sleep(5)
-                await pipeline.shutdown()
+    async def leave(value: int) -> int:
+        async def stop_later() -> None:
+            await asyncio.sleep(5)
+            await pipeline.shutdown()
 
-            left.append(asyncio.create_task(stop_later()))
-            return value
+        left.append(asyncio.create_task(stop_later()))
+        return value
 
-        pipeline = Pipeline([stage(leave)], plugins=[Finish()])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await pipeline.join()
-        await left[0]
-
-    simulate(main)
+    pipeline = Pipeline([stage(leave)], plugins=[Finish()])
+    await pipeline.start()
+    await pipeline.feed([1])
+    await pipeline.join()
+    await left[0]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.displays import Recorder, Use, piped, run_or_stream, sleep
 from tests.helpers.runs import run_exactly
-from tests.helpers.virtual_time import simulate
+from tests.helpers.simulated import simulated
 
 
 class Measured:
@@ -31,47 +31,40 @@ class Measured:
 
 
 @run_or_stream
-def test_a_snapshot_has_the_share_of_the_input_that_has_been_read(use: Use) -> None:
+@simulated(tick=0.0)
+async def test_a_snapshot_has_the_share_of_the_input_that_has_been_read(use: Use) -> None:
     dashboard = Recorder()
-
-    async def main() -> None:
-        pipeline = piped(sleep, workers=1, queue_capacity=1)
-        await use(pipeline, Measured(8), custom_dashboard=dashboard, dashboard_update_interval=2.5)
-        shares = [snapshot.input_fraction or 0 for snapshot in dashboard.snapshots]
-        assert shares[0] == 0
-        assert shares[-1] == 1
-        assert shares == sorted(shares)
-        assert 0 < shares[1] < 1
-
-    run_exactly(main)
+    pipeline = piped(sleep, workers=1, queue_capacity=1)
+    await use(pipeline, Measured(8), custom_dashboard=dashboard, dashboard_update_interval=2.5)
+    shares = [snapshot.input_fraction or 0 for snapshot in dashboard.snapshots]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+    assert 0 < shares[1] < 1
 
 
 @pytest.mark.parametrize(
     ("answer", "shown"), [(None, None), (math.nan, None), (-0.5, 0.0), (7, 1.0), (0.25, 0.25)]
 )
-def test_a_share_is_from_0_to_1_or_unknown(answer: Any, shown: float | None) -> None:
+@simulated()
+async def test_a_share_is_from_0_to_1_or_unknown(answer: Any, shown: float | None) -> None:
     class Odd(Measured):
         def fraction_read(self) -> Any:
             return answer
 
-    async def main() -> None:
-        pipeline = piped()
-        await pipeline.run(Odd(2))
-        assert pipeline.get_dashboard_snapshot().input_fraction == shown
-
-    simulate(main)
+    pipeline = piped()
+    await pipeline.run(Odd(2))
+    assert pipeline.get_dashboard_snapshot().input_fraction == shown
 
 
-def test_an_input_that_says_nothing_has_no_share() -> None:
-    async def main() -> None:
-        pipeline = piped()
-        assert pipeline.get_dashboard_snapshot().input_fraction is None
-        await pipeline.run(Measured(2))
-        assert pipeline.get_dashboard_snapshot().input_fraction == 1
-        await pipeline.run(range(2))
-        assert pipeline.get_dashboard_snapshot().input_fraction is None
-
-    simulate(main)
+@simulated()
+async def test_an_input_that_says_nothing_has_no_share() -> None:
+    pipeline = piped()
+    assert pipeline.get_dashboard_snapshot().input_fraction is None
+    await pipeline.run(Measured(2))
+    assert pipeline.get_dashboard_snapshot().input_fraction == 1
+    await pipeline.run(range(2))
+    assert pipeline.get_dashboard_snapshot().input_fraction is None
 
 
 def test_a_share_that_raises_is_logged_once_and_the_run_goes_on(

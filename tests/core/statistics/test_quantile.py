@@ -36,22 +36,22 @@ def test_of_equal_durations_it_is_what_they_took(seconds: float, number: int) ->
     assert measured.quantile(0.95) == pytest.approx(seconds, abs=edge)
 
 
-def test_of_evenly_spread_durations_it_is_linear() -> None:
-    measured = observed(*[0.1 + 0.15 * (n + 0.5) / 1000 for n in range(1000)])
-    for q in (0.0, 0.05, 0.5, 0.95, 1.0):
-        assert measured.quantile(q) == pytest.approx(0.1 + 0.15 * q)
+EVEN = [0.1 + 0.15 * (n + 0.5) / 1000 for n in range(1000)]
 
 
-def test_of_two_kinds_each_has_its_own() -> None:
-    """Quick ones just above a bound, and slow ones just above another."""
-    measured = observed(*[0.051] * 80, *[1.02] * 20)
-    assert measured.quantile(0.5) == pytest.approx(0.051, rel=0.05)
-    assert measured.quantile(0.95) == pytest.approx(1.02, rel=0.05)
-
-
-def test_a_few_that_are_far_off_do_not_spoil_the_rest() -> None:
-    measured = observed(*[0.102] * 500, 10.1)
-    assert measured.quantile(0.5) == pytest.approx(0.102, rel=0.05)
+@pytest.mark.parametrize(
+    ("seconds", "quantiles"),
+    [
+        (EVEN, {q: 0.1 + 0.15 * q for q in (0.0, 0.05, 0.5, 0.95, 1.0)}),
+        ([0.051] * 80 + [1.02] * 20, {0.5: 0.051, 0.95: 1.02}),  # each just above a bound
+        ([0.102] * 500 + [10.1], {0.5: 0.102}),
+    ],
+    ids=["evenly spread", "of two kinds", "one far off"],
+)
+def test_of_other_durations_it_is_near(seconds: list[float], quantiles: dict[float, float]) -> None:
+    measured = observed(*seconds)
+    found = {q: measured.quantile(q) for q in quantiles}
+    assert found == pytest.approx(quantiles, rel=1e-6 if seconds is EVEN else 0.05)
 
 
 def test_the_estimates_have_the_sum_that_is_known() -> None:

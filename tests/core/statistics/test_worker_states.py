@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -23,14 +22,16 @@ from tests.helpers.runs import (
     age,
     fail,
     piped,
-    run_exactly,
+    refuse_odd,
     same,
+    seconds_of,
     stage,
     start_with,
     watched_or_not,
     workers_of,
 )
-from tests.helpers.virtual_time import Gate, begun, settle, simulate
+from tests.helpers.simulated import simulated
+from tests.helpers.virtual_time import Gate, begun, settle
 
 
 def state_of(pipeline: Pipeline, name: str = "Work-W0") -> WorkerState:
@@ -59,145 +60,69 @@ async def running(pipeline: Pipeline, items: Any = (1,)) -> AsyncIterator[None]:
 IDLE_STATE = WorkerState("Work-W0", "Work", "idle")
 
 
-def test_before_any_run_a_worker_is_idle() -> None:
+@simulated()
+async def test_a_worker_without_an_item_is_idle() -> None:
     pipeline = piped(stage(same))
     assert state_of(pipeline) == IDLE_STATE
     assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
-
-
-def test_a_worker_without_an_item_is_idle() -> None:
-    async def main() -> None:
-        pipeline = piped(stage(same))
-        await pipeline.start()
-        await settle()
-        assert state_of(pipeline) == IDLE_STATE
-        await pipeline.feed([1])
-        await settle()
-        assert state_of(pipeline) == IDLE_STATE
-        await pipeline.join()
-        assert state_of(pipeline) == IDLE_STATE
-
-    simulate(main)
+    await pipeline.start()
+    await settle()
+    assert state_of(pipeline) == IDLE_STATE
+    await pipeline.feed([1])
+    await settle()
+    assert state_of(pipeline) == IDLE_STATE
+    await pipeline.join()
+    assert state_of(pipeline) == IDLE_STATE
 
 
 @watched_or_not
-def test_a_worker_in_a_task_is_busy_with_it(watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_a_worker_in_a_task_is_busy_with_it(watched: bool) -> None:
     gate = Gate("load")
-
-    async def main() -> None:
-        await asyncio.sleep(1000)
-        pipeline = piped(stage(gate), watched=watched)
-        async with running(pipeline, [{"id": "a", "value": 1}]):
-            await asyncio.sleep(50)
-            state = state_of(pipeline)
-            assert age(state.processing_since) == 50
-            state.processing_since = None
-            assert state == WorkerState(
-                "Work-W0", "Work", "busy", "a", "load", None, task_name="load", attempt=1
-            )
-            assert workers_of(pipeline) == [0, 1, 0, 0]
-            gate.open()
-
-    run_exactly(main)
-
-
-@watched_or_not
-def test_a_worker_in_a_later_task_names_that(watched: bool) -> None:
-    first, second = Gate("first"), Gate("second")
-
-    async def main() -> None:
-        pipeline = piped(stage(first, second), watched=watched)
-        async with running(pipeline):
-            assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == ("first", 1)
-            first.open()
-            await settle()
-            assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == ("second", 1)
-            second.open()
-
-    simulate(main)
-
-
-def test_a_worker_whose_task_runs_in_a_thread_is_busy() -> None:
-    begun, over = threading.Event(), threading.Event()
-
-    def in_a_thread(value: int) -> int:
-        begun.set()
-        over.wait(10)
-        return value
-
-    async def main() -> None:
-        pipeline = piped(stage(in_a_thread))
-        run = asyncio.ensure_future(pipeline.run([1]))
-        await asyncio.to_thread(begun.wait, 10)
+    await asyncio.sleep(1000)
+    pipeline = piped(stage(gate), watched=watched)
+    async with running(pipeline, [{"id": "a", "value": 1}]):
+        await asyncio.sleep(50)
         state = state_of(pipeline)
-        assert (state.status, state.task_name) == ("busy", "in_a_thread")
+        assert age(state.processing_since) == 50
+        state.processing_since = None
+        assert state == WorkerState(
+            "Work-W0", "Work", "busy", "a", "load", None, task_name="load", attempt=1
+        )
         assert workers_of(pipeline) == [0, 1, 0, 0]
-        over.set()
-        await run
-
-    simulate(main, threads=True)
+        gate.open()
 
 
 @watched_or_not
-def test_a_worker_without_an_item_waits_while_one_is_parked(watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(fail, task_attempts=3, task_wait_seconds=16), watched=watched)
-        async with running(pipeline):
-            for _ in range(2):
-                assert state_of(pipeline) == IDLE_STATE
-                assert workers_of(pipeline) == [0, 0, 1, 0]
-                await asyncio.sleep(16)
-                await settle()
-        assert (metrics_of(pipeline).items_failed, state_of(pipeline)) == (1, IDLE_STATE)
-
-    run_exactly(main)
-
-
-@watched_or_not
-def test_a_worker_in_a_further_attempt_has_its_number(watched: bool) -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = piped(stage(gate, task_attempts=3, task_wait_seconds=0), watched=watched)
-        async with running(pipeline):
-            for attempt in (1, 2, 3):
-                assert state_of(pipeline).attempt == attempt
-                if attempt < 3:
-                    gate.fail(1, ValueError())
-                await settle()
-            gate.open()
-
-    simulate(main)
-
-
-@watched_or_not
-def test_a_worker_with_an_item_that_started_the_stage_anew_has_the_stage_s_attempt(
-    watched: bool,
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"task_attempts": 3, "task_wait_seconds": 0}, "first 1, second 1, second 2, second 3"),
+        (
+            {"retry": "per_stage", "stage_attempts": 3},
+            "first 1, second 1, first 2, second 2, first 3, second 3",
+        ),
+    ],
+)
+@simulated()
+async def test_a_worker_names_its_task_and_the_number_of_the_attempt(
+    fields: dict[str, Any], expected: str, watched: bool
 ) -> None:
     first, second = Gate("first"), Gate("second")
-
-    async def main() -> None:
-        fields = {"retry": "per_stage", "stage_attempts": 3}
-        pipeline = piped(stage(first, second, **fields), watched=watched)
-        async with running(pipeline):
-            for attempt in (1, 2, 3):
-                assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == (
-                    "first",
-                    attempt,
-                )
+    seen: list[str] = []
+    pipeline = piped(stage(first, second, **fields), watched=watched)
+    async with running(pipeline):
+        while "second 3" not in seen:
+            state = state_of(pipeline)
+            seen.append(f"{state.task_name} {state.attempt}")
+            if state.task_name == "first":
                 first.let(1)
-                await settle()
-                assert (state_of(pipeline).task_name, state_of(pipeline).attempt) == (
-                    "second",
-                    attempt,
-                )
-                if attempt < 3:
-                    second.fail(1, ValueError())
-                else:
-                    second.let(1)
-                await settle()
-
-    simulate(main)
+            elif state.attempt == 3:
+                second.let(1)
+            else:
+                second.fail(1, ValueError())
+            await settle()
+    assert ", ".join(seen) == expected
 
 
 async def call_limited(value: int) -> int:
@@ -227,72 +152,55 @@ async def sleep(value: int) -> int:
     ],
     ids=["calls", "rate", "task"],
 )
-def test_a_worker_that_waits_for_a_limit_is_busy_with_the_item(
+@simulated(tick=0.0)
+async def test_a_worker_that_waits_for_a_limit_is_busy_with_the_item(
     task: Callable[[int], Any], fields: dict[str, Any], watched: bool
 ) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=2, **fields), watched=watched)
-        async with running(pipeline, [1, 2]):
-            await asyncio.sleep(8)
-            assert workers_of(pipeline) == [0, 1, 1, 0]
-            waiting = state_of(pipeline, "Work-W1")
-            assert (waiting.status, waiting.current_item_id) == ("busy", 1)
-            assert (waiting.task_name, waiting.attempt) == (task.__name__, 1)
-            assert age(waiting.processing_since) == 8
-        metrics = pipeline.get_worker_metrics()
-        assert [worker.total_processing_time for worker in metrics.values()] == [16, 32]
-
-    run_exactly(main)
+    pipeline = piped(stage(task, workers=2, **fields), watched=watched)
+    async with running(pipeline, [1, 2]):
+        await asyncio.sleep(8)
+        assert workers_of(pipeline) == [0, 1, 1, 0]
+        waiting = state_of(pipeline, "Work-W1")
+        assert (waiting.status, waiting.current_item_id) == ("busy", 1)
+        assert (waiting.task_name, waiting.attempt) == (task.__name__, 1)
+        assert age(waiting.processing_since) == 8
+    metrics = pipeline.get_worker_metrics()
+    assert [worker.total_processing_time for worker in metrics.values()] == [16, 32]
 
 
 @watched_or_not
-def test_a_worker_without_room_downstream_has_handed_its_item_on(watched: bool) -> None:
+@pytest.mark.parametrize(
+    ("fields", "held", "processed"), [({"queue_capacity": 1}, None, 3), ({"pull": True}, 1, 2)]
+)
+@simulated()
+async def test_a_blocked_worker_has_passed_its_item_on_unless_the_next_stage_pulls(
+    fields: dict[str, Any], held: int | None, processed: int, watched: bool
+) -> None:
     gate = Gate()
-
-    async def main() -> None:
-        last = stage(gate, name="Last", queue_capacity=1)
-        pipeline = piped(stage(same), last, watched=watched)
-        async with running(pipeline, range(5)):
-            assert state_of(pipeline) == IDLE_STATE
-            assert state_of(pipeline, "Last-W0").current_item_id == 0
-            assert workers_of(pipeline) == [0, 0, 0, 1]
-            assert metrics_of(pipeline).items_processed == 3
-            gate.open()
-
-    simulate(main)
+    pipeline = piped(stage(same), stage(gate, name="Last", **fields), watched=watched)
+    async with running(pipeline, range(5)):
+        state = state_of(pipeline)
+        assert (state.status, state.current_item_id) == ("busy" if held else "idle", held)
+        assert workers_of(pipeline) == [0, 0, 0, 1]
+        assert metrics_of(pipeline).items_processed == processed
+        gate.open()
 
 
 @watched_or_not
-def test_a_worker_in_front_of_a_pull_stage_still_has_the_item(watched: bool) -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = piped(stage(same), stage(gate, name="Last", pull=True), watched=watched)
-        async with running(pipeline, range(5)):
-            state = state_of(pipeline)
-            assert (state.status, state.current_item_id) == ("busy", 1)
-            assert workers_of(pipeline) == [0, 0, 0, 1]
-            assert metrics_of(pipeline).items_processed == 2
-            gate.open()
-
-    simulate(main)
-
-
-@watched_or_not
-def test_a_worker_whose_results_nobody_takes_has_handed_its_item_on(watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(same), watched=watched)
-        async with pipeline.stream(range(5), buffer_size=1) as stream:
-            await anext(stream)
-            await settle()
-            assert state_of(pipeline) == IDLE_STATE
-            assert workers_of(pipeline) == [0, 0, 0, 1]
-
-    simulate(main)
+@simulated(tick=0.0)
+async def test_a_worker_is_blocked_without_an_item_while_its_stream_is_full(watched: bool) -> None:
+    pipeline = piped(stage(same), watched=watched)
+    async with pipeline.stream(range(9), buffer_size=1) as stream:
+        await anext(stream)
+        await asyncio.sleep(25)
+        assert state_of(pipeline) == IDLE_STATE
+        assert workers_of(pipeline) == [0, 0, 0, 1]
+        assert seconds_of(pipeline) == [0, 0, 0, 25]
 
 
 @pytest.mark.parametrize("role", ["skip_if", "on_success", "on_failure", "on_skip"])
-def test_a_worker_in_a_callback_is_busy_with_the_item(role: str) -> None:
+@simulated()
+async def test_a_worker_in_a_callback_is_busy_with_the_item(role: str) -> None:
     gate = Gate()
 
     async def callback(*_: Any) -> bool:
@@ -304,38 +212,20 @@ def test_a_worker_in_a_callback_is_busy_with_the_item(role: str) -> None:
             raise ValueError
         return value
 
-    async def main() -> None:
-        fields: dict[str, Any] = {"skip_if": lambda _: role == "on_skip", role: callback}
-        pipeline = piped(stage(task, **fields))
-        async with running(pipeline):
-            state = state_of(pipeline)
-            assert (state.status, state.current_item_id) == ("busy", 0)
-            assert (state.task_name, state.attempt) == ("task", 1)
-            assert workers_of(pipeline) == [0, 1, 0, 0]
-            assert metrics_of(pipeline).last_active is None
-            gate.open()
-
-    simulate(main)
-
-
-def test_a_worker_with_an_item_of_process_is_busy_with_it() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = piped(stage(gate))
-        await pipeline.start()
-        processing = await begun(pipeline.process({"id": "x", "value": 1}))
+    fields: dict[str, Any] = {"skip_if": lambda _: role == "on_skip", role: callback}
+    pipeline = piped(stage(task, **fields))
+    async with running(pipeline):
         state = state_of(pipeline)
-        assert (state.status, state.current_item_id, state.attempt) == ("busy", "x", 1)
+        assert (state.status, state.current_item_id) == ("busy", 0)
+        assert (state.task_name, state.attempt) == ("task", 1)
+        assert workers_of(pipeline) == [0, 1, 0, 0]
+        assert metrics_of(pipeline).last_active is None
         gate.open()
-        assert (await processing).value == 1
-        await pipeline.join()
-
-    simulate(main)
 
 
 @watched_or_not
-def test_the_state_of_the_next_item_has_nothing_of_the_last(watched: bool) -> None:
+@simulated()
+async def test_the_state_of_the_next_item_has_nothing_of_the_last(watched: bool) -> None:
     gate = Gate("second")
 
     async def first(value: int) -> int:
@@ -344,168 +234,101 @@ def test_the_state_of_the_next_item_has_nothing_of_the_last(watched: bool) -> No
             raise ValueError
         return value
 
-    async def main() -> None:
-        fields = {"task_attempts": 2, "task_wait_seconds": 0}
-        pipeline = piped(stage(first, gate, **fields), watched=watched)
-        async with running(pipeline, [1, 2]):
-            state = state_of(pipeline)
-            assert (state.current_item_id, state.attempt) == (1, 1)
-            assert (state.current_task, state.task_name) == ("second", "second")
-            gate.open()
-
-    simulate(main)
+    fields = {"task_attempts": 2, "task_wait_seconds": 0}
+    pipeline = piped(stage(first, gate, **fields), watched=watched)
+    async with running(pipeline, [1, 2]):
+        state = state_of(pipeline)
+        assert (state.current_item_id, state.attempt) == (1, 1)
+        assert (state.current_task, state.task_name) == ("second", "second")
+        gate.open()
 
 
 @watched_or_not
-@pytest.mark.parametrize("task", [same, fail])
-def test_after_the_run_workers_are_idle(task: Callable[[Any], Any], watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=3), watched=watched)
-        await pipeline.run(range(9))
-        assert {state.status for state in pipeline.get_worker_states().values()} == {"idle"}
-        assert workers_of(pipeline) == [0, 0, 0, 0]
-
-    simulate(main)
-
-
-@watched_or_not
-def test_after_an_abort_workers_are_idle(watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_after_an_abort_workers_are_idle(watched: bool) -> None:
     gate = Gate()
-
-    async def main() -> None:
-        pipeline = piped(stage(gate), watched=watched)
-        await start_with(pipeline, [1])
-        await pipeline.shutdown(timeout=0)
-        assert state_of(pipeline) == IDLE_STATE
-        assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
-
-    run_exactly(main)
+    pipeline = piped(stage(gate), watched=watched)
+    await start_with(pipeline, [1])
+    await pipeline.shutdown(timeout=0)
+    assert state_of(pipeline) == IDLE_STATE
+    assert metrics_of(pipeline) == WorkerMetrics("Work-W0", "Work")
 
 
 # What a worker has done
 
 
-@watched_or_not
-def test_metrics_count_what_was_passed_on_and_what_failed(watched: bool) -> None:
-    async def refuse_odd(value: int) -> int:
-        await asyncio.sleep(4)
-        if value % 2:
-            raise ValueError
-        return value
+async def refuse_odd_slowly(value: int) -> int:
+    await asyncio.sleep(4)
+    return await refuse_odd(value)
 
-    async def main() -> None:
-        pipeline = piped(stage(refuse_odd), watched=watched)
-        await pipeline.run(range(5))
-        metrics = metrics_of(pipeline)
-        assert (metrics.items_processed, metrics.items_failed) == (3, 2)
-        assert metrics.total_processing_time == 20
-        assert metrics.avg_processing_time == 20 / 3
-        await asyncio.sleep(100)
-        assert age(metrics_of(pipeline).last_active) == 100
 
-    run_exactly(main)
+async def fail_slowly(_: int) -> None:
+    await asyncio.sleep(2)
+    raise ValueError
+
+
+async def answer_slowly(*_: Any) -> bool:
+    await asyncio.sleep(4)
+    return False
 
 
 @watched_or_not
-def test_time_spent_grows_item_by_item(watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(sleep), watched=watched)
-        async with running(pipeline, range(3)):
-            times = []
-            for _ in range(3):
-                await asyncio.sleep(8)
-                times.append(metrics_of(pipeline).total_processing_time)
-                await asyncio.sleep(8)
-            assert times == [0, 16, 32]
-        assert metrics_of(pipeline).total_processing_time == 48
-
-    run_exactly(main)
-
-
-@watched_or_not
-def test_time_spent_includes_failed_attempts_and_not_the_waits_between(watched: bool) -> None:
-    async def fail_slowly(_: int) -> None:
-        await asyncio.sleep(2)
-        raise ValueError
-
-    async def main() -> None:
-        pipeline = piped(stage(fail_slowly, task_attempts=3, task_wait_seconds=8), watched=watched)
-        await pipeline.run([1])
-        assert metrics_of(pipeline).total_processing_time == 2 + 2 + 2
-
-    run_exactly(main)
-
-
-@watched_or_not
-def test_time_spent_does_not_include_the_wait_for_room(watched: bool) -> None:
-    async def main() -> None:
-        first, last = stage(sleep), stage(sleep, sleep, name="Last", pull=True)
-        pipeline = piped(first, last, watched=watched)
-        await pipeline.run(range(4))
-        assert metrics_of(pipeline).total_processing_time == 4 * 16
-        assert metrics_of(pipeline, "Last-W0").total_processing_time == 4 * 32
-
-    run_exactly(main)
-
-
-@watched_or_not
-def test_time_spent_is_that_of_the_items_that_it_is_done_with_when_a_run_is_ended(
+@pytest.mark.parametrize(
+    ("task", "fields", "items", "processed", "failed", "seconds"),
+    [
+        (refuse_odd_slowly, {}, range(5), 3, 2, 20),
+        (fail_slowly, {"task_attempts": 3, "task_wait_seconds": 8}, [1], 0, 1, 2 + 2 + 2),
+        (fail_slowly, {"retry": "per_stage", "stage_attempts": 4}, [1, 2], 0, 2, 2 * 8),
+        (sleep, {"skip_if": answer_slowly, "on_success": answer_slowly}, [1], 1, 0, 4 + 16 + 4),
+        (fail, {"skip_if": lambda _: True}, range(3), 3, 0, 0),
+    ],
+    ids=["some fail", "retried", "stage retried", "callbacks", "skipped"],
+)
+@simulated(tick=0.0)
+async def test_each_run_counts_the_items_of_a_worker_and_the_time_spent_on_them(
+    task: Any,
+    fields: dict[str, Any],
+    items: Any,
+    processed: int,
+    failed: int,
+    seconds: float,
     watched: bool,
 ) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(sleep), watched=watched)
-        await start_with(pipeline, range(3))
-        await asyncio.sleep(40)
-        await pipeline.shutdown(timeout=0)
-        await asyncio.sleep(100)
+    pipeline = piped(stage(task, **fields), watched=watched)
+    for _ in range(2):
+        await pipeline.run(items)
         metrics = metrics_of(pipeline)
-        assert (metrics.items_processed, metrics.total_processing_time) == (2, 32)
-
-    run_exactly(main)
-
-
-def test_time_spent_includes_callbacks_and_skip_if() -> None:
-    async def slowly(*_: Any) -> bool:
-        await asyncio.sleep(4)
-        return False
-
-    async def main() -> None:
-        pipeline = piped(stage(sleep, skip_if=slowly, on_success=slowly))
-        await pipeline.run([1])
-        assert metrics_of(pipeline).total_processing_time == 4 + 16 + 4
-
-    run_exactly(main)
+        assert (metrics.items_processed, metrics.items_failed) == (processed, failed)
+        assert metrics.total_processing_time == seconds
+        assert metrics.avg_processing_time == (seconds / processed if processed else 0)
+        await asyncio.sleep(100)
+        assert age(metrics_of(pipeline).last_active) == 100
+    assert state_of(pipeline) == IDLE_STATE
+    assert workers_of(pipeline) == [0, 0, 0, 0]
 
 
 @watched_or_not
-def test_a_skipped_item_counts_as_processed(watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(fail, skip_if=lambda _: True), watched=watched)
-        await pipeline.run(range(3))
-        assert (metrics_of(pipeline).items_processed, metrics_of(pipeline).items_failed) == (3, 0)
-
-    simulate(main)
+@simulated(tick=0.0)
+async def test_time_spent_does_not_include_the_wait_for_room(watched: bool) -> None:
+    first, last = stage(sleep), stage(sleep, sleep, name="Last", pull=True)
+    pipeline = piped(first, last, watched=watched)
+    await pipeline.run(range(4))
+    assert metrics_of(pipeline).total_processing_time == 4 * 16
+    assert metrics_of(pipeline, "Last-W0").total_processing_time == 4 * 32
 
 
 @watched_or_not
-def test_an_item_that_starts_the_stage_anew_counts_once(watched: bool) -> None:
-    async def main() -> None:
-        pipeline = piped(stage(fail, retry="per_stage", stage_attempts=4), watched=watched)
-        await pipeline.run(range(2))
-        assert (metrics_of(pipeline).items_processed, metrics_of(pipeline).items_failed) == (0, 2)
-
-    simulate(main)
-
-
-def test_each_run_counts_from_nothing() -> None:
-    async def main() -> None:
-        pipeline = piped(stage(sleep))
-        for _ in range(2):
-            await pipeline.run([1])
-            metrics = metrics_of(pipeline)
-            assert (metrics.items_processed, metrics.total_processing_time) == (1, 16)
-
-    run_exactly(main)
+@simulated(tick=0.0)
+async def test_time_spent_is_that_of_the_items_that_it_is_done_with_when_a_run_is_ended(
+    watched: bool,
+) -> None:
+    pipeline = piped(stage(sleep), watched=watched)
+    await start_with(pipeline, range(3))
+    await asyncio.sleep(40)
+    await pipeline.shutdown(timeout=0)
+    await asyncio.sleep(100)
+    metrics = metrics_of(pipeline)
+    assert (metrics.items_processed, metrics.total_processing_time) == (2, 32)
 
 
 async def limited(enter: Callable[[], Awaitable[Any]] | None = None) -> None:
@@ -514,59 +337,70 @@ async def limited(enter: Callable[[], Awaitable[Any]] | None = None) -> None:
             await enter()
 
 
-@watched_or_not
-def test_a_worker_works_on_after_a_wait_that_failed(watched: bool) -> None:
-    gate = Gate()
-
-    async def task(value: int) -> int:
-        if value == 0:
-            await limited(lambda: gate(value))
-        else:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(limited(), 4)
-            await gate(value)
-        return value
-
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
-        async with running(pipeline, range(2)):
-            assert workers_of(pipeline) == [0, 1, 1, 0]
-            await asyncio.sleep(5)
-            assert workers_of(pipeline) == [0, 2, 0, 0]
-            gate.open()
-
-    run_exactly(main)
+Left = list[asyncio.Task[None]]
 
 
-@watched_or_not
-def test_what_a_task_left_behind_does_not_make_an_idle_worker_wait(watched: bool) -> None:
-    gate = Gate()
-    left: list[asyncio.Task[None]] = []
+async def time_out(left: Left) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(limited(), 4)
 
+
+async def fail_beside_a_call(left: Left) -> None:
+    await asyncio.gather(fail(1), limited())
+
+
+async def leave_a_call_that_waits(left: Left) -> None:
+    left.append(asyncio.ensure_future(limited()))
+    await asyncio.sleep(1)
+
+
+async def leave_a_call_that_waits_later(left: Left) -> None:
     async def limited_later() -> None:
         await asyncio.sleep(4)
         await limited()
 
+    left.append(asyncio.ensure_future(limited_later()))
+
+
+@pytest.mark.parametrize(
+    ("act", "items", "watched", "workers"),
+    [
+        (time_out, 3, False, [0, 2, 0, 0]),
+        (time_out, 3, True, [0, 2, 0, 0]),
+        (fail_beside_a_call, 3, False, [0, 2, 0, 0]),
+        (fail_beside_a_call, 3, True, [0, 2, 0, 0]),
+        (leave_a_call_that_waits, 3, True, [0, 2, 0, 0]),  # the plain path does not look
+        (leave_a_call_that_waits_later, 2, False, [1, 1, 0, 0]),
+        (leave_a_call_that_waits_later, 2, True, [1, 1, 0, 0]),
+    ],
+)
+@simulated(tick=0.0)
+async def test_a_worker_does_not_wait_for_calls_of_an_earlier_item(
+    act: Callable[[Left], Awaitable[None]], items: int, watched: bool, workers: list[int]
+) -> None:
+    hold, gate, left = Gate("hold"), Gate("gate"), Left()
+
     async def task(value: int) -> int:
         if value == 0:
-            await limited(lambda: gate(value))
+            await limited(lambda: hold(value))
+        elif value == 1:
+            await act(left)
         else:
-            left.append(asyncio.ensure_future(limited_later()))
+            await gate(value)
         return value
 
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
-        async with running(pipeline, range(2)):
-            await asyncio.sleep(5)
-            assert workers_of(pipeline) == [1, 1, 0, 0]
-            gate.open()
-        await asyncio.gather(*left)
-
-    run_exactly(main)
+    pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+    async with running(pipeline, range(items)):
+        await asyncio.sleep(5)
+        assert workers_of(pipeline) == workers
+        hold.open()
+        gate.open()
+    await asyncio.gather(*left)
 
 
 @watched_or_not
-def test_the_end_of_a_wait_that_was_left_behind_ends_no_later_one(watched: bool) -> None:
+@simulated(tick=0.0)
+async def test_the_end_of_a_wait_that_was_left_behind_ends_no_later_one(watched: bool) -> None:
     gate, keep = Gate(), Gate()
     left: list[asyncio.Task[None]] = []
 
@@ -580,45 +414,12 @@ def test_the_end_of_a_wait_that_was_left_behind_ends_no_later_one(watched: bool)
             await asyncio.gather(limited(lambda: keep("first")), limited())
         return value
 
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
-        async with running(pipeline, range(3)):
-            await asyncio.sleep(2)
-            gate.open()
-            await asyncio.gather(*left)
-            await settle()
-            assert keep.waiting == ["first"]
-            assert workers_of(pipeline)[STATES.index("waiting")] == 1  # for the second
-            keep.open()
-
-    run_exactly(main)
-
-
-def test_what_a_finished_task_left_waiting_does_not_make_the_next_item_look_as_if_it_waited() -> (
-    None
-):
-    """Where the stage is watched: the plain path does not look after each item."""
-    hold, gate = Gate("hold"), Gate("gate")
-    left: list[asyncio.Task[None]] = []
-
-    async def task(value: int) -> int:
-        if value == 0:
-            await limited(lambda: hold(value))
-        elif value == 1:
-            left.append(asyncio.ensure_future(limited()))
-            await asyncio.sleep(1)
-        else:
-            await gate(value)
-        return value
-
-    async def main() -> None:
-        pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=True)
-        async with running(pipeline, range(3)):
-            await asyncio.sleep(2)
-            assert (hold.waiting, gate.waiting) == ([0], [2])
-            assert workers_of(pipeline) == [0, 2, 0, 0]
-            hold.open()
-            gate.open()
-        await left[0]
-
-    run_exactly(main)
+    pipeline = piped(stage(task, workers=2, call_concurrency=1), watched=watched)
+    async with running(pipeline, range(3)):
+        await asyncio.sleep(2)
+        gate.open()
+        await asyncio.gather(*left)
+        await settle()
+        assert keep.waiting == ["first"]
+        assert workers_of(pipeline)[STATES.index("waiting")] == 1  # for the second
+        keep.open()

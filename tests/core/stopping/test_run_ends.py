@@ -1,13 +1,12 @@
-"""How a run ends: shutdown, cancellation, and nobody lost or left."""
+"""How a run ends: by shutdown or cancellation, without a lost item or a task that is left."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from antflow import Pipeline, PipelineError, TaskFunc
 from tests.helpers.runs import (
     SEEDS,
+    Counted,
     assert_all_are_somewhere,
     cancel,
     double,
@@ -22,6 +22,7 @@ from tests.helpers.runs import (
     fail_later,
     ids,
     indirectly,
+    left,
     now,
     same,
     same_later,
@@ -30,6 +31,7 @@ from tests.helpers.runs import (
     start_with,
     values,
 )
+from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, others, settle, simulate
 
 # Shutdown
@@ -41,7 +43,8 @@ async def one_and_no_end() -> AsyncIterator[int]:
     await asyncio.get_running_loop().create_future()
 
 
-def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
+@simulated()
+async def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
     first, second = Gate("first"), Gate("second")
 
     async def fail_some(value: int) -> int:
@@ -49,399 +52,209 @@ def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
             raise ValueError
         return value
 
-    async def main() -> None:
-        pipeline = Pipeline(
-            [
-                stage(first, fail_some, name="First", workers=2, queue_capacity=3),
-                stage(second, name="Second", workers=2, queue_capacity=2),
-                stage(same, name="Last"),
-            ]
-        )
-        await pipeline.start()
-        feed = asyncio.create_task(pipeline.feed(range(20)))
-        for value in range(8):
-            await settle()
-            first.let(value)
+    pipeline = Pipeline(
+        [
+            stage(first, fail_some, name="First", workers=2, queue_capacity=3),
+            stage(second, name="Second", workers=2, queue_capacity=2),
+            stage(same, name="Last"),
+        ]
+    )
+    await pipeline.start()
+    feed = asyncio.create_task(pipeline.feed(range(20)))
+    for value in range(8):
         await settle()
-        second.let(0)
-        await settle()
-        shutdown = await begun(pipeline.shutdown())
-        first.open()
-        second.open()
-        left = await shutdown
-        with pytest.raises(PipelineError):
-            await feed
-        assert not others()
-        assert left == pipeline.unprocessed
-        assert {item.stage for item in left} == {"First", "Second", "Last"}
-        assert ids(pipeline.failures) == [2, 3]
-        assert 0 in ids(pipeline.results)
-        assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
+        first.let(value)
+    await settle()
+    second.let(0)
+    await settle()
+    shutdown = await begun(pipeline.shutdown())
+    first.open()
+    second.open()
+    unprocessed = await shutdown
+    with pytest.raises(PipelineError):
+        await feed
+    assert not others()
+    assert unprocessed == pipeline.unprocessed
+    assert {item.stage for item in unprocessed} == {"First", "Second", "Last"}
+    assert ids(pipeline.failures) == [2, 3]
+    assert 0 in ids(pipeline.results)
+    assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
 
-    simulate(main)
+
+IN_WORK, IN_LAST = [(4, "Work")], [(8, "Last")]
 
 
-def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
+@pytest.mark.parametrize(
+    ("tasks", "fails", "fields", "unprocessed"),
+    [
+        ("double, gate", False, {}, IN_LAST),
+        ("double, gate, double", False, {}, IN_WORK),
+        ("double, gate", True, {}, []),
+        ("double, gate", True, {"task_attempts": 2}, IN_WORK),
+        ("double, gate", True, {"retry": "per_stage", "stage_attempts": 2}, IN_WORK),
+    ],
+)
+@simulated()
+async def test_an_attempt_that_ends_after_a_shutdown_is_the_last(
+    tasks: str, fails: bool, fields: dict[str, Any], unprocessed: list[tuple[int, str]]
+) -> None:
     gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, workers=2)])
-        await start_with(pipeline, range(5))
-        shutdown = await begun(pipeline.shutdown())
-        assert not shutdown.done()
-        assert gate.waiting == [0, 1]
-        gate.open()
-        assert values(await shutdown) == [2, 3, 4]
-        assert values(pipeline.results) == [0, 1]
-        assert gate.entered == [0, 1]
-
-    simulate(main)
-
-
-def test_after_a_shutdown_an_attempt_that_was_the_last_task_moves_its_item_on() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(double, gate, name="First"), stage(same, name="Second")])
-        await start_with(pipeline, [4])
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        assert [(item.value, item.stage) for item in await shutdown] == [(8, "Second")]
-
-    simulate(main)
-
-
-def test_after_a_shutdown_an_attempt_that_was_not_the_last_task_leaves_its_item() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(double, gate, double)])
-        await start_with(pipeline, [4])
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        assert [(item.value, item.stage) for item in await shutdown] == [(4, "Work")]
-
-    simulate(main)
-
-
-def test_after_a_shutdown_a_failed_attempt_is_not_repeated() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        for fields in ({"task_attempts": 2}, {"retry": "per_stage", "stage_attempts": 2}):
-            pipeline = Pipeline([stage(gate, **fields)])
-            await start_with(pipeline, [4])
-            shutdown = await begun(pipeline.shutdown())
-            gate.fail(4, ValueError())
-            assert values(await shutdown) == [4]
-            assert pipeline.failures == []
-
-    simulate(main)
-
-
-def test_after_a_shutdown_a_last_attempt_that_fails_is_a_failure() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await start_with(pipeline, [4])
-        shutdown = await begun(pipeline.shutdown())
-        gate.fail(4, ValueError())
-        assert await shutdown == []
-        assert values(pipeline.failures) == [4]
-
-    simulate(main)
-
-
-def test_shutdown_cuts_the_wait_for_a_retry() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=1000)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        await asyncio.sleep(10)
-        assert pipeline.get_stats().stage_stats["Work"].workers["waiting"] == 1
-        assert values(await pipeline.shutdown()) == [1, 2]
-        assert now() < 11
-
-    simulate(main)
+    functions = [{"double": double, "gate": gate}[name] for name in tasks.split(", ")]
+    pipeline = Pipeline([stage(*functions, **fields), stage(same, name="Last")])
+    await start_with(pipeline, [4])
+    shutdown = await begun(pipeline.shutdown())
+    if fails:
+        gate.fail(8, ValueError())
+    gate.open()
+    assert [(item.value, item.stage) for item in await shutdown] == unprocessed
+    assert values(pipeline.failures) == ([] if unprocessed else [4])
 
 
 @pytest.mark.parametrize("wait", [0, 5])
-def test_shutdown_ends_a_task_that_would_be_retried_for_ever(wait: float) -> None:
-    async def main() -> float:
-        pipeline = Pipeline([stage(fail_later, task_attempts=10**9, task_wait_seconds=wait)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await asyncio.sleep(9.5)
-        begin = now()
-        assert values(await pipeline.shutdown()) == [1]
-        return now() - begin
-
-    assert simulate(main) < 1
+@simulated()
+async def test_shutdown_ends_a_task_that_would_be_retried_for_ever(wait: float) -> None:
+    pipeline = Pipeline([stage(fail_later, task_attempts=10**9, task_wait_seconds=wait)])
+    await pipeline.start()
+    await pipeline.feed([1])
+    await asyncio.sleep(9.5)
+    assert values(await pipeline.shutdown()) == [1]
+    assert now() < 10.5
 
 
-def test_shutdown_frees_workers_that_wait_for_room() -> None:
+@simulated()
+async def test_shutdown_with_drain_finishes_everything_fed() -> None:
     gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(same, name="First", workers=3), stage(gate, name="Second", queue_capacity=1)]
-        )
-        await start_with(pipeline, range(8))
-        assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        left = await shutdown
-        assert [item.value for item in left if item.stage == "Second"] == [1, 2, 3, 4]
-        assert [item.value for item in left if item.stage == "First"] == [5, 6, 7]
-
-    simulate(main)
+    pipeline = Pipeline([stage(gate), stage(same, name="Last")])
+    await pipeline.start()
+    await pipeline.feed(range(5))
+    shutdown = await begun(pipeline.shutdown(drain=True))
+    with pytest.raises(PipelineError, match="about to end"):
+        await pipeline.feed([9])
+    gate.open()
+    assert await shutdown == []
+    assert values(pipeline.results) == [0, 1, 2, 3, 4]
 
 
-def test_shutdown_with_drain_finishes_everything_fed() -> None:
+@simulated()
+async def test_shutdown_with_drain_ends_feeds_that_are_under_way() -> None:
     gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate), stage(same, name="Last")])
-        await pipeline.start()
-        await pipeline.feed(range(5))
-        shutdown = await begun(pipeline.shutdown(drain=True))
-        with pytest.raises(PipelineError, match="about to end"):
-            await pipeline.feed([9])
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == [0, 1, 2, 3, 4]
-
-    simulate(main)
-
-
-def test_shutdown_with_drain_ends_feeds_that_are_under_way() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        await pipeline.start()
-        feed = await begun(pipeline.feed(range(5)))
-        shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
-        with pytest.raises(PipelineError, match="was stopped"):
-            await feed
-        gate.open()
-        assert await shutdown == []
-        assert values(pipeline.results) == [0, 1]
-
-    simulate(main)
+    pipeline = Pipeline([stage(gate, queue_capacity=1)])
+    await pipeline.start()
+    feed = await begun(pipeline.feed(range(5)))
+    shutdown = asyncio.create_task(pipeline.shutdown(drain=True))
+    with pytest.raises(PipelineError, match="was stopped"):
+        await feed
+    gate.open()
+    assert await shutdown == []
+    assert values(pipeline.results) == [0, 1]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_draining_ends_though_feeders_wait_at_a_full_stage(seed: int | None) -> None:
-    async def main() -> None:
-        gate = Gate()
-        pipeline = Pipeline(
-            [stage(same, name="First"), stage(gate, name="Second", queue_capacity=1)]
-        )
-        await start_with(pipeline, range(6))
-        feeds = [asyncio.create_task(pipeline.feed([10 + n], "Second")) for n in range(6)]
-        await settle()
-        gate.open()
-        assert await pipeline.shutdown(drain=True) == []
-        outcomes = await asyncio.gather(*feeds, return_exceptions=True)
-        fed = [10 + n for n, outcome in enumerate(outcomes) if outcome is None]
-        assert sorted(values(pipeline.results)) == [*range(6), *fed]
-        assert {type(outcome) for outcome in outcomes if outcome} <= {PipelineError}
-
-    simulate(main, seed)
-
-
-def test_shutdown_with_drain_waits_for_retries() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=100)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        assert await pipeline.shutdown(drain=True) == []
-        assert values(pipeline.failures) == [1]
-        assert now() == pytest.approx(200, abs=1)
-
-    simulate(main)
+@simulated()
+async def test_draining_ends_though_feeders_wait_at_a_full_stage(seed: int | None) -> None:
+    gate = Gate()
+    pipeline = Pipeline([stage(same, name="First"), stage(gate, name="Second", queue_capacity=1)])
+    await start_with(pipeline, range(6))
+    feeds = [asyncio.create_task(pipeline.feed([10 + n], "Second")) for n in range(6)]
+    await settle()
+    gate.open()
+    assert await pipeline.shutdown(drain=True) == []
+    outcomes = await asyncio.gather(*feeds, return_exceptions=True)
+    fed = [10 + n for n, outcome in enumerate(outcomes) if outcome is None]
+    assert sorted(values(pipeline.results)) == [*range(6), *fed]
+    assert {type(outcome) for outcome in outcomes if outcome} <= {PipelineError}
 
 
 @pytest.mark.parametrize("drain", [False, True])
-def test_attempts_are_cancelled_at_the_time_limit_of_a_shutdown(drain: bool) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, workers=2)])
-        await start_with(pipeline, range(4))
-        left = await pipeline.shutdown(drain=drain, timeout=30)
-        assert now() == pytest.approx(30, abs=1)
-        assert not others()
-        assert values(left) == [0, 1, 2, 3]
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("drain", [False, True])
-def test_a_shutdown_without_time_cancels_at_once(drain: bool) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        await start_with(pipeline, [1])
-        assert values(await pipeline.shutdown(drain=drain, timeout=0)) == [1]
-        assert now() < 1
-
-    simulate(main)
-
-
-def test_a_shutdown_within_its_time_limit_leaves_no_timer() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        await pipeline.shutdown(drain=True, timeout=1000)
-        assert now() < 1
-
-    simulate(main)
+@pytest.mark.parametrize("timeout", [0, 30])
+@simulated(tick=0.0)
+async def test_attempts_are_cancelled_at_the_time_limit_of_a_shutdown(
+    timeout: float, drain: bool
+) -> None:
+    pipeline = Pipeline([stage(sleep_long, workers=2)])
+    await start_with(pipeline, range(4))
+    unprocessed = await pipeline.shutdown(drain=drain, timeout=timeout)
+    assert now() == timeout
+    assert not others()
+    assert values(unprocessed) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("drain", [False, True])
 @pytest.mark.parametrize("timeout", ["5", -1])
-def test_a_bad_timeout_is_refused_before_anything_is_closed(timeout: Any, drain: bool) -> None:
-    async def main() -> list[Any]:
-        pipeline = Pipeline([stage(same_later)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        with pytest.raises(ValueError, match=f"timeout.*{re.escape(repr(timeout))}"):
-            await pipeline.shutdown(drain=drain, timeout=timeout)
-        await pipeline.feed([2])
-        await pipeline.join()
-        return values(pipeline.results)
+@simulated()
+async def test_a_bad_timeout_is_refused_before_anything_is_closed(
+    timeout: Any, drain: bool
+) -> None:
+    pipeline = Pipeline([stage(same_later)])
+    await pipeline.start()
+    await pipeline.feed([1])
+    with pytest.raises(ValueError, match=f"timeout.*{re.escape(repr(timeout))}"):
+        await pipeline.shutdown(drain=drain, timeout=timeout)
+    await pipeline.feed([2])
+    await pipeline.join()
+    assert values(pipeline.results) == [1, 2]
 
-    assert simulate(main) == [1, 2]
 
-
-def test_shutdown_of_what_never_ran_is_harmless() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        assert await pipeline.shutdown() == []
-        await pipeline.feed([1])
-        assert values(await pipeline.shutdown()) == [1]
-        assert values(pipeline.unprocessed) == [1]
-
-    simulate(main)
+@simulated()
+async def test_shutdown_of_what_never_ran_is_harmless() -> None:
+    pipeline = Pipeline([stage(same)])
+    assert await pipeline.shutdown() == []
+    await pipeline.feed([1])
+    assert values(await pipeline.shutdown()) == [1]
+    assert left(pipeline) == [1]
 
 
 @pytest.mark.parametrize("drain", [False, True])
-def test_shutdown_after_the_end_changes_nothing(drain: bool) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.run([1])
-        assert await pipeline.shutdown(drain=drain) == []
-        assert values(pipeline.results) == [1]
-
-    simulate(main)
+@simulated()
+async def test_shutdown_after_the_end_changes_nothing(drain: bool) -> None:
+    pipeline = Pipeline([stage(same)])
+    await pipeline.run([1])
+    assert await pipeline.shutdown(drain=drain) == []
+    assert values(pipeline.results) == [1]
 
 
-def test_several_shutdowns_at_once_give_the_same_list() -> None:
+@simulated()
+async def test_several_shutdowns_at_once_give_the_same_list() -> None:
     gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await start_with(pipeline, [1, 2])
-        calls = [asyncio.create_task(pipeline.shutdown()) for _ in range(2)]
-        await settle()
-        gate.open()
-        assert [values(await call) for call in calls] == [[2], [2]]
-
-    simulate(main)
+    pipeline = Pipeline([stage(gate)])
+    await start_with(pipeline, [1, 2])
+    calls = [asyncio.create_task(pipeline.shutdown()) for _ in range(2)]
+    await settle()
+    gate.open()
+    assert [values(await call) for call in calls] == [[2], [2]]
 
 
-def test_a_second_shutdown_makes_an_impatient_end_of_a_patient_one() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        await pipeline.start()
-        await pipeline.feed([1])
-        patient = await begun(pipeline.shutdown(drain=True))
-        assert values(await pipeline.shutdown(timeout=5)) == [1]
-        assert values(await patient) == [1]
-        assert now() == pytest.approx(5, abs=1)
-
-    simulate(main)
+@simulated()
+async def test_a_second_shutdown_makes_an_impatient_end_of_a_patient_one() -> None:
+    pipeline = Pipeline([stage(sleep_long)])
+    await pipeline.start()
+    await pipeline.feed([1])
+    patient = await begun(pipeline.shutdown(drain=True))
+    assert values(await pipeline.shutdown(timeout=5)) == [1]
+    assert values(await patient) == [1]
+    assert now() == pytest.approx(5, abs=1)
 
 
-def test_join_ends_when_somebody_shuts_down() -> None:
+@pytest.mark.parametrize("drain", [False, True])
+@simulated()
+async def test_a_shutdown_ends_reading_an_input_that_never_comes(drain: bool) -> None:
     gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        await pipeline.start()
-        await pipeline.feed([1, 2])
-        join = await begun(pipeline.join())
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        await join
-        assert values(await shutdown) == values(pipeline.unprocessed) == [2]
-
-    simulate(main)
+    pipeline = Pipeline([stage(gate)])
+    run = await begun(pipeline.run(one_and_no_end()))
+    shutdown = await begun(pipeline.shutdown(drain=drain))
+    gate.open()
+    assert await shutdown == []
+    assert values(await run) == [1]
 
 
-def test_run_returns_what_it_has_when_somebody_shuts_down() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        run = await begun(pipeline.run(range(50)))
-        shutdown = await begun(pipeline.shutdown())
-        gate.open()
-        assert values(await run) == [0]
-        assert values(await shutdown) == list(range(1, pipeline.get_stats().items_fed))
-
-    simulate(main)
-
-
-def test_a_shutdown_ends_reading_an_input_that_never_comes() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        run = await begun(pipeline.run(one_and_no_end()))
-        assert await pipeline.shutdown() == []
-        assert values(await run) == [1]
-
-    simulate(main)
-
-
-def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate, queue_capacity=1)])
-        run = await begun(pipeline.run(range(9)))
-        shutdown = await begun(pipeline.shutdown(drain=True))
-        gate.open()
-        assert await shutdown == []
-        assert values(await run) == [0, 1, 2]
-
-    simulate(main)
-
-
-def test_a_shutdown_with_drain_ends_reading_too() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(gate)])
-        run = await begun(pipeline.run(one_and_no_end()))
-        shutdown = await begun(pipeline.shutdown(drain=True))
-        gate.open()
-        assert await shutdown == []
-        assert values(await run) == [1]
-
-    simulate(main)
-
-
-def test_a_cancelled_shutdown_cancels_attempts_and_is_cancelled() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        await start_with(pipeline, [1])
-        shutdown = await begun(pipeline.shutdown())
-        await cancel(shutdown)
-        assert now() < 1
-        assert values(pipeline.unprocessed) == [1]
-
-    simulate(main)
+@simulated()
+async def test_a_cancelled_shutdown_cancels_attempts_and_is_cancelled() -> None:
+    pipeline = Pipeline([stage(sleep_long)])
+    await start_with(pipeline, [1])
+    shutdown = await begun(pipeline.shutdown())
+    await cancel(shutdown)
+    assert now() < 1
+    assert left(pipeline) == [1]
 
 
 # The warning of what was left
@@ -470,7 +283,7 @@ async def leave_the_stream(pipeline: Pipeline, items: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "said"),
+    ("end", "said"),
     [
         (shut_down, "4 items were returned unprocessed (4 in 'Second')"),
         (leave_it, "3 items were discarded unprocessed (3 in 'Second')"),
@@ -478,14 +291,12 @@ async def leave_the_stream(pipeline: Pipeline, items: Any) -> None:
         (leave_the_stream, "4 items were discarded unprocessed (4 in 'Second')"),
     ],
 )
-def test_a_warning_says_how_many_items_were_left_and_where(
-    way: Callable[[Pipeline, Any], Awaitable[None]], said: str, caplog: pytest.LogCaptureFixture
+@simulated()
+async def test_a_warning_says_how_many_items_were_left_and_where(
+    end: Callable[[Pipeline, Any], Awaitable[None]], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        stages = stage(same, name="First"), stage(Gate(), name="Second")
-        await way(Pipeline(stages, name="books"), range(4))
-
-    simulate(main)
+    stages = stage(same, name="First"), stage(Gate(), name="Second")
+    await end(Pipeline(stages, name="books"), range(4))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     for word in ("'books'", said, "feed()"):
@@ -499,82 +310,52 @@ def test_the_number_agrees_with_its_noun(count: int, caplog: pytest.LogCaptureFi
     assert ["1 item was returned", "2 items were returned"][count - 1] in caplog.text
 
 
-def test_nothing_left_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        await pipeline.run([1])
-        await pipeline.shutdown()
-
-    simulate(main)
+@simulated()
+async def test_nothing_left_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = Pipeline([stage(same)])
+    await pipeline.run([1])
+    await pipeline.shutdown()
     assert not caplog.records
 
 
 # Cancelling
 
 
-def test_cancelling_run_cancels_tasks_that_sleep() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, workers=3)])
-        run = await begun(pipeline.run(range(5)))
-        await cancel(run)
-        assert now() < 1
-        assert_all_are_somewhere(pipeline, range(5))
-        assert values(pipeline.unprocessed) == [0, 1, 2, 3, 4]
-
-    simulate(main)
+@simulated()
+async def test_cancelling_run_cancels_tasks_that_sleep() -> None:
+    pipeline = Pipeline([stage(sleep_long, workers=3)])
+    run = await begun(pipeline.run(range(5)))
+    await cancel(run)
+    assert now() < 1
+    assert_all_are_somewhere(pipeline, range(5))
+    assert left(pipeline) == [0, 1, 2, 3, 4]
 
 
-def test_cancelling_run_cancels_tasks_that_wait_for_a_retry() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(fail, task_attempts=3, task_wait_seconds=1000)])
-        run = asyncio.create_task(pipeline.run(range(5)))
-        await asyncio.sleep(1)
-        await cancel(run)
-        assert now() < 2
-        assert values(pipeline.unprocessed) == [0, 1, 2, 3, 4]
-
-    simulate(main)
-
-
-def test_cancelling_run_frees_workers_that_wait_for_room() -> None:
-    gate = Gate()
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [stage(same, name="First", workers=3), stage(gate, name="Second", pull=True)]
-        )
-        run = await begun(pipeline.run(range(8)))
-        assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-        await cancel(run)
-        assert_all_are_somewhere(pipeline, range(8))
-
-    simulate(main)
-
-
-def test_cancelling_run_abandons_threads_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@simulated(threads=True)
+async def test_cancelling_run_abandons_threads_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     ended = threading.Event()
 
     def wait(value: int) -> bool:
         return ended.wait(10)
 
-    async def main() -> None:
-        pipeline = Pipeline([stage(wait, workers=2)])
-        run = await begun(pipeline.run(range(3)))
-        await cancel(run)
-        assert values(pipeline.unprocessed) == [0, 1, 2]
-        assert pipeline.get_stats().stage_stats["Work"].abandoned_threads == 2
-        ended.set()
-        while pipeline.get_stats().stage_stats["Work"].abandoned_threads:
-            await asyncio.sleep(0.001)
-
-    simulate(main, threads=True)
+    pipeline = Pipeline([stage(wait, workers=2)])
+    run = await begun(pipeline.run(range(3)))
+    await cancel(run)
+    assert left(pipeline) == [0, 1, 2]
+    assert pipeline.get_stats().stage_stats["Work"].abandoned_threads == 2
+    ended.set()
+    while pipeline.get_stats().stage_stats["Work"].abandoned_threads:
+        await asyncio.sleep(0.001)
     messages = [r.getMessage() for r in caplog.records if "abandoned" in r.getMessage()]
     assert len(messages) == 2
     for word in ("'Work'", "wait", "time limit"):
         assert word in messages[0]
 
 
-def test_a_run_after_one_with_abandoned_threads_has_threads_of_its_own() -> None:
+@simulated(threads=True)
+async def test_a_run_after_one_with_abandoned_threads_has_threads_of_its_own() -> None:
     ended, is_first = threading.Event(), True
 
     def wait_at_first(value: int) -> int:
@@ -582,201 +363,65 @@ def test_a_run_after_one_with_abandoned_threads_has_threads_of_its_own() -> None
             ended.wait(10)
         return value
 
-    async def main() -> None:
-        nonlocal is_first
-        pipeline = Pipeline([stage(wait_at_first)])
-        run = await begun(pipeline.run([1]))
-        await cancel(run)
-        is_first = False
-        assert values(await pipeline.run([2])) == [2]
-        ended.set()
-
-    simulate(main, threads=True)
+    pipeline = Pipeline([stage(wait_at_first)])
+    run = await begun(pipeline.run([1]))
+    await cancel(run)
+    is_first = False
+    assert values(await pipeline.run([2])) == [2]
+    ended.set()
 
 
-def test_cancelling_run_while_its_input_waits_for_room() -> None:
-    read: list[int] = []
-
-    def numbers() -> Iterator[int]:
-        for number in range(100):
-            read.append(number)
-            yield number
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, queue_capacity=2)])
-        run = await begun(pipeline.run(numbers()))
-        await cancel(run)
-        assert read == [0, 1, 2, 3]
-        assert values(pipeline.unprocessed) == [0, 1, 2, 3]
-
-    simulate(main)
+@pytest.mark.parametrize(
+    ("make_input", "unprocessed"), [(Counted, [0, 1, 2, 3]), (one_and_no_end, [1])]
+)
+@simulated()
+async def test_cancelling_run_while_its_input_waits_for_room_or_for_more(
+    make_input: Callable[[], Any], unprocessed: list[int]
+) -> None:
+    items = make_input()
+    pipeline = Pipeline([stage(sleep_long, queue_capacity=2)])
+    await cancel(await begun(pipeline.run(items)))
+    assert left(pipeline) == unprocessed
+    assert not isinstance(items, Counted) or items.read == 4
 
 
-def test_cancelling_run_while_its_input_waits_for_more() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        run = await begun(pipeline.run(one_and_no_end()))
-        await cancel(run)
-        assert values(pipeline.unprocessed) == [1]
-
-    simulate(main)
-
-
-def test_cancelling_join_cancels_everything_also_feeds() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long, queue_capacity=1)])
-        await pipeline.start()
-        feed = await begun(pipeline.feed(range(9)))
-        join = await begun(pipeline.join())
-        join.cancel()
-        await asyncio.wait([join])
-        assert join.cancelled()
-        with pytest.raises(PipelineError, match="was stopped"):
-            await feed
-        assert not others()
-        assert values(pipeline.unprocessed) == [0, 1]
-
-    simulate(main)
+@simulated()
+async def test_cancelling_join_cancels_everything_also_feeds() -> None:
+    pipeline = Pipeline([stage(sleep_long, queue_capacity=1)])
+    await pipeline.start()
+    feed = await begun(pipeline.feed(range(9)))
+    join = await begun(pipeline.join())
+    join.cancel()
+    await asyncio.wait([join])
+    assert join.cancelled()
+    with pytest.raises(PipelineError, match="was stopped"):
+        await feed
+    assert not others()
+    assert left(pipeline) == [0, 1]
 
 
-def test_cancelling_run_before_it_had_a_turn() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same)])
-        run = asyncio.create_task(pipeline.run([1]))
-        run.cancel()
-        await asyncio.wait([run])
-        assert run.cancelled()
-        assert values(await pipeline.run([2])) == [2]
-
-    simulate(main)
+@simulated()
+async def test_cancelling_run_before_it_had_a_turn() -> None:
+    pipeline = Pipeline([stage(same)])
+    run = asyncio.create_task(pipeline.run([1]))
+    run.cancel()
+    await asyncio.wait([run])
+    assert run.cancelled()
+    assert values(await pipeline.run([2])) == [2]
 
 
-def test_a_time_limit_around_run() -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(sleep_long)])
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pipeline.run([1, 2]), 5)
-        assert not others()
-        assert values(pipeline.unprocessed) == [1, 2]
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(5):
-                await pipeline.run([3])
-        assert values(pipeline.unprocessed) == [3]
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("way", ["gather", "wait_for", "task"])
+@pytest.mark.parametrize("how", ["gather", "wait_for", "task"])
 @pytest.mark.parametrize("method", ["join", "shutdown"])
-def test_cancelling_run_ends_a_task_that_waits_for_the_end(method: str, way: str) -> None:
+@simulated()
+async def test_cancelling_run_ends_a_task_that_waits_for_the_end(method: str, how: str) -> None:
     async def wait(_: int) -> None:
-        await indirectly(getattr(pipeline, method), way)
-
-    async def main() -> None:
-        run = await begun(pipeline.run([1, 2]))
-        run.cancel()
-        await asyncio.wait([run])
-        assert not others()
+        await indirectly(getattr(pipeline, method), how)
 
     pipeline = Pipeline([stage(wait)])
-    simulate(main)
-
-
-@pytest.mark.parametrize("again", [1, 2, 5])
-def test_further_cancellations_during_the_clean_up_leave_no_task(again: int) -> None:
-    ended: list[int] = []
-
-    async def clean_up_slowly(value: int) -> None:
-        try:
-            await asyncio.sleep(1000)
-        finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(5)
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(5)
-            ended.append(value)
-
-    async def main() -> None:
-        pipeline = Pipeline([stage(clean_up_slowly, workers=2)])
-        run = await begun(pipeline.run(range(2)))
-        for _ in range(again):
-            run.cancel()
-            await settle()
-        await asyncio.wait([run])
-        assert run.cancelled()
-        assert not others()
-        assert sorted(ended) == [0, 1]
-        assert_all_are_somewhere(pipeline, range(2))
-
-    simulate(main)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_a_run_cancelled_at_any_moment_loses_nothing(seed: int) -> None:
-    async def sometimes(value: int) -> int:
-        if value % 3 == 0:
-            await asyncio.sleep(0.00001 * value)
-        if value % 5 == 0:
-            raise ValueError
-        return value
-
-    async def main() -> None:
-        pipeline = Pipeline(
-            [
-                stage(sometimes, name="First", workers=2, queue_capacity=1, task_attempts=2),
-                stage(sometimes, name="Second", workers=2, retry="per_stage", queue_capacity=1),
-                stage(sometimes, name="Third", pull=True),
-            ]
-        )
-        run = asyncio.create_task(pipeline.run(range(30)))
-        await asyncio.sleep(0.00002 * seed)
-        await cancel(run)
-        assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
-
-    simulate(main, seed)
-
-
-# Nobody is left
-
-
-@pytest.mark.parametrize("way", ["run", "stream", "join", "shutdown", "drain", "with"])
-def test_no_task_is_left_however_a_run_ends(way: str) -> None:
-    async def main() -> None:
-        pipeline = Pipeline([stage(same, name="First", workers=3), stage(same, name="Last")])
-        if way == "run":
-            await pipeline.run(range(9))
-        elif way == "stream":
-            async for _ in pipeline.stream(range(9)):
-                pass
-        else:
-            async with pipeline:
-                await pipeline.start()
-                await pipeline.feed(range(9))
-                if way == "join":
-                    await pipeline.join()
-                elif way != "with":
-                    await pipeline.shutdown(drain=way == "drain")
-                if way != "with":
-                    assert not others()
-        assert not others()
-
-    simulate(main)
-
-
-def test_a_run_that_is_over_leaves_no_thread() -> None:
-    def plain(value: int) -> int:
-        return value
-
-    def threads() -> set[threading.Thread]:
-        return {t for t in threading.enumerate() if t.name.startswith("Plain-T")}
-
-    async def main() -> None:
-        await Pipeline([stage(plain, name="Plain", workers=3)]).run(range(9))
-
-    simulate(main, threads=True)
-    for thread in threads():
-        thread.join(10)
-    assert not threads()
+    run = await begun(pipeline.run([1, 2]))
+    run.cancel()
+    await asyncio.wait([run])
+    assert not others()
 
 
 # The next run waits already
@@ -796,34 +441,29 @@ async def once_free(call: Callable[[], Awaitable[T]]) -> T:
 
 @pytest.mark.parametrize("task", [same, fail])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_run_returns_its_own_outcomes_though_others_wait_to_run(
+@simulated()
+async def test_run_returns_its_own_outcomes_though_others_wait_to_run(
     seed: int | None, task: TaskFunc
 ) -> None:
-    async def main() -> list[list[Any]]:
-        pipeline = Pipeline([stage(task)])
+    pipeline = Pipeline([stage(task)])
 
-        async def run(item: str) -> list[Any]:
-            results = await once_free(lambda: pipeline.run([item], return_exceptions=True))
-            assert [result.is_success for result in results] == [task is same]
-            return values(results)
+    async def run(item: str) -> list[Any]:
+        results = await once_free(lambda: pipeline.run([item], return_exceptions=True))
+        assert [result.is_success for result in results] == [task is same]
+        return values(results)
 
-        return list(await asyncio.gather(run("a"), run("b"), run("c")))
-
-    assert simulate(main, seed) == [["a"], ["b"], ["c"]]
+    assert await asyncio.gather(*map(run, "abc")) == [["a"], ["b"], ["c"]]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_shutdown_returns_its_own_items_though_the_next_start_waits(seed: int | None) -> None:
-    async def main() -> list[int]:
-        gate = Gate()
-        pipeline = Pipeline([stage(gate)])
-        await start_with(pipeline, range(5))
-        stop = await begun(pipeline.shutdown())
-        restart = asyncio.create_task(once_free(pipeline.start))
-        gate.open()
-        left = await stop
-        await restart
-        await pipeline.shutdown()
-        return [item.value for item in left]
-
-    assert simulate(main, seed) == [1, 2, 3, 4]
+@simulated()
+async def test_shutdown_returns_its_own_items_though_the_next_start_waits(seed: int | None) -> None:
+    gate = Gate()
+    pipeline = Pipeline([stage(gate)])
+    await start_with(pipeline, range(5))
+    stop = await begun(pipeline.shutdown())
+    restart = asyncio.create_task(once_free(pipeline.start))
+    gate.open()
+    assert values(await stop) == [1, 2, 3, 4]
+    await restart
+    await pipeline.shutdown()

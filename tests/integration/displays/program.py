@@ -81,9 +81,9 @@ def spoil_the_display() -> None:
     def fail(*_: object) -> list[object]:
         raise RuntimeError("the picture is spoiled")
 
-    from antflow_rich import _renderers
+    from rich.text import Text
 
-    _renderers.LiveRenderer._rendered = fail  # type: ignore[method-assign,assignment]
+    Text.render = fail  # type: ignore[method-assign,assignment]
 
 
 EVENTS: dict[str, Callable[[], None]] = {
@@ -112,8 +112,8 @@ async def main(options: argparse.Namespace) -> None:
     print(f"total {sum(result.value for result in results)}")
 
 
-async def stop(is_told: Callable[[], bool]) -> None:
-    while not is_told():
+async def stop(is_to_stop: Callable[[], bool]) -> None:
+    while not is_to_stop():
         await asyncio.sleep(0.02)
     asyncio.get_running_loop().stop()
 

@@ -1,8 +1,8 @@
 """Makes environments of their own, with packages of antflow and plugins installed from wheels.
 
 Nothing is downloaded: what our packages and pytest need is linked from the environment of the
-tests. Where the tests have no sources beside them, the wheels of our packages are put together
-again from what was installed of them; where they have no hatchling, those of the plugins are
+tests. Where the tests have no sources beside them, the wheels of our packages are rebuilt
+from what was installed of them; where they have no hatchling, those of the plugins are
 written by hand.
 """
 
@@ -46,11 +46,7 @@ for project in sys.argv[2:]:
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment of its own.
-
-    Args:
-        folder: where it is.
-    """
+    """An environment of its own."""
 
     folder: Path
 
@@ -202,7 +198,7 @@ def write_by_hand(project: Path, folder: Path) -> None:
     }
     name, version = about["name"], about["version"]
     entries = about["entry-points"]["antflow"].items()
-    told = {
+    texts = {
         "METADATA": [
             "Metadata-Version: 2.1",
             f"Name: {name}",
@@ -218,7 +214,7 @@ def write_by_hand(project: Path, folder: Path) -> None:
         "entry_points.txt": ["[antflow]", *(f"{key} = {value}" for key, value in entries)],
     }
     info = f"{stem(name, version)}.dist-info"
-    about_it = {f"{info}/{file}": "\n".join([*told[file], ""]).encode() for file in told}
+    about_it = {f"{info}/{file}": "\n".join([*texts[file], ""]).encode() for file in texts}
     write_wheel(folder, name, version, files | about_it)
 
 

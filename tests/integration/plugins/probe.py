@@ -50,7 +50,7 @@ async def run(pipeline: Pipeline, options: argparse.Namespace) -> list[Any]:
         await pipeline.feed([*ITEMS, "never"])
         while not STUCK or pipeline.get_stats().items_processed < 2:
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)  # until the hooks have been told all that
+        await asyncio.sleep(0.05)  # until the hooks have been called
         await pipeline.shutdown(timeout=0)
         results = pipeline.results
     return [result.value for result in results]
@@ -80,7 +80,7 @@ def main() -> None:
         results = asyncio.run(run(pipeline, options))
     except (Exception, asyncio.CancelledError) as error:
         caught = error
-    told = {
+    report = {
         "results": results,
         "failed": [item.item_id for item in pipeline.get_error_summary().failed_items],
         "faults": pipeline.plugin_faults,
@@ -91,7 +91,7 @@ def main() -> None:
         "imported": sorted(name for name in sys.modules if name.startswith("antflow_")),
         "calls": getattr(sys.modules.get("antflow_good"), "CALLS", []),
     }
-    sys.stdout.write("\n" + json.dumps(told))
+    sys.stdout.write("\n" + json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from antflow._plugins.switches import STRICT, is_on
 from antflow.exceptions import PluginError, text_of
 
 from .options import DASHBOARD, Parser, name_of, plugin_choice_parser, plugin_environment
+from .printing import print_warning
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
 
@@ -28,7 +29,7 @@ def find_plugins() -> tuple[FoundPlugin, ...]:
         warnings.simplefilter("always")
         found = INSTALLED.found()
     for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
+        print_warning(str(warning.message))
     return found
 
 
@@ -107,9 +108,8 @@ class PluginOptions:
             what: what it cannot do then.
         """
         try:
-            with redirect_stdout(
-                sys.stderr
-            ):  # a hook may print, and standard output is for results
+            # A hook may print, and standard output is for results.
+            with redirect_stdout(sys.stderr):
                 yield
         except KeyboardInterrupt:
             raise
@@ -119,7 +119,7 @@ class PluginOptions:
             if is_on(os.environ, STRICT):
                 self._parser.error(f"{text}, or unset {STRICT}")
             INSTALLED.leave_out(name, f"it {reason}")
-            print(f"warning: {text}", file=sys.stderr)
+            print_warning(text)
 
 
 def _own_copy(options: Namespace) -> Namespace:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from time import time
 from typing import Any
 
-from antflow._errors.tracebacks import remove_own_frames, unchanged_traceback
+from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
@@ -48,7 +48,10 @@ async def process(worker: Worker, item: PipelineResult) -> Channel:
         attempt_task = _attempt if bound.semaphore is None else _attempt_when_allowed
         result = await attempt_task(worker, item, bound, value)
         if isinstance(result, Outcome):
-            return await finish(worker, item, result, index, value)
+            try:
+                return await finish(worker, item, result, index, value)
+            finally:
+                del result, value, item  # or the traceback and this frame would keep each other
         index, value = index + 1, result
         attempt = FIRST if attempt.stage == 1 else Attempt(1, attempt.stage, attempt.stage)
     item.value = value
@@ -108,7 +111,7 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
     try:
         return await end_failed(worker, item, bound, failed, clock() - start)
     finally:
-        del failed  # or its traceback and this frame would keep each other
+        del failed, item  # or the traceback and this frame would keep each other
 
 
 def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
@@ -165,6 +168,7 @@ def judge(
         raise error
     if task.cancelling() and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
+    limit_traceback(error)
     return classify_error(
         error,
         attempt,

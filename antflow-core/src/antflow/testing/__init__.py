@@ -11,10 +11,11 @@ from ._command_run import CommandRun, run_command
 from ._plugin_run import PluginFaultError, PluginRun, run_pipeline
 from ._problems import PluginProblemsError, PluginReport, Problem, ProblemKind
 from ._recorder import HookCall, Recorder
-from ._virtual_clock import Clock, StuckError
+from ._virtual_clock import Clock, ClockLoop, StuckError
 
 __all__ = [
     "Clock",
+    "ClockLoop",
     "CommandRun",
     "HookCall",
     "PluginFaultError",

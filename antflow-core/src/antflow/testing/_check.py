@@ -93,6 +93,7 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
             add_problem = partial(findings.add, scenario=title)
             has_ended &= check_scenario(found, scenario, spy, add_problem, checked_budget)
     finally:
+        collect_runs()
         gc.unfreeze()
     report = PluginReport(name, tuple(scenarios), spy.calls, findings.problems())
     if report.problems:
@@ -156,7 +157,7 @@ def check_scenario(
     Returns:
         Whether the scenario came to its end.
     """
-    gc.collect()
+    collect_runs()
     before = ProcessSnapshot()
     harness = Harness(plugin, dashboards_of(plugin), spy, add_problem)
     with capture_faults(MUTED_LOGGERS, names_items=False) as capture, check_warnings(add_problem):
@@ -176,6 +177,13 @@ def check_scenario(
         before.check_files(add_problem)
     before.check_settings(add_problem)
     return is_ended
+
+
+def collect_runs() -> None:
+    """Collect what was left by scenarios that broke off: runs, which warn that they never ended."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Pipeline 'checked' was dropped", ResourceWarning)
+        gc.collect()
 
 
 def run_to_end(scenario: Scenario, harness: Harness, add_problem: AddProblem) -> bool:
@@ -238,5 +246,6 @@ def check_references(harness: Harness, add_problem: AddProblem) -> None:
         if not path:
             gc.unfreeze()  # gc.get_referrers does not search frozen objects
             path = f"something outside of the plugin: {referrers_of(kept)}"
+            gc.freeze()  # otherwise the collections of the next scenarios go through all of them
         remedy = KEEP_TEXT if TRACEBACK in path else KEEP_BY_RUN
         add_problem("references", f"After the run {what} is kept alive by {path}; {remedy}.")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from math import inf, ulp
 from types import CodeType
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from antflow._engine.clock import CLOCK
 from antflow._runners import threads as runners
@@ -102,7 +103,7 @@ class Clock:
             )
         ended_at = self._now
         token = CLOCK.set(self.time)
-        loop = ClockLoop(self)
+        loop = self.make_loop()
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 try:
@@ -113,27 +114,40 @@ class Clock:
             CLOCK.reset(token)
             self._now = ended_at  # closing the loop takes no time
 
+    def make_loop(self) -> ClockLoop:
+        """Return the event loop for `run`; override it to return a subclass of `ClockLoop`."""
+        return ClockLoop(self)
+
 
 class ClockLoop(asyncio.SelectorEventLoop):
-    """An event loop that takes its time from a `Clock`."""
+    """The event loop of a `Clock`.
+
+    For another order of callbacks, subclass it, and override `Clock.make_loop`. Where the loop
+    would wait, its selector moves the clock to the next timer.
+    """
 
     _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._thread_futures: list[asyncio.Future[Any]] = []
+        self._thread_futures = WeakSet[asyncio.Future[Any]]()
         self._main: asyncio.Task[Any] | None = None
-        self._stuck: StuckError | None = None
+        self._error: BaseException | None = None
         super().__init__(
-            _ClockSelector(self.has_thread_futures, self.next_due, self._advance, self._on_stuck)
+            _ClockSelector(
+                self._has_thread_futures,
+                self._next_due,
+                self.thread_wait_seconds,
+                self._advance,
+                self._on_stuck,
+            )
         )
 
     async def run_until_stuck(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, or cancel it when the loop is stuck.
+        """Run a coroutine to its end, or cancel it when the loop fails.
 
         Raises:
-            StuckError: the coroutine was cancelled.
-            BaseException: the exception of the coroutine.
+            BaseException: the error by which the loop failed, or the exception of the coroutine.
         """
         self._main = asyncio.current_task()
         try:
@@ -141,8 +155,8 @@ class ClockLoop(asyncio.SelectorEventLoop):
         except GeneratorExit:
             raise
         except BaseException:
-            if self._stuck is not None:
-                raise self._stuck from None
+            if self._error is not None:
+                raise self._error from None
             raise
         finally:
             self._main = None
@@ -155,17 +169,31 @@ class ClockLoop(asyncio.SelectorEventLoop):
         """Return the timers that are set."""
         return [timer for timer in self._scheduled if not timer.cancelled()]
 
+    def fail(self, error: BaseException) -> None:
+        """Cancel the coroutine that runs, and have an error raised in its place.
+
+        Raises:
+            BaseException: the error, at once, if the coroutine was cancelled before.
+        """
+        if self._main is None or self._error is not None:
+            raise error
+        self._error = error
+        self._main.cancel()
+
     def create_future(self) -> asyncio.Future[Any]:
         """Return a new future, and remember it if a thread is to fulfil it."""
         future = super().create_future()
         if sys._getframe(1).f_code in THREAD_FUTURE_MAKERS:  # noqa: SLF001 - documented, for such purposes
-            self._thread_futures.append(future)
+            self._thread_futures.add(future)
         return future
 
-    def has_thread_futures(self) -> bool:
+    def thread_wait_seconds(self) -> float:
+        """Return the longest wait for a thread while a timer is set, in real time."""
+        return THREAD_WAIT_SECONDS
+
+    def _has_thread_futures(self) -> bool:
         """Return whether a thread works for the loop."""
-        self._thread_futures = [future for future in self._thread_futures if not future.done()]
-        return bool(self._thread_futures)
+        return not all(future.done() for future in self._thread_futures)
 
     @property
     def _clock_resolution(self) -> float:
@@ -177,27 +205,24 @@ class ClockLoop(asyncio.SelectorEventLoop):
     def _clock_resolution(self, _: float) -> None:
         """Ignore the resolution of the real clock, which asyncio sets."""
 
-    def next_due(self) -> float:
+    def _next_due(self) -> float:
         """Return when the next timer is due; infinity if none is set that is ever due."""
         return self._scheduled[0].when() if self._scheduled else inf
 
     def _advance(self, seconds: float) -> None:
         """Move the time forward, at most to the next timer."""
-        due, now = self.next_due(), self.time()
+        due, now = self._next_due(), self.time()
         # The sum may be rounded down, to a time just before the timer.
         is_reached = now + seconds > due - max(RESOLUTION, ulp(due))
         self._clock._now = due if is_reached else now + seconds  # noqa: SLF001 - exact, unlike a sum
 
     def _on_stuck(self) -> None:
-        """Cancel what the loop runs, or raise if it was cancelled before."""
-        error = StuckError(
-            "Nothing can happen any more: every task waits, and no timer is set.\n"
-            + describe_tasks(asyncio.all_tasks(self))
+        self.fail(
+            StuckError(
+                "Nothing can happen any more: every task waits, and no timer is set.\n"
+                + describe_tasks(asyncio.all_tasks(self))
+            )
         )
-        if self._main is None or self._stuck is not None:
-            raise error
-        self._stuck = error
-        self._main.cancel()
 
 
 class _ClockSelector(selectors.DefaultSelector):
@@ -208,6 +233,7 @@ class _ClockSelector(selectors.DefaultSelector):
     Args:
         has_thread_futures: returns whether a thread works for the loop.
         next_due: returns when the next timer is due, or infinity.
+        thread_wait_seconds: returns how long to wait for it while a timer is set.
         advance: moves the time forward by a number of seconds, at most to the next timer.
         on_stuck: called when every task waits and no timer is set.
     """
@@ -216,12 +242,14 @@ class _ClockSelector(selectors.DefaultSelector):
         self,
         has_thread_futures: Callable[[], bool],
         next_due: Callable[[], float],
+        thread_wait_seconds: Callable[[], float],
         advance: Callable[[float], None],
         on_stuck: Callable[[], None],
     ) -> None:
         super().__init__()
         self._has_thread_futures = has_thread_futures
         self._next_due = next_due
+        self._thread_wait_seconds = thread_wait_seconds
         self._advance = advance
         self._on_stuck = on_stuck
         self._earlier_threads = set(threading.enumerate())
@@ -235,7 +263,7 @@ class _ClockSelector(selectors.DefaultSelector):
             timeout = None
         if self._has_thread_futures():
             found = super().select(
-                UNTIMED_THREAD_WAIT_SECONDS if timeout is None else THREAD_WAIT_SECONDS
+                UNTIMED_THREAD_WAIT_SECONDS if timeout is None else self._thread_wait_seconds()
             )
         elif len(self.get_map()) > 1:  # one is the socket by which threads wake the loop
             return self._select_in_real_time(timeout)

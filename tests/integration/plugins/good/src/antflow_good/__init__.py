@@ -52,35 +52,26 @@ class Good:
         CALLS.append(("pipeline_finish", error_summary.total_failed))
 
     @hookimpl
-    def antflow_item_start(self, event: StatusEvent) -> None:
-        CALLS.append(("item_start", [event.item_id, event.status]))
-
-    @hookimpl
-    def antflow_item_finish(self, event: StatusEvent) -> None:
-        CALLS.append(("item_finish", [event.item_id, event.status]))
-
-    @hookimpl
-    def antflow_item_status(self, event: StatusEvent) -> None:
-        CALLS.append(("item_status", [event.item_id, event.status]))
-
-    @hookimpl
     async def antflow_task_start(self, event: TaskEvent) -> None:
         await asyncio.sleep(0)
         CALLS.append(("task_start", [event.item_id, event.attempt]))
-
-    @hookimpl
-    def antflow_task_success(self, event: TaskEvent) -> None:
-        CALLS.append(("task_success", [event.item_id, event.attempt]))
 
     @hookimpl
     async def antflow_task_retry(self, event: TaskEvent) -> None:
         await asyncio.sleep(0)
         CALLS.append(("task_retry", [event.item_id, event.attempt]))
 
-    @hookimpl
-    def antflow_task_failure(self, event: TaskEvent) -> None:
-        CALLS.append(("task_failure", [event.item_id, event.attempt]))
 
-    @hookimpl
-    def antflow_task_cancelled(self, event: TaskEvent) -> None:
-        CALLS.append(("task_cancelled", [event.item_id, event.attempt]))
+def noting(hook: str, attribute: str) -> Any:
+    """Return a hook that notes the item of its event, and another attribute."""
+
+    def note(self: Good, event: StatusEvent | TaskEvent) -> None:
+        CALLS.append((hook, [event.item_id, getattr(event, attribute)]))
+
+    return hookimpl(note)
+
+
+for name in ("item_start", "item_finish", "item_status"):
+    setattr(Good, f"antflow_{name}", noting(name, "status"))
+for name in ("task_success", "task_failure", "task_cancelled"):
+    setattr(Good, f"antflow_{name}", noting(name, "attempt"))

@@ -1,4 +1,4 @@
-"""Cannot be made without what nobody gives it."""
+"""A plugin whose constructor raises."""
 
 
 class Plugin:

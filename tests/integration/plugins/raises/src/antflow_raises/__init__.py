@@ -6,121 +6,42 @@ And one that raises in a single hook.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Any
 
-from antflow import hookimpl
+from antflow import hookimpl, hookspecs
 
-
-class Raises:
-    error: Callable[[str], BaseException] = RuntimeError
-
-    @hookimpl
-    def antflow_add_options(self) -> None:
-        raise self.error("add_options")
-
-    @hookimpl
-    def antflow_configure(self) -> None:
-        raise self.error("configure")
-
-    @hookimpl
-    def antflow_dashboard(self) -> None:
-        raise self.error("dashboard")
-
-    @hookimpl
-    def antflow_pipeline_start(self) -> None:
-        raise self.error("pipeline_start")
-
-    @hookimpl
-    def antflow_item_start(self) -> None:
-        raise self.error("item_start")
-
-    @hookimpl
-    def antflow_item_finish(self) -> None:
-        raise self.error("item_finish")
-
-    @hookimpl
-    def antflow_item_status(self) -> None:
-        raise self.error("item_status")
-
-    @hookimpl
-    def antflow_task_start(self) -> None:
-        raise self.error("task_start")
-
-    @hookimpl
-    def antflow_task_success(self) -> None:
-        raise self.error("task_success")
-
-    @hookimpl
-    def antflow_task_retry(self) -> None:
-        raise self.error("task_retry")
-
-    @hookimpl
-    def antflow_task_failure(self) -> None:
-        raise self.error("task_failure")
-
-    @hookimpl
-    def antflow_task_cancelled(self) -> None:
-        raise self.error("task_cancelled")
-
-    @hookimpl
-    def antflow_pipeline_finish(self) -> None:
-        raise self.error("pipeline_finish")
+HOOKS = [name for name in vars(hookspecs) if name.startswith("antflow_")]
+PLAIN_ONLY = ["antflow_add_options", "antflow_configure", "antflow_dashboard"]
 
 
-class RaisesAsync:
-    error: Callable[[str], BaseException] = RuntimeError
+def plain(hook: str, error: type[BaseException]) -> Any:
+    def raise_error(self: object) -> None:
+        raise error(hook.removeprefix("antflow_"))
 
-    @hookimpl
-    async def antflow_pipeline_start(self) -> None:
-        await self._raise("pipeline_start")
+    return hookimpl(raise_error)
 
-    @hookimpl
-    async def antflow_item_start(self) -> None:
-        await self._raise("item_start")
 
-    @hookimpl
-    async def antflow_item_finish(self) -> None:
-        await self._raise("item_finish")
-
-    @hookimpl
-    async def antflow_item_status(self) -> None:
-        await self._raise("item_status")
-
-    @hookimpl
-    async def antflow_task_start(self) -> None:
-        await self._raise("task_start")
-
-    @hookimpl
-    async def antflow_task_success(self) -> None:
-        await self._raise("task_success")
-
-    @hookimpl
-    async def antflow_task_retry(self) -> None:
-        await self._raise("task_retry")
-
-    @hookimpl
-    async def antflow_task_failure(self) -> None:
-        await self._raise("task_failure")
-
-    @hookimpl
-    async def antflow_task_cancelled(self) -> None:
-        await self._raise("task_cancelled")
-
-    @hookimpl
-    async def antflow_pipeline_finish(self) -> None:
-        await self._raise("pipeline_finish")
-
-    async def _raise(self, hook: str) -> None:
+def coroutine(hook: str, error: type[BaseException]) -> Any:
+    async def raise_error(self: object) -> None:
         await asyncio.sleep(0)
-        raise self.error(hook)
+        raise error(hook.removeprefix("antflow_"))
+
+    return hookimpl(raise_error)
 
 
-class Cancels(Raises):
-    error = asyncio.CancelledError
+def with_plain_hooks(error: type[BaseException]) -> type:
+    return type("Raises", (), {hook: plain(hook, error) for hook in HOOKS})
 
 
-class CancelsAsync(RaisesAsync):
-    error = asyncio.CancelledError
+def with_coroutine_hooks(error: type[BaseException]) -> type:
+    hooks = [hook for hook in HOOKS if hook not in PLAIN_ONLY]
+    return type("RaisesAsync", (), {hook: coroutine(hook, error) for hook in hooks})
+
+
+Raises = with_plain_hooks(RuntimeError)
+RaisesAsync = with_coroutine_hooks(RuntimeError)
+Cancels = with_plain_hooks(asyncio.CancelledError)
+CancelsAsync = with_coroutine_hooks(asyncio.CancelledError)
 
 
 class RaisesLate:

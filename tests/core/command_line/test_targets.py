@@ -1,0 +1,202 @@
+"""TARGET: the pipelines that are found, and the errors if there is none."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from tests.helpers.command import PRELUDE, Command
+
+MAKERS = """
+def naming(name):
+    async def name_of(item):
+        return name
+    return name_of
+
+pipeline = one(naming("ready"))
+builder = Pipeline.create().add("Work", naming("built"))
+unfinished = Pipeline.create()
+number = 3
+
+class Holder:
+    inner = pipeline
+
+def make(): return builder
+async def make_later(): return pipeline
+def nothing(): pass
+def raising(): raise LookupError("no account")
+def leaving(): raise SystemExit("no key")
+async def cancelled(): raise asyncio.CancelledError("nothing to do")
+
+class Maker:
+    def __call__(self): return pipeline
+maker = Maker()
+
+async def started():
+    await pipeline.start()
+    return pipeline
+
+async def streamed():
+    streamed = one(naming("streamed"))
+    async for _ in streamed.stream([1, 2]):
+        break
+    return streamed
+"""
+
+
+def run_target(command: Command, target: str) -> tuple[int, str, str]:
+    """Return exit code, the output of one item, and the text of an error, which ends a usage."""
+    ran = command("run", target, "1", "--values")
+    usage = "usage: antflow run [OPTIONS] TARGET [ITEM ...]\nantflow run: error: "
+    assert (usage in ran.err) is (ran.code == 2)
+    return ran.code, ran.out, ran.err.replace(usage, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("pipeline", "ready"),
+        ("Holder.inner", "ready"),
+        ("builder", "built"),
+        ("make", "built"),
+        ("make_later", "ready"),
+        ("maker", "ready"),
+        ("streamed", "streamed"),
+    ],
+)
+def test_a_pipeline_a_builder_or_a_function(command: Command, name: str, found: str) -> None:
+    command.write("jobs.py", PRELUDE + MAKERS)
+    command.write("pack/__init__.py", "")
+    command.write("pack/inner.py", PRELUDE + MAKERS)
+    for program in "jobs.py", str(command.folder / "jobs.py"), "jobs", "pack.inner":
+        assert run_target(command, f"{program}:{name}") == (0, f'"{found}"\n', "")
+
+
+def test_a_file_finds_its_neighbours_and_itself(command: Command) -> None:
+    command.write("deep/neighbour.py", PRELUDE + MAKERS)
+    text = "import sys\nfrom neighbour import pipeline\nme = sys.modules[__name__]\n"
+    command.write("deep/jobs.py", text)
+    assert run_target(command, "deep/jobs.py:me.pipeline") == (0, '"ready"\n', "")
+
+
+@pytest.mark.parametrize("name", ["json", "pytest", "my-jobs"])
+def test_the_name_of_a_file_hides_no_module(command: Command, name: str) -> None:
+    text = f"async def task(_): return sys.modules.get({name!r}) is None or __name__"
+    command.write(f"{name}.py", f"{PRELUDE}{text}\npipeline = one(task)\n")
+    code, out, _ = run_target(command, f"{name}.py:pipeline")
+    module = f"antflow_run_{name.replace('-', '_')}"
+    assert (code, out) == (0, "true\n" if name not in sys.modules else f'"{module}"\n')
+
+
+# What is refused
+
+FORM = "write module:pipeline or file.py:pipeline"
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("jobs", f"TARGET is 'jobs'; {FORM}, such as jobs:pipeline"),
+        ("jobs.py:", f"TARGET is 'jobs.py:'; {FORM}, such as jobs.py:pipeline"),
+        (":pipeline", f"TARGET is ':pipeline'; {FORM}, such as pipeline:pipeline"),
+        ("", f"TARGET is ''; {FORM}, such as jobs.py:pipeline"),
+        (".", f"TARGET is '.'; {FORM}, such as jobs.py:pipeline"),
+        (".:pipeline", f"'.' is not a module; {FORM}"),
+        ("..a:pipeline", f"'..a' is not a module; {FORM}"),
+        ("none.py:pipeline", f"none.py is not there, seen from {{folder}}; {FORM}"),
+        ("folder.py:pipeline", f"folder.py is not a file; {FORM}"),
+        ("./notes.txt:pipeline", f"./notes.txt is not a Python file; {FORM}"),
+        ("none:pipeline", "There is no module 'none', here or installed; run this where it is, "),
+        ("folder.none:pipeline", "There is no module 'folder.none', here or installed; "),
+        ("jobs.py:pipelines", "jobs.py has no 'pipelines'; its pipelines are: pipeline, builder, "),
+        ("jobs.py:make.x", "jobs.py has no 'make.x'; its pipelines are: "),
+        ("near.py:makepipeline", "did you mean 'make_pipeline'?"),
+        ("near.py:zzz", "'zzz'; name a Pipeline, a builder, or a function without arguments that"),
+        ("main.py:pipeline", "it has to stand at the top level of the program, in no function"),
+        ("jobs.py:number", "jobs.py:number is of type int; name a Pipeline, a builder, or a func"),
+        ("jobs.py:task", "jobs.py:task takes arguments, (item); name a Pipeline"),
+        ("jobs.py:nothing", "jobs.py:nothing returned None; name a Pipeline"),
+        ("jobs.py:raising", "jobs.py:raising raised: LookupError: no account"),
+        (
+            "jobs.py:leaving",
+            "ends the program; have it return, or raise another error: SystemExit: no key",
+        ),
+        ("jobs.py:cancelled", "jobs.py:cancelled raised: CancelledError: nothing to do"),
+        ("jobs.py:started", "is running already; leave its start to antflow run"),
+        ("jobs.py:unfinished", "cannot be built: PipelineError: Pipeline 'pipeline' must have"),
+    ],
+)
+def test_a_target_that_is_no_pipeline(command: Command, target: str, error: str) -> None:
+    command.write("jobs.py", PRELUDE + MAKERS)
+    command.write("near.py", "def make_pipeline(): ...")
+    command.write(
+        "main.py", "from antflow import Pipeline\ndef main():\n    pipeline = Pipeline()\n"
+    )
+    command.write("notes.txt", "")
+    command.write("folder/__init__.py", "")
+    (command.folder / "folder.py").mkdir()
+    code, out, text = run_target(command, target)
+    assert (code, out) == (2, "")
+    assert error.replace("{folder}", str(command.folder)) in text
+    name = target.rpartition(":")[2]
+    assert (f"in {name}\n" in text) is (name in {"raising", "leaving", "cancelled"})
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "shown"),
+    [
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero", 'wrong.py", line 1'),
+        ("x = (", "cannot be imported: SyntaxError: ", 'wrong.py", line 1\n    x = (\n'),
+        ("import none", "cannot be imported; install what has 'none': ModuleNotFound", "line 1"),
+        (
+            "raise SystemExit('bye')",
+            'since it ends the program; put what it runs under if __name__ == "__main__": SystemEx',
+            "line 1",
+        ),
+        (
+            "from . import other",
+            "as a file, since it belongs to a package; name its module: package.module:name",
+            "line 1",
+        ),
+        ("import asyncio\nraise asyncio.CancelledError", "imported: CancelledError", "line 2"),
+    ],
+)
+@pytest.mark.parametrize("target", ["wrong.py", "wrong"])
+def test_a_program_that_cannot_be_imported_is_shown_where_it_raises(
+    command: Command, program: str, error: str, shown: str, target: str
+) -> None:
+    command.write("wrong.py", program)
+    if "from ." in program and target == "wrong":
+        error = "attempted relative import with no known parent package"
+    code, _, text = run_target(command, f"{target}:pipeline")
+    assert code == 2
+    assert error in text
+    assert shown in text
+    files = re.findall(r'File "(.*?)"', text)
+    assert files == [str(command.folder / "wrong.py")]
+
+
+# The program's own items
+
+
+@pytest.mark.parametrize(
+    ("items", "error"),
+    [
+        ("items = 3", "is of type int; make it an iterable or async iterable"),
+        ("items = 'text'", "must be many items, but the str 'text' is one; give [text], or"),
+        ("items = {1: 'one'}", "must be many items, but the dict {1: 'one'} is one"),
+        ("def items(): return None", "is None; make it"),
+        ("def items(path): ...", "takes arguments, (path); make it"),
+        ("def items(): raise LookupError('none')", "raised: LookupError: none"),
+        (
+            "def items(): exit('none')",
+            "ends the program; have it return, or raise another error: SystemExit: none",
+        ),
+    ],
+)
+def test_items_that_are_none(command: Command, items: str, error: str) -> None:
+    ran = command.run(program=items)
+    assert ran.code == 2
+    assert f"'items' of program {error}" in ran.err

@@ -1,0 +1,128 @@
+"""Every Python block of the documents runs as a program of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.documents.reader import LONG, shortened
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "examples" / "antflow-plugin-template" / "src"  # the tutorial is about it
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("antflow-*/README.md")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    pytest.param(match[1], id=f"{document.relative_to(ROOT)}-{number}")
+    for document in DOCUMENTS
+    for number, match in enumerate(BLOCK.finditer(document.read_text(encoding="utf-8")), 1)
+]
+ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
+"""A reader's: what is installed is active."""
+
+RUN_FORKS = """
+import os, signal, sys
+from importlib.metadata import entry_points
+
+for entry in entry_points(group="antflow"):
+    entry.load()
+while path := sys.stdin.readline().strip():
+    child = os.fork()
+    if child == 0:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+signal.alarm(60)
+with open(os.devnull) as nothing, open(f"{path}.out", "w") as out, open(f"{path}.err", "w") as err:
+    for number, file in enumerate((nothing, out, err)):
+        os.dup2(file.fileno(), number)
+sys.argv = ["-c"]
+with open(path, encoding="utf-8") as file:
+    program = compile(file.read(), "<string>", "exec")
+exec(program, {"__name__": "__main__"})
+"""
+"""Runs each file that it is given in a process, which need not import antflow and plugins anew."""
+
+Run = Callable[[Path], int]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Run a file as a process, every warning being an error, and return the exit code."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", RUN_FORKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**ENVIRON, "PYTHONPATH": str(TEMPLATE)},
+        text=True,
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin
+        assert stdout
+
+        def run_file(path: Path) -> int:
+            print(path, file=stdin, flush=True)
+            return int(stdout.readline())
+
+        yield run_file
+        stdin.close()
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("program", BLOCKS)
+def test_a_block_runs_without_an_error_or_warning(program: str, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(shortened(program), encoding="utf-8")
+    assert run(path) == 0, Path(f"{path}.err").read_text(encoding="utf-8")
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(BLOCKS) > 40
+
+
+@pytest.mark.parametrize("program", ["antflow.stats", "import warnings; warnings.warn('old')"])
+def test_a_block_that_lacks_an_import_or_warns_is_found(
+    program: str, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(program, encoding="utf-8")
+    assert run(path) == 1
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_blocks_and_links_of_a_document(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    # In a list, a block would not be run, and the site would not show it as code.
+    assert re.findall(r"^[ ]+```.*", text, re.MULTILINE) == []
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+DISPLAYING = ["README.md", "docs/displays.md", "antflow-rich/README.md"]
+"""Documents that begin with a display; those of packages are not there where wheels are tested."""
+
+SLEEP = re.compile(r"sleep\(([\d.]+)\)")
+WORKERS = re.compile(r'Stage\("\w+", (?:workers=)?(\d+)')
+
+
+@pytest.mark.parametrize("document", [name for name in DISPLAYING if (ROOT / name).exists()])
+def test_a_display_in_a_document_is_there_for_some_seconds(document: str) -> None:
+    """By what its first program sleeps, for each item, in each of the workers of one stage."""
+    found = BLOCK.search((ROOT / document).read_text(encoding="utf-8"))
+    assert found is not None
+    assert LONG in found[1]
+    sleep, workers = SLEEP.search(found[1]), WORKERS.search(found[1])
+    assert sleep is not None
+    assert workers is not None
+    assert 3 <= 1_000 * float(sleep[1]) / int(workers[1]) <= 5

@@ -1,0 +1,275 @@
+"""Each shell line of the documents runs as its page says, or is listed here with the reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.documents.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
+from tests.documents.test_documents import DOCUMENTS
+from tests.integration.otlp import rotel
+from tests.integration.plugins.installing import (
+    JOURNAL,
+    ROOT,
+    TEMPLATE,
+    plain_environ,
+    write_by_hand,
+)
+from tests.integration.prometheus_server import HOST, LIMIT, free_port, until
+from tests.requirements import required
+
+NOT_RUN = {
+    r"pip (un)?install ": "it needs a package index; `make check-packages` installs each package",
+    r"python3 -m venv ": "it makes an environment in the home folder",
+    r"make (demo|test)\b": "it makes an environment, and the second runs this test",
+    r"sleep 31$": "half a minute; the line after it is repeated until it says what it should",
+}
+"""Patterns of lines that no test runs as they are, and why."""
+
+PORT = re.compile(r"\b(8000|9090|9464)\b")
+PROGRAMS = re.compile(r"\b(curl|jq|opentelemetry-instrument|prometheus(?= --)|promtool|uvicorn)\b")
+
+PAGES_PY: Files = {"pages.py": ("docs/command-line.md", "python")}
+CRAWLER = ("docs/how-to/crawler.md", "python")
+MY_PROGRAM = """
+import asyncio
+
+from antflow import Pipeline, Stage
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+pipeline = Pipeline([Stage("Double", workers=4, tasks=[double])])
+items = range(10)
+
+if __name__ == "__main__":
+    asyncio.run(pipeline.run(items))
+"""
+FAILED = r'"status": ?"failed".*"input": ?"http://example\.net"'
+LENGTHS = r'"length": ?27'
+RULES = {
+    "monitoring/alert-rules.yml": "AntflowStageStalled",
+    "monitoring/grafana-dashboard.json": "antflow_stage_worker_seconds_total",
+    "monitoring/recording-rules.yml": "record:",
+}
+
+
+def shown_on(document: str, beginning: str) -> str:
+    """Return the pattern of what a page shows to be printed."""
+    (text,) = (text for text in blocks(document, "text") if text.startswith(beginning))
+    return re.escape(text)
+
+
+PAGES = {
+    "README.md": Page(
+        files=PAGES_PY,
+        lines=(Line("antflow run", 1, makes={"pages.jsonl": LENGTHS, "failures.jsonl": FAILED}),),
+    ),
+    "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
+    "antflow-prometheus/README.md": Page(files={"your_program.py": CRAWLER}),
+    "docs/command-line.md": Page(
+        lines=(
+            Line(
+                "antflow run",
+                1,
+                says=shown_on("docs/command-line.md", "antflow run: 1 of 3"),
+                makes={"lengths.jsonl": LENGTHS, "failures.jsonl": FAILED},
+            ),
+            Line("cat", 1, says=r"^27\n27$"),
+            Line("antflow run", says=rf"{LENGTHS}.*\n.*{LENGTHS}"),
+            Line(
+                "jq", 1, says=r"http://example\.net is not safe", makes={"lengths.jsonl": LENGTHS}
+            ),
+            Line("antflow run", 1, added="2>&1", says=r"pages\.py:9, in fetch\)\nTraceback "),
+            Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
+        ),
+    ),
+    "docs/monitoring.md": Page(
+        files={"prometheus.yml": ("docs/monitoring.md", "yaml")},
+        lines=(
+            Line("python -m", says=r"monitoring/alert-rules\.yml", makes=RULES),
+            Line("promtool check config", says=r"prometheus\.yml is valid"),
+            Line("promtool check rules", says=r"SUCCESS"),
+        ),
+    ),
+    "docs/otel-metrics.md": Page(
+        files={"crawl.py": CRAWLER},
+        lines=(Line("OTEL_TRACES_EXPORTER=none", says=r'"name": "antflow\.item\.fed"'),),
+    ),
+    "docs/tracing.md": Page(
+        files={"crawl.py": CRAWLER},
+        lines=(Line("OTEL_TRACES_EXPORTER=console", says=r'"name": "run crawler"'),),
+    ),
+    "docs/tutorial.md": Page(
+        lines=(
+            Line("python first.py", says=r"^0 6\n1 6\n2 6$"),
+            Line("uvicorn", serves=8000),
+            Line("curl", says=r'^\{"words":6\}'),
+            Line("curl", says=r'\{"error":"there is no such page","stage":"Fetch"\}'),
+            Line("curl", says=r'^antflow_stage_items_total\{.*outcome="completed"\} 1\.0$'),
+            Line("python -m", makes=RULES),
+        ),
+    ),
+    "docs/writing-a-plugin.md": Page(
+        examples=(TEMPLATE,),
+        files=PAGES_PY,
+        lines=(
+            Line("antflow plugins", says=r"slowest\b.*active"),
+            Line("antflow run --help", says=r"--slowest\b"),
+            Line("antflow run pages.py", says=rf"{LENGTHS}.*\nFetch: \d\.\d+ s\nMeasure: \d"),
+            Line("pytest", says=r"\d passed", added="-k is_told"),
+        ),
+    ),
+    "examples/antflow-journal/README.md": Page(
+        examples=(JOURNAL,),
+        files={"my_program.py": MY_PROGRAM},
+        lines=(Line("ANTFLOW_JOURNAL", makes={"journal.jsonl": r'^\{"'}),),
+    ),
+    "examples/antflow-plugin-template/README.md": Page(
+        examples=(TEMPLATE,),
+        files={"my_program.py": MY_PROGRAM},
+        lines=(
+            Line("ANTFLOW_SLOWEST=1", says=r"^Double: \d\.\d+ s$"),
+            Line("antflow run", says=r"^Double: \d\.\d+ s$"),
+        ),
+    ),
+    "examples/service/README.md": Page(
+        files={"prometheus.yml": ("examples/service/README.md", "yaml")},
+        lines=(
+            Line("python examples", serves=8000, added="--port 8000 --stall-seconds 0.5"),
+            Line("curl localhost:8000/items", says='"words":9'),
+            Line("curl localhost:8000/items", says=r'ConnectionError.*"stage":"Fetch"'),
+            Line("curl localhost:8000/batches", says='"accepted":3'),
+            Line("curl localhost:8000/healthz", says='"ok"'),
+            Line("curl localhost:8000/metrics", says=r"^antflow_stage_items_total\{"),
+            Line("python -m", makes=RULES),
+            Line("promtool", says=r"prometheus\.yml is valid"),
+            Line("prometheus", serves=9090),
+            Line("curl -X POST localhost:8000/upstream/hang"),
+            Line("curl localhost:8000/batches", says='"accepted":1'),
+            Line("curl localhost:8000/healthz", says=r'"stalled".*"Fetch"', is_awaited=True),
+        ),
+    ),
+}
+
+NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
+
+
+@pytest.fixture
+def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
+    """The reader of the page that the test is about."""
+    document: str = request.getfixturevalue("document")
+    page = PAGES.get(document, Page())
+    for program in set(PROGRAMS.findall("\n".join(shell_lines(document)))):
+        required(program)
+    ports = {port: free_port() for port in PORT.findall("".join(blocks(document, *SHELLS)))}
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for project in page.examples:
+        write_by_hand(project, wheels)
+    environ = plain_environ() | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "logging",  # docs/tracing.md says why
+        "PYTHONPATH": os.pathsep.join(map(str, wheels.iterdir())),
+    }
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with ExitStack() as servers:
+        reader = Reader(folder, environ, ports, servers)
+        if any("opentelemetry-instrument" in line for line in shell_lines(document)):
+            reader.collector = collector = servers.enter_context(rotel(tmp_path))
+            reader.ports = {**ports, "4318": collector.port}
+            usual = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{collector.grpc_port}"}
+            reader.environ = environ | usual
+        lay_out(reader, document, page)
+        yield reader
+
+
+def is_run(line: str) -> bool:
+    return not any(re.match(pattern, line) for pattern in NOT_RUN)
+
+
+@pytest.mark.parametrize(
+    "document", [name for name in NAMES if any(map(is_run, shell_lines(name)))]
+)
+def test_the_lines_of_a_page_do_what_it_says(document: str, reader: Reader) -> None:
+    waiting = list(PAGES.get(document, Page()).lines)
+    for line in filter(is_run, shell_lines(document)):
+        wanted = next((each for each in waiting if line.startswith(each.begin)), None)
+        if wanted:
+            waiting.remove(wanted)
+        reader.type(line, wanted or Line(line))
+        if "OTEL_TRACES_EXPORTER=otlp" in line:
+            assert reader.collector
+            assert reader.collector.spans_from("antflow_otel", 1)
+        if "OTEL_METRICS_EXPORTER=otlp" in line:
+            assert reader.collector
+            assert until(reader.collector.metrics)
+    assert waiting == []
+
+
+@pytest.mark.parametrize("pattern", NOT_RUN)
+def test_a_line_that_is_not_run_stands_on_a_page(pattern: str) -> None:
+    lines = [line for name in NAMES for line in shell_lines(name)]
+    assert any(re.match(pattern, line) for line in lines)
+
+
+@pytest.mark.parametrize("document", NAMES)
+def test_a_block_says_what_it_is_written_in(document: str) -> None:
+    """A block without a language may hold commands that no test runs."""
+    languages = {"json", "promql", "python", "text", "toml", "yaml", *SHELLS}
+    text = (ROOT / document).read_text(encoding="utf-8")
+    openings = re.findall(r"^```(.*)$", text, re.MULTILINE)[::2]
+    assert set(openings) <= languages
+
+
+ENDLESS = """
+import asyncio
+
+from antflow import Pipeline, Stage
+
+
+async def wait(number: int) -> None:
+    print("begun")
+    await asyncio.sleep(3600)
+
+
+pipeline = Pipeline([Stage("Wait", 12, [wait])])
+"""
+
+
+def test_the_page_shows_what_an_interruption_says(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS, encoding="utf-8")
+    shown = shown_on("docs/command-line.md", "antflow run: SIG")
+    options = ["endless.py:pipeline", "--failures", "failures.jsonl", "--no-plugins"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "antflow", "run", *options],
+        cwd=tmp_path,
+        env=plain_environ() | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write("1\n" * 12)
+        process.stdin.flush()
+        begun = [process.stderr.readline() for _ in range(12)]
+        process.send_signal(signal.SIGTERM)
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        said = first + process.stderr.read()
+        assert process.wait(LIMIT) == 128 + signal.SIGTERM
+    assert begun == ["begun\n"] * 12
+    assert re.fullmatch(re.sub(r"4713", "13", shown), said)

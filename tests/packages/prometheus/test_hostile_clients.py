@@ -1,0 +1,187 @@
+"""Clients that are slow, many or hostile cost little, and leave room for the others."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import active_count
+
+import pytest
+from prometheus_client import CollectorRegistry, Metric
+
+from antflow_prometheus import MetricsServer
+from tests.packages.prometheus.serving import get
+
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: antflow\r\n"
+
+
+def connect(server: MetricsServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), 10)
+
+
+def answer_to(server: MetricsServer, *sent: bytes) -> bytes:
+    """Return what the server answers until it closes the connection."""
+    with connect(server) as connection:
+        for part in sent:
+            connection.sendall(part)
+        return connection.makefile("rb").read()
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", REQUEST, REQUEST + b"\r\n"], ids=["silent", "slow", "not reading"]
+)
+def test_clients_that_wait_need_no_thread_and_keep_no_other_client_waiting(
+    server: MetricsServer, opened: ExitStack, sent: bytes
+) -> None:
+    before = active_count()
+    for _ in range(120):
+        opened.enter_context(connect(server)).sendall(sent)
+    assert get(server)[0] == 200
+    assert active_count() == before
+
+
+def test_the_client_that_is_slowest_is_disconnected_if_there_are_too_many(
+    server: MetricsServer, opened: ExitStack
+) -> None:
+    first, *_ = [opened.enter_context(connect(server)) for _ in range(101)]
+    assert get(server)[0] == 200
+    assert first.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ([REQUEST, b"X: " + 40_000 * b"a" + b"\r\n\r\n"], b"431"),
+        ([b"GET /" + 40_000 * b"a" + b" HTTP/1.1\r\n\r\n"], b"431"),
+        ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"], b"400"),  # TLS
+        ([b"GET /metrics HTTP/1.1\r\n\r\n"], b"400"),  # no host
+        ([b"hello\r\n\r\n"], b"400"),
+    ],
+)
+def test_a_malformed_or_large_request_is_refused(
+    server: MetricsServer, sent: list[bytes], status: bytes
+) -> None:
+    answer = answer_to(server, *sent)
+    assert answer.startswith(b"HTTP/1.1 " + status + b" ")
+    assert b"malformed or too large" in answer
+    assert get(server)[0] == 200
+
+
+def test_of_pipelined_requests_the_first_is_answered(server: MetricsServer) -> None:
+    answer = answer_to(server, 100 * (REQUEST + b"\r\n"))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"heat 1.5" in answer
+
+
+def test_a_path_leads_to_no_file(server: MetricsServer) -> None:
+    answer = answer_to(server, b"GET /../../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b"heat 1.5" in answer
+    assert b"root" not in answer
+
+
+def test_a_request_that_comes_in_pieces_is_answered(server: MetricsServer) -> None:
+    parts = [bytes([byte]) for byte in REQUEST + b"\r\n"]
+    assert answer_to(server, *parts).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("request_sent", [b"", REQUEST])
+def test_a_slow_client_is_disconnected_in_time(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch, request_sent: bytes
+) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_SECONDS", 0.05)
+    with connect(server) as connection:
+        connection.sendall(request_sent)
+        assert connection.recv(100) == b""
+
+
+@contextmanager
+def no_file_descriptors() -> Iterator[None]:
+    """Allow no new descriptor in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_file_descriptors_the_server_waits_and_goes_on_later(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.RETRY_INTERVAL", 0.2)
+    assert get(server)[0] == 200
+    with connect(server) as first, socket.socket() as second:
+        first.sendall(REQUEST)
+        with no_file_descriptors():
+            second.connect(("127.0.0.1", server.port))
+            second.sendall(REQUEST + b"\r\n")
+            begin = time.process_time()
+            second.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                second.recv(100)
+            assert time.process_time() - begin < 0.25  # it does not spin
+        second.settimeout(10)
+        assert second.recv(12) == b"HTTP/1.1 200"
+
+
+def test_collecting_takes_a_bounded_share_of_the_time_and_requests_share_what_is_collected(
+    registry: CollectorRegistry,
+    server: MetricsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: ExitStack,
+) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.BURST", 0.0)
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_SHARE", 0.1)
+    collections = 0
+
+    class Busy:
+        def describe(self) -> list[Metric]:
+            return []
+
+        def collect(self) -> list[Metric]:
+            nonlocal collections
+            collections += 1
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end:
+                pass
+            return []
+
+    registry.register(Busy())
+    begin = time.monotonic()
+    connections = [opened.enter_context(connect(server)) for _ in range(60)]
+    for connection in connections:
+        connection.sendall(REQUEST + b"\r\n")
+    for connection in connections:
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+    seconds = time.monotonic() - begin
+    assert collections < 30
+    assert collections - 1 <= seconds * 0.1 / 0.02
+
+
+def test_clients_that_choose_metrics_in_many_ways_delay_only_each_other(
+    registry: CollectorRegistry,
+    server: MetricsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: ExitStack,
+) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.BURST", -0.02)  # 0.2 s after each
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_SHARE", 0.1)
+    for number in range(50):
+        request = REQUEST.replace(b"/metrics", b"/?name[]=heat&name[]=%d" % number)
+        opened.enter_context(connect(server)).sendall(request + b"\r\n")
+    begin = time.monotonic()
+    assert get(server)[0] == 200
+    assert time.monotonic() - begin < 4
