@@ -504,7 +504,8 @@ def test_order_of_the_fields_of_stage() -> None:
     assert (made.skip_if, made.queue_capacity, made.on_skip) == (is_small, 5, None)
     fields = {field.name for field in dataclasses.fields(Stage) if field.kw_only}
     as_before = {"on_skip", "pull", "call_concurrency", "call_rate", "call_rate_period"}
-    assert fields == {*as_before, "never_retry"}
+    new = {"retry_wait", "retry_on", "never_retry", "retry_timeout", "max_parked"}
+    assert fields == {*as_before, *new, "task_timeout", "item_timeout"}
 
 
 def test_functions_that_return_an_awaitable() -> None:

@@ -94,6 +94,9 @@ PAGES = {
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
         ),
     ),
+    "docs/how-to/retries.md": Page(
+        lines=(Line("python examples", says=r"^0 calls came before their time$"),)
+    ),
     "docs/monitoring.md": Page(
         files={"prometheus.yml": ("docs/monitoring.md", "yaml")},
         lines=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from math import isfinite
 from typing import Any, cast
 
@@ -168,12 +169,12 @@ def checked_wait(wait: object) -> RetryWait | None:
 
 def _ask_strategy(strategy: Callable[[Any], float]) -> Callable[[int, BaseException], float]:
     """Return a function that asks a wait strategy of tenacity."""
-    from tenacity import RetryCallState, Retrying  # installed, since the strategy is one of its own
-
-    retrying = Retrying()
+    # It is installed, since the strategy is one of its own; antflow does not depend on it.
+    tenacity = import_module("tenacity")
+    retrying = tenacity.Retrying()
 
     def seconds(attempt: int, error: BaseException) -> float:
-        state = RetryCallState(retrying, None, (), {})
+        state = tenacity.RetryCallState(retrying, None, (), {})
         state.attempt_number = attempt
         state.set_exception((type(error), error, error.__traceback__))
         return float(strategy(state))
