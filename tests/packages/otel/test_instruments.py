@@ -18,6 +18,7 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
+from antflow import GiveUp, RetryAfter
 from antflow.exporting import RunTotals, Sample
 from antflow_otel._instruments import INSTRUMENTS
 from antflow_otel._metric_specs import HISTOGRAMS, OBSERVED, QUANTILES
@@ -74,6 +75,29 @@ def test_one_collection_reads_once(readings: list[list[Sample]]) -> None:
     simulate(main)
     assert metered.value("antflow.item.count") == 0
     assert len(readings) == 4
+
+
+def test_what_waits_for_a_retry_and_what_was_given_up_is_collected() -> None:
+    metered = Metered()
+
+    async def work(value: int) -> None:
+        if value == 0:
+            await asyncio.sleep(1000)
+        raise RetryAfter(30) if value == 1 else GiveUp(KeyError(value))
+
+    async def main() -> None:
+        one = metered.pipeline(stage(task=work, task_attempts=2, task_timeout=5, retry_wait=60))
+        await one.start()
+        await one.feed(range(4))
+        await asyncio.sleep(10)
+        states = metered.values("antflow.stage.item.count", "antflow.item.state")
+        assert states == {"pending": 0, "in_progress": 0, "parked": 2}
+        await one.join()
+
+    simulate(main)
+    assert metered.value("antflow.stage.item.count") == 0
+    assert metered.value("antflow.stage.attempt.timed_out") == 2
+    assert metered.value("antflow.stage.attempt.given_up") == 2
 
 
 def test_views_that_drop_metrics_make_no_value_stale(readings: list[list[Sample]]) -> None:

@@ -16,7 +16,18 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
-from antflow import Pipeline, PipelineResult, Stage, StatusEvent, TaskEvent, current_item, hookimpl
+from antflow import (
+    Backoff,
+    GiveUp,
+    Pipeline,
+    PipelineResult,
+    RetryAfter,
+    Stage,
+    StatusEvent,
+    TaskEvent,
+    current_item,
+    hookimpl,
+)
 from antflow_otel import OTel
 from antflow_otel import _trace_observer as _traces
 from antflow_otel._trace_observer import TraceObserver
@@ -227,6 +238,38 @@ def test_an_error_that_a_retry_heals_is_one_of_the_attempt_alone() -> None:
     assert first["antflow.attempt.delay"] == 2
     assert (first["antflow.attempt.number"], second["antflow.attempt.number"]) == (1, 2)
     assert "error.type" not in second
+
+
+def test_the_delay_is_the_one_that_the_task_asked_for() -> None:
+    traced = Traced()
+    errors = [RetryAfter(30, KeyError()), OSError("busy"), GiveUp(LookupError("no such page"))]
+
+    async def work(value: Any) -> Any:
+        raise errors.pop(0)
+
+    one = stage(task=work, task_attempts=9, retry_wait=Backoff(4, jitter=False))
+    simulate(lambda: traced.pipeline(one).run([1]))
+    spans = [span.attributes or {} for span in traced.named("Work work")]
+    assert [each.get("antflow.attempt.delay") for each in spans] == [30, 8, None]
+    assert [each["error.type"] for each in spans] == [
+        *("antflow.exceptions.RetryAfter", "OSError", "LookupError"),
+    ]
+    assert [each["antflow.outcome"] for each in spans] == ["retried", "retried", "failed"]
+
+
+@pytest.mark.parametrize(("limit", "count"), [("task_timeout", 2), ("item_timeout", 1)])
+def test_an_attempt_that_took_too_long_is_an_error(limit: str, count: int) -> None:
+    traced = Traced()
+
+    async def hang(value: Any) -> Any:
+        await asyncio.sleep(LONG)
+
+    one = stage(task=hang, task_attempts=2, retry_wait=3, **{limit: 5})
+    simulate(lambda: traced.pipeline(one).run([1]))
+    spans = [span.attributes or {} for span in traced.named("Work hang")]
+    kind = "AttemptTimeoutError" if limit == "task_timeout" else "ItemTimeoutError"
+    assert [each["error.type"] for each in spans] == [f"antflow.exceptions.{kind}"] * count
+    assert [each.get("antflow.attempt.delay") for each in spans] == [3, None][-count:]
 
 
 def test_a_failure_is_an_error_of_the_last_attempt_and_of_the_item() -> None:

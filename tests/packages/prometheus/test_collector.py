@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 import antflow
 import antflow_prometheus
-from antflow import Pipeline, hookimpl
+from antflow import GiveUp, Pipeline, RetryAfter, hookimpl
 from antflow_prometheus import Prometheus
 from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.packages.prometheus.scraping import Key, Scraper, key, stage, sum_of_ends
@@ -132,6 +132,28 @@ def test_what_is_so_now_is_shown_while_it_is() -> None:
         assert scraper.value(f"antflow_stage_{name}", **WORK) == 0
     assert set(scraper.values("antflow_stage_workers", "state").values()) == {0}
     assert scraper.value("antflow_pipeline_runs_active", pipeline="letters") == 0
+
+
+def test_what_waits_for_a_retry_and_what_was_given_up_is_shown() -> None:
+    scraper = Scraper()
+
+    async def work(value: int) -> None:
+        if value == 0:
+            await asyncio.sleep(1000)
+        raise RetryAfter(30) if value == 1 else GiveUp(KeyError(value))
+
+    async def main() -> None:
+        one = scraper.pipeline(stage(task=work, task_attempts=2, task_timeout=5, retry_wait=60))
+        await one.start()
+        await one.feed(range(4))
+        await asyncio.sleep(10)
+        assert scraper.value("antflow_stage_items_parked", **WORK) == 2
+        await one.join()
+
+    simulate(main)
+    assert scraper.value("antflow_stage_items_parked", **WORK) == 0
+    assert scraper.value("antflow_stage_timeouts_total", **WORK) == 2
+    assert scraper.value("antflow_stage_give_ups_total", **WORK) == 2
 
 
 def test_what_was_left_over_is_shown() -> None:
