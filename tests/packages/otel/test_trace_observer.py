@@ -264,7 +264,8 @@ def test_an_attempt_that_took_too_long_is_an_error(limit: str, count: int) -> No
     async def hang(value: Any) -> Any:
         await asyncio.sleep(LONG)
 
-    one = stage(task=hang, task_attempts=2, retry_wait=3, **{limit: 5})
+    options: Any = {limit: 5}
+    one = stage(task=hang, task_attempts=2, retry_wait=3, **options)
     simulate(lambda: traced.pipeline(one).run([1]))
     spans = [span.attributes or {} for span in traced.named("Work hang")]
     kind = "AttemptTimeoutError" if limit == "task_timeout" else "ItemTimeoutError"
