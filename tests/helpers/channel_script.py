@@ -91,7 +91,7 @@ class Script:
             "(": lambda _: self._reserve(1),
             ")": lambda _: self._reserve(-1),
             "x": self._dismiss,
-            "L": lambda number: channel.receivers.add_lazy([self._start] * int(number)),
+            "L": lambda number: channel.receivers.add_lazy(int(number), self._start),
             "A": lambda takes: self._arrive(int(takes or 1)),
             "!": lambda _: channel.close(),
         }

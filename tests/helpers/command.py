@@ -8,11 +8,13 @@ Each call checks that the command leaves the process as it found it.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -93,6 +95,7 @@ class Command:
         descriptors: Mapping[int, int | None] | None = None,
         stdin: IO[str] | None = None,
         sigint: Any = signal.default_int_handler,
+        encoding: str = "utf-8",
     ) -> Ran:
         """Call the command.
 
@@ -102,6 +105,7 @@ class Command:
             descriptors: the files that take the place of standard files; None for a closed one.
             stdin: what the caller has made of `sys.stdin`.
             sigint: the handler of SIGINT; a shell has what runs in the background ignore it.
+            encoding: of the standard streams.
         """
         with ExitStack() as stack:
             files = [stack.enter_context(TemporaryFile()) for _ in range(3)]
@@ -109,14 +113,23 @@ class Command:
             files[0].seek(0)
             opened: dict[int, int | None] = {n: file.fileno() for n, file in enumerate(files)}
             opened |= descriptors or {}
-            with _standard_files(opened, stdin), _process(self.folder, sigint):
+            with _standard_files(opened, stdin, encoding), _process(self.folder, sigint):
                 code = _exit_code([str(argument) for argument in arguments])
+            if code:
+                _drop_running_pipelines()
             for file in files:
                 file.seek(0)
             out, err = (file.read().decode() for file in files[1:])
         paths = (each for each in self.folder.iterdir() if each.is_file() and each.suffix != ".py")
         texts = {each.name: each.read_text(encoding="utf-8") for each in paths}
         return Ran(code, out, err, texts)
+
+
+def _drop_running_pipelines() -> None:
+    """Collect pipelines that a failed command leaves running, as its process would by ending."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _exit_code(arguments: list[str]) -> int:
@@ -129,7 +142,9 @@ def _exit_code(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _standard_files(opened: Mapping[int, int | None], stdin: IO[str] | None) -> Iterator[None]:
+def _standard_files(
+    opened: Mapping[int, int | None], stdin: IO[str] | None, encoding: str
+) -> Iterator[None]:
     """Have other standard files, for this process and for Python."""
     names = [f"{mark}{name}{mark}" for name in ("stdin", "stdout", "stderr") for mark in ("", "__")]
     before = {name: getattr(sys, name) for name in names}
@@ -147,7 +162,7 @@ def _standard_files(opened: Mapping[int, int | None], stdin: IO[str] | None) -> 
             else:
                 os.dup2(descriptor, number)
                 mode = "w" if number else "r"
-                stream = stack.enter_context(open(number, mode, encoding="utf-8", closefd=False))
+                stream = stack.enter_context(open(number, mode, encoding=encoding, closefd=False))
             for name in names[2 * number : 2 * number + 2]:
                 setattr(sys, name, stream)
         sys.stdin = stdin or sys.stdin
@@ -184,6 +199,6 @@ def _process(folder: Path, sigint: Any) -> Iterator[None]:
         for logger, level in levels.items():
             logger.setLevel(level)
         sys.path[:] = path
-        for name, module in [*sys.modules.items()]:
+        for name, module in sys.modules.copy().items():  # a thread may import meanwhile
             if str(getattr(module, "__file__", None)).startswith(str(folder)):
                 del sys.modules[name]

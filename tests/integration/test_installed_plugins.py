@@ -168,29 +168,6 @@ def test_the_hooks_of_each_plugin_are_listed_in_their_order(listed: list[dict[st
     assert hooks["a-module"] == ["antflow_pipeline_finish"]
 
 
-def test_the_list_for_people_says_the_same(full: Environment) -> None:
-    ran = full.run("antflow", "plugins")
-    assert ran.returncode == 0
-    heading, *lines = ran.stdout.splitlines()
-    assert heading.split()[:4] == ["NAME", "STATUS", "DISTRIBUTION", "VERSION"]
-    rows = [line.split(maxsplit=4) for line in lines]
-    assert {row[0]: " ".join(row[2:4]) for row in rows if row[1] == "active"} == ACTIVE
-    for name, status, distribution, version, about in rows:
-        if status == "failed":
-            assert f"{distribution} {version}" == BROKEN[name][0]
-            assert BROKEN[name][2] in about
-    assert ran.stderr.count("warning: Plugin ") == len(BROKEN)
-
-
-def test_what_a_plugin_prints_when_it_is_imported_is_kept_out_of_the_list(
-    full: Environment,
-) -> None:
-    for command in (["plugins", "--json"], ["hooks"]):
-        ran = full.run("antflow", *command)
-        assert "noisy is imported" not in ran.stdout
-        assert "noisy is imported" in ran.stderr
-
-
 def test_hooks_are_listed_with_those_who_implement_them(full: Environment) -> None:
     ran = full.run(
         "antflow", "hooks", environ={"ANTFLOW_PLUGINS": "a-class,good,journal,raises-late"}
@@ -274,52 +251,13 @@ def test_a_plugin_that_raises_does_no_harm_to_a_run_that_is_stopped(full: Enviro
         assert called - len(cancelled) <= outcome["faults"][name] <= called
 
 
-def test_a_plugin_that_raises_for_a_display_is_not_one_that_has_it(full: Environment) -> None:
-    outcome = probe(full, "--dashboard=absent", ANTFLOW_PLUGINS="good,raises,cancels")
-    kind, text = outcome["error"]
-    assert kind == "ValueError"
-    assert text.startswith("There is no dashboard 'absent'; installed are: good, progress.")
-
-
-def test_a_strict_run_ends_with_what_a_plugin_raised(full: Environment) -> None:
-    outcome = probe(full, ANTFLOW_STRICT_PLUGINS=1, ANTFLOW_PLUGINS="good,raises-late")
-    assert outcome["error"] == ["PluginError", "raises-late", "antflow_task_success", 0]
-    assert outcome["calls"][-1] == ["pipeline_finish", 0]
-    called = counts(outcome)
-    assert called["task_start"] == sum(called[end] for end in ENDS) == 1
-
-
-@pytest.mark.parametrize("name", ["raises", "cancels-async"])
-def test_a_strict_run_ends_before_its_first_item_where_the_start_raises(
-    full: Environment, name: str
-) -> None:
-    outcome = probe(full, ANTFLOW_STRICT_PLUGINS=1, ANTFLOW_PLUGINS=f"good,{name}")
-    assert outcome["error"] == ["PluginError", name, "antflow_pipeline_start", None]
-    assert counts(outcome) == {"pipeline_start": 1, "pipeline_finish": 1}
-
-
 def test_a_strict_run_minds_no_plugin_that_is_left_out(full: Environment) -> None:
     names = ",".join(["good", *BROKEN])
     outcome = probe(full, ANTFLOW_STRICT_PLUGINS=1, ANTFLOW_PLUGINS=names)
     assert_right(outcome)
 
 
-def test_calls_are_traced_if_that_is_wanted(full: Environment) -> None:
-    outcome = probe(full, ANTFLOW_TRACE_PLUGINS=1, ANTFLOW_PLUGINS="good,a-module")
-    assert_right(outcome)
-    assert outcome["stderr"].count("good: antflow_task_start(") == counts(outcome)["task_start"]
-    assert outcome["stderr"].count("a-module: antflow_pipeline_finish(") == 1
-
-
 # The command line
-
-
-def test_help_shows_the_options_of_each_plugin(full: Environment) -> None:
-    ran = full.run("antflow", "run", "--help", "--plugins", "good,journal")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    (good,) = (part for part in ran.stdout.split("\n\n") if "--good-label" in part)
-    assert good.splitlines()[0] == "plugin good (antflow-good 1.1):"
-    assert "plugin journal (antflow-journal 0.1.0):" in ran.stdout
 
 
 def test_a_plugin_that_raises_at_its_options_does_no_harm_to_a_command(
@@ -335,15 +273,6 @@ def test_a_plugin_that_raises_at_its_options_does_no_harm_to_a_command(
         assert ran.stderr.count(f"warning: plugin {name!r} cannot add its options") == 1
     last = journal.read_text().splitlines()[-1]
     assert json.loads(last) == {"pipeline": "letters", "what": "end", "failed": 0}
-
-
-def test_a_strict_command_ends_with_what_a_plugin_raised(full: Environment) -> None:
-    ran = full.run(
-        *("antflow", "run", "--plugins=raises", "nothing.py:pipeline"),
-        environ={"ANTFLOW_STRICT_PLUGINS": 1},
-    )
-    assert ran.returncode == 2
-    assert "plugin 'raises' cannot add its options: RuntimeError: add_options" in ran.stderr
 
 
 # Which ones take part
@@ -376,27 +305,6 @@ def test_what_is_disabled_is_not_imported(
             assert any(variable in plugin["reason"] for variable in environ)
         else:
             assert module in imported
-
-
-def test_the_command_does_not_import_what_is_disabled(full: Environment) -> None:
-    ran = full.run("antflow", "plugins", environ={"ANTFLOW_DISABLE_PLUGINS": "noisy"})
-    assert "noisy is imported" not in ran.stdout + ran.stderr
-
-
-def test_a_name_of_no_plugin_is_warned_of(full: Environment) -> None:
-    outcome = probe(full, ANTFLOW_PLUGINS="good,absent")
-    assert_right(outcome)
-    ((category, text),) = outcome["warnings"]
-    assert category == "PluginWarning"
-    assert text.startswith("ANTFLOW_PLUGINS names 'absent'")
-
-
-def test_a_plugin_that_is_given_takes_the_place_of_the_installed_one(full: Environment) -> None:
-    outcome = probe(full, "--given", ANTFLOW_PLUGINS="good,raises")
-    assert_right(outcome)
-    starts = [about for hook, about in outcome["calls"] if hook == "pipeline_start"]
-    assert starts == [["given", 3]]
-    assert list(outcome["faults"]) == ["raises"]
 
 
 def test_a_pipeline_may_do_without_what_is_installed(full: Environment) -> None:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from ._errors.texts import one_line
 from ._limits.stage_limits import Limits
 from .results import PipelineResult
 
@@ -30,6 +31,7 @@ class CurrentItem:
         self.attempt = attempt
         self.pipeline = pipeline
 
+    @one_line
     def __repr__(self) -> str:
         return f"CurrentItem(id={self.id!r}, stage={self.stage!r}, attempt={self.attempt})"
 

@@ -93,7 +93,8 @@ class DashboardProtocol(Protocol):
     """A display of a run: any object with these three methods, each plain or a coroutine function.
 
     They are called on the event loop, one at a time. If one raises an exception, that is logged,
-    and the dashboard is not called again; the run goes on.
+    and the dashboard is not called again; the run goes on. The same happens if the run has waited
+    5 seconds for a call, at its start or at its end; the coroutine is cancelled then.
 
     A fourth method, `on_exit()`, is optional. It is called instead of `on_finish` if the process
     ends while a task holds the event loop: restore there what the dashboard has taken, such as the
@@ -111,6 +112,8 @@ class DashboardProtocol(Protocol):
 
     def on_update(self, snapshot: DashboardSnapshot) -> Any:
         """Show the present state: right after `on_start`, then regularly, and at the end.
+
+        Not at the end of a run that is cancelled while a call of the dashboard waits.
 
         Args:
             snapshot: the state of the run.

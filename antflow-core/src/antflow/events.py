@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, cast
 
+from ._errors.texts import one_line
+
 StatusType = Literal[
     "queued", "in_progress", "completed", "failed", "retrying", "skipped", "dropped", "unprocessed"
 ]
@@ -39,6 +41,7 @@ class ItemView:
     def __init__(self, item: _ItemFields) -> None:
         self._item = item
 
+    @one_line
     def __repr__(self) -> str:
         return f"ItemView(id={self.id!r}, value={self.value!r}, sequence_id={self.sequence_id})"
 

@@ -19,6 +19,7 @@ PluginWarning                     a plugin is left out, or something around plug
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any, Self
 
 MAX_GROUPED_ERRORS = 100  # a group prints the traceback of each
@@ -29,12 +30,18 @@ def text_of(error: BaseException) -> str:
     """Return an error's text on one line, or a placeholder if its `__str__` raises."""
     try:
         return " ".join(str(error).split())
-    except Exception as problem:  # users' classes: reporting an error must not raise another
+    # Users' classes: reporting an error must not raise another, nor end the process as SystemExit.
+    except BaseException as problem:
         return f"(no text: {type(problem).__name__} in __str__)"
 
 
 class AntFlowError(Exception):
     """Base of antflow's own errors; a wrong argument may also raise ValueError or TypeError."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the error with its attributes."""
+        # Python would call the class with `args` alone, which lacks the other arguments.
+        return __newobj__, (type(self), *self.args), vars(self)
 
 
 class PipelineError(AntFlowError):
@@ -224,7 +231,11 @@ class TaskFailedError(AntFlowError):
     """
 
     def __init__(self, task_name: str, original_exception: BaseException) -> None:
-        super().__init__(f"Task {task_name!r} failed: {original_exception!r}")
+        try:
+            text = repr(original_exception)
+        except BaseException:
+            text = type(original_exception).__name__
+        super().__init__(f"Task {task_name!r} failed: {text}")
         self.task_name = task_name
         self.original_exception = original_exception
 

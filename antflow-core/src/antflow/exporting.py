@@ -6,7 +6,7 @@ reads samples when it is asked for metrics, or at intervals.
 
 from ._exporting.forks import Resettable, reset_after_fork
 from ._exporting.labels import OTHER, LabelLimiter
-from ._exporting.measurements import Sample
+from ._exporting.measurements import Sample, yield_gil
 from ._exporting.metrics import METRICS, Metric
 from ._exporting.run_totals import RunTotals
 
@@ -19,4 +19,5 @@ __all__ = [
     "RunTotals",
     "Sample",
     "reset_after_fork",
+    "yield_gil",
 ]

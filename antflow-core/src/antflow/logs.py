@@ -1,12 +1,29 @@
-"""`ItemFilter`: adds the current item to log records."""
+"""Log records that name their item, and text that is safe to write to a terminal."""
 
 from __future__ import annotations
 
-from logging import Filter, LogRecord
+from logging import Filter, Formatter, LogRecord
 
+from ._errors.texts import escape_controls, message_text
 from .context import current_item
 
-__all__ = ["ItemFilter"]
+__all__ = ["ItemFilter", "TerminalFormatter", "escape_controls"]
+
+
+class TerminalFormatter(Formatter):
+    """A `logging.Formatter` for terminals: cuts what it returns, and escapes control characters.
+
+    Log records and their tracebacks may contain names and error texts that others have written.
+    The middle of a text of more than 10,000 characters is left out. Line feeds stay.
+
+        handler.setFormatter(TerminalFormatter("%(levelname)s: %(message)s"))
+
+    The arguments are those of `logging.Formatter`.
+    """
+
+    def format(self, record: LogRecord) -> str:
+        """Return the text of a record, with its traceback if it has one."""
+        return message_text(super().format(record))
 
 
 class ItemFilter(Filter):

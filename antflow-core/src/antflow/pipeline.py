@@ -427,13 +427,13 @@ class Pipeline(RunInspection):
         Args:
             drain: first finish all items that were fed.
             timeout: seconds after which attempts are cancelled, and a thread that reads the input
-                is abandoned; None for no limit. The last work of plugins and displays is waited for
-                in any case.
+                is abandoned; None for no limit. The last work of plugins is waited for in any case,
+                and that of a display for 5 seconds a call.
 
         Raises:
             ValueError: `timeout` is not a number of seconds, 0 or more.
-            PipelineError: the pipeline runs on another event loop, the call comes from one of its
-                workers, or the consumer of its stream calls this with `drain`.
+            PipelineError: the pipeline runs on another event loop, one of its workers waits for
+                this call, or the consumer of its stream calls this with `drain`.
             BaseException: the exception that ended the run, unless it was raised already.
         """
         if timeout is not None and not is_duration(timeout):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+from ._errors.texts import shown
 from ._errors.tracebacks import location, raise_kept
 from .exceptions import ItemDroppedError, as_exception
 
@@ -240,8 +241,8 @@ class PipelineResult(_Record):
         """
         if self.outcome == "dropped":
             raise ItemDroppedError(
-                f"Item {self.id!r} was dropped ({self.reason or 'no reason given'}), so it has no "
-                'value; look at its outcome, which is "dropped", before you unwrap it',
+                f"Item {shown(self.id)} was dropped ({self.reason or 'no reason given'}), so it "
+                'has no value; look at its outcome, which is "dropped", before you unwrap it',
                 reason=self.reason,
             )
         if isinstance(self.error, CancelledError):

@@ -22,6 +22,7 @@ TaskFunc = Callable[..., Any]
 """A task: a coroutine function runs on the event loop, a plain function in a thread."""
 
 CAPACITY_PER_WORKER = 10
+MAX_WORKERS = 10**9  # workers start when there is work for them; more are a mistake
 MAX_SECONDS = 10.0**9  # 30 years: a longer wait is a mistake, such as infinity
 RETRY_MODES = ("per_task", "per_stage")
 
@@ -67,7 +68,8 @@ class Stage:
 
     Args:
         name: names the stage in statistics, events and errors; unique within its pipeline.
-        workers: how many items the stage works on at once.
+        workers: how many items the stage works on at once, up to 1,000,000,000; a worker is made
+            when there is an item for it.
         tasks: run in order on each item; each gets the value that the one before returned. A
             coroutine function runs on the event loop, a plain function in a thread.
         retry: "per_task" tries a failed task again; "per_stage" puts the item back into the
@@ -170,6 +172,11 @@ class Stage:
         if not is_count(self.workers) or self.workers < 1:
             raise self._invalid(
                 f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
+            )
+        if self.workers > MAX_WORKERS:
+            raise self._invalid(
+                f"cannot have {short(self.workers)} workers; set workers to the number of items to "
+                f"work on at once, {MAX_WORKERS:,} or fewer"
             )
         self._check_capacity()
         self._check_functions()

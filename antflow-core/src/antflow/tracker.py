@@ -86,18 +86,18 @@ class StatusTracker(Observer):
 
     def get_status(self, item_id: Any) -> StatusEvent | None:
         """Return the latest event of an item; None if the item is not known."""
-        history = self._histories.get(_key(item_id))
+        history = self._histories.get(_key_in(self._histories, item_id))
         return _event(item_id, history[-VALUES_PER_EVENT:]) if history else None
 
     def get_tracked_ids(self) -> list[Any]:
         """Return the ids of all remembered items, in the order of their first events."""
-        return list(self._histories)
+        return [_id_of(key) for key in list(self._histories)]
 
     def get_by_status(self, status: StatusType) -> list[StatusEvent]:
         """Return the latest event of each item that has this status now."""
         return [
-            _event(item_id, history[-VALUES_PER_EVENT:])
-            for item_id, history in list(self._histories.items())
+            _event(_id_of(key), history[-VALUES_PER_EVENT:])
+            for key, history in list(self._histories.items())
             if history[LATEST_STATUS] == status
         ]
 
@@ -109,7 +109,7 @@ class StatusTracker(Observer):
 
     def get_history(self, item_id: Any) -> list[StatusEvent]:
         """Return all events of an item, in order; an empty list if the item is not known."""
-        history = self._histories.get(_key(item_id), [])
+        history = self._histories.get(_key_in(self._histories, item_id), [])
         starts = range(0, len(history), VALUES_PER_EVENT)
         return [_event(item_id, history[start : start + VALUES_PER_EVENT]) for start in starts]
 
@@ -145,8 +145,8 @@ class StatusTracker(Observer):
         item_id = event.item_id
         try:
             history = self._histories.get(item_id)
-        except TypeError:  # rare, so that hashable ids need no check
-            item_id = _key(item_id)
+        except Exception:  # rare, so that hashable ids need no check
+            item_id = _key_in(self._histories, item_id)
             history = self._histories.get(item_id)
         if history is None:
             history = self._histories[item_id] = []
@@ -184,11 +184,12 @@ class StatusTracker(Observer):
     def antflow_task_failure(self, event: TaskEvent) -> Any:
         """Record the number of attempts and the error's location, and call `on_task_fail`."""
         where = None if event.error is None else location(event.error)
-        self._attempts[_key(event.item_id)] = event.attempt, where
+        self._attempts[_key_in(self._histories, event.item_id)] = event.attempt, where
         return None if self.on_task_fail is None else self.on_task_fail(event)
 
     def _failed_item(self, event: StatusEvent) -> FailedItem:
-        attempts, where = self._attempts.get(_key(event.item_id), (1, None))
+        key = _key_in(self._histories, event.item_id)
+        attempts, where = self._attempts.get(key, (1, None))
         return FailedItem(
             item_id=event.item_id,
             error=str(event.metadata.get("error", "")),
@@ -215,10 +216,32 @@ def _event(item_id: Any, entry: list[Any]) -> StatusEvent:
     return StatusEvent(item_id, stage, status, worker, timestamp, metadata or {}, *rest)
 
 
-def _key(item_id: Any) -> Any:
-    """Return an id as a dictionary key: its text if it is not hashable."""
+class _Identity:
+    """The key of an id that can be neither hashed nor shown: the object itself."""
+
+    __slots__ = ("item_id",)
+
+    def __init__(self, item_id: object) -> None:
+        self.item_id = item_id
+
+    def __hash__(self) -> int:
+        return id(self.item_id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.item_id is other.item_id
+
+
+def _key_in(known: dict[Any, Any], item_id: Any) -> Any:
+    """Return an id as a key of a dictionary: its text if its class cannot be one."""
     try:
-        hash(item_id)
-    except TypeError:
-        return repr(item_id)
+        known.get(item_id)
+    except Exception:  # `__hash__` and `__eq__` of users' classes raise anything
+        try:
+            return repr(item_id)
+        except BaseException:
+            return _Identity(item_id)
     return item_id
+
+
+def _id_of(key: Any) -> Any:
+    return key.item_id if isinstance(key, _Identity) else key

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from logging import getLogger
+from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import MeterProvider, NoOpMeter
 
@@ -48,7 +49,7 @@ class Metrics:
         self._quantiles = None if quantiles is None else _check_quantiles(quantiles)
         self._enabled = enabled
         # The provider may be another one when the run ends.
-        self._by_run: dict[str, Instruments] = {}
+        self._by_pipeline: WeakKeyDictionary[Pipeline, Instruments] = WeakKeyDictionary()
 
     def start_run(self, pipeline: Pipeline) -> tuple[object, ...]:
         """Add a run that starts, if a meter provider is configured.
@@ -61,7 +62,7 @@ class Metrics:
             return ()
         if not instruments.totals.start_run(pipeline):
             return ()  # another plugin with the same provider has added it
-        self._by_run[pipeline.run_id] = instruments
+        self._by_pipeline[pipeline] = instruments
         if self._quantiles is not None:
             instruments.show_quantiles(pipeline.name, self._quantiles)
             return ()
@@ -69,7 +70,7 @@ class Metrics:
 
     def finish_run(self, pipeline: Pipeline) -> None:
         """Keep the totals of a pipeline's run that ends."""
-        instruments = self._by_run.pop(pipeline.run_id, None)
+        instruments = self._by_pipeline.pop(pipeline, None)
         if instruments is not None:
             instruments.totals.finish_run(pipeline)
 

@@ -38,7 +38,7 @@ def safe_str(thing: object) -> str:
     """Return an id or an error as text, even if its `__str__` raises."""
     try:
         return replace_surrogates(str(thing))
-    except Exception:
+    except BaseException:  # users' classes: not even a SystemExit there may end the run
         return replace_surrogates(f"(a {type(thing).__name__} that has no text)")
 
 

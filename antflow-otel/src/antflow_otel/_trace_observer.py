@@ -208,7 +208,7 @@ class TraceObserver:
             return
         attempt.set_attribute(OUTCOME, outcome)
         if event.delay is not None:
-            attempt.set_attribute(DELAY, event.delay)
+            attempt.set_attribute(DELAY, float(event.delay))
         try:
             if event.error is not None:
                 record_exception(attempt, event.error)

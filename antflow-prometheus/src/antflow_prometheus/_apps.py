@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from antflow.exporting import reset_after_fork
 
-from ._response import respond
+from ._response import parse_request, respond
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,13 +31,13 @@ def make_wsgi_app(registry: CollectorRegistry = REGISTRY) -> WSGIApplication:
     """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        response = respond(
-            registry,
+        request = parse_request(
             environ["REQUEST_METHOD"],
             environ.get("QUERY_STRING", ""),
             environ.get("HTTP_ACCEPT", ""),
             environ.get("HTTP_ACCEPT_ENCODING", ""),
         )
+        response = respond(registry, request)
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", response.headers)
         return [response.body]
 
@@ -61,14 +61,14 @@ def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
         if scope["type"] != "http":
             raise ValueError(f"Metrics are served over HTTP, not over {scope['type']!r}")
         headers = _headers_by_name(scope["headers"])
-        response = await get_running_loop().run_in_executor(
-            collector.executor,
-            respond,
-            registry,
+        request = parse_request(
             scope["method"],
             scope["query_string"].decode("latin-1"),
             headers.get("accept", ""),
             headers.get("accept-encoding", ""),
+        )
+        response = await get_running_loop().run_in_executor(
+            collector.executor, respond, registry, request
         )
         response_headers = [
             (name.lower().encode(), text.encode()) for name, text in response.headers

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from time import sleep
 
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from antflow.exporting import yield_gil
+
 from ._family import Family
 
 END = b"# EOF\n"
 LINES_AT_ONCE = 500
-SHORTEST_SLEEP = 1e-6  # seconds; 0 would take the interpreter back before another thread wakes up
+"""Lines that are written before other threads get a chance to run; about half a millisecond."""
+
+Encode = Callable[[Collector], bytes]
+"""A function of the library that writes metrics in a text format."""
 
 
 class _Collected(Collector):
@@ -26,16 +30,27 @@ class _Collected(Collector):
         return self._metrics
 
 
-def expose(registry: Collector, accept: str) -> tuple[str, bytes]:
-    """Return the content type and the text of all metrics of a registry.
+def choose_format(accept: str) -> tuple[Encode, str]:
+    """Return the library's function for the format that is accepted, and its content type.
+
+    Args:
+        accept: the content of the HTTP header Accept; an invalid one stands for the text format.
+    """
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is not a number
+        return choose_encoder("")
+
+
+def expose(registry: Collector, encode: Encode) -> bytes:
+    """Return the text of all metrics of a registry.
 
     antflow's metrics are written here, for speed; all others by the library.
 
     Args:
         registry: the registry.
-        accept: the content of the HTTP header Accept; an invalid one stands for the text format.
+        encode: the library's function for the format.
     """
-    encode, content_type = _encoder(accept)
     ours: list[Family] = []
     others: list[Metric] = []
     for metric in registry.collect():
@@ -48,21 +63,14 @@ def expose(registry: Collector, accept: str) -> tuple[str, bytes]:
     lines = "".join(
         _paced(line for family in ours for line in _lines(family, is_openmetrics=is_openmetrics))
     )
-    return content_type, text.removesuffix(END) + lines.encode() + (END if is_openmetrics else b"")
-
-
-def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    try:
-        return choose_encoder(accept)
-    except (TypeError, ValueError):  # a version that is not a number
-        return choose_encoder("")
+    return text.removesuffix(END) + lines.encode() + (END if is_openmetrics else b"")
 
 
 def _paced(lines: Iterable[str]) -> Iterator[str]:
     """Let other threads run every few hundred lines; this one would hold them up for 5 ms."""
     for number, line in enumerate(lines):
         if number % LINES_AT_ONCE == 0:
-            sleep(SHORTEST_SLEEP)
+            yield_gil()
         yield line
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import AbstractEventLoop, Event, Future, Runner, SelectorEventLoop, Task
-from dataclasses import dataclass
+from contextvars import Context
 from http import HTTPStatus
 from socket import AF_INET, AF_INET6, SHUT_WR, SO_REUSEADDR, SOL_SOCKET, socket
 from time import monotonic, thread_time
@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from antflow.exporting import reset_after_fork
 
-from ._response import Response, respond, text_response
+from ._response import MetricsRequest, Response, parse_request, respond, text_response
 
 MAX_CONNECTIONS = 100
 """If another client connects, the oldest connection that waits for its client is closed."""
@@ -48,14 +48,6 @@ BURST = 0.3
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    query: str
-    accept: str
-    encodings: str
-
-
 class _Collection:
     """Collects the metrics for requests; those that wait at the same time share a response.
 
@@ -65,12 +57,12 @@ class _Collection:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._waiting: dict[_Request, Future[Response]] = {}
+        self._waiting: dict[MetricsRequest, Future[Response]] = {}
         self._has_waiting = Event()
         self._excess = 0.0
         self._updated_at = monotonic()
 
-    async def response_to(self, request: _Request) -> Response:
+    async def response_to(self, request: MetricsRequest) -> Response:
         """Return the response to a request, with metrics collected after this call."""
         pending = self._waiting.get(request)
         if pending is None:
@@ -81,9 +73,10 @@ class _Collection:
     async def run(self) -> None:
         """Respond to requests until cancelled."""
         while await self._has_waiting.wait():
-            # The oldest is first. A request that comes from here on gets metrics of a later moment.
-            request, pending = next(iter(self._waiting.items()))
-            del self._waiting[request]
+            # Those for all metrics first, of which there are few kinds: clients that choose names
+            # in many ways delay only each other.
+            request = min(self._waiting, key=lambda each: bool(each.names))
+            pending = self._waiting.pop(request)
             if not self._waiting:
                 self._has_waiting.clear()
             begin = thread_time()
@@ -99,11 +92,9 @@ class _Collection:
         self._updated_at = now
         return max(0.0, self._excess - BURST) / MAX_SHARE
 
-    def _respond(self, request: _Request) -> Response:
+    def _respond(self, request: MetricsRequest) -> Response:
         try:
-            return respond(
-                self._registry, request.method, request.query, request.accept, request.encodings
-            )
+            return respond(self._registry, request)
         except Exception:
             _logger.exception("Metrics could not be collected.")
             text = "Metrics could not be collected; the log says why.\n"
@@ -124,14 +115,19 @@ class ScrapeServer:
     """
 
     def __init__(self, addr: str, port: int, registry: CollectorRegistry) -> None:
-        self._socket = _listen(addr, port)
+        # A run opens the server, and the loop would keep the run by its context.
+        self._loop: AbstractEventLoop = Context().run(SelectorEventLoop)
+        try:
+            self._socket = _listen(addr, port)
+        except BaseException:
+            self._loop.close()
+            raise
         self.port: int = self._socket.getsockname()[1]
         self._collection = _Collection(registry)
-        self._loop: AbstractEventLoop = SelectorEventLoop()
         self._stopped = Event()
         # The task of each connection, and whether it waits for its client. The oldest is first.
         self._connections: dict[Task[None], bool] = {}
-        self._sockets: set[socket] = set()
+        self._sockets: dict[Task[None], socket] = {}
         reset_after_fork(self)
 
     def serve(self) -> None:
@@ -145,7 +141,7 @@ class ScrapeServer:
 
     def reset(self) -> None:
         """Close all sockets in a child process, so that only its parent has the port."""
-        for one in (self._socket, *self._sockets):
+        for one in (self._socket, *self._sockets.values()):
             one.close()
 
     async def _serve(self) -> None:
@@ -169,8 +165,8 @@ class ScrapeServer:
                 await asyncio.sleep(RETRY_INTERVAL)
                 continue
             task = asyncio.create_task(self._handle(connection))
-            self._connections[task] = True
-            task.add_done_callback(self._connections.pop)
+            self._connections[task], self._sockets[task] = True, connection
+            task.add_done_callback(self._close)
             await asyncio.sleep(ACCEPT_INTERVAL)
 
     def _close_oldest(self) -> None:
@@ -183,16 +179,17 @@ class ScrapeServer:
                 return
 
     async def _handle(self, connection: socket) -> None:
-        """Respond to one request, and close the connection."""
-        self._sockets.add(connection)
+        """Respond to one request."""
         try:
             async with asyncio.timeout(MAX_SECONDS):
                 await self._respond(connection)
         except Exception:  # of this connection alone: the others go on
             _logger.debug("A scrape was not answered.", exc_info=True)
-        finally:
-            self._sockets.discard(connection)
-            connection.close()
+
+    def _close(self, task: Task[None]) -> None:
+        """Close the connection of a task, which may have been cancelled before its first step."""
+        del self._connections[task]
+        self._sockets.pop(task).close()
 
     async def _respond(self, connection: socket) -> None:
         protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
@@ -216,7 +213,7 @@ class ScrapeServer:
         while unread > 0 and (received := await self._loop.sock_recv(connection, MAX_REQUEST)):
             unread -= len(received)
 
-    async def _receive(self, connection: socket, protocol: h11.Connection) -> _Request | None:
+    async def _receive(self, connection: socket, protocol: h11.Connection) -> MetricsRequest | None:
         """Return the request; None if the client has closed the connection without one.
 
         Raises:
@@ -232,7 +229,7 @@ class ScrapeServer:
             headers[name] = known + text.decode("latin-1")
         _, _, query = event.target.decode("latin-1").partition("?")
         accept, encodings = headers.get(b"accept", ""), headers.get(b"accept-encoding", "")
-        return _Request(event.method.decode("latin-1"), query, accept, encodings)
+        return parse_request(event.method.decode("latin-1"), query, accept, encodings)
 
 
 def _listen(addr: str, port: int) -> socket:

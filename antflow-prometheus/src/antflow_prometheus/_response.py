@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry
 
-from ._exposition import expose
+from ._exposition import Encode, choose_format, expose
 
 ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
 REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
@@ -32,29 +32,52 @@ class Response:
     body: bytes = b""
 
 
-def respond(
-    registry: CollectorRegistry, method: str, query: str, accept: str, encodings: str
-) -> Response:
-    """Return the response to a request.
+@dataclass(frozen=True, slots=True)
+class MetricsRequest:
+    """What a request asks for; equal requests get equal responses.
 
     Args:
-        registry: the registry of the metrics.
+        method: the method of the request.
+        names: the chosen samples; empty for all.
+        content_type: the content type of the response.
+        encode: the library's function for that type.
+        compresses: whether the client accepts gzip.
+    """
+
+    method: str
+    names: frozenset[str]
+    content_type: str
+    encode: Encode = field(compare=False)
+    compresses: bool
+
+
+def parse_request(method: str, query: str, accept: str, encodings: str) -> MetricsRequest:
+    """Return what a request asks for.
+
+    Args:
         method: the method of the request.
         query: the query string; `name[]=...` chooses metrics by their names.
-        accept: the content of the header Accept.
+        accept: the content of the header Accept; an invalid one stands for the text format.
         encodings: the content of the header Accept-Encoding.
     """
+    encode, content_type = choose_format(accept)
+    names = frozenset(parse_qs(query).get("name[]", ()))
+    return MetricsRequest(method, names, content_type, encode, _accepts_gzip(encodings))
+
+
+def respond(registry: CollectorRegistry, request: MetricsRequest) -> Response:
+    """Return the response to a request for the metrics of a registry."""
+    method = request.method
     if method == "OPTIONS":
         return text_response(method, 200, "", ALLOWED)
     if method not in {"GET", "HEAD"}:
         return text_response(method, 405, "Ask for metrics with GET.\n", ALLOWED)
-    names = parse_qs(query).get("name[]")
-    chosen = registry.restricted_registry(names) if names else registry
-    content_type, body = expose(chosen, accept)
-    if not _accepts_gzip(encodings):
-        return _make_response(method, 200, content_type, body)
-    compressed = gzip.compress(body, COMPRESSION_LEVEL)
-    return _make_response(method, 200, content_type, compressed, ("Content-Encoding", "gzip"))
+    chosen = registry.restricted_registry(request.names) if request.names else registry
+    body = expose(chosen, request.encode)
+    if not request.compresses:
+        return _make_response(method, 200, request.content_type, body)
+    body = gzip.compress(body, COMPRESSION_LEVEL)
+    return _make_response(method, 200, request.content_type, body, ("Content-Encoding", "gzip"))
 
 
 def text_response(method: str, status: int, text: str, *headers: tuple[str, str]) -> Response:

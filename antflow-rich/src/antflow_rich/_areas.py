@@ -12,9 +12,10 @@ from typing import Protocol
 
 from rich.cells import cell_len
 
+from antflow.logs import escape_controls
+
 from ._capture import after_carriage_return
 from ._layout import gap_for, truncate_text
-from ._terminal import without_controls
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 WRAP, NO_WRAP = "\x1b[?7h", "\x1b[?7l"
@@ -36,7 +37,12 @@ MAX_NOTICE_ROWS = 3
 NOTICE_PART = 4  # a notice takes at most one of so many rows of the window
 MIN_NOTICE_WIDTH = 8
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)")
+# Escape sequences and single control characters, except tabs.
+_INVISIBLE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b.?|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
 
 
 class Area(Protocol):
@@ -219,7 +225,9 @@ class Notice:
 
 def visible_text(line: str) -> str:
     """Return a line without escape sequences and what carriage returns overwrite."""
-    return without_controls(_ESCAPE.sub("", after_carriage_return(line)).expandtabs()).strip()
+    # Not shown as escapes, as elsewhere: colours and bells are the program's own.
+    visible = _INVISIBLE.sub("", after_carriage_return(line)).expandtabs()
+    return escape_controls(visible).strip()
 
 
 def wrap_text(text: str, width: int, most: int) -> list[str]:

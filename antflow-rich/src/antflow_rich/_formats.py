@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
+from antflow.logs import escape_controls
+
 UNKNOWN = "-"
 
 # More characters than a line shows, and few enough to format again in every frame.
@@ -100,18 +102,13 @@ def noun(number: int, singular: str, plural: str | None = None) -> str:
 
 def one_line(text: str) -> str:
     """Return a text on one line, with control characters escaped, as in antflow's messages."""
-    words = " ".join(text[: 2 * MAX_TEXT].split())[:MAX_TEXT]
-    if words.isprintable():
-        return words
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in words
-    )
+    # Escaped before anything is laid out, so that the width is that of what is shown.
+    return escape_controls(" ".join(text[: 2 * MAX_TEXT].split())[:MAX_TEXT], one_line=True)
 
 
 def text_of(value: object) -> str:
     """Return `str(value)` on one line, or a note if the object's `__str__` raises."""
     try:
         return one_line(str(value))
-    except Exception as error:
+    except BaseException as error:  # users' classes: not even a SystemExit may end the thread
         return f"(no text: {type(error).__name__} in __str__)"

@@ -11,11 +11,13 @@ from typing import Any, Protocol, TextIO
 
 from rich.text import Text
 
+from antflow.logs import escape_controls
+
 from ._areas import Area
 from ._capture import Capture, CapturedText, LineBuffer, streams_of
 from ._frames import Frame
 from ._styles import encodable
-from ._terminal import Terminal, encoding_of, without_controls, write, writes_to_descriptor
+from ._terminal import Terminal, encoding_of, write, writes_to_descriptor
 from ._views import RunView
 
 Summary = Callable[[RunView, int], Sequence[Text]]
@@ -196,7 +198,7 @@ class PlainRenderer:
         if stream is None:
             return
         encoding = encoding_of(stream)
-        plain = [without_controls(encodable(encoding, line).plain) for line in lines]
+        plain = [escape_controls(encodable(encoding, line).plain, one_line=True) for line in lines]
         to_descriptor = writes_to_descriptor(stream)
         if to_descriptor:
             stream.flush()  # what the program wrote to the stream comes first

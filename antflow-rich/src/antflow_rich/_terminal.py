@@ -13,6 +13,8 @@ from rich.color import ColorSystem
 from rich.console import Console, detect_legacy_windows
 from rich.text import Text
 
+from antflow.logs import escape_controls
+
 from ._styles import encodable
 
 DEFAULT_SIZE = os.terminal_size((80, 24))  # of a terminal that does not report its size
@@ -27,11 +29,6 @@ COLOR_SYSTEMS = {
 
 _DUMB = ("dumb", "unknown")
 _FALSE = ("", "0", "false", "no")
-
-# Characters that move the cursor, change the terminal, or change the direction of a line.
-_CONTROLS = dict.fromkeys(
-    [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-)
 
 
 def can_redraw(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
@@ -110,7 +107,7 @@ class Terminal:
         write(self.stream, text, to_descriptor=self._to_descriptor)
 
     def render_line(self, line: Text) -> str:
-        """Return the characters that show a line, without control characters of its text."""
+        """Return the characters that show a line, with control characters of its text escaped."""
         line = encodable(self._encoding, line).copy()
         line.stylize_before(line.style)
         return "".join(
@@ -118,17 +115,12 @@ class Terminal:
         )
 
     def _render(self, text: str, style: Any) -> str:
-        text = without_controls(text)
+        text = escape_controls(text, one_line=True)
         if not style or not text:
             return text
         if self._without_color:
             style = style.without_color
         return str(style.render(text, color_system=self._color_system))
-
-
-def without_controls(text: str) -> str:
-    """Return a text without the characters that control a terminal."""
-    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def encoding_of(stream: Any) -> str:

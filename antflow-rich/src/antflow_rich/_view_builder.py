@@ -77,7 +77,7 @@ class ViewBuilder:
             failures=latest_failures(snapshot.error_summary, snapshot.timestamp),
             history=self._history.rates,
             span=self._history.span,
-            faults=dict(faults),
+            faults={one_line(name): count for name, count in faults.items()},
         )
         return self._view
 
@@ -98,7 +98,7 @@ class ViewBuilder:
             seconds_left=None,
             stages=tuple(replace(stage, is_bottleneck=False) for stage in view.stages),
             groups=self._groups(summary, nan),
-            faults=dict(faults),
+            faults={one_line(name): count for name, count in faults.items()},
             was_interrupted=counts.remaining > 0,
         )
 

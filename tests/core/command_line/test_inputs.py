@@ -23,6 +23,8 @@ IN_ORDER = "--ordered", "--values"
         (["--input", "-"], TWO, "3\n", [6]),
         (["--input", "/dev/stdin"], TWO, "3\n", [6]),
         (["--input", "/dev/fd/0"], TWO, "3\n", [6]),
+        (["--input", "/proc/thread-self/fd/0"], TWO, "3\n", [6]),
+        (["--input", "//dev/stdin"], TWO, "3\n", [6]),
         (["--input", "in"], TWO, "3\n", [14]),
         (["--input", "in", "--lines"], TWO, "", ["77"]),
         (["--lines"], DOUBLE, "a\r\n\n b", ["aa", "", " b b"]),
@@ -271,8 +273,10 @@ async def task(number):
 """
     ran = command.run("--output", "out", "--failures", "failures", program=program)
     assert ran.code == 1
-    what = "the run ended" if by_a_task else "the input cannot be read past item 3"
-    assert ran.report[-1] == f"{what}: {kind}: 9"
     records = [each["value"] for each in ran.records("out")]
     records += [each["item"] for each in ran.records("failures")]
+    what = "the input cannot be read past item 3"
+    if by_a_task:
+        what = f"the run ended; the first unread item is {len(records) + 1}"
+    assert ran.report[-1] == f"{what}: {kind}: 9"
     assert sorted(records) == list(range(1, max(len(records), 3) + 1))

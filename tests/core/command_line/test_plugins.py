@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from argparse import Namespace
 from typing import Any
 
@@ -69,6 +72,33 @@ def test_an_option_is_passed_to_its_plugin(command: Command, fast: Fast) -> None
     (options,) = fast.configured
     assert (options.speed, options.target, options.items) == (3, "program.py:pipeline", ["1"])
     assert fast.started == [1]
+
+
+class Greedy(Fast):
+    """A plugin that reads standard input, prints, and has child processes that do."""
+
+    def take(self) -> None:
+        subprocess.run(["cat"], stdout=subprocess.DEVNULL, check=True)
+        sys.stdin.read()
+        os.write(1, b"written\n")
+        sys.stdout.write("printed\n")
+
+    @hookimpl
+    def antflow_add_options(self, parser: Any) -> None:
+        self.take()
+
+    @hookimpl
+    def antflow_configure(self, options: Namespace) -> None:
+        self.take()
+
+
+def test_plugins_take_neither_the_input_nor_the_output(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, Entry("greedy", Greedy))
+    ran = command.run("--values", "--ordered", given="1\n2\n")
+    assert (ran.code, ran.out) == (0, "1\n2\n")
+    assert ran.err.count("written\n") == ran.err.count("printed\n") == 2
 
 
 @pytest.mark.parametrize(

@@ -192,8 +192,8 @@ async def test_a_run_can_be_cancelled_while_its_dashboard_waits(
     use: Use, moment: Moment, times: int
 ) -> None:
     pipeline, dashboard, call = moment.waits(use)
-    await cancelled(call, seconds=10, times=times)
-    assert now() == 10
+    await cancelled(call, seconds=4, times=times)
+    assert now() == 4
     assert dashboard.calls[-1] == "on_finish"
     assert dashboard.calls.count("on_finish") == 1
     stats = pipeline.get_stats()
@@ -237,16 +237,16 @@ async def test_results_are_kept_though_the_run_is_cancelled_in_on_finish() -> No
 
 @run_or_stream
 @each_moment
-@pytest.mark.parametrize("timeout", [0, 4])
+@pytest.mark.parametrize("timeout", [0, 2])
 @simulated(tick=0.0)
 async def test_a_shutdown_ends_at_its_timeout_though_the_dashboard_waits(
     use: Use, moment: Moment, timeout: float
 ) -> None:
     pipeline, dashboard, call = moment.waits(use)
     running = asyncio.ensure_future(call)
-    await asyncio.sleep(10)
+    await asyncio.sleep(2)
     await pipeline.shutdown(timeout=timeout)
-    assert now() <= 10 + timeout
+    assert now() <= 2 + timeout
     await running
     assert dashboard.calls[-1] == "on_finish"
     assert not others()

@@ -182,45 +182,6 @@ async def test_an_item_enters_once_its_observers_are_done(
     assert pipeline.get_stats().items_fed == 1 + was_fed
 
 
-@pytest.mark.parametrize(
-    ("stop", "results", "unprocessed"),
-    [("cancel", [], [0]), ("shutdown", [], [0]), ("drain", [0], [])],
-)
-@simulated()
-async def test_a_run_that_is_stopped_has_fed_the_item_that_its_observers_hold(
-    stop: str, results: list[int], unprocessed: list[int]
-) -> None:
-    observer = Holding()
-    pipeline = observed(observer)
-    running = await begun(pipeline.run(["a", "b"]))
-    if stop == "cancel":
-        running.cancel()
-    else:
-        assert ids(await pipeline.shutdown(drain=stop == "drain")) == unprocessed
-    await asyncio.wait([running])
-    assert not others()
-    assert running.cancelled() == (stop == "cancel")
-    assert (ids(pipeline.results), ids(pipeline.unprocessed)) == (results, unprocessed)
-    assert observer.of(0) == (PASSED if results else LEFT)
-    assert observer.of(1) == []
-
-
-@simulated()
-async def test_a_task_that_is_cancelled_while_it_feeds_has_fed() -> None:
-    async def crawl(value: str) -> str:
-        if value == "x":
-            await pipeline.feed([named("a"), named("b")])
-        return value
-
-    observer = Holding(item_id="a")
-    pipeline = observed(observer, Stage("Crawl", 1, [crawl]))
-    running = await begun(pipeline.run([named("x")]))
-    running.cancel()
-    await asyncio.wait([running])
-    assert sorted(ids(pipeline.unprocessed)) == ["a", "x"]
-    assert observer.of("a") == LEFT
-
-
 @simulated()
 async def test_a_feed_that_is_cancelled_twice_has_fed_all_the_same() -> None:
     first, second = Holding(), Holding()
@@ -277,54 +238,7 @@ async def test_an_item_of_an_early_stage_that_is_late_is_observed_like_any_other
     assert observer.of("late") == observer.of("x") == LEFT
 
 
-@simulated()
-async def test_what_comes_after_join_is_not_observed() -> None:
-    observer, gate = Holding(), Gate()
-    observer.gate.open()
-    pipeline = observed(observer, Stage("Work", 1, [gate]))
-    await pipeline.start()
-    await pipeline.feed([named("a")])
-    joining = await begun(pipeline.join())
-    with pytest.raises(PipelineError, match="about to end"):
-        await pipeline.feed([named("b")])
-    gate.open()
-    await joining
-    assert observer.of("b") == []
-
-
-@simulated()
-async def test_the_result_of_a_cancelled_process_is_kept_though_others_wait_for_theirs() -> None:
-    observer, gate = Holding(), Gate()
-    pipeline = observed(observer, Stage("Work", 2, [gate]))
-    await pipeline.start()
-    given_up = asyncio.create_task(pipeline.process(named("x")))
-    waiting = await begun(pipeline.process(named("y")))
-    given_up.cancel()
-    observer.gate.let("y")
-    await settle()
-    gate.let("x")
-    await settle()
-    assert ids(pipeline.results) == ["x"]
-    gate.open()
-    assert (await waiting).id == "y"
-    await pipeline.join()
-    assert ids(pipeline.results) == ["x"]
-
-
 # Order, and when the wait begins
-
-
-@simulated()
-async def test_plain_observers_are_called_as_the_items_go_in() -> None:
-    calls: list[tuple[Any, int]] = []
-
-    def note(event: StatusEvent) -> None:
-        calls.append((event.item_id, pipeline.get_stats().items_fed))
-
-    pipeline = observed(note)
-    await pipeline.feed([7, named("x"), 8])
-    await pipeline.shutdown()
-    assert calls[:3] == [(0, 0), ("x", 1), (2, 2)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -368,31 +282,6 @@ async def test_of_several_feeds_the_one_whose_observers_are_done_first_goes_in_f
     assert started == ["b", "late", "a"]
 
 
-@simulated()
-async def test_feeds_at_once_number_their_items_without_a_number_twice() -> None:
-    observer = Holding()
-    pipeline = observed(observer)
-    feeds = [feeding(pipeline, "a", "b") for _ in range(3)]
-    await settle()
-    observer.gate.open()
-    await asyncio.gather(*feeds)
-    assert sorted(await finish(pipeline)) == list(range(6))
-
-
-@simulated()
-async def test_an_observer_that_raises_does_not_keep_the_item_out(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def fail(event: StatusEvent) -> None:
-        await asyncio.sleep(1)
-        raise ValueError
-
-    pipeline = observed(fail)
-    await pipeline.feed([7, named("x")])
-    assert await finish(pipeline) == [0, "x"]
-    assert len(caplog.records) == 1
-
-
 # Capacity
 
 
@@ -418,46 +307,6 @@ async def test_an_item_that_observers_hold_counts_for_the_capacity(
     assert pipeline.get_stats().queue_sizes == {"Work": held}
     assert len(await finish(pipeline)) == 20
     await asyncio.gather(*feeds)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@simulated()
-async def test_the_capacity_holds_while_workers_take_and_feeds_wait(seed: int | None) -> None:
-    queued: set[Any] = set()
-    most = 0
-
-    async def note(event: StatusEvent) -> None:
-        nonlocal most
-        if event.status == "queued":
-            queued.add(event.item_id)
-            most = max(most, len(queued))
-            await asyncio.sleep(event.item_id % 3)
-        elif event.status == "in_progress":
-            queued.discard(event.item_id)
-
-    pipeline = observed(note, queue_capacity=3)
-    await pipeline.start()
-    await asyncio.gather(*(feeding(pipeline, *range(5)) for _ in range(6)))
-    await pipeline.join()
-    assert len(pipeline.results) == 30
-    assert most == 3
-
-
-@simulated()
-async def test_a_feed_that_is_cancelled_at_a_full_stage_has_fed_nothing() -> None:
-    observer = Holding()
-    pipeline = observed(observer, queue_capacity=1)
-    feeds = {name: feeding(pipeline, named(name)) for name in "abc"}
-    await settle()
-    for name in "ba":
-        feeds[name].cancel()
-        await settle()
-        assert feeds[name].cancelled()
-    assert observer.gate.waiting == []
-    observer.gate.open()
-    assert await finish(pipeline) == ["a", "c"]
-    await feeds["c"]
-    assert observer.of("b") == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -548,31 +397,6 @@ async def test_an_observer_may_feed_past_the_capacity(
     assert len(warnings) == 1
 
 
-@simulated()
-async def test_an_observer_of_the_end_may_feed_and_that_is_left_too() -> None:
-    events: list[tuple[Any, str]] = []
-
-    async def feed_more(event: StatusEvent) -> None:
-        events.append((event.item_id, event.status))
-        if (event.item_id, event.status) == ("x", "unprocessed"):
-            await pipeline.feed([named("a")])
-
-    gate = Gate()
-    pipeline = observed(feed_more, Stage("A", 1, [same]), Stage("B", 1, [gate]))
-    await pipeline.start()
-    await pipeline.feed([named("held"), named("x")], target_stage="B")
-    await settle()
-    stopping = await begun(pipeline.shutdown())
-    gate.open()
-    assert ids(await stopping) == ids(pipeline.unprocessed) == ["a", "x"]
-    assert events[-4:] == [
-        ("held", "completed"),
-        ("x", "unprocessed"),
-        ("a", "queued"),
-        ("a", "unprocessed"),
-    ]
-
-
 @pytest.mark.parametrize("name", ["join", "shutdown", "process"])
 @simulated()
 async def test_an_observer_cannot_wait_for_the_run_that_waits_for_it(name: str) -> None:
@@ -607,31 +431,6 @@ async def test_a_feed_does_not_wait_for_a_task_that_an_observer_leaves_running()
     await asyncio.gather(*tasks)
     await pipeline.join()
     assert sorted(ids(pipeline.results)) == ["a", "x"]
-
-
-# Feeding from inside
-
-
-@simulated()
-async def test_a_task_feeds_past_the_capacity_while_observers_wait() -> None:
-    async def crawl(value: int) -> int:
-        if value < 20:
-            await pipeline.feed([2 * value + 1, 2 * value + 2])
-        return value
-
-    pipeline = observed(pausing, Stage("Crawl", 1, [crawl], queue_capacity=1))
-    assert sorted(values(await pipeline.run([0]))) == list(range(41))
-
-
-@simulated()
-async def test_the_consumer_of_a_stream_may_feed_while_observers_wait() -> None:
-    pipeline = observed(pausing, queue_capacity=1)
-    seen: list[Any] = []
-    async for result in pipeline.stream([named("x")], buffer_size=0):
-        seen.append(result.id)
-        if result.id == "x":
-            await pipeline.feed([named("a"), named("b"), named("c")])
-    assert seen in (["x"], ["x", "a", "b", "c"])
 
 
 @simulated()

@@ -100,9 +100,9 @@ FULL = 13
 """Values of which one is worked on, one waits, one waits for room and ten are read ahead."""
 
 
-async def until_full(items: Blocking) -> None:
+async def until_full(items: Blocking, full: int = FULL) -> None:
     """Wait until so much was read, and the thread that did it waits."""
-    while len(items.read) < FULL:
+    while len(items.read) < full:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.01)  # the simulated loop waits really for threads, if only briefly
 
@@ -387,9 +387,10 @@ async def test_each_value_that_was_read_is_part_of_the_run(
 @simulated(threads=True)
 async def test_a_stream_that_is_left_closes_its_input() -> None:
     items = Blocking(1000)
-    pipeline = Pipeline([stage(same)])
+    pipeline = Pipeline([stage(same, queue_capacity=1)])
     async with pipeline.stream(items, buffer_size=1, read_in_thread=True) as stream:
         assert (await anext(stream)).value == 0
+        await until_full(items, FULL + 2)  # one is taken, and one waits to be taken
     taken = [0, *ids(pipeline.undelivered), *ids(pipeline.unprocessed)]
     assert sorted(taken) == items.read
     assert items.closed_in is items.thread
@@ -410,20 +411,11 @@ async def test_an_error_in_closing_the_input_is_raised() -> None:
     with pytest.raises(InputBrokeError):
         await pipeline.shutdown(timeout=0)
     await raised_by(running)
-
-
-@simulated(threads=True)
-async def test_what_was_read_ahead_of_a_bad_value_is_part_of_the_run() -> None:
-    pipeline = Pipeline([stage(same)])
-    (good,) = await pipeline.run([0])
-
-    def items() -> Iterator[Any]:
-        yield good  # the result of a success, which cannot be fed
-        yield 7
-
-    with pytest.raises(ValueError, match="not a failure"):
-        await pipeline.run(items(), read_in_thread=True)
-    assert values(pipeline.results) in ([7], [])  # as far as the thread had come
+    await pipeline.start()
+    feeding = await begun(pipeline.feed(stubborn(), read_in_thread=True))
+    await settle()
+    await pipeline.shutdown(timeout=0)
+    assert isinstance(await raised_by(feeding), InputBrokeError)
 
 
 @simulated(threads=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -182,6 +183,7 @@ class FuzzedDashboard:
         self._calls: Counter[Method] = Counter()
         self._finished: list[PipelineResult] = []
         self._has_raised = False
+        self._was_cancelled = False
         self._last: Method | None = None
 
     def on_start(self, pipeline: Any, total_items: int | None) -> Any:
@@ -200,7 +202,8 @@ class FuzzedDashboard:
 
     def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> Any:
         """Show the end."""
-        self._require(self._last == "on_update", f"finished after {self._last}")
+        may_finish = self._last == "on_update" or self._was_cancelled  # in `on_start`
+        self._require(may_finish, f"finished after {self._last}")
         self._finished = results
         stats = self._world.pipeline.get_stats()
         self._require(summary.total_failed == stats.items_failed, f"{stats}, but {summary}")
@@ -242,6 +245,9 @@ class FuzzedDashboard:
             if is_due:
                 with self._noting_errors():
                     await behave(self._world, self._users, self._plan.manner)
+        except CancelledError:
+            self._was_cancelled = True
+            raise
         finally:
             self._present = None
 

@@ -15,7 +15,7 @@ from antflow import Pipeline, PipelineError, Stage, StatusEvent, StatusTracker, 
 from antflow.events import StatusType
 from tests.helpers.runs import cancel, same, values
 from tests.helpers.simulated import simulated
-from tests.helpers.virtual_time import Gate, begun, settle, simulate
+from tests.helpers.virtual_time import Gate, begun, simulate
 
 STATUSES = get_args(StatusType)
 CALLBACKS = {
@@ -100,25 +100,6 @@ def test_the_statistics_count_the_items_of_each_status() -> None:
     run(tracker, stages, "a", "b", "c", "d", "e")
     expected = dict.fromkeys(STATUSES, 0) | {"failed": 1, "completed": 3, "skipped": 1}
     assert tracker.get_stats() == expected
-
-
-@simulated()
-async def test_the_status_of_an_item_can_be_read_during_the_run() -> None:
-    gate, tracker = Gate(), StatusTracker()
-
-    def status(item_id: int) -> str | None:
-        event = tracker.get_status(item_id)
-        return None if event is None else event.status
-
-    running = asyncio.create_task(
-        Pipeline([Stage("Work", 1, [gate])], status_tracker=tracker).run([0, 1])
-    )
-    await settle()
-    assert [status(item_id) for item_id in range(3)] == ["in_progress", "queued", None]
-    assert tracker.get_stats()["in_progress"] == tracker.get_stats()["queued"] == 1
-    gate.open()
-    await running
-    assert [status(item_id) for item_id in range(3)] == ["completed", "completed", None]
 
 
 def test_ids_are_in_the_order_of_their_first_events() -> None:
@@ -213,27 +194,6 @@ def test_failed_items_have_their_number_of_attempts(fields: dict[str, Any], atte
     assert item.attempts == pipeline.failures[0].attempts
 
 
-def test_attempts_are_those_of_the_task_that_failed() -> None:
-    tracker = StatusTracker()
-    tasks = [Failing({"a": 2}), Failing({"a": 9})]
-    stages = [
-        Stage("First", 1, [Failing({"a": 1})], task_wait_seconds=0),
-        Stage("Last", 1, tasks, task_attempts=3, task_wait_seconds=0),
-    ]
-    run(tracker, stages, "a")
-    (item,) = tracker.get_failed_items()
-    assert (item.stage, item.attempts) == ("Last", 3)
-
-
-def test_attempts_are_counted_though_no_callback_is_set_or_it_raises() -> None:
-    def fail(event: TaskEvent) -> None:
-        raise KeyError
-
-    for tracker in (StatusTracker(), StatusTracker(on_task_fail=fail)):
-        run(tracker, one_stage({"a": 9}, task_attempts=3), "a")
-        assert tracker.get_failed_items()[0].attempts == 3
-
-
 # Callbacks
 
 
@@ -318,18 +278,6 @@ async def test_a_callback_may_be_changed_during_a_run(name: str, change: str) ->
     events_before, events_after = HELD_RUN[name]
     assert list(map(kind, before.events)) == (events_before if change != "set" else [])
     assert Counter(map(kind, after.events)) == (events_after if change != "removed" else {})
-
-
-def test_a_callback_may_remove_itself() -> None:
-    seen: list[str] = []
-
-    def once(event: TaskEvent) -> None:
-        seen.append(event.event_type)
-        tracker.on_task_start = None
-
-    tracker = StatusTracker(on_task_start=once)
-    run(tracker, one_stage(), 1, 2, 3)
-    assert seen == ["start"]
 
 
 def test_a_callback_that_another_observer_removes_at_an_event_is_not_called() -> None:
@@ -515,24 +463,6 @@ async def test_a_tracker_keeps_its_histories_for_the_next_run() -> None:
     runs = [event.run_id for event in tracker.get_history(0)]
     assert len(set(runs[:3])) == len(set(runs[3:])) == 1
     assert runs[0] != runs[3]
-
-
-@simulated()
-async def test_an_item_that_is_fed_again_has_one_history() -> None:
-    tracker = StatusTracker()
-    pipeline = Pipeline(one_stage(), status_tracker=tracker)
-    await pipeline.feed([{"id": "x", "value": 7}])
-    left = await pipeline.shutdown()
-    await pipeline.feed(left)
-    await pipeline.start()
-    await pipeline.join()
-    assert [(event.status, event.final) for event in tracker.get_history("x")] == [
-        ("queued", False),
-        ("unprocessed", True),
-        ("queued", False),
-        ("in_progress", False),
-        ("completed", True),
-    ]
 
 
 @simulated()

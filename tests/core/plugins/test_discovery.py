@@ -17,6 +17,7 @@ import pytest
 
 from antflow import Pipeline, PluginWarning, Stage, cli
 from antflow.testing import Recorder
+from tests.helpers.hostile import ALL, controls
 from tests.helpers.installation import Entry, Good, Installation, install, raising
 from tests.helpers.runs import same
 
@@ -235,6 +236,14 @@ def test_a_keyboard_interrupt_at_import_is_raised_and_the_next_pipeline_looks_ag
     with pytest.raises(KeyboardInterrupt):
         pipeline()
     assert names() == ["good"]
+
+
+def test_a_warning_is_one_line_that_controls_no_terminal(installed: Install) -> None:
+    installed(Entry(ALL, raising(ImportError(ALL + "x" * 100_000))))
+    with pytest.warns(PluginWarning) as caught:
+        pipeline()
+    text = str(caught[0].message)
+    assert (controls(text), "\n" in text, len(text) < 11_000) == (set(), False, True)
 
 
 def test_a_warning_that_is_made_an_error_leaves_the_others_active(installed: Install) -> None:

@@ -7,14 +7,13 @@ import gc
 import sys
 import time
 import weakref
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from antflow import PipelineError, current_item
 from tests.helpers.runs import (
-    STATES,
     Counted,
     Failing,
     assert_all_are_somewhere,
@@ -86,16 +85,6 @@ async def test_waits_for_retries_take_no_worker(fields: dict[str, Any], watched:
     assert now() <= 1.1 * ideal
 
 
-@simulated(tick=0.0)
-async def test_as_many_items_wait_at_once_as_have_failed() -> None:
-    pipeline = piped(stage(Failing(1), queue_capacity=0, **parking()))
-    await start_with(pipeline, range(500))
-    assert stats_of(pipeline).parked_items == 500
-    await pipeline.join()
-    assert now() == 100
-    assert values(pipeline.results) == list(range(500))
-
-
 @each_loop
 @simulated(tick=0.0)
 async def test_another_worker_may_make_the_next_attempt(
@@ -151,15 +140,6 @@ async def test_it_resumes_at_the_right_task_with_the_right_value(
     (ended,) = await pipeline.run([10])
     assert (ended.value, ended.attempts) == (13, 2)
     assert calls == FIRST + second
-
-
-@simulated(tick=0.0)
-async def test_each_task_of_a_stage_has_its_own_attempts_after_a_resumption() -> None:
-    tasks = [Failing(1, "one"), Failing(1, "two"), Failing(1, "three")]
-    pipeline = piped(stage(*tasks, **parking()))
-    (ended,) = await pipeline.run([7])
-    assert ended.attempts == 2
-    assert [task.times for task in tasks] == [[0, 100], [100, 200], [200, 300]]
 
 
 @watched_or_not
@@ -235,6 +215,7 @@ async def test_workers_without_an_item_wait_as_long_as_one_is_parked(
     gate.open()
     await pipeline.join()
     assert seconds_of(pipeline) == [4 * 10 + 3 * 10, 110, 3 * 100, 0]
+    assert stats_of(pipeline).limit_wait_share == 0  # none of it was for a limit
 
 
 # The end of a run
@@ -288,24 +269,6 @@ async def test_process_waits_for_its_item_while_that_is_parked() -> None:
         await pipeline.shutdown()
         assert isinstance(await raised_by(waiting), PipelineError)
         assert left(pipeline) == [8]
-
-
-@pytest.mark.parametrize("how", ["cancel", "aclose"])
-@simulated(tick=0.0)
-async def test_a_run_that_is_ended_leaves_its_parked_items(how: str) -> None:
-    pipeline = piped(stage(Failing(1), **parking()))
-    if how == "cancel":
-        running = await begun(pipeline.run([7]))
-        running.cancel()
-        await asyncio.wait([running])
-    else:
-        stream = pipeline.stream([7])
-        taking = await begun(anext(stream))
-        taking.cancel()
-        await asyncio.wait([taking])
-        await stream.aclose()
-    assert left(pipeline) == [7]
-    assert now() == 0
 
 
 # In which order
@@ -416,29 +379,6 @@ async def test_a_stage_that_pulls_takes_no_more_than_it_can_hold(
     assert most == workers
     assert values(await running) == list(range(6))
     assert now() == pytest.approx(6 / workers * 12, abs=0.5)
-
-
-# Which stage is the bottleneck
-
-
-@simulated(tick=0.0)
-async def test_a_stage_that_only_waits_for_retries_is_not_the_bottleneck() -> None:
-    async def each_second() -> AsyncIterator[int]:
-        for number in range(100):
-            yield number
-            await asyncio.sleep(1)
-
-    async def take_a_second(value: int) -> int:
-        await asyncio.sleep(1)
-        return value
-
-    flaky = stage(FailingOnce(range(100), seconds=0.2), name="Flaky", **parking(5))
-    pipeline = piped(flaky, stage(take_a_second, name="Busy"))
-    await pipeline.run(each_second())
-    seconds = seconds_of(pipeline, "Flaky")
-    assert seconds[STATES.index("busy")] == 40
-    assert seconds[STATES.index("waiting")] > 60
-    assert pipeline.get_stats().bottleneck == "Busy"
 
 
 @simulated(tick=0.0)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError
+from antflow import Pipeline, PipelineError, TaskEvent, hookimpl
 from tests.helpers.runs import (
     double,
     fail,
     indirectly,
+    now,
     only_error,
     same,
     stage,
@@ -20,14 +22,18 @@ from tests.helpers.runs import (
     values,
 )
 from tests.helpers.simulated import simulated
-from tests.helpers.virtual_time import Gate, begun
+from tests.helpers.virtual_time import Gate, begun, others
 
 # Waiting for the run that waits for the task
 
 
 WAITS = [
     *((method, "directly") for method in ("join", "shutdown", "process", "run")),
-    *((method, how) for how in ("gather", "wait_for", "task") for method in ("join", "process")),
+    *(
+        (method, how)
+        for how in ("gather", "wait_for", "task")
+        for method in ("join", "process", "shutdown")
+    ),
 ]
 
 
@@ -61,6 +67,128 @@ async def test_a_callback_cannot_wait_for_its_own_pipeline(
     (record,) = caplog.records
     assert record.exc_info
     assert isinstance(record.exc_info[1], PipelineError)
+
+
+Call = Coroutine[Any, Any, Any]
+
+
+async def in_a_group(call: Call) -> Any:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(call)
+    return task.result()
+
+
+async def by_wait(call: Call) -> Any:
+    task = asyncio.create_task(call)
+    await asyncio.wait([task], timeout=1000)
+    return task.result()
+
+
+async def late(call: Call) -> Any:
+    task = asyncio.create_task(call)
+    await asyncio.sleep(10)
+    return await task
+
+
+INDIRECT_WAITS: list[Callable[[Call], Any]] = [
+    asyncio.gather,
+    asyncio.create_task,
+    lambda call: asyncio.wait_for(call, 1000),
+    asyncio.shield,
+    lambda call: asyncio.gather(asyncio.shield(asyncio.wait_for(call, 1000))),
+    in_a_group,
+    by_wait,
+    late,
+    lambda call: asyncio.create_task(late(call)),
+]
+each_place = pytest.mark.parametrize("place", ["task", "on_success", "skip_if", "hook"])
+each_kind_of_task = pytest.mark.parametrize("is_eager", [False, True], ids=["", "eager"])
+
+
+def prepare_tasks(is_eager: bool) -> None:
+    if is_eager and sys.version_info < (3, 12):
+        pytest.skip("eager tasks are new in Python 3.12")
+    if is_eager:
+        asyncio.get_running_loop().set_task_factory(vars(asyncio)["eager_task_factory"])
+
+
+def calling(place: str, call: Callable[[], Any]) -> Pipeline:
+    """Return a pipeline of two workers that awaits a call once, at this place."""
+    calls = [call]
+
+    async def call_once(*arguments: Any) -> Any:
+        if calls:
+            await calls.pop()()
+        return arguments[0] if place == "task" else False
+
+    class Hooks:
+        @hookimpl
+        async def antflow_task_success(self, event: TaskEvent) -> None:
+            await call_once(event)
+
+    functions: dict[str, Any] = {} if place in ("task", "hook") else {place: call_once}
+    task = call_once if place == "task" else same
+    plugins = [Hooks()] if place == "hook" else []
+    return Pipeline([stage(task, workers=2, **functions)], plugins=plugins)
+
+
+@pytest.mark.parametrize("wait", INDIRECT_WAITS)
+@pytest.mark.parametrize("options", [{}, {"drain": True}, {"timeout": 9999}], ids=str)
+@each_place
+@each_kind_of_task
+@simulated()
+async def test_a_shutdown_that_its_own_worker_waits_for_is_refused(
+    wait: Callable[[Call], Any], options: dict[str, Any], place: str, is_eager: bool
+) -> None:
+    async def stop() -> None:
+        with pytest.raises((PipelineError, ExceptionGroup)) as caught:
+            await wait(pipeline.shutdown(**options))
+        error: Any = caught.value
+        errors.append(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
+
+    prepare_tasks(is_eager)
+    if wait is in_a_group and place == "hook" and sys.version_info < (3, 13):
+        pytest.skip("a group that fails leaves a cancellation, which hooks cannot take back")
+    errors: list[Exception] = []
+    pipeline = calling(place, stop)
+    await pipeline.run([1, 2, 3])
+    (error,) = errors
+    assert isinstance(error, PipelineError)
+    assert "shutdown()" in str(error)
+    assert pipeline.plugin_faults == {}
+    assert not others()
+
+
+@pytest.mark.parametrize("goes_on", [0, 1, 50])
+@pytest.mark.parametrize("is_wrapped", [False, True])
+@pytest.mark.parametrize("drain", [False, True])
+@each_place
+@each_kind_of_task
+@simulated(tick=0.0)
+async def test_a_shutdown_that_a_worker_does_not_wait_for_ends_the_run(
+    drain: bool, is_wrapped: bool, goes_on: float, place: str, is_eager: bool
+) -> None:
+    async def stop_in_a_program() -> list[Any]:
+        return await pipeline.shutdown(drain=drain)
+
+    async def stop() -> None:
+        call = stop_in_a_program() if is_wrapped else pipeline.shutdown(drain=drain)
+        stopping.append(asyncio.create_task(call))
+        if goes_on:
+            await asyncio.sleep(goes_on)
+
+    prepare_tasks(is_eager)
+    stopping: list[asyncio.Task[list[Any]]] = []
+    pipeline = calling(place, stop)
+    await pipeline.run(range(100))
+    assert await stopping[0] == pipeline.unprocessed
+    assert now() == goes_on
+    stats = pipeline.get_stats()
+    assert stats.items_outstanding == 0
+    assert stats.items_fed == stats.items_processed + stats.items_unprocessed
+    if drain:  # all but the value that was just being read
+        assert stats.items_unprocessed <= 1
+    assert not others()
 
 
 @simulated()

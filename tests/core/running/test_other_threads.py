@@ -83,24 +83,6 @@ async def test_calls_on_another_loop_are_refused_and_the_run_goes_on(call: Call)
     assert values(pipeline.results) == [7]
 
 
-@simulated(threads=True)
-async def test_a_stream_is_fed_on_its_own_loop_only() -> None:
-    done = asyncio.Event()
-
-    async def items() -> AsyncIterator[int]:
-        yield 1
-        await done.wait()
-
-    pipeline = Pipeline([stage(same)])
-    stream = pipeline.stream(items())
-    assert (await anext(stream)).value == 1
-    with pytest.raises(PipelineError, match="feed_threadsafe"):
-        await elsewhere(lambda: asyncio.run(pipeline.feed([2])))
-    await elsewhere(lambda: answer(pipeline.feed_threadsafe([2])))
-    done.set()
-    assert [result.value async for result in stream] == [2]
-
-
 @pytest.mark.parametrize("call", CALLS[4:6], ids=NAMES[4:6])
 @simulated(threads=True)
 async def test_a_run_that_is_over_may_be_asked_on_any_loop(call: Call) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -124,38 +123,6 @@ async def test_a_worker_names_its_task_and_the_number_of_the_attempt(
                 second.fail(1, ValueError())
             await settle()
     assert ", ".join(seen) == expected
-
-
-@simulated(threads=True)
-async def test_a_worker_whose_task_runs_in_a_thread_is_busy() -> None:
-    begun, over = threading.Event(), threading.Event()
-
-    def in_a_thread(value: int) -> int:
-        begun.set()
-        over.wait(10)
-        return value
-
-    pipeline = piped(stage(in_a_thread))
-    run = asyncio.ensure_future(pipeline.run([1]))
-    await asyncio.to_thread(begun.wait, 10)
-    state = state_of(pipeline)
-    assert (state.status, state.task_name) == ("busy", "in_a_thread")
-    assert workers_of(pipeline) == [0, 1, 0, 0]
-    over.set()
-    await run
-
-
-@watched_or_not
-@simulated(tick=0.0)
-async def test_a_worker_without_an_item_waits_while_one_is_parked(watched: bool) -> None:
-    pipeline = piped(stage(fail, task_attempts=3, task_wait_seconds=16), watched=watched)
-    async with running(pipeline):
-        for _ in range(2):
-            assert state_of(pipeline) == IDLE_STATE
-            assert workers_of(pipeline) == [0, 0, 1, 0]
-            await asyncio.sleep(16)
-            await settle()
-    assert (metrics_of(pipeline).items_failed, state_of(pipeline)) == (1, IDLE_STATE)
 
 
 async def call_limited(value: int) -> int:
@@ -338,20 +305,6 @@ async def test_each_run_counts_the_items_of_a_worker_and_the_time_spent_on_them(
         assert age(metrics_of(pipeline).last_active) == 100
     assert state_of(pipeline) == IDLE_STATE
     assert workers_of(pipeline) == [0, 0, 0, 0]
-
-
-@watched_or_not
-@simulated(tick=0.0)
-async def test_time_spent_grows_item_by_item(watched: bool) -> None:
-    pipeline = piped(stage(sleep), watched=watched)
-    async with running(pipeline, range(3)):
-        times = []
-        for _ in range(3):
-            await asyncio.sleep(8)
-            times.append(metrics_of(pipeline).total_processing_time)
-            await asyncio.sleep(8)
-        assert times == [0, 16, 32]
-    assert metrics_of(pipeline).total_processing_time == 48
 
 
 @watched_or_not

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import threading
@@ -82,20 +81,6 @@ async def test_shutdown_accounts_for_items_that_are_everywhere() -> None:
     assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
 
 
-@simulated()
-async def test_shutdown_takes_no_new_item_and_lets_attempts_end() -> None:
-    gate = Gate()
-    pipeline = Pipeline([stage(gate, workers=2)])
-    await start_with(pipeline, range(5))
-    shutdown = await begun(pipeline.shutdown())
-    assert not shutdown.done()
-    assert gate.waiting == [0, 1]
-    gate.open()
-    assert values(await shutdown) == [2, 3, 4]
-    assert values(pipeline.results) == [0, 1]
-    assert gate.entered == [0, 1]
-
-
 IN_WORK, IN_LAST = [(4, "Work")], [(8, "Last")]
 
 
@@ -134,21 +119,6 @@ async def test_shutdown_ends_a_task_that_would_be_retried_for_ever(wait: float) 
     await asyncio.sleep(9.5)
     assert values(await pipeline.shutdown()) == [1]
     assert now() < 10.5
-
-
-@simulated()
-async def test_shutdown_frees_workers_that_wait_for_room() -> None:
-    gate = Gate()
-    pipeline = Pipeline(
-        [stage(same, name="First", workers=3), stage(gate, name="Second", queue_capacity=1)]
-    )
-    await start_with(pipeline, range(8))
-    assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-    shutdown = await begun(pipeline.shutdown())
-    gate.open()
-    unprocessed = await shutdown
-    assert [item.value for item in unprocessed if item.stage == "Second"] == [1, 2, 3, 4]
-    assert [item.value for item in unprocessed if item.stage == "First"] == [5, 6, 7]
 
 
 @simulated()
@@ -209,15 +179,6 @@ async def test_attempts_are_cancelled_at_the_time_limit_of_a_shutdown(
     assert values(unprocessed) == [0, 1, 2, 3]
 
 
-@simulated()
-async def test_a_shutdown_within_its_time_limit_leaves_no_timer() -> None:
-    pipeline = Pipeline([stage(same)])
-    await pipeline.start()
-    await pipeline.feed([1])
-    await pipeline.shutdown(drain=True, timeout=1000)
-    assert now() < 1
-
-
 @pytest.mark.parametrize("drain", [False, True])
 @pytest.mark.parametrize("timeout", ["5", -1])
 @simulated()
@@ -274,19 +235,6 @@ async def test_a_second_shutdown_makes_an_impatient_end_of_a_patient_one() -> No
     assert now() == pytest.approx(5, abs=1)
 
 
-@simulated()
-async def test_run_and_join_end_when_another_task_shuts_down() -> None:
-    gate = Gate()
-    pipeline = Pipeline([stage(gate)])
-    run = await begun(pipeline.run(range(50)))
-    join = await begun(pipeline.join())
-    shutdown = await begun(pipeline.shutdown())
-    gate.open()
-    assert values(await run) == [0]
-    await join
-    assert values(await shutdown) == list(range(1, pipeline.get_stats().items_fed))
-
-
 @pytest.mark.parametrize("drain", [False, True])
 @simulated()
 async def test_a_shutdown_ends_reading_an_input_that_never_comes(drain: bool) -> None:
@@ -297,17 +245,6 @@ async def test_a_shutdown_ends_reading_an_input_that_never_comes(drain: bool) ->
     gate.open()
     assert await shutdown == []
     assert values(await run) == [1]
-
-
-@simulated()
-async def test_a_shutdown_with_drain_while_run_has_more_to_read_than_there_is_room() -> None:
-    gate = Gate()
-    pipeline = Pipeline([stage(gate, queue_capacity=1)])
-    run = await begun(pipeline.run(range(9)))
-    shutdown = await begun(pipeline.shutdown(drain=True))
-    gate.open()
-    assert await shutdown == []
-    assert values(await run) == [0, 1, 2]
 
 
 @simulated()
@@ -394,18 +331,6 @@ async def test_cancelling_run_cancels_tasks_that_sleep() -> None:
     assert left(pipeline) == [0, 1, 2, 3, 4]
 
 
-@simulated()
-async def test_cancelling_run_frees_workers_that_wait_for_room() -> None:
-    gate = Gate()
-    pipeline = Pipeline(
-        [stage(same, name="First", workers=3), stage(gate, name="Second", pull=True)]
-    )
-    run = await begun(pipeline.run(range(8)))
-    assert pipeline.get_stats().stage_stats["First"].workers["blocked"] == 3
-    await cancel(run)
-    assert_all_are_somewhere(pipeline, range(8))
-
-
 @simulated(threads=True)
 async def test_cancelling_run_abandons_threads_and_says_so(
     caplog: pytest.LogCaptureFixture,
@@ -485,19 +410,6 @@ async def test_cancelling_run_before_it_had_a_turn() -> None:
     assert values(await pipeline.run([2])) == [2]
 
 
-@simulated()
-async def test_a_time_limit_around_run() -> None:
-    pipeline = Pipeline([stage(sleep_long)])
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(pipeline.run([1, 2]), 5)
-    assert not others()
-    assert left(pipeline) == [1, 2]
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(5):
-            await pipeline.run([3])
-    assert left(pipeline) == [3]
-
-
 @pytest.mark.parametrize("how", ["gather", "wait_for", "task"])
 @pytest.mark.parametrize("method", ["join", "shutdown"])
 @simulated()
@@ -510,95 +422,6 @@ async def test_cancelling_run_ends_a_task_that_waits_for_the_end(method: str, ho
     run.cancel()
     await asyncio.wait([run])
     assert not others()
-
-
-@pytest.mark.parametrize("again", [1, 2, 5])
-@simulated()
-async def test_further_cancellations_during_the_clean_up_leave_no_task(again: int) -> None:
-    ended: list[int] = []
-
-    async def clean_up_slowly(value: int) -> None:
-        try:
-            await asyncio.sleep(1000)
-        finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(5)
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(5)
-            ended.append(value)
-
-    pipeline = Pipeline([stage(clean_up_slowly, workers=2)])
-    run = await begun(pipeline.run(range(2)))
-    for _ in range(again):
-        run.cancel()
-        await settle()
-    await asyncio.wait([run])
-    assert run.cancelled()
-    assert not others()
-    assert sorted(ended) == [0, 1]
-    assert_all_are_somewhere(pipeline, range(2))
-
-
-@pytest.mark.parametrize("seed", range(30))
-@simulated()
-async def test_a_run_cancelled_at_any_moment_loses_nothing(seed: int) -> None:
-    async def sometimes(value: int) -> int:
-        if value % 3 == 0:
-            await asyncio.sleep(0.00001 * value)
-        if value % 5 == 0:
-            raise ValueError
-        return value
-
-    pipeline = Pipeline(
-        [
-            stage(sometimes, name="First", workers=2, queue_capacity=1, task_attempts=2),
-            stage(sometimes, name="Second", workers=2, retry="per_stage", queue_capacity=1),
-            stage(sometimes, name="Third", pull=True),
-        ]
-    )
-    run = asyncio.create_task(pipeline.run(range(30)))
-    await asyncio.sleep(0.00002 * seed)
-    await cancel(run)
-    assert_all_are_somewhere(pipeline, range(pipeline.get_stats().items_fed))
-
-
-# No task is left
-
-
-@pytest.mark.parametrize("end", ["run", "stream", "join", "shutdown", "drain", "with"])
-@simulated()
-async def test_no_task_is_left_however_a_run_ends(end: str) -> None:
-    pipeline = Pipeline([stage(same, name="First", workers=3), stage(same, name="Last")])
-    if end == "run":
-        await pipeline.run(range(9))
-    elif end == "stream":
-        async for _ in pipeline.stream(range(9)):
-            pass
-    else:
-        async with pipeline:
-            await pipeline.start()
-            await pipeline.feed(range(9))
-            if end == "join":
-                await pipeline.join()
-            elif end != "with":
-                await pipeline.shutdown(drain=end == "drain")
-            if end != "with":
-                assert not others()
-    assert not others()
-
-
-@simulated(threads=True)
-async def test_a_run_that_is_over_leaves_no_thread() -> None:
-    def plain(value: int) -> int:
-        return value
-
-    def threads() -> set[threading.Thread]:
-        return {t for t in threading.enumerate() if t.name.startswith("Plain-T")}
-
-    await Pipeline([stage(plain, name="Plain", workers=3)]).run(range(9))
-    for thread in threads():
-        thread.join(10)
-    assert not threads()
 
 
 # The next run waits already

@@ -18,9 +18,7 @@ from tests.helpers.runs import (
     SEEDS,
     Counted,
     CustomExit,
-    Failing,
     InputBrokeError,
-    cancel,
     fail,
     left,
     refuse_odd,
@@ -80,13 +78,6 @@ async def test_nothing_is_lost_whatever_the_sizes(
 
 
 @simulated()
-async def test_a_stream_of_nothing_ends_at_once() -> None:
-    stream = Pipeline([stage(same)]).stream([])
-    assert await rest(stream) == []
-    assert await rest(stream) == []
-
-
-@simulated()
 async def test_failures_are_yielded_and_not_kept() -> None:
     pipeline = Pipeline([stage(refuse_odd, name="Check"), stage(same, name="Last")])
     results = [result async for result in pipeline.stream([1, 2])]
@@ -95,24 +86,6 @@ async def test_failures_are_yielded_and_not_kept() -> None:
     assert isinstance(failure.error, ValueError)
     assert (success.value, success.stage, success.is_success) == (2, None, True)
     assert pipeline.failures == pipeline.results == pipeline.undelivered == []
-
-
-@simulated()
-async def test_ids_metadata_and_attempts_come_along() -> None:
-    pipeline = Pipeline([Stage("Work", 1, [Failing(1)])])
-    (result,) = [r async for r in pipeline.stream([{"id": "x", "value": 1, "size": "L"}])]
-    assert (result.id, result.metadata, result.attempts) == ("x", {"size": "L"}, 2)
-    assert type(result) is PipelineResult
-
-
-@simulated()
-async def test_the_first_result_comes_while_input_is_still_being_read() -> None:
-    async def ask_for_more() -> AsyncIterator[str]:
-        yield "first"
-        await asyncio.get_running_loop().create_future()
-
-    async with Pipeline([stage(same)]).stream(ask_for_more()) as stream:
-        assert await take(stream, 1) == ["first"]
 
 
 @simulated()
@@ -222,14 +195,6 @@ async def test_break_cancels_attempts_within_a_few_callbacks() -> None:
 
 
 @simulated()
-async def test_a_stream_that_is_dropped_unread_leaves_nothing() -> None:
-    Pipeline([stage(same)]).stream([1])
-    gc.collect()
-    await settle()
-    assert not others()
-
-
-@simulated()
 async def test_aclose_leaves_no_task_and_says_what_became_of_each_item() -> None:
     second = Gate("second")
     pipeline = Pipeline([stage(same, name="First"), stage(second, name="Second", workers=6)])
@@ -261,73 +226,6 @@ async def test_undelivered_failures_are_undelivered_and_not_kept_as_failures() -
     ]
     assert pipeline.failures == pipeline.results == []
     assert pipeline.unprocessed == []
-
-
-@simulated()
-async def test_what_a_blocked_worker_had_finished_is_undelivered() -> None:
-    pipeline = Pipeline([stage(same, workers=2)])
-    async with pipeline.stream(range(9), buffer_size=0) as stream:
-        await take(stream, 1)
-        await settle()
-    delivered = {0}
-    undelivered = {result.value for result in pipeline.undelivered}
-    unprocessed = {left.value for left in pipeline.unprocessed}
-    assert len(undelivered) == 2
-    assert sorted([*delivered, *undelivered, *unprocessed]) == list(range(9))
-
-
-@simulated()
-async def test_a_stream_read_to_its_end_has_delivered_everything() -> None:
-    pipeline = Pipeline([stage(same)])
-    stream = pipeline.stream(range(3))
-    await rest(stream)
-    assert not others()
-    await stream.aclose()
-    assert pipeline.undelivered == []
-    assert pipeline.unprocessed == []
-
-
-async def leave_by_an_error(stream: ResultStream) -> None:
-    async with stream:
-        await take(stream, 1)
-        raise InputBrokeError
-
-
-@simulated()
-async def test_async_with_leaves_no_task() -> None:
-    gate = Gate()
-    pipeline = Pipeline([stage(gate, workers=2)])
-    asyncio.get_running_loop().call_later(1, gate.let, 0)
-    with pytest.raises(InputBrokeError):
-        await leave_by_an_error(pipeline.stream(range(9)))
-    assert not others()
-
-
-@simulated()
-async def test_a_consumer_that_is_cancelled_loses_nothing_and_may_go_on() -> None:
-    gate = Gate()
-    pipeline = Pipeline([stage(gate)])
-    stream = pipeline.stream([1, 2])
-    consumer = await begun(take(stream, 1))
-    consumer.cancel()
-    await asyncio.wait([consumer])
-    assert gate.waiting == [1]
-    gate.open()
-    assert await rest(stream) == [1, 2]
-
-
-@simulated()
-async def test_a_consumer_task_that_is_cancelled_and_gone_leaves_no_task() -> None:
-    gate = Gate()
-    pipeline = Pipeline([stage(gate)])
-
-    async def consume() -> None:
-        async with pipeline.stream([1, 2]) as stream:
-            await rest(stream)
-
-    consumer = await begun(consume())
-    await cancel(consumer)
-    assert left(pipeline) == [1, 2]
 
 
 @simulated()
@@ -615,16 +513,6 @@ async def test_two_consumers_share_one_stream(buffer_size: int | None) -> None:
 
 
 # Feeding and asking while a stream is read
-
-
-@simulated()
-async def test_a_consumer_feeds_the_pipeline_that_it_reads() -> None:
-    pipeline = Pipeline([stage(same, queue_capacity=1)])
-    found = []
-    async for result in pipeline.stream([8], buffer_size=0):
-        found.append(result.value)
-        await pipeline.feed([half for half in [result.value // 2] * 2 if half])
-    assert sorted(found) == [1] * 8 + [2] * 4 + [4] * 2 + [8]
 
 
 @simulated()

@@ -9,44 +9,38 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
 
 from antflow import Pipeline, Stage, hookimpl
-from antflow_otel._metrics import Metrics
+from antflow_otel import OTel
 
 Series = frozenset[tuple[str, Any]]
 
 
-class MetricsPlugin:
-    """A plugin that adds its runs to metrics."""
+class ObservingOTel(OTel):
+    """The plugin, with the observers that its last run got."""
 
-    antflow_name = "metrics"
+    observers: tuple[object, ...] = ()
 
-    def __init__(self, metrics: Metrics) -> None:
-        self.metrics = metrics
-        self.observers: tuple[object, ...] = ()
-
-    @hookimpl
-    def antflow_pipeline_start(self, pipeline: Pipeline) -> object:
-        self.observers = self.metrics.start_run(pipeline)
-        return self.observers[0] if self.observers else None
-
-    @hookimpl(trylast=True)
-    def antflow_pipeline_finish(self, pipeline: Pipeline) -> None:
-        self.metrics.finish_run(pipeline)
+    @hookimpl(tryfirst=True)
+    def antflow_pipeline_start(self, pipeline: Pipeline, total_items: int | None) -> object:
+        found: Any = super().antflow_pipeline_start(pipeline, total_items)
+        self.observers = tuple(found)
+        return found
 
 
 class Metered:
-    """A meter provider that keeps what it collects, and a plugin that adds runs to it.
+    """A meter provider that keeps what it collects, and a plugin that uses it.
 
     Args:
-        options: of the metrics.
+        options: of the plugin.
     """
 
     def __init__(self, **options: Any) -> None:
         self.reader = InMemoryMetricReader()
         self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.plugin = MetricsPlugin(Metrics(self.provider, **options))
+        self.plugin = ObservingOTel(meter_provider=self.provider, **options)
 
     def pipeline(self, *stages: Stage, name: str = "letters", **options: Any) -> Pipeline:
-        return Pipeline(stages, name=name, plugins=[self.plugin], autoload=False, **options)
+        plugins = [self.plugin, *options.pop("plugins", ())]
+        return Pipeline(stages, name=name, plugins=plugins, autoload=False, **options)
 
     def metrics(self) -> dict[str, Metric]:
         return collected(self.reader)
@@ -55,11 +49,15 @@ class Metered:
         return points(self.metrics()[name])
 
     def values(self, name: str, attribute: str = "") -> dict[str, float]:
-        """Return the values of a metric by one of its attributes, summed over the others."""
+        """Return the values of a metric by one of its attributes, summed over the others.
+
+        Of a histogram, the value is the number of records.
+        """
         found: dict[str, float] = {}
         for series, point in self.points(name).items():
             value = str(dict(series).get(attribute, ""))
-            found[value] = found.get(value, 0) + point.value
+            number = point.count if hasattr(point, "count") else point.value
+            found[value] = found.get(value, 0) + number
         return found
 
     def value(self, name: str) -> float:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import StatusCode
 
 from antflow import Pipeline, Stage
-from antflow_otel import OTel
-from tests.packages.otel.metering import same, stage
+from tests.packages.otel.metering import ObservingOTel, same, stage
 
-__all__ = ["Traced", "context_of", "is_error", "same", "stage"]
+__all__ = ["Traced", "attributes_of", "complaints", "ids", "is_error", "links_of", "same", "stage"]
 
 
 class Traced:
@@ -32,20 +31,20 @@ class Traced:
         self.provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = self.provider.get_tracer("tests")
-        self.plugin = OTel(self.provider, **options)
+        self.plugin = ObservingOTel(self.provider, **options)
 
     def pipeline(self, *stages: Stage, name: str = "letters", **options: Any) -> Pipeline:
         plugins = [self.plugin, *options.pop("plugins", ())]
         return Pipeline(stages, name=name, plugins=plugins, autoload=False, **options)
 
     @property
-    def spans(self) -> tuple[ReadableSpan, ...]:
-        return self.exporter.get_finished_spans()
+    def spans(self) -> list[ReadableSpan]:
+        """All spans that have ended, in the order in which they began."""
+        return sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
     def named(self, name: str) -> list[ReadableSpan]:
         """Return the spans of a name, in the order in which they began."""
-        found = [span for span in self.spans if span.name == name]
-        return sorted(found, key=lambda span: span.start_time or 0)
+        return [span for span in self.spans if span.name == name]
 
     def only(self, name: str) -> ReadableSpan:
         (span,) = self.named(name)
@@ -56,31 +55,34 @@ class Traced:
         return list(self._below(None, ""))
 
     def _below(self, parent: int | None, indent: str) -> Iterator[str]:
-        known = {context_of(span).span_id for span in self.spans}
-        for span in sorted(self.spans, key=lambda span: span.start_time or 0):
-            above = None if span.parent is None else span.parent.span_id
+        known = {ids(span)[1] for span in self.spans}
+        for span in self.spans:
+            above = parent_of(span)
             if above == parent or (parent is None and above not in known):
                 yield indent + span.name
-                yield from self._below(context_of(span).span_id, indent + "  ")
+                yield from self._below(ids(span)[1], indent + "  ")
 
     def outcomes(self) -> dict[str, list[Any]]:
         """Return what became of the spans that did not simply succeed, by their names."""
         found: dict[str, list[Any]] = {}
-        for span in sorted(self.spans, key=lambda span: span.start_time or 0):
-            outcome = (span.attributes or {}).get("antflow.outcome")
+        for span in self.spans:
+            outcome = attributes_of(span).get("antflow.outcome")
             if outcome is not None or is_error(span):
                 found.setdefault(span.name, []).append((outcome, is_error(span)))
         return found
 
 
-def context_of(span: ReadableSpan) -> SpanContext:
-    context = span.get_span_context()
-    assert context is not None
-    return context
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
 
 
 def is_error(span: ReadableSpan) -> bool:
     return span.status.status_code is StatusCode.ERROR
+
+
+def parent_of(span: ReadableSpan) -> int | None:
+    """Return the id of the span above; None for the root of a trace."""
+    return None if span.parent is None else span.parent.span_id
 
 
 def links_of(span: ReadableSpan) -> set[int]:
@@ -90,7 +92,9 @@ def links_of(span: ReadableSpan) -> set[int]:
 
 def ids(span: ReadableSpan) -> tuple[int, int]:
     """Return the ids of a span's trace and of itself."""
-    return context_of(span).trace_id, context_of(span).span_id
+    context = span.get_span_context()
+    assert context is not None
+    return context.trace_id, context.span_id
 
 
 def complaints(records: list[logging.LogRecord]) -> list[str]:
@@ -100,6 +104,3 @@ def complaints(records: list[logging.LogRecord]) -> list[str]:
         for record in records
         if record.name.startswith("opentelemetry") or record.exc_info is not None
     ]
-
-
-Work = Callable[..., Any]

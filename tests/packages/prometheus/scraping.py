@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from io import BytesIO, StringIO
 from typing import Any, NamedTuple
+from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 from prometheus_client import CollectorRegistry, Metric
@@ -45,19 +45,10 @@ def ask(
         "SCRIPT_NAME": "",
         "PATH_INFO": "/metrics",
         "QUERY_STRING": query,
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
         "HTTP_ACCEPT": accept,
         "HTTP_ACCEPT_ENCODING": encodings,
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(),
-        "wsgi.errors": StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
     }
+    setup_testing_defaults(environ)
 
     def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
         started.append((status, dict(headers)))
@@ -116,7 +107,8 @@ class Scraper:
         return found
 
     def pipeline(self, *stages: Stage, name: str = "letters", **options: Any) -> Pipeline:
-        return Pipeline(stages, name=name, plugins=[self.plugin], autoload=False, **options)
+        plugins = [self.plugin, *options.pop("plugins", ())]
+        return Pipeline(stages, name=name, plugins=plugins, autoload=False, **options)
 
 
 async def same(value: Any) -> Any:

@@ -8,10 +8,15 @@ from antflow_prometheus import MetricsServer
 
 
 def get(
-    server: MetricsServer, method: str = "GET", path: str = "/metrics", **headers: str
+    server: MetricsServer,
+    method: str = "GET",
+    path: str = "/metrics",
+    *,
+    addr: str = "127.0.0.1",
+    **headers: str,
 ) -> tuple[int, bytes]:
     """Return the status and the body of an answer."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = HTTPConnection(addr, server.port, timeout=10)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()

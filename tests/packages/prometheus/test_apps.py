@@ -1,18 +1,16 @@
-"""WSGI and ASGI applications."""
+"""The ASGI application; `test_responses` is of the WSGI application."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from io import BytesIO, StringIO
 from threading import Event, current_thread, main_thread
 from typing import Any
-from wsgiref.validate import validator
 
 import pytest
 from prometheus_client import CollectorRegistry, Metric
 
-from antflow_prometheus import make_asgi_app, make_wsgi_app
+from antflow_prometheus import make_asgi_app
 from tests.helpers.virtual_time import simulate
 from tests.packages.prometheus.scraping import OPEN, Scraper, key, samples, stage
 
@@ -51,7 +49,7 @@ async def test_asgi_shows_metrics(registry: CollectorRegistry) -> None:
 
 
 async def test_asgi_heeds_headers_that_come_in_parts(registry: CollectorRegistry) -> None:
-    headers = [(b"Accept", b"text/html"), (b"accept", OPEN.encode()), (b"accept-encoding", b"gzip")]
+    headers = [(b"Accept", OPEN.encode()), (b"accept", b"text/html"), (b"accept-encoding", b"gzip")]
     start, _ = await call(make_asgi_app(registry), HTTP | {"headers": headers})
     response_headers = dict(start["headers"])
     assert response_headers[b"content-type"].startswith(b"application/openmetrics-text")
@@ -96,59 +94,6 @@ async def test_asgi_lets_a_server_start_and_stop(registry: CollectorRegistry) ->
 async def test_asgi_serves_nothing_but_http(registry: CollectorRegistry) -> None:
     with pytest.raises(ValueError, match="not over 'websocket'"):
         await call(make_asgi_app(registry), {"type": "websocket"})
-
-
-def call_wsgi(
-    registry: CollectorRegistry, method: str = "GET", accept: str = ""
-) -> tuple[str, dict[str, str], bytes]:
-    """Return the status, headers and body of an answer; the standard's validator checks it."""
-    started: list[tuple[str, dict[str, str]]] = []
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/metrics",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_ACCEPT": accept,
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(),
-        "wsgi.errors": StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-
-    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
-        started.append((status, dict(headers)))
-        return lambda _: None
-
-    answer = validator(make_wsgi_app(registry))(environ, start_response)
-    body = b"".join(answer)
-    answer.close()  # type: ignore[attr-defined]
-    ((status, headers),) = started
-    return status, headers, body
-
-
-def test_wsgi_shows_metrics(registry: CollectorRegistry) -> None:
-    status, headers, body = call_wsgi(registry, accept=OPEN)
-    assert status == "200 OK"
-    assert headers["Content-Type"].startswith("application/openmetrics-text")
-    assert samples(body.decode(), is_open=True)
-
-
-@pytest.mark.parametrize(
-    ("method", "expected"),
-    [("HEAD", "200 OK"), ("OPTIONS", "200 OK"), ("DELETE", "405 Method Not Allowed")],
-)
-def test_wsgi_answers_other_methods_as_the_standard_wants(
-    registry: CollectorRegistry, method: str, expected: str
-) -> None:
-    status, headers, body = call_wsgi(registry, method)
-    assert status == expected
-    assert method == "HEAD" or int(headers["Content-Length"]) == len(body)
 
 
 async def test_asgi_answers_a_method_that_is_none_of_its_own(registry: CollectorRegistry) -> None:

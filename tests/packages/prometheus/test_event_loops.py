@@ -1,84 +1,96 @@
-"""The lag of event loops."""
+"""The lag of event loops, as scrapes show it."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Iterator
+from math import isnan
 from threading import Event, Thread
-from unittest.mock import Mock
-from weakref import ref
+from typing import Any
 
-import pytest
+from tests.helpers.virtual_time import simulate
+from tests.packages.prometheus.scraping import Scraper, stage
 
-from antflow_prometheus._event_loops import MAX_LAG, LoopLag
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop that runs in another thread."""
-    one = asyncio.new_event_loop()
-    thread = Thread(target=one.run_forever)
-    thread.start()
-    yield one
-    one.call_soon_threadsafe(one.stop)
-    thread.join()
-    one.close()
+MAX_LAG = 0.1
 
 
-def test_a_loop_with_nothing_to_do_answers_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    assert 0.0 < LoopLag().measure([loop])[loop] < MAX_LAG
+def lag(scraper: Scraper, name: str = "letters") -> float:
+    return scraper.value("antflow_event_loop_lag_seconds", pipeline=name)
 
 
-def test_a_loop_that_is_held_up_is_waited_for_no_longer_than_the_limit(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    release = Event()
-    loop.call_soon_threadsafe(release.wait)
-    assert LoopLag().measure([loop]) == {loop: MAX_LAG}
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts the calls from other threads."""
+
+    calls = 0
+
+    def call_soon_threadsafe(self, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
+        self.calls += 1
+        return super().call_soon_threadsafe(*arguments, **options)
+
+
+def test_the_lag_of_a_blocked_loop_is_shown_up_to_a_limit_and_it_is_asked_once() -> None:
+    scraper = Scraper()
+    loop = CountingLoop()
+    lags: list[float] = []
+
+    def scrape() -> None:
+        lags.append(lag(scraper))
+
+    async def main() -> None:
+        one = scraper.pipeline(stage())
+        await one.start()
+        await asyncio.to_thread(scrape)
+        before = loop.calls
+        for _ in range(3):
+            scraping = Thread(target=scrape)
+            scraping.start()
+            scraping.join()  # which blocks this loop
+        assert loop.calls == before + 1
+        await asyncio.sleep(0)
+        await asyncio.to_thread(scrape)
+        await one.join()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+    free, *blocked, again = lags
+    assert 0 < free <= MAX_LAG
+    assert 0 < again <= MAX_LAG
+    assert blocked == [MAX_LAG] * 3
+    assert lag(scraper) == 0  # the run has ended
+
+
+def test_a_scrape_on_the_loop_itself_does_not_wait_for_it() -> None:
+    scraper = Scraper()
+
+    async def main() -> None:
+        one = scraper.pipeline(stage())
+        await one.start()
+        assert isnan(lag(scraper))
+        await one.join()
+
+    simulate(main)
+
+
+def test_each_pipeline_has_the_lag_of_its_own_loop_and_none_once_it_is_closed() -> None:
+    scraper = Scraper()
+    release, is_blocked = Event(), Event()
+
+    async def block() -> None:
+        one = scraper.pipeline(stage(), name="blocked")
+        await one.start()
+        is_blocked.set()
+        release.wait(10)
+
+    async def main() -> None:
+        one = scraper.pipeline(stage(), name="free")
+        await one.start()
+        assert is_blocked.wait(10)
+        assert await asyncio.to_thread(lag, scraper, "blocked") == MAX_LAG
+        assert 0 < await asyncio.to_thread(lag, scraper, "free") <= MAX_LAG
+        await one.join()
+
+    blocking = Thread(target=lambda: asyncio.run(block()))
+    blocking.start()
+    asyncio.run(main())
     release.set()
-
-
-def test_a_closed_loop_has_no_lag() -> None:
-    closed = asyncio.new_event_loop()
-    closed.close()
-    assert LoopLag().measure([closed]) == {}
-
-
-async def test_a_loop_that_asks_itself_is_not_waited_for() -> None:
-    assert LoopLag().measure([asyncio.get_running_loop()]) == {}
-
-
-def test_several_loops_are_measured_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    idle = [asyncio.new_event_loop() for _ in range(3)]
-    try:
-        measured = LoopLag().measure([loop, *idle])
-    finally:
-        for one in idle:
-            one.close()
-    assert [measured[one] for one in idle] == [MAX_LAG] * 3
-    assert measured[loop] < MAX_LAG
-
-
-def test_a_loop_that_does_not_answer_is_called_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = asyncio.new_event_loop()
-    call = Mock(wraps=stopped.call_soon_threadsafe)
-    monkeypatch.setattr(stopped, "call_soon_threadsafe", call)
-    lag = LoopLag()
-    assert [lag.measure([stopped]) for _ in range(3)] == [{stopped: MAX_LAG}] * 3
-    assert call.call_count == 1
-    stopped.run_until_complete(asyncio.sleep(0))
-    assert lag.measure([stopped]) == {stopped: MAX_LAG}
-    assert call.call_count == 2
-    stopped.close()
-
-
-def test_a_loop_that_is_gone_is_not_kept_alive() -> None:
-    one = asyncio.new_event_loop()
-    lag = LoopLag()
-    lag.measure([one])
-    one.close()
-    gone = ref(one)
-    del one
-    gc.collect()
-    assert gone() is None
+    blocking.join()
+    assert lag(scraper, "blocked") == 0  # its loop is closed, and its run has no end

@@ -169,3 +169,19 @@ def test_collecting_takes_a_bounded_share_of_the_time_and_requests_share_what_is
     seconds = time.monotonic() - begin
     assert collections < 30
     assert collections - 1 <= seconds * 0.1 / 0.02
+
+
+def test_clients_that_choose_metrics_in_many_ways_delay_only_each_other(
+    registry: CollectorRegistry,
+    server: MetricsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: ExitStack,
+) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.BURST", -0.02)  # 0.2 s after each
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_SHARE", 0.1)
+    for number in range(50):
+        request = REQUEST.replace(b"/metrics", b"/?name[]=heat&name[]=%d" % number)
+        opened.enter_context(connect(server)).sendall(request + b"\r\n")
+    begin = time.monotonic()
+    assert get(server)[0] == 200
+    assert time.monotonic() - begin < 4

@@ -1,30 +1,52 @@
-"""A run's end pushes metrics to a real Pushgateway."""
+"""A run's end pushes metrics to a Pushgateway, a real one or a socket."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from socket import create_connection, create_server, socket
-from threading import Event, Thread
+from contextlib import ExitStack, contextmanager
+from select import select
+from socket import create_server, socket
+from threading import Thread
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Metric
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter
 
-from antflow import Pipeline
-from antflow_prometheus import Prometheus, _push
-from antflow_prometheus._environment import JOB, PUSHGATEWAY
-from antflow_prometheus._push import GROUP_LOCKS, GroupLocks, Pusher
-from antflow_prometheus._push_group import parse_group
+from antflow_prometheus import Prometheus
+from tests.helpers.forks import in_a_child, needs_fork
+from tests.integration.prometheus_server import free_port, until
 from tests.packages.prometheus.scraping import Scraper, key, samples, stage
 from tests.requirements import required
+
+SHORT = 0.3
+FED = "antflow_pipeline_items_fed_total"
+OK = b"HTTP/1.0 200 OK\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PUSHGATEWAY", "JOB"):
+        monkeypatch.delenv(f"ANTFLOW_PROMETHEUS_{name}", raising=False)
+
+
+@pytest.fixture
+def short_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("antflow_prometheus._push.SECONDS", SHORT)
+
+
+def run(scraper: Scraper, items: int = 5) -> dict[str, int]:
+    """Run a pipeline, and return the faults of plugins."""
+    one = scraper.pipeline(stage())
+    assert len(asyncio.run(one.run(range(items)))) == items
+    return one.plugin_faults
+
+
+# A real Pushgateway
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +59,17 @@ def pushgateway() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
-        wait_for(address)
+        until(lambda: can_connect(address))
         yield address
         server.terminate()
 
 
-def free_port() -> int:
-    with create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
-def wait_for(address: str) -> None:
-    host, port = address.split(":")
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            create_connection((host, int(port)), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline, f"nothing listens at {address}"
-            time.sleep(0.02)
-        else:
-            return
+def can_connect(address: str) -> bool:
+    try:
+        urlopen(f"http://{address}/-/ready", timeout=10).close()
+    except OSError:
+        return False
+    return True
 
 
 def pushed(address: str, **labels: str) -> dict[str, float]:
@@ -67,149 +78,199 @@ def pushed(address: str, **labels: str) -> dict[str, float]:
     return {name: value for (name, row), value in shown.items() if key("", **labels)[1] <= row}
 
 
-def test_a_run_pushes_its_metrics_at_its_end(pushgateway: str) -> None:
-    scraper = Scraper(pushgateway=pushgateway, job="nightly", grouping_key={"instance": "one"})
+def test_each_run_pushes_antflows_metrics_at_its_end(pushgateway: str) -> None:
+    labels = {"instance": "a/b c", "zone": ""}
+    scraper = Scraper(pushgateway=pushgateway, job="nightly a/b", grouping_key=labels)
     Counter("orders", "Orders.", registry=scraper.registry).inc()
-
-    async def main() -> None:
-        one = scraper.pipeline(stage())
-        for _ in range(2):
-            await one.run(range(5))
-
-    asyncio.run(main())
-    found = pushed(pushgateway, job="nightly", instance="one")
-    assert found["antflow_pipeline_items_fed_total"] == 10
+    for _ in range(2):
+        assert run(scraper) == {}
+    found = pushed(pushgateway, job="nightly a/b", instance="a/b c")
+    assert found[FED] == 10
     assert "orders_total" not in found
 
 
-def test_the_environment_asks_for_a_push(pushgateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PUSHGATEWAY, f" {pushgateway} ")
-    monkeypatch.setenv(JOB, "from-environment")
-    asyncio.run(Scraper().pipeline(stage()).run(range(5)))
-    assert pushed(pushgateway, job="from-environment")["antflow_pipeline_items_fed_total"] == 5
+@pytest.mark.parametrize("job", ["from-environment", None])
+def test_the_environment_asks_for_a_push(
+    pushgateway: str, job: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTFLOW_PROMETHEUS_PUSHGATEWAY", f" {pushgateway} ")
+    if job is not None:
+        monkeypatch.setenv("ANTFLOW_PROMETHEUS_JOB", job)
+    run(Scraper())
+    assert pushed(pushgateway, job=job or "antflow")[FED] == 5
 
 
-def test_a_push_that_fails_is_logged_and_the_run_is_unharmed(
+# Addresses and labels
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            (
+                {"pushgateway": address},
+                f"address is {address!r}; give host and port, such as '127.0.0.1:9091', or a URL",
+            )
+            for address in (
+                *("http://", "ftp://127.0.0.1", ":9091", "127.0.0.1:port", "127.0.0.1:99999"),
+                *("127.0.0.1:0", "::1:9091", "[::1:9091", "push host:9091", " 127.0.0.1:9091"),
+                *("127.0.0.1:9091\n", "127.0.0.1:9091?x=1", "127.0.0.1:9091#x"),
+                *("\N{SNOWMAN}:9091", 9091),
+            )
+        ),
+        *(({"job": job}, f"job is {job!r}; give a name") for job in (".", "..", "caf\udce9", 5)),
+        *(
+            ({"grouping_key": {"instance": "one", name: "x"}}, f"the label {name!r}; give a name")
+            for name in ("in-stance", "", "5", "__address__", "\N{SNOWMAN}", "a/b", 5)
+        ),
+        *(
+            ({"grouping_key": {name: "x"}}, f"label '{name}', which antflow's metrics use already")
+            for name in ("job", "pipeline", "stage", "task", "outcome", "version", "le")
+        ),
+        *(
+            ({"grouping_key": {"instance": value}}, f"{value!r} as 'instance'; give a text")
+            for value in (5, None, ".", "..")
+        ),
+        *(
+            ({"grouping_key": value}, f"grouping_key is {value!r}; give labels")
+            for value in ("instance", ["instance"], 5)
+        ),
+    ],
+)
+def test_an_invalid_address_job_or_label_is_refused_at_once(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Prometheus(CollectorRegistry(), **{"pushgateway": "127.0.0.1:9091", **options})
+
+
+@pytest.mark.parametrize("address", ["me:secret@127.0.0.1:9091", "http://me:secret@push?x"])
+def test_a_password_is_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(ValueError, match=r"has an '@'.* give host and port alone") as caught:
+        Prometheus(CollectorRegistry(), pushgateway=address)
+    assert "secret" not in str(caught.value)
+
+
+class Listening:
+    """A socket in place of a Pushgateway."""
+
+    def __init__(self, listening: socket) -> None:
+        self.socket = listening
+        self.address = f"127.0.0.1:{listening.getsockname()[1]}"
+
+    def accept(self, answer: bytes = OK) -> tuple[str, float]:
+        """Answer one push, and return its path and the number of items in it."""
+        connection, _ = self.socket.accept()
+        with connection, connection.makefile("rb") as request:
+            path, headers = request.readline().decode().split()[1], {}
+            while line := request.readline().decode().strip():
+                name, _, value = line.partition(": ")
+                headers[name.lower()] = value
+            body = request.read(int(headers["content-length"])).decode()
+            connection.sendall(answer)
+        return path, sum(value for (name, _), value in samples(body).items() if name == FED)
+
+    def is_called(self, seconds: float) -> bool:
+        return bool(select([self.socket], [], [], seconds)[0])
+
+
+@contextmanager
+def listening() -> Iterator[Listening]:
+    with create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        yield Listening(server)
+
+
+@contextmanager
+def running(scraper: Scraper) -> Iterator[Thread]:
+    """Run a pipeline in a thread."""
+    thread = Thread(target=run, args=(scraper,))
+    thread.start()
+    yield thread
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("form", "prefix"),
+    [("{}", ""), ("http://{}/", ""), ("HTTP://{}/Prefix/", "/Prefix")],
+)
+def test_an_address_may_be_a_url(form: str, prefix: str) -> None:
+    with (
+        listening() as server,
+        running(Scraper(pushgateway=form.format(server.address), job="nightly")),
+    ):
+        assert server.accept() == (f"{prefix}/metrics/job/nightly", 5)
+
+
+# Pushes that fail
+
+
+def test_a_push_that_fails_is_a_logged_fault_and_the_run_is_unharmed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
     scraper = Scraper(pushgateway=address)
-    one: Pipeline = scraper.pipeline(stage())
-    assert len(asyncio.run(one.run(range(5)))) == 5
-    assert one.plugin_faults == {"prometheus": 1}
-    (record,) = caplog.records
-    assert record.exc_info is not None
-    assert f"could not be pushed to '{address}' as job 'antflow'" in str(record.exc_info[1])
-    assert "see whether a Pushgateway listens there" in str(record.exc_info[1])
-
-
-def test_without_an_address_nothing_is_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(PUSHGATEWAY, raising=False)
-    assert Prometheus(CollectorRegistry())._pusher is None
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"pushgateway": "127.0.0.1:port"}, "127.0.0.1:port"),
-        ({"pushgateway": "127.0.0.1:9091", "grouping_key": {"in-stance": "one"}}, "in-stance"),
-    ],
-)
-def test_what_cannot_be_pushed_to_is_refused_at_once(options: Any, named: str) -> None:
-    with pytest.raises(ValueError, match=f"{named}.*; give "):
-        Prometheus(CollectorRegistry(), **options)
-
-
-# Answers that a Pushgateway gives not
-
-
-class Figure(Collector):
-    """A collector of one figure, which says when it is collected."""
-
-    def __init__(self, collected: Callable[[], None] = lambda: None) -> None:
-        self._collected = collected
-
-    def collect(self) -> Iterator[Metric]:
-        self._collected()
-        yield GaugeMetricFamily("heat", "Heat.", 1)
-
-
-@contextmanager
-def answering(answer: Callable[[socket], None]) -> Iterator[str]:
-    """A server that has one connection answered when a request has come; yields its address."""
-
-    def serve() -> None:
-        connection, _ = listening.accept()
-        with connection, connection.makefile("rb") as request:
-            while b"# TYPE heat" not in request.readline():
-                pass
-            request.readline()
-            answer(connection)
-
-    with create_server(("127.0.0.1", 0)) as listening:
-        thread = Thread(target=serve)
-        thread.start()
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
-        thread.join()
-
-
-def pushing(address: str, collected: Callable[[], None] = lambda: None) -> Pusher:
-    return Pusher(Figure(collected), address, "nightly", {"instance": "one"})
+    for _ in range(2):
+        assert run(scraper) == {"prometheus": 1}
+        (record,) = caplog.records
+        assert record.exc_info is not None
+        message = str(record.exc_info[1])
+        assert f"could not be pushed to '{address}' as job 'antflow': <urlopen error" in message
+        assert message.endswith("refused>; see whether a Pushgateway listens there")
+        caplog.clear()
+    faults = {"pipeline": "letters", "plugin": "prometheus"}
+    assert scraper.value("antflow_plugin_faults_total", **faults) == 2
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (b"What?\r\n", "What?.*; see whether a Pushgateway listens there"),
-        (b"", "closed connection.*; see whether a Pushgateway listens there"),
+        (b"What?\r\n", "What?; see whether a Pushgateway listens there"),
+        (b"", "closed connection without response; see whether a Pushgateway listens there"),
         (b"HTTP/1.0 400 Bad\r\n\r\n", "HTTP Error 400: Bad; its log says why"),
     ],
 )
-def test_an_answer_that_takes_nothing_is_an_error(answer: bytes, message: str) -> None:
-    with (
-        answering(lambda connection: connection.sendall(answer)) as address,
-        pytest.raises(
-            OSError, match=f"could not be pushed to '{address}' as job 'night.*{message}"
-        ),
-    ):
-        asyncio.run(pushing(address).push())
-
-
-def test_a_push_ends_in_time_though_its_answer_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_push, "SECONDS", 0.1)
-    raised = Event()
-
-    def trickle(connection: socket) -> None:
-        connection.sendall(b"HTTP/1.0 200 OK\r\nSlow: ")
-        for _ in range(100):
-            connection.sendall(b".")
-            if raised.wait(0.05):
-                break
-
-    with answering(trickle) as address:
-        try:
-            with pytest.raises(OSError, match=r"it took more than 0\.1 seconds"):
-                asyncio.run(pushing(address).push())
-        finally:
-            raised.set()
-
-
-def test_runs_that_wait_for_a_push_leave_the_loops_threads_to_the_program(
-    monkeypatch: pytest.MonkeyPatch,
+def test_an_answer_other_than_success_is_a_fault(
+    answer: bytes, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_push, "SECONDS", 0.3)
+    with listening() as server, running(Scraper(pushgateway=server.address)):
+        server.accept(answer)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert message in str(record.exc_info[1])
 
+
+def trickle(connection: socket, until: Thread) -> None:
+    """Send an answer that does not end, byte by byte, until a thread has ended."""
+    connection.sendall(b"HTTP/1.0 200 OK\r\nSlow: ")
+    for _ in range(200):
+        connection.sendall(b".")
+        until.join(SHORT / 6)
+        if not until.is_alive():
+            return
+    raise AssertionError("the push did not end")
+
+
+@pytest.mark.usefixtures("short_time_limit")
+def test_a_push_ends_in_time_even_if_its_answer_trickles(caplog: pytest.LogCaptureFixture) -> None:
+    with listening() as server, running(Scraper(pushgateway=server.address)) as pushing:
+        connection, _ = server.socket.accept()
+        with connection:
+            trickle(connection, until=pushing)
+    assert "it took more than 0.3 seconds, with the wait for earlier pushes" in caplog.text
+
+
+def test_a_run_that_waits_for_its_push_leaves_the_loops_threads_to_the_program() -> None:
     async def main() -> None:
-        with create_server(("127.0.0.1", 0)) as silent:
-            loop = asyncio.get_running_loop()
-            loop.set_default_executor(ThreadPoolExecutor(1))
-            pusher = pushing(f"127.0.0.1:{silent.getsockname()[1]}")
-            waiting = asyncio.create_task(pusher.push())
-            await asyncio.sleep(0)
+        with listening() as server:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+            one = Scraper(pushgateway=server.address).pipeline(stage())
+            waiting = asyncio.create_task(one.run([1]))
+            while not server.is_called(0):
+                await asyncio.sleep(0)
             assert await asyncio.to_thread(int) == 0
             assert not waiting.done()
-            with pytest.raises(OSError, match="could not be pushed"):
-                await waiting
+            await asyncio.to_thread(server.accept)
+            await waiting
+            assert one.plugin_faults == {}
 
     asyncio.run(main())
 
@@ -217,51 +278,47 @@ def test_runs_that_wait_for_a_push_leave_the_loops_threads_to_the_program(
 # The order of pushes
 
 
-def test_a_push_collects_and_sends_under_the_lock_of_its_group() -> None:
-    held: list[bool] = []
-
-    def look() -> None:
-        held.append(GROUP_LOCKS.get(group).locked())
-
-    def answer(connection: socket) -> None:
-        look()
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-
-    with answering(answer) as address:
-        group = parse_group(address, "nightly", {"instance": "one"})
-        asyncio.run(pushing(address, look).push())
-    assert held == [True, True]
-    assert not GROUP_LOCKS.get(group).locked()
-
-
-def test_a_push_that_fails_frees_its_lock() -> None:
-    address = f"127.0.0.1:{free_port()}"
-    lock = GROUP_LOCKS.get(parse_group(address, "nightly", {"instance": "one"}))
-    with pytest.raises(OSError, match="refused"):
-        asyncio.run(pushing(address).push())
-    assert not lock.locked()
-
-
-def test_a_push_waits_for_an_earlier_one_of_its_group_in_vain(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("form", "job", "is_same"),
+    [("http://LOCALHOST:{}/", "one", True), ("localhost:{}", "other", False)],
+)
+def test_pushes_of_one_group_are_sent_one_after_the_other_and_the_last_has_the_latest(
+    form: str, job: str, is_same: bool
 ) -> None:
-    monkeypatch.setattr(_push, "SECONDS", 0.1)
-    collected = Event()
-    address = f"127.0.0.1:{free_port()}"
-    with (
-        GROUP_LOCKS.get(parse_group(f"http://{address}/", "nightly", {"instance": "one"})),
-        pytest.raises(OSError, match="with the wait for earlier pushes"),
-    ):
-        asyncio.run(pushing(address, collected.set).push())
-    assert not collected.is_set()
+    with listening() as server, ExitStack() as stack:
+        port = server.socket.getsockname()[1]
+        scraper = Scraper(pushgateway=f"localhost:{port}", job="one")
+        stack.enter_context(running(scraper))
+        assert server.is_called(10)
+        second = Scraper(pushgateway=form.format(port), job=job)
+        first_connection, _ = server.socket.accept()
+        stack.enter_context(running(second))
+        assert server.is_called(0.1 if is_same else 10) is not is_same
+        first_connection.sendall(OK)
+        first_connection.close()
+        path, _ = server.accept()
+        assert path == f"/metrics/job/{job}"
 
 
-def test_each_group_has_a_lock_for_as_long_as_it_is_held() -> None:
-    locks = GroupLocks()
-    one, other = (parse_group("127.0.0.1:9091", job) for job in ("one", "other"))
-    lock = locks.get(one)
-    assert locks.get(parse_group("http://127.0.0.1:9091/", "one", {})) is lock
-    assert locks.get(other) is not lock
-    with lock:
-        locks.reset()
-        assert not locks.get(one).locked()
+@pytest.mark.usefixtures("short_time_limit")
+def test_a_push_gives_up_that_waits_too_long_for_an_earlier_one() -> None:
+    with listening() as server:
+        scraper = Scraper(pushgateway=server.address)
+        with running(scraper):
+            connection, _ = server.socket.accept()
+            with connection, running(scraper) as second:
+                trickle(connection, until=second)
+        assert not server.is_called(0)
+
+
+@needs_fork[0]
+@needs_fork[1]
+@pytest.mark.usefixtures("short_time_limit")
+def test_a_child_does_not_wait_for_the_pushes_of_its_parent() -> None:
+    with listening() as server:
+        scraper = Scraper(pushgateway=server.address)
+        with running(scraper):
+            connection, _ = server.socket.accept()
+            in_a_child(lambda: str(run(scraper)))
+            assert server.is_called(0)
+            connection.close()

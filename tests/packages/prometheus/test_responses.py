@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 import pytest
 from packaging.version import Version
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tests.helpers.virtual_time import simulate
-from tests.packages.prometheus.scraping import OPEN, Scraper, ask, families, key, samples, stage
+from tests.packages.prometheus.scraping import OPEN, Scraper, ask, key, samples, stage
 
 IS_OLD = Version(version("prometheus-client")) < Version("0.23")
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
@@ -64,24 +64,6 @@ def test_an_accept_header_that_makes_no_sense_stands_for_any_format(
     found = samples(answer.body.decode(), is_open=is_open)
     assert found[key("orders_total")] == 3
     assert is_open or found == samples(scraper.text())
-
-
-def test_it_is_what_the_library_writes_of_the_same_registry(scraper: Scraper) -> None:
-    assert samples(scraper.text()) == samples(generate_latest(scraper.registry).decode())
-
-
-def test_no_series_has_a_time_of_creation(scraper: Scraper) -> None:
-    ours = [line for line in scraper.text(OPEN).splitlines() if "antflow" in line]
-    assert ours
-    assert not [line for line in ours if "_created" in line]
-
-
-def test_types_and_helps_come_along(scraper: Scraper) -> None:
-    shown = {family.name: family for family in families(scraper.text())}
-    assert shown["antflow_stage_items"].type == "counter"
-    assert shown["antflow_stage_workers"].type == "gauge"
-    assert shown["antflow_stage_queue_wait_seconds"].type == "histogram"
-    assert shown["antflow_stage_items"].documentation.startswith("Items that left the stage")
 
 
 def test_registries_without_antflow_are_served_as_well() -> None:

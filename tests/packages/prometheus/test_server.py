@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-import time
+import sys
 from threading import enumerate as all_threads
 from typing import Any
 
@@ -14,16 +14,24 @@ from prometheus_client import CollectorRegistry
 from antflow_prometheus import MetricsServer, start_http_server
 from tests.packages.prometheus.serving import get
 
+needs_other_loopback = pytest.mark.skipif(
+    sys.platform != "linux", reason="127.0.0.2 is an address of this machine on Linux alone"
+)
 
+
+@needs_other_loopback
 def test_it_listens_on_loopback_alone(server: MetricsServer) -> None:
-    assert server._server._socket.getsockname() == ("127.0.0.1", server.port)
     assert server.url == f"http://127.0.0.1:{server.port}/metrics"
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.2", server.port), 10)
 
 
+@needs_other_loopback
 def test_it_listens_at_its_address(registry: CollectorRegistry) -> None:
     with start_http_server(0, "0.0.0.0", registry) as server:
-        assert server._server._socket.getsockname()[0] == "0.0.0.0"
-        assert get(server)[0] == 200
+        assert server.url == f"http://0.0.0.0:{server.port}/metrics"
+        for addr in ("127.0.0.1", "127.0.0.2"):
+            assert get(server, addr=addr)[0] == 200
 
 
 def has_ipv6() -> bool:
@@ -40,9 +48,7 @@ def test_it_listens_on_ipv6(registry: CollectorRegistry) -> None:
         pytest.skip("this machine has no IPv6")
     with start_http_server(0, "::1", registry) as server:
         assert server.url == f"http://[::1]:{server.port}/metrics"
-        with socket.create_connection(("::1", server.port), 10) as connection:
-            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        assert get(server, addr="::1")[0] == 200
 
 
 def test_a_taken_port_is_a_clear_error(server: MetricsServer) -> None:
@@ -67,11 +73,6 @@ def test_what_is_no_address_is_refused(addr: Any) -> None:
         start_http_server(0, addr)
 
 
-def test_an_address_in_brackets_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"addr is '\[::1\]'; give '::1', without the brackets"):
-        start_http_server(0, "[::1]")
-
-
 @pytest.mark.parametrize("port", [-1, 65536, "9464", None, True, 1.0])
 def test_what_is_no_port_is_refused(port: Any) -> None:
     with pytest.raises(ValueError, match="number from 1 to 65535"):
@@ -87,14 +88,3 @@ def test_closing_frees_the_port_and_ends_the_thread(registry: CollectorRegistry)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), 10)
     start_http_server(port, registry=registry).close()
-
-
-def test_closing_waits_for_nothing(registry: CollectorRegistry) -> None:
-    def seconds() -> float:
-        with start_http_server(0, registry=registry) as server:
-            assert get(server)[0] == 200
-            start = time.monotonic()
-            server.close()
-            return time.monotonic() - start
-
-    assert min(seconds() for _ in range(3)) < 0.1

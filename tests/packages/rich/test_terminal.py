@@ -188,8 +188,9 @@ def test_a_text_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch, ter
     with shown("progress", total=1) as run:
         run.clock.now += 1.0
         run.pipeline.plugin_faults = {"a\x1b]0;title\x07b\x9b2Jc\rd\ne\u202ef 日": 1}
+        shown_name = r"a\x1b]0;title\x07b\x9b2Jc d e\u202ef 日"
         run.display.on_update(only(1))
-        assert run.finish()[-1] == "  plugin faults a]0;titleb2Jcdef 日 1 (see the log)"
+        assert run.finish()[-1] == f"  plugin faults {shown_name} 1 (see the log)"
 
 
 # A terminal that accepts nothing for a while

@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
+from antflow.logs import TerminalFormatter
+
+from .children import PrivateFiles
 from .execution import Execution, Items, OpenFiles
 from .files import (
+    STDIN,
     STDOUT,
     FileError,
     StandardInput,
     check_distinct,
     check_empty,
+    check_messages,
     check_names,
+    descriptor_number,
     inherited_descriptor,
     is_standard_input,
     keep_standard_input,
@@ -47,10 +53,11 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
     """
     reserve_standard_descriptors()
     parser = run_parser()
-    plugins = PluginOptions(parser, arguments)
+    with _apart_from_plugins():
+        plugins = PluginOptions(parser, arguments)
     options = plugins.parse()
     _check(options, parser)
-    with _temporary_logging(options.log_level):
+    with _apart_from_plugins(), _temporary_logging(options.log_level):
         plugins.configure(options)
     try:
         return _run(options, is_process=is_process)
@@ -80,10 +87,16 @@ def _check(options: Namespace, parser: ArgumentParser) -> None:
 def _run(options: Namespace, *, is_process: bool) -> int:
     loop_factory = _loop_factory(options.loop)
     is_standard = inherited_descriptor(options.output) == STDOUT
-    # Both before the import of the program, which may read standard input, or print.
+    reads_stdin = _may_read_stdin(options)
+    private = PrivateFiles()
+    private.add(STDIN if reads_stdin else None, *_inherited_files(options))
+    # All before the import of the program, which may read, print and start child processes.
     with (
-        keep_standard_input() if _may_read_stdin(options) else nullcontext() as standard_input,
-        redirect_printing() if is_standard else nullcontext(STDOUT) as standard_output,
+        private.kept(),
+        keep_standard_input() if reads_stdin else nullcontext() as standard_input,
+        redirect_printing(restores=not is_process)
+        if is_standard
+        else nullcontext(STDOUT) as standard_output,
     ):
         check_names(options)
         target = load(options.target)
@@ -92,7 +105,14 @@ def _run(options: Namespace, *, is_process: bool) -> int:
         _configure_logging(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             execution, code = runner.run(
-                _execute(target, options, standard_input, standard_output, is_process=is_process)
+                _execute(
+                    target,
+                    options,
+                    standard_input,
+                    standard_output,
+                    private,
+                    is_process=is_process,
+                )
             )
             if is_process and execution.is_cut_short:
                 exit_in_time(code)
@@ -106,6 +126,26 @@ def _may_read_stdin(options: Namespace) -> bool:
         return is_standard_input(options.input)
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     return not options.items and not is_terminal
+
+
+def _inherited_files(options: Namespace) -> Iterator[int | None]:
+    """Yield the descriptors that the options name, such as 3 of /dev/fd/3."""
+    if options.input is not None and not is_standard_input(options.input):
+        yield inherited_descriptor(options.input)
+    yield inherited_descriptor(options.output)
+    if options.failures is not None:
+        yield inherited_descriptor(options.failures)
+
+
+@contextmanager
+def _apart_from_plugins() -> Iterator[None]:
+    """Keep standard input and output from plugins, and from the processes that they start."""
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    with (
+        nullcontext() if is_terminal else keep_standard_input(),
+        nullcontext() if sys.__stdout__ is None else redirect_printing(),
+    ):
+        yield
 
 
 def _close(runner: asyncio.Runner, code: int) -> None:
@@ -131,7 +171,9 @@ def _temporary_logging(level: str) -> Iterator[None]:
 
 def _configure_logging(level: str) -> None:
     """Log to standard error unless the program has configured logging."""
-    logging.basicConfig(level=level.upper(), format="%(levelname)s: %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(TerminalFormatter("%(levelname)s: %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     # The run warns of unprocessed items, which the report of the command has, too.
     logging.getLogger("antflow._engine.run").setLevel(logging.ERROR)
 
@@ -141,6 +183,7 @@ async def _execute(
     options: Namespace,
     standard_input: StandardInput | None,
     standard_output: int,
+    private: PrivateFiles,
     *,
     is_process: bool,
 ) -> tuple[Execution, int]:
@@ -148,14 +191,16 @@ async def _execute(
     pipeline = await target.pipeline(task_options)
     descriptor, items = await _open_input(target, options, standard_input)
     files = _open_outputs(options, descriptor, items, standard_output)
+    private.add(files.input, files.output, files.failures)
     try:
         execution = Execution(pipeline, options, files, is_process=is_process)
     except ValueError as error:
         raise UsageError(str(error)) from error
     # Last of all: a wrong option must not empty the results of an earlier run.
-    prepare_output(options.output, files.output, append=options.append)
+    append = options.append
+    prepare_output(options.output, "--output", files.output, append=append)
     if files.failures is not None:
-        prepare_output(options.failures, files.failures, append=options.append)
+        prepare_output(options.failures, "--failures", files.failures, append=append)
     return execution, await execution.run()
 
 
@@ -177,6 +222,14 @@ def _open_outputs(
             "--failures": failures,
         }
     )
+    opened = {"--output": (options.output, output), "--failures": (options.failures, failures)}
+    check_messages(
+        {
+            option: descriptor
+            for option, (name, descriptor) in opened.items()
+            if descriptor is not None and inherited_descriptor(name) is None
+        }
+    )
     if not (options.append or options.overwrite):
         check_empty(options.output, "--output", output)
         if failures is not None:
@@ -187,7 +240,7 @@ def _open_outputs(
 async def _open_input(
     target: Target, options: Namespace, standard_input: StandardInput | None
 ) -> tuple[int | None, Items]:
-    if options.input is not None and not is_standard_input(options.input):
+    if options.input is not None and (standard_input is None or descriptor_number(options.input)):
         return open_input(options.input), ()
     if options.items:
         return None, options.items

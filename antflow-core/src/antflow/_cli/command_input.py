@@ -113,7 +113,8 @@ class CommandInput:
             value = parse(line)
         except (ValueError, RecursionError) as error:
             if line.strip() or not skips_blank:
-                self._pending.reject(self.position, line, error)
+                # Its frames are this module's and json's, and say nothing of the user's program.
+                self._pending.reject(self.position, line, error.with_traceback(None))
             return NO_VALUE
         # Nothing runs between this call and the numbering of the item, so both get one number.
         self._pending.add(self._number_of(value), self.position, line)

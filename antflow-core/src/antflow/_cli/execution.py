@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from os.path import samestat
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
+from antflow._engine.sources import length_of
+from antflow._errors.texts import escaped
 from antflow._stats.failure_tally import FailureTally
 from antflow.pipeline import Pipeline, ResultStream
 
@@ -22,7 +27,13 @@ from .command_input import (
 )
 from .file_io import FileWriter, LineReader
 from .pending_inputs import PendingInputs
-from .printing import format_program_error, format_task_error, print_err, print_err_in_time
+from .printing import (
+    FAILED,
+    format_program_error,
+    format_task_error,
+    print_err,
+    print_err_in_time,
+)
 from .records import (
     describe_item,
     describe_json_line,
@@ -86,6 +97,7 @@ class Execution:
         self._error: BaseException | None = None
         self._shutdowns: set[Task[Any]] = set()
         self._began = perf_counter()
+        self._process = os.getpid()
         self._signals = SignalHandler(
             ShutdownActions(self._announce, self._drain, self._stop, self._exit_now),
             self._loop,
@@ -108,9 +120,8 @@ class Execution:
         descriptor, items = self._files.input, self._files.items
         if descriptor is not None and is_regular_file(descriptor):
             return MeasuredInput(self._values, self._input, descriptor)
-        if descriptor is None and isinstance(items, Sized):
-            return CountedInput(self._values, len(items))
-        return self._values
+        length = length_of(items) if descriptor is None else None
+        return self._values if length is None else CountedInput(self._values, length)
 
     async def run(self) -> int:
         """Run, and return the exit code."""
@@ -135,9 +146,12 @@ class Execution:
 
     def _open_writers(self, loop: AbstractEventLoop) -> None:
         pending, stop = self._pending, self._signals.stop
-        pending.output = FileWriter(self._files.output, loop, pending.remove, stop)
-        if self._files.failures is not None:
-            pending.failures = FileWriter(self._files.failures, loop, pending.remove, stop)
+        turn = Lock()  # both may be one pipe
+        pending.output = FileWriter(self._files.output, loop, pending.remove, stop, turn)
+        if (failures := self._files.failures) is not None:
+            is_shared = samestat(os.fstat(failures), os.fstat(self._files.output))
+            own = turn if is_shared else None
+            pending.failures = FileWriter(failures, loop, pending.remove, stop, own)
 
     async def _consume(self) -> None:
         pending, output = self._pending, self._pending.output
@@ -152,12 +166,14 @@ class Execution:
         except BaseException as error:  # whatever a task raises, finished results are written
             self._error = error
         finally:
+            if os.getpid() != self._process:  # a task has forked the process, and gone on in both
+                os._exit(FAILED)
             await self._values.aclose()
 
     @property
     def _names(self) -> dict[str, str]:
         names = {name: getattr(self._options, name) for name in ("output", "failures")}
-        return {name: given for name, given in names.items() if given}
+        return {name: escaped(given) for name, given in names.items() if given}
 
     def _report(self) -> int:
         """Print the report, and return the exit code."""
@@ -175,12 +191,15 @@ class Execution:
 
     def _lines(self) -> Iterator[str]:
         if self._options.summary:
-            yield summary(self._pipeline.get_stats(), perf_counter() - self._began)
+            yield from summary(self._pipeline.get_stats(), perf_counter() - self._began)
         if self._error is not None and (traceback := format_program_error(self._error)):
             yield traceback.rstrip()
         signal = self._signals.signal
-        for line in report_lines(self._pending, self._input, self._names, self._error, signal):
+        for text in report_lines(self._pending, self._input, self._names, self._error, signal):
+            line, _, traceback = text.partition("\n")
             yield f"{COMMAND}: {line}"
+            if traceback:
+                yield traceback
 
     # Shutdown actions
 

@@ -5,14 +5,17 @@ Both use descriptors: Python's buffered files have locks, which a thread left be
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from asyncio import AbstractEventLoop, Event, Future, TimerHandle, get_running_loop
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
+from os.path import samestat
 from queue import SimpleQueue
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from threading import Event as ThreadEvent
-from threading import Thread
+from threading import Lock, Thread
 
 BLOCK_BYTES = 1 << 17
 """Bytes that are read at a time, at most."""
@@ -22,6 +25,9 @@ MAX_WAITING_BYTES = 1 << 20
 
 BATCH_BYTES = 1 << 16
 """Bytes that are written without a pause."""
+
+PIPE_BYTES = 4096
+"""Bytes that a pipe with room takes at once; the size of a page, on all systems but few."""
 
 PAUSE_SECONDS = 0.01
 """Pause between two writes of fewer bytes: each switch of threads costs up to 5 ms."""
@@ -48,8 +54,18 @@ def write_all(descriptor: int, content: bytes) -> None:
     """
     remaining = memoryview(content)
     while remaining:
+        remaining = remaining[write_some(descriptor, remaining) :]
+
+
+def write_some(descriptor: int, content: memoryview) -> int:
+    """Write what a file accepts of the content, and return how much that is.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    while True:
         try:
-            remaining = remaining[os.write(descriptor, remaining) :]
+            return os.write(descriptor, content)
         except BlockingIOError:
             _wait(descriptor, EVENT_WRITE)
 
@@ -60,6 +76,54 @@ def _wait(descriptor: int, event: int) -> None:
         selector.select()
 
 
+class OpenFile:
+    """An open file of the command, which other parts of the process may have closed.
+
+    Its descriptor could then belong to a file of the program, such as a connection.
+
+    Args:
+        descriptor: of the file.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._status = os.fstat(descriptor)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it has an end, which can be cut off."""
+        return stat.S_ISREG(self._status.st_mode)
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it may have to be read before it takes more."""
+        return stat.S_ISFIFO(self._status.st_mode) or stat.S_ISSOCK(self._status.st_mode)
+
+    def check(self) -> None:
+        """Check that the descriptor is still that of the file.
+
+        Raises:
+            OSError: it is not.
+        """
+        if not self._is_open():
+            raise OSError(errno.EBADF, "the program or a library has closed its descriptor")
+
+    def _is_open(self) -> bool:
+        try:
+            return samestat(os.fstat(self.descriptor), self._status)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file, unless that has been done.
+
+        Raises:
+            OSError: what was written before could not be stored.
+        """
+        if self._is_open():
+            os.close(self.descriptor)
+
+
 class LineReader:
     """Reads blocks of lines from a file, each as soon as the file has it.
 
@@ -68,7 +132,7 @@ class LineReader:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._file = OpenFile(descriptor)
         self._requests: SimpleQueue[Future[bytes] | None] = SimpleQueue()
         self._loop: AbstractEventLoop | None = None
 
@@ -106,7 +170,8 @@ class LineReader:
         while (request := self._requests.get()) is not None:
             block, error = b"", None
             try:
-                block = read_some(self._descriptor, BLOCK_BYTES)
+                self._file.check()
+                block = read_some(self._file.descriptor, BLOCK_BYTES)
             except OSError as raised:
                 error = raised
             with suppress(RuntimeError):  # the loop is closed
@@ -123,13 +188,66 @@ def _resolve(request: Future[bytes], block: bytes, error: OSError | None) -> Non
 
 
 class _Batch:
-    __slots__ = ("content", "error", "is_done", "numbers")
+    """Lines that are written without a pause.
+
+    Args:
+        lines: with their line ends.
+        numbers: of the inputs that they are about.
+    """
+
+    __slots__ = ("_content", "_is_stopped", "_numbers", "_size", "_step", "error", "is_done")
 
     def __init__(self, lines: list[bytes], numbers: list[int]) -> None:
-        self.content = b"".join(lines)
-        self.numbers = numbers
         self.error: OSError | None = None
         self.is_done = False
+        self._content = b"".join(lines)
+        self._numbers = numbers
+        self._size = 0
+        self._step = Lock()
+        self._is_stopped = False
+
+    def write(self, file: OpenFile) -> None:
+        """Write the lines; if the file fails, set `error`, and cut off a partial last line."""
+        try:
+            file.check()
+            while self._size < len(self._content) and not self._is_stopped:
+                self._write_some(file)
+        except OSError as error:
+            self.error = error
+            with suppress(OSError):
+                self._cut(file)
+
+    def _write_some(self, file: OpenFile) -> None:
+        end = None
+        if file.is_pipe:
+            # A pipe that is ready takes so much without waiting, so `stop` learns the exact size.
+            end = self._size + PIPE_BYTES
+            _wait(file.descriptor, EVENT_WRITE)
+        with self._step:
+            if not self._is_stopped:
+                rest = memoryview(self._content)[self._size : end]
+                self._size += write_some(file.descriptor, rest)
+
+    def _cut(self, file: OpenFile) -> None:
+        """Cut off a partial last line, where it is the end of the file."""
+        end = os.lseek(file.descriptor, 0, os.SEEK_CUR) if file.is_regular else -1
+        partial = self._size - self._whole_size()
+        if partial and end == os.fstat(file.descriptor).st_size:
+            os.ftruncate(file.descriptor, end - partial)
+            os.lseek(file.descriptor, end - partial, os.SEEK_SET)
+
+    def stop(self, timeout: float) -> None:
+        """Write nothing more, if the write that is going on ends before the timeout."""
+        if self._step.acquire(timeout=timeout):
+            self._is_stopped = True
+            self._step.release()
+
+    def written(self) -> list[int]:
+        """Return the numbers of the inputs whose lines are in the file."""
+        return self._numbers[: self._content.count(b"\n", 0, self._size)]
+
+    def _whole_size(self) -> int:
+        return self._content.rfind(b"\n", 0, self._size) + 1
 
 
 class FileWriter:
@@ -142,6 +260,8 @@ class FileWriter:
         loop: the event loop that adds lines.
         on_written: called with the numbers of the inputs whose lines are in the file.
         on_failed: called once if the file cannot be written; further lines are dropped.
+        turn: held while lines are written; shared by the writers of one pipe, whose lines would
+            interrupt each other.
     """
 
     def __init__(
@@ -150,9 +270,11 @@ class FileWriter:
         loop: AbstractEventLoop,
         on_written: Callable[[Iterable[int]], None],
         on_failed: Callable[[], None],
+        turn: Lock | None = None,
     ) -> None:
         self.error: OSError | None = None
-        self._descriptor = descriptor
+        self._file = OpenFile(descriptor)
+        self._turn = turn or Lock()
         self._loop = loop
         self._on_written = on_written
         self._on_failed = on_failed
@@ -208,7 +330,7 @@ class FileWriter:
         self._cancel_pause()
         self._batches.put(None)
         try:
-            os.close(self._descriptor)
+            self._file.close()
         except OSError as error:  # network file systems report a full disk only here
             self.error = self.error or error
 
@@ -221,8 +343,13 @@ class FileWriter:
         for _ in range(2):  # the batch that is being written, then the lines that wait
             if self._batch is None and self._lines:
                 self._send()
-            if self._batch is not None and self._idle.wait(timeout):
-                self._finish_batch()
+            if self._batch is None:
+                continue
+            if not self._idle.wait(timeout):
+                self._batch.stop(timeout)
+                self._on_written(self._batch.written())
+                return
+            self._finish_batch()
 
     def _send(self) -> None:
         self._cancel_pause()
@@ -237,16 +364,15 @@ class FileWriter:
         if batch is None or not batch.is_done:  # `flush_in_time` has finished it before the loop
             return
         self._batch = None
+        self._on_written(batch.written())
         if batch.error is not None:
             self.error = batch.error
             self._lines, self._numbers, self._size = [], [], 0
             self._on_failed()
+        elif self._size >= BATCH_BYTES:
+            self._send()
         else:
-            self._on_written(batch.numbers)
-            if self._size >= BATCH_BYTES:
-                self._send()
-            else:
-                self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
+            self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
         self._changed.set()
 
     def _end_pause(self) -> None:
@@ -261,10 +387,8 @@ class FileWriter:
 
     def _serve(self) -> None:
         while (batch := self._batches.get()) is not None:
-            try:
-                write_all(self._descriptor, batch.content)
-            except OSError as error:
-                batch.error = error
+            with self._turn:
+                batch.write(self._file)
             batch.is_done = True
             self._idle.set()
             with suppress(RuntimeError):  # the loop is closed

@@ -66,14 +66,32 @@ def check_distinct(opened: Mapping[str, int | None]) -> None:
                 raise FileError(f"{other} and {name} are the same file; give two")
 
 
+def check_messages(opened: Mapping[str, int]) -> None:
+    """Check that no file is standard output or standard error, too, whose lines would replace its.
+
+    Args:
+        opened: descriptors that the command has opened, by their names in the message.
+
+    Raises:
+        FileError: a file is.
+    """
+    for name, descriptor in ("standard output", STDOUT), ("standard error", STDERR):
+        check_distinct({**opened, name: descriptor})
+
+
 def open_input(name: str) -> int:
     """Open a file for reading, and return its descriptor.
+
+    Args:
+        name: of the file; one that is open already is read from its current position.
 
     Raises:
         FileError: it cannot be opened.
     """
+    number = descriptor_number(name)
     with _explain(name, "--input", "read"):
-        descriptor = _open(name, os.O_RDONLY)
+        # Linux would open a file anew, and refuse a socket.
+        descriptor = _open(name, os.O_RDONLY) if number is None else os.dup(number)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         raise FileError(f"--input {name} is a directory; give a file")
     return descriptor
@@ -219,20 +237,25 @@ def check_empty(name: str, option: str, descriptor: int) -> None:
         )
 
 
-def prepare_output(name: str, descriptor: int, *, append: bool) -> None:
+def prepare_output(name: str, option: str, descriptor: int, *, append: bool) -> None:
     """Empty a regular file, or end its last line, unless it was open already.
 
     Args:
         name: of the file.
+        option: the one that names it.
         descriptor: of the file.
         append: whether it keeps its content; the first record must begin on a line of its own.
+
+    Raises:
+        FileError: it cannot be written.
     """
     if not _is_named_file(name, descriptor):
         return
-    if not append:
-        os.ftruncate(descriptor, 0)
-    elif os.fstat(descriptor).st_size and not _ends_with_newline(name):
-        os.write(descriptor, b"\n")
+    with _explain(name, option, "written"):
+        if not append:
+            os.ftruncate(descriptor, 0)
+        elif os.fstat(descriptor).st_size and not _ends_with_newline(name):
+            os.write(descriptor, b"\n")
 
 
 def _is_named_file(name: str, descriptor: int) -> bool:
@@ -251,16 +274,28 @@ def _ends_with_newline(name: str) -> bool:
 def inherited_descriptor(name: str) -> int | None:
     """Return the descriptor that a name such as /dev/stderr stands for; None for other names."""
     # Opening such a name would write from the start of a redirected file, over its content.
-    number = _descriptor_number(name)
+    number = descriptor_number(name)
     return STANDARD_NAMES.get(name) if number is None else number
 
 
 def is_standard_input(name: str) -> bool:
-    """Return whether a name stands for standard input."""
-    return name in {STANDARD, "/dev/stdin"} or _descriptor_number(name) == STDIN
+    """Return whether a name stands for standard input, or for the same open file.
+
+    A regular file that has a name of its own is opened anew, with a position of its own.
+    """
+    number = descriptor_number(name)
+    if name in {STANDARD, "/dev/stdin"} or number == STDIN:
+        return True
+    try:
+        status = Path(name).stat()
+        is_open = number is not None or not stat.S_ISREG(status.st_mode)
+        return is_open and samestat(status, os.fstat(STDIN))
+    except (OSError, ValueError):
+        return False
 
 
-def _descriptor_number(name: str) -> int | None:
+def descriptor_number(name: str) -> int | None:
+    """Return the number in a name such as /dev/fd/3; None for other names."""
     folder, _, number = name.rpartition("/")
     return int(number) if folder in DESCRIPTORS and number.isdecimal() else None
 
@@ -284,8 +319,11 @@ def _explain(name: str, option: str, done: str) -> Iterator[None]:
 
 
 @contextmanager
-def redirect_printing() -> Iterator[int]:
+def redirect_printing(*, restores: bool = True) -> Iterator[int]:
     """Redirect the program's prints to standard error, so that only results go to the output.
+
+    Args:
+        restores: whether prints go to standard output again after the block; exit handlers print.
 
     Yields:
         A descriptor of the real standard output.
@@ -302,7 +340,8 @@ def redirect_printing() -> Iterator[int]:
         yield kept
     finally:
         _flush()
-        os.dup2(kept, STDOUT)
+        if restores:
+            os.dup2(kept, STDOUT)
         os.close(kept)
 
 

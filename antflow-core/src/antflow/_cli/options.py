@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from antflow._errors.suggestions import nearest
+from antflow._errors.texts import encodable, escape_controls, message_text
 
 DRAIN_SECONDS = 10.0
 LEVELS = ("debug", "info", "warning", "error")
@@ -221,6 +222,16 @@ class Parser(ArgumentParser):
     def __init__(self, **fields: Any) -> None:
         # An abbreviation would change its meaning with the options of another plugin.
         super().__init__(**{"formatter_class": FittedFormatter, "allow_abbrev": False, **fields})
+        # From Python 3.14 on, argparse would put escape sequences among the texts of plugins.
+        self.color = False
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and one line with a message, and end the program with exit code 2."""
+        super().error(message_text(message, one_line=True))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # Usage, help, errors and versions are all printed here, those of plugins' options, too.
+        super()._print_message(encodable(escape_controls(message), file), file)
 
     def reject_unknown(self, unknown: Sequence[str], remedy: str = "") -> NoReturn:
         """End the program because of unknown arguments.

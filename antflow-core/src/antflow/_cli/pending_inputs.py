@@ -27,9 +27,6 @@ from .records import (
     failure_line,
 )
 
-NO_NUMBER = -1
-"""The number of a line that belongs to no pending input."""
-
 MAX_AHEAD = 10_000
 """Inputs that may be read after the first one without a result."""
 
@@ -115,6 +112,7 @@ class PendingInputs:
         self._record = record
         self._origins: dict[int, Origin] = {}
         self._finished: set[int] = set()
+        self._reported: set[int] = set()
         self._closing = Lock()
         self._is_closed = False
         self._reorder = ReorderBuffer(self._write_result) if ordered else None
@@ -157,7 +155,9 @@ class PendingInputs:
             error: the reason.
         """
         self.read_count += 1
-        self._write_failure("malformed", NO_NUMBER, describe_text_line((position, line)), {}, error)
+        number = -position  # it has no item, whose numbers begin with 0
+        self._origins[number] = origin = position, line
+        self._write_failure("malformed", number, describe_text_line(origin), {}, error)
 
     # Outcomes
 
@@ -208,10 +208,12 @@ class PendingInputs:
             )
             about = {**about, **error_fields(error, location)}
         line = failure_line(outcome, described, **about)
-        self.remove([number])
         self.outcomes[outcome] += 1
+        self._reported.add(number)
         if self.failures is not None:
-            self.failures.add(line, NO_NUMBER)
+            self.failures.add(line, number)
+        elif outcome in {"failed", "malformed"}:  # the report counts them
+            self.remove([number])
 
     def _describe_input(self, number: int, value: Any) -> dict[str, Any]:
         origin = self._origins.get(number)
@@ -219,10 +221,10 @@ class PendingInputs:
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove inputs whose records are written."""
-        remove, discard = self._origins.pop, self._finished.discard
         for number in numbers:
-            remove(number, None)
-            discard(number)
+            self._origins.pop(number, None)
+            self._finished.discard(number)
+            self._reported.discard(number)
 
     # The end of the run
 
@@ -248,9 +250,14 @@ class PendingInputs:
             described = self._describe_input(item.sequence_id, item.value)
             about = {"id": item.id, "stage": item.stage}
             self._write_failure("unprocessed", item.sequence_id, described, about)
-        for number in sorted({*self._origins, *self._finished}):
+        for number in sorted({*self._origins, *self._finished} - self._reported):
             outcome: InputOutcome = "unwritten" if number in self._finished else "unprocessed"
             self._write_failure(outcome, number, self._describe_input(number, None), {})
+
+    def missing(self) -> tuple[list[int], int]:
+        """Return which inputs are in no file: their positions, and how many have no position."""
+        positions = sorted(position for position, _ in self._origins.values())
+        return positions, len({*self._finished, *self._reported} - self._origins.keys())
 
 
 def _label(described: dict[str, Any], about: dict[str, Any]) -> str:

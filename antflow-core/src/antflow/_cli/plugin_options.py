@@ -16,6 +16,7 @@ from antflow._plugins.switches import STRICT, is_on
 from antflow.exceptions import text_of
 
 from .options import Parser, plugin_choice_parser, plugin_environment
+from .printing import print_warning
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
 
@@ -27,7 +28,7 @@ def find_plugins() -> tuple[FoundPlugin, ...]:
         warnings.simplefilter("always")
         found = INSTALLED.found()
     for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
+        print_warning(str(warning.message))
     return found
 
 
@@ -89,7 +90,7 @@ class PluginOptions:
         )
         if is_on(os.environ, STRICT):
             self._parser.error(f"{text}, or unset {STRICT}")
-        print(f"warning: {text}", file=sys.stderr)
+        print_warning(text)
 
 
 SHARED = ("dashboard",)

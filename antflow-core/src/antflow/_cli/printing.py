@@ -12,17 +12,45 @@ from threading import Thread
 from traceback import TracebackException, format_exception
 
 from antflow._errors.safe_logging import can_be_shown
+from antflow._errors.texts import (
+    MAX_MESSAGE,
+    cut,
+    encodable,
+    escape_controls,
+    message_text,
+    safe_text,
+)
 from antflow._errors.tracebacks import location, remove_own_frames
 from antflow._plugins.discovery import INSTALLED, FoundPlugin
 from antflow._plugins.validation import ARGUMENTS
+
+from .file_io import write_all
+from .records import escape_json
 
 SUCCEEDED, FAILED, OUTPUT_CLOSED = 0, 1, 141
 
 
 def print_err(text: str) -> None:
-    """Print on standard error; do nothing if it is closed."""
+    """Print on standard error, cut and without control characters; do nothing if it is closed."""
+    stream = sys.__stderr__
     with suppress(OSError, ValueError, AttributeError):
-        print(text, file=sys.stderr, flush=True)
+        text = encodable(message_text(text), sys.stderr)
+        # A display may have replaced the stream, or its method.
+        is_captured = stream is not None and "write" in vars(stream)
+        if sys.stderr is not stream or is_captured:
+            print(text, file=sys.stderr, flush=True)
+            return
+        if stream is None:  # closed at the start; print would take standard output
+            return
+        with suppress(OSError):
+            stream.flush()
+        # Python drops text if a child process has made standard error non-blocking.
+        write_all(stream.fileno(), f"{text}\n".encode(stream.encoding, "backslashreplace"))
+
+
+def print_warning(text: str) -> None:
+    """Print one line on standard error."""
+    print_err(f"warning: {message_text(text, one_line=True)}")
 
 
 def print_err_in_time(texts: Iterable[str], timeout: float) -> bool:
@@ -55,9 +83,12 @@ def call_in_time(function: Callable[[], object], timeout: float, name: str) -> b
 
 
 def print_out(text: str) -> int:
-    """Print on standard output, and return the exit code: 141 if the reader has closed it."""
+    """Print on standard output without control characters, and return the exit code.
+
+    That is 141 if the reader has closed it.
+    """
     try:
-        print(text, flush=True)
+        print(encodable(escape_controls(text), sys.stdout), flush=True)
     except BrokenPipeError:
         code = OUTPUT_CLOSED
     except OSError as error:
@@ -81,7 +112,8 @@ def _redirect_to_null() -> None:
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows as lines with aligned columns."""
+    """Return rows as lines with aligned columns, whatever the cells contain."""
+    rows = [tuple(safe_text(cell, MAX_MESSAGE) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -96,7 +128,7 @@ LISTED = [field.name for field in fields(FoundPlugin) if field.name != "plugin"]
 def plugins_as_json(found: Iterable[FoundPlugin]) -> str:
     """Return plugins as a list of JSON objects."""
     listed = [{name: getattr(plugin, name) for name in LISTED} for plugin in found]
-    return json.dumps(listed, indent=2)
+    return escape_json(json.dumps(listed, indent=2))
 
 
 def plugins_as_text(found: Sequence[FoundPlugin]) -> str:
@@ -150,7 +182,14 @@ def format_program_error(error: BaseException) -> str:
 
 
 def format_task_error(error: BaseException) -> str:
-    """Return the traceback of a task's error, with its causes; "" without a frame of the user's."""
+    """Return the traceback of a task's error, with its causes and without antflow's frames.
+
+    It is cut, because it is kept until the end of the run.
+
+    Returns:
+        The traceback; "" without a frame of the user's, or if the error cannot be formatted safely.
+    """
     if location(error) is None or not can_be_shown(error):
         return ""
-    return "".join(format_exception(error)).rstrip()
+    remove_own_frames(error)
+    return cut("".join(format_exception(error)).rstrip())

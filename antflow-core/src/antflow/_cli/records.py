@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
@@ -13,7 +14,8 @@ from pathlib import PurePath
 from typing import Any, Literal
 from uuid import UUID
 
-from antflow._errors.texts import shown
+from antflow._errors.texts import CONTROLS, shown
+from antflow._errors.tracebacks import has_users_frame
 from antflow.exceptions import text_of
 from antflow.results import PipelineResult
 
@@ -38,7 +40,21 @@ def _to_json_type(value: Any) -> Any:
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_to_json_type).encode
-_encode_ascii = json.JSONEncoder(allow_nan=False, default=_to_json_type).encode
+
+
+def escape_json(text: str) -> str:
+    """Return JSON in which control characters of terminals are escaped, so that it may be shown.
+
+    JSON itself escapes only those of ASCII. Values stay what they are, and also lone surrogates can
+    be encoded.
+    """
+    if text.isascii() and "\x7f" not in text:  # most lines: the encoder escapes the rest of ASCII
+        return text
+    return CONTROLS.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 class UnwritableError(Exception):
@@ -52,15 +68,12 @@ def encode_line(record: object) -> bytes:
         UnwritableError: a value in the record has no form in JSON.
     """
     try:
-        try:
-            return _encode(record).encode() + b"\n"
-        except UnicodeEncodeError:  # a lone surrogate, which only an escape can express
-            return _encode_ascii(record).encode() + b"\n"
+        return escape_json(_encode(record)).encode() + b"\n"
     except Exception as error:  # properties of the value may raise anything
         raise UnwritableError(
             f"The result cannot be written as JSON: {text_of(error)}; have the last stage return "
             "what JSON has: objects, arrays, text, finite numbers, true, false and null"
-        ) from error
+        ) from (error if has_users_frame(error) else None)
 
 
 def result_record(result: PipelineResult) -> object:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from signal import Signals
 
-from antflow._errors.texts import escaped, many
+from antflow._errors.texts import many, message_text
 from antflow.exceptions import TooManyFailuresError, text_of
 from antflow.stats import ActivityState, PipelineStats, StageStats
 
@@ -51,15 +52,18 @@ def report_lines(
         error: the one that ended the run or its input.
         signal: the first one that arrived.
     """
-    if isinstance(pending.output.error, BrokenPipeError) and signal is None:
+    writers = {"output": pending.output, "failures": pending.failures}
+    failed = {option: each.error for option, each in writers.items() if each and each.error}
+    is_closed = all(isinstance(each, BrokenPipeError) for each in failed.values())
+    if "output" in failed and is_closed and signal is None:
         return  # as in `antflow run ... | head`
     yield from _outcome_lines(pending)
     if pending.outcomes.total():
         yield from _failures_file_lines(pending, names.get("failures"))
-    for option, writer in ("output", pending.output), ("failures", pending.failures):
-        if writer is not None and writer.error is not None:
-            reason = writer.error.strerror or str(writer.error)
-            yield f"--{option} {names[option]} cannot be written: {reason}"
+    yield from _missing_lines(pending, command_input)
+    for option, failure in failed.items():
+        reason = failure.strerror or str(failure)
+        yield f"--{option} {names[option]} cannot be written: {reason}; {_unread(command_input)}"
     if error is not None:
         yield _error_line(error, command_input)
     if signal is not None:
@@ -102,14 +106,34 @@ def _outcome_lines(pending: PendingInputs) -> Iterator[str]:
         yield f"{many(unwritten, 'result')} could not be written"
 
 
+def _missing_lines(pending: PendingInputs, command_input: CommandInput) -> Iterator[str]:
+    positions, others = pending.missing()
+    noun = command_input.noun
+    where = "in the output nor among the failures"
+    if positions:
+        nouns, are = (noun, "is") if len(positions) == 1 else (f"{noun}s", "are")
+        yield f"{nouns} {', '.join(_ranges(positions))} {are} neither {where}"
+    if others:
+        are = "is" if others == 1 else "are"
+        yield f"{many(others, 'item')} that the pipeline fed to itself {are} neither {where}"
+
+
+def _ranges(numbers: list[int]) -> Iterator[str]:
+    """Yield ascending numbers, and runs of them, as in 3, 5-9."""
+    # A number minus its index is the same throughout a run.
+    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        found = [number for _, number in run]
+        yield f"{found[0]}-{found[-1]}" if len(found) > 1 else f"{found[0]}"
+
+
 def _error_line(error: BaseException, command_input: CommandInput) -> str:
     if isinstance(error, TooManyFailuresError):  # the report has the rest of its text already
         limit = text_of(error).partition(",")[0]
         return f"{limit}, and the run was stopped; {_unread(command_input)}"
-    what = "the run ended"
+    what = f"the run ended; {_unread(command_input)}"
     if error is command_input.error:
         what = f"the input cannot be read past {command_input.noun} {command_input.position:,}"
-    return escaped(f"{what}: {type(error).__name__}: {text_of(error)}")
+    return message_text(f"{what}: {type(error).__name__}: {text_of(error)}", one_line=True)
 
 
 def _unread(command_input: CommandInput) -> str:
@@ -118,8 +142,8 @@ def _unread(command_input: CommandInput) -> str:
     return f"the first unread {command_input.noun} is {command_input.position + 1}"
 
 
-def summary(stats: PipelineStats, seconds: float) -> str:
-    """Return a table of the stages, and the rate of items.
+def summary(stats: PipelineStats, seconds: float) -> Iterator[str]:
+    """Yield the lines of a table of the stages, and the rate of items.
 
     Args:
         stats: of the run.
@@ -132,7 +156,8 @@ def summary(stats: PipelineStats, seconds: float) -> str:
         rows.append((stage.stage_name, *(f"{count:,}" for count in counts), *shares))
     done = stats.items_processed + stats.items_failed
     rate = f"{done / seconds:,.0f} a second" if seconds else ""
-    return f"{table(rows)}\n{many(done, 'item')} in {seconds:.2f} s, {rate}"
+    yield from table(rows).split("\n")
+    yield f"{many(done, 'item')} in {seconds:.2f} s, {rate}"
 
 
 def _share(stage: StageStats, state: ActivityState) -> float:

@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from socket import socketpair
+from socket import socket, socketpair
 from threading import Event, Lock, Thread
 from time import monotonic
 from types import FrameType
+from typing import Any
 
+from .children import called_in_children
 from .printing import call_in_time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -64,14 +66,17 @@ class SignalHandler:
         self._actions = actions
         self._loop = loop
         self._drain_seconds = drain_seconds
-        self._reader, self._writer = socketpair()
-        self._writer.setblocking(False)
+        self._reader: socket
+        self._writer: socket
+        self._is_stopped = False
         self._is_exiting = Event()
         self._exit_once = Lock()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle the signals, except ignored ones, until the block is left."""
+        self._reader, self._writer = socketpair()
+        self._writer.setblocking(False)
         before = {each: signal.getsignal(each) for each in SIGNALS}
         Thread(target=self._run, name="antflow-signals", daemon=True).start()
         # The thread reads the signals from a socket, since Python calls handlers only between two
@@ -81,7 +86,8 @@ class SignalHandler:
             for each, handler in before.items():
                 if handler is not signal.SIG_IGN:
                     signal.signal(each, self._on_signal)
-            yield
+            with called_in_children(lambda: self._leave_to(before)):
+                yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
@@ -89,9 +95,19 @@ class SignalHandler:
             self._send(_OVER)
             self._writer.close()
 
+    def _leave_to(self, handlers: Mapping[signal.Signals, Any]) -> None:
+        """Restore the handlers in a forked process, whose signals would end this run."""
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        signal.set_wakeup_fd(-1)
+        self._reader.close()
+        self._writer.close()
+
     def stop(self) -> None:
-        """Stop the run as a second signal does."""
-        self._send(_STOP)
+        """Stop the run as a second signal does; do nothing the second time."""
+        if not self._is_stopped:  # two files may fail, and a third event ends the process
+            self._is_stopped = True
+            self._send(_STOP)
 
     def _send(self, event: int) -> None:
         with suppress(OSError):  # the run is over, or the socket is full of events already

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from asyncio import sleep, wait
+
+from antflow._plugins.dispatcher import present_task
+from antflow.context import CURRENT_WORKER
 from antflow.exceptions import PipelineError
 
 from .run import Run
+from .task_internals import awaited_by, tasks_waiting_for
+from .worker import Worker
 
 
 def check_outside_tasks(run: Run, call: str, remedy: str, *, is_own_task: bool = False) -> None:
@@ -24,13 +30,26 @@ def check_outside_tasks(run: Run, call: str, remedy: str, *, is_own_task: bool =
 
 
 def check_not_worker(run: Run) -> None:
-    """Raise PipelineError if a task that `shutdown` waits for calls it: a deadlock."""
-    # Tasks that a worker has started and does not await may call it, so no context is asked here.
-    if run.is_own_task():
+    """Raise PipelineError if a task that `shutdown` waits for waits for it: a deadlock."""
+    # Tasks that a worker has started and does not await may call it, so the context alone does not
+    # decide.
+    task = present_task()
+    is_inside = run.reentrancy.is_inside_task()
+    if any(map(run.is_own_task, tasks_waiting_for(task) if is_inside else (task,))):
         raise PipelineError(
             f"A worker of pipeline {run.name!r} cannot wait for shutdown(), which waits for "
             "the worker; call it from outside, or in a task that is not awaited here"
         )
+
+
+async def check_not_worker_until_end(run: Run) -> None:
+    """Do so again whenever the worker that this comes from has gone on, until it ends."""
+    worker = CURRENT_WORKER.get()
+    task = worker.task if isinstance(worker, Worker) else None
+    while task is not None and not task.done() and not run.is_over:
+        check_not_worker(run)
+        awaited = awaited_by(task)
+        await (sleep(0) if awaited is None else wait([awaited]))
 
 
 def check_not_consumer(run: Run, call: str) -> None:

@@ -196,10 +196,11 @@ class Channel:
         if self.closed:
             return
         self.closed = True
-        self.receivers.close()
+        self._set_aside()
+        self._update_flags()
+        self.receivers.close()  # last, since nothing can be woken on a loop that is closed
         self.waiters.close()
         self._update_flags()
-        self._set_aside()
 
     def _set_aside(self) -> None:
         """Move everything that is left to `unprocessed`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, Lock, Task, current_task, get_running_loop, sleep, wait
+from asyncio import CancelledError, Lock, Task, get_running_loop, sleep, wait
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import isawaitable
@@ -11,10 +11,16 @@ from threading import Thread
 from typing import Any
 
 from antflow._errors.safe_logging import log_error
-from antflow._plugins.dispatcher import cancellations
+from antflow._plugins.dispatcher import cancellations, present_task
 from antflow._plugins.plain_progress import PROGRESS
 from antflow.dashboards import DashboardProtocol, DashboardSnapshot
 from antflow.results import ErrorSummary, PipelineResult
+
+from .limited_call import LimitedCall
+from .task_internals import hide_when_destroyed
+
+CALL_SECONDS = 5.0
+"""How long a run waits for a call of its dashboard: before its first item, and at its end."""
 
 _logger = logging.getLogger(__name__)
 
@@ -93,34 +99,42 @@ class Display:
         self._turn = Lock()
         self._is_dropped = False
         self._has_begun = self._is_ending = False
-        self.caller: Task[Any] | None = None
+        self._was_cancelled = False  # in a call
+        self._caller: Task[Any] | None = None
+        self._call_in_task: LimitedCall | None = None
         self._ticker: Task[None] | None = None
 
     async def begin(self) -> None:
         """Have the dashboard start, and be updated from now on."""
         self._has_begun = True
-        await self._call("on_start", self._pipeline, self._total_items)
-        await self._update()
+        await self._call("on_start", CALL_SECONDS, self._pipeline, self._total_items)
+        await self._update(CALL_SECONDS)
         if self._is_ending:
             return
         self._ticker = get_running_loop().create_task(self._tick())
+        hide_when_destroyed(self._ticker)
 
-    async def end(self, results: list[PipelineResult], summary: ErrorSummary) -> None:
+    async def end(
+        self, results: list[PipelineResult], summary: ErrorSummary, *, is_aborted: bool
+    ) -> None:
         """Have the dashboard show the last state, and finish.
 
         Args:
             results: what is kept of the run.
             summary: its failures.
+            is_aborted: whether the run was cancelled. A dashboard that was cancelled with it inside
+                a call might wait there again, so it is not updated any more.
         """
         self._is_ending = True
         if not self._has_begun:
             return
         try:
             await self._stop_ticking()
-            await self._update()
+            if not (is_aborted and self._was_cancelled):
+                await self._update(CALL_SECONDS)
         finally:
             await self._stop_ticking()
-            await self._call("on_finish", results, summary)
+            await self._call("on_finish", CALL_SECONDS, results, summary)
             self._is_dropped = True
 
     def leave(self, seconds: float) -> None:
@@ -157,26 +171,35 @@ class Display:
             await sleep(self._interval)
             await self._update()
 
-    async def _update(self) -> None:
-        await self._call("on_update", self._snapshot())
+    def is_calling(self, task: Task[Any] | None) -> bool:
+        """Return whether a task is the one in which the dashboard is being called."""
+        call = self._call_in_task
+        return task is not None and task in (self._caller, call and call.task)
 
-    async def _call(self, method: str, *arguments: Any) -> None:
+    async def _update(self, seconds: float | None = None) -> None:
+        await self._call("on_update", seconds, self._snapshot())
+
+    async def _call(self, method: str, seconds: float | None, *arguments: Any) -> None:
+        """Call a method; if it takes longer than `seconds`, drop the dashboard."""
         async with self._turn:
             if self._is_dropped:
                 return
-            self.caller = current_task()
+            self._caller = present_task()
             try:
                 answer = getattr(self._dashboard, method)(*arguments)
                 if isawaitable(answer):
-                    await answer
+                    self._call_in_task = LimitedCall(answer)
+                    await self._call_in_task.wait(seconds)
             except GeneratorExit:
                 raise
             except BaseException as error:
                 if isinstance(error, CancelledError) and cancellations():
+                    call = self._call_in_task
+                    self._was_cancelled |= call is not None and call.was_cut
                     raise
                 self._drop(method, error)
             finally:
-                self.caller = None
+                self._caller = self._call_in_task = None
 
     def _drop(self, method: str, error: BaseException) -> None:
         self._is_dropped = True

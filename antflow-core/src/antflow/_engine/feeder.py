@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Future, get_running_loop
 from collections.abc import AsyncIterable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
+from antflow._errors.texts import shown
 from antflow._plugins.dispatcher import Dispatcher
 from antflow.exceptions import PipelineError
 from antflow.results import PipelineResult, UnprocessedItem
@@ -82,7 +84,9 @@ class Feeder:
         names = ", ".join(repr(stage.name) for stage in self._stages)
         text = f"Stage {name!r} not found in pipeline {self._run.name!r}; it has {names}"
         if item is not None:
-            text += f"; item {item.id!r} was there: feed its value, or an Item, to another stage"
+            text += (
+                f"; item {shown(item.id)} was there: feed its value, or an Item, to another stage"
+            )
         raise ValueError(text)
 
     async def feed(self, source: Source, stage: StageRuntime, priority: int) -> bool:
@@ -105,6 +109,7 @@ class Feeder:
                 async for value in source:
                     if not await self._put_value(value, stage, priority, inside):
                         return False
+                    del value  # or it would live until the input yields the next
                 return True
             return await self._feed_fast(source, stage, priority, inside)
         finally:
@@ -200,7 +205,8 @@ class Feeder:
                 self._failures.keep(reply.result())
             raise
         finally:
-            reply.cancel()  # so that a result is kept when nothing waits for it any more
+            with suppress(RuntimeError):  # the loop is closed
+                reply.cancel()  # so that a result is kept when nothing waits for it any more
             self._replies.discard(reply)
             self._results.stop_expecting()
 

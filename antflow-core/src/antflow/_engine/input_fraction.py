@@ -19,7 +19,10 @@ class InputFraction:
     """
 
     def __init__(self, source: object = None) -> None:
-        method = getattr(source, "fraction_read", None)
+        try:
+            method = getattr(source, "fraction_read", None)
+        except Exception:  # an object that makes its attributes may raise anything
+            method = None
         self._fraction_read: Any = method if callable(method) else None
 
     def __call__(self) -> float | None:

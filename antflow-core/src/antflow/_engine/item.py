@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from antflow._errors.texts import shown
 from antflow.items import Item, checked_priority
 from antflow.results import PipelineResult, UnprocessedItem
 
@@ -74,7 +75,7 @@ def from_failed(result: PipelineResult, sequence_id: int, priority: int) -> Pipe
     """
     if result.error is None or result.stage is None:
         raise ValueError(
-            f"The result of item {result.id!r} is not a failure, and only failures can be fed "
+            f"The result of item {shown(result.id)} is not a failure, and only failures can be fed "
             "again; feed its value, or Item(result.value, id=result.id)"
         )
     own = checked_priority(getattr(result, "priority", priority))

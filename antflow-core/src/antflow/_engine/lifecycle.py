@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError, Task, current_task, get_running_loop, sleep
+from asyncio import CancelledError, Task, get_running_loop, sleep
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any
 
-from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations, listeners_of
+from antflow._plugins.dispatcher import (
+    Dispatcher,
+    delivered_cancellations,
+    listeners_of,
+    present_task,
+)
 from antflow._plugins.plugin_set import PluginSet, unused_name
 from antflow._plugins.validation import validation_error
 from antflow.exceptions import PluginError
@@ -19,6 +24,7 @@ from .feeder import Feeder
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
 from .stage_runtime import StageRuntime, error_summary
+from .task_internals import hide_when_destroyed
 
 START, FINISH = "antflow_pipeline_start", "antflow_pipeline_finish"
 
@@ -134,6 +140,7 @@ class Lifecycle:
         Args:
             results: of the run.
         """
+        is_aborted = self._run.is_aborted
         if self._dispatcher.item_finish:
             await self._report_unprocessed()
         self._run.advance(Phase.FINALIZED)
@@ -142,7 +149,7 @@ class Lifecycle:
             arguments = {"pipeline": self._arguments["pipeline"], "error_summary": summary}
             await self._dispatcher.call_hook(FINISH, arguments)
         if self.display is not None:
-            await self.display.end(results.kept(), summary)
+            await self.display.end(results.kept(), summary, is_aborted=is_aborted)
 
     async def _report_unprocessed(self) -> None:
         """Emit that items are unprocessed, those included that late feeders add meanwhile.
@@ -169,7 +176,7 @@ def _observers_of(answers: Mapping[str, object]) -> Iterator[tuple[str, object]]
 
 async def _await_briefly(pending: Awaitable[Any]) -> None:
     """Await observers, each cancelled at its first wait."""
-    this = current_task()
+    this = present_task()
     assert this is not None
     this.cancel()
     await pending
@@ -206,6 +213,7 @@ class Ending:
             self._finish()
             return
         self.task.add_done_callback(partial(self._on_done, context))
+        hide_when_destroyed(self.task)
 
     def running(self) -> list[Task[None]]:
         """Return the task, once it may be cancelled."""

@@ -17,8 +17,9 @@ from typing import Any
 from antflow._stats.counters import BLOCKED, BUSY, IDLE
 from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
+from antflow.results import PipelineResult
 
-from .attempt import FIRST, UNMADE, Kind
+from .attempt import FIRST, UNMADE, Kind, Outcome
 from .channel import Channel
 from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
@@ -57,6 +58,8 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
     )
     is_bounded = capacity < inf
     take, append = queue.popleft, forwarded.append
+    item: PipelineResult | None
+    outcome: Outcome | None
     call, total = stage.tasks[0].call, SUM
     waits, durations = stage.counters.queue_wait, stage.tasks[0].counters.duration
     # Most durations fall into the bucket of the one before.
@@ -116,6 +119,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 now = await _conclude(worker, now, await finish(worker, item, outcome))
             worker.item = worker.bound_task = worker.attempt = worker.status = None
             worker.since = now
+        item = value = outcome = None  # an idle worker keeps nothing of the last item alive
 
 
 async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - as above
@@ -129,6 +133,8 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
         output.queue,
         output.capacity,
     )
+    item: PipelineResult | None
+    outcome: Outcome | None
     call, waits = bound.call, stage.counters.queue_wait
     while (now := await _wait_for_item(worker)) is not None:
         while queue:
@@ -181,6 +187,7 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
             outcome = await end_failed(worker, item, bound, failed, clock() - start)
             del failed  # or its traceback and this frame would keep each other
             now = await _conclude(worker, begun, await finish(worker, item, outcome))
+        item = value = pending = outcome = None  # an idle worker keeps nothing of the last item
 
 
 async def run_general(worker: Worker) -> None:
@@ -201,6 +208,7 @@ async def run_general(worker: Worker) -> None:
                 now = await _conclude(worker, start, sent_to)
             _release(worker)
             input_.held -= 1
+        worker.status = None
 
 
 def _begin(worker: Worker) -> Task[Any]:

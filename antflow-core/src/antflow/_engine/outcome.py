@@ -11,7 +11,13 @@ from time import time
 from typing import Any
 
 from antflow._errors.safe_logging import log_error
-from antflow._errors.tracebacks import location, remove_own_frames, unchanged_traceback
+from antflow._errors.texts import shown
+from antflow._errors.tracebacks import (
+    limit_traceback,
+    location,
+    remove_own_frames,
+    unchanged_traceback,
+)
 from antflow.events import StatusType
 from antflow.exceptions import PipelineError, text_of
 from antflow.results import FailedItem, PipelineResult
@@ -276,7 +282,7 @@ def error_fields(error: BaseException) -> dict[str, str]:
     """Return an error as events and summaries show it: its text and the name of its class."""
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         text = text_of(error)
     return {"error": text, "error_type": type(error).__name__}
 
@@ -323,15 +329,16 @@ def _on_callback_error(
         raise error
     if isinstance(error, CancelledError) and worker.is_cancelled:
         return True  # found in `cancelling()` when the outcome is applied
+    limit_traceback(error)
     if not isinstance(error, Exception | CancelledError):
         worker.run.abort(error)
         return False
     log_error(
         _logger,
         error,
-        "Stage %r: the %s of item %r raised; the item goes on regardless.",
+        "Stage %r: the %s of item %s raised; the item goes on regardless.",
         worker.stage.name,
         role,
-        item.id,
+        shown(item.id),
     )
     return False

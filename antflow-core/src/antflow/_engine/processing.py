@@ -10,7 +10,7 @@ from random import random
 from time import time
 from typing import Any
 
-from antflow._errors.tracebacks import remove_own_frames, unchanged_traceback
+from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
 from antflow._runners.time_limits import call_in_time
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
@@ -55,7 +55,10 @@ async def process(worker: Worker, item: PipelineResult) -> Channel:
         attempt_task = _attempt if bound.semaphore is None else _attempt_when_allowed
         result = await attempt_task(worker, item, bound, value)
         if isinstance(result, Outcome):
-            return await finish(worker, item, result, index, value)
+            try:
+                return await finish(worker, item, result, index, value)
+            finally:
+                del result, value, item  # or the traceback and this frame would keep each other
         index, value = index + 1, result
         again = attempt.stage > 1
         attempt = Attempt(1, attempt.stage, attempt.stage, attempt.begun) if again else FIRST
@@ -159,7 +162,7 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
     try:
         return await end_failed(worker, item, bound, failed, clock() - start)
     finally:
-        del failed  # or its traceback and this frame would keep each other
+        del failed, item  # or the traceback and this frame would keep each other
 
 
 def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
@@ -216,6 +219,7 @@ def judge(
         raise error
     if task.cancelling() and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
+    limit_traceback(error)
     _count_kind(stage, error)
     now, begun = 0.0, None
     if stage.has_retry_timeout:

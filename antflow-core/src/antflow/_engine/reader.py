@@ -52,13 +52,19 @@ class InputReader:
         except (Exception, CancelledError) as error:
             if run.accepts_input:
                 self.error = error
-        except GeneratorExit:
+        except GeneratorExit:  # the loop is closed, or the run was dropped
+            self._abandon(source)
             raise
         except BaseException as error:
             run.abort(error)
-        finally:
-            run.active_feeds -= 1
-            await self._stop(source, stage, priority)
+        run.active_feeds -= 1
+        await self._stop(source, stage, priority)
+
+    def _abandon(self, source: Source) -> None:
+        """Stop reading where nothing can be awaited; an async generator is left to its loop."""
+        self._run.active_feeds -= 1
+        if isinstance(source, ThreadReader):
+            source.stop()
 
     async def _stop(self, source: Source, stage: StageRuntime, priority: int) -> None:
         """Let an input that was not read to its end clean up after itself."""

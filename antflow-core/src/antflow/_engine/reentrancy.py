@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from asyncio import Task, current_task
+from asyncio import Task
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import ref
+
+from antflow._plugins.dispatcher import present_task
 
 ACTIVE_RUNS: ContextVar[tuple[object, ...]] = ContextVar("antflow_active_runs", default=())
 """The runs that the present code belongs to: of its worker or observer, and those around it."""
@@ -51,7 +53,7 @@ class Reentrancy:
 
     def is_reader(self) -> bool:
         """Return whether the present task is the one that reads the run's input."""
-        return self.reader is not None and current_task() is self.reader
+        return self.reader is not None and present_task() is self.reader
 
     def note_consumer(self) -> None:
         """Remember the present task as the one that takes the stream's results.
@@ -59,25 +61,26 @@ class Reentrancy:
         Weakly: a task that was cancelled keeps its frames, and so the stream, which has to go when
         it is left.
         """
-        task = current_task()
+        task = present_task()
         if task is not None and self._consumer() is not task:
             self._consumer = ref(task)
 
     def is_consumer(self) -> bool:
         """Return whether the present task is the one that took the stream's last result."""
         consumer = self._consumer()
-        return consumer is not None and consumer is current_task()
+        return consumer is not None and consumer is present_task()
 
     @contextmanager
     def observing(self) -> Iterator[None]:
         """Have the present task known as one that calls observers, and that the run waits for."""
-        task = current_task()
+        task = present_task()
         self._observing[task] += 1
         token = ACTIVE_RUNS.set(runs_with(self._run))
         try:
             yield
         finally:
-            ACTIVE_RUNS.reset(token)
+            with suppress(ValueError):  # destroyed by the garbage collector, in another context
+                ACTIVE_RUNS.reset(token)
             self._observing[task] -= 1
             if not self._observing[task]:
                 del self._observing[task]
@@ -87,9 +90,9 @@ class Reentrancy:
         """Whether a task outside the run calls observers."""
         return bool(self._observing)
 
-    def is_observing(self) -> bool:
-        """Return whether the present task is such a task."""
-        return current_task() in self._observing
+    def is_observing(self, task: Task[Any] | None) -> bool:
+        """Return whether a task is such a task."""
+        return task in self._observing
 
 
 def _no_task() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from asyncio import CancelledError, Event, Task, current_task, get_running_loop, wait
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from asyncio import CancelledError, Event, Task, get_running_loop, wait
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from functools import partial
+from typing import Any
+from warnings import warn
 
 from antflow._limits.stage_limits import Rates
-from antflow._plugins.dispatcher import Dispatcher
+from antflow._plugins.dispatcher import Dispatcher, present_task
 from antflow._plugins.plugin_set import PluginSet
 from antflow._plugins.switches import STRICT, is_on
 from antflow.stage import Stage
@@ -29,6 +31,7 @@ from .result_queue import ResultQueue
 from .run_state import Phase, RunState
 from .sources import Source
 from .stage_runtime import StageRuntime, worker_name
+from .task_internals import hide_when_destroyed
 from .threadsafe_calls import ThreadsafeCalls
 from .worker import Worker
 
@@ -74,13 +77,7 @@ class Run(RunState):
         )
         self.feeder = Feeder(self, self.stages, self.results, self.failures, self.dispatcher)
         self.lifecycle = Lifecycle(self, self.stages, self.dispatcher, self.feeder, plugins)
-        self.workers = [
-            [
-                Worker(worker_name(stage.stage, number), stage, self, self.failures)
-                for number in range(stage.stage.workers)
-            ]
-            for stage in self.stages
-        ]
+        self.workers: list[list[Worker]] = [[] for _ in self.stages]  # those that were started
         self.finished = Event()
         self.previous: Run | None = None  # whose `results` are the last ones until this one starts
         self.is_started = False
@@ -139,6 +136,8 @@ class Run(RunState):
         if self._opening is not None:
             try:
                 await wait([self._opening])
+            except GeneratorExit:
+                raise
             except BaseException:  # the caller was cancelled
                 self.abort()
                 await self.wait_closed()
@@ -158,10 +157,13 @@ class Run(RunState):
         if self.is_closed:
             return
         for stage, workers in zip(self.stages, self.workers, strict=True):
-            stage.input.receivers.add_lazy(partial(self._start_worker, w) for w in workers)
+            start = partial(self._start_worker, stage, workers)
+            stage.input.receivers.add_lazy(stage.stage.workers, start)
 
-    def _start_worker(self, worker: Worker) -> None:
+    def _start_worker(self, stage: StageRuntime, workers: list[Worker]) -> None:
         assert self._context is not None
+        worker = Worker(worker_name(stage.stage, len(workers)), stage, self, self.failures)
+        workers.append(worker)
         loop = work(worker)
         try:
             create_task = get_running_loop().create_task
@@ -175,15 +177,30 @@ class Run(RunState):
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
+        hide_when_destroyed(task)
 
-    def is_own_task(self) -> bool:
-        """Return whether the run waits for the present task, or for the hook that it calls."""
-        task, display = current_task(), self.lifecycle.display
+    def __del__(self) -> None:
+        if self.is_started and not self.is_over:
+            warn(
+                f"Pipeline {self.name!r} was dropped, or its event loop closed, while it was "
+                'running; call shutdown() or join(), or use "async with pipeline"',
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
+            )
+
+    def is_own_task(self, task: Task[Any] | None = None) -> bool:
+        """Return whether the run waits for a task, or for the hook that it calls.
+
+        Args:
+            task: the task; None for the present one.
+        """
+        task, display = task or present_task(), self.lifecycle.display
         return not self.is_over and (
             task in self._tasks
             or (self._ending.is_begun and self.reentrancy.is_inside_task())
-            or self.reentrancy.is_observing()
-            or (display is not None and task is not None and task is display.caller)
+            or self.reentrancy.is_observing(task)
+            or (display is not None and display.is_calling(task))
         )
 
     def admits(self) -> bool:
@@ -205,10 +222,10 @@ class Run(RunState):
             return
         self.advance(Phase.CLOSED)
         for stage in self.stages:
-            stage.input.close()
-        self.results.unbound()
+            self._on_open_loop(stage.input.close)
+        self._on_open_loop(self.results.unbound)
         for worker in _started(self.workers):
-            worker.cancel_limit_wait()
+            self._on_open_loop(worker.cancel_limit_wait)
         self._stop_reading()
         if not self._tasks:
             self._end()
@@ -219,20 +236,27 @@ class Run(RunState):
             return
         if self.error is None:
             self.error = error
-        running = [*self._tasks, *self._ending.running()]
+        running = {*self._tasks, *self._ending.running()} - {present_task()}
+        if self.is_abandoned and not self.is_aborted:
+            running -= self._stopped  # `shutdown` has cancelled the reader, which may clean up
         self.close()
         self.advance(Phase.ABORTED)
-        this = current_task()
         for task in running:
-            if task is not this:
-                task.cancel()
+            self._on_open_loop(task.cancel)
 
-    async def stop(self, *, drain: bool, timeout: float | None) -> None:
+    async def stop(
+        self,
+        *,
+        drain: bool,
+        timeout: float | None,
+        watch: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Stop, and wait until no task of the run is left.
 
         Args:
             drain: finish everything fed first.
             timeout: seconds after which to abort.
+            watch: awaited meanwhile; it raises if the run comes to wait for this call.
 
         Raises:
             BaseException: what ended the run, unless it was raised already.
@@ -249,8 +273,13 @@ class Run(RunState):
             self.abort()
         timer = get_running_loop().call_later(timeout, self.abort) if timeout else None
         try:
+            if watch is not None:
+                await watch()
             if not (self.is_over and self._is_raised):
                 await self.wait()
+        except CancelledError:
+            self.abort()
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
@@ -263,6 +292,9 @@ class Run(RunState):
         """
         try:
             await self.finished.wait()
+        except GeneratorExit:  # nothing can be awaited
+            self.abort()
+            raise
         except BaseException:
             self.abort()
             if not self.reentrancy.is_inside_task():  # or it would wait for its own task
@@ -294,9 +326,17 @@ class Run(RunState):
     def _stop_reading(self) -> None:
         """Cancel the opening and the reading of the input, once, so that they may clean up."""
         for task in self._opening, self.reentrancy.reader:
-            if task is not None and task is not current_task() and task not in self._stopped:
+            if task is not None and task is not present_task() and task not in self._stopped:
                 self._stopped.add(task)
-                task.cancel()
+                self._on_open_loop(task.cancel)
+
+    def _on_open_loop(self, wake: Callable[[], object]) -> None:
+        """Wake or cancel tasks, unless the event loop is closed and none of them can go on."""
+        try:
+            wake()
+        except RuntimeError:
+            if not self.is_loop_closed:
+                raise
 
     def _on_task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)

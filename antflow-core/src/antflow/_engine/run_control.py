@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
-from collections.abc import Callable, Coroutine, Iterable, Sized
+from asyncio import get_running_loop, sleep
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from functools import partial
@@ -23,6 +23,7 @@ from .call_checks import (
     check_loop,
     check_not_consumer,
     check_not_worker,
+    check_not_worker_until_end,
     check_outside_tasks,
     has_unreported_failures,
     raise_unreported_failures,
@@ -31,7 +32,7 @@ from .display import Display
 from .display_request import DisplayRequest
 from .input_fraction import InputFraction
 from .run import Run
-from .sources import Source
+from .sources import Source, length_of
 from .stage_runtime import StageRuntime, unprocessed_items
 from .thread_reader import ThreadReader
 
@@ -100,7 +101,7 @@ class RunControl:
         # No await from here to the start of the run: another call would begin a second one.
         check_feeding_loop(self._run, "start()")
         plugins = {} if display is None else dashboard_plugin(display.dashboard, self.name)
-        total = len(source) if isinstance(source, Sized) else None
+        total = length_of(source)
         run = self._run
         if run is None or not run.is_new:
             run = self._run = self._make_run()
@@ -332,11 +333,16 @@ class RunControl:
             return []
         check_loop(run, "shutdown()")
         check_not_worker(run)
+        is_inside = run.reentrancy.is_inside_task()
+        if is_inside and get_running_loop().get_task_factory() is not None:
+            await sleep(0)  # a task that was started eagerly is not awaited before that
+            check_not_worker(run)
         if drain:  # without it, the results need no room, so that nothing waits for the consumer
             check_not_consumer(run, "shutdown(drain=True)")
         run.returns_unprocessed |= returns_unprocessed
         run.is_joined = True
-        await run.stop(drain=drain, timeout=timeout)
+        watch = partial(check_not_worker_until_end, run) if is_inside else None
+        await run.stop(drain=drain, timeout=timeout, watch=watch)
         return unprocessed_items(run.stages)
 
 

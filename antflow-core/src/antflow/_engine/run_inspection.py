@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from antflow._errors.suggestions import explains_keywords
 from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
 from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
@@ -9,7 +11,7 @@ from antflow.stats import PipelineStats
 
 from . import snapshot
 from .run_control import RunControl
-from .stage_runtime import error_summary, unprocessed_items, worker_name
+from .stage_runtime import MAX_LISTED_WORKERS, WorkerNames, error_summary, unprocessed_items
 
 
 @explains_keywords("Pipeline", public_name="Pipeline")
@@ -60,16 +62,24 @@ class RunInspection(RunControl):
         """Return the statistics of the last run, or of the next one if it has been fed already."""
         return snapshot.pipeline_stats(self._current_run())
 
-    def get_worker_names(self) -> dict[str, list[str]]:
-        """Return the names of all workers, by stage; this works before any run, too."""
+    def get_worker_names(self) -> dict[str, Sequence[str]]:
+        """Return the names of all workers, by stage; this works before any run, too.
+
+        They are lists, but for stages with more than 100,000 workers: there they are sequences that
+        make a name when it is read.
+        """
         # From the definition: to ask a run would make one.
+        names = {stage.name: WorkerNames(stage) for stage in self.stages}
         return {
-            stage.name: [worker_name(stage, number) for number in range(stage.workers)]
-            for stage in self.stages
+            stage: of_stage if len(of_stage) > MAX_LISTED_WORKERS else of_stage[:]
+            for stage, of_stage in names.items()
         }
 
     def get_worker_states(self) -> dict[str, WorkerState]:
-        """Return the present state of each worker, by the worker's name."""
+        """Return the present state of each worker, by the worker's name.
+
+        Of a stage with more than 100,000 workers, only those that have been started are among them.
+        """
         return snapshot.worker_states(self._current_run())
 
     def get_dashboard_snapshot(self) -> DashboardSnapshot:
@@ -97,5 +107,8 @@ class RunInspection(RunControl):
         return tuple(self._current_run().lifecycle.plugins.plugins)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
-        """Return the counts and times of each worker in the last run, by the worker's name."""
+        """Return the counts and times of each worker in the last run, by the worker's name.
+
+        Of a stage with more than 100,000 workers, only those that have been started are among them.
+        """
         return snapshot.worker_metrics(self._current_run())

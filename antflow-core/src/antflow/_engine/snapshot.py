@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import isinf
 from time import time
 
@@ -11,7 +12,7 @@ from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
 from antflow.stats import PipelineStats, StageStats, TaskStats
 
 from .run import Run
-from .stage_runtime import StageRuntime, error_summary
+from .stage_runtime import MAX_LISTED_WORKERS, StageRuntime, WorkerNames, error_summary
 from .worker import Worker
 
 MOST_FAILED_ITEMS = 1000
@@ -65,15 +66,33 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
 def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
     to_unix = _to_unix(run)
-    return {worker.name: _worker_state(worker, to_unix) for team in run.workers for worker in team}
+    states: dict[str, WorkerState] = {}
+    for runtime, workers in zip(run.stages, run.workers, strict=True):
+        started = workers[:]  # another thread may start more meanwhile
+        states |= {worker.name: _worker_state(worker, to_unix) for worker in started}
+        states |= {
+            name: WorkerState(name, runtime.name, "idle") for name in _not_started(runtime, started)
+        }
+    return states
 
 
 def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
     to_unix = _to_unix(run)
-    return {
-        worker.name: _worker_metrics(worker, to_unix) for team in run.workers for worker in team
-    }
+    metrics: dict[str, WorkerMetrics] = {}
+    for runtime, workers in zip(run.stages, run.workers, strict=True):
+        started = workers[:]
+        metrics |= {worker.name: _worker_metrics(worker, to_unix) for worker in started}
+        metrics |= {
+            name: WorkerMetrics(name, runtime.name) for name in _not_started(runtime, started)
+        }
+    return metrics
+
+
+def _not_started(runtime: StageRuntime, started: Sequence[Worker]) -> Iterator[str]:
+    """Return the names of the workers that were not started, unless there are too many to list."""
+    names = WorkerNames(runtime.stage)
+    return iter(names[len(started) :]) if len(names) <= MAX_LISTED_WORKERS else iter(())
 
 
 def _worker_state(worker: Worker, to_unix: float) -> WorkerState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping, Sized
 from types import GeneratorType
 from typing import Any
 
@@ -43,6 +43,15 @@ def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False
             "iterable, which runs on the event loop; leave out read_in_thread"
         )
     return items
+
+
+def length_of(items: object) -> int | None:
+    """Return the number of items in an input; None if it does not say one."""
+    # A loader without a length may have a `__len__` that raises, and `len()` refuses large numbers.
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except Exception:
+        return None
 
 
 def single_item(items: object) -> str | None:

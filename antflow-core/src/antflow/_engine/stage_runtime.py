@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from asyncio import Semaphore
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, eq
+from typing import overload
 
+from antflow._errors.texts import one_line
 from antflow._limits.leaky_bucket import Rate
 from antflow._limits.stage_limits import Limits
 from antflow._plugins.dispatcher import Dispatcher
@@ -21,6 +23,9 @@ from .channel import Channel
 from .item import to_unprocessed
 from .pull_channel import PullChannel
 from .result_queue import ResultQueue
+
+MAX_LISTED_WORKERS = 100_000
+"""A stage with more workers lists only those that were started: each takes memory to list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,39 @@ class StageRuntime:
 def worker_name(stage: Stage, number: int) -> str:
     """Return the name of a stage's worker of that number, from 0."""
     return f"{stage.name}-W{number}"
+
+
+class WorkerNames(Sequence[str]):
+    """The names of a stage's workers, each made when it is read; equal to a list of them."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._numbers = range(stage.workers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [worker_name(self._stage, number) for number in self._numbers[index]]
+        return worker_name(self._stage, self._numbers[index])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WorkerNames | list) or len(self) != len(other):
+            return False
+        return all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @one_line
+    def __repr__(self) -> str:
+        return f"<{len(self)} names, {self[0]} to {self[-1]}>"
 
 
 def unprocessed_items(stages: Iterable[StageRuntime]) -> list[UnprocessedItem]:

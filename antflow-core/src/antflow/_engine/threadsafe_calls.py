@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from antflow.exceptions import PipelineError
 
+from .task_internals import hide_when_destroyed
+
 T = TypeVar("T")
 _Make = Callable[[], Coroutine[Any, Any, T]]
 
@@ -75,6 +77,7 @@ class ThreadsafeCalls:
             return
         loop = get_running_loop()
         task = loop.create_task(make())
+        hide_when_destroyed(task)
         task.add_done_callback(partial(_copy_outcome, future))
         future.add_done_callback(partial(_cancel, loop, task))
 

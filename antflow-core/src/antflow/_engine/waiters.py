@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future, get_running_loop
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 _Line = deque["Future[bool]"]
 """The result of each is whether there was room."""
@@ -123,8 +123,8 @@ class Receivers:
     If a receiver arrives and leaves work until the next turn of the loop, a few more are woken
     then, and so on: a trickle wakes one, and lasting work wakes ever more.
 
-    Lazy receivers are callables, each of which starts one more receiver; that one reports by
-    `arrive`.
+    Lazy receivers are a number and a callable, which starts one more receiver each time; that one
+    reports by `arrive`.
 
     Args:
         startable: returns how many items may start.
@@ -135,6 +135,7 @@ class Receivers:
         "_is_wake_scheduled",
         "_lazy",
         "_on_change",
+        "_start_lazy",
         "_startable",
         "_waiting",
         "_woken",
@@ -144,7 +145,8 @@ class Receivers:
         self._startable = startable
         self._on_change = on_change
         self._waiting: deque[Future[None]] = deque()
-        self._lazy: deque[Callable[[], None]] = deque()
+        self._lazy = 0  # not started yet
+        self._start_lazy: Callable[[], None] | None = None
         self._woken = 0  # that have not arrived yet
         self._is_wake_scheduled = False
 
@@ -179,9 +181,10 @@ class Receivers:
             get_running_loop().call_soon(self._wake_more)
         self._on_change()
 
-    def add_lazy(self, starters: Iterable[Callable[[], None]]) -> None:
+    def add_lazy(self, number: int, start: Callable[[], None]) -> None:
         """Add receivers that are to be started when there is work for them."""
-        self._lazy.extend(starters)
+        self._lazy += number
+        self._start_lazy = start
         self.wake(min(1, self._startable()))
 
     def wake(self, number: int) -> None:
@@ -189,7 +192,9 @@ class Receivers:
         while number > 0 and (self._waiting or self._lazy):
             if not self._waiting:
                 self._woken += 1
-                self._lazy.popleft()()
+                self._lazy -= 1
+                assert self._start_lazy is not None
+                self._start_lazy()
             else:
                 waiter = self._waiting.popleft()
                 if waiter.done():
@@ -205,11 +210,11 @@ class Receivers:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiting.clear()
-        self._lazy.clear()
+        self._lazy, self._start_lazy = 0, None
 
     def _wake_more(self) -> None:
         # Waking all of them costs wide pipelines three quarters of their speed: while they arrive,
         # the receivers at work come back for the next item.
         self._is_wake_scheduled = False
-        waiting = len(self._waiting) + len(self._lazy)
+        waiting = len(self._waiting) + self._lazy
         self.wake(min(self._startable(), max(2, waiting // WAITING_PER_WAKE)))

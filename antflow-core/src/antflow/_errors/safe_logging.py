@@ -14,7 +14,7 @@ def can_be_shown(error: BaseException) -> bool:
     # arguments. A log handler could then lose the record, or raise in the engine.
     try:
         format_exception(error)
-    except Exception:
+    except BaseException:
         return False
     return True
 

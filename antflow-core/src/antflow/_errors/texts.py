@@ -1,21 +1,71 @@
-"""One-line texts of users' values for terminals and logs, and counts with their noun."""
+"""Texts from outside for terminals and logs: escaped, cut, on one line; counts with their noun."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from reprlib import Repr
-from typing import TypeVar
+from typing import Any, TypeVar
+
+MAX_MESSAGE = 10_000
+"""Characters of a message, a log line or a traceback on a terminal, before escaping."""
+
+_LONGEST_NOTE = 50
+
+# What acts on a terminal or changes the direction of its text: ASCII's controls but the line feed,
+# DEL, C1, marks of direction, separators of lines, and surrogates, which no encoding has. Other
+# invisible characters stay in messages: joiners belong to emoji, and wide blanks to Japanese.
+CONTROLS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str, *, one_line: bool = False) -> str:
+    r"""Return a text that is safe to write to a terminal, with control characters escaped.
+
+    The escapes are those of Python: `\x1b` for ESC, which begins the sequences that clear a screen,
+    and `\u202e` for a character that reverses a line. Text that is safe already is unchanged.
+
+    Args:
+        text: names, error texts or anything else that others have written.
+        one_line: whether to escape line feeds, too, and all else that `repr` escapes, such as
+            characters of no width. That suits names and ids. Without it, they stay.
+    """
+    if text.isprintable():
+        return text
+    if one_line:
+        return "".join(char if char.isprintable() else _escape(char) for char in text)
+    return CONTROLS.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def cut(text: str, longest: int = MAX_MESSAGE) -> str:
+    """Return a text without its middle if it is longer than allowed; both ends say the most."""
+    if len(text) <= longest:
+        return text
+    half = (longest - _LONGEST_NOTE) // 2
+    note = f" ... ({len(text) - 2 * half:,} characters are left out) ... "
+    return f"{text[:half]}{note}{text[-half:]}"
+
+
+def message_text(text: str, *, one_line: bool = False) -> str:
+    """Return a message for a terminal: cut, and escaped as by `escape_controls`."""
+    return escape_controls(cut(text), one_line=one_line)
+
+
+def encodable(text: str, stream: Any) -> str:
+    """Return a text with escapes for the characters that the encoding of a stream lacks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def escaped(text: str) -> str:
     """Return a text with its control characters escaped, line breaks included."""
-    # A name with an escape sequence could clear the terminal, or forge a line of the log.
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    return escape_controls(text, one_line=True)
 
 
 def safe_text(text: str, longest: int) -> str:
@@ -32,7 +82,7 @@ def shown(value: object) -> str:
     """Return the `repr()` of a value, or its type if its `repr()` raises."""
     try:
         return repr(value)
-    except Exception:
+    except BaseException:  # a value's class may raise anything there, SystemExit too
         return f"(of type {type(value).__name__})"
 
 
@@ -68,7 +118,7 @@ def one_line(make: Callable[[Shown], str]) -> Callable[[Shown], str]:
     def safe_repr(self: Shown) -> str:
         try:
             return escaped(make(self))
-        except Exception:  # a constructor has failed half way, or a value's own repr raises
+        except BaseException:  # a constructor has failed half way, or a value's own repr raises
             return object.__repr__(self)
 
     return safe_repr
@@ -76,7 +126,10 @@ def one_line(make: Callable[[Shown], str]) -> Callable[[Shown], str]:
 
 def short(value: object) -> str:
     """Return the repr of a value, shortened."""
-    return _values.repr(value)
+    try:
+        return _values.repr(value)
+    except BaseException:  # `reprlib` lets what is no Exception through
+        return shown(value)
 
 
 def listed(texts: Iterable[str], between: str = ", ") -> str:

@@ -42,6 +42,11 @@ def place(error: BaseException) -> str | None:
     return None if found is None else _place(found)
 
 
+def has_users_frame(error: BaseException) -> bool:
+    """Return whether a frame of an error is outside of antflow and all libraries."""
+    return any(not _is_own(each) and _is_users(each) for each in _frames(error.__traceback__))
+
+
 def remove_own_frames(error: BaseException) -> None:
     """Remove antflow's frames from an error's traceback, in place.
 
@@ -65,6 +70,17 @@ def remove_own_frames(error: BaseException) -> None:
         if isinstance(error, BaseExceptionGroup):
             linked += error.exceptions
         rest += [other for other in linked if other is not None]
+
+
+def limit_traceback(error: BaseException) -> None:
+    """Cut the traceback of an error that is raised again and again, as `remove_own_frames` does."""
+    # For errors that no item fails with: nearly all of them are raised once, and cost a short walk.
+    entry = error.__traceback__
+    for _ in range(MAX_GROWING):
+        if entry is None:
+            return
+        entry = entry.tb_next
+    remove_own_frames(error)
 
 
 def callers_level() -> int:

@@ -129,7 +129,7 @@ def yield_gil() -> None:
     """Let another thread run, such as that of an event loop.
 
     A thread that does not release the interpreter by itself keeps it for 5 milliseconds
-    (`sys.getswitchinterval`) while others wait.
+    (`sys.getswitchinterval`) while others wait. Call this every half millisecond in long work.
     """
     sleep(SHORTEST_SLEEP)
 

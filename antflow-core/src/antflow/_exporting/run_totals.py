@@ -81,7 +81,7 @@ class _ActiveRun:
 
 
 class RunTotals:
-    """Sums the metrics of the runs that it is given; safe to call from any thread.
+    """Sums the metrics of the runs that it is given; any thread may read them.
 
     Counters include the runs that have ended, and never fall. A run that was abandoned without an
     end, because its event loop was closed or its pipeline collected, ends with its last
@@ -110,6 +110,8 @@ class RunTotals:
 
     def start_run(self, pipeline: Pipeline) -> bool:
         """Add the run of a pipeline that starts; call this in `antflow_pipeline_start`.
+
+        It is called on the event loop of the run.
 
         Args:
             pipeline: the pipeline; it is not kept alive.

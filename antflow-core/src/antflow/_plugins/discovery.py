@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
+from antflow._errors.texts import message_text
 from antflow._errors.tracebacks import callers_level
 from antflow.exceptions import PluginWarning, text_of
 
@@ -85,7 +86,9 @@ class Discovery:
             self._found = found
         # Outside the lock: a filter may turn a warning into an error, or run code of its own.
         for text in _warnings(found, os.environ):
-            warnings.warn(PluginWarning(text), stacklevel=callers_level())
+            # Python writes warnings to standard error as they are.
+            warning = PluginWarning(message_text(text, one_line=True))
+            warnings.warn(warning, stacklevel=callers_level())
         return found
 
     def active(self) -> PluginSet:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from antflow._errors.safe_logging import log_error
+from antflow._errors.texts import shown
+from antflow._errors.tracebacks import limit_traceback
 from antflow.events import StatusEvent, StatusType, TaskEvent
 from antflow.exceptions import PluginError, text_of
 from antflow.results import PipelineResult
@@ -246,6 +248,7 @@ class Dispatcher:
     def note_fault(self, name: str, hook: str, error: BaseException, event: Any = None) -> None:
         """Count an error of a plugin, and log the first of each hook; if strict, end the run."""
         self.faults[name] += 1
+        limit_traceback(error)
         # Logged once: a plugin that raises for each item would fill the log.
         if (name, hook) not in self._logged:
             self._logged.add((name, hook))
@@ -284,11 +287,7 @@ def _event_text(event: Any) -> str:
     """Return which item and stage an event is about, as a part of a log message."""
     if not isinstance(event, StatusEvent | TaskEvent):
         return ""
-    try:
-        item = repr(event.item_id)
-    except Exception:  # ids are users' objects
-        item = f"(an id of type {type(event.item_id).__name__})"
-    return f" at item {item} in stage {event.stage!r}"
+    return f" at item {shown(event.item_id)} in stage {event.stage!r}"
 
 
 def listeners_of(listeners: Listeners, names: Container[str]) -> Listeners:
@@ -296,15 +295,24 @@ def listeners_of(listeners: Listeners, names: Container[str]) -> Listeners:
     return tuple(listener for listener in listeners if listener.name in names)
 
 
+def present_task() -> Task[Any] | None:
+    """Return the task that is running; None outside of any task and event loop."""
+    # Coroutines of a loop that was closed are destroyed by the garbage collector, outside of it.
+    try:
+        return current_task()
+    except RuntimeError:
+        return None
+
+
 def cancellations(task: Task[Any] | None = None) -> int:
     """Return how many cancellations a task, or the present one, has been sent."""
-    task = task or current_task()
+    task = task or present_task()
     return 0 if task is None else task.cancelling()
 
 
 def delivered_cancellations() -> int:
     """Return how many cancellations have reached the present task; a pending one has not."""
-    task = current_task()
+    task = present_task()
     return 0 if task is None else task.cancelling() - is_cancellation_pending(task)
 
 

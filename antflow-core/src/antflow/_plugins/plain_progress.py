@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from antflow._errors.texts import many, safe_text
+from antflow._errors.texts import many, message_text, safe_text
 from antflow.dashboards import DashboardSnapshot
 from antflow.results import ErrorSummary, PipelineResult
 from antflow.stats import PipelineStats
@@ -179,5 +179,6 @@ def write_line(line: str) -> None:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     # Replaced, so that a name that the terminal's encoding lacks does not end the display.
     with suppress(OSError, ValueError):  # it is closed, or its reader has ended
-        stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        shown = message_text(line, one_line=True)
+        stream.write(shown.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()

@@ -86,6 +86,7 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
             add_problem = partial(findings.add, scenario=title)
             check_scenario(found, scenario, spy, add_problem, checked_budget)
     finally:
+        collect_runs()
         gc.unfreeze()
     report = PluginReport(name, tuple(scenarios), spy.calls, findings.problems())
     if report.problems:
@@ -137,7 +138,7 @@ def check_scenario(
         add_problem: called with each problem.
         join_budget: time to wait for threads; None if threads and files may be left.
     """
-    gc.collect()
+    collect_runs()
     before = ProcessSnapshot()
     harness = Harness(plugin, dashboards_of(plugin), spy, add_problem)
     with capture_faults(MUTED_LOGGERS, names_items=False) as capture, check_warnings(add_problem):
@@ -156,6 +157,13 @@ def check_scenario(
     if is_ended and join_budget is not None:
         before.check_files(add_problem)
     before.check_settings(add_problem)
+
+
+def collect_runs() -> None:
+    """Collect what was left by scenarios that broke off: runs, which warn that they never ended."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Pipeline 'checked' was dropped", ResourceWarning)
+        gc.collect()
 
 
 def run_to_end(scenario: Scenario, harness: Harness, add_problem: AddProblem) -> bool:

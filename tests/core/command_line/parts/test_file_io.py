@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from select import select
 
 import pytest
 
 from antflow._cli import file_io
 from antflow._cli.file_io import MAX_WAITING_BYTES, FileWriter, LineReader, read_some, write_all
+from antflow._cli.printing import print_err
 
 LINE = b"x" * 999 + b"\n"
 
@@ -118,6 +121,24 @@ def test_a_pipe_that_another_process_made_non_blocking_is_waited_for(
         write_all(pipe.writer, content)
 
 
+def test_a_message_waits_for_standard_error_that_another_process_made_non_blocking(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.set_blocking(pipe.writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe.writer, b"." * 1024)
+    got: list[bytes] = []
+    monkeypatch.setattr(file_io, "_wait", lambda *_: got.append(pipe.read()))
+    with open(pipe.writer, "w", encoding="ascii", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        print_err("a message \u2713")
+        os.close(pipe.writer)
+    got.append(pipe.read_all())
+    assert b"".join(got).strip(b".") == b"a message \\u2713\n"
+
+
 # Writing
 
 
@@ -212,10 +233,57 @@ async def test_a_flush_needs_no_event_loop(pipe: Pipe, monkeypatch: pytest.Monke
     await writer.close()
 
 
-async def test_a_flush_ends_if_the_file_accepts_nothing(pipe: Pipe) -> None:
-    writer = pipe.file_writer()
-    writer.add(LINE * 1000, 1)
-    writer.flush_in_time(0)
-    assert pipe.numbers == []
+@pytest.mark.parametrize("size", [1, 7, 999, 5_000, 100_000])
+async def test_a_flush_ends_if_the_file_accepts_nothing_and_knows_what_it_accepted(
+    pipe: Pipe, size: int
+) -> None:
+    writer, count = pipe.file_writer(), 0
+    while not writer.is_full:
+        writer.add(b"x" * size + b"\n", count)
+        count += 1
+    while select([], [pipe.writer], [], 0)[1]:
+        await asyncio.sleep(0)
+    writer.flush_in_time(0.01)
     assert writer.is_writing
-    assert len(await asyncio.to_thread(pipe.read)) > 0
+    os.set_blocking(pipe.reader, False)
+    accepted = b""
+    with suppress(BlockingIOError):
+        while True:
+            accepted += pipe.read()
+    assert pipe.numbers == list(range(accepted.count(b"\n")))
+    assert len(pipe.numbers) < count
+
+
+async def test_a_descriptor_that_another_has_closed_is_not_used(pipe: Pipe, tmp_path: Path) -> None:
+    writer, reader = pipe.file_writer(), LineReader(pipe.reader)
+    with (tmp_path / "other").open("w+b") as other:
+        other.write(b"a line of another\n")
+        other.seek(0)
+        for descriptor in pipe.reader, pipe.writer:
+            os.dup2(other.fileno(), descriptor)
+        writer.add(b"a\n", 1)
+        await pipe.wait_for_call()
+        with pytest.raises(OSError, match="the program or a library has closed its descriptor"):
+            await anext(reader.blocks())
+        await writer.close()
+        assert (pipe.numbers, pipe.failures) == ([], 1)
+        assert other.read() == b"a line of another\n"
+        assert os.fstat(pipe.writer)
+
+
+async def test_lines_of_two_writers_of_a_pipe_do_not_interrupt_each_other(pipe: Pipe) -> None:
+    turn, count = threading.Lock(), 2_000
+    loop = asyncio.get_running_loop()
+    writers = [
+        FileWriter(each, loop, pipe.on_written, pipe.on_failed, turn)
+        for each in (os.dup(pipe.writer), pipe.writer)
+    ]
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_all))
+    for number in range(count):
+        for name, writer in zip((b"a", b"b"), writers, strict=True):
+            writer.add(name * 300 + b"\n", number)
+            await writer.wait_for_room()
+    for writer in writers:
+        await writer.close()
+    assert sorted(set((await reading).splitlines())) == [b"a" * 300, b"b" * 300]
+    assert len(pipe.numbers) == 2 * count
