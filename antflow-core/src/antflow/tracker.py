@@ -114,7 +114,11 @@ class StatusTracker(Observer):
         return [_event(item_id, history[start : start + VALUES_PER_EVENT]) for start in starts]
 
     def get_failed_items(self) -> list[FailedItem]:
-        """Return details of each remembered item that has failed."""
+        """Return details of each remembered item that has failed.
+
+        An attempt is counted when it fails, so `attempts` is 1 for an item whose `item_timeout`
+        ended between two attempts.
+        """
         return [self._failed_item(event) for event in self.get_by_status("failed")]
 
     def get_error_summary(self) -> ErrorSummary:
