@@ -128,6 +128,7 @@ class Workload:
     async def _work(self, key: int, stage: int, task: int, troubles: list[Trouble]) -> None:
         durations = self._scenario.stages[stage].durations[task]
         kinds = {trouble.kind for trouble in troubles}
+        is_timed = self._scenario.stages[stage].policy.is_timed
         try:
             if self._scenario.asks:
                 self._ask(key, stage, task)
@@ -138,12 +139,13 @@ class Workload:
                 is_failing = bool(troubles) and troubles[0].kind == "fail"
                 failure = TaskError(troubles[0]) if is_failing else None
                 await self._world.limits.call(key, stage, failure, self._users.spawn)
-            is_vague = "swallow" in kinds and self._scenario.stages[stage].policy.is_timed
+            is_vague = is_timed and "swallow" in kinds
             for trouble in troubles:
                 if trouble.kind != "cancelled" or not is_vague:  # or it looks like a timeout
                     await self._make(trouble)
         finally:
-            if "stubborn" in kinds:
+            is_decided = is_timed and kinds & {"fatal", "suicide"}  # or a time limit may hide that
+            if "stubborn" in kinds and not is_decided:
                 await asyncio.sleep(STUBBORN_SECONDS)
 
     def _ask(self, key: int, stage: int, task: int) -> None:
