@@ -277,7 +277,10 @@ def _is_too_late(attempt: Attempt | None, key: int, event: TaskEvent) -> bool:
     """Return whether an attempt ends of which nothing was seen: its item's time was over."""
     if not isinstance(event.error, ItemTimeoutError) or event.error.__cause__ is not None:
         return False
-    return attempt is None or (attempt.call[0], attempt.number) != (key, event.attempt)
+    if attempt is None:
+        return True
+    seen = attempt.call[0], f"task{attempt.call[2]}", attempt.number
+    return seen != (key, event.task_name, event.attempt)
 
 
 def present_worker() -> str:

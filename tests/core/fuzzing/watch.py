@@ -209,7 +209,7 @@ class Watch:
                 audit.require(wrong is None, "history of {} {}: {}", key, wrong, event)
             wrong = _wrong_end(trace, end, is_known=True)
             audit.require(wrong is None, "{}: history of {} {}", watcher, key, wrong)
-        audit.check_failed_items(tracker.get_failed_items(), is_tracked=True)
+        audit.check_failed_items(tracker.get_failed_items())
         if tracker.max_history is not None:
             kept = sum(1 for item_id in tracker.get_tracked_ids() if _has_ended(tracker, item_id))
             audit.require(kept <= tracker.max_history, "{} remembers {}", watcher, kept)
