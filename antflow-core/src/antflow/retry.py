@@ -80,7 +80,7 @@ class RetryPolicy:
         wait: how long to wait between the end of one attempt and the start of the next.
         retry_on: the errors after which another attempt is made.
         never: types of errors after which none is made.
-        timeout: seconds from the start of the first attempt, after which none begins.
+        timeout: seconds from the start of the first attempt, after which none is due.
     """
 
     # Data and a pure function: it neither waits, nor reads a clock, nor draws a random number. The

@@ -103,8 +103,8 @@ class Stage:
             function that is called with an error and returns whether it is.
         never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
             as NameError; an item that fails with one of them has failed at once.
-        retry_timeout: seconds from the start of the first attempt, after which no other attempt
-            begins; None for no limit.
+        retry_timeout: seconds from the start of the first attempt, after which no other attempt is
+            due; one that is due before begins when a worker is free. None for no limit.
         max_parked: how many items may wait for their next attempt before the stage takes no new
             ones; None for 1,000, or for the queue's capacity if that is more.
         task_timeout: seconds that one attempt at a task may take; then it is cancelled, and fails

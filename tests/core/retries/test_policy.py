@@ -12,7 +12,15 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow import AttemptTimeoutError, Backoff, GiveUp, ItemTimeoutError, RetryAfter
+from antflow import (
+    AttemptTimeoutError,
+    Backoff,
+    GiveUp,
+    ItemTimeoutError,
+    Pipeline,
+    RetryAfter,
+    Stage,
+)
 from antflow.retry import ONCE, RetryPolicy, checked_wait, failure_of
 
 BROKEN = ValueError("broken")
@@ -202,3 +210,22 @@ def test_an_item_fails_with_the_cause() -> None:
     assert failure_of(RetryAfter(1, BROKEN)) is BROKEN
     without = RetryAfter(1)
     assert failure_of(without) is without
+
+
+@pytest.mark.parametrize("name", ["retry_on", "retry_wait"])
+async def test_a_function_that_raises_keyboard_interrupt_ends_the_run_and_loses_nothing(
+    name: str,
+) -> None:
+    async def fail(_: object) -> None:
+        raise BROKEN
+
+    def interrupt(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    options: dict[str, Any] = {name: interrupt}
+    stage = Stage(name="Work", workers=1, tasks=[fail], **options)
+    pipeline = Pipeline([stage], autoload=False)
+    with pytest.raises(KeyboardInterrupt):
+        await pipeline.run(range(3))
+    stats = pipeline.get_stats()
+    assert (stats.items_failed, stats.items_unprocessed, stats.items_outstanding) == (1, 2, 0)

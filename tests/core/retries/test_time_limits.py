@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from antflow import (
     AttemptTimeoutError,
     ItemTimeoutError,
     Pipeline,
+    PipelineError,
     PipelineResult,
     Stage,
     StageStats,
@@ -242,3 +245,161 @@ async def test_waiting_for_a_tasks_limit_counts() -> None:
     )
     assert all(isinstance(result.error, ItemTimeoutError) for result in results)
     assert (seconds, stats.timeouts) == (10, 2)
+
+
+# What may coincide with a time limit
+
+
+async def swallow_own_cancellation(_: object) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        await asyncio.sleep(1000)
+
+
+async def recover_from_a_group(_: object) -> None:
+    async def fail() -> None:
+        raise OSError("busy")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+    except* OSError:
+        pass
+    await asyncio.sleep(1000)
+
+
+@pytest.mark.parametrize("limit", ["task_timeout", "item_timeout"])
+@pytest.mark.parametrize("task", [swallow_own_cancellation, recover_from_a_group])
+@simulated(tick=0.0)
+async def test_a_cancellation_that_a_task_has_swallowed_does_not_end_the_run(
+    task: Any, limit: str
+) -> None:
+    results, seconds, stats, _ = await run(task, items=2, task_attempts=1, **{limit: 5})
+    assert all(isinstance(result.error, TimeoutError) for result in results)
+    assert (seconds, stats.timeouts) == (10, 2)
+
+
+@pytest.mark.parametrize("awaited", ["a timer", "a task", "a lingering task"])
+@pytest.mark.parametrize("is_first", [True, False])
+@simulated(tick=0.0)
+async def test_a_worker_that_is_cancelled_as_its_attempt_times_out_ends_the_run(
+    is_first: bool, awaited: str
+) -> None:
+    async def linger() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(1 if awaited == "a lingering task" else 0)
+
+    async def hang(_: object) -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        if is_first:
+            loop.call_at(begin + 5, task.cancel)
+        else:  # a timer of that moment, set later
+            loop.call_at(begin + 4, lambda: loop.call_at(begin + 5, task.cancel))
+        await (asyncio.sleep(1000) if awaited == "a timer" else loop.create_task(linger()))
+
+    begin = asyncio.get_running_loop().time()
+    with pytest.raises(PipelineError, match="was cancelled from outside"):
+        await run(hang, task_timeout=5)
+
+
+@simulated(tick=0.0)
+async def test_no_attempt_begins_when_the_time_of_the_item_is_over() -> None:
+    calls = 0
+
+    async def fail_late(_: object) -> None:
+        nonlocal calls
+        calls += 1
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+            raise OSError("busy") from None
+
+    (result,), seconds, stats, ends = await run(
+        fail_late, item_timeout=5, retry_wait=0, task_attempts=9
+    )
+    assert isinstance(result.error, ItemTimeoutError)
+    assert isinstance(result.error.__cause__, OSError)
+    assert (calls, seconds, result.attempts, stats.timeouts) == (1, 6, 1, 1)
+    assert ends == ["start", "failure"]
+
+
+@simulated(tick=0.0)
+async def test_an_item_whose_time_ends_while_it_waits_for_a_worker_fails_without_an_attempt() -> (
+    None
+):
+    async def work(value: int) -> int:
+        if value == 0:
+            raise OSError("busy")
+        await asyncio.sleep(10)
+        return value
+
+    results, seconds, stats, ends = await run(work, items=2, item_timeout=10, retry_wait=1)
+    assert [type(result.error) for result in results] == [ItemTimeoutError] * 2
+    assert (seconds, stats.timeouts) == (10, 2)
+    assert ends == ["start", "retry", "start", "failure"]
+
+
+async def test_threads_are_bounded_where_items_alone_have_a_time_limit() -> None:
+    released = threading.Event()
+    calls = 0
+
+    def block(_: object) -> None:
+        nonlocal calls
+        calls += 1
+        released.wait(30)
+
+    try:
+        results, _, stats, _ = await run(block, items=14, item_timeout=0.01)
+        assert all(isinstance(result.error, ItemTimeoutError) for result in results)
+        assert (calls, stats.abandoned_threads) == (10, 10)
+    finally:
+        released.set()
+
+
+async def test_shutdown_does_not_wait_for_a_thread_that_may_not_be_started() -> None:
+    released = threading.Event()
+
+    def block(_: object) -> None:
+        released.wait(30)
+
+    stage = Stage(
+        name="Work", workers=1, tasks=[block], task_timeout=0.01, task_attempts=99, retry_wait=0
+    )
+    pipeline = Pipeline([stage], autoload=False)
+    try:
+        await pipeline.start()
+        await pipeline.feed([1])
+        while not pipeline.get_stats().stage_stats["Work"].workers["waiting"]:
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            assert len(await pipeline.shutdown()) == 1
+    finally:
+        released.set()
+
+
+@simulated(tick=0.0)
+async def test_a_timed_out_attempt_leaves_no_cycle_for_the_garbage_collector() -> None:
+    class Resource:
+        pass
+
+    resources: list[weakref.ref[Resource]] = []
+
+    async def hold(_: object) -> None:
+        resource = Resource()
+        resources.append(weakref.ref(resource))
+        await asyncio.sleep(1000)
+
+    gc.disable()
+    try:
+        await run(hold, task_timeout=1, retry_wait=0)
+        assert [resource() for resource in resources[:2]] == [None, None]  # the result has the last
+    finally:
+        gc.enable()

@@ -92,7 +92,7 @@ def classify_error(
         kind, delay = Kind.RETRY_TASK, task_policy.delay(attempt.task, error, **drawn)
         if delay is None:
             kind, delay = Kind.RETRY_STAGE, stage_policy.delay(attempt.stage, error, **drawn)
-    except Exception as fault:  # of a function of the user
+    except BaseException as fault:  # of a function of the user
         fault.__cause__ = error
         return Outcome(Kind.FAIL, fault)
     if delay is None:

@@ -89,6 +89,14 @@ def _item_timeout_error(worker: Worker) -> ItemTimeoutError:
     )
 
 
+def _end_of_time(worker: Worker, cause: BaseException | None = None) -> Outcome:
+    """Count an item for which no attempt can begin in its time, and return its outcome."""
+    late = _item_timeout_error(worker)
+    late.__cause__ = cause
+    _count_kind(worker.stage, late)
+    return Outcome(Kind.FAIL, late)
+
+
 async def _call(worker: Worker, item: PipelineResult, bound: BoundTask, value: Any) -> Any:
     """Call a task of a stage with `item_timeout`, for as long as the item has."""
     seconds = _seconds_left(worker, item)
@@ -126,9 +134,7 @@ async def _attempt_when_allowed(
     except CancelledError:
         return UNMADE
     except TimeoutError:
-        late = _item_timeout_error(worker)
-        _count_kind(worker.stage, late)
-        return Outcome(Kind.FAIL, late)
+        return _end_of_time(worker)
     try:
         return await _attempt(worker, item, bound, value)
     finally:
@@ -137,9 +143,11 @@ async def _attempt_when_allowed(
 
 async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value: Any) -> Any:
     """Make one attempt; return its value, or an Outcome if it did not succeed."""
-    clock = worker.run.clock
+    clock, has_deadline = worker.run.clock, worker.stage.stage.item_timeout is not None
     if worker.must_stop:
         return UNMADE
+    if has_deadline and _seconds_left(worker, item) <= 0:
+        return _end_of_time(worker)
     if worker.stage.dispatcher.task_start:
         pending = emit_start(worker, item, bound)
         if pending is not None:
@@ -148,10 +156,10 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
             return await end_unmade(worker, item, bound)
     start = clock()
     try:
-        if worker.stage.stage.item_timeout is None:
-            result = await bound.call(value)
-        else:
+        if has_deadline:
             result = await _call(worker, item, bound, value)
+        else:
+            result = await bound.call(value)
     except BaseException as error:
         failed = error
     else:
@@ -235,11 +243,9 @@ def judge(
         is_cancelled=task.cancelling() > 0,
         is_closed=stage.input.closed,
     )
-    if outcome.delay and outcome.delay >= _seconds_left(worker, item):
-        late = _item_timeout_error(worker)
-        late.__cause__ = error
-        _count_kind(stage, late)
-        return Outcome(Kind.FAIL, late)
+    is_retried = outcome.kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE)
+    if is_retried and outcome.delay >= _seconds_left(worker, item):
+        return _end_of_time(worker, error)
     return outcome if begun is None else outcome._replace(begun=begun)
 
 

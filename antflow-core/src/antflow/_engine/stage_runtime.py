@@ -74,13 +74,7 @@ class StageRuntime:
         self.tasks = [
             BoundTask(
                 name,
-                prepare(
-                    task,
-                    unpack_args=stage.unpack_args,
-                    threads=self.threads,
-                    seconds=stage.task_timeout,
-                    stage=stage.name,
-                ),
+                prepare(task, stage, self.threads),
                 self.counters.tasks[name],
                 self.limits.tasks.get(name),
             )

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from antflow.stage import TaskFunc, always_awaitable, is_coroutine_function, task_name
+from antflow.context import CURRENT_WORKER
+from antflow.stage import Stage, TaskFunc, always_awaitable, is_coroutine_function, task_name
 
 from .threads import Threads
 from .time_limits import limited
@@ -15,29 +16,27 @@ Call = Callable[[Any], Awaitable[Any]]
 """A task as a worker calls it: with the item's value; the result is awaited."""
 
 
-def prepare(
-    task: TaskFunc, *, unpack_args: bool, threads: Threads, seconds: float | None, stage: str
-) -> Call:
+def prepare(task: TaskFunc, stage: Stage, threads: Threads) -> Call:
     """Return a task, of any kind of function, as a worker calls it.
 
     Args:
         task: the user's function.
-        unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
+        stage: the definition that it belongs to.
         threads: run the task unless it is a coroutine function.
-        seconds: the time limit of a call; None for no limit.
-        stage: name of the stage, for errors.
     """
-    function = _unpacked(task) if unpack_args else task
-    name = task_name(task)
+    function = _unpacked(task) if stage.unpack_args else task
+    name, is_in_thread = task_name(task), False
+    call: Call
     if always_awaitable(task):  # no wrapper of ours, so that an item costs no further call
-        return function if seconds is None else limited(function, seconds, stage, name)
-    if is_coroutine_function(task):
+        call = function
+    elif is_coroutine_function(task):
         call = _awaited(function)
-        return call if seconds is None else limited(call, seconds, stage, name)
-    call = _in_thread(function, name, threads)
-    if seconds is None:
-        return call
-    return _when_ready(limited(call, seconds, stage, name), threads)
+    else:
+        call, is_in_thread = _in_thread(function, name, threads), True
+    if stage.task_timeout is not None:
+        call = limited(call, stage.task_timeout, stage.name, name)
+    has_limit = stage.task_timeout is not None or stage.item_timeout is not None
+    return _when_ready(call, threads) if is_in_thread and has_limit else call
 
 
 def _in_thread(function: TaskFunc, name: str, threads: Threads) -> Call:
@@ -55,7 +54,11 @@ def _when_ready(timed: Call, threads: Threads) -> Call:
     """Return a call that begins, with its time limit, when a thread may be started."""
 
     async def call(value: Any) -> Any:
-        await threads.wait_ready()
+        if threads.are_too_many:
+            worker = CURRENT_WORKER.get()
+            assert worker is not None
+            with worker.waiting():  # closing the run cancels the wait
+                await threads.wait_ready()
         return await timed(value)
 
     return call

@@ -73,6 +73,11 @@ class Threads:
         finally:
             del error, job  # or the traceback and this frame would keep each other
 
+    @property
+    def are_too_many(self) -> bool:
+        """Whether so many threads are abandoned that calls with a time limit wait."""
+        return self.abandoned >= self._max_abandoned
+
     async def wait_ready(self) -> None:
         """Wait until so few threads are abandoned that another may be started."""
         await self._may_start.wait()
@@ -108,10 +113,10 @@ class Threads:
     def count_abandoned(self, change: int) -> None:
         """Count that a thread was abandoned, or that an abandoned one has ended."""
         self.abandoned += change
-        if self.abandoned < self._max_abandoned:
-            self._may_start.set()
-        else:
+        if self.are_too_many:
             self._may_start.clear()
+        else:
+            self._may_start.set()
 
 
 class _Job:
