@@ -87,12 +87,16 @@ PAGES = {
             ),
             Line("cat", 1, says=r"^27\n27$"),
             Line("antflow run", says=rf"{LENGTHS}.*\n.*{LENGTHS}"),
+            Line("antflow run names.py", says=shown_on("docs/command-line.md", '"ADA!"')),
             Line(
                 "jq", 1, says=r"http://example\.net is not safe", makes={"lengths.jsonl": LENGTHS}
             ),
             Line("antflow run", 1, added="2>&1", says=r"pages\.py:9, in fetch\)\nTraceback "),
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
         ),
+    ),
+    "docs/how-to/retries.md": Page(
+        lines=(Line("python examples", says=r"^0 calls came before their time$"),)
     ),
     "docs/monitoring.md": Page(
         files={"prometheus.yml": ("docs/monitoring.md", "yaml")},

@@ -9,8 +9,9 @@ import pytest
 from antflow._engine.attempt import FIRST, Attempt, Kind, Outcome, classify_error
 from antflow.retry import ONCE, RetryPolicy
 
-TASK = RetryPolicy(3, wait_seconds=2.0, never=(KeyError,))
-STAGE = RetryPolicy(2, wait_seconds=5.0, never=(LookupError,))
+DRAWN = {"elapsed": 0.0, "chance": 1.0}
+TASK = RetryPolicy(3, wait=2.0, never=(KeyError,))
+STAGE = RetryPolicy(2, wait=5.0, never=(LookupError,))
 BROKEN = ValueError("broken")
 LAST = Attempt(3, 2, 3)
 
@@ -51,7 +52,7 @@ def test_an_error_is_followed_as_the_policies_say(
     delay: float,
 ) -> None:
     outcome = classify_error(
-        error, attempt, task_policy, stage_policy, is_cancelled=False, is_closed=False
+        error, attempt, task_policy, stage_policy, is_cancelled=False, is_closed=False, **DRAWN
     )
     assert outcome == Outcome(kind, error, delay)
 
@@ -78,7 +79,7 @@ def test_an_end_of_the_worker_or_the_run_comes_first(
     error: BaseException, attempt: Attempt, is_cancelled: bool, is_closed: bool, kind: Kind
 ) -> None:
     outcome = classify_error(
-        error, attempt, TASK, STAGE, is_cancelled=is_cancelled, is_closed=is_closed
+        error, attempt, TASK, STAGE, is_cancelled=is_cancelled, is_closed=is_closed, **DRAWN
     )
     assert (outcome.kind, outcome.error) == (kind, error)
     assert outcome.delay == (2.0 if kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE) else 0.0)

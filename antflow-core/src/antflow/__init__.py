@@ -19,11 +19,15 @@ from .dashboards import (
 from .events import ItemView, StatusEvent, StatusType, TaskEvent, TaskEventType
 from .exceptions import (
     AntFlowError,
+    AttemptTimeoutError,
+    GiveUp,
     ItemDroppedError,
     ItemsFailedError,
+    ItemTimeoutError,
     PipelineError,
     PluginError,
     PluginWarning,
+    RetryAfter,
     StageValidationError,
     TaskFailedError,
     TooManyFailuresError,
@@ -32,6 +36,7 @@ from .hookspecs import hookimpl
 from .items import Item
 from .pipeline import Pipeline, PipelineBuilder, ResultStream
 from .results import ErrorSummary, FailedItem, PipelineResult, UnprocessedItem
+from .retry import Backoff
 from .stage import Stage, TaskFunc
 from .stats import DURATION_BOUNDS, Histogram, PipelineStats, StageStats, TaskStats
 from .tracker import StatusTracker
@@ -39,14 +44,18 @@ from .tracker import StatusTracker
 __all__ = [
     "DURATION_BOUNDS",
     "AntFlowError",
+    "AttemptTimeoutError",
+    "Backoff",
     "CurrentItem",
     "DashboardProtocol",
     "DashboardSnapshot",
     "ErrorSummary",
     "FailedItem",
+    "GiveUp",
     "Histogram",
     "Item",
     "ItemDroppedError",
+    "ItemTimeoutError",
     "ItemView",
     "ItemsFailedError",
     "Pipeline",
@@ -57,6 +66,7 @@ __all__ = [
     "PluginError",
     "PluginWarning",
     "ResultStream",
+    "RetryAfter",
     "Stage",
     "StageStats",
     "StageValidationError",

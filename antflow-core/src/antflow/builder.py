@@ -7,6 +7,7 @@ from typing import Self, Unpack
 from ._errors.suggestions import UnknownFieldError, explains_keywords, remedy
 from ._errors.texts import one_line, short
 from .exceptions import PipelineError
+from .retry import RetryWait
 from .stage import RetryMode, Stage, StageOptions, TaskFunc, chain_text, task_name
 from .tracker import StatusTracker
 
@@ -117,7 +118,12 @@ class BaseBuilder:
 
 
 def stages_for(
-    tasks: TaskFunc | list[TaskFunc] | tuple[TaskFunc, ...], workers: int, retries: int
+    tasks: TaskFunc | list[TaskFunc] | tuple[TaskFunc, ...],
+    workers: int = 5,
+    retries: int = 3,
+    *,
+    retry_wait: RetryWait | None = None,
+    task_timeout: float | None = None,
 ) -> list[Stage]:
     """Return a stage for each task, named after it: `fetch_data` gives "FetchData".
 
@@ -125,6 +131,8 @@ def stages_for(
         tasks: one, or several in order; the second stage of one name gets the number 2.
         workers: number of workers of each stage.
         retries: the most attempts of each task, the first included.
+        retry_wait: as for Stage.
+        task_timeout: as for Stage.
 
     Raises:
         PipelineError: `tasks` is neither a task nor a list of tasks.
@@ -139,7 +147,16 @@ def stages_for(
     for task in tasks:
         title = task_name(task).replace("_", " ").title().replace(" ", "")
         name = _unused(title or task_name(task), stages)
-        stages.append(Stage(name=name, workers=workers, tasks=[task], task_attempts=retries))
+        stages.append(
+            Stage(
+                name=name,
+                workers=workers,
+                tasks=[task],
+                task_attempts=retries,
+                retry_wait=retry_wait,
+                task_timeout=task_timeout,
+            )
+        )
     return stages
 
 

@@ -6,6 +6,10 @@ AntFlowError
 │   ├── TooManyFailuresError      more items failed than `max_failures` allows
 │   └── ItemsFailedError          items failed in a run with `raise_failures` (an ExceptionGroup)
 ├── ItemDroppedError              a dropped item has no value
+├── AttemptTimeoutError           an attempt took more than `task_timeout` (a TimeoutError, too)
+├── ItemTimeoutError              an item took more than `item_timeout` (a TimeoutError, too)
+├── RetryAfter                    a task asks for another attempt after some seconds
+├── GiveUp                        a task asks for no other attempt
 ├── PluginError                   a plugin cannot take part, refuses a run, or raised in strict mode
 └── TaskFailedError               a task raised CancelledError; your programs may raise it, too
 
@@ -19,6 +23,7 @@ from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any, Self
 
 MAX_GROUPED_ERRORS = 100  # a group prints the traceback of each
+MAX_RETRY_SECONDS = 10.0**9  # 30 years: a longer wait is a mistake, such as infinity
 
 
 def text_of(error: BaseException) -> str:
@@ -130,6 +135,64 @@ class ItemDroppedError(AntFlowError):
     def __init__(self, text: str, *, reason: str | None = None) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class AttemptTimeoutError(AntFlowError, TimeoutError):
+    """An attempt took more than the `task_timeout` of its stage; it is retried like any error."""
+
+
+class ItemTimeoutError(AntFlowError, TimeoutError):
+    """An item took more than the `item_timeout` of its stage; it is not retried."""
+
+
+class RetryAfter(AntFlowError):  # noqa: N818 - named after the header
+    """Raised by a task, to be tried again after some seconds; that uses up an attempt.
+
+    `retry_on` and `never_retry` are not asked. If no attempt is left, the item fails with the
+    cause, or with this error if it has none.
+
+    Args:
+        seconds: until the next attempt, as a server's Retry-After says.
+        cause: the error because of which the task asks for it.
+
+    Raises:
+        ValueError: `seconds` is not a number of seconds, 0 or more.
+        TypeError: `cause` is not an exception.
+    """
+
+    def __init__(self, seconds: float, cause: BaseException | None = None) -> None:
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not 0 <= seconds <= MAX_RETRY_SECONDS:
+            raise ValueError(f"RetryAfter got {seconds!r}; give seconds, 0 or more")
+        if cause is not None and not isinstance(cause, BaseException):
+            raise TypeError(f"cause of RetryAfter is {cause!r}; give an exception or None")
+        super().__init__(seconds, cause)  # all arguments, so that it can be pickled
+        self.seconds = seconds
+        self.cause = cause
+
+    def __str__(self) -> str:
+        reason = "" if self.cause is None else f": {text_of(self.cause)}"
+        return f"try again after {self.seconds:g} seconds{reason}"
+
+
+class GiveUp(AntFlowError):  # noqa: N818 - named after what the task asks for
+    """Raised by a task, so that its item fails at once with the cause.
+
+    Args:
+        cause: the error of the item.
+
+    Raises:
+        TypeError: `cause` is not an exception.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        if not isinstance(cause, BaseException):
+            raise TypeError(f"cause of GiveUp is {cause!r}; give an exception, as GiveUp(error)")
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return text_of(self.cause)
 
 
 class PluginError(AntFlowError):

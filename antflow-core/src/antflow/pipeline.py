@@ -24,6 +24,7 @@ from .dashboards import DashboardProtocol
 from .exceptions import PipelineError
 from .items import checked_priority
 from .results import PipelineResult, UnprocessedItem
+from .retry import RetryWait
 from .stage import (
     CAPACITY_PER_WORKER,
     Stage,
@@ -112,6 +113,8 @@ class Pipeline(RunInspection):
         dashboard: str | None = None,
         *,
         raise_failures: bool = False,
+        retry_wait: RetryWait | None = None,
+        task_timeout: float | None = None,
     ) -> list[PipelineResult]:
         """Run items through one task, or through several in order, each a stage of its own.
 
@@ -125,6 +128,10 @@ class Pipeline(RunInspection):
             progress: as for `run`.
             dashboard: as for `run`.
             raise_failures: as for `run`.
+            retry_wait: how long an item waits for its next attempt, as for Stage; None for a
+                second.
+            task_timeout: seconds that one attempt at a task may take, as for Stage; None for no
+                limit.
 
         Returns:
             The successes in input order.
@@ -132,10 +139,13 @@ class Pipeline(RunInspection):
         Raises:
             PipelineError: there is no task.
             ItemsFailedError: as from `run`.
-            StageValidationError: `workers` or `retries` is not a whole number above 0.
+            StageValidationError: `workers` or `retries` is not a whole number above 0, or
+                `retry_wait` or `task_timeout` is invalid.
             ValueError: as from `run`.
         """
-        pipeline = cls(stages_for(tasks, workers, retries))
+        pipeline = cls(
+            stages_for(tasks, workers, retries, retry_wait=retry_wait, task_timeout=task_timeout)
+        )
         return await pipeline.run(items, progress, dashboard, raise_failures=raise_failures)
 
     # Running

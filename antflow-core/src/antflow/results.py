@@ -21,7 +21,7 @@ ItemOutcome = Literal["succeeded", "failed", "dropped", "expanded"]
 
 # Python's garbage collector stops tracking plain tuples of atoms, but no other records. A
 # NamedTuple here cost pipelines whose items often fail 6% of their speed.
-Retry = tuple[str, int, int, int, Any]
+Retry = tuple[str, int, int, int, Any, float | None]
 """Where a retry resumes: the stage's name, the numbers of the task's and the stage's next attempt,
 the index of the task, and its input if it is not the first task."""
 
@@ -31,7 +31,8 @@ class ItemDetails:
 
     `carrier`, `metadata`, `error`, `stage` and `reason` are attributes of the result. `ended` is
     its outcome, where the error does not imply it. `attempts` counts those in stage `attempted_by`.
-    The engine uses the others: `retry` is where the item resumes, `retried_in` the `id()` of the
+    The engine uses the others: `deadline` is when the item times out in its stage, on the run's
+    clock, `retry` is where the item resumes, `retried_in` the `id()` of the
     channel in which it goes before fresh items, and `reply` the future of a call of `process`.
     """
 
@@ -39,6 +40,7 @@ class ItemDetails:
         "attempted_by",
         "attempts",
         "carrier",
+        "deadline",
         "ended",
         "error",
         "metadata",
@@ -59,6 +61,7 @@ class ItemDetails:
         self.attempts = 1
         self.attempted_by: str | None = None
         self.retry: Retry | None = None
+        self.deadline: float | None = None
         self.retried_in: int | None = None
         self.reply: Future[PipelineResult] | None = None
 

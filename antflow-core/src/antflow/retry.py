@@ -1,38 +1,192 @@
-"""The retry policy: how often a failed attempt is repeated, and after how long."""
+"""The retry policy: which failed attempts are repeated, and after how long."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from math import isfinite
+from typing import Any, cast
+
+from .exceptions import MAX_RETRY_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits that grow from attempt to attempt, up to a maximum.
+
+    With `jitter`, each wait is chosen at random between 0 and the length that it would have
+    without, so that calls that failed at one moment are not repeated at one moment. (This is "full
+    jitter": Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.)
+
+    Args:
+        initial: seconds of the wait after the first attempt.
+        maximum: seconds that no wait exceeds.
+        factor: how many times as long as the wait before each wait is.
+        jitter: whether waits are chosen at random.
+
+    Raises:
+        ValueError: `initial` or `maximum` is not a number of seconds, 0 or more, or `factor` is
+            below 1.
+    """
+
+    initial: float = 0.5
+    maximum: float = 60.0
+    factor: float = 2.0
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("initial", "maximum"):
+            if not _is_seconds(value := getattr(self, name)):
+                raise ValueError(f"{name} of Backoff is {value!r}; give seconds, 0 or more")
+        factor = self.factor
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not factor >= 1:
+            raise ValueError(f"factor of Backoff is {factor!r}; give a number, 1 or more")
+
+    def seconds(self, attempt: int, chance: float = 1.0) -> float:
+        """Return how long to wait after an attempt.
+
+        Args:
+            attempt: number of the attempt that failed, from 1.
+            chance: a number from 0 to 1 that is drawn at random.
+        """
+        try:
+            longest = min(self.maximum, self.initial * self.factor ** (attempt - 1))
+        except OverflowError:
+            longest = self.maximum
+        return longest * chance if self.jitter else longest
+
+
+RetryWait = float | Backoff | Callable[[int, BaseException], float]
+"""Seconds, a `Backoff`, a wait strategy of tenacity, or a function that is called with the number
+of the attempt that failed and with its error, and returns seconds."""
+
+ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
+
+RetryOn = ErrorTypes | Callable[[BaseException], bool]
+"""A type of errors, a tuple of types, or a function that is called with an error."""
+
+
+FINAL = (GiveUp, ItemTimeoutError)
+"""Errors after which no policy makes another attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a failed attempt is repeated, and after how long.
+    """Which failed attempts are repeated, and after how long.
 
     Args:
         attempts: the most attempts that are made, the first included.
-        wait_seconds: seconds between the end of one attempt and the start of the next.
-        never: types of errors after which no other attempt is made.
+        wait: how long to wait between the end of one attempt and the start of the next.
+        retry_on: the errors after which another attempt is made.
+        never: types of errors after which none is made.
+        timeout: seconds from the start of the first attempt, after which none is due.
     """
 
-    # Data and a pure function: it neither waits nor reads a clock. The channel parks the item.
+    # Data and a pure function: it neither waits, nor reads a clock, nor draws a random number. The
+    # channel parks the item.
 
     attempts: int
-    wait_seconds: float = 0.0
-    never: tuple[type[BaseException], ...] = ()
+    wait: RetryWait = 0.0
+    retry_on: RetryOn = Exception
+    never: ErrorTypes = ()
+    timeout: float | None = None
 
-    def delay(self, attempt: int, error: BaseException) -> float | None:
+    def delay(
+        self, attempt: int, error: BaseException, *, elapsed: float = 0.0, chance: float = 1.0
+    ) -> float | None:
         """Return the seconds until the next attempt, or None if the item fails.
 
         Args:
             attempt: number of the attempt that failed, from 1.
             error: the error of that attempt.
+            elapsed: seconds since the start of the first attempt.
+            chance: a number from 0 to 1 that is drawn at random, for waits with jitter.
+
+        Raises:
+            ValueError: a function returned no number of seconds.
+            Exception: a function of the user raised it.
         """
         # KeyboardInterrupt, CancelledError and the like ask for an end, not for a repetition.
         if attempt >= self.attempts or not isinstance(error, Exception):
             return None
-        if isinstance(error, self.never):
+        if isinstance(error, RetryAfter):
+            delay = error.seconds
+        elif isinstance(error, (*FINAL, *_types(self.never))) or not self._repeats(error):
             return None
-        return self.wait_seconds
+        else:
+            delay = self._seconds(attempt, error, chance)
+        is_too_late = self.timeout is not None and elapsed + delay > self.timeout
+        return None if is_too_late else delay
+
+    def _repeats(self, error: BaseException) -> bool:
+        wanted = self.retry_on
+        if isinstance(wanted, type | tuple):
+            return isinstance(error, wanted)
+        return bool(wanted(error))
+
+    def _seconds(self, attempt: int, error: BaseException, chance: float) -> float:
+        wait = self.wait
+        if isinstance(wait, Backoff):
+            return wait.seconds(attempt, chance)
+        if not callable(wait):
+            return wait
+        seconds = wait(attempt, error)
+        if not _is_seconds(seconds):
+            raise ValueError(
+                f"retry_wait returned {seconds!r} after attempt {attempt}; return a number of "
+                "seconds, 0 or more"
+            )
+        return seconds
 
 
 ONCE = RetryPolicy(attempts=1)
 """The policy of a single attempt."""
+
+
+def failure_of(error: BaseException) -> BaseException:
+    """Return the error of an item that fails with what an attempt raised."""
+    cause = error.cause if isinstance(error, GiveUp | RetryAfter) else None
+    if cause is None:
+        return error
+    if cause.__traceback__ is None:  # it was made, but never raised
+        cause.__traceback__ = error.__traceback__
+    return cause
+
+
+def checked_wait(wait: object) -> RetryWait | None:
+    """Return a `retry_wait` as a policy takes it; None if it is invalid."""
+    if isinstance(wait, Backoff) or _is_seconds(wait):
+        return cast("RetryWait", wait)
+    if not callable(wait) or isinstance(wait, type):
+        return None
+    is_strategy = any(
+        kind.__name__ == "wait_base" and kind.__module__.startswith("tenacity")
+        for kind in type(wait).__mro__
+    )
+    return _ask_strategy(wait) if is_strategy else wait
+
+
+def _ask_strategy(strategy: Callable[[Any], float]) -> Callable[[int, BaseException], float]:
+    """Return a function that asks a wait strategy of tenacity."""
+    # It is installed, since the strategy is one of its own; antflow does not depend on it.
+    tenacity = import_module("tenacity")
+    retrying = tenacity.Retrying()
+
+    def seconds(attempt: int, error: BaseException) -> float:
+        state = tenacity.RetryCallState(retrying, None, (), {})
+        state.attempt_number = attempt
+        state.set_exception((type(error), error, error.__traceback__))
+        return float(strategy(state))
+
+    return seconds
+
+
+def _types(types: ErrorTypes) -> tuple[type[BaseException], ...]:
+    return types if isinstance(types, tuple) else (types,)
+
+
+def _is_seconds(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isfinite(value) and 0 <= value <= MAX_RETRY_SECONDS

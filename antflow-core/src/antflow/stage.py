@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
 from ._errors.texts import listed, one_line, short
 from .exceptions import PipelineError, StageValidationError
-from .retry import ONCE, RetryPolicy
+from .retry import ONCE, RetryOn, RetryPolicy, RetryWait, checked_wait
 
 RetryMode = Literal["per_task", "per_stage"]
 ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
@@ -52,7 +52,13 @@ class StageOptions(TypedDict, total=False):
     call_concurrency: int | None
     call_rate: float | None
     call_rate_period: float
+    retry_wait: RetryWait | None
+    retry_on: RetryOn
     never_retry: type[BaseException] | tuple[type[BaseException], ...]
+    retry_timeout: float | None
+    max_parked: int | None
+    task_timeout: float | None
+    item_timeout: float | None
 
 
 @explains_keywords("Stage", error=UnknownFieldError, instead=BUILDER_KEYWORDS)
@@ -89,8 +95,24 @@ class Stage:
         call_rate: how many calls `rate_limit` allows per `call_rate_period` in the long run. This
             many may come at once; later ones are evenly spaced.
         call_rate_period: length of that period in seconds.
+        retry_wait: how long an item waits for its next attempt: seconds, a `Backoff`, a wait
+            strategy of tenacity, or a function that is called with the number of the attempt that
+            failed and with its error, and returns seconds. None for `task_wait_seconds`, and for no
+            wait with "per_stage".
+        retry_on: the errors after which an attempt is repeated: a type, a tuple of types, or a
+            function that is called with an error and returns whether it is.
         never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
             as NameError; an item that fails with one of them has failed at once.
+        retry_timeout: seconds from the start of the first attempt, after which no other attempt is
+            due; one that is due before begins when a worker is free. None for no limit.
+        max_parked: how many items may wait for their next attempt before the stage takes no new
+            ones; None for 1,000, or for the queue's capacity if that is more.
+        task_timeout: seconds that one attempt at a task may take; then it is cancelled, and fails
+            with an AttemptTimeoutError. A thread cannot be cancelled: it is abandoned. None for no
+            limit.
+        item_timeout: seconds that an item may take in the stage, from the moment when a worker
+            first takes it, with all attempts and the waits between them; then it fails with an
+            ItemTimeoutError. None for no limit.
 
     Raises:
         StageValidationError: a keyword is not one of these; it is a TypeError too. What the
@@ -116,7 +138,13 @@ class Stage:
     call_concurrency: int | None = None
     call_rate: float | None = None
     call_rate_period: float = 60.0
+    retry_wait: RetryWait | None = None
+    retry_on: RetryOn = Exception
     never_retry: type[BaseException] | tuple[type[BaseException], ...] = ()
+    retry_timeout: float | None = None
+    max_parked: int | None = None
+    task_timeout: float | None = None
+    item_timeout: float | None = None
 
     @one_line
     def __repr__(self) -> str:
@@ -139,6 +167,8 @@ class Stage:
         self._check_name()
         self._check_tasks()
         self._check_retry()
+        self._check_policy()
+        self._check_time_limits()
         if not is_count(self.workers) or self.workers < 1:
             raise self._invalid(
                 f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
@@ -170,14 +200,19 @@ class Stage:
         """How attempts at one task are repeated."""
         if self.retry == "per_stage":
             return ONCE  # the stage begins again with its first task
-        return RetryPolicy(self.task_attempts, self.task_wait_seconds, self._never())
+        return self._policy(self.task_attempts, self.task_wait_seconds)
 
     @property
     def stage_policy(self) -> RetryPolicy:
         """How attempts at the whole stage are repeated."""
         if self.retry != "per_stage":
             return ONCE
-        return RetryPolicy(self.stage_attempts, never=self._never())
+        return self._policy(self.stage_attempts, 0.0)
+
+    def _policy(self, attempts: int, seconds: float) -> RetryPolicy:
+        wait = seconds if self.retry_wait is None else checked_wait(self.retry_wait)
+        assert wait is not None
+        return RetryPolicy(attempts, wait, self.retry_on, self._never(), self.retry_timeout)
 
     def _never(self) -> tuple[type[BaseException], ...]:
         never = self.never_retry
@@ -227,14 +262,40 @@ class Stage:
             raise self._invalid(
                 f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
             )
-        for kind in self._never():
-            if not isinstance(kind, type) or not issubclass(kind, BaseException):
+
+    def _check_policy(self) -> None:
+        if self.retry_wait is not None and checked_wait(self.retry_wait) is None:
+            raise self._invalid(
+                f"has retry_wait={self.retry_wait!r}; give seconds, 0 or more, a Backoff, a wait "
+                "strategy of tenacity, or a function of attempt and error"
+            )
+        if not is_error_types(self._never()):
+            raise self._invalid(
+                f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
+                "of types such as (NameError, TypeError)"
+            )
+        retry_on = self.retry_on
+        is_function = callable(retry_on) and not isinstance(retry_on, type)
+        if not is_function and not is_error_types(retry_on):
+            raise self._invalid(
+                f"has retry_on={retry_on!r}; give a type of exceptions, a tuple of types, or a "
+                "function that is called with an error"
+            )
+
+    def _check_time_limits(self) -> None:
+        for name in ("retry_timeout", "task_timeout", "item_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not is_positive(seconds):
                 raise self._invalid(
-                    f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
-                    "of types such as (NameError, TypeError)"
+                    f"has {name}={seconds!r}; give seconds, above 0, or None for no limit"
                 )
 
     def _check_capacity(self) -> None:
+        if self.max_parked is not None and (not is_count(self.max_parked) or self.max_parked < 1):
+            raise self._invalid(
+                f"has max_parked={self.max_parked!r}; give a number of items, 1 or more, or None "
+                "for 1,000, or the queue's capacity if that is more"
+            )
         if self.queue_capacity is not None and (
             not is_count(self.queue_capacity) or self.queue_capacity < 0
         ):
@@ -443,6 +504,12 @@ def _wrapped(task: TaskFunc) -> Iterator[TaskFunc]:
             task = task.func
         else:
             task = getattr(task, "__dict__", {}).get("__wrapped__", task)
+
+
+def is_error_types(value: object) -> bool:
+    """Return whether a value is a type of exceptions, or a tuple of such types."""
+    types = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types)
 
 
 def is_count(value: object) -> bool:

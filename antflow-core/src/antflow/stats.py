@@ -110,6 +110,10 @@ class StageStats:
             that are still inside an input of the stage that is not read any more.
         parked_items: items that wait until their next attempt is due; they are neither pending nor
             in progress.
+        timeouts: attempts that took more than `task_timeout`, and items that took more than
+            `item_timeout`.
+        give_ups: attempts that ended with a GiveUp.
+        next_retry: Unix time when the next parked item is due; None if none is parked.
         limit_wait_share: of the seconds of `waiting`, the share in which a worker held an item, for
             which it waited for a limit or a rate; in the rest, items were parked. 1 without any.
     """
@@ -134,6 +138,9 @@ class StageStats:
     abandoned_threads: int = 0
     parked_items: int = 0
     limit_wait_share: float = 1.0
+    timeouts: int = 0
+    give_ups: int = 0
+    next_retry: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

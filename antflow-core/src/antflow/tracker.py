@@ -81,7 +81,7 @@ class StatusTracker(Observer):
         self.on_task_fail = on_task_fail
         self.max_history = max_history
         self._histories: dict[Any, list[Any]] = {}
-        self._attempts: dict[Any, tuple[int, str | None]] = {}
+        self._attempts: dict[Any, tuple[str, int, str | None]] = {}
         self._ended: OrderedDict[Any, None] = OrderedDict()
 
     def get_status(self, item_id: Any) -> StatusEvent | None:
@@ -114,7 +114,11 @@ class StatusTracker(Observer):
         return [_event(item_id, history[start : start + VALUES_PER_EVENT]) for start in starts]
 
     def get_failed_items(self) -> list[FailedItem]:
-        """Return details of each remembered item that has failed."""
+        """Return details of each remembered item that has failed.
+
+        An attempt is counted when it fails, so `attempts` is 1 for an item whose `item_timeout`
+        ended between two attempts.
+        """
         return [self._failed_item(event) for event in self.get_by_status("failed")]
 
     def get_error_summary(self) -> ErrorSummary:
@@ -184,12 +188,15 @@ class StatusTracker(Observer):
     def antflow_task_failure(self, event: TaskEvent) -> Any:
         """Record the number of attempts and the error's location, and call `on_task_fail`."""
         where = None if event.error is None else location(event.error)
-        self._attempts[_key_in(self._histories, event.item_id)] = event.attempt, where
+        key = _key_in(self._histories, event.item_id)
+        self._attempts[key] = event.run_id, event.attempt, where
         return None if self.on_task_fail is None else self.on_task_fail(event)
 
     def _failed_item(self, event: StatusEvent) -> FailedItem:
         key = _key_in(self._histories, event.item_id)
-        attempts, where = self._attempts.get(key, (1, None))
+        run_id, attempts, where = self._attempts.get(key, ("", 1, None))
+        if run_id != event.run_id:  # an earlier run's; in this one, no attempt has failed for good
+            attempts, where = 1, None
         return FailedItem(
             item_id=event.item_id,
             error=str(event.metadata.get("error", "")),

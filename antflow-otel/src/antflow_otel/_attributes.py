@@ -7,7 +7,7 @@
 | `antflow.run.total_items` | int; absent where it is unknown | of runs | |
 | `antflow.run.failed_items` | int; absent where it is 0 | of runs | |
 | `antflow.item.id` | string | of items | |
-| `antflow.item.state` | string: pending, in_progress | | of items in a stage |
+| `antflow.item.state` | string: pending, in_progress, parked | | of items in a stage |
 | `antflow.stage.name` | string | of stages and attempts | of stages and tasks |
 | `antflow.stage.queue_wait` | double, in seconds | of stages | |
 | `antflow.worker.name` | string | of stages | |

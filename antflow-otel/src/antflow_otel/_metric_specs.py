@@ -135,8 +135,9 @@ OBSERVED: tuple[InstrumentSpec, ...] = (
         "{item}",
         ("stage_items_pending", {ITEM_STATE: "pending"}),
         ("stage_items_in_progress", {ITEM_STATE: "in_progress"}),
+        ("stage_items_parked", {ITEM_STATE: "parked"}),
         description="Items in the stage: pending ones wait in front of it, its workers hold those "
-        "in progress. Those parked for a retry are neither.",
+        "in progress, and parked ones wait until their next attempt is due.",
     ),
     _observed(
         "antflow.stage.capacity",
@@ -146,6 +147,8 @@ OBSERVED: tuple[InstrumentSpec, ...] = (
     ),
     _observed("antflow.stage.worker.count", "{worker}", "stage_workers"),
     _observed("antflow.stage.worker.time", "s", "stage_worker_seconds"),
+    _observed("antflow.stage.attempt.timed_out", "{timeout}", "stage_timeouts"),
+    _observed("antflow.stage.attempt.given_up", "{attempt}", "stage_give_ups"),
     _observed("antflow.stage.thread.abandoned", "{thread}", "stage_abandoned_threads"),
     _observed(
         "antflow.task.attempt.ended",

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from . import _styles as styles
-from ._formats import clock, count, exact_count, noun, percent, quantity, rate
+from ._formats import age, clock, count, exact_count, noun, percent, quantity, rate
 from ._layout import (
     GAP,
     Piece,
@@ -205,10 +205,20 @@ def outcome_line(view: RunView, width: int) -> Text:
     ]
     if counts.dropped:
         pieces.insert(2, Piece(labelled(exact_count(counts.dropped), "dropped"), 4))
+    if parked := parked_text(view):
+        pieces.append(Piece(parked, 6))
     if view.faults:
         faults = sum(view.faults.values())
         pieces.append(Piece(text(quantity(faults, "plugin fault"), styles.FAILURE), 5))
     return join_fitting(pieces, width)
+
+
+def parked_text(view: RunView) -> Text:
+    """Return the number of items that wait for a retry, and the time until the next is due."""
+    if not view.parked:
+        return text()
+    due = "" if view.next_retry is None else f" ({age(view.next_retry)})"
+    return labelled(exact_count(view.parked), f"parked{due}", styles.WAITING)
 
 
 def done_text(view: RunView) -> Text:

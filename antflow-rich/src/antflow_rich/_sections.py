@@ -93,8 +93,6 @@ def stage_columns(stages: Sequence[StageView]) -> list[TableColumn]:
     def cells(draw: Callable[[StageView], Text]) -> list[Text]:
         return [draw(stage) for stage in stages]
 
-    # Where nothing was retried, that column is the first to be left out.
-    retried_rank = 7 if any(stage.retried for stage in stages) else 10
     return [
         TableColumn("stage", cells(stage_name), 0, "left", MIN_NAME, is_name=True),
         TableColumn("workers", state_bars(stages), 1, "left", SHORT_BAR, LONG_BAR),
@@ -102,7 +100,7 @@ def stage_columns(stages: Sequence[StageView]) -> list[TableColumn]:
         TableColumn("pending", cells(pending_cell), 4),
         TableColumn("done", cells(lambda stage: count_cell(stage.completed)), 5),
         TableColumn("failed", cells(lambda stage: count_cell(stage.failed, styles.FAILURE)), 2),
-        TableColumn("retried", cells(lambda stage: count_cell(stage.retried)), retried_rank),
+        *retry_columns(stages),
         TableColumn("rate", cells(lambda stage: text(rate(stage.rate))), 6),
         TableColumn("p50", cells(lambda stage: text(duration(stage.p50))), 9),
         TableColumn("p95", cells(lambda stage: text(duration(stage.p95))), 8),
@@ -131,6 +129,28 @@ def pending_cell(stage: StageView) -> Text:
     if stage.capacity is None:
         return count_cell(stage.pending)
     return join(scaled(stage.pending), text(f"/{scaled(stage.capacity)}", styles.DIM))
+
+
+def retry_columns(stages: Sequence[StageView]) -> list[TableColumn]:
+    """Return the columns of the attempts that were retried, and of the items that wait for one."""
+    retried = [count_cell(stage.retried) for stage in stages]
+    if not any(stage.retried for stage in stages):
+        return [TableColumn("retried", retried, 10)]  # the first to be left out
+    # It stays when no item waits any more, or the table would change with every retry.
+    return [
+        TableColumn("retried", retried, 7),
+        TableColumn("parked", [parked_cell(stage) for stage in stages], 10),
+    ]
+
+
+def parked_cell(stage: StageView) -> Text:
+    """Return the number of items that wait for a retry, and the time until the next is due."""
+    if stage.next_retry is None:
+        return count_cell(stage.parked)
+    return join(
+        text(count(stage.parked), styles.WAITING),
+        text(f" ({age(stage.next_retry)})", styles.DIM),
+    )
 
 
 def count_cell(value: int, style: str = "") -> Text:

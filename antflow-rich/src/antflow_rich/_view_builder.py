@@ -70,7 +70,7 @@ class ViewBuilder:
             elapsed=self._elapsed,
             rate=self._recent.rate,
             seconds_left=estimate_seconds_left(counts, self._for_estimate.rate),
-            stages=self._stage_views(stats),
+            stages=self._stage_views(stats, snapshot.timestamp),
             workers=worker_views(snapshot),
             busy_workers=sum(state.status == "busy" for state in snapshot.worker_states.values()),
             groups=self._groups(snapshot.error_summary, snapshot.timestamp),
@@ -127,9 +127,9 @@ class ViewBuilder:
         self._for_estimate = self._for_estimate.after((ended,), seconds)
         self._history = self._history.after(ended, seconds)
 
-    def _stage_views(self, stats: PipelineStats) -> tuple[StageView, ...]:
+    def _stage_views(self, stats: PipelineStats, timestamp: float) -> tuple[StageView, ...]:
         views = [
-            stage_view(stage, rates)
+            stage_view(stage, rates, timestamp)
             for stage, rates in zip(stats.stage_stats.values(), self._stages.values(), strict=True)
         ]
         # The bottleneck is that of the recent time; since the start, it may have been another.
@@ -186,8 +186,9 @@ def counts_of(
     )
 
 
-def stage_view(stats: StageStats, rates: StageRates) -> StageView:
-    """Return the view of one stage, without its mark as the bottleneck."""
+def stage_view(stats: StageStats, rates: StageRates, timestamp: float) -> StageView:
+    """Return the view of one stage at a Unix time, without its mark as the bottleneck."""
+    due = stats.next_retry
     durations = merge_histograms(task.duration for task in stats.tasks.values())
     return StageView(
         name=one_line(stats.stage_name),
@@ -204,6 +205,8 @@ def stage_view(stats: StageStats, rates: StageRates) -> StageView:
         p95=durations.quantile(0.95) if durations else nan,
         recent=rates.recent,
         overall=rates.overall,
+        parked=stats.parked_items,
+        next_retry=None if due is None else max(due - timestamp, 0.0),
     )
 
 

@@ -81,6 +81,8 @@ class StageView:
         completed: items that it passed on.
         failed: items that failed in it.
         retried: attempts that were followed by a retry.
+        parked: items that wait until their next attempt is due.
+        next_retry: seconds until the next of them is due; None if there are none.
         rate: items per second that left it recently.
         p50: estimated median of the seconds per attempt; NaN before the first.
         p95: the same for the 95th percentile.
@@ -104,6 +106,8 @@ class StageView:
     recent: Shares = (0.0, 0.0, 0.0, 0.0)
     overall: Shares = (0.0, 0.0, 0.0, 0.0)
     is_bottleneck: bool = False
+    parked: int = 0
+    next_retry: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,17 @@ class RunView:
     def bottleneck(self) -> StageView | None:
         """The stage that limits the throughput; None if there is none."""
         return next((stage for stage in self.stages if stage.is_bottleneck), None)
+
+    @property
+    def parked(self) -> int:
+        """The number of items that wait until their next attempt is due, in all stages."""
+        return sum(stage.parked for stage in self.stages)
+
+    @property
+    def next_retry(self) -> float | None:
+        """Seconds until the next of them is due; None if there are none."""
+        times = (stage.next_retry for stage in self.stages)
+        return min((each for each in times if each is not None), default=None)
 
     @property
     def total_workers(self) -> int:

@@ -90,6 +90,105 @@ def test_the_name_of_a_file_hides_no_module(command: Command, name: str) -> None
     assert (code, out) == (0, "true\n" if name not in sys.modules else f'"{module}"\n')
 
 
+TASKS = """
+from functools import partial
+
+calls = []
+
+def shout(name): return f"{name.upper()}!"
+async def shout_later(name): return shout(name)
+
+def shout_as(mark, name, end=""): return name.upper() + mark + end
+shout_so = partial(shout_as, "!")
+
+class Shouter:
+    def __call__(self, name): return shout(name)
+    def shout(self, name): return shout(name)
+shouter = Shouter()
+
+async def failing(name):
+    raise OSError("busy")
+
+async def hanging(name):
+    calls.append(name)
+    if len(calls) < 3:
+        await asyncio.sleep(60)
+    return shout(name)
+
+def generating(name): yield name
+def two(name, mark): ...
+def named(*, name): ...
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["shout", "shout_later", "shout_so", "shouter", "shouter.shout", "str.upper"]
+)
+def test_a_task(command: Command, name: str) -> None:
+    command.write("jobs.py", PRELUDE + TASKS + "str = str\n")
+    end = "" if name == "str.upper" else "!"
+    assert run_task(command, name, "ant", "--values") == (0, f'"ANT{end}"\n', "")
+
+
+def run_task(command: Command, name: str, *arguments: object) -> tuple[int, str, str]:
+    ran = command("run", f"jobs.py:{name}", *arguments)
+    return ran.code, ran.out, ran.err
+
+
+@pytest.mark.parametrize(("options", "attempts"), [([], 3), (["--retries", "5"], 5)])
+def test_attempts_of_a_task(command: Command, options: list[str], attempts: int) -> None:
+    command.write("jobs.py", PRELUDE + TASKS)
+    options += ["--retry-wait", "0.01", "--failures", "f"]
+    ran = command("run", "jobs.py:failing", "ant", *options)
+    assert ran.code == 1
+    (record,) = ran.records("f")
+    assert (record["stage"], record["attempts"]) == ("Failing", attempts)
+    assert "OSError x1 in Failing: busy" in ran.err
+
+
+def test_the_time_limit_of_a_task(command: Command) -> None:
+    command.write("jobs.py", PRELUDE + TASKS)
+    options = "--values", "--timeout", "0.05", "--retry-wait", "0"
+    assert run_task(command, "hanging", "ant", *options) == (0, '"ANT!"\n', "")
+
+
+@pytest.mark.parametrize("name", ["pipeline", "builder", "make", "make_later"])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--retries=3"], "leave out --retries\n"),
+        (["--retry-wait=0"], "leave out --retry-wait\n"),
+        (["--timeout=9", "--retries=1"], "leave out --retries and --timeout\n"),
+    ],
+)
+def test_options_of_a_task_need_a_task(
+    command: Command, name: str, options: list[str], named: str
+) -> None:
+    command.write("jobs.py", PRELUDE + MAKERS)
+    code, out, err = run_task(command, name, "ant", *options)
+    assert (code, out) == (2, "")
+    assert f"jobs.py:{name} is no task; the stages of a pipeline have their own attempts and" in err
+    assert err.endswith(named)
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        *((f"--retries={text}", "number of attempts; it") for text in ("0", "-1", "1.5", "x", "")),
+        *((f"--retry-wait={text}", "number of seconds; give 0") for text in ("-1", "nan", "soon")),
+        *((f"--timeout={text}", "number of seconds; give 0") for text in ("-1", "inf", "")),
+        ("--timeout=0", "'0' leaves no time; give seconds above 0"),
+        ("--retry-wait=1e99", "cannot be run as a task: StageValidationError: Stage 'Shout' has"),
+    ],
+)
+def test_options_of_a_task_that_make_no_sense(command: Command, option: str, error: str) -> None:
+    command.write("jobs.py", PRELUDE + TASKS)
+    code, out, err = run_task(command, "shout", "ant", option)
+    assert (code, out) == (2, "")
+    assert error in err
+    assert "Traceback" not in err
+
+
 # What is refused
 
 FORM = "write module:pipeline or file.py:pipeline"
@@ -113,10 +212,12 @@ FORM = "write module:pipeline or file.py:pipeline"
         ("jobs.py:pipelines", "jobs.py has no 'pipelines'; its pipelines are: pipeline, builder, "),
         ("jobs.py:make.x", "jobs.py has no 'make.x'; its pipelines are: "),
         ("near.py:makepipeline", "did you mean 'make_pipeline'?"),
-        ("near.py:zzz", "'zzz'; name a Pipeline, a builder, or a function without arguments that"),
+        ("near.py:zzz", "'zzz'; name a Pipeline, a builder, a function without arguments that"),
         ("main.py:pipeline", "it has to stand at the top level of the program, in no function"),
-        ("jobs.py:number", "jobs.py:number is of type int; name a Pipeline, a builder, or a func"),
-        ("jobs.py:task", "jobs.py:task takes arguments, (item); name a Pipeline"),
+        ("jobs.py:number", "jobs.py:number is of type int; name a Pipeline, a builder, a function"),
+        ("tasks.py:two", "tasks.py:two takes arguments, (name, mark); name a Pipeline"),
+        ("tasks.py:named", "tasks.py:named takes arguments, (*, name); name a Pipeline"),
+        ("tasks.py:generating", "cannot be run as a task: StageValidationError: Stage 'Generating"),
         ("jobs.py:nothing", "jobs.py:nothing returned None; name a Pipeline"),
         ("jobs.py:raising", "jobs.py:raising raised: LookupError: no account"),
         (
@@ -130,6 +231,7 @@ FORM = "write module:pipeline or file.py:pipeline"
 )
 def test_a_target_that_is_no_pipeline(command: Command, target: str, error: str) -> None:
     command.write("jobs.py", PRELUDE + MAKERS)
+    command.write("tasks.py", PRELUDE + TASKS)
     command.write("near.py", "def make_pipeline(): ...")
     command.write(
         "main.py", "from antflow import Pipeline\ndef main():\n    pipeline = Pipeline()\n"

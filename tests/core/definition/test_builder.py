@@ -76,7 +76,13 @@ GIVEN: dict[str, Any] = {
     "call_concurrency": 2,
     "call_rate": 2.5,
     "call_rate_period": 8,
+    "retry_wait": 0.5,
+    "retry_on": OSError,
     "never_retry": (NameError,),
+    "retry_timeout": 30,
+    "max_parked": 50,
+    "task_timeout": 5,
+    "item_timeout": 60.0,
 }
 
 

@@ -15,7 +15,7 @@ from weakref import ref
 
 import pytest
 
-from antflow import Pipeline, PipelineStats, Stage, hookimpl
+from antflow import GiveUp, Pipeline, PipelineStats, RetryAfter, Stage, hookimpl
 from antflow.exporting import METRICS, RunTotals, reset_after_fork
 from tests.helpers.virtual_time import Gate, settle, simulate
 
@@ -112,6 +112,42 @@ def test_a_run_is_read_while_it_is_active_and_when_it_has_ended() -> None:
     }
     assert {each: read[each] for each in expected} == expected
     assert read["stage_last_completion_timestamp_seconds", "p", "Work"] > 0
+
+
+def test_retries_are_shown_while_items_wait_and_what_was_given_up_afterwards() -> None:
+    exporter = Exporter()
+    errors: dict[int, list[Exception]] = {
+        0: [RetryAfter(30)],
+        1: [RetryAfter(50), GiveUp(KeyError())],
+        2: [GiveUp(ValueError())],
+    }
+
+    async def work(value: int) -> int:
+        if value == 3:
+            await asyncio.sleep(1000)
+        if left := errors.get(value):
+            raise left.pop(0)
+        return value
+
+    async def main() -> None:
+        stage = Stage(name="Work", workers=4, tasks=[work], task_timeout=2, retry_wait=1)
+        pipeline = Pipeline([stage], name="p", plugins=[exporter], autoload=False)
+        await pipeline.start()
+        await pipeline.feed(range(5))
+        await asyncio.sleep(20)
+        assert exporter.value("stage_items_parked", "p", "Work") == 2
+        assert exporter.value("stage_items_pending", "p", "Work") == 0
+        assert exporter.value("stage_items_in_progress", "p", "Work") == 0
+        assert exporter.value("stage_timeouts", "p", "Work") == 3
+        assert exporter.value("stage_give_ups", "p", "Work") == 1
+        await asyncio.sleep(20)
+        assert exporter.value("stage_items_parked", "p", "Work") == 1
+        await pipeline.join()
+
+    simulate(main)
+    assert exporter.value("stage_items_parked", "p", "Work") == 0
+    assert exporter.value("stage_timeouts", "p", "Work") == 3
+    assert exporter.value("stage_give_ups", "p", "Work") == 2
 
 
 def test_samples_come_metric_by_metric_and_histograms_have_their_distribution() -> None:

@@ -8,10 +8,10 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from math import inf
 
-from antflow import StatusTracker, TaskEvent
+from antflow import AttemptTimeoutError, ItemTimeoutError, StatusTracker, TaskEvent
 
 from .audit import Audit
-from .scenarios import Hook, ObserverPlan, Scenario
+from .scenarios import Hook, ObserverPlan, PolicyPlan, Scenario
 
 Call = tuple[int, int, int]
 
@@ -61,20 +61,23 @@ class Attempt:
     began: float
     task: int
     is_late: bool
+    policy: PolicyPlan
     started: dict[Watcher, Token[Attempt | None]] = field(default_factory=dict)
     ended: dict[Watcher, Hook] = field(default_factory=dict)
     entered_at: float | None = None
     took: float | None = None
     error: int | None = None
+    cause: int | None = None
     error_type: type[BaseException] | None = None
 
     def possible_ends(self) -> tuple[Hook, ...]:
         """Which hooks may be called for its end."""
         if self.took is None:
-            return ("task_cancelled",)
+            is_limited = self.policy.item_timeout is not None
+            return ("task_cancelled", "task_failure") if is_limited else ("task_cancelled",)
         if self.error_type is None:
             return ("task_success",)
-        if issubclass(self.error_type, asyncio.CancelledError):
+        if issubclass(self.error_type, asyncio.CancelledError) and not self.policy.is_timed:
             return ("task_failure", "task_cancelled")
         return ("task_retry", "task_failure", "task_cancelled")
 
@@ -117,6 +120,9 @@ class Attempts:
         self.moment += 1
         require = self._audit.require
         attempt = self._present.get(event.worker)
+        if _is_too_late(attempt, key, event):
+            task = int(event.task_name.removeprefix("task"))
+            attempt = self._begin((key, self._audit.number(event.stage), task), event.worker)
         if attempt is None:
             self._audit.complain(f"nothing was attempted: {event}")
             return
@@ -142,7 +148,9 @@ class Attempts:
         require(event.event_type == EVENT_TYPES[hook], "{} has {}", hook, event)
         require(event.attempt == attempt.number, "attempt {}: {}", attempt.number, event)
         require(id(asyncio.current_task()) == attempt.task, "in another task: {}", event)
-        if attempt.took is None or hook == "task_start":
+        if attempt.took is None and hook == "task_failure":
+            require(event.duration is not None, "it began, but took no time: {}", event)
+        elif attempt.took is None or hook == "task_start":
             require(event.duration is None, "not called, but took time: {}", event)
         else:
             slack = TICKS_OF_A_CALL * self._scenario.tick + 1e-9
@@ -151,22 +159,37 @@ class Attempts:
 
     def _is_right_end(self, hook: Hook, attempt: Attempt, event: TaskEvent) -> bool:
         """Return whether an end of this kind has the right error and delay, and may be the last."""
-        plan = self._scenario.stages[attempt.call[1]]
-        is_own = id(event.error) == attempt.error
-        is_exception = isinstance(event.error, Exception)
-        is_last = attempt.number >= plan.attempts
+        verdict = self._audit.policies.verdicts.get(attempt.call[0])
+        interrupted = self._audit.interrupted
         if hook == "task_retry":
-            delay = 0.0 if plan.per_stage else plan.wait
-            return event.delay == delay and is_own and is_exception and not is_last
+            is_right = event.delay is not None and self._is_error_of(attempt, event)
+            if verdict is None:
+                return is_right and interrupted
+            slack = 1e-9
+            is_timely = verdict.least - slack <= (event.delay or 0.0) <= verdict.most + slack
+            return is_right and is_timely and verdict.may_retry
         if event.delay is not None:
             return False
         if hook == "task_success":
             return event.error is None
         if hook == "task_failure":
-            return is_own and (is_last or not is_exception or self._audit.interrupted)
+            if isinstance(event.error, ItemTimeoutError):
+                return attempt.policy.item_timeout is not None
+            is_final = not isinstance(event.error, Exception) or interrupted
+            is_right = self._is_error_of(attempt, event)
+            return is_right and (is_final or (verdict is not None and verdict.may_fail))
         # Also what might be tried again, but the run is closed.
         is_cancelled = isinstance(event.error, asyncio.CancelledError)
-        return self._audit.interrupted and (is_own or is_cancelled)
+        return interrupted and (is_cancelled or self._is_error_of(attempt, event))
+
+    def _is_error_of(self, attempt: Attempt, event: TaskEvent) -> bool:
+        """Whether it has what the function raised: its cause if that is final, or the timeout."""
+        if isinstance(event.error, AttemptTimeoutError):
+            error_type = attempt.error_type
+            is_cancelled = error_type is not None and issubclass(error_type, asyncio.CancelledError)
+            return is_cancelled and attempt.policy.task_timeout is not None
+        is_final = event.event_type == "fail" and attempt.cause is not None
+        return id(event.error) == (attempt.cause if is_final else attempt.error)
 
     # What the function sees
 
@@ -187,12 +210,21 @@ class Attempts:
         attempt.entered_at = _now()
         return attempt
 
+    def strike(self, worker: str) -> None:
+        """A worker is cancelled in an observer, but not by the time limit of a task that feeds."""
+        attempt = self._present.get(worker)
+        is_inside = attempt is not None and attempt.entered_at is not None and attempt.took is None
+        if not (is_inside and attempt is not None and attempt.policy.is_timed):
+            self.struck.add(worker)
+
     def leave(self, attempt: Attempt, error: BaseException | None) -> None:
         """The function has returned or raised."""
         assert attempt.entered_at is not None
         attempt.took = _now() - attempt.entered_at
         if error is not None:
             attempt.error, attempt.error_type = id(error), type(error)
+            cause = getattr(error, "cause", None)
+            attempt.cause = None if cause is None else id(cause)
 
     # What must have been called in the end
 
@@ -235,9 +267,20 @@ class Attempts:
             self.moment,
             id(asyncio.current_task()),
             self._audit.stops,
+            self._scenario.stages[call[1]].policy,
         )
         self._present[worker] = attempt
         return attempt
+
+
+def _is_too_late(attempt: Attempt | None, key: int, event: TaskEvent) -> bool:
+    """Return whether an attempt ends of which nothing was seen: its item's time was over."""
+    if not isinstance(event.error, ItemTimeoutError) or event.error.__cause__ is not None:
+        return False
+    if attempt is None:
+        return True
+    seen = attempt.call[0], f"task{attempt.call[2]}", attempt.number
+    return seen != (key, event.task_name, event.attempt)
 
 
 def present_worker() -> str:

@@ -303,7 +303,7 @@ async def _nap(world: World, manner: Manner) -> None:
         await asyncio.sleep(NAP_SECONDS)
     except asyncio.CancelledError:
         # A worker that cancelled itself learns of it now.
-        world.watch.attempts.struck.add(present_worker())
+        world.watch.attempts.strike(present_worker())
         if "late suicide" in world.audit.causes:
             world.audit.causes.add("suicide")
         if manner == "stubborn":

@@ -25,6 +25,14 @@ CALL_KEYS = 1_000
 AGAIN_KEYS = 2_000
 CHILD_KEYS = 10_000
 WATCHED_ODDS = 0.45
+POLICY_ODDS = 0.4
+UNKNOWN = -2
+"""The stage in which an item fails where that is a matter of time."""
+
+RETRY_SECONDS = 0.5
+RETRY_AFTER_SECONDS = 0.75
+GROWTH_SECONDS = 0.25
+MAX_WAIT_SECONDS = 0.4
 
 TroubleKind = Literal[
     "fail",  # raises an Exception
@@ -40,6 +48,24 @@ TroubleKind = Literal[
     "misuse",  # calls what a task must not call
     "skip",  # is skipped by the stage
     "skip raises",  # makes skip_if raise, so it is not skipped
+    "final",  # raises an Exception that some policies do not repeat
+    "retry after",  # raises RetryAfter
+    "give up",  # raises GiveUp
+    "hang",  # sleeps for long
+    "strike",  # hangs, and has its worker cancelled when a time limit may be reached
+]
+Wait = Literal[
+    "",  # task_wait_seconds
+    "seconds",
+    "backoff",  # without jitter
+    "jitter",
+    "function",
+]
+On = Literal[
+    "",
+    "type",  # no timeouts
+    "tuple",
+    "function",
 ]
 Source = Literal[
     "list",
@@ -95,6 +121,12 @@ KINDS = (
     *("fail", "fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
     *("convert", "skip raises", "fatal", "suicide", "late suicide", "misuse", "timeout"),
 )
+POLICY_KINDS: tuple[TroubleKind, ...] = (
+    *("fail", "fail", "final", "retry after", "retry after", "give up"),
+    *("hang", "hang", "hang", "strike"),
+)
+RAISING = ("fail", "timeout", "cancelled", "fatal", "final", "retry after", "give up")
+RESISTANCE: tuple[TroubleKind | None, ...] = (None, None, None, "swallow", "convert", "stubborn")
 MANNERS = (
     *("plain", "plain", "raises", "cancelled", "yields", "sleeps", "sleeps"),
     *("sleeps and raises", "sleeps and is cancelled", "swallows", "stubborn", "feeds", "misuses"),
@@ -133,6 +165,30 @@ class Short:
 
 
 @dataclass(frozen=True, repr=False)
+class PolicyPlan(Short):
+    """Which attempts a stage repeats and when, and how long attempts and items may take."""
+
+    wait: Wait = drawn("", "seconds", "backoff", "jitter", "jitter", "function")
+    on: On = drawn("", "", "", "type", "tuple", "function")
+    never: bool = drawn(*FLAG)
+    timeout: float | None = drawn(*maybe(0.3, (0.5, 1.0, 2.0)))
+    max_parked: int | None = drawn(None, None, 1, 2, 3)
+    task_timeout: float | None = drawn(*maybe(0.5, (0.5, 1.0, 1.5)))
+    item_timeout: float | None = drawn(*maybe(0.4, (1.0, 2.0, 3.5)))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is a matter of time what becomes of an item."""
+        return not (self.timeout is self.task_timeout is self.item_timeout is None)
+
+    def repeats(self, kind: Literal["task", "final", "timeout"]) -> bool:
+        """Whether another attempt may follow an error of this kind."""
+        if kind == "final":
+            return not (self.on or self.never)
+        return kind == "task" or self.on != "type"
+
+
+@dataclass(frozen=True, repr=False)
 class StagePlan(Short):
     """One stage; `durations` has for each task the seconds that items take, item by item.
 
@@ -147,6 +203,16 @@ class StagePlan(Short):
     wait: float = drawn(0.0, 0.0, 0.5, 1.0)
     durations: tuple[tuple[float, ...], ...] = ((0.0,),)
     callbacks: Callbacks = drawn("", "", "", "sync", "async", "sync raises", "async raises")
+    policy: PolicyPlan = PolicyPlan()
+
+    def waits(self, attempt: int) -> tuple[float, float]:
+        """The least and the most seconds until the attempt after this one."""
+        most = {
+            "": 0.0 if self.per_stage else self.wait,
+            "seconds": RETRY_SECONDS,
+            "function": GROWTH_SECONDS * attempt,
+        }.get(self.policy.wait, min(GROWTH_SECONDS * 2 ** (attempt - 1), MAX_WAIT_SECONDS))
+        return (0.0 if self.policy.wait == "jitter" else most), most
 
 
 @dataclass(frozen=True, repr=False)
@@ -362,7 +428,11 @@ def outcome(scenario: Scenario, key: int, stage: int, calls: Calls) -> int | Non
     """Return the stage in which an item that enters one must fail, after these calls with it."""
     calls = Counter(calls)
     for number in range(stage, len(scenario.stages)):
-        if not scenario.is_skipped(key, number) and not _passes(scenario, key, number, calls):
+        if scenario.is_skipped(key, number):
+            continue
+        if scenario.stages[number].policy.is_timed:
+            return UNKNOWN
+        if not _passes(scenario, key, number, calls):
             return number
     return None
 
@@ -371,18 +441,21 @@ def _passes(scenario: Scenario, key: int, stage: int, calls: Calls) -> bool:
     plan = scenario.stages[stage]
     tasks = [(key, stage, task) for task in range(len(plan.durations))]
     rows = [tasks] if plan.per_stage else [[task] for task in tasks]
-    return all(_succeeds(scenario, plan.attempts, row, calls) for row in rows)
+    return all(_succeeds(scenario, plan, row, calls) for row in rows)
 
 
 def _succeeds(
-    scenario: Scenario, attempts: int, tasks: list[tuple[int, int, int]], calls: Calls
+    scenario: Scenario, plan: StagePlan, tasks: list[tuple[int, int, int]], calls: Calls
 ) -> bool:
     """Make attempts at a row of tasks until one succeeds at all of them."""
-    for _ in range(attempts):
+    repeated = ["fail", "timeout", "retry after"]
+    if plan.policy.repeats("final"):
+        repeated.append("final")
+    for _ in range(plan.attempts):
         for task in tasks:
             calls[task] += 1
             kind = _end_of_attempt(scenario, task, calls[task])
-            if kind in ("fail", "timeout"):
+            if kind in repeated:
                 break
             if kind is not None:
                 return False
@@ -395,7 +468,7 @@ def _end_of_attempt(
     scenario: Scenario, task: tuple[int, int, int], call: int
 ) -> TroubleKind | None:
     for trouble in scenario.trouble(*task):
-        if trouble.kind in ("fail", "timeout", "cancelled", "fatal") and call <= trouble.times:
+        if trouble.kind in RAISING and call <= trouble.times:
             return trouble.kind
     return None
 
@@ -420,7 +493,9 @@ def grow(mode: Mode, number: int) -> Scenario:
     plans: dict[str, Any] = {"stages": stages, "feedings": feedings}
     if draw.random() < WATCHED_ODDS:
         plans = _watched(draw, mode, stages, feedings)
-    return _make(draw, Scenario, **plans, drive=drive, troubles=troubles, seed=seed)
+    scenario = _make(draw, Scenario, **plans, drive=drive, troubles=troubles, seed=seed)
+    draw = Random(f"policies of {number}")
+    return _with_policies(draw, scenario, keys) if draw.random() < POLICY_ODDS else scenario
 
 
 def _make(draw: Random, plan: Callable[..., P], **given: Any) -> P:
@@ -498,6 +573,26 @@ def _flaky(
         (*stages[:index], plan, *stages[index + 1 :]),
         tuple(Trouble(key=key, stage=index) for key in failing),
     )
+
+
+def _with_policies(draw: Random, scenario: Scenario, keys: list[int]) -> Scenario:
+    """Give stages policies and time limits, and items the troubles that these are for."""
+    stages, troubles = list(scenario.stages), list(scenario.troubles)
+    for index, plan in enumerate(stages):
+        if draw.random() < 0.7:
+            policy = _make(draw, PolicyPlan)
+            if scenario.limits_of(index).fan == "loose":  # leaves calls behind that are counted
+                policy = replace(policy, task_timeout=None, item_timeout=None)
+            attempts = draw.choice((plan.attempts, 2, 3, 4))
+            stages[index] = replace(plan, policy=policy, attempts=attempts)
+    for _ in range(draw.choice((1, 2, 3, 5)) if keys else 0):
+        kind = draw.choice(POLICY_KINDS)
+        trouble = replace(_trouble(draw, scenario.stages, keys), kind=kind)
+        troubles.append(trouble)
+        resistance = draw.choice(RESISTANCE)
+        if kind in ("hang", "strike") and resistance is not None:
+            troubles.append(replace(trouble, kind=resistance))
+    return replace(scenario, stages=tuple(stages), troubles=tuple(troubles))
 
 
 def _watched(

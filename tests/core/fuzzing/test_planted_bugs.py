@@ -10,11 +10,14 @@ import asyncio
 import gc
 from asyncio import CancelledError, Semaphore
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
+from antflow import AttemptTimeoutError, RetryAfter, retry
 from antflow._engine import loops, outcome, processing
 from antflow._engine.attempt import FIRST, UNMADE, Kind, Outcome
 from antflow._engine.channel import Channel
@@ -30,6 +33,7 @@ from antflow._engine.waiters import Receivers, RoomWaiters
 from antflow._engine.worker import Worker
 from antflow._limits import stage_limits
 from antflow._plugins.dispatcher import Dispatcher, Observer
+from antflow._runners import time_limits
 from tests.core.fuzzing.scenarios import Mode, Scenario
 from tests.core.fuzzing.test_fuzz import drawn, quiet
 from tests.core.fuzzing.trial import run_scenario
@@ -89,7 +93,12 @@ plant(
     "reserved",
     property(lambda _: 0, lambda _self, _value: None),
 )
-plant("the buffer stays closed to senders that have ended", ResultQueue, "unbound", lambda _: None)
+plant(
+    "the buffer stays closed to senders that have ended",
+    ResultQueue,
+    "unbound",
+    lambda _: None,
+)
 plant(
     "newly due items go before those that were due earlier",
     Channel,
@@ -153,8 +162,10 @@ def senders_are_forgotten_at_the_close(original: Any, self: Channel) -> None:
 
 
 @replaces(Channel, "__init__", ("stream", 8))
-def any_number_of_items_is_parked(original: Any, self: Channel, capacity: float) -> None:
-    original(self, capacity)
+def any_number_of_items_is_parked(
+    original: Any, self: Channel, capacity: float, max_parked: int | None = None
+) -> None:
+    original(self, capacity, max_parked)
     self._max_parked = 10**9
 
 
@@ -174,7 +185,7 @@ def stage_attempts_are_not_counted(
     original: Any, worker: Worker, item: Any, failed: Outcome, now: float
 ) -> None:
     original(worker, item, failed, now)
-    item.details.retry = (*item.details.retry[:2], 1, 0, None)
+    item.details.retry = (*item.details.retry[:2], 1, *item.details.retry[3:])
 
 
 @replaces(outcome, "retry_task", ("stream", 7))
@@ -222,6 +233,94 @@ def failures_after_the_close_are_final(
     found: Outcome = original(error, *arguments, **options)
     is_exception = found.kind is Kind.CANCEL and isinstance(error, Exception)
     return Outcome(Kind.FAIL, error) if is_exception else found
+
+
+# Retry policies and time limits
+
+plant("give-ups are tried again", retry, "FINAL", ())
+plant(
+    "waits exceed their maximum",
+    retry.Backoff,
+    "seconds",
+    lambda self, attempt, chance: (
+        self.initial * self.factor ** (attempt - 1) * (chance if self.jitter else 1.0)
+    ),
+    ("run", 1),
+)
+
+
+@replaces(Channel, "__init__", ("stream", 3))
+def max_parked_is_ignored(
+    original: Any, self: Channel, capacity: float, _max_parked: int | None = None
+) -> None:
+    original(self, capacity)
+
+
+@replaces(processing, "_set_deadline", ("run", 3))
+def the_time_of_an_item_goes_on_in_the_next_stage(
+    _original: Any, worker: Worker, item: Any, seconds: float
+) -> None:
+    details = item.get_details()
+    if details.deadline is None:
+        details.deadline = worker.since + seconds
+
+
+@replaces(processing, "_set_deadline")
+def the_time_of_an_item_begins_with_each_attempt(
+    _original: Any, worker: Worker, item: Any, seconds: float
+) -> None:
+    item.get_details().deadline = worker.since + seconds
+
+
+@replaces(processing, "_begin_of_first", ("run", 3))
+def retry_timeout_counts_from_the_last_attempt(
+    _original: Any, _worker: Worker, _attempt: Any, begun: float
+) -> float:
+    return begun
+
+
+@replaces(processing, "classify_error", ("run", 0))
+def the_seconds_of_retry_after_are_ignored(
+    original: Any, error: BaseException, *arguments: Any, **options: Any
+) -> Outcome:
+    found: Outcome = original(error, *arguments, **options)
+    return found._replace(delay=0.0) if isinstance(error, RetryAfter) else found
+
+
+@replaces(processing, "classify_error", ("run", 1))
+def errors_that_are_never_retried_are(
+    original: Any, error: BaseException, attempt: Any, *policies: Any, **options: Any
+) -> Outcome:
+    policies = tuple(replace(policy, never=()) for policy in policies)
+    return cast("Outcome", original(error, attempt, *policies, **options))
+
+
+@replaces(processing, "_count_kind")
+def timeouts_of_items_alone_are_counted(original: Any, stage: Any, error: BaseException) -> None:
+    if not isinstance(error, AttemptTimeoutError):
+        original(stage, error)
+
+
+@replaces(time_limits._TimeLimit, "__exit__")
+def a_timeout_is_taken_for_a_cancellation_of_the_worker(
+    _original: Any, self: Any, *_raised: Any
+) -> None:
+    self._timer.cancel()
+
+
+@replaces(time_limits._TimeLimit, "__exit__")
+def the_timer_of_a_time_limit_is_left_behind(original: Any, self: Any, *raised: Any) -> None:
+    self._timer = Mock()
+    original(self, *raised)
+
+
+@replaces(time_limits._TimeLimit, "__exit__", ("run", 6))
+def the_cancellation_of_a_time_limit_is_not_taken_back(
+    original: Any, self: Any, *raised: Any
+) -> None:
+    self._task = Mock(wraps=self._task, uncancel=self._task.cancelling)
+    self._before += 1
+    original(self, *raised)
 
 
 # The run

@@ -7,22 +7,37 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from antflow import Stage, current_item, set_task_status
+from antflow import Backoff, GiveUp, RetryAfter, Stage, current_item, set_task_status
 
 from .attempts import present_worker
 from .audit import Audit
-from .scenarios import StagePlan, Trouble, TroubleKind
+from .policies import OWN_CANCELLATION
+from .scenarios import (
+    GROWTH_SECONDS,
+    MAX_WAIT_SECONDS,
+    RETRY_AFTER_SECONDS,
+    RETRY_SECONDS,
+    PolicyPlan,
+    StagePlan,
+    Trouble,
+    TroubleKind,
+)
 from .users import Users
 from .world import (
     CALLBACK_SECONDS,
+    HANG_SECONDS,
     LONG_SECONDS,
     STUBBORN_SECONDS,
     SUICIDE_SECONDS,
     Fatal,
+    FinalError,
     TaskError,
     World,
     pause,
 )
+
+RESISTING = ("swallow", "convert", "stubborn", "feed", "misuse")
+"""Troubles with which an attempt may take longer than its time; observers are called in a feed."""
 
 
 class Workload:
@@ -59,6 +74,7 @@ class Workload:
             on_failure=self._callback("failure", number) if callbacks else None,
             on_skip=self._callback("skip", number) if callbacks else None,
             **self._limits(number, len(plan.durations)),
+            **_policy(plan.policy),
         )
 
     def _limits(self, number: int, tasks: int) -> dict[str, Any]:
@@ -86,10 +102,11 @@ class Workload:
                     await self._work(key, stage, task, troubles)
             except BaseException as raised:
                 error = raised
-                if isinstance(error, Exception):
-                    self._audit.fails(key, stage, task)
+                self._audit.fails(key, stage, task, raised)
                 raise
             finally:
+                resists = any(t.kind in RESISTING for t in troubles)
+                self._audit.policies.check_time(key, stage, resists=resists)
                 self._audit.end(key)
                 attempts.leave(attempt, error)
                 error = None
@@ -111,19 +128,24 @@ class Workload:
     async def _work(self, key: int, stage: int, task: int, troubles: list[Trouble]) -> None:
         durations = self._scenario.stages[stage].durations[task]
         kinds = {trouble.kind for trouble in troubles}
+        is_timed = self._scenario.stages[stage].policy.is_timed
         try:
             if self._scenario.asks:
                 self._ask(key, stage, task)
-            with resisting(kinds):
+            with resisting(kinds), self._striking(kinds, stage):
+                await pause(HANG_SECONDS if kinds & {"hang", "strike"} else 0.0)
                 await pause(durations[key % len(durations)] if durations else 0.0)
                 # What fails first of all fails inside of a call.
                 is_failing = bool(troubles) and troubles[0].kind == "fail"
                 failure = TaskError(troubles[0]) if is_failing else None
                 await self._world.limits.call(key, stage, failure, self._users.spawn)
+            is_vague = is_timed and "swallow" in kinds
             for trouble in troubles:
-                await self._make(trouble)
+                if trouble.kind != "cancelled" or not is_vague:  # or it looks like a timeout
+                    await self._make(trouble)
         finally:
-            if "stubborn" in kinds:
+            is_decided = is_timed and kinds & {"fatal", "suicide"}  # or a time limit may hide that
+            if "stubborn" in kinds and not is_decided:
                 await asyncio.sleep(STUBBORN_SECONDS)
 
     def _ask(self, key: int, stage: int, task: int) -> None:
@@ -162,7 +184,9 @@ class Workload:
                 with resisting({"convert"}):
                     await asyncio.sleep(0)
             case "cancelled":
-                raise asyncio.CancelledError
+                raise asyncio.CancelledError(OWN_CANCELLATION)
+            case "final" | "retry after" | "give up":
+                raise decisive_error(trouble)
             case "fatal":
                 self._audit.causes.add("fatal")
                 self._world.fatal.append(Fatal(trouble))
@@ -178,6 +202,27 @@ class Workload:
                 await self._users.feed_children(trouble.target)
             case "misuse":
                 await self._users.misuse()
+
+    @contextmanager
+    def _striking(self, kinds: set[TroubleKind], stage: int) -> Iterator[None]:
+        """Have the worker cancelled from outside at the moment of a time limit."""
+        policy, audit = self._scenario.stages[stage].policy, self._audit
+        seconds = policy.task_timeout or policy.item_timeout
+        if "strike" not in kinds or seconds is None:
+            yield
+            return
+        task = asyncio.current_task()
+        assert task is not None
+
+        def strike() -> None:
+            audit.causes.add("late suicide")
+            task.cancel()
+
+        timer = asyncio.get_running_loop().call_later(seconds, strike)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _skip_if(self, stage: int) -> Callable[[int], Any]:
         def is_skipped(key: int) -> bool:
@@ -221,6 +266,32 @@ class Workload:
         return called_later if kind.startswith("async") else called
 
 
+def _policy(plan: PolicyPlan) -> dict[str, Any]:
+    """Return the arguments of a stage with this policy."""
+    waits: dict[str, Any] = {
+        "seconds": RETRY_SECONDS,
+        "backoff": Backoff(GROWTH_SECONDS, maximum=MAX_WAIT_SECONDS, jitter=False),
+        "jitter": Backoff(GROWTH_SECONDS, maximum=MAX_WAIT_SECONDS),
+        "function": lambda attempt, _error: GROWTH_SECONDS * attempt,
+    }
+    kinds = (TaskError, TimeoutError)
+    on: dict[str, Any] = {
+        "": Exception,
+        "type": TaskError,
+        "tuple": kinds,
+        "function": lambda error: isinstance(error, kinds),
+    }
+    return {
+        "retry_wait": waits.get(plan.wait),
+        "retry_on": on[plan.on],
+        "never_retry": FinalError if plan.never else (),
+        "retry_timeout": plan.timeout,
+        "max_parked": plan.max_parked,
+        "task_timeout": plan.task_timeout,
+        "item_timeout": plan.item_timeout,
+    }
+
+
 @contextmanager
 def resisting(kinds: set[TroubleKind]) -> Iterator[None]:
     """Raise or return, as the troubles are, when the present task is cancelled in here."""
@@ -231,6 +302,18 @@ def resisting(kinds: set[TroubleKind]) -> Iterator[None]:
             raise TaskError("was cancelled") from None
         if "swallow" not in kinds:
             raise
+
+
+def decisive_error(trouble: Trouble) -> Exception:
+    """Return an error that says by itself whether another attempt follows."""
+    cause = TaskError(trouble)
+    match trouble.kind:
+        case "retry after":
+            return RetryAfter(RETRY_AFTER_SECONDS, cause if trouble.target else None)
+        case "give up":
+            return GiveUp(cause)
+        case _:
+            return FinalError(trouble)
 
 
 def cancel_current_task() -> None:

@@ -24,10 +24,15 @@ SUICIDE_SECONDS = 1.0
 SHORT_SECONDS = 0.25
 LONG_SECONDS = 50.0
 NAP_SECONDS = 0.25
+HANG_SECONDS = 5.0
 
 
 class TaskError(Exception):
     """A task fails."""
+
+
+class FinalError(Exception):
+    """A task fails in a manner that some policies do not repeat."""
 
 
 class Fatal(BaseException):
@@ -127,6 +132,7 @@ class World:
         callback = any(map(self.calls_back_later, range(len(self.scenario.stages))))
         durations = [d for plan in self.scenario.stages for task in plan.durations for d in task]
         suicide = SUICIDE_SECONDS * self.scenario.has("suicide")
+        suicide += HANG_SECONDS * self.scenario.has("hang", "strike")
         hold = max((plan.hold for plan in self.scenario.limits), default=0.0)
         return max(*durations, 0.0) + hold + CALLBACK_SECONDS * callback + suicide
 

@@ -520,3 +520,24 @@ def test_a_subclass_may_implement_hooks_and_have_callbacks() -> None:
     tracker.kinds.clear()
     cancel_an_attempt(tracker)
     assert tracker.kinds == ["queued", "in_progress", "start", "cancel", "unprocessed"]
+
+
+@simulated(tick=0.0)
+async def test_an_item_that_fails_between_attempts_has_nothing_of_an_earlier_run() -> None:
+    async def fail(value: int) -> int:
+        if value == 0:
+            raise ValueError("fails")
+        await asyncio.sleep(10)
+        return value
+
+    def stages(**options: Any) -> list[Stage]:
+        return [Stage("Work", 1, [fail], **options)]
+
+    tracker = StatusTracker()
+    await Pipeline(stages(task_attempts=2, retry_wait=0), status_tracker=tracker).run([0])
+    (failed,) = tracker.get_failed_items()
+    assert (failed.attempts, (failed.location or "").endswith("in fail")) == (2, True)
+    timed = stages(task_attempts=2, retry_wait=1, item_timeout=5)
+    await Pipeline(timed, status_tracker=tracker).run([0, 1])
+    late = next(item for item in tracker.get_failed_items() if item.item_id == 0)
+    assert (late.error_type, late.attempts, late.location) == ("ItemTimeoutError", 1, None)

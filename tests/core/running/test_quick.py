@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, current_item
+from antflow import Backoff, Pipeline, PipelineError, current_item
 from tests.helpers.inputs import later
 from tests.helpers.runs import Failing, cancel, double, now, refuse_odd, sleep_long, values
 from tests.helpers.simulated import simulated
@@ -86,6 +86,33 @@ async def test_retries_is_the_number_of_attempts_of_each_task(options: Any, atte
     assert await Pipeline.quick([7], [fetch_data, failing], **options) == []
     assert failing.calls == [7] * attempts
     assert now() == attempts - 1
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"),
+    [(None, 2), (0, 0), (5, 10), (lambda attempt, _: attempt, 3), (Backoff(4, jitter=False), 12)],
+)
+@simulated(tick=0.0)
+async def test_retry_wait_is_the_time_between_attempts(wait: Any, seconds: float) -> None:
+    assert await Pipeline.quick([7], [fetch_data, Failing(times=99)], retry_wait=wait) == []
+    assert now() == seconds
+
+
+@simulated(tick=0.0)
+async def test_task_timeout_is_the_time_of_an_attempt() -> None:
+    calls = []
+
+    async def hang_at_first(value: int) -> int:
+        calls.append(value)
+        await asyncio.sleep(1000 if len(calls) == 1 else 1)
+        return value
+
+    assert values(await Pipeline.quick([7], hang_at_first, task_timeout=5)) == [7]
+    assert now() == 5 + 1 + 1
+    with pytest.raises(PipelineError, match="Stage 'FetchData' has task_timeout=0; give seconds"):
+        await Pipeline.quick([7], fetch_data, task_timeout=0)
+    with pytest.raises(PipelineError, match="Stage 'FetchData' has retry_wait='x'; give seconds"):
+        await Pipeline.quick([7], fetch_data, retry_wait="x")  # type: ignore[arg-type]
 
 
 # What stages are called

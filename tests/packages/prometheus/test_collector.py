@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 import antflow
 import antflow_prometheus
+from antflow import GiveUp, Pipeline, RetryAfter, hookimpl
 from antflow_prometheus import Prometheus
 from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.packages.prometheus.scraping import Key, Scraper, key, stage, sum_of_ends
@@ -129,6 +130,71 @@ def test_what_is_so_now_is_shown_while_it_is() -> None:
         assert scraper.value(f"antflow_stage_{name}", **WORK) == 0
     assert set(scraper.values("antflow_stage_workers", "state").values()) == {0}
     assert scraper.value("antflow_pipeline_runs_active", pipeline="letters") == 0
+
+
+def test_what_waits_for_a_retry_and_what_was_given_up_is_shown() -> None:
+    scraper = Scraper()
+
+    async def work(value: int) -> None:
+        if value == 0:
+            await asyncio.sleep(1000)
+        raise RetryAfter(30) if value == 1 else GiveUp(KeyError(value))
+
+    async def main() -> None:
+        one = scraper.pipeline(stage(task=work, task_attempts=2, task_timeout=5, retry_wait=60))
+        await one.start()
+        await one.feed(range(4))
+        await asyncio.sleep(10)
+        assert scraper.value("antflow_stage_items_parked", **WORK) == 2
+        await one.join()
+
+    simulate(main)
+    assert scraper.value("antflow_stage_items_parked", **WORK) == 0
+    assert scraper.value("antflow_stage_timeouts_total", **WORK) == 2
+    assert scraper.value("antflow_stage_give_ups_total", **WORK) == 2
+
+
+def test_what_was_left_over_is_shown() -> None:
+    scraper = Scraper()
+
+    async def main() -> None:
+        gate = Gate()
+        one = scraper.pipeline(stage(task=gate))
+        await one.start()
+        await one.feed(range(7))
+        await settle()
+        assert len(await one.shutdown(timeout=0)) == 7
+
+    simulate(main)
+    assert scraper.values("antflow_stage_items_total", "outcome")["unprocessed"] == 7
+    assert scraper.values("antflow_pipeline_items_total", "outcome")["unprocessed"] == 7
+    assert scraper.value("antflow_pipeline_items_outstanding", pipeline="letters") == 0
+
+
+def test_faults_of_every_plugin_are_shown_from_zero_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty:
+        antflow_name = "faulty"
+
+        @hookimpl
+        def antflow_task_start(self) -> None:
+            raise ValueError("x")
+
+    scraper = Scraper()
+    faults = {"pipeline": "letters", "plugin": "faulty"}
+
+    async def main() -> None:
+        one = Pipeline(
+            [stage()], name="letters", plugins=[scraper.plugin, Faulty()], autoload=False
+        )
+        await one.start()
+        assert scraper.value("antflow_plugin_faults_total", **faults) == 0
+        await one.feed(range(3))
+        await one.join()
+
+    simulate(main)
+    assert scraper.value("antflow_plugin_faults_total", **faults) == 3
+    assert scraper.values("antflow_plugin_faults_total", "plugin")["prometheus"] == 0
+    assert len(caplog.records) == 1
 
 
 def test_a_last_completion_is_shown_and_never_moves_back() -> None:

@@ -302,19 +302,46 @@ def rows(
 STAGE_HEADINGS = "stage workers active pending done failed retried rate p50 p95"
 
 
-@pytest.mark.parametrize("columns", [80, 110])
+@pytest.mark.parametrize("columns", [80, 87, 110])
 def test_the_stage_table_has_all_figures_of_a_stage(columns: int) -> None:
     table = rows("detailed", columns, 24, MIDWAY, "stage")
-    assert " ".join(table[0]) == STAGE_HEADINGS
-    assert " ".join(table[1][2:]) == "3/20 100/100 6,342 4 31 415/s 41ms 384ms"
+    # The least important column comes where there is room for it.
+    parked, number, width = (" parked", " 0", 80) if columns > 87 else ("", "", 72)
+    assert " ".join(table[0]) == STAGE_HEADINGS.replace(" rate", f"{parked} rate")
+    assert " ".join(table[1][2:]) == f"3/20 100/100 6,342 4 31{number} 415/s 41ms 384ms"
     assert table[2][:2] == ["▶", "Parse"]
-    assert len(table[1][1]) == columns - 72
+    assert len(table[1][1]) == columns - width
     assert " ".join(table[5]) == "█ busy ▓ waiting ▒ blocked ░ idle ▶ bottleneck"
+
+
+@pytest.mark.parametrize("display", ["detailed", "full"])
+def test_what_waits_for_a_retry_and_until_when(display: str) -> None:
+    later, sooner = replace(STAGES[0], parked_items=9), replace(STAGES[2], parked_items=1_204)
+    stages = [
+        replace(later, next_retry=NOW + 31),
+        STAGES[1],
+        replace(sooner, next_retry=NOW + 4.2),
+        replace(STAGES[3], parked_items=2, next_retry=NOW - 0.3),  # it is due
+    ]
+    lines = drawn(display, 119, 40, state(stages))
+    assert lines[2].endswith("1,215 parked (0.0s)")
+    table = rows(display, 119, 40, state(stages), "stage")
+    column = table[0].index("parked")
+    assert table[1][column : column + 2] == ["9", "(31s)"]
+    assert "1,204 (4.2s)" in " ".join(table[3])
+    lines = drawn(display, 80, 40, state(stages[:3]))
+    assert lines[2].endswith("1,213 parked (4.2s)")
+    assert "parked" not in drawn(display, 80, 40, MIDWAY)[2]
+
+
+def test_without_retries_there_is_no_column_for_them() -> None:
+    stages = [replace(stage, retried_attempts=0) for stage in STAGES]
+    assert "parked" not in rows("detailed", 119, 24, state(stages), "stage")[0]
 
 
 def test_the_bar_of_a_stage_shows_its_workers_time_by_state() -> None:
     bars = [line[1] for line in rows("detailed", 110, 24, MIDWAY, "stage")[1:4]]
-    assert bars[0] == "██████▓" + 30 * "▒" + "░"
+    assert bars[0] == "█████▓" + 24 * "▒"
     grid = drawn("compact", 80, 24, MIDWAY)[3:]
     assert grid == [
         "  Fetch  █▒▒▒▒▒▒▒ 3/20 busy   ▶ Parse  ████████  8/8 busy",

@@ -37,7 +37,7 @@ from .options import STANDARD, run_parser
 from .plugin_options import PluginOptions
 from .printing import print_err
 from .signals import exit_in_time, exit_now
-from .target import Target, TargetError, load
+from .target import Target, TargetError, TaskOptions, load
 
 INTERRUPTED = 130
 RUN_LOGGER = "antflow._engine.run"
@@ -188,7 +188,8 @@ async def _execute(
     *,
     is_process: bool,
 ) -> tuple[Execution, int]:
-    pipeline = await target.pipeline()
+    task_options = TaskOptions(options.retries, options.retry_wait, options.timeout)
+    pipeline = await target.pipeline(task_options)
     descriptor, items = await _open_input(target, options, standard_input)
     files = _open_outputs(options, descriptor, items, standard_output)
     private.add(files.input, files.output, files.failures)

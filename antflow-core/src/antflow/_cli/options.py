@@ -25,10 +25,11 @@ USAGE = "antflow run [OPTIONS] TARGET [ITEM ...]"
 DESCRIPTION = """\
 Runs the items of an input through a pipeline, and writes the results as they come.
 
-TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, or a function, maybe async,
-that returns either. The items are: the arguments after TARGET, as text; else the lines of --input;
-else the iterable `items` of the program; else the lines of standard input. A line is JSON, and an
-object with an "id" names its item; with --lines it is text.
+TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, a function, maybe async, that
+returns either, or a task, which is a function of one argument. The items are: the arguments after
+TARGET, as text; else the lines of --input; else the iterable `items` of the program; else the lines
+of standard input. A line is JSON, and an object with an "id" names its item; with --lines it is
+text.
 
 Results are written as lines of JSON, {"id": ..., "value": ...}, which another pipeline can read."""
 
@@ -85,6 +86,7 @@ def run_parser() -> Parser:
     parser.add_argument("items", metavar="ITEM", nargs="*", help="an item, as text")
     _add_input_and_output(parser)
     _add_running(parser)
+    _add_task(parser)
     return parser
 
 
@@ -155,6 +157,42 @@ def _add_running(parser: Parser) -> None:
         default="warning",
         help="log this and worse to standard error (default: %(default)s)",
     )
+
+
+def _add_task(parser: Parser) -> None:
+    group = parser.add_argument_group("TARGET is a task")
+    group.add_argument(
+        "--retries",
+        metavar="N",
+        type=_attempts,
+        help="the most attempts at an item, the first included (default: 3)",
+    )
+    group.add_argument(
+        "--retry-wait",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long an item waits between two attempts (default: 1)",
+    )
+    group.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_time_limit,
+        help="end an attempt after this time; it is retried (default: no limit)",
+    )
+
+
+def _attempts(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of attempts; it counts the first one too, so give 1 or more"
+        )
+    return int(text)
+
+
+def _time_limit(text: str) -> float:
+    if (seconds := _seconds(text)) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} leaves no time; give seconds above 0")
+    return seconds
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Imports the program that TARGET names, and finds its pipeline and its `items`."""
+"""Imports the program that TARGET names, and finds its pipeline or task, and its `items`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import sys
 from asyncio import CancelledError, Task, current_task
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from antflow._engine.sources import single_item
 from antflow._errors.suggestions import nearest
-from antflow.exceptions import text_of
+from antflow.builder import stages_for
+from antflow.exceptions import AntFlowError, text_of
 from antflow.pipeline import Pipeline, PipelineBuilder
+from antflow.stage import TaskFunc
 
 from .printing import format_program_error
 
 ITEMS = "items"
 FORM = "write module:pipeline or file.py:pipeline"
-WANTED = "a Pipeline, a builder, or a function without arguments that returns either"
+WANTED = (
+    "a Pipeline, a builder, a function without arguments that returns either, or a task, which is "
+    "a function of one argument"
+)
 
 
 class TargetError(Exception):
@@ -40,8 +45,27 @@ class TargetError(Exception):
 
 
 @dataclass(frozen=True)
+class TaskOptions:
+    """Options of the stage that is made of a task; None for those that are not given.
+
+    Args:
+        retries: the most attempts, the first included.
+        retry_wait: seconds between two attempts.
+        timeout: seconds that one attempt may take.
+    """
+
+    retries: int | None = None
+    retry_wait: float | None = None
+    timeout: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that are given, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Target:
-    """A pipeline of a program, or a builder or function that makes one.
+    """A pipeline of a program, a builder or function that makes one, or a task.
 
     Args:
         text: TARGET, as given.
@@ -53,13 +77,24 @@ class Target:
     module: ModuleType
     found: object
 
-    async def pipeline(self) -> Pipeline:
-        """Return the pipeline; build it, or call the function that returns it.
+    async def pipeline(self, task_options: TaskOptions) -> Pipeline:
+        """Return the pipeline; build it, call the function that returns it, or make it of a task.
+
+        Args:
+            task_options: of the stage that is made of a task.
 
         Raises:
-            TargetError: the object is of another kind, raises, or is running already.
+            TargetError: the object is of another kind, raises, or is running already; or it is no
+                task, and there are options of a task.
         """
         found = self.found
+        if _is_task(found):
+            return self._of_task(task_options)
+        if options := [f"--{name.replace('_', '-')}" for name in task_options.given()]:
+            raise TargetError(
+                f"{self.text} is no task; the stages of a pipeline have their own attempts and "
+                f"time limits, so leave out {' and '.join(options)}"
+            )
         if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
             found = await _call(found, self.text, f"name {WANTED}")
         if isinstance(found, PipelineBuilder):
@@ -73,6 +108,15 @@ class Target:
         if await found._is_taken():  # noqa: SLF001 - for the command only
             raise TargetError(f"{self.text} is running already; leave its start to antflow run")
         return found
+
+    def _of_task(self, options: TaskOptions) -> Pipeline:
+        given = options.given()
+        if "timeout" in given:
+            given["task_timeout"] = given.pop("timeout")
+        try:
+            return Pipeline(stages_for(cast("TaskFunc", self.found), **given))
+        except AntFlowError as error:
+            raise _target_error(f"{self.text} cannot be run as a task", error) from error
 
     @property
     def has_items(self) -> bool:
@@ -228,15 +272,29 @@ def _current_task() -> Task[Any] | None:
         return None
 
 
-def _check_signature(function: Any, name: str, remedy: str) -> None:
+def _is_task(found: object) -> bool:
+    """Return whether an object is a function of one argument."""
+    if isinstance(found, Pipeline | PipelineBuilder) or not callable(found):
+        return False
+    return not _accepts(found) and _accepts(found, None)
+
+
+def _accepts(function: Any, *arguments: object) -> bool:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # functions in C may have no signature
-        return
+        return True
     try:
-        signature.bind()
+        signature.bind(*arguments)
     except TypeError:
-        raise TargetError(f"{name} takes arguments, {signature}; {remedy}") from None
+        return False
+    return True
+
+
+def _check_signature(function: Any, name: str, remedy: str) -> None:
+    if not _accepts(function):
+        signature = inspect.signature(function)
+        raise TargetError(f"{name} takes arguments, {signature}; {remedy}")
 
 
 def _kind(value: object) -> str:

@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from enum import Enum, auto
 from typing import NamedTuple
 
-from antflow.retry import RetryPolicy
+from antflow.retry import RetryPolicy, failure_of
 
 
 class Kind(Enum):
@@ -25,11 +25,13 @@ class Outcome(NamedTuple):
         kind: what becomes of the item.
         error: the exception of the attempt.
         delay: seconds until the next attempt, if there is one.
+        begun: when the first attempt began, where the policy asks for it.
     """
 
     kind: Kind
     error: BaseException
     delay: float = 0.0
+    begun: float | None = None
 
 
 UNMADE = Outcome(Kind.CANCEL, CancelledError())
@@ -43,11 +45,14 @@ class Attempt(NamedTuple):
         task: attempts at the task.
         stage: attempts at the stage as a whole.
         number: the attempt's number as events and results give it: the higher of the two.
+        begun: when the first attempt began, on the run's clock; None for a first attempt, and where
+            the policy does not ask for it.
     """
 
     task: int
     stage: int
     number: int
+    begun: float | None = None
 
 
 FIRST = Attempt(1, 1, 1)
@@ -62,6 +67,8 @@ def classify_error(
     task_policy: RetryPolicy,
     stage_policy: RetryPolicy,
     *,
+    elapsed: float,
+    chance: float,
     is_cancelled: bool,
     is_closed: bool,
 ) -> Outcome:
@@ -72,17 +79,24 @@ def classify_error(
         attempt: its numbers.
         task_policy: how attempts at a task are repeated.
         stage_policy: how attempts at the stage are repeated.
+        elapsed: seconds since the start of the first attempt.
+        chance: a number from 0 to 1 that was drawn at random.
         is_cancelled: whether the worker itself is being cancelled.
         is_closed: whether the run takes nothing more, so that no attempt can follow.
     """
     # A task's own CancelledError is a failure like any other; only the worker's own counts here.
     if is_cancelled and isinstance(error, CancelledError | GeneratorExit):
         return Outcome(Kind.CANCEL, error)
-    kind, delay = Kind.RETRY_TASK, task_policy.delay(attempt.task, error)
+    drawn = {"elapsed": elapsed, "chance": chance}
+    try:
+        kind, delay = Kind.RETRY_TASK, task_policy.delay(attempt.task, error, **drawn)
+        if delay is None:
+            kind, delay = Kind.RETRY_STAGE, stage_policy.delay(attempt.stage, error, **drawn)
+    except BaseException as fault:  # of a function of the user
+        fault.__cause__ = error
+        return Outcome(Kind.FAIL, fault)
     if delay is None:
-        kind, delay = Kind.RETRY_STAGE, stage_policy.delay(attempt.stage, error)
-    if delay is None:
-        return Outcome(Kind.FAIL, error)
+        return Outcome(Kind.FAIL, failure_of(error))
     if is_closed:  # the item is unprocessed, so that it can be fed again
         return Outcome(Kind.CANCEL, error)
     return Outcome(kind, error, delay)

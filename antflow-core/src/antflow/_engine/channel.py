@@ -34,6 +34,8 @@ class Channel:
 
     Args:
         capacity: items that may wait; 0 hands each over directly, infinity never makes wait.
+        max_parked: items that may be parked until senders wait; None for 1,000, or for the capacity
+            if that is more.
     """
 
     __slots__ = (
@@ -51,14 +53,14 @@ class Channel:
         "waiters",
     )
 
-    def __init__(self, capacity: float) -> None:
+    def __init__(self, capacity: float, max_parked: int | None = None) -> None:
         self.capacity = capacity
         self.queue: deque[PipelineResult] = deque()
         self.unprocessed: list[PipelineResult] = []
         self.append_directly = True
         self.closed = False
         self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
-        self._max_parked = max(MIN_PARKED, capacity)
+        self._max_parked = max(MIN_PARKED, capacity) if max_parked is None else max_parked
         self.parked_items = ParkedItems(self._put_due, self._on_released)
         self.receivers = Receivers(self.startable, self._update_flags)
         self.waiters = RoomWaiters(self._may_sender_go, self._has_place)

@@ -186,8 +186,10 @@ def retry_task(
     """Park an item until it resumes at the task that failed, with that task's input."""
     attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
-    retry = stage.name, attempt.task + 1, attempt.stage, task_index, task_input
-    item.get_details().retry = retry
+    item.get_details().retry = (
+        *(stage.name, attempt.task + 1, attempt.stage),
+        *(task_index, task_input, outcome.begun),
+    )
     _count_retry(worker, item, now + outcome.delay)
     stage.input.park(item, outcome.delay)
 
@@ -197,7 +199,7 @@ def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome, now: fl
     attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
     details = item.get_details()
-    details.retry = stage.name, 1, attempt.stage + 1, 0, None
+    details.retry = stage.name, 1, attempt.stage + 1, 0, None, outcome.begun
     _count_retry(worker, item, now + outcome.delay)
     if outcome.delay > 0:
         stage.input.park(item, outcome.delay)

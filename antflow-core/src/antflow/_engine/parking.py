@@ -43,6 +43,14 @@ class ParkedItems:
     def __len__(self) -> int:
         return len(self._heap)
 
+    @property
+    def next_due(self) -> float | None:
+        """When the next item is due, on the event loop's clock; None if there is none."""
+        try:
+            return self._heap[0][0]
+        except IndexError:  # another thread may ask while the last one is taken out
+            return None
+
     def add(self, item: PipelineResult, delay: float) -> None:
         """Keep an item back for `delay` seconds."""
         # On the loop's clock, which fires the timer; the arrival number keeps the order of equals.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, timeout
 from collections.abc import Awaitable
+from functools import partial
+from math import inf
+from random import random
 from time import time
 from typing import Any
 
 from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
+from antflow._runners.time_limits import call_in_time
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
 from antflow.events import READ_ONLY_TASK_EVENT, TaskEvent, TaskEventType
+from antflow.exceptions import AttemptTimeoutError, GiveUp, ItemTimeoutError
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
 from .channel import Channel
 from .outcome import emit_status, finish, give_back, is_skipped, pass_on
-from .stage_runtime import BoundTask
+from .stage_runtime import BoundTask, StageRuntime
 from .worker import Worker
 
 
@@ -30,6 +35,8 @@ async def process(worker: Worker, item: PipelineResult) -> Channel:
     stage, definition = worker.stage, worker.stage.stage
     worker.attempt = attempt = worker.attempt_of(item)
     index, value = 0, item.value
+    if definition.item_timeout is not None:
+        _set_deadline(worker, item, definition.item_timeout)
     if attempt.task > 1:
         index, value = _resumption(item)
     else:
@@ -53,18 +60,59 @@ async def process(worker: Worker, item: PipelineResult) -> Channel:
             finally:
                 del result, value, item  # or the traceback and this frame would keep each other
         index, value = index + 1, result
-        attempt = FIRST if attempt.stage == 1 else Attempt(1, attempt.stage, attempt.stage)
+        again = attempt.stage > 1
+        attempt = Attempt(1, attempt.stage, attempt.stage, attempt.begun) if again else FIRST
     item.value = value
     await pass_on(worker, item, "completed", definition.on_success)
     return stage.output
+
+
+def _set_deadline(worker: Worker, item: PipelineResult, seconds: float) -> None:
+    """Set when an item times out, as it is first taken; at a further attempt, that stands."""
+    details, attempt = item.get_details(), worker.attempt
+    if details.deadline is None or attempt is FIRST:
+        details.deadline = worker.since + seconds
+
+
+def _seconds_left(worker: Worker, item: PipelineResult) -> float:
+    """Return in how many seconds an item times out; infinity if it does not."""
+    deadline = None if item.details is None else item.details.deadline
+    if deadline is None or worker.stage.stage.item_timeout is None:
+        return inf
+    return deadline - worker.run.clock()
+
+
+def _item_timeout_error(worker: Worker) -> ItemTimeoutError:
+    stage = worker.stage.stage
+    return ItemTimeoutError(
+        f"The item took more than {stage.item_timeout:g} seconds in stage {stage.name!r}"
+    )
+
+
+def _end_of_time(worker: Worker, cause: BaseException | None = None) -> Outcome:
+    """Count an item for which no attempt can begin in its time, and return its outcome."""
+    late = _item_timeout_error(worker)
+    late.__cause__ = cause
+    _count_kind(worker.stage, late)
+    return Outcome(Kind.FAIL, late)
+
+
+async def _call(worker: Worker, item: PipelineResult, bound: BoundTask, value: Any) -> Any:
+    """Call a task of a stage with `item_timeout`, for as long as the item has."""
+    seconds = _seconds_left(worker, item)
+    if seconds <= 0:
+        raise _item_timeout_error(worker)
+    name = f"task {bound.name!r} of stage {worker.stage.name!r}"
+    error = partial(_item_timeout_error, worker)
+    return await call_in_time(bound.call, value, seconds, error, name)
 
 
 def _resumption(item: PipelineResult) -> tuple[int, Any]:
     """Return the index of the task at which an item resumes, and what it is called with."""
     details = item.get_details()
     assert details.retry is not None
-    name, task, stage, index, task_input = details.retry
-    details.retry = name, task, stage, index, None  # or the result would keep that value alive
+    name, task, stage, index, task_input, begun = details.retry
+    details.retry = name, task, stage, index, None, begun  # or the result would keep the value
     return index, task_input if index else item.value
 
 
@@ -78,9 +126,15 @@ async def _attempt_when_allowed(
         return UNMADE
     # The worker counts as waiting meanwhile; closing the run cancels the wait.
     try:
-        await acquire(worker, semaphore)
+        if worker.stage.stage.item_timeout is None:
+            await acquire(worker, semaphore)
+        else:
+            async with timeout(_seconds_left(worker, item)):
+                await acquire(worker, semaphore)
     except CancelledError:
         return UNMADE
+    except TimeoutError:
+        return _end_of_time(worker)
     try:
         return await _attempt(worker, item, bound, value)
     finally:
@@ -89,9 +143,11 @@ async def _attempt_when_allowed(
 
 async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value: Any) -> Any:
     """Make one attempt; return its value, or an Outcome if it did not succeed."""
-    clock = worker.run.clock
+    clock, has_deadline = worker.run.clock, worker.stage.stage.item_timeout is not None
     if worker.must_stop:
         return UNMADE
+    if has_deadline and _seconds_left(worker, item) <= 0:
+        return _end_of_time(worker)
     if worker.stage.dispatcher.task_start:
         pending = emit_start(worker, item, bound)
         if pending is not None:
@@ -100,7 +156,10 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
             return await end_unmade(worker, item, bound)
     start = clock()
     try:
-        result = await bound.call(value)
+        if has_deadline:
+            result = await _call(worker, item, bound, value)
+        else:
+            result = await bound.call(value)
     except BaseException as error:
         failed = error
     else:
@@ -169,14 +228,47 @@ def judge(
     if task.cancelling() and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
     limit_traceback(error)
-    return classify_error(
+    _count_kind(stage, error)
+    now, begun = 0.0, None
+    if stage.has_retry_timeout:
+        now = worker.run.clock()
+        begun = _begin_of_first(worker, attempt, now - duration)
+    outcome = classify_error(
         error,
         attempt,
         stage.task_policy,
         stage.stage_policy,
+        elapsed=0.0 if begun is None else now - begun,
+        chance=random(),
         is_cancelled=task.cancelling() > 0,
         is_closed=stage.input.closed,
     )
+    is_retried = outcome.kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE)
+    if is_retried and outcome.delay >= _seconds_left(worker, item):
+        return _end_of_time(worker, error)
+    return outcome if begun is None else outcome._replace(begun=begun)
+
+
+def _count_kind(stage: StageRuntime, error: BaseException) -> None:
+    if isinstance(error, AttemptTimeoutError | ItemTimeoutError):
+        stage.counters.timeouts += 1
+    elif isinstance(error, GiveUp):
+        stage.counters.give_ups += 1
+
+
+def _begin_of_first(worker: Worker, attempt: Attempt, begun: float) -> float:
+    """Return when the first attempt began, on the run's clock.
+
+    Args:
+        worker: made the attempt.
+        attempt: its numbers.
+        begun: when it began itself.
+    """
+    if attempt.begun is not None:
+        return attempt.begun
+    is_stage_retried = worker.stage.stage.retry == "per_stage"
+    # An attempt at a stage of several tasks begins with the first of them.
+    return worker.since if is_stage_retried and not worker.stage.is_simple else begun
 
 
 async def _emit_end(

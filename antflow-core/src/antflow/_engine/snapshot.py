@@ -164,8 +164,17 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
         tasks=_task_stats(runtime),
         abandoned_threads=runtime.threads.abandoned,
         limit_wait_share=counters.limit_wait_share(now),
+        timeouts=counters.timeouts,
+        give_ups=counters.give_ups,
+        next_retry=_next_retry(run, runtime),
     )
     return stats, received
+
+
+def _next_retry(run: Run, runtime: StageRuntime) -> float | None:
+    """Return when the next parked item is due, in Unix time."""
+    due = runtime.input.parked_items.next_due
+    return None if due is None or run.loop is None else time() + due - run.loop.time()
 
 
 def _task_stats(runtime: StageRuntime) -> dict[str, TaskStats]:

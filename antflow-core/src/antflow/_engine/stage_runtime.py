@@ -58,19 +58,23 @@ class StageRuntime:
     ) -> None:
         self.stage = stage
         self.name = stage.name
-        self.input: Channel = PullChannel(stage.workers) if stage.pull else Channel(stage.capacity)
+        self.input: Channel = (
+            PullChannel(stage.workers)  # which bounds what is parked by the workers
+            if stage.pull
+            else Channel(stage.capacity, stage.max_parked)
+        )
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input
         self.results = results
         self.dispatcher = dispatcher
         self.limits = Limits(stage)
-        self.threads = Threads(stage.name)
+        self.threads = Threads(stage.name, stage.workers)
         names = [task_name(task) for task in stage.tasks]
         self.counters = StageCounters(names, stage.workers)
         self.tasks = [
             BoundTask(
                 name,
-                prepare(task, unpack_args=stage.unpack_args, threads=self.threads),
+                prepare(task, stage, self.threads),
                 self.counters.tasks[name],
                 self.limits.tasks.get(name),
             )
@@ -78,6 +82,7 @@ class StageRuntime:
         ]
         self.task_policy = stage.task_policy
         self.stage_policy = stage.stage_policy
+        self.has_retry_timeout = stage.retry_timeout is not None
 
     def begin(self, rate: Rate | None, clock: Callable[[], float]) -> None:
         """Begin to count time.
@@ -110,6 +115,7 @@ class StageRuntime:
             len(self.tasks) == 1
             and self.tasks[0].semaphore is None
             and stage.skip_if is None
+            and stage.item_timeout is None
             and stage.on_success is None
             and not stage.pull
         )

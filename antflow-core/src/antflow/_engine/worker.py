@@ -163,8 +163,8 @@ class Worker:
         retry = None if details is None else details.retry
         if retry is None or retry[0] != self.stage.name:
             return FIRST
-        _, task, stage, _, _ = retry
-        return Attempt(task, stage, max(task, stage))
+        _, task, stage, _, _, begun = retry
+        return Attempt(task, stage, max(task, stage), begun)
 
     @property
     def attempt_number(self) -> int:

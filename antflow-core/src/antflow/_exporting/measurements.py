@@ -198,7 +198,10 @@ def _of_stage(stage: StageStats, labels: Labels) -> Iterator[Measurement]:
     yield metrics.STAGE_ITEMS, (*labels, "dropped"), stage.dropped_items
     yield metrics.STAGE_ITEMS, (*labels, "unprocessed"), stage.unprocessed_items
     yield metrics.STAGE_RETRIES, labels, stage.retried_attempts
+    yield metrics.TIMEOUTS, labels, stage.timeouts
+    yield metrics.GIVE_UPS, labels, stage.give_ups
     yield metrics.ITEMS_PENDING, labels, stage.pending_items
+    yield metrics.ITEMS_PARKED, labels, stage.parked_items
     yield metrics.ITEMS_IN_PROGRESS, labels, stage.in_progress_items
     yield metrics.CAPACITY, labels, inf if stage.capacity is None else stage.capacity
     for state, workers in stage.workers.items():

@@ -90,11 +90,32 @@ STAGE_RETRIES = Metric(
     "Attempts in the stage that failed and for which another was due.",
     _STAGE,
 )
+TIMEOUTS = Metric(
+    "stage_timeouts",
+    "counter",
+    "timeouts",
+    "Attempts that took more than task_timeout, and items that took more than item_timeout.",
+    _STAGE,
+)
+GIVE_UPS = Metric(
+    "stage_give_ups",
+    "counter",
+    "attempts",
+    "Attempts in the stage that ended with a GiveUp.",
+    _STAGE,
+)
 ITEMS_PENDING = Metric(
     "stage_items_pending",
     "gauge",
     "items",
     "Items that wait in front of the stage, without those parked for a retry.",
+    _STAGE,
+)
+ITEMS_PARKED = Metric(
+    "stage_items_parked",
+    "gauge",
+    "items",
+    "Items that wait until their next attempt at the stage is due, and hold no worker.",
     _STAGE,
 )
 ITEMS_IN_PROGRESS = Metric(
@@ -181,7 +202,10 @@ METRICS: tuple[Metric, ...] = (
     STAGE_ITEMS,
     STAGE_FAILURES,
     STAGE_RETRIES,
+    TIMEOUTS,
+    GIVE_UPS,
     ITEMS_PENDING,
+    ITEMS_PARKED,
     ITEMS_IN_PROGRESS,
     CAPACITY,
     WORKERS,

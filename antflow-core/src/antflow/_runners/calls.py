@@ -6,33 +6,60 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from antflow.stage import TaskFunc, always_awaitable, is_coroutine_function, task_name
+from antflow.context import CURRENT_WORKER
+from antflow.stage import Stage, TaskFunc, always_awaitable, is_coroutine_function, task_name
 
 from .threads import Threads
+from .time_limits import limited
 
 Call = Callable[[Any], Awaitable[Any]]
 """A task as a worker calls it: with the item's value; the result is awaited."""
 
 
-def prepare(task: TaskFunc, *, unpack_args: bool, threads: Threads) -> Call:
+def prepare(task: TaskFunc, stage: Stage, threads: Threads) -> Call:
     """Return a task, of any kind of function, as a worker calls it.
 
     Args:
         task: the user's function.
-        unpack_args: pass a dict as keywords, and a list or tuple as positional arguments.
+        stage: the definition that it belongs to.
         threads: run the task unless it is a coroutine function.
     """
-    function = _unpacked(task) if unpack_args else task
-    if always_awaitable(task):
-        return function  # no wrapper of ours, so that an item costs no further call
-    if is_coroutine_function(task):
-        return _awaited(function)
-    name = task_name(task)
+    function = _unpacked(task) if stage.unpack_args else task
+    name, is_in_thread = task_name(task), False
+    call: Call
+    if always_awaitable(task):  # no wrapper of ours, so that an item costs no further call
+        call = function
+    elif is_coroutine_function(task):
+        call = _awaited(function)
+    else:
+        call, is_in_thread = _in_thread(function, name, threads), True
+    if stage.task_timeout is not None:
+        call = limited(call, stage.task_timeout, stage.name, name)
+    has_limit = stage.task_timeout is not None or stage.item_timeout is not None
+    return _when_ready(call, threads) if is_in_thread and has_limit else call
+
+
+def _in_thread(function: TaskFunc, name: str, threads: Threads) -> Call:
+    """Return a call of a plain function in a thread."""
 
     async def call(value: Any) -> Any:
         result = await threads.run(function, value, name)
         # A plain function may return a coroutine. It belongs to the loop, so it is awaited here.
         return await result if isawaitable(result) else result
+
+    return call
+
+
+def _when_ready(timed: Call, threads: Threads) -> Call:
+    """Return a call that begins, with its time limit, when a thread may be started."""
+
+    async def call(value: Any) -> Any:
+        if threads.are_too_many:
+            worker = CURRENT_WORKER.get()
+            assert worker is not None
+            with worker.waiting():  # closing the run cancels the wait
+                await threads.wait_ready()
+        return await timed(value)
 
     return call
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from asyncio import AbstractEventLoop, Future, get_running_loop
+from asyncio import AbstractEventLoop, Event, Future, get_running_loop
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -12,6 +12,10 @@ from threading import Thread
 from typing import Any
 
 from antflow._errors.tracebacks import reraise
+
+MAX_ABANDONED = 10
+"""For each worker; then calls with a time limit wait, or the threads of functions that hang would
+pile up."""
 
 _Outcome = tuple[Any, BaseException | None]
 _logger = logging.getLogger(__name__)
@@ -25,10 +29,15 @@ class Threads:
 
     Args:
         stage: name of the stage; the threads are called `{stage}-T{number}`.
+        workers: how many workers the stage has.
     """
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, workers: int) -> None:
         self.abandoned = 0
+        self._max_abandoned = MAX_ABANDONED * workers
+        self._warned: set[str] = set()
+        self._may_start = Event()
+        self._may_start.set()
         self._stage = stage
         self._started = 0
         self._free: list[SimpleQueue[_Job | None]] = []  # the queues of threads without a job
@@ -64,6 +73,15 @@ class Threads:
         finally:
             del error, job  # or the traceback and this frame would keep each other
 
+    @property
+    def are_too_many(self) -> bool:
+        """Whether so many threads are abandoned that calls with a time limit wait."""
+        return self.abandoned >= self._max_abandoned
+
+    async def wait_ready(self) -> None:
+        """Wait until so few threads are abandoned that another may be started."""
+        await self._may_start.wait()
+
     def close(self) -> None:
         """End the free threads."""
         while self._free:
@@ -78,9 +96,12 @@ class Threads:
         return jobs
 
     def _abandon(self, jobs: SimpleQueue[_Job | None], job: _Job, name: str) -> None:
-        self.abandoned += 1
+        self.count_abandoned(1)
         job.is_abandoned = True
         jobs.put(None)  # read after the function has returned
+        if name in self._warned:  # once: a function with a time limit may be abandoned often
+            return
+        self._warned.add(name)
         _logger.warning(
             "Stage %r: a thread that runs %s was abandoned, since a running thread cannot be "
             "cancelled; it ends when the function returns. Give the function a time limit of "
@@ -88,6 +109,14 @@ class Threads:
             self._stage,
             name,
         )
+
+    def count_abandoned(self, change: int) -> None:
+        """Count that a thread was abandoned, or that an abandoned one has ended."""
+        self.abandoned += change
+        if self.are_too_many:
+            self._may_start.clear()
+        else:
+            self._may_start.set()
 
 
 class _Job:
@@ -126,7 +155,8 @@ class _Job:
 
     def _answer(self, outcome: _Outcome) -> None:
         self.is_over = True
-        self._threads.abandoned -= self.is_abandoned
+        if self.is_abandoned:
+            self._threads.count_abandoned(-1)
         if not self.answer.done():
             self.answer.set_result(outcome)
 

@@ -47,10 +47,12 @@ class StageCounters:
         "errors_by_type",
         "failed",
         "fed",
+        "give_ups",
         "queue_wait",
         "retried",
         "skipped",
         "tasks",
+        "timeouts",
     )
 
     def __init__(self, task_names: Iterable[str], workers: int) -> None:
@@ -59,6 +61,8 @@ class StageCounters:
         self.skipped = 0
         self.dropped = 0
         self.retried = 0
+        self.timeouts = 0
+        self.give_ups = 0
         self.errors_by_type: dict[str, int] = {}
         self.queue_wait = new_record()
         self.tasks = {name: TaskCounters() for name in task_names}

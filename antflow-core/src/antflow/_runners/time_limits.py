@@ -1,0 +1,119 @@
+"""Time limits of calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+from antflow.exceptions import AttemptTimeoutError
+
+GRACE_SECONDS = 5.0
+"""How long a function may take to end once it was cancelled, until a warning says so."""
+
+Call = Callable[[Any], Awaitable[Any]]
+
+_logger = logging.getLogger(__name__)
+
+
+async def call_in_time(
+    call: Call, value: Any, seconds: float, error: Callable[[], TimeoutError], name: str
+) -> Any:
+    """Call a function, and cancel the call after some seconds.
+
+    Args:
+        call: called with `value`.
+        value: its argument.
+        seconds: the time limit.
+        error: returns the exception to raise if the call has not returned by then.
+        name: the name of the call in the log.
+
+    Raises:
+        TimeoutError: the one of `error`.
+    """
+    with _TimeLimit(seconds, error, name):
+        return await call(value)
+
+
+class _TimeLimit:
+    """Cancels the current task after some seconds, unless the block has ended by then.
+
+    Args:
+        seconds: the time limit.
+        error: returns the exception that replaces the cancellation.
+        name: the name of the block in the log.
+    """
+
+    # Not asyncio.timeout: where the function has swallowed a cancellation, such as the one that a
+    # failing TaskGroup leaves behind before Python 3.13, that takes its own for one from outside.
+
+    __slots__ = ("_before", "_error", "_is_over", "_loop", "_name", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float, error: Callable[[], TimeoutError], name: str) -> None:
+        self._seconds = seconds
+        self._error = error
+        self._name = name
+        self._is_over = False
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._before = 0  # cancellations of the task that this one does not have to leave standing
+
+    def __enter__(self) -> None:
+        self._before = self._task.cancelling()
+        self._timer = self._loop.call_later(self._seconds, self._expire)
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        raised: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if not self._is_over or self._task.uncancel() > self._before:
+            return  # in time, or cancelled from outside, too
+        if isinstance(raised, asyncio.CancelledError):
+            # Its traceback shows what the function waited for.
+            raise self._error().with_traceback(raised.__traceback__) from None
+
+    def _expire(self) -> None:
+        self._is_over = True
+        if not _is_cancellation_due(self._task):
+            self._before = self._task.cancelling()  # the function has caught those, and goes on
+        self._task.cancel()
+        self._timer = self._loop.call_later(GRACE_SECONDS, _warn, self._name, self._seconds)
+
+
+def _is_cancellation_due(task: asyncio.Task[Any]) -> bool:
+    """Return whether a suspended task is about to receive a cancellation."""
+    # asyncio has no public name for this. A task of another kind without it has none.
+    awaited = getattr(task, "_fut_waiter", None)
+    is_cancelled = awaited is not None and awaited.cancelled()
+    is_cancelling = isinstance(awaited, asyncio.Task) and awaited.cancelling() > 0
+    return is_cancelled or is_cancelling or bool(getattr(task, "_must_cancel", False))
+
+
+def limited(call: Call, seconds: float, stage: str, task: str) -> Call:
+    """Return a call of a task that is cancelled after some seconds."""
+    name = f"task {task!r} of stage {stage!r}"
+
+    def error() -> AttemptTimeoutError:
+        return AttemptTimeoutError(f"The attempt at {name} took more than {seconds:g} seconds")
+
+    async def timed(value: Any) -> Any:
+        return await call_in_time(call, value, seconds, error, name)
+
+    return timed
+
+
+def _warn(name: str, seconds: float) -> None:
+    _logger.warning(
+        "The attempt at %s has a time limit of %g seconds and still runs %g seconds after it was "
+        "cancelled. It has caught the CancelledError; let that pass, so that the item can fail.",
+        name,
+        seconds,
+        GRACE_SECONDS,
+    )
