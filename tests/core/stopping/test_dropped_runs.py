@@ -154,7 +154,9 @@ def test_a_loop_that_is_closed_too_early_leaves_one_warning(
 
     async def main() -> None:
         await begin()
-        await asyncio.sleep(0.01)  # real, since a thread may take part
+        # Real time, since a thread may take part; and turns of the loop, for tasks to begin.
+        for _ in range(10):
+            await asyncio.sleep(0.001)
 
     gc.collect()
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)

@@ -74,7 +74,7 @@ def test_items_in_a_stage_are_counted_by_what_they_do() -> None:
         await pipeline.feed(range(5))
         await settle()
         in_stage = metered.values("antflow.stage.item.count", "antflow.item.state")
-        assert in_stage == {"pending": 3, "in_progress": 2}
+        assert in_stage == {"pending": 3, "in_progress": 2, "parked": 0}
         states = metered.values("antflow.stage.worker.count", "antflow.worker.state")
         assert states == {"idle": 0, "busy": 2, "waiting": 0, "blocked": 0}
         assert metered.value("antflow.stage.capacity") == 7
