@@ -69,7 +69,7 @@ def test_they_are_active_by_being_installed(installed: Environment) -> None:
     )
     for plugin in plugins.values():
         hooks = "add_options configure pipeline_start pipeline_finish"
-        assert plugin["hooks"] == [f"antflow_{hook}" for hook in hooks.split()]
+        assert {f"antflow_{hook}" for hook in hooks.split()} <= {*plugin["hooks"]}
 
 
 def test_they_can_be_turned_off(installed: Environment) -> None:
