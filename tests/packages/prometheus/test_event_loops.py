@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from math import isnan
 from threading import Event, Thread
 from typing import Any
@@ -70,6 +71,7 @@ def test_a_scrape_on_the_loop_itself_does_not_wait_for_it() -> None:
     simulate(main)
 
 
+@pytest.mark.filterwarnings("ignore:Pipeline .* was dropped:ResourceWarning")
 def test_each_pipeline_has_the_lag_of_its_own_loop_and_none_once_it_is_closed() -> None:
     scraper = Scraper()
     release, is_blocked = Event(), Event()
@@ -94,3 +96,4 @@ def test_each_pipeline_has_the_lag_of_its_own_loop_and_none_once_it_is_closed() 
     release.set()
     blocking.join()
     assert lag(scraper, "blocked") == 0  # its loop is closed, and its run has no end
+    gc.collect()  # of that pipeline, which is still running

@@ -75,6 +75,9 @@ def test_a_stream_is_shown_too(tty: PseudoTerminal) -> None:
     assert any("halves is done" in line for line in left_in(tty))
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Pipeline .* was dropped:ResourceWarning"
+)  # if the loop ends first
 def test_a_stream_that_main_leaves_by_break_is_summed_up(
     tty: PseudoTerminal, caplog: pytest.LogCaptureFixture
 ) -> None:
