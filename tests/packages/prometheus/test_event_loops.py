@@ -8,6 +8,8 @@ from math import isnan
 from threading import Event, Thread
 from typing import Any
 
+import pytest
+
 from tests.helpers.virtual_time import simulate
 from tests.packages.prometheus.scraping import Scraper, stage
 
