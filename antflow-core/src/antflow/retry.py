@@ -112,7 +112,7 @@ class RetryPolicy:
             return None
         if isinstance(error, RetryAfter):
             delay = error.seconds
-        elif isinstance(error, (*FINAL, *_types(self.never))) or not self._repeats(error):
+        elif isinstance(error, (FINAL, self.never)) or not self._repeats(error):
             return None
         else:
             delay = self._seconds(attempt, error, chance)
@@ -121,7 +121,9 @@ class RetryPolicy:
 
     def _repeats(self, error: BaseException) -> bool:
         wanted = self.retry_on
-        if isinstance(wanted, type | tuple):
+        if wanted is Exception:  # the common case: `delay` has looked
+            return True
+        if isinstance(wanted, (type, tuple)):
             return isinstance(error, wanted)
         return bool(wanted(error))
 
@@ -180,10 +182,6 @@ def _ask_strategy(strategy: Callable[[Any], float]) -> Callable[[int, BaseExcept
         return float(strategy(state))
 
     return seconds
-
-
-def _types(types: ErrorTypes) -> tuple[type[BaseException], ...]:
-    return types if isinstance(types, tuple) else (types,)
 
 
 def _is_seconds(value: object) -> bool:

@@ -87,11 +87,16 @@ def classify_error(
     # A task's own CancelledError is a failure like any other; only the worker's own counts here.
     if is_cancelled and isinstance(error, CancelledError | GeneratorExit):
         return Outcome(Kind.CANCEL, error)
-    drawn = {"elapsed": elapsed, "chance": chance}
     try:
-        kind, delay = Kind.RETRY_TASK, task_policy.delay(attempt.task, error, **drawn)
+        kind, delay = (
+            Kind.RETRY_TASK,
+            task_policy.delay(attempt.task, error, elapsed=elapsed, chance=chance),
+        )
         if delay is None:
-            kind, delay = Kind.RETRY_STAGE, stage_policy.delay(attempt.stage, error, **drawn)
+            kind, delay = (
+                Kind.RETRY_STAGE,
+                stage_policy.delay(attempt.stage, error, elapsed=elapsed, chance=chance),
+            )
     except BaseException as fault:  # of a function of the user
         fault.__cause__ = error
         return Outcome(Kind.FAIL, fault)

@@ -25,6 +25,8 @@ from .outcome import emit_status, finish, give_back, is_skipped, pass_on
 from .stage_runtime import BoundTask, StageRuntime
 from .worker import Worker
 
+TIMEOUTS = (AttemptTimeoutError, ItemTimeoutError)
+
 
 async def process(worker: Worker, item: PipelineResult) -> Channel:
     """Run the stage's tasks on an item, from the task at which it resumes.
@@ -244,13 +246,14 @@ def judge(
         is_closed=stage.input.closed,
     )
     is_retried = outcome.kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE)
-    if is_retried and outcome.delay >= _seconds_left(worker, item):
+    has_deadline = stage.stage.item_timeout is not None
+    if has_deadline and is_retried and outcome.delay >= _seconds_left(worker, item):
         return _end_of_time(worker, error)
     return outcome if begun is None else outcome._replace(begun=begun)
 
 
 def _count_kind(stage: StageRuntime, error: BaseException) -> None:
-    if isinstance(error, AttemptTimeoutError | ItemTimeoutError):
+    if isinstance(error, TIMEOUTS):
         stage.counters.timeouts += 1
     elif isinstance(error, GiveUp):
         stage.counters.give_ups += 1
