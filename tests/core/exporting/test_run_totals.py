@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,14 +15,8 @@ import pytest
 
 from antflow import GiveUp, Pipeline, PipelineStats, RetryAfter, Stage, hookimpl
 from antflow.exporting import METRICS, RunTotals, reset_after_fork
+from tests.helpers.forks import in_a_child, needs_fork
 from tests.helpers.virtual_time import Gate, settle, simulate
-
-SECONDS = 30  # after which a child that hangs is killed by its own alarm
-
-forks = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
-]
 
 
 async def same(value: Any) -> Any:
@@ -421,29 +413,8 @@ def test_runs_start_and_end_while_another_thread_reads() -> None:
 # Forks
 
 
-def in_a_child(work: Callable[[], str]) -> str:
-    """Return what `work` returns in a forked child process."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(SECONDS)
-            os.write(writing, work().encode())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        output = stream.read()
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    return output
-
-
 class TestForks:
-    pytestmark = forks
+    pytestmark = needs_fork
 
     def test_a_child_reads_its_own_runs_alone(self) -> None:
         exporter = Exporter()

@@ -88,15 +88,11 @@ def classify_error(
     if is_cancelled and isinstance(error, CancelledError | GeneratorExit):
         return Outcome(Kind.CANCEL, error)
     try:
-        kind, delay = (
-            Kind.RETRY_TASK,
-            task_policy.delay(attempt.task, error, elapsed=elapsed, chance=chance),
-        )
+        kind = Kind.RETRY_TASK
+        delay = task_policy.delay(attempt.task, error, elapsed=elapsed, chance=chance)
         if delay is None:
-            kind, delay = (
-                Kind.RETRY_STAGE,
-                stage_policy.delay(attempt.stage, error, elapsed=elapsed, chance=chance),
-            )
+            kind = Kind.RETRY_STAGE
+            delay = stage_policy.delay(attempt.stage, error, elapsed=elapsed, chance=chance)
     except BaseException as fault:  # of a function of the user
         fault.__cause__ = error
         return Outcome(Kind.FAIL, fault)
