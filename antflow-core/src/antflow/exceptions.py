@@ -23,7 +23,7 @@ from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any, Self
 
 MAX_GROUPED_ERRORS = 100  # a group prints the traceback of each
-MAX_RETRY_SECONDS = 10.0**9  # 30 years: a longer wait is a mistake, such as infinity
+MAX_SECONDS = 10.0**9  # 30 years: a longer wait is a mistake, such as infinity
 
 
 def text_of(error: BaseException) -> str:
@@ -162,7 +162,7 @@ class RetryAfter(AntFlowError):  # noqa: N818 - named after the header
 
     def __init__(self, seconds: float, cause: BaseException | None = None) -> None:
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not is_number or not 0 <= seconds <= MAX_RETRY_SECONDS:
+        if not is_number or not 0 <= seconds <= MAX_SECONDS:
             raise ValueError(f"RetryAfter got {seconds!r}; give seconds, 0 or more")
         if cause is not None and not isinstance(cause, BaseException):
             raise TypeError(f"cause of RetryAfter is {cause!r}; give an exception or None")

@@ -24,7 +24,7 @@ from .dashboards import DashboardProtocol
 from .exceptions import PipelineError
 from .items import checked_priority
 from .results import PipelineResult, UnprocessedItem
-from .retry import RetryWait
+from .retry import RetryWait, is_duration
 from .stage import (
     CAPACITY_PER_WORKER,
     Stage,
@@ -32,7 +32,6 @@ from .stage import (
     chain_text,
     checked_stages,
     is_count,
-    is_duration,
 )
 from .tracker import StatusTracker
 

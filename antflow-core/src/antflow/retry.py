@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from math import isfinite
 from typing import Any, cast
 
-from .exceptions import MAX_RETRY_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
+from .exceptions import MAX_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Backoff:
 
     def __post_init__(self) -> None:
         for name in ("initial", "maximum"):
-            if not _is_seconds(value := getattr(self, name)):
+            if not is_duration(value := getattr(self, name)):
                 raise ValueError(f"{name} of Backoff is {value!r}; give seconds, 0 or more")
         factor = self.factor
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not factor >= 1:
@@ -134,7 +133,7 @@ class RetryPolicy:
         if not callable(wait):
             return wait
         seconds = wait(attempt, error)
-        if not _is_seconds(seconds):
+        if not is_duration(seconds):
             raise ValueError(
                 f"retry_wait returned {seconds!r} after attempt {attempt}; return a number of "
                 "seconds, 0 or more"
@@ -158,7 +157,7 @@ def failure_of(error: BaseException) -> BaseException:
 
 def checked_wait(wait: object) -> RetryWait | None:
     """Return a `retry_wait` as a policy takes it; None if it is invalid."""
-    if isinstance(wait, Backoff) or _is_seconds(wait):
+    if isinstance(wait, Backoff) or is_duration(wait):
         return cast("RetryWait", wait)
     if not callable(wait) or isinstance(wait, type):
         return None
@@ -184,7 +183,8 @@ def _ask_strategy(strategy: Callable[[Any], float]) -> Callable[[int, BaseExcept
     return seconds
 
 
-def _is_seconds(value: object) -> bool:
+def is_duration(value: object) -> bool:
+    """Return whether a value is a number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return isfinite(value) and 0 <= value <= MAX_RETRY_SECONDS
+    return 0 <= value <= MAX_SECONDS  # false for NaN, too

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict
 
 from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
 from ._errors.texts import listed, one_line, short
-from .exceptions import PipelineError, StageValidationError
-from .retry import ONCE, RetryOn, RetryPolicy, RetryWait, checked_wait
+from .exceptions import MAX_SECONDS, PipelineError, StageValidationError
+from .retry import ONCE, RetryOn, RetryPolicy, RetryWait, checked_wait, is_duration
 
 RetryMode = Literal["per_task", "per_stage"]
 ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
@@ -23,7 +23,6 @@ TaskFunc = Callable[..., Any]
 
 CAPACITY_PER_WORKER = 10
 MAX_WORKERS = 10**9  # workers start when there is work for them; more are a mistake
-MAX_SECONDS = 10.0**9  # 30 years: a longer wait is a mistake, such as infinity
 RETRY_MODES = ("per_task", "per_stage")
 
 _CACHED = type(lru_cache(repr))  # has no public name
@@ -516,13 +515,6 @@ def is_count(value: object) -> bool:
     """Return whether a value is a whole number."""
     # Python counts True as 1, but `workers=True` is an argument in the wrong position.
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_duration(value: object) -> bool:
-    """Return whether a value is a number of seconds, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return 0 <= value <= MAX_SECONDS  # false for NaN, too
 
 
 def is_positive(value: object) -> bool:
