@@ -54,14 +54,14 @@ def test_time_goes_to_the_state_that_each_worker_is_in() -> None:
 def test_workers_without_an_item_wait_while_items_are_parked() -> None:
     counters = counters_of(3)
     counters.move(IDLE, BUSY, 1.0)
-    counters.set_parked(True, 2.0)
+    counters.set_waiting(2.0, is_limited=False, has_parked=True)
     assert workers(counters, 2.0) == [0, 1, 2, 0]
     counters.move(BUSY, IDLE, 4.0)
     assert workers(counters, 4.0) == [0, 0, 3, 0]
-    counters.set_parked(True, 4.5)  # as before
+    counters.set_waiting(4.5, is_limited=False, has_parked=True)  # as before
     counters.move(IDLE, BUSY, 5.0)
     counters.move(BUSY, WAITING, 6.0)  # for a limit
-    counters.set_parked(False, 7.0)
+    counters.set_waiting(7.0, is_limited=False, has_parked=False)
     assert workers(counters, 7.0) == [2, 0, 1, 0]
     assert seconds(counters, 8.0) == [1 * 3 + 1 * 2 + 1 * 2, 3 + 1, 2 * 2 + 3 + 2 + 3 + 1, 0.0]
 
@@ -69,7 +69,7 @@ def test_workers_without_an_item_wait_while_items_are_parked() -> None:
 def test_after_the_end_time_stands_still_and_no_worker_is_there() -> None:
     counters = counters_of(2)
     counters.move(IDLE, BUSY, 1.0)
-    counters.set_parked(True, 3.0)
+    counters.set_waiting(3.0, is_limited=False, has_parked=True)
     counters.stop(4.0)
     assert counters.states(99.0) == [(4.0, 0), (3.0, 0), (1.0, 0), (0.0, 0)]
 
@@ -98,7 +98,7 @@ def test_no_state_ever_falls_and_together_they_are_all_the_time_there_was(
             assert workers(counters, now) == [shown.count(state) for state in range(4)]
             before = after
             if read == 0 and parked is not None:
-                counters.set_parked(parked, now)
+                counters.set_waiting(now, is_limited=False, has_parked=parked)
                 has_parked = parked
             elif read == 0 and states[worker] != target:
                 counters.move(states[worker], target, now)

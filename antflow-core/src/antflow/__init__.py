@@ -6,6 +6,8 @@ from .context import (
     call_rate_has_capacity,
     concurrency_limit,
     current_item,
+    current_limits,
+    mark_waiting,
     rate_limit,
     set_task_status,
 )
@@ -34,15 +36,25 @@ from .exceptions import (
 )
 from .hookspecs import hookimpl
 from .items import Item
+from .limits import Adaptive, Limit
 from .pipeline import Pipeline, PipelineBuilder, ResultStream
 from .results import ErrorSummary, FailedItem, PipelineResult, UnprocessedItem
 from .retry import Backoff
 from .stage import Stage, TaskFunc
-from .stats import DURATION_BOUNDS, Histogram, PipelineStats, StageStats, TaskStats
+from .stats import (
+    DURATION_BOUNDS,
+    Histogram,
+    KeyStats,
+    LimitStats,
+    PipelineStats,
+    StageStats,
+    TaskStats,
+)
 from .tracker import StatusTracker
 
 __all__ = [
     "DURATION_BOUNDS",
+    "Adaptive",
     "AntFlowError",
     "AttemptTimeoutError",
     "Backoff",
@@ -58,6 +70,9 @@ __all__ = [
     "ItemTimeoutError",
     "ItemView",
     "ItemsFailedError",
+    "KeyStats",
+    "Limit",
+    "LimitStats",
     "Pipeline",
     "PipelineBuilder",
     "PipelineError",
@@ -87,7 +102,9 @@ __all__ = [
     "call_rate_has_capacity",
     "concurrency_limit",
     "current_item",
+    "current_limits",
     "hookimpl",
+    "mark_waiting",
     "rate_limit",
     "set_task_status",
 ]

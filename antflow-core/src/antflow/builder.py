@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self, Unpack
 
 from ._errors.suggestions import UnknownFieldError, explains_keywords, remedy
 from ._errors.texts import one_line, short
 from .exceptions import PipelineError
+from .limits import Limit
 from .retry import RetryWait
 from .stage import RetryMode, Stage, StageOptions, TaskFunc, chain_text, task_name
 from .tracker import StatusTracker
@@ -124,6 +126,7 @@ def stages_for(
     *,
     retry_wait: RetryWait | None = None,
     task_timeout: float | None = None,
+    limits: Sequence[Limit] = (),
 ) -> list[Stage]:
     """Return a stage for each task, named after it: `fetch_data` gives "FetchData".
 
@@ -133,6 +136,7 @@ def stages_for(
         retries: the most attempts of each task, the first included.
         retry_wait: as for Stage.
         task_timeout: as for Stage.
+        limits: of each stage.
 
     Raises:
         PipelineError: `tasks` is neither a task nor a list of tasks.
@@ -155,6 +159,7 @@ def stages_for(
                 task_attempts=retries,
                 retry_wait=retry_wait,
                 task_timeout=task_timeout,
+                limits=limits,
             )
         )
     return stages

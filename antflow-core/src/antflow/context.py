@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from asyncio import Semaphore
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ._errors.texts import one_line
-from ._limits.stage_limits import Limits
+from ._limits.call_limits import CallLimits
+from .limits import Limit
 from .results import PipelineResult
 
 
@@ -60,7 +62,7 @@ class CurrentWorker(Protocol):
     """What these functions need of the worker that runs the task."""
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> CallLimits:
         """The limits of the stage."""
 
     @property
@@ -73,8 +75,15 @@ class CurrentWorker(Protocol):
     def set_status_text(self, text: str, min_interval: float) -> bool:
         """Set the status text; return False if less than `min_interval` seconds have passed."""
 
+    @property
+    def stage_limits(self) -> Mapping[str, Limit]:
+        """The stage's limits that items have to be allowed by, by name."""
+
     def waiting(self) -> AbstractContextManager[None]:
         """Mark the worker as waiting for a limit; a shutdown cancels the wait."""
+
+    def waiting_anywhere(self) -> AbstractContextManager[None]:
+        """Mark the worker as waiting; also from a thread in which the task runs."""
 
 
 CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
@@ -108,6 +117,28 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
     """
     worker = CURRENT_WORKER.get()
     return worker is not None and worker.set_status_text(text, min_interval)
+
+
+def current_limits() -> Mapping[str, Limit]:
+    """Return the limits of the current task's stage, by name; none outside a task.
+
+    A limit without a name is "limit"; a second one is "limit-2".
+    """
+    worker = CURRENT_WORKER.get()
+    return {} if worker is None else MappingProxyType(worker.stage_limits)
+
+
+@contextmanager
+def mark_waiting() -> Iterator[None]:
+    """A context manager that marks the current task's worker as waiting, not busy.
+
+    Use it around a wait of your own, such as for a semaphore or for a free connection, so that
+    statistics and displays show it. When the pipeline is shut down, an attempt inside it is
+    cancelled, and its item is reported as unprocessed. Outside a task it does nothing.
+    """
+    worker = CURRENT_WORKER.get()
+    with nullcontext() if worker is None else worker.waiting_anywhere():
+        yield
 
 
 @asynccontextmanager

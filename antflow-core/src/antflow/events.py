@@ -192,6 +192,9 @@ class TaskEvent(_ItemEvent):
             due.
         pipeline: the pipeline's name.
         run_id: identifies the run, across processes.
+        limit: name of the limit that the item waited for last, before it started; None if it did
+            not wait for one.
+        limit_wait: seconds from the moment when a limit held the item back until it started.
         result: for "complete", what the attempt returned; otherwise None. It is left out when
             events are compared or shown.
     """
@@ -209,6 +212,8 @@ class TaskEvent(_ItemEvent):
     queue_wait: float = 0.0
     pipeline: str = ""
     run_id: str = ""
+    limit: str | None = None
+    limit_wait: float = 0.0
     # Left out of `==` and `repr`, which would run code of the value's class.
     result: Any = field(default=None, repr=False, compare=False)
 

@@ -154,21 +154,28 @@ class RetryAfter(AntFlowError):  # noqa: N818 - named after the header
     Args:
         seconds: until the next attempt, as a server's Retry-After says.
         cause: the error because of which the task asks for it.
+        pause: whether no attempt of the stage may start until then: True pauses all limits of the
+            stage, those with keys for the item's key alone; a name pauses that limit.
 
     Raises:
         ValueError: `seconds` is not a number of seconds, 0 or more.
-        TypeError: `cause` is not an exception.
+        TypeError: `cause` is not an exception, or `pause` is neither a bool nor a name.
     """
 
-    def __init__(self, seconds: float, cause: BaseException | None = None) -> None:
+    def __init__(
+        self, seconds: float, cause: BaseException | None = None, *, pause: bool | str = False
+    ) -> None:
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not is_number or not 0 <= seconds <= MAX_SECONDS:
             raise ValueError(f"RetryAfter got {seconds!r}; give seconds, 0 or more")
         if cause is not None and not isinstance(cause, BaseException):
             raise TypeError(f"cause of RetryAfter is {cause!r}; give an exception or None")
-        super().__init__(seconds, cause)  # all arguments, so that it can be pickled
+        if not isinstance(pause, bool | str):
+            raise TypeError(f"pause of RetryAfter is {pause!r}; give True, or the name of a limit")
+        super().__init__(seconds, cause)  # so that it can be pickled
         self.seconds = seconds
         self.cause = cause
+        self.pause = pause
 
     def __str__(self) -> str:
         reason = "" if self.cause is None else f": {text_of(self.cause)}"

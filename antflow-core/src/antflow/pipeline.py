@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
@@ -23,6 +23,7 @@ from .builder import BaseBuilder, stages_for
 from .dashboards import DashboardProtocol
 from .exceptions import PipelineError
 from .items import checked_priority
+from .limits import Limit
 from .results import PipelineResult, UnprocessedItem
 from .retry import RetryWait, is_duration
 from .stage import (
@@ -114,6 +115,7 @@ class Pipeline(RunInspection):
         raise_failures: bool = False,
         retry_wait: RetryWait | None = None,
         task_timeout: float | None = None,
+        limits: Sequence[Limit] = (),
     ) -> list[PipelineResult]:
         """Run items through one task, or through several in order, each a stage of its own.
 
@@ -131,6 +133,7 @@ class Pipeline(RunInspection):
                 second.
             task_timeout: seconds that one attempt at a task may take, as for Stage; None for no
                 limit.
+            limits: of each stage, as for Stage: how many attempts may start, and run at once.
 
         Returns:
             The successes in input order.
@@ -139,12 +142,13 @@ class Pipeline(RunInspection):
             PipelineError: there is no task.
             ItemsFailedError: as from `run`.
             StageValidationError: `workers` or `retries` is not a whole number above 0, or
-                `retry_wait` or `task_timeout` is invalid.
+                `retry_wait`, `task_timeout` or `limits` is invalid.
             ValueError: as from `run`.
         """
-        pipeline = cls(
-            stages_for(tasks, workers, retries, retry_wait=retry_wait, task_timeout=task_timeout)
+        stages = stages_for(
+            tasks, workers, retries, retry_wait=retry_wait, task_timeout=task_timeout, limits=limits
         )
+        pipeline = cls(stages)
         return await pipeline.run(items, progress, dashboard, raise_failures=raise_failures)
 
     # Running

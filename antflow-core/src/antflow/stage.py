@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
 from ._errors.texts import listed, one_line, short
 from .exceptions import MAX_SECONDS, PipelineError, StageValidationError
+from .limits import Limit
 from .retry import ONCE, RetryOn, RetryPolicy, RetryWait, checked_wait, is_duration
 
 RetryMode = Literal["per_task", "per_stage"]
@@ -58,6 +59,7 @@ class StageOptions(TypedDict, total=False):
     max_parked: int | None
     task_timeout: float | None
     item_timeout: float | None
+    limits: Sequence[Limit]
 
 
 @explains_keywords("Stage", error=UnknownFieldError, instead=BUILDER_KEYWORDS)
@@ -112,6 +114,8 @@ class Stage:
         item_timeout: seconds that an item may take in the stage, from the moment when a worker
             first takes it, with all attempts and the waits between them; then it fails with an
             ItemTimeoutError. None for no limit.
+        limits: all of them have to allow an item to start, see `Limit`; an item that waits for one
+            holds no worker.
 
     Raises:
         StageValidationError: a keyword is not one of these; it is a TypeError too. What the
@@ -144,6 +148,7 @@ class Stage:
     max_parked: int | None = None
     task_timeout: float | None = None
     item_timeout: float | None = None
+    limits: Sequence[Limit] = ()
 
     @one_line
     def __repr__(self) -> str:
@@ -182,6 +187,7 @@ class Stage:
         self._check_switches()
         self._check_task_limits()
         self._check_call_limits()
+        self._check_limits()
 
     @property
     def capacity(self) -> float:
@@ -363,6 +369,25 @@ class Stage:
             raise self._invalid(
                 f"has call_rate_period={self.call_rate_period!r}; give seconds, above 0"
             )
+
+    def _check_limits(self) -> None:
+        limits = self.limits
+        if isinstance(limits, Limit) or not isinstance(limits, Sequence):
+            raise self._invalid(f"takes a list of limits, not {limits!r}; give limits=[Limit(...)]")
+        for limit in limits:
+            if not isinstance(limit, Limit):
+                raise self._invalid(f"has {limit!r} among its limits; give a Limit")
+            if limit.key is not None and self.pull:
+                raise self._invalid(
+                    f"cannot pull with {limit!r}, since no item waits in front of it that those of "
+                    "other keys could pass; leave out pull or key"
+                )
+        if len({id(limit) for limit in limits}) < len(limits):
+            raise self._invalid("has a limit twice; an item would take it twice")
+        names = [limit.name for limit in limits if limit.name is not None]
+        for name in names:
+            if names.count(name) > 1:
+                raise self._invalid(f"has two limits named {name!r}; name each differently")
 
     def _invalid(self, text: str) -> StageValidationError:
         return StageValidationError(f"Stage {self.name!r} {text}")

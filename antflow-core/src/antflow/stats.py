@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import isnan, nan
@@ -84,6 +84,54 @@ class TaskStats:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyStats:
+    """What is in use of a limit for one key.
+
+    Args:
+        key: the key.
+        waiting: items that wait for it.
+        in_use: attempts that hold it.
+        available: units that its window has left, or attempts that may start if it has no rate; 0
+            while it is paused or no attempt may start.
+        concurrency: attempts that may run at once at present; None for no bound.
+        paused_until: Unix time of the end of a pause; None if it is not paused.
+    """
+
+    key: Hashable
+    waiting: int
+    in_use: int
+    available: float
+    concurrency: int | None
+    paused_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStats:
+    """What is in use of a limit.
+
+    Args:
+        waiting: items that wait for it. In the statistics of a stage, those of the stage.
+        in_use: attempts that hold it. In the statistics of a stage, those of the stage.
+        available: units that its window has left, or attempts that may start if it has no rate; 0
+            while it is paused or no attempt may start. None for a limit with keys.
+        concurrency: attempts that may run at once at present; None for no bound, and for a limit
+            with keys.
+        paused_until: Unix time of the end of a pause; None if it is not paused. For a limit with
+            keys, that of a pause of all keys.
+        keys: number of keys in use, or that were until `per` seconds ago.
+        busiest: the 20 busiest keys, the one with the most waiting items first.
+    """
+
+    waiting: int
+    in_use: int
+    available: float | None = None
+    concurrency: int | None = None
+    paused_until: float | None = None
+    keys: int = 0
+    busiest: tuple[KeyStats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StageStats:
     """Statistics of one stage.
 
@@ -108,14 +156,15 @@ class StageStats:
         tasks: statistics of each task, by the task's name.
         abandoned_threads: threads that still run a plain function whose attempt was cancelled, or
             that are still inside an input of the stage that is not read any more.
-        parked_items: items that wait until their next attempt is due; they are neither pending nor
-            in progress.
+        parked_items: items that wait until their next attempt is due, or for their key of a limit;
+            they are neither pending nor in progress.
         timeouts: attempts that took more than `task_timeout`, and items that took more than
             `item_timeout`.
         give_ups: attempts that ended with a GiveUp.
-        next_retry: Unix time when the next parked item is due; None if none is parked.
-        limit_wait_share: of the seconds of `waiting`, the share in which a worker held an item, for
-            which it waited for a limit or a rate; in the rest, items were parked. 1 without any.
+        next_retry: Unix time when the next parked item is due; None if none is parked for a retry.
+        limits: statistics of each of its limits, by the limit's name.
+        limit_wait_share: of the seconds of `waiting`, the share in which workers waited for a limit
+            or a rate; in the rest, items were only parked for retries. 1 without any.
     """
 
     stage_name: str
@@ -141,6 +190,7 @@ class StageStats:
     timeouts: int = 0
     give_ups: int = 0
     next_retry: float | None = None
+    limits: dict[str, LimitStats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

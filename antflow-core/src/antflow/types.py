@@ -23,6 +23,8 @@ from .stage import TaskFunc as TaskFunc
 from .stats import DURATION_BOUNDS as DURATION_BOUNDS
 from .stats import ActivityState as ActivityState
 from .stats import Histogram as Histogram
+from .stats import KeyStats as KeyStats
+from .stats import LimitStats as LimitStats
 from .stats import PipelineStats as PipelineStats
 from .stats import StageStats as StageStats
 from .stats import TaskStats as TaskStats

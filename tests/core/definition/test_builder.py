@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineBuilder, PipelineError, Stage, StatusTracker, rate_limit
+from antflow import (
+    Limit,
+    Pipeline,
+    PipelineBuilder,
+    PipelineError,
+    Stage,
+    StatusTracker,
+    rate_limit,
+)
 from tests.helpers.runs import double, fail, same, values
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import simulate
@@ -83,6 +91,7 @@ GIVEN: dict[str, Any] = {
     "max_parked": 50,
     "task_timeout": 5,
     "item_timeout": 60.0,
+    "limits": [Limit(rate=3)],
 }
 
 

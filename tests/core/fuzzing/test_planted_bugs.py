@@ -31,7 +31,7 @@ from antflow._engine.run import Run
 from antflow._engine.run_state import RunState
 from antflow._engine.waiters import Receivers, RoomWaiters
 from antflow._engine.worker import Worker
-from antflow._limits import stage_limits
+from antflow._limits import call_limits
 from antflow._plugins.dispatcher import Dispatcher, Observer
 from antflow._runners import time_limits
 from tests.core.fuzzing.scenarios import Mode, Scenario
@@ -392,7 +392,7 @@ class ForgetfulSemaphore(Semaphore):
             super().release()
 
 
-plant("permits are not given back", stage_limits, "Semaphore", ForgetfulSemaphore)
+plant("permits are not given back", call_limits, "Semaphore", ForgetfulSemaphore)
 
 
 # Observers and displays

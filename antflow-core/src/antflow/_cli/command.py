@@ -188,7 +188,7 @@ async def _execute(
     *,
     is_process: bool,
 ) -> tuple[Execution, int]:
-    task_options = TaskOptions(options.retries, options.retry_wait, options.timeout)
+    task_options = TaskOptions(options.retries, options.retry_wait, options.timeout, options.limit)
     pipeline = await target.pipeline(task_options)
     descriptor, items = await _open_input(target, options, standard_input)
     files = _open_outputs(options, descriptor, items, standard_output)

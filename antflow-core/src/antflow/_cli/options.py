@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from antflow._errors.suggestions import nearest
 from antflow._errors.texts import encodable, escape_controls, message_text
 from antflow.exceptions import text_of
+from antflow.limits import Limit
 
 DRAIN_SECONDS = 10.0
 LEVELS = ("debug", "info", "warning", "error")
@@ -179,6 +180,12 @@ def _add_task(parser: Parser) -> None:
         type=_time_limit,
         help="end an attempt after this time; it is retried (default: no limit)",
     )
+    group.add_argument(
+        "--limit",
+        metavar="RATE/SECONDS",
+        type=_rate,
+        help="start at most RATE attempts within any SECONDS, evenly spaced (default: no limit)",
+    )
 
 
 def _attempts(text: str) -> int:
@@ -187,6 +194,18 @@ def _attempts(text: str) -> int:
             f"{text!r} is not a number of attempts; it counts the first one too, so give 1 or more"
         )
     return int(text)
+
+
+def _rate(text: str) -> tuple[float, float]:
+    rate, _, seconds = text.partition("/")
+    try:
+        numbers = float(rate), float(seconds)
+        Limit(rate=numbers[0], per=numbers[1])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a rate; give RATE/SECONDS, such as 100/60"
+        ) from error
+    return numbers
 
 
 def _time_limit(text: str) -> float:

@@ -18,6 +18,7 @@ from antflow._engine.sources import single_item
 from antflow._errors.suggestions import nearest
 from antflow.builder import stages_for
 from antflow.exceptions import AntFlowError, text_of
+from antflow.limits import Limit
 from antflow.pipeline import Pipeline, PipelineBuilder
 from antflow.stage import TaskFunc
 
@@ -52,11 +53,13 @@ class TaskOptions:
         retries: the most attempts, the first included.
         retry_wait: seconds between two attempts.
         timeout: seconds that one attempt may take.
+        limit: how many attempts may start, and within how many seconds.
     """
 
     retries: int | None = None
     retry_wait: float | None = None
     timeout: float | None = None
+    limit: tuple[float, float] | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that are given, by name."""
@@ -93,7 +96,7 @@ class Target:
         if options := [f"--{name.replace('_', '-')}" for name in task_options.given()]:
             raise TargetError(
                 f"{self.text} is no task; the stages of a pipeline have their own attempts and "
-                f"time limits, so leave out {' and '.join(options)}"
+                f"limits, so leave out {' and '.join(options)}"
             )
         if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
             found = await _call(found, self.text, f"name {WANTED}")
@@ -113,6 +116,9 @@ class Target:
         given = options.given()
         if "timeout" in given:
             given["task_timeout"] = given.pop("timeout")
+        if "limit" in given:
+            rate, per = given.pop("limit")
+            given["limits"] = [Limit(rate=rate, per=per)]
         try:
             return Pipeline(stages_for(cast("TaskFunc", self.found), **given))
         except AntFlowError as error:

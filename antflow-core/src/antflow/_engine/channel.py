@@ -61,7 +61,7 @@ class Channel:
         self.closed = False
         self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
         self._max_parked = max(MIN_PARKED, capacity) if max_parked is None else max_parked
-        self.parked_items = ParkedItems(self._put_due, self._on_released)
+        self.parked_items = ParkedItems[PipelineResult](self._put_due, self._on_released)
         self.receivers = Receivers(self.startable, self._update_flags)
         self.waiters = RoomWaiters(self._may_sender_go, self._has_place)
         self._wants_receiver = False
@@ -181,6 +181,10 @@ class Channel:
         if self.waiters.any:
             self.waiters.wake()
         return item
+
+    def peek(self) -> PipelineResult | None:
+        """Return the first item that may start, without taking it."""
+        return self.queue[0] if self.queue else None
 
     def startable(self) -> int:
         """Return how many items may start now."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
+from antflow._limits.grant import CURRENT_HOLDER
 from antflow._stats.counters import BLOCKED, BUSY, IDLE
 from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
@@ -21,6 +22,7 @@ from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Kind, Outcome
 from .channel import Channel
+from .limiter import Limiter
 from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
 from .worker import Worker
@@ -195,6 +197,7 @@ async def run_general(worker: Worker) -> None:
     _begin(worker)
     stage, clock = worker.stage, worker.run.clock
     input_, output, waits = stage.input, stage.output, stage.counters.queue_wait
+    limiter = stage.limiter
     while (now := await _wait_for_item(worker)) is not None:
         while (item := input_.get_nowait()) is not None:
             worker.waited = now - item.queued_at if now > item.queued_at else 0.0
@@ -202,7 +205,10 @@ async def run_general(worker: Worker) -> None:
             worker.item = item
             worker.since = start = now
             worker.status = None
-            sent_to = await process(worker, item)
+            if limiter is None:
+                sent_to = await process(worker, item)
+            else:
+                sent_to = await _process_with_limits(worker, item, limiter)
             now = clock()
             if sent_to is not output or _has_to_pause(worker, now):
                 now = await _conclude(worker, start, sent_to)
@@ -211,8 +217,27 @@ async def run_general(worker: Worker) -> None:
         worker.status = None
 
 
+async def _process_with_limits(worker: Worker, item: PipelineResult, limiter: Limiter) -> Channel:
+    """Process an item that has just been taken, and release its limits."""
+    worker.grant = grant = worker.stage.take_grant()
+    has_succeeded = False
+    try:
+        if grant.error is not None:  # of the limit's `key` or `cost`
+            worker.attempt = worker.attempt_of(item)
+            return await finish(worker, item, Outcome(Kind.FAIL, grant.error))
+        sent_to = await process(worker, item)
+        has_succeeded = sent_to is worker.stage.output
+        return sent_to
+    finally:
+        # Before the worker waits for room: two stages that share a limit could wait for each other.
+        worker.grant = None
+        limiter.release(grant, has_succeeded=has_succeeded)
+
+
 def _begin(worker: Worker) -> Task[Any]:
     CURRENT_WORKER.set(worker)
+    if worker.stage.limiter is not None:
+        CURRENT_HOLDER.set(worker)
     task = worker.task = current_task()
     assert task is not None
     worker.stage.input.receivers.arrive()

@@ -57,6 +57,8 @@ async def pass_on(
         if status == "skipped":
             worker.stage.counters.skipped += 1
             worker.attempt = NO_ATTEMPT
+            if worker.grant is not None:
+                worker.grant.refund()
         forward(worker, item)
 
 

@@ -1,4 +1,4 @@
-"""Items that are kept back until they are due."""
+"""Items, or what waits for them, that are kept back until they are due."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
+from typing import Generic, TypeVar
 
-from antflow.results import PipelineResult
+T = TypeVar("T")
 
 
-class ParkedItems:
+class ParkedItems(Generic[T]):
     """Keeps items back, in the order in which they become due, with one timer for all.
 
     Args:
@@ -29,13 +30,11 @@ class ParkedItems:
         "on_change",
     )
 
-    def __init__(
-        self, release: Callable[[PipelineResult], None], on_released: Callable[[], None]
-    ) -> None:
+    def __init__(self, release: Callable[[T], None], on_released: Callable[[], None]) -> None:
         self.on_change: Callable[[bool], None] | None = None  # with whether there are any items
         self._release = release
         self._on_released = on_released
-        self._heap: list[tuple[float, int, PipelineResult]] = []
+        self._heap: list[tuple[float, int, T]] = []
         self._arrivals = count()
         self._timer: Handle | None = None  # uvloop's has no `when` where the time is past
         self._timer_due = inf
@@ -51,7 +50,7 @@ class ParkedItems:
         except IndexError:  # another thread may ask while the last one is taken out
             return None
 
-    def add(self, item: PipelineResult, delay: float) -> None:
+    def add(self, item: T, delay: float) -> None:
         """Keep an item back for `delay` seconds."""
         # On the loop's clock, which fires the timer; the arrival number keeps the order of equals.
         due = get_running_loop().time() + delay
@@ -60,7 +59,7 @@ class ParkedItems:
         if len(self._heap) == 1 and self.on_change is not None:
             self.on_change(True)
 
-    def clear(self) -> list[PipelineResult]:
+    def clear(self) -> list[T]:
         """Take out all items, in the order in which they would have been due."""
         if self._timer is not None:
             self._timer.cancel()

@@ -16,11 +16,12 @@ from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
 from antflow.events import READ_ONLY_TASK_EVENT, TaskEvent, TaskEventType
-from antflow.exceptions import AttemptTimeoutError, GiveUp, ItemTimeoutError
+from antflow.exceptions import AttemptTimeoutError, GiveUp, ItemTimeoutError, RetryAfter
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
 from .channel import Channel
+from .limiter import slow_down
 from .outcome import emit_status, finish, give_back, is_skipped, pass_on
 from .stage_runtime import BoundTask, StageRuntime
 from .worker import Worker
@@ -231,6 +232,8 @@ def judge(
         worker.uncancel_swallowed()
     limit_traceback(error)
     _count_kind(stage, error)
+    if isinstance(error, RetryAfter | TimeoutError):
+        error = slow_down(stage.name, stage.limiter, worker.grant, error)
     now, begun = 0.0, None
     if stage.has_retry_timeout:
         now = worker.run.clock()
@@ -308,7 +311,7 @@ def _task_event(
     delay: float | None = None,
     result: Any = None,
 ) -> TaskEvent:
-    dispatcher = worker.stage.dispatcher
+    dispatcher, grant = worker.stage.dispatcher, worker.grant
     event = TaskEvent(
         item.id,
         worker.stage.name,
@@ -323,6 +326,8 @@ def _task_event(
         worker.waited,
         dispatcher.pipeline,
         dispatcher.run_id,
+        None if grant is None else grant.limit,
+        0.0 if grant is None else grant.waited,
         result,
     )
     # `event.about(item)` without the call, which would be a tenth of the event's price.

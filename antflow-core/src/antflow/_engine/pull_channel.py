@@ -53,15 +53,25 @@ class PullChannel(Channel):
         """Return whether a sender that has just deposited has to wait: until its item is taken."""
         return not self.closed
 
+    def peek(self) -> PipelineResult | None:
+        """Return the first item that may start, without taking it."""
+        if not PullChannel.startable(self):
+            return None
+        return self.queue[self._first_index()]
+
+    def _first_index(self) -> int:
+        if self._free_receivers:
+            return 0
+        # Fresh items may precede those due, by priority.
+        return next(index for index, item in enumerate(self.queue) if self._is_due(item))
+
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start; None if there is none."""
-        if not self.startable():
+        if not PullChannel.startable(self):
             return None
-        queue, index = self.queue, 0
-        if not self._free_receivers:  # fresh items may precede those due, by priority
-            index = next(index for index, item in enumerate(queue) if self._is_due(item))
-        item = queue[index]
-        del queue[index]
+        index = self._first_index()
+        item = self.queue[index]
+        del self.queue[index]
         self.held += 1
         if self._is_due(item):
             item.get_details().retried_in = None

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from warnings import warn
 
-from antflow._limits.stage_limits import Rates
+from antflow._limits.call_limits import CallRates
 from antflow._plugins.dispatcher import Dispatcher, present_task
 from antflow._plugins.plugin_set import PluginSet
 from antflow._plugins.switches import STRICT, is_on
@@ -57,7 +57,7 @@ class Run(RunState):
         self,
         name: str,
         stages: Sequence[Stage],
-        rates: Rates,
+        rates: CallRates,
         plugins: PluginSet,
         max_failures: float | None = None,
         *,
@@ -118,7 +118,9 @@ class Run(RunState):
         self.budget = budget_of(self.loop, self.clock)
         self.lifecycle.prepare(pipeline, total_items, display, plugins or {})
         for stage in self.stages:
-            stage.begin(self._rates.of(stage.stage), self.clock)
+            definition = stage.stage
+            rate = self._rates.of(stage.name, definition.call_rate, definition.call_rate_period)
+            stage.begin(rate, self.clock)
         if self.lifecycle.has_begin:
             begin, name = self.lifecycle.begin(), f"{self.name}-opening"
             self._opening = self.loop.create_task(begin, name=name, context=context)

@@ -9,7 +9,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from antflow._limits.stage_limits import Rates
+from antflow._limits.call_limits import CallRates
 from antflow._plugins.plugin_set import PluginSet, dashboard_plugin
 from antflow._stats.failure_tally import items_failed_error
 from antflow.exceptions import PipelineError
@@ -72,7 +72,7 @@ class RunControl:
         self.name = name
         self.max_failures = max_failures
         self._plugins = plugins
-        self._rates = Rates()  # kept between runs: the called service counts across runs, too
+        self._rates = CallRates()  # kept between runs: the called service counts across runs, too
         self._run: Run | None = None
 
     # Beginning a run

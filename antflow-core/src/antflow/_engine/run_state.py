@@ -5,7 +5,8 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, get_running_loop
 from enum import IntEnum, auto
 
-from .clock import CLOCK
+from antflow._clock import CLOCK
+
 from .loop_budget import LoopBudget
 from .reentrancy import Reentrancy
 

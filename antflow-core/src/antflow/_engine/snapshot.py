@@ -9,7 +9,8 @@ from time import time
 from antflow._stats.counters import BLOCKED, STATES
 from antflow._stats.histogram import count, freeze
 from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
-from antflow.stats import PipelineStats, StageStats, TaskStats
+from antflow.limits import limit_stats, meters_of
+from antflow.stats import LimitStats, PipelineStats, StageStats, TaskStats
 
 from .run import Run
 from .stage_runtime import MAX_LISTED_WORKERS, StageRuntime, WorkerNames, error_summary
@@ -167,6 +168,7 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
         timeouts=counters.timeouts,
         give_ups=counters.give_ups,
         next_retry=_next_retry(run, runtime),
+        limits=_limit_stats(runtime),
     )
     return stats, received
 
@@ -175,6 +177,18 @@ def _next_retry(run: Run, runtime: StageRuntime) -> float | None:
     """Return when the next parked item is due, in Unix time."""
     due = runtime.input.parked_items.next_due
     return None if due is None or run.loop is None else time() + due - run.loop.time()
+
+
+def _limit_stats(runtime: StageRuntime) -> dict[str, LimitStats]:
+    limiter = runtime.limiter
+    if limiter is None:
+        return {}
+    return {
+        name: limit_stats(
+            limit, limiter.waiting_for(meters_of(limit)), limiter.in_use(meters_of(limit))
+        )
+        for name, limit in limiter.limits.items()
+    }
 
 
 def _task_stats(runtime: StageRuntime) -> dict[str, TaskStats]:

@@ -10,17 +10,21 @@ from operator import attrgetter, eq
 from typing import overload
 
 from antflow._errors.texts import one_line
+from antflow._limits.call_limits import CallLimits
+from antflow._limits.grant import Grant
 from antflow._limits.leaky_bucket import Rate
-from antflow._limits.stage_limits import Limits
 from antflow._plugins.dispatcher import Dispatcher
 from antflow._runners.calls import Call, prepare
 from antflow._runners.threads import Threads
 from antflow._stats.counters import StageCounters, TaskCounters
+from antflow.limits import named
 from antflow.results import ErrorSummary, UnprocessedItem
 from antflow.stage import Stage, task_name
 
 from .channel import Channel
 from .item import to_unprocessed
+from .limited_channel import LimitedChannel, LimitedPullChannel
+from .limiter import Limiter
 from .pull_channel import PullChannel
 from .result_queue import ResultQueue
 
@@ -58,16 +62,14 @@ class StageRuntime:
     ) -> None:
         self.stage = stage
         self.name = stage.name
-        self.input: Channel = (
-            PullChannel(stage.workers)  # which bounds what is parked by the workers
-            if stage.pull
-            else Channel(stage.capacity, stage.max_parked)
-        )
+        limits = named(stage.limits)
+        self.limiter = Limiter(limits) if limits else None
+        self.input = _channel(stage, self.limiter)
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input
         self.results = results
         self.dispatcher = dispatcher
-        self.limits = Limits(stage)
+        self.limits = CallLimits(stage.task_concurrency_limits, stage.call_concurrency)
         self.threads = Threads(stage.name, stage.workers)
         names = [task_name(task) for task in stage.tasks]
         self.counters = StageCounters(names, stage.workers)
@@ -93,14 +95,32 @@ class StageRuntime:
         """
         self.limits.rate = rate
         self.counters.begin(clock())
-        self.input.parked_items.on_change = lambda has_parked: self.counters.set_parked(
-            has_parked, clock()
-        )
+        channel = self.input
+
+        def count_idle(_: object = None) -> None:
+            is_limited = isinstance(channel, LimitedChannel) and channel.is_limited
+            has_parked = len(channel.parked_items) > 0
+            self.counters.set_waiting(clock(), is_limited=is_limited, has_parked=has_parked)
+
+        channel.parked_items.on_change = count_idle
+        if isinstance(channel, LimitedChannel):
+            channel.on_limited = count_idle
+            channel.limiter.begin(clock, channel.waiting_for)
 
     def end(self, now: float) -> None:
         """Stop to count time, the workers being gone, and let idle threads end."""
+        if self.limiter is not None:
+            self.limiter.end()
         self.counters.stop(now)
         self.threads.close()
+
+    def take_grant(self) -> Grant:
+        """Return the limits of the item that was taken just now."""
+        channel = self.input
+        assert isinstance(channel, LimitedChannel)
+        grant, channel.grant = channel.grant, None
+        assert grant is not None
+        return grant
 
     @property
     def keeps_items(self) -> bool:
@@ -114,11 +134,23 @@ class StageRuntime:
         return (
             len(self.tasks) == 1
             and self.tasks[0].semaphore is None
+            and not stage.limits
             and stage.skip_if is None
             and stage.item_timeout is None
             and stage.on_success is None
             and not stage.pull
         )
+
+
+def _channel(stage: Stage, limiter: Limiter | None) -> Channel:
+    """Return a new channel in front of a stage."""
+    if stage.pull:  # what is parked is bounded by the workers
+        if limiter is None:
+            return PullChannel(stage.workers)
+        return LimitedPullChannel(stage.workers, limiter)
+    if limiter is None:
+        return Channel(stage.capacity, stage.max_parked)
+    return LimitedChannel(stage.capacity, stage.max_parked, limiter)
 
 
 def worker_name(stage: Stage, number: int) -> str:

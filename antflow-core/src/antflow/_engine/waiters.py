@@ -156,6 +156,11 @@ class Receivers:
         has_any = bool(self._waiting or self._lazy)
         return has_any and not self._woken and not self._is_wake_scheduled
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a receiver waits, or is about to look for an item."""
+        return bool(self._waiting or self._lazy or self._woken)
+
     async def wait(self) -> None:
         """Wait until woken for an item or the channel is closed."""
         waiter = get_running_loop().create_future()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from asyncio import Task
-from collections.abc import Iterator
-from contextlib import contextmanager
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from antflow._limits.stage_limits import Limits
+from antflow._limits.call_limits import CallLimits
+from antflow._limits.grant import Grant
 from antflow._plugins.dispatcher import is_cancellation_pending
 from antflow._stats.counters import BUSY, IDLE, WAITING
 from antflow.context import CurrentItem
+from antflow.limits import Limit
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, Attempt
 from .failures import Failures
+from .limit_waiter import is_running
 from .run_state import RunState
 from .stage_runtime import BoundTask, StageRuntime
 
@@ -55,6 +58,7 @@ class Worker:
         "failed",
         "failed_at",
         "failures",
+        "grant",
         "item",
         "name",
         "processed",
@@ -77,6 +81,7 @@ class Worker:
         self.item: PipelineResult | None = None
         self.bound_task: BoundTask | None = None
         self.attempt: Attempt | None = None  # None in the loop without observers, and in between
+        self.grant: Grant | None = None  # what its item holds of the stage's limits
         self.waited = 0.0  # seconds for which the item waited in front of the stage
         self.processed = 0
         self.reported = 0  # of those, when items that have ended were last counted
@@ -181,7 +186,7 @@ class Worker:
     # What the present task may ask of its worker
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> CallLimits:
         """The limits of its stage."""
         return self.stage.limits
 
@@ -241,6 +246,27 @@ class Worker:
                 if not self._limit_waits and is_present and self.state == WAITING:
                     self.set_state(BUSY)
 
+    @property
+    def stage_limits(self) -> Mapping[str, Limit]:
+        """The stage's limits that items have to be allowed by, by name."""
+        limiter = self.stage.limiter
+        return {} if limiter is None else limiter.limits
+
+    @contextmanager
+    def waiting_anywhere(self) -> Iterator[None]:
+        """Wait inside of this, as inside `waiting`; also in a thread in which the task runs."""
+        loop = self.run.loop
+        if loop is None or is_running(loop):
+            with self.waiting():
+                yield
+            return
+        wait = self.waiting()
+        _call_soon(loop, wait.__enter__)
+        try:
+            yield
+        finally:
+            _call_soon(loop, wait.__exit__, None, None, None)
+
     def cancel_limit_wait(self) -> None:
         """Cancel the attempt that waits for a limit, if one does; the run is closed.
 
@@ -254,3 +280,8 @@ class Worker:
     def _present_attempt(self) -> object:
         item = self.item
         return None if item is None else (item.sequence_id, self.current_task, self.attempt_number)
+
+
+def _call_soon(loop: AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+    with suppress(RuntimeError):  # it is closed, and the task's thread was abandoned
+        loop.call_soon_threadsafe(call, *args)

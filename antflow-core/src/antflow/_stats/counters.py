@@ -12,7 +12,8 @@ from antflow.stats import ActivityState
 
 from .histogram import new_record
 
-# An idle worker is _PARKED while items of its stage are parked; users see it as waiting.
+# An idle worker is _PARKED while items of its stage are parked for retries, and WAITING while they
+# wait for a limit; users see both as waiting.
 IDLE, BUSY, WAITING, BLOCKED, _PARKED = range(5)
 STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
 MAX_ERROR_TYPES = 50  # a program may make types of errors without end, and exporters keep each
@@ -85,9 +86,9 @@ class StageCounters:
             target = self._idle_as
         self._move(source, target, 1, now)
 
-    def set_parked(self, has_parked: bool, now: float) -> None:
-        """Set whether idle workers count as waiting, as they do while items are parked."""
-        idle_as = _PARKED if has_parked else IDLE
+    def set_waiting(self, now: float, *, is_limited: bool, has_parked: bool) -> None:
+        """Set as what idle workers count: they wait while items wait for a limit or a retry."""
+        idle_as = WAITING if is_limited else _PARKED if has_parked else IDLE
         if idle_as != self._idle_as:
             self._move(self._idle_as, idle_as, self._idle_workers, now)
             self._idle_as = idle_as
@@ -114,7 +115,7 @@ class StageCounters:
         return [(max(0, spent + workers * time) / 1e9, workers) for spent, workers in states]
 
     def limit_wait_share(self, now: float) -> float:
-        """Return the share of the waiting time in which workers held an item."""
+        """Return the share of the waiting time in which workers waited for a limit."""
         time = self._nanoseconds(now)
         held, parked = (
             max(0, spent + workers * time)

@@ -17,7 +17,7 @@ from types import CodeType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from antflow._engine.clock import CLOCK
+from antflow._clock import CLOCK
 from antflow._runners import threads as runners
 
 from ._task_descriptions import describe_tasks

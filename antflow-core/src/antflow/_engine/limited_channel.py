@@ -1,0 +1,308 @@
+"""The channels in front of stages with limits: items start when the limits allow it."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from bisect import insort_right
+from collections import deque
+from collections.abc import Callable, Hashable
+
+from antflow._limits.grant import Grant
+from antflow._limits.meters import LOCK, Meters
+from antflow.results import PipelineResult
+
+from .channel import Channel
+from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
+from .limiter import Limiter
+from .parking import ParkedItems
+from .pull_channel import PullChannel
+
+MAX_MOVED = 200
+"""So many items at most are moved to lines before other work on the event loop gets a turn."""
+
+Line = tuple[Meters, Hashable]
+"""Identifies the items that wait for one key of a limit."""
+
+
+class LimitedChannel(Channel):
+    """A channel whose items start when all limits of the stage allow it.
+
+    An item whose key is blocked moves to the line of that key, and the items behind it go first;
+    the lines hold as many items as may be parked. An item that a limit without keys blocks stays
+    where it is, and the stage sleeps until the limit calls. So does one whose key is blocked while
+    the lines are full, except that items in line may start.
+
+    Args:
+        capacity: ready items that may wait; infinity never makes a sender wait.
+        max_parked: items that may be parked, and as many that may be in lines.
+        limiter: of the stage.
+    """
+
+    # Without __slots__, so that it can have PullChannel beside it as a base.
+
+    def __init__(self, capacity: float, max_parked: int | None, limiter: Limiter) -> None:
+        super().__init__(capacity, max_parked)
+        self._limit_by(limiter)
+
+    def _limit_by(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self.grant: Grant | None = None  # of the item that was taken last
+        self.is_limited = False  # whether items wait for a limit
+        self.on_limited: Callable[[], None] | None = None  # called when that has changed
+        self._lines: dict[Line, LimitWaiter] = {}
+        self._lined_up = 0  # items in lines
+        self._called: deque[LimitWaiter] = deque()  # lines whose first item may be able to start
+        self._ready = LimitWaiter(self)  # waits for the first ready item
+        self._first: Candidate | None = None  # that item, once it was looked at
+        self._stuck: PipelineResult | None = None  # that item, while it is blocked
+        self._is_asleep = False  # nothing can start
+        self._has_more = False  # items to look at in the next iteration of the loop
+        self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
+        self._is_look_scheduled = False
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The event loop of the run."""
+        return self.limiter.loop
+
+    @property
+    def parked(self) -> int:
+        """Number of items that wait until they are due, or for their key."""
+        return super().parked + self._lined_up
+
+    def waiting_for(self, meters: Meters) -> int:
+        """Return how many items wait for a limit; from any thread."""
+        need = self._ready.need
+        waiting = self.pending if need is not None and need.meters is meters else 0
+        lines = list(self._lines.values())
+        return waiting + sum(line.waiting for line in lines if line.is_for(meters))
+
+    # Depositing
+
+    def put(self, item: PipelineResult) -> None:
+        """Deposit an item, behind those of its priority."""
+        self.enqueue(item)
+        self._wake_for_it()
+
+    def _put_due(self, item: PipelineResult) -> None:
+        self._insert_due(item)
+        self._wake_for_it()
+
+    def _wake_for_it(self) -> None:
+        if self._wants_receiver and self.startable():
+            self.receivers.wake(1)
+
+    # Taking
+
+    def startable(self) -> int:
+        """Return how many items may be able to start now."""
+        is_stuck = self._stuck is not None and self.peek() is self._stuck
+        if self._has_more or (self._is_asleep and (is_stuck or not self.queue)):
+            return 0
+        return len(self._called) + (0 if is_stuck else super().startable())
+
+    def get_nowait(self) -> PipelineResult | None:
+        """Take the first item that may start, with its limits; None if there is none."""
+        with LOCK:
+            found = self._find()
+            item = None if found is None else self._start(*found)
+        self._update_limited()
+        return item
+
+    def _start(self, waiter: LimitWaiter, candidate: Candidate) -> PipelineResult | None:
+        self._is_asleep, self._stuck = False, None
+        if waiter is self._ready:
+            self._first = None
+            super().get_nowait()
+        else:
+            self._leave_line(waiter)
+            self._called.rotate(-1)  # so that lines take turns
+            self.held += 1
+            if self.waiters.any:
+                self.waiters.wake()
+        waiter.stop()
+        self.grant = self.limiter.take(candidate)
+        return candidate.item
+
+    def _find(self) -> tuple[LimitWaiter, Candidate] | None:
+        """Return the first item that may start; those before it are held back."""
+        for _ in range(MAX_MOVED):
+            found = self._next()
+            if found is None:
+                return None
+            waiter, candidate = found
+            need = self._line_of_key(candidate) if waiter is self._ready else None
+            blocked = None if need is not None else self.limiter.check(candidate, waiter)
+            if need is None and blocked is None:
+                return found
+            if blocked is not None:
+                if candidate.limit is None:
+                    candidate.since = blocked.now
+                need, candidate.limit = blocked.need, blocked.need.name
+            assert need is not None
+            self._hold_back(waiter, candidate, need, blocked)
+        self._has_more = True
+        self._schedule_look()
+        return None
+
+    def _next(self) -> tuple[LimitWaiter, Candidate] | None:
+        """Return what to look at next: the first ready item, or the first of a line."""
+        ready = self.peek()
+        if ready is self._stuck:
+            ready = None
+        if ready is None and (self._is_asleep or not self._called):
+            return None
+        if self._called:
+            line = self._called[0]
+            first = line.candidates[0]
+            if ready is None or first.item.priority <= ready.priority:
+                return line, first
+        assert ready is not None
+        if self._first is None or self._first.item is not ready:
+            self._first = self.limiter.candidate(ready)
+        return self._ready, self._first
+
+    def _line_of_key(self, candidate: Candidate) -> Need | None:
+        """Return for which key others wait already, so that a ready item has to line up."""
+        if not self._lines:
+            return None
+        return next((need for need in candidate.needs if need.line in self._lines), None)
+
+    # Holding back
+
+    def _hold_back(
+        self, waiter: LimitWaiter, candidate: Candidate, need: Need, blocked: Blocked | None
+    ) -> None:
+        """Hold back an item that may not start.
+
+        Args:
+            waiter: whose first item it is.
+            candidate: the item.
+            need: what it waits for.
+            blocked: why it may not start; None if others wait for its key.
+        """
+        if not need.has_key:
+            assert blocked is not None
+            self._ready.wait(blocked)
+            self._sleep()
+        elif waiter is not self._ready:
+            assert blocked is not None
+            if waiter.line == need.line:
+                self._called.popleft()
+                waiter.wait(blocked)
+            else:
+                self._leave_line(waiter)
+                self._line_up(candidate, need, blocked)
+        elif self._lined_up < self._max_parked:
+            self._ready.stop()
+            self._first = None
+            self.queue.popleft()
+            self._line_up(candidate, need, blocked)
+            if self.waiters.any:
+                self.waiters.wake()
+        else:
+            self._stuck = candidate.item  # until an item leaves its line
+            if blocked is not None:
+                self._ready.wait(blocked)
+
+    def _sleep(self) -> None:
+        """Let nothing start until a limit calls."""
+        self._is_asleep, self._stuck = True, self.peek()
+        for line in self._called:  # another stage may use what they do not use
+            line.stop()
+
+    def _line_up(self, candidate: Candidate, need: Need, blocked: Blocked | None) -> None:
+        """Move an item to the line of its key."""
+        line = self._lines.get(need.line)
+        if line is None:
+            assert blocked is not None
+            line = self._lines[need.line] = LimitWaiter(self, need.line)
+            line.wait(blocked)
+        waiting = line.candidates
+        insort_right(waiting, candidate, key=lambda each: self._rank(each.item))
+        if waiting[0] is candidate:  # it may cost less than the one behind it
+            line.call()
+        self._lined_up += 1
+
+    def _leave_line(self, line: LimitWaiter) -> None:
+        """Take the first item out of a line that was called."""
+        line.candidates.popleft()
+        self._lined_up -= 1
+        self._stuck = None
+        if not line.candidates:
+            assert line.line is not None
+            self._called.remove(line)
+            del self._lines[line.line]
+            line.stop()
+
+    # Calls of limits
+
+    def can_start(self, waiter: LimitWaiter) -> bool:
+        """Return whether a worker is free for the first item of a waiter."""
+        if waiter is self._ready:
+            return self.receivers.has_idle and super().startable() > 0
+        return self.receivers.has_idle and not self._is_asleep
+
+    def on_called(self, waiter: LimitWaiter) -> None:
+        """Look again, in the next iteration of the event loop, whether an item may start."""
+        # Not at once: this may be called while another channel takes an item, or this one.
+        if waiter is self._ready:
+            self._is_asleep, self._stuck = False, None
+        elif waiter.candidates:
+            self._called.append(waiter)
+        self._schedule_look()
+
+    def look_again_at(self, waiter: LimitWaiter, delay: float) -> None:
+        """Call a waiter after some seconds."""
+        self._calls.add(waiter, delay)
+
+    def _schedule_look(self) -> None:
+        if not self._is_look_scheduled:
+            self._is_look_scheduled = True
+            self.loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Wake a worker if an item may start; those at work look for themselves."""
+        self._is_look_scheduled = self._has_more = False
+        if self.closed:
+            return
+        with LOCK:
+            has_found = self.receivers.has_idle and self._find() is not None
+        self._update_limited()
+        if has_found and self._wants_receiver:
+            self.receivers.wake(1)
+
+    def _update_limited(self) -> None:
+        is_limited = self._lined_up > 0 or self._stuck is not None
+        if is_limited != self.is_limited:
+            self.is_limited = is_limited
+            if self.on_limited is not None:
+                self.on_limited()
+
+    # Closing
+
+    def _set_aside(self) -> None:
+        super()._set_aside()
+        for line in self._lines.values():
+            self.unprocessed.extend(candidate.item for candidate in line.candidates)
+        with LOCK:
+            for waiter in (self._ready, *self._lines.values()):
+                waiter.stop()
+        self._lines.clear()
+        self._called.clear()
+        self._calls.clear()
+        self._lined_up, self._first, self._stuck = 0, None, None
+        self._update_limited()
+
+
+class LimitedPullChannel(LimitedChannel, PullChannel):
+    """A channel of a pull stage with limits, which have no keys.
+
+    Args:
+        receivers: how many there are.
+        limiter: of the stage.
+    """
+
+    def __init__(self, receivers: int, limiter: Limiter) -> None:
+        PullChannel.__init__(self, receivers)
+        self._limit_by(limiter)

@@ -1,0 +1,215 @@
+"""Takes the limits of a stage for its items: all that an item needs, or none."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import Callable, Hashable, Mapping
+from inspect import iscoroutine
+from math import inf
+from typing import Any
+
+from antflow._clock import CLOCK
+from antflow._errors.texts import short
+from antflow._limits.grant import Grant
+from antflow._limits.meters import Meters
+from antflow._limits.window import ROUNDING
+from antflow.exceptions import RetryAfter
+from antflow.limits import Limit, meters_of
+from antflow.results import PipelineResult
+from antflow.retry import is_duration
+
+from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
+
+
+class Limiter:
+    """Takes the limits of a stage in one run.
+
+    Args:
+        limits: of the stage, by name.
+    """
+
+    loop: AbstractEventLoop  # set by `begin`
+
+    def __init__(self, limits: Mapping[str, Limit]) -> None:
+        self.limits = limits
+        self.all_meters = [meters_of(limit) for limit in limits.values()]
+        self._clock = CLOCK.get()
+        self._grants: set[Grant] = set()
+        self._constant = self._constant_needs()
+        self._waiting_for: Callable[[Meters], int] = lambda _: 0
+
+    def begin(self, clock: Callable[[], float], waiting_for: Callable[[Meters], int]) -> None:
+        """Begin to use the limits on the running loop.
+
+        Args:
+            clock: of the run.
+            waiting_for: returns how many items of the stage wait for a limit.
+        """
+        self.loop, self._clock, self._waiting_for = get_running_loop(), clock, waiting_for
+        for meters in self.all_meters:
+            meters.join(self)
+
+    def end(self) -> None:
+        """Stop to use the limits; what is held still is released when it ends."""
+        for meters in self.all_meters:
+            meters.leave(self)
+
+    def candidate(self, item: PipelineResult) -> Candidate:
+        """Return an item with what it needs of the limits; this calls `key` and `cost`."""
+        if self._constant is not None:
+            return Candidate(item, self._constant)
+        try:
+            return Candidate(item, needs_of(self.limits, item.value))
+        except BaseException as error:  # that of the item, as if its task had raised it
+            return Candidate(item, (), error)
+
+    def check(self, candidate: Candidate, waiter: LimitWaiter) -> Blocked | None:
+        """Return why an item may not start now; None if it may."""
+        now = self._clock()  # a fresh reading: an older one could let too many start in a window
+        for need in candidate.needs:
+            meters = need.meters
+            meter = meters.of(need.key, now)
+            due = meters.due(meter, need.units, now)
+            if due > now:
+                if due == inf:
+                    due = meters.recheck_at(self.loop, now)
+                return Blocked(need, meter, due, now)
+            if meter.waiters and not meter.is_turn_of(waiter):
+                return Blocked(need, meter, inf, now)
+        return None
+
+    def take(self, candidate: Candidate) -> Grant:
+        """Take the limits for an item that may start; nothing is awaited since the check."""
+        now = self._clock()
+        needs = candidate.needs
+        holds = [
+            need.meters.start(need.meters.of(need.key, now), need.units, now) for need in needs
+        ]
+        grant = Grant(
+            self.all_meters,
+            self._clock,
+            holds,
+            [need.units for need in needs],
+            candidate.limit,
+            0.0 if candidate.limit is None else now - candidate.since,
+            candidate.error,
+        )
+        self._grants.add(grant)
+        return grant
+
+    def release(self, grant: Grant, *, has_succeeded: bool) -> None:
+        """Release what an item holds that has ended or was parked."""
+        self._grants.discard(grant)
+        grant.release(has_succeeded=has_succeeded)
+
+    def release_all(self) -> None:
+        """Release what all items hold, the event loop being closed."""
+        while self._grants:
+            self._grants.pop().release()
+
+    def waiting_for(self, meters: Meters) -> int:
+        """Return how many items of the stage wait for a limit."""
+        return self._waiting_for(meters)
+
+    def in_use(self, meters: Meters) -> int:
+        """Return how many items of the stage hold a limit."""
+        return sum(grant.holds(meters) for grant in list(self._grants))
+
+    def _constant_needs(self) -> tuple[Need, ...] | None:
+        """Return what all items need, if they need the same."""
+        if any(limit.key or limit.cost for limit in self.limits.values()):
+            return None
+        return needs_of(self.limits, None)
+
+
+def slow_down(
+    stage: str,
+    limiter: Limiter | None,
+    grant: Grant | None,
+    error: RetryAfter | TimeoutError,
+) -> BaseException:
+    """Have limits follow an error which says that the called service is overloaded.
+
+    Args:
+        stage: name of the stage.
+        limiter: of the stage; None if it has no limits.
+        grant: of the item.
+        error: of the attempt.
+
+    Returns:
+        The error, or a ValueError if it asks for a pause of a limit that the stage does not have.
+    """
+    if grant is not None:
+        grant.overload()
+    pause = isinstance(error, RetryAfter) and error.pause
+    limits = {} if limiter is None else limiter.limits
+    if isinstance(pause, str) and pause not in limits:
+        unknown = ValueError(
+            f"RetryAfter has pause={pause!r}, and stage {stage!r} has no limit of this name; its "
+            f"limits are {', '.join(map(repr, limits))}"
+            if limits
+            else f"RetryAfter has pause={pause!r}, and stage {stage!r} has no limits; give it some"
+        )
+        unknown.__cause__ = error
+        return unknown
+    if isinstance(error, RetryAfter) and grant is not None:
+        for name, limit in limits.items():
+            if pause is True or pause == name:
+                grant.pause(meters_of(limit), error.seconds)
+    return error
+
+
+def needs_of(limits: Mapping[str, Limit], value: Any) -> tuple[Need, ...]:
+    """Return what a value needs of the limits of its stage, those without keys first.
+
+    Args:
+        limits: by name.
+        value: of an item.
+
+    Raises:
+        TypeError: a key cannot be a key of a dict.
+        ValueError: a cost is not a number, or is more than a window holds.
+        BaseException: what `key` or `cost` raised.
+    """
+    needs = [need for name, limit in limits.items() if (need := _need(name, limit, value))]
+    # A limit without keys holds up the whole stage, so it is checked before an item is moved to the
+    # line of its key.
+    return tuple(sorted(needs, key=lambda need: need.has_key))
+
+
+def _need(name: str, limit: Limit, value: Any) -> Need | None:
+    key = None if limit.key is None else _key(name, limit.key(value))
+    if limit.key is not None and key is None:
+        return None
+    units = 1.0 if limit.cost is None else _units(name, limit, limit.cost(value))
+    return Need(meters_of(limit), key, units, name, limit.key is not None)
+
+
+def _key(name: str, key: Any) -> Hashable:
+    try:
+        hash(key)
+        is_key = not iscoroutine(key)
+        if not is_key:
+            key.close()  # or Python warns that it was never awaited
+    except TypeError:
+        is_key = False
+    if not is_key:
+        raise TypeError(
+            f"key of limit {name!r} returned {short(key)}; return a value that can be a key of a "
+            "dict, or None for no limit"
+        )
+    return key  # type: ignore[no-any-return]
+
+
+def _units(name: str, limit: Limit, units: Any) -> float:
+    if not is_duration(units):
+        raise ValueError(
+            f"cost of limit {name!r} returned {short(units)}; return a number of units, 0 or more"
+        )
+    assert limit.rate is not None
+    if units > limit.rate * (1 + ROUNDING):
+        raise ValueError(
+            f"The item costs {units:g} units, and limit {name!r} allows {limit.rate:g} in "
+            f"{limit.per:g} s; split the item, or give the limit a higher rate"
+        )
+    return units  # type: ignore[no-any-return]

@@ -1,0 +1,165 @@
+"""What is in use of a limit: of all of it, or for one key."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from math import inf
+from typing import Any, Protocol
+
+from .adaptive import AdaptiveConcurrency
+from .window import Entry, Window
+
+
+class Waiter(Protocol):
+    """Items of one stage that wait at a meter; one of them may start at a time."""
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The event loop of their run."""
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait."""
+
+    def call(self) -> None:
+        """Note that the first of them may be able to start; return at once."""
+
+    def can_start(self) -> bool:
+        """Return whether a worker is free to start one."""
+
+
+class Meter:
+    """What is in use of a limit, and which items wait for it.
+
+    Stages that share it take turns: the items of one may start if no others that could start wait
+    before them.
+
+    Args:
+        key: what it is for; None if the limit has no keys.
+        allowed: attempts at once, or what adapts them; None for no bound.
+        window: of the rate; None for no bound.
+    """
+
+    __slots__ = (
+        "_adaptive",
+        "_allowed",
+        "in_use",
+        "key",
+        "paused_until",
+        "used_at",
+        "waiters",
+        "window",
+    )
+
+    def __init__(
+        self, key: Any, allowed: float | AdaptiveConcurrency | None, window: Window | None
+    ) -> None:
+        self.key = key
+        self.window = window
+        self._adaptive: AdaptiveConcurrency | None = None
+        self._allowed = inf
+        if isinstance(allowed, AdaptiveConcurrency):
+            self._adaptive = allowed
+        elif allowed is not None:
+            self._allowed = allowed
+        self.in_use = 0
+        self.paused_until = -inf
+        self.used_at = -inf
+        self.waiters: dict[Waiter, None] = {}  # in the order of their turns
+
+    @property
+    def allowed(self) -> float:
+        """Attempts that may run at once; infinity for no bound."""
+        return self._allowed if self._adaptive is None else self._adaptive.allowed
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for it."""
+        return sum(waiter.waiting for waiter in list(self.waiters))
+
+    def available(self, now: float) -> float:
+        """Return how many units the window has left, or attempts where there is no rate."""
+        attempts = max(0.0, self.allowed - self.in_use)
+        if self.window is None:
+            return attempts
+        return self.window.available(now) if attempts else 0.0
+
+    def due(self, units: float, now: float) -> float:
+        """Return when an attempt may start: at once, if that is not after `now`.
+
+        Infinity means that another has to end first.
+        """
+        if self.in_use >= self.allowed:
+            return inf
+        if self.window is None:
+            return self.paused_until
+        return max(self.paused_until, self.window.due(units, now))
+
+    def is_turn_of(self, waiter: Waiter) -> bool:
+        """Return whether no others go first."""
+        for other in self.waiters:
+            if other is waiter:
+                return True
+            # A turn is passed on at once where no worker is free, or two stages could wait for each
+            # other. Another event loop may be held up for long, so it gets no turns.
+            if other.loop is waiter.loop and other.can_start():
+                return False
+        return True
+
+    def start(self, units: float, now: float) -> tuple[Entry | None, int]:
+        """Let an attempt start, and return its entry in the window and its generation."""
+        self.in_use += 1
+        self.used_at = now
+        entry = None if self.window is None else self.window.add(units, now)
+        generation = 0 if self._adaptive is None else self._adaptive.start()
+        if self.waiters:
+            self.call_next()
+        return entry, generation
+
+    def end(self, now: float, *, has_succeeded: bool) -> None:
+        """Note that an attempt has ended."""
+        self.in_use -= 1
+        self.used_at = now
+        if has_succeeded and self._adaptive is not None:
+            self._adaptive.succeed()
+        if self.waiters:
+            self.call_next()
+
+    def overload(self, generation: int | None = None) -> None:
+        """Allow half as many attempts if the concurrency adapts.
+
+        Args:
+            generation: of the attempt that found the service overloaded; None if none did.
+        """
+        if self._adaptive is not None:
+            self._adaptive.overload(generation)
+
+    def pause(self, until: float) -> None:
+        """Let no attempt start until that time."""
+        self.paused_until = max(self.paused_until, until)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take out a waiter that does not wait any more; its turn is passed on."""
+        if waiter in self.waiters:
+            del self.waiters[waiter]
+            self.call_next()
+
+    def call_next(self) -> None:
+        """Call the first waiter whose items can start, and those before it."""
+        # Those before it look for themselves as soon as one of their workers is free.
+        for waiter in list(self.waiters):
+            waiter.call()
+            if waiter.can_start():
+                break
+
+    def is_idle(self, now: float, per: float) -> bool:
+        """Return whether it can be forgotten: it is in no use, and a new one would allow no more.
+
+        Args:
+            now: the time.
+            per: seconds for which it is kept after its last use.
+        """
+        if self.in_use or self.waiters or self.paused_until > now:
+            return False
+        is_empty = self.window is None or self.window.is_idle(now)
+        return is_empty and self.used_at + per <= now

@@ -1,0 +1,146 @@
+"""Units that start within a period: an exact sliding window, and even spacing."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+MAX_EXACT_ENTRIES = 512
+"""Beyond so many entries, those within a thousandth of the period are merged."""
+
+MERGED_SHARE = 1e-3
+"""Of the period: the entries within it may be merged."""
+
+MAX_CATCH_UP = 0.01
+"""Seconds by which a start that waited for the spacing may be late without a loss of rate."""
+
+ROUNDING = 1e-9
+"""The share of the rate by which a sum of fractions may be off."""
+
+
+class Entry:
+    """Units that started at one time, or within a thousandth of the period.
+
+    Args:
+        now: when they started, in seconds.
+        units: how many.
+    """
+
+    __slots__ = ("at", "first", "units")
+
+    def __init__(self, now: float, units: float) -> None:
+        self.first = self.at = now
+        self.units = units
+
+
+class Window:
+    """What has started within the last `per` seconds: never more than `rate` units.
+
+    It is a log of times and units. On top of it starts are spaced evenly, as the generic cell rate
+    algorithm does (ITU-T I.371): after a burst, each unit takes `per / rate` seconds.
+
+    Args:
+        rate: units in any window.
+        per: length of the window in seconds.
+        burst: units that may start at once.
+    """
+
+    # The spacing alone lets up to a burst more than `rate` start within some window. The log alone
+    # lets a whole rate start at once.
+
+    __slots__ = (
+        "_burst",
+        "_entries",
+        "_interval",
+        "_per",
+        "_rate",
+        "_spaced_at",
+        "_was_asked",
+        "used",
+    )
+
+    def __init__(self, rate: float, per: float, burst: float) -> None:
+        self._rate, self._per, self._burst = rate, per, burst
+        self._interval = per / rate
+        self._entries: deque[Entry] = deque()
+        self._spaced_at = -inf  # when the spacing has caught up with what has started
+        self._was_asked = False  # whether a start had to wait for the spacing since the last one
+        self.used = 0.0
+
+    def due(self, units: float, now: float) -> float:
+        """Return when so many units may start: at once, if that is not after `now`."""
+        self.expire(now)
+        allowance = self._burst - units
+        spaced = self._spaced_at - allowance * self._interval if allowance > 0 else self._spaced_at
+        if spaced > now:
+            self._was_asked = True
+        excess = self.used + units - self._rate * (1 + ROUNDING)
+        return max(spaced, self._free_at(excess)) if excess > 0 else spaced
+
+    def available(self, now: float) -> float:
+        """Return how many units are left in the window that ends now."""
+        self.expire(now)
+        return max(0.0, self._rate - self.used)
+
+    def add(self, units: float, now: float) -> Entry:
+        """Enter units that start now."""
+        late = MAX_CATCH_UP if self._was_asked else 0.0  # timers are late by up to a millisecond
+        self._was_asked = False
+        self._spaced_at = max(self._spaced_at, now - late) + units * self._interval
+        return self._enter(units, now)
+
+    def correct(self, entry: Entry, change: float, now: float) -> None:
+        """Enter that more or fewer units than those of an entry were used.
+
+        Args:
+            entry: of the start.
+            change: units; those above 0 count from now on.
+            now: the time.
+        """
+        self.expire(now)
+        if change > 0:
+            self._spaced_at = max(self._spaced_at, now)
+            self._enter(change, now)
+        else:
+            change = -min(-change, entry.units)
+            entry.units += change
+            self.used += change
+        self._spaced_at += change * self._interval
+
+    def expire(self, now: float) -> None:
+        """Forget the entries that no window which ends now or later contains."""
+        entries = self._entries
+        while entries and entries[0].at + self._per <= now:
+            entry = entries.popleft()
+            self.used -= entry.units
+            entry.units = 0.0
+        if not entries:
+            self.used = 0.0  # whatever the rounding
+
+    def is_idle(self, now: float) -> bool:
+        """Return whether it holds nothing that a new window would not."""
+        self.expire(now)
+        return not self._entries and self._spaced_at <= now
+
+    def _enter(self, units: float, now: float) -> Entry:
+        entries = self._entries
+        self.used += units
+        if len(entries) >= MAX_EXACT_ENTRIES:
+            last = entries[-1]
+            if now - last.first <= self._per * MERGED_SHARE:
+                last.at = max(last.at, now)  # the latest: a window never has more than it says
+                last.units += units
+                return last
+        entry = Entry(now, units)
+        entries.append(entry)
+        return entry
+
+    def _free_at(self, excess: float) -> float:
+        """Return when so many of the units that were used are in no window any more."""
+        at = -inf
+        for entry in self._entries:
+            at = entry.at + self._per
+            excess -= entry.units
+            if excess <= 0:
+                break
+        return at
