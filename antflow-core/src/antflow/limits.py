@@ -218,7 +218,7 @@ class Limit:
     def _label(self) -> str:
         return "the limit" if self._name is None else f"limit {self._name!r}"
 
-    def _new_meter(self, key: Any) -> Meter:
+    def _new_meter(self, meters: Meters, key: Any) -> Meter:
         concurrency = self._concurrency
         allowed = (
             AdaptiveConcurrency(concurrency.minimum, concurrency.maximum)
@@ -227,7 +227,7 @@ class Limit:
         )
         burst = 1.0 if self._burst is None else self._burst
         window = None if self._rate is None else Window(self._rate, self._per, burst)
-        return Meter(key, allowed, window)
+        return Meter(meters, key, allowed, window)
 
     def _grant(self, call: str) -> Grant:
         holder = CURRENT_HOLDER.get()

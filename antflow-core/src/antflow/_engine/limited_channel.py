@@ -7,7 +7,6 @@ from bisect import insort_right
 from collections import deque
 from collections.abc import Callable, Hashable
 
-from antflow._limits.grant import Grant
 from antflow._limits.meters import LOCK, Meters
 from antflow.results import PipelineResult
 
@@ -46,7 +45,6 @@ class LimitedChannel(Channel):
 
     def _limit_by(self, limiter: Limiter) -> None:
         self.limiter = limiter
-        self.grant: Grant | None = None  # of the item that was taken last
         self.is_limited = False  # whether items wait for a limit
         self.on_limited: Callable[[], None] | None = None  # called when that has changed
         self._lines: dict[Line, LimitWaiter] = {}
@@ -103,13 +101,22 @@ class LimitedChannel(Channel):
 
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
+        if self._is_open and super().startable() and self.limiter.take_if_free():
+            return super().get_nowait()  # as mostly, so this spares the rest
         with LOCK:
-            found = self._find()
-            item = None if found is None else self._start(*found)
-        self._update_limited()
+            now = self.limiter.clock()
+            found = self._find(now)
+            item = None if found is None else self._start(*found, now)
+        if (self._lined_up > 0 or self._stuck is not None) != self.is_limited:
+            self._update_limited()
         return item
 
-    def _start(self, waiter: LimitWaiter, candidate: Candidate) -> PipelineResult | None:
+    @property
+    def _is_open(self) -> bool:
+        """Whether all items need the same, and none is held back."""
+        return self._stuck is None and self.limiter.is_constant
+
+    def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
         self._is_asleep, self._stuck = False, None
         if waiter is self._ready:
             self._first = None
@@ -120,19 +127,22 @@ class LimitedChannel(Channel):
             self.held += 1
             if self.waiters.any:
                 self.waiters.wake()
-        waiter.stop()
-        self.grant = self.limiter.take(candidate)
+        if waiter.meter is not None:
+            waiter.stop()
+        self.limiter.take(candidate, now)
         return candidate.item
 
-    def _find(self) -> tuple[LimitWaiter, Candidate] | None:
+    def _find(self, now: float) -> tuple[LimitWaiter, Candidate] | None:
         """Return the first item that may start; those before it are held back."""
         for _ in range(MAX_MOVED):
             found = self._next()
             if found is None:
                 return None
             waiter, candidate = found
-            need = self._line_of_key(candidate) if waiter is self._ready else None
-            blocked = None if need is not None else self.limiter.check(candidate, waiter)
+            need = None
+            if self._lines and waiter is self._ready:
+                need = self._line_of_key(candidate)
+            blocked = None if need is not None else self.limiter.check(candidate, waiter, now)
             if need is None and blocked is None:
                 return found
             if blocked is not None:
@@ -164,8 +174,6 @@ class LimitedChannel(Channel):
 
     def _line_of_key(self, candidate: Candidate) -> Need | None:
         """Return for which key others wait already, so that a ready item has to line up."""
-        if not self._lines:
-            return None
         return next((need for need in candidate.needs if need.line in self._lines), None)
 
     # Holding back
@@ -267,7 +275,7 @@ class LimitedChannel(Channel):
         if self.closed:
             return
         with LOCK:
-            has_found = self.receivers.has_idle and self._find() is not None
+            has_found = self.receivers.has_idle and self._find(self.limiter.clock()) is not None
         self._update_limited()
         if has_found and self._wants_receiver:
             self.receivers.wake(1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Hashable, Mapping
-from inspect import iscoroutine
 from math import inf
+from types import CoroutineType
 from typing import Any
 
 from antflow._clock import CLOCK
 from antflow._errors.texts import short
-from antflow._limits.grant import Grant
-from antflow._limits.meters import Meters
+from antflow._limits.grant import Grant, Wait
+from antflow._limits.meters import LOCK, Meters
 from antflow._limits.window import ROUNDING
 from antflow.exceptions import RetryAfter
 from antflow.limits import Limit, meters_of
@@ -33,9 +33,12 @@ class Limiter:
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.limits = limits
         self.all_meters = [meters_of(limit) for limit in limits.values()]
-        self._clock = CLOCK.get()
+        self.clock = CLOCK.get()
         self._grants: set[Grant] = set()
+        self.last_grant: Grant | None = None  # of the item that was taken last
         self._constant = self._constant_needs()
+        self.is_constant = self._constant is not None
+        self._constant_meters = [need.meters.of(None, 0.0) for need in self._constant or ()]
         self._waiting_for: Callable[[Meters], int] = lambda _: 0
 
     def begin(self, clock: Callable[[], float], waiting_for: Callable[[Meters], int]) -> None:
@@ -45,7 +48,7 @@ class Limiter:
             clock: of the run.
             waiting_for: returns how many items of the stage wait for a limit.
         """
-        self.loop, self._clock, self._waiting_for = get_running_loop(), clock, waiting_for
+        self.loop, self.clock, self._waiting_for = get_running_loop(), clock, waiting_for
         for meters in self.all_meters:
             meters.join(self)
 
@@ -53,6 +56,18 @@ class Limiter:
         """Stop to use the limits; what is held still is released when it ends."""
         for meters in self.all_meters:
             meters.leave(self)
+
+    def take_if_free(self) -> bool:
+        """Take the limits for any item if that may start now; only if all need the same."""
+        meters = self._constant_meters
+        with LOCK:
+            now = self.clock()
+            for meter in meters:
+                if meter.waiters or meter.due(1.0, now) > now:
+                    return False
+            self.last_grant = grant = Grant(self, [meter.start(1.0, now) for meter in meters])
+        self._grants.add(grant)
+        return True
 
     def candidate(self, item: PipelineResult) -> Candidate:
         """Return an item with what it needs of the limits; this calls `key` and `cost`."""
@@ -63,13 +78,18 @@ class Limiter:
         except BaseException as error:  # that of the item, as if its task had raised it
             return Candidate(item, (), error)
 
-    def check(self, candidate: Candidate, waiter: LimitWaiter) -> Blocked | None:
-        """Return why an item may not start now; None if it may."""
-        now = self._clock()  # a fresh reading: an older one could let too many start in a window
+    def check(self, candidate: Candidate, waiter: LimitWaiter, now: float) -> Blocked | None:
+        """Return why an item may not start now; None if it may.
+
+        Args:
+            candidate: the item.
+            waiter: whose first item it is.
+            now: a fresh reading of the clock: an older one could exceed a window.
+        """
         for need in candidate.needs:
             meters = need.meters
-            meter = meters.of(need.key, now)
-            due = meters.due(meter, need.units, now)
+            meter = meters.single or meters.of(need.key, now)
+            due = meter.due(need.units, now)
             if due > now:
                 if due == inf:
                     due = meters.recheck_at(self.loop, now)
@@ -78,24 +98,18 @@ class Limiter:
                 return Blocked(need, meter, inf, now)
         return None
 
-    def take(self, candidate: Candidate) -> Grant:
-        """Take the limits for an item that may start; nothing is awaited since the check."""
-        now = self._clock()
-        needs = candidate.needs
+    def take(self, candidate: Candidate, now: float) -> None:
+        """Take the limits for an item that may start; nothing was awaited since the check."""
         holds = [
-            need.meters.start(need.meters.of(need.key, now), need.units, now) for need in needs
+            (need.meters.single or need.meters.of(need.key, now)).start(need.units, now)
+            for need in candidate.needs
         ]
-        grant = Grant(
-            self.all_meters,
-            self._clock,
-            holds,
-            [need.units for need in needs],
-            candidate.limit,
-            0.0 if candidate.limit is None else now - candidate.since,
-            candidate.error,
-        )
+        grant = Grant(self, holds)
+        if candidate.limit is not None:
+            grant.wait = Wait(candidate.limit, now - candidate.since)
+        grant.error = candidate.error
         self._grants.add(grant)
-        return grant
+        self.last_grant = grant
 
     def release(self, grant: Grant, *, has_succeeded: bool) -> None:
         """Release what an item holds that has ended or was parked."""
@@ -172,6 +186,8 @@ def needs_of(limits: Mapping[str, Limit], value: Any) -> tuple[Need, ...]:
         BaseException: what `key` or `cost` raised.
     """
     needs = [need for name, limit in limits.items() if (need := _need(name, limit, value))]
+    if len(needs) < 2:
+        return tuple(needs)
     # A limit without keys holds up the whole stage, so it is checked before an item is moved to the
     # line of its key.
     return tuple(sorted(needs, key=lambda need: need.has_key))
@@ -188,7 +204,7 @@ def _need(name: str, limit: Limit, value: Any) -> Need | None:
 def _key(name: str, key: Any) -> Hashable:
     try:
         hash(key)
-        is_key = not iscoroutine(key)
+        is_key = not isinstance(key, CoroutineType)
         if not is_key:
             key.close()  # or Python warns that it was never awaited
     except TypeError:

@@ -22,7 +22,6 @@ from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Kind, Outcome
 from .channel import Channel
-from .limiter import Limiter
 from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
 from .worker import Worker
@@ -32,7 +31,7 @@ def work(worker: Worker) -> Coroutine[Any, Any, None]:
     """Return the loop that serves the worker's stage, to be run as a task."""
     if not worker.stage.is_simple:
         return _guarded(worker, run_general)
-    if worker.stage.dispatcher.is_silent:
+    if worker.stage.dispatcher.is_silent and worker.stage.limiter is None:
         return run_fast(worker)
     return _guarded(worker, run_observed)
 
@@ -137,18 +136,27 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
     )
     item: PipelineResult | None
     outcome: Outcome | None
-    call, waits = bound.call, stage.counters.queue_wait
+    call, waits, limiter = bound.call, stage.counters.queue_wait, stage.limiter
     while (now := await _wait_for_item(worker)) is not None:
-        while queue:
-            item = queue.popleft()
-            if waiters.any:
-                waiters.wake()
+        while queue or limiter is not None:
+            if limiter is None:
+                item = queue.popleft()
+                if waiters.any:
+                    waiters.wake()
+            else:
+                item = input_.get_nowait()
+                if item is None:
+                    break
+                worker.grant = limiter.last_grant
             worker.waited = now - item.queued_at if now > item.queued_at else 0.0
             add(waits, worker.waited)
             attempt = FIRST if item.details is None else worker.attempt_of(item)
             worker.item, worker.bound_task, worker.attempt = item, bound, attempt
             worker.since = begun = now
             worker.status = None
+            if worker.grant is not None and worker.grant.error is not None:
+                now = await _conclude(worker, begun, await _refuse(worker, item))
+                continue
             if dispatcher.status and attempt.task == 1:
                 pending = emit_status(worker, item, "in_progress")
                 if pending is not None:
@@ -203,12 +211,12 @@ async def run_general(worker: Worker) -> None:
             worker.waited = now - item.queued_at if now > item.queued_at else 0.0
             add(waits, worker.waited)
             worker.item = item
+            if limiter is not None:
+                worker.grant = limiter.last_grant
             worker.since = start = now
             worker.status = None
-            if limiter is None:
-                sent_to = await process(worker, item)
-            else:
-                sent_to = await _process_with_limits(worker, item, limiter)
+            is_refused = worker.grant is not None and worker.grant.error is not None
+            sent_to = await (_refuse if is_refused else process)(worker, item)
             now = clock()
             if sent_to is not output or _has_to_pause(worker, now):
                 now = await _conclude(worker, start, sent_to)
@@ -217,21 +225,11 @@ async def run_general(worker: Worker) -> None:
         worker.status = None
 
 
-async def _process_with_limits(worker: Worker, item: PipelineResult, limiter: Limiter) -> Channel:
-    """Process an item that has just been taken, and release its limits."""
-    worker.grant = grant = worker.stage.take_grant()
-    has_succeeded = False
-    try:
-        if grant.error is not None:  # of the limit's `key` or `cost`
-            worker.attempt = worker.attempt_of(item)
-            return await finish(worker, item, Outcome(Kind.FAIL, grant.error))
-        sent_to = await process(worker, item)
-        has_succeeded = sent_to is worker.stage.output
-        return sent_to
-    finally:
-        # Before the worker waits for room: two stages that share a limit could wait for each other.
-        worker.grant = None
-        limiter.release(grant, has_succeeded=has_succeeded)
+async def _refuse(worker: Worker, item: PipelineResult) -> Channel:
+    """Fail an item with what `key` or `cost` of a limit raised."""
+    assert worker.grant is not None
+    assert worker.grant.error is not None
+    return await finish(worker, item, Outcome(Kind.FAIL, worker.grant.error))
 
 
 def _begin(worker: Worker) -> Task[Any]:

@@ -105,6 +105,9 @@ def forward(worker: Worker, item: PipelineResult) -> None:
     worker.attempt = None  # the outcome is applied
     worker.completed_at = item.queued_at = worker.run.clock()
     output = worker.stage.output
+    # Before the worker waits for room: two stages that share a limit could wait for each other.
+    if worker.grant is not None:
+        worker.release_limits(has_succeeded=True)
     if output.append_directly:
         output.queue.append(item)
     else:
@@ -175,6 +178,8 @@ def apply(
             worker.bound_task.counters.failed += 1
         give_back(worker, item, outcome.error)
     worker.attempt = None
+    if worker.grant is not None:
+        worker.release_limits()
 
 
 def retry_task(
@@ -254,6 +259,8 @@ def give_back(worker: Worker, item: PipelineResult, error: BaseException) -> Non
         elif worker.is_cancelled and not worker.run.is_closed:
             worker.run.abort(cancelled_from_outside(worker.run.name, worker.name))
     worker.attempt = None
+    if worker.grant is not None:
+        worker.release_limits()
     worker.stage.input.put(item)
 
 

@@ -311,7 +311,7 @@ def _task_event(
     delay: float | None = None,
     result: Any = None,
 ) -> TaskEvent:
-    dispatcher, grant = worker.stage.dispatcher, worker.grant
+    dispatcher = worker.stage.dispatcher
     event = TaskEvent(
         item.id,
         worker.stage.name,
@@ -326,10 +326,10 @@ def _task_event(
         worker.waited,
         dispatcher.pipeline,
         dispatcher.run_id,
-        None if grant is None else grant.limit,
-        0.0 if grant is None else grant.waited,
-        result,
+        result=result,
     )
+    if worker.grant is not None and worker.grant.wait is not None:
+        event.limit, event.limit_wait = worker.grant.wait
     # `event.about(item)` without the call, which would be a tenth of the event's price.
     event._item = item  # type: ignore[misc]  # noqa: SLF001 - a slot of its base
     event.__class__ = READ_ONLY_TASK_EVENT

@@ -11,7 +11,6 @@ from typing import overload
 
 from antflow._errors.texts import one_line
 from antflow._limits.call_limits import CallLimits
-from antflow._limits.grant import Grant
 from antflow._limits.leaky_bucket import Rate
 from antflow._plugins.dispatcher import Dispatcher
 from antflow._runners.calls import Call, prepare
@@ -114,14 +113,6 @@ class StageRuntime:
         self.counters.stop(now)
         self.threads.close()
 
-    def take_grant(self) -> Grant:
-        """Return the limits of the item that was taken just now."""
-        channel = self.input
-        assert isinstance(channel, LimitedChannel)
-        grant, channel.grant = channel.grant, None
-        assert grant is not None
-        return grant
-
     @property
     def keeps_items(self) -> bool:
         """Whether its workers hold an item that is done until the next stage takes it."""
@@ -134,7 +125,6 @@ class StageRuntime:
         return (
             len(self.tasks) == 1
             and self.tasks[0].semaphore is None
-            and not stage.limits
             and stage.skip_if is None
             and stage.item_timeout is None
             and stage.on_success is None

@@ -154,6 +154,12 @@ class Worker:
         """Leave out the time spent on the item that it holds, which it has not done."""
         self._spent, self._working_since = self.seconds, self.run.clock()
 
+    def release_limits(self, *, has_succeeded: bool = False) -> None:
+        """Release the limits that its item holds, the outcome being applied."""
+        grant, self.grant = self.grant, None
+        if grant is not None and self.stage.limiter is not None:
+            self.stage.limiter.release(grant, has_succeeded=has_succeeded)
+
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""
         self.item = self.status = None

@@ -4,78 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from .meters import LOCK, Hold, Meters
+from .meter import Hold
+from .meters import LOCK, Meters
+
+
+class Wait(NamedTuple):
+    """The wait of an item for the limits of its stage.
+
+    Args:
+        limit: name of the limit that held it back last.
+        seconds: from the moment when it was the next to start until it started.
+    """
+
+    limit: str
+    seconds: float
+
+
+class LimitUser(Protocol):
+    """A stage with limits in one run."""
+
+    @property
+    def all_meters(self) -> Sequence[Meters]:
+        """The limits."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the run."""
 
 
 class Grant:
     """What an item holds of the limits of its stage, while the stage works on it.
 
     Args:
-        limits: of the stage.
-        clock: of the run.
+        user: the stage.
         holds: one for each limit that bounds the item.
-        units: of each.
-        limit: name of the limit that the item waited for last; None if it did not wait.
-        waited: seconds from the moment when the item might not start until it started.
+
+    Attributes:
+        wait: of the item; None if it could start at once.
         error: what `key` or `cost` raised; the item then holds nothing, and fails.
     """
 
-    __slots__ = ("_clock", "_holds", "_limits", "_units", "error", "limit", "waited")
+    __slots__ = ("_holds", "_user", "error", "wait")
 
-    def __init__(
-        self,
-        limits: Sequence[Meters],
-        clock: Callable[[], float],
-        holds: Sequence[Hold] = (),
-        units: Sequence[float] = (),
-        limit: str | None = None,
-        waited: float = 0.0,
-        error: BaseException | None = None,
-    ) -> None:
-        self._limits = limits
-        self._clock = clock
+    def __init__(self, user: LimitUser, holds: Sequence[Hold]) -> None:
+        self._user = user
         self._holds = holds
-        self._units = units
-        self.limit = limit
-        self.waited = waited
-        self.error = error
+        self.wait: Wait | None = None
+        self.error: BaseException | None = None
 
     def is_of(self, meters: Meters) -> bool:
         """Return whether the item's stage has a limit, though it may not bound the item."""
-        return meters in self._limits
+        return meters in self._user.all_meters
 
     def holds(self, meters: Meters) -> bool:
         """Return whether the item holds a limit."""
-        return any(hold.meters is meters for hold in self._holds)
+        return any(hold.meter.limit is meters for hold in self._holds)
 
     def release(self, *, has_succeeded: bool = False) -> None:
         """Let others start in place of the item; called again, this does nothing."""
         with LOCK:
             holds, self._holds = self._holds, ()
-            now = self._clock()
+            now = self._user.clock()
             for hold in holds:
-                hold.meters.end(hold, now, has_succeeded=has_succeeded)
+                hold.meter.end(now, has_succeeded=has_succeeded)
 
     def correct(self, meters: Meters, units: float) -> None:
         """Enter how many units of one limit the item has really used."""
         with LOCK:
-            now, counted = self._clock(), list(self._units)
-            for index, hold in enumerate(self._holds):
-                if hold.meters is meters and hold.entry is not None:
-                    window, change = hold.meter.window, units - counted[index]
-                    assert window is not None
-                    window.correct(hold.entry, change, now)
-                    counted[index] = units
-                    if change < 0:
-                        hold.meter.call_next()
-            self._units = counted
+            now = self._user.clock()
+            for hold in self._holds:
+                if hold.meter.limit is meters:
+                    hold.correct(units, now)
 
     def refund(self) -> None:
         """Give back the units of an item for which no attempt is made."""
-        for hold in self._holds:
-            self.correct(hold.meters, 0.0)
+        with LOCK:
+            now = self._user.clock()
+            for hold in self._holds:
+                hold.correct(0.0, now)
 
     def overload(self) -> None:
         """Let fewer attempts run at once where the concurrency adapts."""
@@ -86,9 +94,9 @@ class Grant:
     def pause(self, meters: Meters, seconds: float) -> None:
         """Let no attempt of the item's key start for some seconds."""
         with LOCK:
-            until = self._clock() + seconds
+            until = self._user.clock() + seconds
             for hold in self._holds:
-                if hold.meters is meters:
+                if hold.meter.limit is meters:
                     hold.meter.pause(until)
 
 

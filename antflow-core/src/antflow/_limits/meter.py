@@ -28,6 +28,40 @@ class Waiter(Protocol):
         """Return whether a worker is free to start one."""
 
 
+class LimitState(Protocol):
+    """The state of a limit, over all keys."""
+
+    paused_until: float
+    in_use: int
+
+
+class Hold:
+    """What an item holds of one limit.
+
+    Args:
+        meter: for the item's key.
+        entry: of its units in the window; None without a rate.
+        units: that are entered there.
+        generation: of the attempt, for a concurrency that adapts.
+    """
+
+    __slots__ = ("entry", "generation", "meter", "units")
+
+    def __init__(self, meter: Meter, entry: Entry | None, units: float, generation: int) -> None:
+        self.meter = meter
+        self.entry = entry
+        self.units = units
+        self.generation = generation
+
+    def correct(self, units: float, now: float) -> None:
+        """Enter how many units were really used."""
+        if self.entry is not None and self.meter.window is not None:
+            change, self.units = units - self.units, units
+            self.meter.window.correct(self.entry, change, now)
+            if change < 0:
+                self.meter.call_next()
+
+
 class Meter:
     """What is in use of a limit, and which items wait for it.
 
@@ -35,6 +69,7 @@ class Meter:
     before them.
 
     Args:
+        limit: the state of its limit.
         key: what it is for; None if the limit has no keys.
         allowed: attempts at once, or what adapts them; None for no bound.
         window: of the rate; None for no bound.
@@ -45,6 +80,7 @@ class Meter:
         "_allowed",
         "in_use",
         "key",
+        "limit",
         "paused_until",
         "used_at",
         "waiters",
@@ -52,8 +88,13 @@ class Meter:
     )
 
     def __init__(
-        self, key: Any, allowed: float | AdaptiveConcurrency | None, window: Window | None
+        self,
+        limit: LimitState,
+        key: Any,
+        allowed: float | AdaptiveConcurrency | None,
+        window: Window | None,
     ) -> None:
+        self.limit = limit
         self.key = key
         self.window = window
         self._adaptive: AdaptiveConcurrency | None = None
@@ -89,11 +130,14 @@ class Meter:
 
         Infinity means that another has to end first.
         """
-        if self.in_use >= self.allowed:
+        allowed = self._allowed if self._adaptive is None else self._adaptive.allowed
+        if self.in_use >= allowed:
             return inf
-        if self.window is None:
-            return self.paused_until
-        return max(self.paused_until, self.window.due(units, now))
+        due = self.paused_until
+        due = max(due, self.limit.paused_until)
+        if self.window is not None and (spaced := self.window.due(units, now)) > due:
+            return spaced
+        return due
 
     def is_turn_of(self, waiter: Waiter) -> bool:
         """Return whether no others go first."""
@@ -106,19 +150,21 @@ class Meter:
                 return False
         return True
 
-    def start(self, units: float, now: float) -> tuple[Entry | None, int]:
-        """Let an attempt start, and return its entry in the window and its generation."""
+    def start(self, units: float, now: float) -> Hold:
+        """Let an attempt start."""
         self.in_use += 1
+        self.limit.in_use += 1
         self.used_at = now
         entry = None if self.window is None else self.window.add(units, now)
         generation = 0 if self._adaptive is None else self._adaptive.start()
         if self.waiters:
             self.call_next()
-        return entry, generation
+        return Hold(self, entry, units, generation)
 
     def end(self, now: float, *, has_succeeded: bool) -> None:
         """Note that an attempt has ended."""
         self.in_use -= 1
+        self.limit.in_use -= 1
         self.used_at = now
         if has_succeeded and self._adaptive is not None:
             self._adaptive.succeed()

@@ -7,11 +7,10 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Hashable
 from math import inf
 from threading import RLock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from .meter import Meter
-from .window import Entry
 
 LOCK = RLock()
 """Guards all limits of the process: those of a stage are checked and taken in one step."""
@@ -34,39 +33,23 @@ class User(Protocol):
         """Release what its attempts hold, the event loop being closed."""
 
 
-class Hold(NamedTuple):
-    """What an attempt holds of one limit.
-
-    Args:
-        meters: of the limit.
-        meter: for the attempt's key.
-        entry: of its units in the window; None without a rate.
-        generation: of the attempt, for a concurrency that adapts.
-    """
-
-    meters: Meters
-    meter: Meter
-    entry: Entry | None
-    generation: int
-
-
 class Meters:
     """The meters of one limit: one, or one for each key that is in use.
 
     Args:
-        make: returns a new meter for a key.
+        make: returns a new meter of this limit for a key.
         per: seconds for which an unused key is kept.
         has_keys: whether the limit has keys.
     """
 
-    def __init__(self, make: Callable[[Any], Meter], per: float, *, has_keys: bool) -> None:
-        self._make = make
-        self._per = per
-        self._single = None if has_keys else make(None)
-        self._by_key: dict[Hashable, Meter] = {}
-        self._users: WeakSet[User] = WeakSet()  # in runs that have not ended
+    def __init__(self, make: Callable[[Meters, Any], Meter], per: float, *, has_keys: bool) -> None:
         self.paused_until = -inf  # for all keys
         self.in_use = 0  # attempts
+        self._make = make
+        self._per = per
+        self._single = None if has_keys else make(self, None)
+        self._by_key: dict[Hashable, Meter] = {}
+        self._users: WeakSet[User] = WeakSet()  # in runs that have not ended
         _of_process.add(self)
 
     def of(self, key: Hashable, now: float) -> Meter:
@@ -76,12 +59,17 @@ class Meters:
         meter = self._by_key.get(key)
         if meter is None:
             self._forget_idle(now)
-            meter = self._by_key[key] = self._make(key)
+            meter = self._by_key[key] = self._make(self, key)
         return meter
 
     def all(self) -> list[Meter]:
         """Return the meters; with keys, those of the keys that are not forgotten."""
         return [self._single] if self._single is not None else list(self._by_key.values())
+
+    @property
+    def single(self) -> Meter | None:
+        """The only meter, if the limit has no keys."""
+        return self._single
 
     @property
     def keys(self) -> int:
@@ -92,20 +80,6 @@ class Meters:
     def waiting(self) -> int:
         """Number of items that wait for the limit, in all runs."""
         return sum(user.waiting_for(self) for user in list(self._users))
-
-    def due(self, meter: Meter, units: float, now: float) -> float:
-        """Return when an attempt may start; infinity if another has to end first."""
-        return max(self.paused_until, meter.due(units, now))
-
-    def start(self, meter: Meter, units: float, now: float) -> Hold:
-        """Let an attempt start."""
-        self.in_use += 1
-        return Hold(self, meter, *meter.start(units, now))
-
-    def end(self, hold: Hold, now: float, *, has_succeeded: bool) -> None:
-        """Note that an attempt has ended."""
-        self.in_use -= 1
-        hold.meter.end(now, has_succeeded=has_succeeded)
 
     def pause(self, until: float) -> None:
         """Let no attempt start until that time, whatever its key."""

@@ -22,14 +22,14 @@ class Entry:
     """Units that started at one time, or within a thousandth of the period.
 
     Args:
-        now: when they started, in seconds.
+        at: when the last of them started, in seconds.
         units: how many.
     """
 
-    __slots__ = ("at", "first", "units")
+    __slots__ = ("at", "units")
 
-    def __init__(self, now: float, units: float) -> None:
-        self.first = self.at = now
+    def __init__(self, at: float, units: float) -> None:
+        self.at = at
         self.units = units
 
 
@@ -52,6 +52,8 @@ class Window:
         "_burst",
         "_entries",
         "_interval",
+        "_merged_since",
+        "_most",
         "_per",
         "_rate",
         "_spaced_at",
@@ -65,16 +67,20 @@ class Window:
         self._entries: deque[Entry] = deque()
         self._spaced_at = -inf  # when the spacing has caught up with what has started
         self._was_asked = False  # whether a start had to wait for the spacing since the last one
+        self._merged_since = -inf  # when the first units of the last entry started
+        self._most = rate * (1 + ROUNDING)
         self.used = 0.0
 
     def due(self, units: float, now: float) -> float:
         """Return when so many units may start: at once, if that is not after `now`."""
-        self.expire(now)
+        entries = self._entries
+        if entries and entries[0].at + self._per <= now:
+            self.expire(now)
         allowance = self._burst - units
         spaced = self._spaced_at - allowance * self._interval if allowance > 0 else self._spaced_at
         if spaced > now:
             self._was_asked = True
-        excess = self.used + units - self._rate * (1 + ROUNDING)
+        excess = self.used + units - self._most
         return max(spaced, self._free_at(excess)) if excess > 0 else spaced
 
     def available(self, now: float) -> float:
@@ -84,9 +90,13 @@ class Window:
 
     def add(self, units: float, now: float) -> Entry:
         """Enter units that start now."""
-        late = MAX_CATCH_UP if self._was_asked else 0.0  # timers are late by up to a millisecond
-        self._was_asked = False
-        self._spaced_at = max(self._spaced_at, now - late) + units * self._interval
+        spaced_at = self._spaced_at
+        if self._was_asked:  # timers are late by up to a millisecond
+            self._was_asked = False
+            spaced_at = max(spaced_at, now - MAX_CATCH_UP)
+        elif spaced_at < now:
+            spaced_at = now
+        self._spaced_at = spaced_at + units * self._interval
         return self._enter(units, now)
 
     def correct(self, entry: Entry, change: float, now: float) -> None:
@@ -127,10 +137,11 @@ class Window:
         self.used += units
         if len(entries) >= MAX_EXACT_ENTRIES:
             last = entries[-1]
-            if now - last.first <= self._per * MERGED_SHARE:
+            if now - self._merged_since <= self._per * MERGED_SHARE:
                 last.at = max(last.at, now)  # the latest: a window never has more than it says
                 last.units += units
                 return last
+        self._merged_since = now
         entry = Entry(now, units)
         entries.append(entry)
         return entry
