@@ -103,10 +103,10 @@ class LimitWaiter:
         line: the limit and the key for which they wait; None for the stage's ready items.
     """
 
-    __slots__ = ("_due", "_stage", "candidates", "is_called", "line", "meter", "need")
+    __slots__ = ("_due", "candidates", "is_called", "line", "meter", "need", "stage")
 
     def __init__(self, stage: WaitingStage, line: tuple[Meters, Hashable] | None = None) -> None:
-        self._stage = stage
+        self.stage = stage
         self._due = inf  # when it is called by the clock
         self.line = line
         self.candidates: deque[Candidate] = deque()  # those in line
@@ -117,16 +117,16 @@ class LimitWaiter:
     @property
     def loop(self) -> AbstractEventLoop:
         """The event loop of the run."""
-        return self._stage.loop
+        return self.stage.loop
 
     @property
     def waiting(self) -> int:
         """How many items wait."""
-        return self._stage.pending if self.line is None else len(self.candidates)
+        return self.stage.pending if self.line is None else len(self.candidates)
 
     def can_start(self) -> bool:
         """Return whether a worker is free to start one."""
-        return self._stage.can_start(self)
+        return self.stage.can_start(self)
 
     def is_for(self, meters: Meters) -> bool:
         """Return whether its items wait for a limit."""
@@ -141,7 +141,7 @@ class LimitWaiter:
         self.need, self.is_called = blocked.need, False
         if blocked.due < self._due:  # or an earlier call looks again
             self._due = blocked.due
-            self._stage.look_again_at(self, blocked.due - blocked.now)
+            self.stage.look_again_at(self, blocked.due - blocked.now)
 
     def stop(self) -> None:
         """Wait no more; what it waited for is passed on to the next waiter."""
@@ -167,7 +167,7 @@ class LimitWaiter:
     def _call(self) -> None:
         if not self.is_called and (self.meter is not None):
             self.is_called = True
-            self._stage.on_called(self)
+            self.stage.on_called(self)
 
 
 def is_running(loop: AbstractEventLoop) -> bool:

@@ -117,7 +117,9 @@ class LimitedChannel(Channel):
         return self._stuck is None and self.limiter.is_constant
 
     def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
-        self._is_asleep, self._stuck = False, None
+        if self._is_asleep or self._stuck is not None:  # others have to be looked at again
+            self._is_asleep, self._stuck = False, None
+            self._schedule_look()
         if waiter is self._ready:
             self._first = None
             super().get_nowait()
@@ -127,8 +129,9 @@ class LimitedChannel(Channel):
             self.held += 1
             if self.waiters.any:
                 self.waiters.wake()
-        if waiter.meter is not None:
-            waiter.stop()
+        for each in (waiter, self._ready):  # that their turn is used makes room for other stages
+            if each.meter is not None:
+                each.stop()
         self.limiter.take(candidate, now)
         return candidate.item
 
@@ -202,7 +205,8 @@ class LimitedChannel(Channel):
                 self._leave_line(waiter)
                 self._line_up(candidate, need, blocked)
         elif self._lined_up < self._max_parked:
-            self._ready.stop()
+            if not self._is_asleep:  # or it waits for the item behind this one
+                self._ready.stop()
             self._first = None
             self.queue.popleft()
             self._line_up(candidate, need, blocked)
@@ -228,7 +232,7 @@ class LimitedChannel(Channel):
             line.wait(blocked)
         waiting = line.candidates
         insort_right(waiting, candidate, key=lambda each: self._rank(each.item))
-        if waiting[0] is candidate:  # it may cost less than the one behind it
+        if len(waiting) > 1 and waiting[0] is candidate:  # it may cost less than the one behind it
             line.call()
         self._lined_up += 1
 
@@ -236,7 +240,6 @@ class LimitedChannel(Channel):
         """Take the first item out of a line that was called."""
         line.candidates.popleft()
         self._lined_up -= 1
-        self._stuck = None
         if not line.candidates:
             assert line.line is not None
             self._called.remove(line)

@@ -59,6 +59,7 @@ async def pass_on(
             worker.attempt = NO_ATTEMPT
             if worker.grant is not None:
                 worker.grant.refund()
+                worker.release_limits()
         forward(worker, item)
 
 

@@ -97,6 +97,8 @@ def _end_of_time(worker: Worker, cause: BaseException | None = None) -> Outcome:
     late = _item_timeout_error(worker)
     late.__cause__ = cause
     _count_kind(worker.stage, late)
+    if cause is None and worker.grant is not None:  # no attempt was made
+        worker.grant.refund()
     return Outcome(Kind.FAIL, late)
 
 

@@ -14,6 +14,10 @@ class Waiter(Protocol):
     """Items of one stage that wait at a meter; one of them may start at a time."""
 
     @property
+    def stage(self) -> object:
+        """Identifies their stage and run."""
+
+    @property
     def loop(self) -> AbstractEventLoop:
         """The event loop of their run."""
 
@@ -65,8 +69,8 @@ class Hold:
 class Meter:
     """What is in use of a limit, and which items wait for it.
 
-    Stages that share it take turns: the items of one may start if no others that could start wait
-    before them.
+    Stages that share it take turns: the items of one may start if no items of another that could
+    start wait before them.
 
     Args:
         limit: the state of its limit.
@@ -140,9 +144,9 @@ class Meter:
         return due
 
     def is_turn_of(self, waiter: Waiter) -> bool:
-        """Return whether no others go first."""
+        """Return whether no other stage goes first."""
         for other in self.waiters:
-            if other is waiter:
+            if other.stage is waiter.stage:
                 return True
             # A turn is passed on at once where no worker is free, or two stages could wait for each
             # other. Another event loop may be held up for long, so it gets no turns.
