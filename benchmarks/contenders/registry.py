@@ -73,6 +73,16 @@ def _exported(name: str, what: str, sampled: str) -> Contender:
     return _ours(name, label, "antflow_exported", BENCH_SAMPLED=sampled)
 
 
+def _attacked(attack: str, label: str) -> Contender:
+    return _ours(
+        f"antflow-attacked-{attack}",
+        f"antflow-prometheus's server, {label}",
+        "antflow_scraped",
+        BENCH_SERVER="antflow_prometheus",
+        BENCH_ATTACK=attack,
+    )
+
+
 def _displayed(name: str) -> Contender:
     return _ours(
         f"antflow-{name}",
@@ -141,6 +151,13 @@ _ALL = (
         BENCH_SERVER="antflow_prometheus",
         BENCH_RUNS="1",
     ),
+    _attacked("silent", "silent clients"),
+    _attacked("slow", "a byte a second"),
+    _attacked("headers", "endless headers"),
+    _attacked("lines", "1,400 short headers"),
+    _attacked("pipelined", "500 pipelined requests"),
+    _attacked("paths", "paths to files"),
+    _attacked("descriptors", "no file descriptors"),
     *(_displayed(name) for name in ("progress", "compact", "detailed", "full")),
     _ours("antflow-run", "antflow run", "antflow_run"),
     _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from threading import Lock
+from threading import Lock, local
 from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
@@ -34,8 +34,8 @@ BOUNDS = tuple(bound for bound in DURATION_BOUNDS if 0.001 <= bound <= 100)
 class SampleCache:
     """Reads the samples once for all instruments of a collection, so that their values agree.
 
-    A callback does not learn which collection calls it. So what is read serves each instrument
-    once: the first instrument that asks again starts the next reading.
+    A callback does not learn which collection calls it. But a collection stays in its thread, and
+    calls each instrument once: the first that asks again starts the next reading of its thread.
     """
 
     def __init__(self, totals: RunTotals) -> None:
@@ -43,20 +43,19 @@ class SampleCache:
         self.reset()
 
     def reset(self) -> None:
-        """Drop the samples, and the lock with them."""
-        self._lock = Lock()
-        self._samples: SamplesByMetric = {}
-        self._served: set[InstrumentSpec] | None = None
+        """Drop the samples of all threads."""
+        self._last = local()
 
     def samples_for(self, spec: InstrumentSpec) -> SamplesByMetric:
-        """Return samples that the instrument has not shown yet."""
-        with self._lock:
-            if self._served is None or spec in self._served:
-                by_metric = groupby(self._totals.read(), attrgetter("metric"))
-                self._samples = {metric: list(samples) for metric, samples in by_metric}
-                self._served = set()
-            self._served.add(spec)
-            return self._samples
+        """Return samples that the instrument has not shown yet in this thread."""
+        last = self._last
+        if spec in getattr(last, "served", {spec}):
+            by_metric = groupby(self._totals.read(), attrgetter("metric"))
+            last.samples = {metric: list(samples) for metric, samples in by_metric}
+            last.served = set()
+        last.served.add(spec)
+        samples: SamplesByMetric = last.samples
+        return samples
 
 
 class Instruments:

@@ -47,7 +47,8 @@ def make_wsgi_app(registry: CollectorRegistry = REGISTRY) -> WSGIApplication:
 def make_asgi_app(registry: CollectorRegistry = REGISTRY) -> ASGIApplication:
     """Return an ASGI application that serves metrics at every path.
 
-    A separate thread collects the metrics, so that the event loop is not blocked.
+    A separate thread collects the metrics, so that the event loop is not blocked. Limits of
+    connections, times and sizes are those of the server that runs the application.
 
     Args:
         registry: the registry of the metrics.

@@ -92,7 +92,7 @@ class ProcessServer:
             self.open(environ)
         except OSError as error:
             previous, self._last_error = self._last_error, error.strerror
-            if previous != error.strerror:
+            if previous != error.strerror:  # every run tries again
                 _logger.warning(
                     "%s: %s. The program goes on, and the next run tries again.",
                     PORT,

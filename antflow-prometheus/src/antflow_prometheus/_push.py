@@ -85,6 +85,7 @@ class Pusher:
         """Push after all earlier pushes; return False if the caller no longer waits."""
         url, job, labels = self._group.url, self._group.job, dict(self._group.labels)
         lock = GROUP_LOCKS.get(self._group)
+        # Without a limit, each run would add a thread while a Pushgateway does not answer.
         if not lock.acquire(timeout=SECONDS):
             return False
         try:

@@ -50,6 +50,7 @@ def parse_group(
             f"grouping_key is {grouping_key!r}; give labels with their values, such as "
             "{'instance': 'worker-1'}"
         )
+    # Equal groups are equal whatever the order of labels. A name may be no text, until checked.
     labels = sorted((grouping_key or {}).items(), key=repr)
     for label in labels:
         _check_label(*label)
@@ -101,6 +102,7 @@ def _url(address: object) -> str:
             f"The Pushgateway's address is {address!r}; give host and port, such as "
             "'127.0.0.1:9091', or a URL, such as 'https://push.example.com/prefix'"
         )
+    # One Pushgateway has one spelling, so that pushes to one group find each other.
     return f"{found.scheme}://{found.netloc.lower()}{found.path.rstrip('/')}"
 
 

@@ -6,8 +6,10 @@ import asyncio
 import gc
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock, Thread
+from dataclasses import replace
+from threading import Event, Lock
 from typing import Any
 from weakref import ref
 
@@ -64,13 +66,15 @@ def test_a_run_is_read_while_it_is_active_and_when_it_has_ended() -> None:
                 raise KeyError(value)
             return value
 
-        pipeline = exporter.pipeline(task=work, skip_if=lambda value: value == 1)
+        pipeline = exporter.pipeline(task=work, skip_if=lambda value: value == 1, queue_capacity=5)
         await pipeline.start()
         assert not exporter.totals.start_run(pipeline)  # it is known
         await pipeline.feed(range(7))
         await settle()
         assert exporter.value("pipeline_runs_active") == 1
         assert exporter.value("pipeline_items_outstanding") == 6
+        assert exporter.value("stage_items_pending", "p", "Work") == 4
+        assert exporter.value("stage_capacity_items", "p", "Work") == 5
         assert exporter.value("stage_items_in_progress", "p", "Work") == 2
         assert exporter.value("stage_workers", "p", "Work", "busy") == 2
         gate.open()
@@ -140,6 +144,41 @@ def test_retries_are_shown_while_items_wait_and_what_was_given_up_afterwards() -
     assert exporter.value("stage_items_parked", "p", "Work") == 0
     assert exporter.value("stage_timeouts", "p", "Work") == 3
     assert exporter.value("stage_give_ups", "p", "Work") == 2
+
+
+def test_items_that_a_stop_leaves_are_unprocessed() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        pipeline = exporter.pipeline(task=Gate())
+        await pipeline.start()
+        await pipeline.feed(range(7))
+        await settle()
+        assert len(await pipeline.shutdown(timeout=0)) == 7
+
+    simulate(main)
+    assert exporter.value("stage_items", "p", "Work", "unprocessed") == 7
+    assert exporter.value("pipeline_items", "p", "unprocessed") == 7
+    assert exporter.value("pipeline_items_outstanding") == 0
+
+
+def test_a_last_completion_never_moves_back() -> None:
+    exporter = Exporter()
+    name = "stage_last_completion_timestamp_seconds"
+
+    async def main() -> None:
+        pipeline = exporter.pipeline()
+        await pipeline.start()
+        await pipeline.feed([1])
+        await settle()
+        last = pipeline.get_stats().stage_stats["Work"].last_completion
+        assert exporter.value(name, "p", "Work") == pytest.approx(last, abs=1)
+        await pipeline.join()
+        last = exporter.value(name, "p", "Work")
+        await pipeline.run([])
+        assert exporter.value(name, "p", "Work") == last
+
+    simulate(main)
 
 
 def test_samples_come_metric_by_metric_and_histograms_have_their_distribution() -> None:
@@ -378,36 +417,90 @@ def test_a_run_that_ends_while_it_is_read_is_counted_once() -> None:
     simulate(main)
 
 
-def test_runs_start_and_end_while_another_thread_reads() -> None:
-    exporter = Exporter()
-    fallen: list[str] = []
-    is_over = False
+class RecedingPipeline(Pipeline):
+    """A pipeline that shows fewer items each time."""
 
-    def read() -> None:
-        before: dict[tuple[str, ...], float] = {}
-        while not is_over:
-            now = {
-                (sample.metric.name, *sample.labels): sample.value
-                for sample in exporter.totals.read()
-                if sample.metric.kind != "gauge"
-            }
-            fallen.extend(" ".join(each) for each in before if now.get(each, -1) < before[each])
-            before = now
+    seen = 0
+
+    def get_stats(self) -> PipelineStats:
+        self.seen += 1
+        return replace(super().get_stats(), items_fed=9 - self.seen, items_processed=9 - self.seen)
+
+
+def test_a_counter_does_not_fall_if_what_is_read_of_a_run_does() -> None:
+    exporter = Exporter()
 
     async def main() -> None:
-        for _ in range(50):
-            await asyncio.gather(*(exporter.pipeline().run(range(20)) for _ in range(4)))
+        stage = Stage(name="Work", workers=2, tasks=[same])
+        pipeline = RecedingPipeline([stage], name="p", plugins=[exporter], autoload=False)
+        await pipeline.start()
+        for _ in range(2):
+            assert exporter.value("pipeline_items_fed") == 8
+            assert exporter.value("pipeline_items", "p", "succeeded") == 8
+        await pipeline.join()
 
-    reader = Thread(target=read)
-    reader.start()
-    try:
-        asyncio.run(main())
-    finally:
-        is_over = True
-        reader.join()
-    assert fallen == []
-    assert exporter.value("pipeline_runs") == 200
-    assert exporter.value("pipeline_items", "p", "succeeded") == 4000
+    simulate(main)
+    assert exporter.value("pipeline_items_fed") == 8
+
+
+def read_until(stop: Event, totals: RunTotals) -> int:
+    """Read again and again, and return how often; no counter falls, and no series is lost."""
+    before: dict[tuple[str, ...], float] = {}
+    count = 0
+    while not (count and stop.is_set()):
+        samples = totals.read()
+        now = {(s.metric.name, *s.labels): s.value for s in samples if s.metric.kind != "gauge"}
+        assert before.keys() <= now.keys()
+        assert [each for each, value in before.items() if now[each] < value] == []
+        before, count = now, count + 1
+    return count
+
+
+def test_runs_start_and_end_while_other_threads_read() -> None:
+    exporter, stop = Exporter(), Event()
+    unprocessed: list[object] = []
+
+    async def odd(value: int) -> int:
+        await asyncio.sleep(0)
+        if value % 3 == 0:
+            raise ValueError(value)
+        return value
+
+    async def work(number: int) -> None:
+        stages = [
+            Stage(name="A", workers=2, tasks=[odd], task_attempts=1),
+            Stage(name="B", workers=2, tasks=[same], pull=number % 2 == 0),
+        ]
+        name = f"p{number % 3}"
+        pipeline = Pipeline(stages, name=name, plugins=[exporter], autoload=False)
+        for _ in range(10):
+            await pipeline.run(range(20))
+        await pipeline.start()
+        await pipeline.feed(range(20))
+        unprocessed.extend(await pipeline.shutdown(timeout=0))
+        async with pipeline.stream(range(20)) as results:
+            async for _ in results:
+                break
+        unprocessed.extend(pipeline.unprocessed)
+
+    async def main() -> None:
+        await asyncio.gather(*map(work, range(6)))
+
+    with ThreadPoolExecutor(4) as threads:
+        readings = [threads.submit(read_until, stop, exporter.totals) for _ in range(4)]
+        try:
+            asyncio.run(main())
+        finally:
+            stop.set()
+        assert all(reading.result() for reading in readings)
+    ended = exporter.values("pipeline_items")
+    fed = exporter.values("pipeline_items_fed")
+    assert sum(fed.values()) == sum(ended.values())
+    left = sum(number for labels, number in ended.items() if labels[1] == "unprocessed")
+    assert left == len(unprocessed)
+    names = [("p0",), ("p1",), ("p2",)]
+    assert exporter.values("pipeline_runs") == dict.fromkeys(names, 24)
+    assert exporter.values("pipeline_runs_active") == dict.fromkeys(names, 0)
 
 
 # Forks

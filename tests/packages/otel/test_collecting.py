@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import create_autospec
 from weakref import ref
 
 import pytest
+from opentelemetry.metrics import CallbackOptions, Meter
+from opentelemetry.metrics import MeterProvider as MeterProviderOfAPI
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import DropAggregation, View
@@ -138,6 +143,34 @@ def test_every_reader_of_a_provider_gets_the_present_values() -> None:
         for reader in readers:
             (point,) = points(collected(reader)[FED]).values()
             assert point.value == number
+
+
+def test_collections_at_once_in_two_threads_each_show_one_reading() -> None:
+    # The SDK lets one collection wait for the other; the API does not promise that.
+    meter = create_autospec(Meter, instance=True)
+    provider = create_autospec(MeterProviderOfAPI, instance=True)
+    provider.get_meter.return_value = meter
+    metered = Metered()
+    metered.plugin = ObservingOTel(meter_provider=provider)
+
+    def fed_and_ended(thread: ThreadPoolExecutor) -> Iterator[float]:
+        for name in (FED, "antflow.task.attempt.ended"):
+            (callback,) = next(
+                call.args[1]
+                for call in meter.create_observable_counter.call_args_list
+                if call.args[0] == name
+            )
+            observed = thread.submit(lambda: list(callback(CallbackOptions())))  # noqa: B023
+            yield sum(each.value for each in observed.result())
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        run(metered, 3)
+        first = fed_and_ended(one)
+        assert next(first) == 3
+        run(metered, 2)
+        assert list(fed_and_ended(other)) == [5, 5]
+        assert list(first) == [3]
+        assert list(fed_and_ended(one)) == [5, 5]
 
 
 def test_plugins_of_one_provider_add_to_the_same_metrics(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,26 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from antflow_prometheus import make_asgi_app, start_http_server
 from tests.helpers.forks import in_a_child, needs_fork
-from tests.helpers.virtual_time import simulate
-from tests.packages.prometheus.scraping import Scraper, stage
 from tests.packages.prometheus.serving import get
 from tests.packages.prometheus.test_apps import HTTP, call
 
 pytestmark = needs_fork
-
-
-def test_a_child_shows_its_own_runs_alone() -> None:
-    scraper = Scraper()
-    name = "antflow_pipeline_items_fed_total"
-    simulate(lambda: scraper.pipeline(stage()).run(range(3)))
-
-    def work() -> str:
-        before = scraper.values(name, "pipeline")
-        asyncio.run(scraper.pipeline(stage(), name="child").run(range(2)))
-        return f"{before} {scraper.values(name, 'pipeline')}"
-
-    assert in_a_child(work) == "{} {'child': 2.0}"
-    assert scraper.values(name, "pipeline") == {"letters": 3}
 
 
 def test_a_child_does_not_keep_the_port_of_its_parent() -> None:

@@ -6,8 +6,10 @@ import os
 import resource
 import socket
 import time
+from asyncio import SelectorEventLoop
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from threading import active_count
 
 import pytest
@@ -37,6 +39,13 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
+@pytest.fixture
+def accepts_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.ACCEPT_INTERVAL", 0.001)
+    monkeypatch.setattr("antflow_prometheus._http_server.CONNECTION_BURST", 10.0)
+
+
+@pytest.mark.usefixtures("accepts_quickly")
 @pytest.mark.parametrize(
     "sent", [b"", REQUEST, REQUEST + b"\r\n"], ids=["silent", "slow", "not reading"]
 )
@@ -50,6 +59,7 @@ def test_clients_that_wait_need_no_thread_and_keep_no_other_client_waiting(
     assert active_count() == before
 
 
+@pytest.mark.usefixtures("accepts_quickly")
 def test_the_client_that_is_slowest_is_disconnected_if_there_are_too_many(
     server: MetricsServer, opened: ExitStack
 ) -> None:
@@ -58,10 +68,23 @@ def test_the_client_that_is_slowest_is_disconnected_if_there_are_too_many(
     assert first.recv(100) == b""
 
 
+@pytest.mark.usefixtures("accepts_quickly")
+def test_clients_that_got_metrics_and_stay_leave_room(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch, opened: ExitStack
+) -> None:
+    monkeypatch.setattr("antflow_prometheus._http_server.BURST", -0.02)
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_SHARE", 0.02)  # each second
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_SECONDS", 1000)
+    for _ in range(110):
+        opened.enter_context(connect(server)).sendall(REQUEST + b"\r\n")
+    assert get(server)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
         ([REQUEST, b"X: " + 40_000 * b"a" + b"\r\n\r\n"], b"431"),
+        ([REQUEST + b"X: " + 9_000 * b"a" + b"\r\n\r\n"], b"431"),  # in one piece
         ([b"GET /" + 40_000 * b"a" + b" HTTP/1.1\r\n\r\n"], b"431"),
         ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"], b"400"),  # TLS
         ([b"GET /metrics HTTP/1.1\r\n\r\n"], b"400"),  # no host
@@ -93,6 +116,42 @@ def test_a_path_leads_to_no_file(server: MetricsServer) -> None:
 def test_a_request_that_comes_in_pieces_is_answered(server: MetricsServer) -> None:
     parts = [bytes([byte]) for byte in REQUEST + b"\r\n"]
     assert answer_to(server, *parts).startswith(b"HTTP/1.1 200 ")
+
+
+def test_of_a_client_that_sends_many_pieces_few_are_read(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    receive = SelectorEventLoop.sock_recv
+
+    async def note(self: SelectorEventLoop, connection: socket.socket, size: int) -> bytes:
+        received = await receive(self, connection, size)
+        sizes.append(len(received))
+        return received
+
+    monkeypatch.setattr(SelectorEventLoop, "sock_recv", note)
+    with connect(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(0.005)
+        for _ in range(40):
+            connection.send(b"G")
+            with suppress(TimeoutError):
+                connection.recv(1)
+    assert 1 <= len(sizes) <= 10
+
+
+def test_connections_take_a_bounded_share_of_the_time(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch, opened: ExitStack
+) -> None:
+    ticks = count(1)
+    monkeypatch.setattr("antflow_prometheus._http_server.CONNECTION_BURST", 0.0)
+    monkeypatch.setattr("antflow_prometheus._http_server.MAX_CONNECTION_SHARE", 0.05)
+    monkeypatch.setattr("antflow_prometheus._http_server.thread_time", lambda: next(ticks) * 0.01)
+    begin = time.monotonic()
+    for _ in range(5):
+        opened.enter_context(connect(server))
+    assert get(server)[0] == 200
+    assert time.monotonic() - begin > 4 * 0.01 / 0.05
 
 
 @pytest.mark.parametrize("request_sent", [b"", REQUEST])

@@ -7,6 +7,7 @@ from typing import Literal
 Labels = tuple[str, ...]
 LabelKind = Literal["pipeline", "plugin", "stage", "error_type", "task"]
 
+# Exception classes, too: a run counts 50 by name, but several runs of one pipeline are summed.
 MAX_NAMES = 100
 OTHER = "other"
 """The label of all names beyond the limit."""

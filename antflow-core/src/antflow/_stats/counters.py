@@ -16,7 +16,9 @@ from .histogram import new_record
 # wait for a limit; users see both as waiting.
 IDLE, BUSY, WAITING, BLOCKED, _PARKED = range(5)
 STATES: tuple[ActivityState, ...] = ("idle", "busy", "waiting", "blocked")
-MAX_ERROR_TYPES = 50  # a program may make types of errors without end, and exporters keep each
+# A program may make types of errors without end. Fewer than the 100 names that exporters keep, as
+# they sum runs of one name, of which each may fail with other types.
+MAX_ERROR_TYPES = 50
 OTHER_ERRORS = "other"
 
 
