@@ -109,7 +109,8 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 continue
             worker.waited = waited
             end = clock()
-            worker.bound_task, worker.attempt = stage.tasks[0], worker.attempt_of(item)
+            worker.bound_task = stage.tasks[0]
+            worker.attempt = FIRST if item.details is None else worker.attempt_of(item)
             outcome = judge(worker, item, stage.tasks[0], failed, end - now)
             del failed  # or its traceback and this frame would keep each other
             if outcome.kind is Kind.RETRY_TASK and end <= budget.until:  # nothing else follows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, timeout
 from collections.abc import Awaitable
+from dataclasses import replace
 from functools import partial
 from math import inf
 from random import random
@@ -16,7 +17,7 @@ from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
 from antflow.events import READ_ONLY_TASK_EVENT, TaskEvent, TaskEventType
-from antflow.exceptions import AttemptTimeoutError, GiveUp, ItemTimeoutError
+from antflow.exceptions import AntFlowError, AttemptTimeoutError, GiveUp, ItemTimeoutError
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
@@ -26,6 +27,7 @@ from .stage_runtime import BoundTask, StageRuntime
 from .worker import Worker
 
 TIMEOUTS = (AttemptTimeoutError, ItemTimeoutError)
+RETRIES = (Kind.RETRY_TASK, Kind.RETRY_STAGE)
 
 
 async def process(worker: Worker, item: PipelineResult) -> Channel:
@@ -230,7 +232,8 @@ def judge(
     if task.cancelling() and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
     limit_traceback(error)
-    _count_kind(stage, error)
+    if isinstance(error, AntFlowError):
+        _count_kind(stage, error)
     now, begun = 0.0, None
     if stage.has_retry_timeout:
         now = worker.run.clock()
@@ -245,11 +248,10 @@ def judge(
         is_cancelled=task.cancelling() > 0,
         is_closed=stage.input.closed,
     )
-    is_retried = outcome.kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE)
     has_deadline = stage.stage.item_timeout is not None
-    if has_deadline and is_retried and outcome.delay >= _seconds_left(worker, item):
+    if has_deadline and outcome.kind in RETRIES and outcome.delay >= _seconds_left(worker, item):
         return _end_of_time(worker, error)
-    return outcome if begun is None else outcome._replace(begun=begun)
+    return outcome if begun is None else replace(outcome, begun=begun)
 
 
 def _count_kind(stage: StageRuntime, error: BaseException) -> None:
