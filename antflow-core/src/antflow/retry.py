@@ -109,8 +109,8 @@ class RetryPolicy:
         # KeyboardInterrupt, CancelledError and the like ask for an end, not for a repetition.
         if attempt >= self.attempts or not isinstance(error, Exception):
             return None
-        # The default, a fixed wait after any error, is decided without a further call: this runs for
-        # each attempt that fails.
+        # The default, a fixed wait after any error, is decided without a further call, since this
+        # runs for each attempt that fails.
         wait, wanted = self.wait, self.retry_on
         if isinstance(error, RetryAfter):
             delay = error.seconds
