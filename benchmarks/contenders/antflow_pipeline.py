@@ -8,10 +8,16 @@ from antflow import Pipeline, Stage
 from benchmarks.contenders.interface import Task
 
 
-def stages(tasks: Sequence[Task], workers: int) -> list[Stage]:
+def stages(tasks: Sequence[Task], workers: int, attempts: int = 3) -> list[Stage]:
     """Return a stage for each task."""
     return [
-        Stage(name=f"S{number}", workers=workers, tasks=[task], task_wait_seconds=0)
+        Stage(
+            name=f"S{number}",
+            workers=workers,
+            tasks=[task],
+            task_attempts=attempts,
+            task_wait_seconds=0,
+        )
         for number, task in enumerate(tasks, start=1)
     ]
 
@@ -27,6 +33,13 @@ async def consume(items: Iterable[int], tasks: Sequence[Task], workers: int) -> 
     async for _ in Pipeline(stages(tasks, workers)).stream(items):
         count += 1
     return count
+
+
+async def retried(
+    items: Sequence[int], tasks: Sequence[Task], workers: int, attempts: int
+) -> Sequence[object]:
+    """Return the results of `run`, which are in the order of the input."""
+    return await Pipeline(stages(tasks, workers, attempts)).run(items)
 
 
 async def _pause(item: int) -> int:

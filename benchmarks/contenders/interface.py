@@ -19,6 +19,11 @@ class Program(Protocol):
     async def consume(self, items: Iterable[int], tasks: Sequence[Task], workers: int) -> int:
         """Run a lazy input through one stage per task, keep nothing, return how many came out."""
 
+    async def retried(
+        self, items: Sequence[int], tasks: Sequence[Task], workers: int, attempts: int
+    ) -> Sequence[object]:
+        """Do as `collect`, and make up to so many attempts at each task, without a wait."""
+
     def idle(self, workers: int) -> AbstractAsyncContextManager[None]:
         """Enter with that many workers started, each having had an item, and no item left."""
 

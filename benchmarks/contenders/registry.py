@@ -98,15 +98,19 @@ def _by_hand(name: str, label: str, way: str) -> Contender:
     return Contender(name=name, label=label, module="spans_by_hand", settings={"BENCH_SPANS": way})
 
 
-def _peer(imports: str, module: str, distribution: str) -> Contender:
+def _peer(imports: str, module: str, distribution: str, label: str = "") -> Contender:
     return Contender(
         name=imports,
-        label=distribution,
+        label=label or distribution,
         module=module,
         environment=PEERS,
         imports=imports,
         distribution=distribution,
     )
+
+
+def _around_tasks(name: str) -> Contender:
+    return _peer(name, f"queues_with_{name}", name, f"asyncio.Queue pipeline with {name}")
 
 
 _ALL = (
@@ -166,6 +170,8 @@ _ALL = (
     _peer("aiometer", "aiometer_amap", "aiometer"),
     _peer("pypeln", "pypeln_tasks", "pypeln"),
     _peer("aiostream", "aiostream_pipe", "aiostream"),
+    _around_tasks("tenacity"),
+    _around_tasks("stamina"),
     Contender(
         name="antflow-0.10.0",
         label="antflow 0.10.0",

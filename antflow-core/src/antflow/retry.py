@@ -109,36 +109,44 @@ class RetryPolicy:
         # KeyboardInterrupt, CancelledError and the like ask for an end, not for a repetition.
         if attempt >= self.attempts or not isinstance(error, Exception):
             return None
+        # The default, a fixed wait after any error, is decided without a further call, since this
+        # runs for each attempt that fails.
+        wait, wanted = self.wait, self.retry_on
         if isinstance(error, RetryAfter):
             delay = error.seconds
-        elif isinstance(error, (FINAL, self.never)) or not self._repeats(error):
+        elif isinstance(error, (FINAL, self.never)) or not (
+            wanted is Exception or _is_wanted(error, wanted)
+        ):
             return None
+        elif isinstance(wait, (int, float)):
+            delay = wait
         else:
-            delay = self._seconds(attempt, error, chance)
+            delay = _seconds(wait, attempt, error, chance)
         is_too_late = self.timeout is not None and elapsed + delay > self.timeout
         return None if is_too_late else delay
 
-    def _repeats(self, error: BaseException) -> bool:
-        wanted = self.retry_on
-        if wanted is Exception:  # the common case: `delay` has looked
-            return True
-        if isinstance(wanted, (type, tuple)):
-            return isinstance(error, wanted)
-        return bool(wanted(error))
 
-    def _seconds(self, attempt: int, error: BaseException, chance: float) -> float:
-        wait = self.wait
-        if isinstance(wait, Backoff):
-            return wait.seconds(attempt, chance)
-        if not callable(wait):
-            return wait
-        seconds = wait(attempt, error)
-        if not is_duration(seconds):
-            raise ValueError(
-                f"retry_wait returned {seconds!r} after attempt {attempt}; return a number of "
-                "seconds, 0 or more"
-            )
-        return seconds
+def _is_wanted(error: BaseException, wanted: RetryOn) -> bool:
+    if isinstance(wanted, (type, tuple)):
+        return isinstance(error, wanted)
+    return bool(wanted(error))
+
+
+def _seconds(
+    wait: Backoff | Callable[[int, BaseException], float],
+    attempt: int,
+    error: BaseException,
+    chance: float,
+) -> float:
+    if isinstance(wait, Backoff):
+        return wait.seconds(attempt, chance)
+    seconds = wait(attempt, error)
+    if not is_duration(seconds):
+        raise ValueError(
+            f"retry_wait returned {seconds!r} after attempt {attempt}; return a number of seconds, "
+            "0 or more"
+        )
+    return seconds
 
 
 ONCE = RetryPolicy(attempts=1)

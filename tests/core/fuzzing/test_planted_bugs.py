@@ -212,7 +212,7 @@ async def retries_are_emitted_as_failures(
     original: Any, worker: Worker, item: Any, bound: Any, ended: Outcome, took: Any
 ) -> None:
     kind = Kind.CANCEL if ended.kind is Kind.CANCEL else Kind.FAIL
-    await original(worker, item, bound, ended._replace(kind=kind), took)
+    await original(worker, item, bound, replace(ended, kind=kind), took)
 
 
 def attempts_that_are_not_made_do_not_end(patch: pytest.MonkeyPatch) -> None:
@@ -284,7 +284,7 @@ def the_seconds_of_retry_after_are_ignored(
     original: Any, error: BaseException, *arguments: Any, **options: Any
 ) -> Outcome:
     found: Outcome = original(error, *arguments, **options)
-    return found._replace(delay=0.0) if isinstance(error, RetryAfter) else found
+    return replace(found, delay=0.0) if isinstance(error, RetryAfter) else found
 
 
 @replaces(processing, "classify_error", ("run", 1))

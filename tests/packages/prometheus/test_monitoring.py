@@ -20,7 +20,7 @@ from tests.requirements import required
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent / "monitoring"
 GUIDE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
-SOURCES = "../../../antflow-prometheus/src/antflow_prometheus/monitoring"
+SOURCES = "../../../../antflow-prometheus/src/antflow_prometheus/monitoring"
 INSTALLED = Path(antflow_prometheus.__file__).parent / "monitoring"
 RULES = [INSTALLED / "recording-rules.yml", INSTALLED / "alert-rules.yml"]
 UNIT_TESTS = sorted(HERE.glob("*.yml"))

@@ -20,7 +20,7 @@ from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
 from antflow.results import PipelineResult
 
-from .attempt import FIRST, UNMADE, Kind, Outcome
+from .attempt import FIRST, RETRY_TASK, UNMADE, Outcome
 from .channel import Channel
 from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
@@ -110,10 +110,11 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 continue
             worker.waited = waited
             end = clock()
-            worker.bound_task, worker.attempt = stage.tasks[0], worker.attempt_of(item)
+            worker.bound_task = stage.tasks[0]
+            worker.attempt = FIRST if item.details is None else worker.attempt_of(item)
             outcome = judge(worker, item, stage.tasks[0], failed, end - now)
             del failed  # or its traceback and this frame would keep each other
-            if outcome.kind is Kind.RETRY_TASK and end <= budget.until:  # nothing else follows
+            if outcome.kind is RETRY_TASK and end <= budget.until:  # nothing else follows
                 retry_task(worker, item, outcome, end)
                 now = end
             else:

@@ -194,10 +194,9 @@ def retry_task(
     """Park an item until it resumes at the task that failed, with that task's input."""
     attempt, stage = worker.attempt, worker.stage
     assert attempt is not None
-    item.get_details().retry = (
-        *(stage.name, attempt.task + 1, attempt.stage),
-        *(task_index, task_input, outcome.begun),
-    )
+    begun = outcome.begun
+    retry = stage.name, attempt.task + 1, attempt.stage, task_index, task_input, begun
+    item.get_details().retry = retry
     _count_retry(worker, item, now + outcome.delay)
     stage.input.park(item, outcome.delay)
 

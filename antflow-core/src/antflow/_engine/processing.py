@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, timeout
 from collections.abc import Awaitable
+from dataclasses import replace
 from functools import partial
 from math import inf
 from random import random
@@ -11,12 +12,19 @@ from time import time
 from typing import Any
 
 from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
+from antflow._runners.calls import Call
 from antflow._runners.time_limits import call_in_time
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
 from antflow.events import READ_ONLY_TASK_EVENT, TaskEvent, TaskEventType
-from antflow.exceptions import AttemptTimeoutError, GiveUp, ItemTimeoutError, RetryAfter
+from antflow.exceptions import (
+    AntFlowError,
+    AttemptTimeoutError,
+    GiveUp,
+    ItemTimeoutError,
+    RetryAfter,
+)
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
@@ -26,7 +34,9 @@ from .outcome import emit_status, finish, give_back, is_skipped, pass_on
 from .stage_runtime import BoundTask, StageRuntime
 from .worker import Worker
 
+OVERLOADS = (RetryAfter, TimeoutError)
 TIMEOUTS = (AttemptTimeoutError, ItemTimeoutError)
+RETRIES = (Kind.RETRY_TASK, Kind.RETRY_STAGE)
 
 
 async def process(worker: Worker, item: PipelineResult) -> Channel:
@@ -38,6 +48,7 @@ async def process(worker: Worker, item: PipelineResult) -> Channel:
     stage, definition = worker.stage, worker.stage.stage
     worker.attempt = attempt = worker.attempt_of(item)
     index, value = 0, item.value
+    attempt_once = _attempt if definition.item_timeout is None else _attempt_in_time
     if definition.item_timeout is not None:
         _set_deadline(worker, item, definition.item_timeout)
     if attempt.task > 1:
@@ -55,7 +66,7 @@ async def process(worker: Worker, item: PipelineResult) -> Channel:
                 await pending
     for bound in stage.tasks[index:] if index else stage.tasks:
         worker.bound_task, worker.attempt = bound, attempt
-        attempt_task = _attempt if bound.semaphore is None else _attempt_when_allowed
+        attempt_task = attempt_once if bound.semaphore is None else _attempt_when_allowed
         result = await attempt_task(worker, item, bound, value)
         if isinstance(result, Outcome):
             try:
@@ -129,30 +140,51 @@ async def _attempt_when_allowed(
     assert semaphore is not None
     if worker.must_stop:
         return UNMADE
+    has_deadline = worker.stage.stage.item_timeout is not None
     # The worker counts as waiting meanwhile; closing the run cancels the wait.
     try:
-        if worker.stage.stage.item_timeout is None:
-            await acquire(worker, semaphore)
-        else:
+        if has_deadline:
             async with timeout(_seconds_left(worker, item)):
                 await acquire(worker, semaphore)
+        else:
+            await acquire(worker, semaphore)
     except CancelledError:
         return UNMADE
     except TimeoutError:
         return _end_of_time(worker)
+    attempt_once = _attempt_in_time if has_deadline else _attempt
     try:
-        return await _attempt(worker, item, bound, value)
+        return await attempt_once(worker, item, bound, value)
     finally:
         semaphore.release()
 
 
-async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value: Any) -> Any:
-    """Make one attempt; return its value, or an Outcome if it did not succeed."""
-    clock, has_deadline = worker.run.clock, worker.stage.stage.item_timeout is not None
+async def _attempt_in_time(
+    worker: Worker, item: PipelineResult, bound: BoundTask, value: Any
+) -> Any:
+    """Make one attempt in a stage with `item_timeout`, for as long as the item has."""
     if worker.must_stop:
         return UNMADE
-    if has_deadline and _seconds_left(worker, item) <= 0:
+    if _seconds_left(worker, item) <= 0:
         return _end_of_time(worker)
+    return await _attempt(worker, item, bound, value, partial(_call, worker, item, bound))
+
+
+async def _attempt(
+    worker: Worker, item: PipelineResult, bound: BoundTask, value: Any, call: Call | None = None
+) -> Any:
+    """Make one attempt; return its value, or an Outcome if it did not succeed.
+
+    Args:
+        worker: holds the item.
+        item: the item.
+        bound: the task.
+        value: what the task is called with.
+        call: calls it; None for the task's own call.
+    """
+    clock = worker.run.clock
+    if worker.must_stop:
+        return UNMADE
     if worker.stage.dispatcher.task_start:
         pending = emit_start(worker, item, bound)
         if pending is not None:
@@ -161,10 +193,7 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
             return await end_unmade(worker, item, bound)
     start = clock()
     try:
-        if has_deadline:
-            result = await _call(worker, item, bound, value)
-        else:
-            result = await bound.call(value)
+        result = await (bound.call if call is None else call)(value)
     except BaseException as error:
         failed = error
     else:
@@ -175,7 +204,7 @@ async def _attempt(worker: Worker, item: PipelineResult, bound: BoundTask, value
     try:
         return await end_failed(worker, item, bound, failed, clock() - start)
     finally:
-        del failed, item  # or the traceback and this frame would keep each other
+        del failed, item, call  # or the traceback and this frame would keep each other
 
 
 def emit_start(worker: Worker, item: PipelineResult, bound: BoundTask) -> Awaitable[None] | None:
@@ -230,11 +259,14 @@ def judge(
     if isinstance(error, GeneratorExit):  # the loop is closed: nothing can be awaited
         give_back(worker, item, error)
         raise error
-    if task.cancelling() and not isinstance(error, CancelledError):
+    is_cancelled = task.cancelling() > 0
+    if is_cancelled and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
+        is_cancelled = task.cancelling() > 0
     limit_traceback(error)
-    _count_kind(stage, error)
-    if isinstance(error, RetryAfter | TimeoutError):
+    if isinstance(error, AntFlowError):
+        _count_kind(stage, error)
+    if isinstance(error, OVERLOADS):
         error = slow_down(stage.name, stage.limiter, worker.grant, error)
     now, begun = 0.0, None
     if stage.has_retry_timeout:
@@ -247,14 +279,13 @@ def judge(
         stage.stage_policy,
         elapsed=0.0 if begun is None else now - begun,
         chance=random(),
-        is_cancelled=task.cancelling() > 0,
+        is_cancelled=is_cancelled,
         is_closed=stage.input.closed,
     )
-    is_retried = outcome.kind in (Kind.RETRY_TASK, Kind.RETRY_STAGE)
     has_deadline = stage.stage.item_timeout is not None
-    if has_deadline and is_retried and outcome.delay >= _seconds_left(worker, item):
+    if has_deadline and outcome.kind in RETRIES and outcome.delay >= _seconds_left(worker, item):
         return _end_of_time(worker, error)
-    return outcome if begun is None else outcome._replace(begun=begun)
+    return outcome if begun is None else replace(outcome, begun=begun)
 
 
 def _count_kind(stage: StageRuntime, error: BaseException) -> None:

@@ -75,12 +75,12 @@ def remove_own_frames(error: BaseException) -> None:
 def limit_traceback(error: BaseException) -> None:
     """Cut the traceback of an error that is raised again and again, as `remove_own_frames` does."""
     # For errors that no item fails with: nearly all of them are raised once, and cost a short walk.
-    entry = error.__traceback__
-    for _ in range(MAX_GROWING):
-        if entry is None:
+    entry, left = error.__traceback__, MAX_GROWING
+    while entry is not None:
+        if not left:
+            remove_own_frames(error)
             return
-        entry = entry.tb_next
-    remove_own_frames(error)
+        entry, left = entry.tb_next, left - 1
 
 
 def callers_level() -> int:
