@@ -185,7 +185,9 @@ def _process(folder: Path, sigint: Any) -> Iterator[None]:
     levels = {each: each.level for each in [root, *loggers]}
     handlers, working = root.handlers[:], Path.cwd()
     interrupt = signal.signal(signal.SIGINT, sigint)
-    found = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    found = {
+        each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     root.handlers.clear()  # so that the command configures logging, as in a process of its own
     os.chdir(folder)
     try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 from typing import IO, Any, TypeVar
 from urllib.request import urlopen
 
@@ -399,6 +400,48 @@ def test_the_second_signal_stops_at_once(program: Path, tmp_path: Path, loop: st
     assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3, 4]
     assert "the first unread line is 5" in said
     assert "discarded" not in said
+
+
+ON_A_TERMINAL = """
+import os, sys
+os.login_tty(int(sys.argv[1]))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("progress", ["--no-plugins", "--progress"])
+def test_a_terminal_that_is_closed_ends_the_run_with_a_report(
+    program: Path, tmp_path: Path, progress: str
+) -> None:
+    files = "--input", "-", "--output", "out", "--failures", "failures", progress
+    line = shlex.join([sys.executable, "-m", "antflow", "run", f"{program}:patient", *files])
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, f"{follower}", "sh", "-c", f"exec {line} 2> said"],
+        cwd=tmp_path,
+        env=plain_environ(),
+        pass_fds=[follower],
+    )
+    os.close(follower)
+    try:
+        os.write(leader, b"1\n2\n3\n")
+        shown = b""
+        while shown.count(b"started") < 3:
+            shown += os.read(leader, 65536)
+    finally:
+        os.close(leader)
+    try:
+        while "SIGHUP" not in (tmp_path / "said").read_text(encoding="utf-8"):
+            assert process.poll() is None
+            sleep(0.01)
+        (tmp_path / "go").touch()
+        assert process.wait(timeout=60) == 129
+    finally:
+        process.kill()
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    assert "interrupted by SIGHUP; " in said
+    output = (tmp_path / "out").read_text(encoding="utf-8")
+    assert lines_accounted_for(output, tmp_path / "failures") == [1, 2, 3]
 
 
 def test_tasks_that_cannot_be_cancelled_keep_no_process(program: Path, tmp_path: Path) -> None:

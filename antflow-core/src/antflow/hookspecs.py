@@ -171,6 +171,9 @@ def antflow_task_cancelled(event: TaskEvent) -> None:
 def antflow_pipeline_finish(pipeline: Any, error_summary: ErrorSummary) -> None:
     """Called when a run has ended, however it ended, after its last worker has stopped.
 
+    The call that ends the run waits for it: 5 seconds if the run was cancelled, otherwise as long
+    as it takes.
+
     Args:
         pipeline: the Pipeline.
         error_summary: the failures of the run.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import threading
 from pathlib import Path
 
 import pytest
 
+from antflow import PluginError, hookimpl
 from tests.helpers.command import Command
+from tests.helpers.installation import Entry, install
 
 FULL = Path("/dev/full")
 NUMBERS = "async def task(item):\n    return 2 * item\nitems = [1, 2, 3]\n"
@@ -125,6 +129,72 @@ def test_wrong_usage_keeps_a_file_that_would_be_replaced(command: Command) -> No
     ran = command.run("--output", "out", "--overwrite", program=program)
     assert (ran.code, ran.files["out"]) == (2, "precious")
     assert "program.py:pipeline is running already; leave its start to antflow run" in ran.err
+
+
+class Refusing:
+    """A plugin that refuses a run, interrupts it, or is wrong, before its first item."""
+
+    def __init__(self, act: str) -> None:
+        self._act = act
+
+    @hookimpl
+    async def antflow_pipeline_start(self) -> None:
+        if self._act == "refuses":
+            raise PluginError("no")
+        if self._act == "is interrupted":
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.Event().wait()
+        if self._act == "raises":
+            raise ValueError
+
+
+OLD = '{"id": 7, "value": 7}\n'
+FILES = "--output", "out", "--failures", "failures", "--overwrite"
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [("refuses", 1), ("raises", 1), ("is interrupted", 143), ("the input raises", 1)],
+)
+def test_a_run_that_does_not_begin_keeps_files_that_would_be_replaced(
+    command: Command, act: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, Entry("refusing", lambda: Refusing(act)))
+    monkeypatch.setenv("ANTFLOW_STRICT_PLUGINS", "1")
+    program = "async def task(item): return item\ndef items():\n    yield 1 / 0\n"
+    given = "" if act == "the input raises" else "1\n2\n"
+    if given:
+        program = "async def task(item): return item\n"
+    for name in "out", "failures":
+        command.write(name, OLD)
+    ran = command.run(*FILES, "--drain-seconds", "0", program=program, given=given)
+    assert (ran.code, ran.files["out"], ran.files["failures"]) == (code, OLD, OLD)
+
+
+@pytest.mark.parametrize(("given", "failures"), [("", 0), ("{\n", 1), ("{\n" * 3, 3)])
+def test_a_run_without_results_replaces_files(command: Command, given: str, failures: int) -> None:
+    for name in "out", "failures":
+        command.write(name, OLD * 10)
+    ran = command.run(*FILES, given=given)
+    assert (ran.files["out"], len(ran.records("failures"))) == ("", failures)
+
+
+def test_items_that_were_fed_before_a_refused_run_replace_the_failures(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, Entry("refusing", lambda: Refusing("refuses")))
+    program = """
+async def make():
+    made = one(task)
+    await made.feed(["fed"])
+    return made
+pipeline = make
+"""
+    for name in "out", "failures":
+        command.write(name, OLD * 10)
+    ran = command.run(*FILES, program=program, given="1\n")
+    assert (ran.code, ran.files["out"]) == (1, OLD * 10)
+    assert [each["input"] for each in ran.records("failures")] == ["fed"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first drains the run, the second stops it, the third ends it."""
+"""SIGINT, SIGTERM and SIGHUP: the first drains the run, the second stops it, the third ends it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,25 @@ items = [0, 1, 2]
 """
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["SIGTERM"], 143),
+        (["SIGINT"], 130),
+        (["SIGHUP"], 129),
+        (["SIGHUP", "SIGHUP", "SIGHUP"], 129),  # of the shell, and of the kernel
+        (["SIGTERM", "SIGHUP"], 143),
+    ],
+    ids=str,
+)
 def test_the_first_signal_has_what_was_read_finished(
-    command: Command, name: str, code: int
+    command: Command, names: list[str], code: int
 ) -> None:
+    name = names[0]
     program = f"""{SENDING}{ENDLESS}
 async def task(number):
     if number == 2:
-        send("{name}")
+        send(*{names})
         while not pipeline.get_stats().items_in_flight == 1:
             await asyncio.sleep(0)
     return number
@@ -131,6 +142,26 @@ async def task(_):
 """
     ran = command.run("1", "--values", program=program, sigint=signal.SIG_IGN)
     assert ran.values == [[True, False]]
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(command: Command) -> None:
+    """As `nohup` has it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        ran = command.run(
+            "1",
+            "2",
+            "--values",
+            program=f"""{SENDING}
+async def task(item):
+    send("SIGHUP")
+    return item
+""",
+        )
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (ran.code, ran.report, sorted(ran.values)) == (0, [], ["1", "2"])
 
 
 @pytest.mark.parametrize("waiting", ["loop.add_signal_handler(signal.SIGUSR1, got.set)", ""])

@@ -24,12 +24,12 @@ from .files import (
     check_messages,
     check_names,
     descriptor_number,
+    end_last_line,
     inherited_descriptor,
     is_standard_input,
     keep_standard_input,
     open_input,
     open_output,
-    prepare_output,
     redirect_printing,
     reserve_standard_descriptors,
 )
@@ -197,11 +197,10 @@ async def _execute(
         execution = Execution(pipeline, options, files, is_process=is_process)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    # Last of all: a wrong option must not empty the results of an earlier run.
-    append = options.append
-    prepare_output(options.output, "--output", files.output, append=append)
-    if files.failures is not None:
-        prepare_output(options.failures, "--failures", files.failures, append=append)
+    if options.append:
+        end_last_line(options.output, "--output", files.output)
+        if files.failures is not None:
+            end_last_line(options.failures, "--failures", files.failures)
     return execution, await execution.run()
 
 

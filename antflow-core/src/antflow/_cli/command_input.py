@@ -58,15 +58,19 @@ class CommandInput:
         pending: the inputs of the run.
         number_of: returns the number under which a value is added.
         noun: "line" or "item", for the report.
+        on_begin: called once, at the first line or item, or at the end of an empty input.
     """
 
-    def __init__(self, pending: PendingInputs, number_of: NumberOf, noun: str) -> None:
+    def __init__(
+        self, pending: PendingInputs, number_of: NumberOf, noun: str, on_begin: Callable[[], None]
+    ) -> None:
         self.noun = noun
         self.position = 0
         self.is_at_end = False
         self.error: BaseException | None = None
         self._pending = pending
         self._number_of = number_of
+        self._on_begin = on_begin
         self._block: tuple[list[bytes], int, int] = [], 0, 0
 
     @property
@@ -93,6 +97,7 @@ class CommandInput:
                 async for block in blocks:
                     self._block = block, self.position, self.consumed_bytes
                     if not self.position:
+                        self._on_begin()
                         block[0] = block[0].removeprefix(BYTE_ORDER_MARK)
                     for line in block:
                         if self._pending.is_full:
@@ -105,7 +110,7 @@ class CommandInput:
                         # A generator that never yields would hold the event loop.
                         if skipped % SKIPPED_AT_ONCE == 0:
                             await sleep(0)
-            self.is_at_end = True
+            self._end()
 
     def _parse(self, line: bytes, parse: Parse, *, skips_blank: bool) -> Any:
         self.position += 1
@@ -128,12 +133,19 @@ class CommandInput:
         with self._remember_error():
             async with aclosing(_each(items)) as values:
                 async for value in values:
+                    if not self.position:
+                        self._on_begin()
                     self.position += 1
                     pending.add(self._number_of(value), self.position, value)
                     yield value
                     if pending.is_full:
                         await pending.wait_for_room()
-            self.is_at_end = True
+            self._end()
+
+    def _end(self) -> None:
+        if not self.position:
+            self._on_begin()
+        self.is_at_end = True
 
     @contextmanager
     def _remember_error(self) -> Iterator[None]:

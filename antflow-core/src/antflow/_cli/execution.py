@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from asyncio import AbstractEventLoop, Task, get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from os.path import samestat
 from threading import Lock
 from time import perf_counter
@@ -27,6 +28,7 @@ from .command_input import (
     parse_text,
 )
 from .file_io import FileWriter, LineReader
+from .files import empty
 from .pending_inputs import PendingInputs
 from .printing import (
     FAILED,
@@ -90,7 +92,7 @@ class Execution:
         tally = FailureTally(format_task_error if options.traceback else None)
         self._pending = PendingInputs(describe, record, ordered=options.ordered, tally=tally)
         noun = "item" if files.input is None else "line"
-        self._input = CommandInput(self._pending, self._number_of, noun)
+        self._input = CommandInput(self._pending, self._number_of, noun, self._begin_writing)
         self._values = self._read_input()
         self._results: ResultStream = pipeline.stream(
             self._with_size(), dashboard=options.dashboard
@@ -147,12 +149,24 @@ class Execution:
 
     def _open_writers(self, loop: AbstractEventLoop) -> None:
         pending, stop = self._pending, self._signals.stop
+        output, failures = self._files.output, self._files.failures
         turn = Lock()  # both may be one pipe
-        pending.output = FileWriter(self._files.output, loop, pending.remove, stop, turn)
-        if (failures := self._files.failures) is not None:
-            is_shared = samestat(os.fstat(failures), os.fstat(self._files.output))
-            own = turn if is_shared else None
-            pending.failures = FileWriter(failures, loop, pending.remove, stop, own)
+        prepare = self._emptying(self._options.output, output)
+        pending.output = FileWriter(output, loop, pending.remove, stop, turn, prepare)
+        if failures is not None:
+            own = turn if samestat(os.fstat(failures), os.fstat(output)) else None
+            prepare = self._emptying(self._options.failures, failures)
+            pending.failures = FileWriter(failures, loop, pending.remove, stop, own, prepare)
+
+    def _emptying(self, name: str, descriptor: int) -> Callable[[], None] | None:
+        """Return a function that empties a file of an earlier run; None without --overwrite."""
+        return partial(empty, name, descriptor) if self._options.overwrite else None
+
+    def _begin_writing(self) -> None:
+        # Not before: a run that is refused must not empty the results of an earlier one.
+        for writer in self._pending.output, self._pending.failures:
+            if writer is not None:
+                writer.begin()
 
     async def _consume(self) -> None:
         pending, output = self._pending, self._pending.output

@@ -193,13 +193,26 @@ class _Batch:
     Args:
         lines: with their line ends.
         numbers: of the inputs that they are about.
+        prepare: called before they are written.
     """
 
-    __slots__ = ("_content", "_is_stopped", "_numbers", "_size", "_step", "error", "is_done")
+    __slots__ = (
+        "_content",
+        "_is_stopped",
+        "_numbers",
+        "_prepare",
+        "_size",
+        "_step",
+        "error",
+        "is_done",
+    )
 
-    def __init__(self, lines: list[bytes], numbers: list[int]) -> None:
+    def __init__(
+        self, lines: list[bytes], numbers: list[int], prepare: Callable[[], None] | None
+    ) -> None:
         self.error: OSError | None = None
         self.is_done = False
+        self._prepare = prepare
         self._content = b"".join(lines)
         self._numbers = numbers
         self._size = 0
@@ -210,6 +223,8 @@ class _Batch:
         """Write the lines; if the file fails, set `error`, and cut off a partial last line."""
         try:
             file.check()
+            if self._prepare is not None:
+                self._prepare()
             while self._size < len(self._content) and not self._is_stopped:
                 self._write_some(file)
         except OSError as error:
@@ -262,6 +277,7 @@ class FileWriter:
         on_failed: called once if the file cannot be written; further lines are dropped.
         turn: held while lines are written; shared by the writers of one pipe, whose lines would
             interrupt each other.
+        prepare: called before the first line is written.
     """
 
     def __init__(
@@ -271,11 +287,13 @@ class FileWriter:
         on_written: Callable[[Iterable[int]], None],
         on_failed: Callable[[], None],
         turn: Lock | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.error: OSError | None = None
         self._file = OpenFile(descriptor)
         self._turn = turn or Lock()
         self._loop = loop
+        self._prepare = prepare
         self._on_written = on_written
         self._on_failed = on_failed
         self._lines: list[bytes] = []
@@ -298,6 +316,11 @@ class FileWriter:
     def is_writing(self) -> bool:
         """Whether the file has not yet accepted a batch of lines."""
         return self._batch is not None
+
+    def begin(self) -> None:
+        """Prepare the file, even if no line is to be written."""
+        if self._prepare is not None and self._batch is None:
+            self._send()
 
     def add(self, line: bytes, number: int) -> None:
         """Add a line.
@@ -353,7 +376,8 @@ class FileWriter:
 
     def _send(self) -> None:
         self._cancel_pause()
-        self._batch = _Batch(self._lines, self._numbers)
+        self._batch = _Batch(self._lines, self._numbers, self._prepare)
+        self._prepare = None
         self._lines, self._numbers, self._size = [], [], 0
         self._idle.clear()
         self._batches.put(self._batch)

@@ -201,7 +201,7 @@ def keep_standard_input() -> Iterator[StandardInput]:
 def open_output(
     name: str, option: str, standard_output: int = STDOUT, *, append: bool = False
 ) -> int:
-    """Open a file for writing, and return its descriptor; `prepare_output` empties it.
+    """Open a file for writing, and return its descriptor; `empty` empties it later.
 
     Args:
         name: of the file; one that is open already is written from its current position.
@@ -237,14 +237,13 @@ def check_empty(name: str, option: str, descriptor: int) -> None:
         )
 
 
-def prepare_output(name: str, option: str, descriptor: int, *, append: bool) -> None:
-    """Empty a regular file, or end its last line, unless it was open already.
+def end_last_line(name: str, option: str, descriptor: int) -> None:
+    """End the last line of a regular file, unless it was open already.
 
     Args:
         name: of the file.
         option: the one that names it.
-        descriptor: of the file.
-        append: whether it keeps its content; the first record must begin on a line of its own.
+        descriptor: of the file, which is written at its end.
 
     Raises:
         FileError: it cannot be written.
@@ -252,10 +251,22 @@ def prepare_output(name: str, option: str, descriptor: int, *, append: bool) -> 
     if not _is_named_file(name, descriptor):
         return
     with _explain(name, option, "written"):
-        if not append:
-            os.ftruncate(descriptor, 0)
-        elif os.fstat(descriptor).st_size and not _ends_with_newline(name):
+        if os.fstat(descriptor).st_size and not _ends_with_newline(name):
             os.write(descriptor, b"\n")
+
+
+def empty(name: str, descriptor: int) -> None:
+    """Empty a regular file, unless it was open already.
+
+    Args:
+        name: of the file.
+        descriptor: of the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if _is_named_file(name, descriptor):
+        os.ftruncate(descriptor, 0)
 
 
 def _is_named_file(name: str, descriptor: int) -> bool:

@@ -35,11 +35,11 @@ text.
 Results are written as lines of JSON, {"id": ..., "value": ...}, which another pipeline can read."""
 
 EPILOG = """\
-The first SIGINT or SIGTERM stops reading; items already read get --drain-seconds to finish. The
-second stops at once. Items that were read and have no result go to --failures in both cases.
+The first SIGINT, SIGTERM or SIGHUP stops reading; items already read get --drain-seconds to finish.
+The second stops at once. Items that were read and have no result go to --failures in both cases.
 
-Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 130 or 143 interrupted by SIGINT
-or SIGTERM, 141 the reader of the output closed it."""
+Exit code: 0 all items succeeded, 1 some did not, 2 wrong usage, 129, 130 or 143 interrupted by
+SIGHUP, SIGINT or SIGTERM, 141 the reader of the output closed it."""
 
 
 def plugin_choice_parser() -> Parser:

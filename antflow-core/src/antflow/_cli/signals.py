@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first one drains the run, the second one stops it."""
+"""SIGINT, SIGTERM and SIGHUP: the first one drains the run, the second one stops it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from typing import Any
 from .children import called_in_children
 from .printing import call_in_time
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 GRACE_SECONDS = 1.0
 """How long cancelled tasks, threads and slow files may take before the process ends anyway."""
 
@@ -156,6 +157,8 @@ class SignalHandler:
             event = received[0] if received else _OVER
             if event in SIGNALS and self.signal is None:
                 self.signal = signal.Signals(event)
+            elif event == HANGUP:  # sent by the shell and the kernel, when one terminal is closed
+                continue
             if event in {*SIGNALS, _STOP, _OVER}:  # the program's other signals arrive here, too
                 return event
 

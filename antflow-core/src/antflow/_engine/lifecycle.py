@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 from antflow._plugins.dispatcher import (
+    HOOK_SECONDS,
     START,
     Dispatcher,
+    cancellations,
     delivered_cancellations,
     listeners_of,
     present_task,
@@ -19,9 +21,11 @@ from antflow._plugins.dispatcher import (
 from antflow._plugins.plugin_set import PluginSet, unused_name
 from antflow._plugins.validation import validation_error
 from antflow.exceptions import PluginError
+from antflow.results import PipelineResult
 
 from .display import Display
 from .feeder import Feeder
+from .limited_call import LimitedCall
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
 from .stage_runtime import StageRuntime, error_summary
@@ -135,11 +139,12 @@ class Lifecycle:
             or bool(is_left and self._dispatcher.item_finish)
         )
 
-    async def end(self, results: ResultQueue) -> None:
+    async def end(self, results: ResultQueue, context: Context) -> None:
         """Report the items that are left, call the plugins, and stop the display.
 
         Args:
             results: of the run.
+            context: the present one.
         """
         is_aborted = self._run.is_aborted
         if self._dispatcher.item_finish:
@@ -149,7 +154,9 @@ class Lifecycle:
         if self._has_begun:
             pipeline = self._arguments["pipeline"]
             await self._dispatcher.call_hook(
-                FINISH, lambda: {"pipeline": pipeline, "error_summary": summary()}
+                FINISH,
+                lambda: {"pipeline": pipeline, "error_summary": summary()},
+                lambda hook: _await_finish(LimitedCall(hook, context), is_aborted=is_aborted),
             )
         if self.display is not None:
             await self.display.end(results.kept(), summary(), is_aborted=is_aborted)
@@ -165,9 +172,18 @@ class Lifecycle:
             stage = more[0]
             item = stage.input.unprocessed[reported[stage]]
             reported[stage] += 1
-            pending = self._dispatcher.emit_status(item, stage.name, "unprocessed", final=True)
+            await self._report(item, stage.name)
+
+    async def _report(self, item: PipelineResult, stage: str) -> None:
+        """Emit that an item is unprocessed, in a stage of this name."""
+        listeners, is_aborted = self._dispatcher.item_finish, self._run.is_aborted
+        # One cancellation ends one hook only, so each observer is called by itself.
+        for group in [(each,) for each in listeners] if is_aborted else [listeners]:
+            pending = self._dispatcher.emit_status(
+                item, stage, "unprocessed", final=True, listeners=group
+            )
             if pending is not None:
-                await (_await_briefly(pending) if self._run.is_aborted else pending)
+                await (_await_briefly(pending) if is_aborted else pending)
 
 
 def _observers_of(answers: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -175,6 +191,11 @@ def _observers_of(answers: Mapping[str, object]) -> Iterator[tuple[str, object]]
     for name, answer in answers.items():
         observers = answer if isinstance(answer, list | tuple) else (answer,)
         yield from ((name, observer) for observer in observers if observer is not None)
+
+
+async def _await_finish(hook: LimitedCall, *, is_aborted: bool) -> None:
+    """Await a hook: as long as it takes, but in a cancelled run for a limited time."""
+    await hook.wait(HOOK_SECONDS if is_aborted or cancellations() else None)
 
 
 async def _await_briefly(pending: Awaitable[Any]) -> None:
@@ -193,12 +214,12 @@ class Ending:
 
     Args:
         run: the state of the run; an error at its end becomes the run's.
-        end: what is to be awaited.
+        end: what is to be awaited; called with its context.
         finish: called after that, whatever happened.
     """
 
     def __init__(
-        self, run: RunState, end: Callable[[], Awaitable[None]], finish: Callable[[], None]
+        self, run: RunState, end: Callable[[Context], Awaitable[None]], finish: Callable[[], None]
     ) -> None:
         self.task: Task[None] | None = None
         self.is_begun = False  # so that it may be cancelled
@@ -208,7 +229,7 @@ class Ending:
 
     def start(self, context: Context) -> None:
         """Begin, in a context."""
-        ending = self._await_end()
+        ending = self._await_end(context)
         try:
             self.task = get_running_loop().create_task(ending, context=context)
         except RuntimeError:  # the loop is closed: nothing can be awaited
@@ -222,9 +243,9 @@ class Ending:
         """Return the task, once it may be cancelled."""
         return [self.task] if self.is_begun and self.task is not None else []
 
-    async def _await_end(self) -> None:
+    async def _await_end(self, context: Context) -> None:
         self.is_begun = True
-        await self._end()
+        await self._end(context)
 
     def _on_done(self, context: Context, task: Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

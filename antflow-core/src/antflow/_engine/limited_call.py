@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Task, get_running_loop, wait
 from collections.abc import Awaitable
+from contextvars import Context
 from typing import Any
 
-from antflow._plugins.dispatcher import present_task
+from antflow._plugins.dispatcher import late_error, present_task
 
 from .task_internals import hide_when_destroyed
 
@@ -19,14 +20,16 @@ class LimitedCall:
 
     Args:
         answer: the awaitable.
+        context: in which it is awaited; None for a copy of the present one.
     """
 
     # In the caller's task, nothing could go on before the awaitable has ended.
 
-    def __init__(self, answer: Awaitable[Any]) -> None:
+    def __init__(self, answer: Awaitable[Any], context: Context | None = None) -> None:
         self.task: Task[Any] | None = None  # once it has started
         self.was_cut = False  # it ended because it was cancelled
         self._answer = answer
+        self._context = context
         self._is_cancelled = False
 
     async def wait(self, seconds: float | None) -> None:
@@ -40,7 +43,8 @@ class LimitedCall:
             TimeoutError: it was cancelled after `seconds`, or it did not end when it was cancelled.
             BaseException: what it raised.
         """
-        task = get_running_loop().create_task(self._run())
+        # Not by the loop's task factory: an eager task could not enter the caller's own context.
+        task = Task(self._run(), loop=get_running_loop(), context=self._context)
         hide_when_destroyed(task)
         limit, cancelled = seconds, None
         while not task.done():
@@ -58,10 +62,8 @@ class LimitedCall:
         if cancelled is not None:
             raise cancelled
         if self._is_cancelled:
-            raise TimeoutError(
-                f"It did not return within {seconds:g} seconds, and was cancelled; let it return "
-                "earlier, and do slow work in a task of its own"
-            )
+            assert seconds is not None
+            raise late_error(seconds)
         if raised is not None:
             raise raised
 

@@ -18,7 +18,7 @@ from antflow._errors.tracebacks import (
     remove_own_frames,
     unchanged_traceback,
 )
-from antflow._plugins.dispatcher import is_closing
+from antflow._plugins.dispatcher import await_in_time, is_closing
 from antflow.events import StatusType
 from antflow.exceptions import PipelineError, text_of
 from antflow.results import FailedItem, PipelineResult
@@ -320,7 +320,7 @@ async def _call_back(
     try:
         answer = callback(item.id, argument, describe(item))
         if isawaitable(answer):
-            await answer
+            await (await_in_time(answer) if is_cancelled else answer)
     except BaseException as error:
         is_cancelled |= _on_callback_error(worker, error, "callback", item)
     if not is_cancelled:

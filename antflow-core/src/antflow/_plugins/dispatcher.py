@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, Task, current_task
+import sys
+from asyncio import CancelledError, Task, current_task, timeout
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Iterator
 from inspect import isawaitable
@@ -40,6 +41,12 @@ class Listener(NamedTuple):
 
 
 START = "antflow_pipeline_start"
+
+WaitFor = Callable[[Awaitable[Any]], Awaitable[Any]]
+"""Awaits an awaitable for a limited time."""
+
+HOOK_SECONDS = 5.0
+"""How long code that was cancelled waits for a hook, which could hold it for ever."""
 
 Listeners = tuple[Listener, ...]
 """Functions in the order of their calls."""
@@ -222,21 +229,34 @@ class Dispatcher:
         for following in remaining:
             await self._call(following, event)
 
-    async def _call(self, listener: Listener, event: Any) -> Any:
+    async def _call(self, listener: Listener, event: Any, wait_for: WaitFor | None = None) -> Any:
         try:
             answer = listener.call(event)
         except BaseException as error:
             self._on_error(listener, error, event)
             return None
-        return await self._await(listener, answer, event) if isawaitable(answer) else answer
+        return (
+            await self._await(listener, answer, event, wait_for) if isawaitable(answer) else answer
+        )
 
-    async def _await(self, listener: Listener, answer: Awaitable[Any], event: Any) -> Any:
+    async def _await(
+        self,
+        listener: Listener,
+        answer: Awaitable[Any],
+        event: Any,
+        wait_for: WaitFor | None = None,
+    ) -> Any:
         task = present_task()
+        before = cancellations(task)
+        if before and wait_for is None:  # it ended an earlier hook, and cannot end this one, too
+            wait_for = await_in_time
         try:
-            return await answer
+            return await (answer if wait_for is None else wait_for(answer))
         except BaseException as error:
             if is_closing(error, task):
                 raise
+            if isinstance(error, BaseExceptionGroup) and task is not None:
+                _uncancel_group(task, before)
             self._on_error(listener, error, event)
             return None
 
@@ -284,16 +304,17 @@ class Dispatcher:
             self._abort(strict_error)
 
     async def call_hook(
-        self, hook: str, arguments: Callable[[], dict[str, object]]
+        self, hook: str, arguments: Callable[[], dict[str, object]], wait_for: WaitFor | None = None
     ) -> dict[str, object]:
         """Call a hook of all plugins, and return the results by the plugins' names.
 
         Args:
             hook: name of the hook.
             arguments: returns the arguments, anew for each plugin, which may change them.
+            wait_for: awaits what a function returned; None to wait until it returns.
         """
         return {
-            listener.name: await self._call(listener, arguments())
+            listener.name: await self._call(listener, arguments(), wait_for)
             for listener in self._plugins.listeners(hook)
         }
 
@@ -343,6 +364,42 @@ def delivered_cancellations() -> int:
     """Return how many cancellations have reached the present task; a pending one has not."""
     task = present_task()
     return 0 if task is None else task.cancelling() - is_cancellation_pending(task)
+
+
+async def await_in_time(answer: Awaitable[Any]) -> Any:
+    """Await what users' code returned to code that was cancelled, for a limited time.
+
+    Raises:
+        TimeoutError: it did not return in time, and was cancelled.
+    """
+    limit = timeout(HOOK_SECONDS)
+    try:
+        async with limit:
+            return await answer
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise late_error(HOOK_SECONDS) from None
+
+
+def late_error(seconds: float) -> TimeoutError:
+    """Return the error of an awaitable that was cancelled after some seconds."""
+    return TimeoutError(
+        f"It did not return within {seconds:g} seconds, and was cancelled; let it return earlier, "
+        "and do slow work in a task of its own"
+    )
+
+
+def _uncancel_group(task: Task[Any], before: int) -> None:
+    """Take back the cancellation that a failing TaskGroup leaves behind before Python 3.13.
+
+    Args:
+        task: in which the group has failed.
+        before: how many cancellations the task had been sent before.
+    """
+    if sys.version_info < (3, 13) and not is_cancellation_pending(task):
+        while task.cancelling() > before:
+            task.uncancel()
 
 
 def is_cancellation_pending(task: Task[Any]) -> bool:
