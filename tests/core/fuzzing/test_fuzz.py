@@ -98,7 +98,7 @@ REGRESSIONS = [
         ),
         tick=0.0,
     ),
-    # A sender did not count the places granted to feeders, and filled the stage past its capacity.
+    # A sender did not count the slots reserved for feeders, and filled the stage past its capacity.
     Scenario(
         stages=(StagePlan(), StagePlan(capacity=1, durations=((1.25,),))),
         drive=RunPlan(main=Feeding(items=1)),
