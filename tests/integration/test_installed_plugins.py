@@ -19,7 +19,6 @@ from tests.integration.plugins.installing import (
     link,
     make_environment,
     make_wheels,
-    write_wheel,
 )
 
 PROBE = Path(__file__).parent / "plugins" / "probe.py"
@@ -272,17 +271,6 @@ def test_a_pipeline_may_do_without_what_is_installed(full: Environment) -> None:
     assert_right(outcome)
     assert (outcome["imported"], outcome["faults"]) == (["antflow_good"], {})
     assert outcome["calls"][0] == ["pipeline_start", ["given", 3]]
-
-
-def test_the_predecessor_is_warned_of(bare: Environment, tmp_path: Path) -> None:
-    about = b"Metadata-Version: 2.1\nName: antflow\nVersion: 0.10.0\n"
-    write_wheel(tmp_path, "antflow", "0.10.0", {"antflow-0.10.0.dist-info/METADATA": about})
-    (wheel,) = tmp_path.iterdir()
-    outcome = probe(bare, PYTHONPATH=wheel)
-    assert_right(outcome)
-    ((category, text),) = outcome["warnings"]
-    assert category == "PluginWarning"
-    assert "pip uninstall antflow" in text
 
 
 # The journal, the example of a plugin

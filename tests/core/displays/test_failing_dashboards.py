@@ -26,7 +26,6 @@ from tests.helpers.displays import (
 from tests.helpers.runs import (
     CustomExit,
     InputBrokeError,
-    fail,
     now,
     raised_by,
     run_exactly,
@@ -437,11 +436,3 @@ def test_the_dashboard_of_a_run_that_an_error_ends_finishes(
     assert dashboard.snapshots[-1].pipeline_stats.items_processed == (not failures)
     assert dashboard.summary is not None
     assert dashboard.summary.errors_by_type == failures
-
-
-def test_a_dashboard_gets_the_failures_of_all_items() -> None:
-    dashboard = Recorder()
-    assert simulate(by_run(piped(fail), range(3), custom_dashboard=dashboard)) == []
-    assert dashboard.results == []
-    assert dashboard.summary is not None
-    assert dashboard.summary.total_failed == 3
