@@ -23,14 +23,7 @@ from tests.helpers.displays import (
     sleep,
     sync_or_async,
 )
-from tests.helpers.runs import (
-    CustomExit,
-    InputBrokeError,
-    now,
-    raised_by,
-    run_exactly,
-    values,
-)
+from tests.helpers.runs import CustomExit, InputBrokeError, now, raised_by, run_exactly, values
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import begun, others, simulate
 from tests.naming import id_of
@@ -57,11 +50,7 @@ def raising(error: BaseException, is_async: bool) -> Callable[[], Any]:
 )
 @simulated()
 async def test_a_dashboard_that_raises_is_logged_and_dropped_and_the_run_goes_on(
-    use: Use,
-    method: str,
-    is_async: bool,
-    error: BaseException,
-    caplog: pytest.LogCaptureFixture,
+    use: Use, method: str, is_async: bool, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     dashboard = Recorder(**{method: raising(error, is_async)})
     pipeline = piped(sleep)
