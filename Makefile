@@ -28,6 +28,8 @@ demo: $(READY) ## check every file of every installed package against its RECORD
 	@$(VENV)/bin/antflow run examples/verify_packages.py:pipeline --output /dev/null --summary \
 	    --log-level info --prometheus-port 0 $(ARGS)
 
+# Compiled modules are kept, or each of the hundreds of processes of the tests compiles antflow anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY) ## run the tests (ARGS="-k channel" for some; JOBS=0 in one process)
 	$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

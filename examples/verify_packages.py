@@ -159,14 +159,14 @@ def read_record(distribution: Distribution) -> list[Row] | None:
 
 
 def lists_no_hash(row: Row | Fault) -> bool:
-    """Tell whether a sound row has no hash, as those of RECORD itself and of .pyc files."""
+    """Return whether a sound row has no hash, as those of RECORD itself and of .pyc files."""
     return (
         isinstance(row, Row) and len(row.cells) == 3 and row.cells[0] != "" and row.cells[1] == ""
     )
 
 
 def was_not_read(value: Row | Reading) -> bool:
-    """Tell whether the stage before skipped this one."""
+    """Return whether the stage before skipped this one."""
     return isinstance(value, Row)
 
 
@@ -502,9 +502,9 @@ def printable(text: str) -> str:
 
 def installed(folder: Path | None) -> Iterator[Distribution]:
     """Find the distributions in a folder, or those of the environment that runs this."""
-    places = sys.path if folder is None else [str(folder)]
-    real = dict.fromkeys(os.path.realpath(place) for place in places)  # lib64 may link to lib
-    return iter(distributions(path=[place for place in real if Path(place).is_dir()]))
+    folders = sys.path if folder is None else [str(folder)]
+    real = dict.fromkeys(map(os.path.realpath, folders))  # lib64 may link to lib
+    return iter(distributions(path=[path for path in real if Path(path).is_dir()]))
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ is read block by block: memory holds the vocabulary, not the text. Each file is 
 its priority, so a small file overtakes the large ones that wait, and the total moves early.
 
 A file is merged whole or not at all. One that is not UTF-8 or cannot be read fails: its counts are
-never added, and `on_failure` is told its name.
+never added, and `on_failure` gets its name.
 
     python examples/word_count.py docs
     python examples/word_count.py --suffix .py --top 20 .
@@ -136,7 +136,7 @@ async def count_all(paths: Iterable[Path], tally: Tally, workers: int) -> None:
     async with counting_pipeline(tally, workers) as pipeline:
         await pipeline.start()
         for path in paths:
-            # An item with an "id" keeps it: the callback is told the file's name.
+            # An item with an "id" keeps it: the callback gets the file's name.
             await pipeline.feed([{"id": str(path), "value": path}], priority=size(path))
         await pipeline.join()
 

@@ -46,7 +46,7 @@ def import_module(name: str, extras: Iterable[str]) -> None:
 
 
 def is_of_an_extra(module: str, extras: Iterable[str]) -> bool:
-    """Tell whether a module is of one of these distributions, going by their names."""
+    """Return whether a module is of one of these distributions, going by their names."""
     name = module.replace(".", "-").replace("_", "-")
     return any(name == extra or name.startswith(f"{extra}-") for extra in extras)
 

@@ -93,8 +93,8 @@ def about_sdist(path: Path) -> Iterator[str]:
 def about_versions(wheels: list[Wheel]) -> Iterator[str]:
     versions = {wheel.name: wheel.version for wheel in wheels}
     if len(set(versions.values())) > 1:
-        told = ", ".join(f"{name} {version}" for name, version in versions.items())
-        yield f"The packages have different versions: {told}; publish all under one"
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        yield f"The packages have different versions: {listed}; publish all under one"
     if CORE not in versions:
         yield f"There is no wheel of {CORE}"
         return

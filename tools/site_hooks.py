@@ -83,7 +83,7 @@ def with_links_for_the_site(markdown: str, page: str, address: str) -> str:
 
 
 def is_page(target: str) -> bool:
-    """Tell whether a file of the repository is on the site, too."""
+    """Return whether a file of the repository is on the site, too."""
     return target in FROM_OUTSIDE or target.startswith(f"{DOCS}/")
 
 

@@ -17,7 +17,7 @@ class Idle:
 
 
 class Observer:
-    """A plugin that is told when an attempt begins, and when it has succeeded."""
+    """A plugin with hooks for the start of an attempt and for its success."""
 
     @hookimpl
     def antflow_task_start(self, event: TaskEvent) -> None:

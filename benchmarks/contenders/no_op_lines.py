@@ -14,6 +14,6 @@ async def no_op(value: object) -> object:
 
 
 def pipeline() -> Pipeline:
-    """The pipeline; when the process ends, a file is told how much memory it took."""
+    """The pipeline; when the process ends, the memory that it took is written to a file."""
     atexit.register(lambda: Path(os.environ["BENCH_PEAK"]).write_text(str(peak_kilobytes())))
     return Pipeline([Stage("NoOp", WORKERS, [no_op])])

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import machine, report
 from benchmarks.harness.model import Entry, Measurement
-from benchmarks.harness.places import RESULTS, sources
+from benchmarks.harness.paths import RESULTS, sources
 from benchmarks.harness.rounds import Outcome, Runner
 from benchmarks.measurements import MEASUREMENTS
 

@@ -6,7 +6,7 @@ import venv
 from pathlib import Path
 
 from benchmarks.contenders.registry import HERE
-from benchmarks.harness.places import BENCHMARKS, ENVIRONMENTS
+from benchmarks.harness.paths import BENCHMARKS, ENVIRONMENTS
 
 
 class EnvironmentFailedError(Exception):

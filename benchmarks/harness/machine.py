@@ -43,7 +43,7 @@ class Disturbance:
     ours: float = field(default_factory=_our_seconds)
 
     def cores(self) -> float | None:
-        """How many cores other programs used on average, None where that cannot be told."""
+        """How many cores other programs used on average, None where that is unknown."""
         busy = _busy_seconds()
         if busy is None or self.busy is None:
             return None

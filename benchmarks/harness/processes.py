@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.contenders.registry import HERE
 from benchmarks.harness.model import Entry, Figures, Measurement
-from benchmarks.harness.places import ROOT, SOURCES
+from benchmarks.harness.paths import ROOT, SOURCES
 
 SECONDS_ALLOWED = 180
 _LEFT_OUT = ("PYTHON", "ANTFLOW_")
@@ -58,7 +58,7 @@ def measure(python: Path, measurement: Measurement, entry: Entry) -> Report:
 
 
 def _variables(contender: Contender, sources: Path) -> dict[str, str]:
-    """The environment variables: none that changes Python's or antflow's ways by accident."""
+    """The environment variables: none that changes Python's or antflow's behaviour by accident."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_LEFT_OUT)}
     kept.update(contender.settings)
     if contender.environment == HERE:

@@ -10,7 +10,7 @@ from benchmarks.harness.environments import EnvironmentFailedError, interpreter
 from benchmarks.harness.model import Entry, Figures, Measurement, Round
 from benchmarks.harness.processes import ChildFailedError, measure
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Outcome:
 class Runner:
     """Runs measurements, making environments as they are needed."""
 
-    tell: Tell = lambda line: print(line, file=sys.stderr, flush=True)
+    log: Log = lambda line: print(line, file=sys.stderr, flush=True)
     versions: dict[str, str] = field(default_factory=dict)
     _interpreters: dict[str, Path | EnvironmentFailedError] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Runner:
         outcome = Outcome(measurement, entries)
         rounds = min(rounds, measurement.at_most_rounds or rounds)
         for number in range(1, rounds + 1):
-            self.tell(f"{measurement.name}: round {number} of {rounds}")
+            self.log(f"{measurement.name}: round {number} of {rounds}")
             outcome.rounds.append(self._round(outcome, number))
         return outcome
 
@@ -49,9 +49,9 @@ class Runner:
                 found[entry.key] = self._measure(outcome.measurement, entry)
             except (ChildFailedError, EnvironmentFailedError) as error:
                 outcome.failures[entry.key] = f"round {number}, {error.reason}"
-                self.tell(f"  {entry.key}: {error}")
+                self.log(f"  {entry.key}: {error}")
             else:
-                self.tell(f"  {entry.key}: {_brief(outcome.measurement, found[entry.key])}")
+                self.log(f"  {entry.key}: {_brief(outcome.measurement, found[entry.key])}")
         return found
 
     def _measure(self, measurement: Measurement, entry: Entry) -> Figures:

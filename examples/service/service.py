@@ -6,7 +6,7 @@
     GET  /metrics    for Prometheus
 
 The pipeline fetches pages from a remote API, parses them in a thread, and stores what they say.
-`Upstream` and `store` play the remote API and the database: put your own in their places. To see
+`Upstream` and `store` play the remote API and the database: replace them with your own. To see
 what happens when the API hangs, POST /upstream/hang, and then /upstream/resume.
 
 At SIGTERM the service takes no new requests. A request that is open waits for its items for
@@ -87,7 +87,7 @@ async def store(page: dict[str, Any]) -> dict[str, Any]:
 
 
 def log_failure(page: str, error: Exception, _: dict[str, Any]) -> None:
-    """Log an item that failed: of a batch, nobody else is told."""
+    """Log an item that failed: of a batch, no caller gets the error."""
     logger.warning("Page %r failed: %s: %s", page, type(error).__name__, error)
 
 
@@ -171,21 +171,21 @@ class Service:
         self._stall_seconds = stall_seconds
         self._request_seconds = request_seconds
         self._drain_seconds = drain_seconds
-        self._places = asyncio.Semaphore(MOST_REQUESTS)
+        self._requests = asyncio.Semaphore(MOST_REQUESTS)
 
     async def post_item(self, request: Request) -> Response:
-        async with self._place():
+        async with self._at_work():
             item = item_of(await body_of(request), "The body")
             async with asyncio.timeout(self._request_seconds):
                 result = await self.pipeline.process(item, priority=FIRST)
         if result.error is None:
             return JSONResponse({"page": result.id, **result.value})
         error = f"{type(result.error).__name__}: {result.error}"
-        told = {"error": error, "stage": result.stage, "attempts": result.attempts}
-        return JSONResponse(told, STATUSES.get(result.stage or "", 500))
+        content = {"error": error, "stage": result.stage, "attempts": result.attempts}
+        return JSONResponse(content, STATUSES.get(result.stage or "", 500))
 
     async def post_batch(self, request: Request) -> Response:
-        async with self._place():
+        async with self._at_work():
             batch = batch_of(await body_of(request))
             source = iter(batch)
             try:
@@ -201,8 +201,8 @@ class Service:
         workers = self.pipeline.get_worker_states().values()
         stats = self.pipeline.get_stats()
         names = stalled(stats, workers, time.time(), self._stall_seconds)
-        told = {"status": "stalled" if names else "ok", "stalled": names}
-        return JSONResponse(told, 503 if names else 200)
+        content = {"status": "stalled" if names else "ok", "stalled": names}
+        return JSONResponse(content, 503 if names else 200)
 
     async def get_metrics(self, _: Request) -> ASGIApp:
         return self._metrics  # it answers in the place of a response
@@ -229,11 +229,11 @@ class Service:
         logger.info("Drained: %d items succeeded, %d failed, %d were left", *ended)
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _at_work(self) -> AsyncIterator[None]:
         """Be one of the requests at work, whose number bounds the memory that they take."""
-        if self._places.locked():
+        if self._requests.locked():
             raise HTTPException(503, f"{MOST_REQUESTS} requests are at work; ask later", RETRY)
-        async with self._places:
+        async with self._requests:
             yield
 
 

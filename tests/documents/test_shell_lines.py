@@ -93,7 +93,7 @@ PAGES = {
             ),
             Line("antflow run", 1, added="2>&1", says=r"pages\.py:9, in fetch\)\nTraceback "),
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
-        ),
+        )
     ),
     "docs/how-to/retries.md": Page(
         lines=(Line("python examples", says=r"^0 calls came before their time$"),)
@@ -122,7 +122,7 @@ PAGES = {
             Line("curl", says=r'\{"error":"there is no such page","stage":"Fetch"\}'),
             Line("curl", says=r'^antflow_stage_items_total\{.*outcome="completed"\} 1\.0$'),
             Line("python -m", makes=RULES),
-        ),
+        )
     ),
     "docs/writing-a-plugin.md": Page(
         examples=(TEMPLATE,),

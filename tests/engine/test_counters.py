@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._stats.counters import (
-    BLOCKED,
-    BUSY,
-    IDLE,
-    MAX_ERROR_TYPES,
-    WAITING,
-    StageCounters,
-)
+from antflow._stats.counters import BLOCKED, BUSY, IDLE, MAX_ERROR_TYPES, WAITING, StageCounters
 
 
 def counters_of(workers: int, began: float | None = 0.0) -> StageCounters:

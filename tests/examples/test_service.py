@@ -107,11 +107,7 @@ def test_a_wrong_body_is_refused_with_the_remedy(
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [
-        ("POST", "/item", 404),
-        ("GET", "/items", 405),
-        ("POST", "/metrics", 405),
-    ],
+    [("POST", "/item", 404), ("GET", "/items", 405), ("POST", "/metrics", 405)],
 )
 def test_what_is_not_there_is_answered_with_what_there_is(
     served: Service, method: str, path: str, status: int

@@ -33,10 +33,7 @@ def exit_code(patch: pytest.MonkeyPatch, program: str, *arguments: str) -> objec
     ],
 )
 def test_help_names_the_options(
-    program: str,
-    options: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    program: str, options: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(monkeypatch, program, "--help") == 0
     assert set(options.split()) <= set(capsys.readouterr().out.split())

@@ -82,7 +82,7 @@ async def sleep_long(value: Any) -> Any:
 
 
 def stage(*tasks: Any, **fields: Any) -> Stage:
-    """Return a stage of one worker that tries its tasks once, unless told otherwise."""
+    """Return a stage of one worker that tries its tasks once, unless asked otherwise."""
     return Stage(**{"name": "Work", "workers": 1, "tasks": tasks, "task_attempts": 1, **fields})
 
 
@@ -114,7 +114,7 @@ class Counted:
             yield number
 
 
-# Ways to use a pipeline: each returns the values of what succeeded
+# Uses of a pipeline: each returns the values of what succeeded
 
 
 Use = Callable[[Pipeline, Any], Coroutine[Any, Any, list[Any]]]

@@ -11,14 +11,7 @@ import pytest
 from antflow import Pipeline
 from antflow.testing import StuckError
 from tests.helpers.runs import stage
-from tests.helpers.virtual_time import (
-    Gate,
-    LeftOver,
-    Livelock,
-    SimulatedLoop,
-    settle,
-    simulate,
-)
+from tests.helpers.virtual_time import Gate, LeftOver, Livelock, SimulatedLoop, settle, simulate
 
 
 def order_of_three(seed: int | None) -> tuple[int, ...]:

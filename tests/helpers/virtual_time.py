@@ -282,20 +282,16 @@ def simulate(
         LeftOver: `main` finished and left a task, a timer, an exception that was never retrieved,
             or anything else that was reported to the loop or to `sys.unraisablehook`.
     """
-    gc.freeze()  # so that collecting what this simulation leaves costs next to nothing
-    try:
-        clock, left = TickingClock(tick, seed, max_steps), list[str]()
-        with _unraisable(clock.reports), _watchdog(max_spin_seconds):
-            try:
-                result = clock.run(_leave_nothing(main, left))
-            except BaseException as error:
-                if left:
-                    error.add_note("left by main:\n" + "\n".join(left))
-                raise
-            del main  # what is collected now reports now what was never retrieved
-            gc.collect()
-    finally:
-        gc.unfreeze()
+    clock, left = TickingClock(tick, seed, max_steps), list[str]()
+    with _unraisable(clock.reports), _watchdog(max_spin_seconds):
+        try:
+            result = clock.run(_leave_nothing(main, left))
+        except BaseException as error:
+            if left:
+                error.add_note("left by main:\n" + "\n".join(left))
+            raise
+        del main  # what is collected now reports now what was never retrieved
+        gc.collect()
     if left or clock.reports:
         raise LeftOver("left by main:\n" + "\n".join([*left, *clock.reports]))
     return result

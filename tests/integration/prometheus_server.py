@@ -227,10 +227,7 @@ def prometheus(folder: Path, target: Server, rules: Sequence[Path]) -> Iterator[
     """Run a Prometheus that scrapes a server four times a second."""
     config = folder / "prometheus.yml"
     content = {
-        "global": {
-            "scrape_interval": "250ms",
-            "evaluation_interval": "250ms",
-        },
+        "global": {"scrape_interval": "250ms", "evaluation_interval": "250ms"},
         "rule_files": [str(path) for path in rules],
         "scrape_configs": [
             {

@@ -19,7 +19,6 @@ from tests.integration.plugins.installing import (
     link,
     make_environment,
     make_wheels,
-    write_wheel,
 )
 
 PROBE = Path(__file__).parent / "plugins" / "probe.py"
@@ -51,14 +50,6 @@ BROKEN = {
     "wrong-argument": ("antflow-wrong-argument 1.10", "Plugin", "task_event"),
 }
 RAISES_EVERYWHERE = ("raises", "raises-async", "cancels", "cancels-async")
-PROGRAM = """
-from antflow import Pipeline, Stage
-
-async def upper(text):
-    return text.upper()
-
-pipeline = Pipeline([Stage("Upper", 1, [upper])], name="letters")
-"""
 HOOKS = [name for name in vars(hookspecs) if name.startswith("antflow_")]
 OF_THE_COMMAND_LINE = ["antflow_add_options", "antflow_configure"]
 PLAIN_ONLY = [*OF_THE_COMMAND_LINE, "antflow_dashboard"]  # as coroutine functions, not accepted
@@ -168,23 +159,6 @@ def test_the_hooks_of_each_plugin_are_listed_in_their_order(listed: list[dict[st
     assert hooks["a-module"] == ["antflow_pipeline_finish"]
 
 
-def test_hooks_are_listed_with_those_who_implement_them(full: Environment) -> None:
-    ran = full.run(
-        "antflow", "hooks", environ={"ANTFLOW_PLUGINS": "a-class,good,journal,raises-late"}
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    implemented = dict(line.rsplit("  ", 1) for line in ran.stdout.splitlines()[1:])
-    implemented = {hook.split("(")[0]: names for hook, names in implemented.items()}
-    assert list(implemented) == HOOKS
-    assert implemented == {
-        **dict.fromkeys(HOOKS, "journal.run, good"),
-        **dict.fromkeys(PLAIN_ONLY, "journal, good"),
-        "antflow_pipeline_start": "journal, good",
-        "antflow_item_status": "journal.run, good, a-class",
-        "antflow_task_success": "journal.run, raises-late, good",
-    }
-
-
 # Runs
 
 
@@ -257,24 +231,6 @@ def test_a_strict_run_minds_no_plugin_that_is_left_out(full: Environment) -> Non
     assert_right(outcome)
 
 
-# The command line
-
-
-def test_a_plugin_that_raises_at_its_options_does_no_harm_to_a_command(
-    full: Environment, tmp_path: Path
-) -> None:
-    journal = tmp_path / "journal.jsonl"
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM, encoding="utf-8")
-    options = ["--plugins=journal,raises,cancels", f"--journal={journal}", "--ordered", "--values"]
-    ran = full.run("antflow", "run", *options, f"{program}:pipeline", "a", "b")
-    assert (ran.returncode, ran.stdout) == (0, '"A"\n"B"\n')
-    for name in ("raises", "cancels"):
-        assert ran.stderr.count(f"warning: plugin {name!r} cannot add its options") == 1
-    last = journal.read_text().splitlines()[-1]
-    assert json.loads(last) == {"pipeline": "letters", "what": "end", "failed": 0}
-
-
 # Which ones take part
 
 
@@ -315,17 +271,6 @@ def test_a_pipeline_may_do_without_what_is_installed(full: Environment) -> None:
     assert_right(outcome)
     assert (outcome["imported"], outcome["faults"]) == (["antflow_good"], {})
     assert outcome["calls"][0] == ["pipeline_start", ["given", 3]]
-
-
-def test_the_predecessor_is_warned_of(bare: Environment, tmp_path: Path) -> None:
-    about = b"Metadata-Version: 2.1\nName: antflow\nVersion: 0.10.0\n"
-    write_wheel(tmp_path, "antflow", "0.10.0", {"antflow-0.10.0.dist-info/METADATA": about})
-    (wheel,) = tmp_path.iterdir()
-    outcome = probe(bare, PYTHONPATH=wheel)
-    assert_right(outcome)
-    ((category, text),) = outcome["warnings"]
-    assert category == "PluginWarning"
-    assert "pip uninstall antflow" in text
 
 
 # The journal, the example of a plugin

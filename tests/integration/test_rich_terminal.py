@@ -42,9 +42,9 @@ def opened() -> Iterator[Opener]:
         yield open_one
 
 
-def halfway(shown: Window, display: str, *options: str, **variables: str) -> str:
+def halfway(shown: Window, display: str, *options: str) -> str:
     """Run the program until it has stopped halfway, and return what is seen then."""
-    shown.run(PROGRAM, display, "--gate", gate(shown), *options, **variables)
+    shown.run(PROGRAM, display, "--gate", gate(shown), *options)
     return shown.until_shown("20/40")
 
 
@@ -185,17 +185,6 @@ def is_answered(seen: str) -> bool:
 
 
 @pytest.mark.parametrize("display", ["progress", "full"])
-def test_without_a_total_it_is_seen_too(opened: Opener, display: str) -> None:
-    shown = opened()
-    shown.run(PROGRAM, display, "--gate", gate(shown), "--unknown")
-    seen = shown.until_shown("2 items failed")
-    assert "total unknown" in seen
-    assert "╱" in seen
-    assert " 20/40" not in seen
-    assert_in_order(to_the_end(shown), *SAID, "pages has ended", "total 708", "exit code 0")
-
-
-@pytest.mark.parametrize("display", ["progress", "full"])
 def test_an_interrupted_run_leaves_the_terminal_as_it_was(opened: Opener, display: str) -> None:
     shown = opened()
     halfway(shown, display)
@@ -236,37 +225,6 @@ def test_what_another_program_writes_stays_above_the_display(opened: Opener) -> 
     assert_in_order(left, *SAID)
 
 
-def test_a_line_that_is_only_begun_is_seen_above_the_display(opened: Opener) -> None:
-    shown = opened()
-    seen = halfway(shown, "progress", "--event", "begun line")
-    assert_in_order(seen, "logged 15", "begun", "20/40")
-    assert_in_order(to_the_end(shown), "logged 15", "begun printed 25", "pages is done")
-
-
-@pytest.mark.parametrize("display", ["compact", "full"])
-def test_many_lines_are_kept_in_order(opened: Opener, display: str) -> None:
-    shown = opened()
-    shown.ask("set-option", "-g", "history-limit", 5000)
-    halfway(shown, display, "--event", "flood")
-    left = to_the_end(shown)
-    numbers = [int(number) for number in re.findall(r"^line (\d+)\.$", left, re.MULTILINE)]
-    kept = 2000 if display == "compact" else numbers[-1] - numbers[0] + 1
-    assert numbers == list(range(2001 - kept, 2001))
-    assert kept >= 990
-    assert ("earlier lines are left out" in left) == (display == "full")
-    assert_in_order(left, "line 2000.", "printed 25", "pages is done", "total 708")
-
-
-def test_what_stood_in_the_line_before_is_left_alone(opened: Opener) -> None:
-    shown = opened()
-    shown.run("-c", f"print('Working:', end=' ', flush=True); {IN_PLACE.format(str(PROGRAM))}")
-    left = shown.until_shown("exit code", with_history=True)
-    assert_in_order(left, "Working:", "printed 5", "pages is done", "exit code 0")
-
-
-IN_PLACE = "import runpy, sys; sys.argv = ['', 'progress']; runpy.run_path({!r}, None, '__main__')"
-
-
 def test_the_example_can_be_watched(opened: Opener) -> None:
     shown = opened(100, 30)
     shown.run(EXAMPLE, "--workers", 1, "--dashboard", "full")
@@ -290,46 +248,7 @@ def test_a_program_that_leaves_its_loop_behind_leaves_the_terminal_as_it_was(
     assert "20/40" not in left
 
 
-# Colour
-
-
-def test_there_is_colour_unless_it_is_not_wanted(opened: Opener) -> None:
-    coloured, plain = opened(), opened()
-    halfway(coloured, "full")
-    halfway(plain, "full", NO_COLOR="1", FORCE_COLOR="1")
-    assert COLOUR.search(coloured.screen(with_escapes=True))
-    assert not COLOUR.search(plain.screen(with_escapes=True))
-    to_the_end(plain)
-    assert not COLOUR.search(plain.ask("capture-pane", "-p", "-e"))
-
-
-COLOUR = re.compile(r"\x1b\[[\d;]*[34]\d")
-
-
 # Where nothing can be drawn
-
-
-@pytest.mark.parametrize(
-    ("display", "variables"), [("progress", {"TERM": "dumb"}), ("full", {"CI": "true"})]
-)
-def test_a_terminal_that_is_not_drawn_in_gets_plain_lines(
-    opened: Opener, display: str, variables: dict[str, str]
-) -> None:
-    shown = opened()
-    shown.run(PROGRAM, display, "--gate", gate(shown), **variables)
-    shown.until_shown("pages: 0 of 40")
-    left = to_the_end(shown)
-    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
-    assert not COLOUR.search(shown.screen(with_escapes=True))
-
-
-def test_a_notebook_gets_plain_lines(opened: Opener) -> None:
-    shown = opened()
-    shell = "import builtins; builtins.get_ipython = type('ZMQInteractiveShell', (), {})"
-    shown.run("-c", f"{shell}; {IN_PLACE.format(str(PROGRAM))}")
-    left = shown.until_shown("exit code", with_history=True)
-    assert_in_order(left, *SAID, "pages is done", "total 708", "exit code 0")
-    assert not COLOUR.search(shown.screen(with_escapes=True))
 
 
 @pytest.mark.parametrize(
@@ -358,17 +277,6 @@ def test_what_is_piped_has_no_escapes_and_stdout_is_clean(
     assert "\x1b" not in stderr + stdout
     assert "\r" not in stderr
     assert_in_order(stderr, *SAID[1::2], "pages is done", "36 succeeded")
-
-
-def test_data_on_stdout_is_not_touched_by_a_display_in_the_terminal(opened: Opener) -> None:
-    shown = opened()
-    file = shown.folder / "out"
-    script = f"import sys; sys.stdout = open({str(file)!r}, 'w'); {IN_PLACE.format(str(PROGRAM))}"
-    shown.run("-c", script)
-    left = shown.until_shown("exit code 0", with_history=True)
-    assert "printed" not in left
-    assert_in_order(left, *SAID[1::2], "pages is done")
-    assert file.read_text(encoding="utf-8").split("\n") == [*SAID[::2], "total 708", ""]
 
 
 def is_whole(seen: str, *, display: str, columns: int, lines: int) -> bool:

@@ -252,7 +252,7 @@ class Pipeline(RunInspection):
         """
         if buffer_size is None:  # as the default capacity of a stage
             buffer_size = CAPACITY_PER_WORKER * self.stages[-1].workers
-        if not is_count(buffer_size) or buffer_size < 0:
+        if not is_count(buffer_size, 0):
             raise ValueError(
                 f"buffer_size of pipeline {self.name!r} is {buffer_size!r}; give the number of "
                 "results that may wait, 0 or more, or None for ten per worker"

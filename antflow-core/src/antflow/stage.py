@@ -173,7 +173,7 @@ class Stage:
         self._check_retry()
         self._check_policy()
         self._check_time_limits()
-        if not is_count(self.workers) or self.workers < 1:
+        if not is_count(self.workers, 1):
             raise self._invalid(
                 f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
             )
@@ -217,11 +217,7 @@ class Stage:
     def _policy(self, attempts: int, seconds: float) -> RetryPolicy:
         wait = seconds if self.retry_wait is None else checked_wait(self.retry_wait)
         assert wait is not None
-        return RetryPolicy(attempts, wait, self.retry_on, self._never(), self.retry_timeout)
-
-    def _never(self) -> tuple[type[BaseException], ...]:
-        never = self.never_retry
-        return never if isinstance(never, tuple) else (never,)
+        return RetryPolicy(attempts, wait, self.retry_on, self.never_retry, self.retry_timeout)
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -259,7 +255,7 @@ class Stage:
             raise self._invalid(f"has retry={self.retry!r}. Invalid retry policy; {remedy}")
         for name in ("task_attempts", "stage_attempts"):
             attempts = getattr(self, name)
-            if not is_count(attempts) or attempts < 1:
+            if not is_count(attempts, 1):
                 raise self._invalid(
                     f"has {name}={attempts!r}; it counts the first attempt too, so give 1 or more"
                 )
@@ -274,7 +270,7 @@ class Stage:
                 f"has retry_wait={self.retry_wait!r}; give seconds, 0 or more, a Backoff, a wait "
                 "strategy of tenacity, or a function of attempt and error"
             )
-        if not is_error_types(self._never()):
+        if not is_error_types(self.never_retry):
             raise self._invalid(
                 f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
                 "of types such as (NameError, TypeError)"
@@ -296,14 +292,12 @@ class Stage:
                 )
 
     def _check_capacity(self) -> None:
-        if self.max_parked is not None and (not is_count(self.max_parked) or self.max_parked < 1):
+        if self.max_parked is not None and not is_count(self.max_parked, 1):
             raise self._invalid(
                 f"has max_parked={self.max_parked!r}; give a number of items, 1 or more, or None "
                 "for 1,000, or the queue's capacity if that is more"
             )
-        if self.queue_capacity is not None and (
-            not is_count(self.queue_capacity) or self.queue_capacity < 0
-        ):
+        if self.queue_capacity is not None and not is_count(self.queue_capacity, 0):
             raise self._invalid(
                 f"has queue_capacity={self.queue_capacity!r}; give a number of items, 0 for no "
                 "bound or None for ten per worker"
@@ -348,14 +342,14 @@ class Stage:
                     f"has a limit for an unknown task {name!r}; its tasks are "
                     f"{', '.join(map(repr, names))}"
                 )
-            if not is_count(most) or most < 1:
+            if not is_count(most, 1):
                 raise self._invalid(
                     f"has the limit {most!r} for task {name!r}; give a number of workers, 1 or more"
                 )
 
     def _check_call_limits(self) -> None:
         calls = self.call_concurrency
-        if calls is not None and (not is_count(calls) or calls < 1):
+        if calls is not None and not is_count(calls, 1):
             raise self._invalid(
                 f"has call_concurrency={calls!r}; give a number of tasks, 1 or more, or None for "
                 "no limit"
@@ -536,10 +530,10 @@ def is_error_types(value: object) -> bool:
     return all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types)
 
 
-def is_count(value: object) -> bool:
-    """Return whether a value is a whole number."""
+def is_count(value: object, least: int) -> bool:
+    """Return whether a value is a whole number, and not below the least."""
     # Python counts True as 1, but `workers=True` is an argument in the wrong position.
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_positive(value: object) -> bool:

@@ -68,7 +68,7 @@ class StatusTracker(Observer):
         *,
         max_history: int | None = None,
     ) -> None:
-        if max_history is not None and (not is_count(max_history) or max_history < 0):
+        if max_history is not None and not is_count(max_history, 0):
             raise ValueError(
                 f"max_history is {max_history!r}; give the number of items that have ended to "
                 "remember, 0 or more, or None for all"

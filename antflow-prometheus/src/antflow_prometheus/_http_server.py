@@ -108,8 +108,8 @@ class _Collection:
     async def run(self) -> None:
         """Respond to requests until cancelled."""
         while await self._has_waiting.wait():
-            # Those for all metrics first, of which there are few kinds: clients that choose names
-            # in many ways delay only each other.
+            # Those for all metrics first, of which there are few kinds: clients that choose
+            # ever other names delay only each other.
             request = min(self._waiting, key=lambda each: bool(each.names))
             pending = self._waiting.pop(request)
             if not self._waiting:

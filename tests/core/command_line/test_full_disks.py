@@ -34,7 +34,7 @@ pipeline = one(task)
 BLOCKS = {"output": 60, "failures": 77, "both": 137}
 """Blocks that the files take."""
 
-PLACES = {
+FILES = {
     "output": ("disk/out", "failures"),
     "failures": ("out", "disk/failures"),
     "both": ("disk/out", "disk/failures"),
@@ -118,7 +118,7 @@ def check(ran: Ran, output: Path, failures: Path | None) -> None:
 def test_a_full_disk_loses_and_repeats_no_input(
     command: Command, place: str, blocks: int, ordered: bool
 ) -> None:
-    output, failures = PLACES[place]
+    output, failures = FILES[place]
     with small_disk(command.folder / "disk", blocks):
         options = "--output", output, "--failures", failures, *(["--ordered"] if ordered else [])
         ran = command.run(*options, program=PROGRAM, given=LINES)

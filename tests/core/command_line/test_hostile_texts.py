@@ -20,9 +20,7 @@ LIMIT = 10_000
 """Characters of a message before escaping, as docs/command-line.md says."""
 
 several = settings(
-    max_examples=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 TASK = """

@@ -37,9 +37,7 @@ def test_results_come_one_on_a_line(command: Command, size: str) -> None:
 # The order
 
 
-def test_results_in_order_wait_for_those_before_them_and_not_for_failures(
-    command: Command,
-) -> None:
+def test_results_in_order_wait_for_those_before_them_and_not_for_failures(command: Command) -> None:
     program = """
 from pathlib import Path
 done = []

@@ -68,7 +68,7 @@ def test_of_many_kinds_the_first_have_an_example_and_others_a_count(command: Com
         "Error6 x2 in Work",
         "Error5 x1 in Work",
         *(f"Error{n} x1 in Work" for n in range(8, 25)),
-        "5 items failed in other ways",
+        "5 items failed with other errors",
     ]
 
 
@@ -82,7 +82,7 @@ def test_tracebacks_follow_a_hundred_kinds_and_a_thousand_are_counted(command: C
         == [(str(command.folder / "program.py"), "16")] * 100
     )
     assert "Error1999" not in ran.err
-    assert ran.report[-2] == "1,881 items failed in other ways"
+    assert ran.report[-2] == "1,881 items failed with other errors"
 
 
 def test_an_error_without_a_line_of_the_program_has_no_traceback(command: Command) -> None:

@@ -230,17 +230,6 @@ async def test_a_dashboard_may_show_one_run_after_the_other() -> None:
     assert dashboard.calls == CALLS * 2
 
 
-@simulated(tick=0.0)
-async def test_two_runs_at_once_have_a_dashboard_each() -> None:
-    first, second = Recorder(), Recorder()
-    await asyncio.gather(
-        by_run(piped(sleep), range(2), custom_dashboard=first),
-        by_run(piped(sleep), range(4), custom_dashboard=second),
-    )
-    assert (first.total_items, second.total_items) == (2, 4)
-    assert (first.times[-1], second.times[-1]) == (2, 4)
-
-
 @run_or_stream
 @simulated()
 async def test_a_run_that_is_rejected_shows_nothing(use: Use) -> None:

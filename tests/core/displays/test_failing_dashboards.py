@@ -23,15 +23,7 @@ from tests.helpers.displays import (
     sleep,
     sync_or_async,
 )
-from tests.helpers.runs import (
-    CustomExit,
-    InputBrokeError,
-    fail,
-    now,
-    raised_by,
-    run_exactly,
-    values,
-)
+from tests.helpers.runs import CustomExit, InputBrokeError, now, raised_by, run_exactly, values
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import begun, others, simulate
 from tests.naming import id_of
@@ -58,11 +50,7 @@ def raising(error: BaseException, is_async: bool) -> Callable[[], Any]:
 )
 @simulated()
 async def test_a_dashboard_that_raises_is_logged_and_dropped_and_the_run_goes_on(
-    use: Use,
-    method: str,
-    is_async: bool,
-    error: BaseException,
-    caplog: pytest.LogCaptureFixture,
+    use: Use, method: str, is_async: bool, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     dashboard = Recorder(**{method: raising(error, is_async)})
     pipeline = piped(sleep)
@@ -437,11 +425,3 @@ def test_the_dashboard_of_a_run_that_an_error_ends_finishes(
     assert dashboard.snapshots[-1].pipeline_stats.items_processed == (not failures)
     assert dashboard.summary is not None
     assert dashboard.summary.errors_by_type == failures
-
-
-def test_a_dashboard_gets_the_failures_of_all_items() -> None:
-    dashboard = Recorder()
-    assert simulate(by_run(piped(fail), range(3), custom_dashboard=dashboard)) == []
-    assert dashboard.results == []
-    assert dashboard.summary is not None
-    assert dashboard.summary.total_failed == 3

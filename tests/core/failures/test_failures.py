@@ -165,7 +165,7 @@ def test_all_kinds_are_counted_the_most_frequent_first(caplog: pytest.LogCapture
     assert all(f"Error{number} x1 in Work: no (item " in kinds[number] for number in range(5))
     assert kinds[5:8] == ["Error9 x3 in Work", "Error8 x2 in Work", "Error5 x1 in Work"]
     assert "ValueError x1 in Last" in kinds
-    assert kinds[25:] == ["and 5 items failed in other ways", "see pipeline.failures"]
+    assert kinds[25:] == ["and 5 items failed with other errors", "see pipeline.failures"]
 
 
 def test_memory_and_text_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
@@ -173,7 +173,7 @@ def test_memory_and_text_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
         raise type(f"Error{value}", (Exception,), {})
 
     simulate(lambda: piped(stage(each_its_own)).run(range(1100)))
-    assert warning(caplog).endswith("; and 1075 items failed in other ways; see pipeline.failures")
+    assert warning(caplog).endswith("1075 items failed with other errors; see pipeline.failures")
     assert warning(caplog).startswith("1100 of 1100 items failed: Error0 x1 in Work (item 0, test_")
 
 

@@ -289,10 +289,7 @@ RAISES_IT: dict[str, Callable[[], tuple[list[Stage], int]]] = {
     "failed items": lambda: ([stage(raise_it)], TIMES),
     "retries of a task": lambda: retried(raise_it),
     "retries of a deep task": lambda: retried(raise_it_from_the_depth),
-    "retries of a stage": lambda: (
-        [stage(raise_it, retry="per_stage", stage_attempts=TIMES)],
-        1,
-    ),
+    "retries of a stage": lambda: ([stage(raise_it, retry="per_stage", stage_attempts=TIMES)], 1),
     "skip_if": lambda: ([stage(same, skip_if=raise_it)], TIMES),
     "on_success": lambda: ([stage(same, on_success=raise_it_at_once)], TIMES),
 }

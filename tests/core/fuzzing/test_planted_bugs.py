@@ -98,6 +98,7 @@ plant(
     ResultQueue,
     "unbound",
     lambda _: None,
+    ("stream", 106),
 )
 plant(
     "newly due items go before those that were due earlier",
@@ -118,7 +119,7 @@ plant(
     PullChannel,
     "_free_receivers",
     property(lambda _: 99),
-    ("service", 0),
+    ("stream", 1),
 )
 plant("a sender of a pull stage is not woken", PullChannel, "_may_sender_go", lambda *_: False)
 
@@ -138,7 +139,7 @@ def an_item_is_lost_after_the_close(original: Any, self: Channel, item: Any) -> 
         original(self, item)
 
 
-@replaces(Receivers, "arrive", ("stream", 24))
+@replaces(Receivers, "arrive", ("stream", 14))
 def a_wake_up_is_lost_with_a_cancelled_receiver(
     original: Any, self: Receivers, takes: int = 1
 ) -> None:
@@ -146,7 +147,7 @@ def a_wake_up_is_lost_with_a_cancelled_receiver(
         original(self, takes)
 
 
-@replaces(RoomWaiters, "wait_as_feeder", ("run", 0))
+@replaces(RoomWaiters, "wait_as_feeder", ("service", 8))
 async def room_is_lost_with_a_cancelled_feeder(original: Any, self: RoomWaiters) -> None:
     try:
         await original(self)
@@ -155,7 +156,7 @@ async def room_is_lost_with_a_cancelled_feeder(original: Any, self: RoomWaiters)
         raise
 
 
-@replaces(Channel, "close", ("service", 0))
+@replaces(Channel, "close", ("stream", 106))
 def senders_are_forgotten_at_the_close(original: Any, self: Channel) -> None:
     self.waiters.senders.clear()
     original(self)
@@ -265,7 +266,7 @@ def the_time_of_an_item_goes_on_in_the_next_stage(
         details.deadline = worker.since + seconds
 
 
-@replaces(processing, "_set_deadline")
+@replaces(processing, "_set_deadline", ("stream", 44))
 def the_time_of_an_item_begins_with_each_attempt(
     _original: Any, worker: Worker, item: Any, seconds: float
 ) -> None:
@@ -295,7 +296,7 @@ def errors_that_are_never_retried_are(
     return cast("Outcome", original(error, attempt, *policies, **options))
 
 
-@replaces(processing, "_count_kind")
+@replaces(processing, "_count_kind", ("stream", 45))
 def timeouts_of_items_alone_are_counted(original: Any, stage: Any, error: BaseException) -> None:
     if not isinstance(error, AttemptTimeoutError):
         original(stage, error)
@@ -341,7 +342,7 @@ plant(
     Worker,
     "uncancel_swallowed",
     lambda *_: None,
-    ("run", 0),
+    ("run", 44),
 )
 
 
@@ -370,12 +371,12 @@ async def an_item_is_counted_before_it_waits(
         stage.counters.fed -= 1
 
 
-@replaces(Run, "wait_closed", ("run", 0))
+@replaces(Run, "wait_closed", ("run", 50))
 async def a_second_cancellation_leaves_tasks(_original: Any, self: Run) -> None:
     await self.finished.wait()
 
 
-@replaces(Run, "abort")
+@replaces(Run, "abort", ("stream", 37))
 def cancelled_workers_are_not_missed(
     original: Any, self: Run, error: BaseException | None = None
 ) -> None:

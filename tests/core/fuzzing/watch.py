@@ -221,7 +221,7 @@ def _has_ended(tracker: StatusTracker, item_id: int) -> bool:
 
 
 def _wrong_end(trace: Trace, end: Step | None, *, is_known: bool) -> str | None:
-    """Tell what is wrong with how a trace ends; `end` is None where the item was not fed."""
+    """Return what is wrong with how a trace ends; `end` is None where the item was not fed."""
     steps = trace.steps
     if end is None:
         statuses = [status for status, _ in steps]

@@ -103,9 +103,7 @@ async def test_the_hook_of_a_cancelled_attempt_has_its_context(contextual: Conte
     assert len(contextual.attempts("cancel")) == 2
 
 
-def test_a_plain_function_sees_in_its_thread_what_a_start_hook_sets(
-    contextual: Contextual,
-) -> None:
+def test_a_plain_function_sees_in_its_thread_what_a_start_hook_sets(contextual: Contextual) -> None:
     def task(value: int) -> tuple[str, bool]:
         return VARIABLE.get(), threading.current_thread() is threading.main_thread()
 

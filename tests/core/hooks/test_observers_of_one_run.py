@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PluginError, Stage, StatusEvent, StatusTracker, hookimpl
-from tests.helpers.hooks import LONG, START, Faulty, Journal, Scoping, hooked, pipeline
-from tests.helpers.runs import raised_by, same, values
+from tests.helpers.hooks import LONG, START, Journal, Scoping, hooked, pipeline
+from tests.helpers.runs import raised_by, same
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import begun, simulate
 
@@ -44,12 +44,6 @@ async def test_two_pipelines_at_once_have_one_each() -> None:
     await asyncio.gather(pipeline(scoping).run([1]), pipeline(scoping, tasks=[nest]).run([3]))
     assert sorted(journal.calls.count("queued") for journal in scoping.made) == [1, 1, 3]
     assert all(journal.calls.count("finish") == 1 for journal in scoping.made)
-
-
-def test_none_takes_no_part() -> None:
-    calls: list[str] = []
-    simulate(pipeline(Scoping(lambda: None), Journal(calls)).run([1]))
-    assert calls == ["start 1", *PASSED, "finish"]
 
 
 def test_it_is_called_before_the_other_plugins() -> None:
@@ -144,29 +138,8 @@ def unmarked() -> object:
     return type("Bad", (), {"antflow_task_start": lambda self: None})()
 
 
-@simulated()
-async def test_a_returned_object_that_cannot_take_part_is_a_fault(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    journal = Journal()
-    one = pipeline(Scoping(unmarked), journal)
-    assert values(await one.run([1])) == [1]
-    assert one.plugin_faults == {"scoping": 1}
-    journal.check()
-    (record,) = caplog.records
-    assert record.exc_info is not None
-    assert "lacks the marker" in str(record.exc_info[1])
-
-
 @pytest.mark.usefixtures("strict")
 def test_a_returned_object_that_cannot_take_part_ends_a_strict_run() -> None:
     error = simulate(raised_by(pipeline(Scoping(unmarked)).run([1])))
     assert isinstance(error, PluginError)
     assert (error.plugin, error.hook) == ("scoping", START)
-
-
-@simulated()
-async def test_its_faults_are_counted_under_its_own_name() -> None:
-    one = pipeline(Scoping(lambda: Faulty("antflow_task_start", ValueError("x"))))
-    await one.run([1, 2])
-    assert one.plugin_faults == {"scoping.run": 2}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -130,25 +130,6 @@ async def test_items_that_are_fed_before_the_start_wait_until_all_plugins_have_s
     await starting
     await one.join()
     assert holding.calls[2:4] == ["queued", "in_progress"]
-
-
-async def asynchronous() -> AsyncIterator[int]:
-    for number in range(3):
-        yield number
-
-
-@pytest.mark.parametrize(
-    ("items", "total"),
-    [
-        *(([1, 2], 2), (range(7), 7), ({1: 1}.values(), 1), ([], 0)),
-        *(((each for each in "ab"), None), (asynchronous(), None)),
-    ],
-    ids=["list", "range", "values", "empty", "generator", "async"],
-)
-def test_the_start_gets_the_number_of_items(items: Any, total: int | None) -> None:
-    ends = Ends()
-    simulate(pipeline(ends).run(items))
-    assert ends.calls == [f"start {total}", "finish"]
 
 
 def test_the_finish_gets_the_failures_and_the_statistics() -> None:

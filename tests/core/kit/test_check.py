@@ -236,10 +236,7 @@ def test_an_installed_plugin_can_be_checked_by_its_name(installed: None) -> None
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [
-        ("other", "called 'other' and the plugin 'everything'"),
-        ("bad", "ImportError: no nowhere"),
-    ],
+    [("other", "called 'other' and the plugin 'everything'"), ("bad", "ImportError: no nowhere")],
 )
 def test_a_wrong_entry_point_is_found(installed: None, name: str, text: str) -> None:
     problem = only(name)

@@ -8,17 +8,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, Stage
-from tests.helpers.runs import (
-    CustomExit,
-    Failing,
-    fail,
-    piped,
-    run,
-    same,
-    stage,
-    stats_of,
-    values,
-)
+from tests.helpers.runs import CustomExit, Failing, fail, piped, run, same, stage, stats_of, values
 from tests.helpers.simulated import simulated
 
 # How many, and when
@@ -54,13 +44,7 @@ async def test_an_item_has_its_attempts_at_these_times(
 
 @pytest.mark.parametrize(
     ("stages", "attempts"),
-    [
-        ([[1, 0]], 1),
-        ([[0, 1]], 2),
-        ([[1], [0]], 1),
-        ([[0], [1]], 2),
-        ([[1], [99]], 3),
-    ],
+    [([[1, 0]], 1), ([[0, 1]], 2), ([[1], [0]], 1), ([[0], [1]], 2), ([[1], [99]], 3)],
 )
 @simulated()
 async def test_the_attempts_of_a_result_are_those_of_the_last_task(

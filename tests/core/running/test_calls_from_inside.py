@@ -293,9 +293,7 @@ async def test_what_a_task_feeds_during_a_shutdown_is_unprocessed() -> None:
 
 @pytest.mark.parametrize("begin", ["run", "start"])
 @simulated()
-async def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_past_capacity(
-    begin: str,
-) -> None:
+async def test_a_pipeline_that_a_task_runs_feeds_the_outer_one_past_capacity(begin: str) -> None:
     async def feed_outer(value: int) -> int:
         await outer.feed(["from the inner one"] * 3)
         return value

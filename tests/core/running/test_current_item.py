@@ -120,9 +120,7 @@ async def test_the_current_item_shows_what_it_is_and_cannot_be_replaced() -> Non
 
 @watched_or_not
 @simulated(threads=True)
-async def test_metadata_that_tasks_and_callbacks_write_goes_on_with_the_item(
-    watched: bool,
-) -> None:
+async def test_metadata_that_tasks_and_callbacks_write_goes_on_with_the_item(watched: bool) -> None:
     async def count(value: int) -> int:
         metadata = the_item().metadata
         metadata["visits"] = metadata.get("visits", 0) + 1

@@ -308,10 +308,7 @@ def on_a_loop_of_its_own(call: Call) -> Callable[[Pipeline], Any]:
     return lambda pipeline: asyncio.run(call(pipeline))
 
 
-IN_A_TASK = [
-    *map(on_a_loop_of_its_own, CALLS[:4]),
-    lambda pipeline: pipeline.process_threadsafe(2),
-]
+IN_A_TASK = [*map(on_a_loop_of_its_own, CALLS[:4]), lambda pipeline: pipeline.process_threadsafe(2)]
 
 
 @pytest.mark.parametrize("call", IN_A_TASK, ids=[*NAMES[:4], "process_threadsafe"])

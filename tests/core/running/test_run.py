@@ -22,7 +22,6 @@ from tests.helpers.runs import (
     left,
     refuse_odd,
     same,
-    sleep_long,
     stage,
     start_with,
     values,
@@ -45,20 +44,6 @@ async def test_results_and_failures_are_in_input_order_though_the_last_ends_firs
     assert [result.is_success for result in results] == [True, False, True, False, True]
     assert values(await pipeline.run(range(5))) == values(pipeline.results) == [0, 2, 4]
     assert values(pipeline.failures) == [1, 3]
-
-
-@simulated(threads=True)
-async def test_an_item_goes_through_all_stages_in_order() -> None:
-    stages = [stage(double, name="Double"), stage(str, name="Text"), stage(len, name="Length")]
-    assert values(await Pipeline(stages).run([1, 50])) == [1, 3]
-
-
-@simulated()
-async def test_run_of_nothing_returns_nothing() -> None:
-    pipeline = Pipeline([stage(same)])
-    assert await pipeline.run([]) == []
-    assert pipeline.results == pipeline.failures == []
-    assert pipeline.unprocessed == []
 
 
 @simulated()
@@ -282,17 +267,6 @@ async def test_two_runs_at_once_are_an_error_and_the_first_goes_on(begin: str) -
     assert values(pipeline.results) == [1]
 
 
-@simulated()
-async def test_one_stage_serves_two_pipelines_at_once() -> None:
-    gate = Gate()
-    shared = stage(gate)
-    runs = [asyncio.create_task(Pipeline([shared]).run([number])) for number in range(2)]
-    await settle()
-    assert gate.waiting == [0, 1]
-    gate.open()
-    assert [values(await run) for run in runs] == [[0], [1]]
-
-
 # Very many workers
 
 
@@ -305,15 +279,6 @@ async def test_ten_thousand_idle_workers_need_no_task_each() -> None:
     assert pipeline.get_stats().stage_stats["Wide"].workers["idle"] == 10_000
     await pipeline.join()
     assert values(pipeline.results) == [1]
-
-
-@simulated()
-async def test_a_thousand_workers_at_work_are_cancelled() -> None:
-    pipeline = Pipeline([stage(sleep_long, workers=1_000)])
-    run = await begun(pipeline.run(range(1_000)))
-    assert pipeline.get_stats().stage_stats["Work"].in_progress_items == 1_000
-    await cancel(run)
-    assert len(pipeline.unprocessed) == 1_000
 
 
 @simulated()

@@ -290,14 +290,6 @@ async def test_async_with_does_not_start_the_pipeline() -> None:
 
 
 @simulated()
-async def test_run_inside_async_with() -> None:
-    async with Pipeline([stage(double)]) as pipeline:
-        assert values(await pipeline.run([1])) == [2]
-    assert values(pipeline.results) == [2]
-    assert pipeline.unprocessed == []
-
-
-@simulated()
 async def test_leaving_async_with_lets_attempts_end_and_takes_nothing_new() -> None:
     gate = Gate()
     asyncio.get_running_loop().call_later(5, gate.open)

@@ -43,9 +43,7 @@ async def test_outside_of_a_worker_there_is_no_status_to_set() -> None:
 
 @watched_or_not
 @simulated(tick=0.0)
-async def test_a_status_is_shown_until_the_next_one_the_next_task_or_the_end(
-    watched: bool,
-) -> None:
+async def test_a_status_is_shown_until_the_next_one_the_next_task_or_the_end(watched: bool) -> None:
     silent = Gate("silent")
     pipeline = piped(stage(setting("one", "two"), silent, setting("again")), watched=watched)
     running = asyncio.ensure_future(pipeline.run([0]))

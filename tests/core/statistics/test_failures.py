@@ -35,10 +35,7 @@ from tests.helpers.virtual_time import Gate, settle
 
 in_either_mode = pytest.mark.parametrize(
     "fields",
-    [
-        {"task_attempts": 3, "task_wait_seconds": 0},
-        {"retry": "per_stage", "stage_attempts": 3},
-    ],
+    [{"task_attempts": 3, "task_wait_seconds": 0}, {"retry": "per_stage", "stage_attempts": 3}],
 )
 
 

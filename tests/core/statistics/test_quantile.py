@@ -95,10 +95,7 @@ def test_a_bucket_leans_towards_the_fuller_one_beside_it() -> None:
     assert means_from_neighbours([1.0, 4.0, 3.0]) == pytest.approx([4.5 / 5, 5 / 8, 1.5 / 7])
 
 
-@given(
-    st.tuples(*[st.integers(0, 1000)] * 3).filter(any),
-    st.floats(0.0, 1.0),
-)
+@given(st.tuples(*[st.integers(0, 1000)] * 3).filter(any), st.floats(0.0, 1.0))
 def test_middles_have_the_sum_that_is_known(counts: tuple[int, int, int], share: float) -> None:
     least = counts[1] * 1.0 + counts[2] * 2.0
     room = counts[0] * 1.0 + counts[1] * 1.0 + counts[2] * 2.0

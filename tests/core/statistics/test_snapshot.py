@@ -80,12 +80,7 @@ async def test_items_that_wait_that_are_at_work_and_that_are_left_are_counted_by
 
 @pytest.mark.parametrize(
     ("fields", "capacity"),
-    [
-        ({}, 30),
-        ({"queue_capacity": 7}, 7),
-        ({"queue_capacity": 0}, None),
-        ({"pull": True}, 0),
-    ],
+    [({}, 30), ({"queue_capacity": 7}, 7), ({"queue_capacity": 0}, None), ({"pull": True}, 0)],
 )
 def test_capacity_as_it_is_in_effect(fields: dict[str, Any], capacity: int | None) -> None:
     pipeline = Pipeline([stage(same), stage(same, name="Last", workers=3, **fields)])
@@ -304,11 +299,7 @@ async def test_tasks_are_counted_by_their_name() -> None:
     await pipeline.run([1, 2])
     counted = stats_of(pipeline).tasks.items()
     found = {name: (task.attempts, task.failed, task.duration.sum) for name, task in counted}
-    assert found == {
-        "one": (2, 0, 2),
-        "two": (4, 0, 10),
-        "fail": (2, 2, 0),
-    }
+    assert found == {"one": (2, 0, 2), "two": (4, 0, 10), "fail": (2, 2, 0)}
 
 
 @simulated()

@@ -228,21 +228,6 @@ async def test_undelivered_failures_are_undelivered_and_not_kept_as_failures() -
     assert pipeline.unprocessed == []
 
 
-@simulated()
-async def test_a_time_out_around_anext_loses_nothing() -> None:
-    async def sleep(value: int) -> int:
-        await asyncio.sleep(10)
-        return value
-
-    stream = Pipeline([stage(sleep)]).stream(range(3))
-    found: list[Any] = []
-    while len(found) < 3:
-        with suppress(TimeoutError):
-            found.append((await asyncio.wait_for(anext(stream), 4)).value)
-    assert found == [0, 1, 2]
-    assert await rest(stream) == []
-
-
 @pytest.mark.parametrize("seed", range(20))
 @simulated(tick=0.0)
 async def test_a_result_that_meets_a_time_out_is_not_lost(seed: int) -> None:

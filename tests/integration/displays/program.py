@@ -62,15 +62,6 @@ def by_another_program() -> None:
     subprocess.run(["echo", "said by another program"], check=True)
 
 
-def flood() -> None:
-    for number in range(1, 2001):
-        print(f"line {number}.")
-
-
-def begin_a_line() -> None:
-    print("begun", end=" ", flush=True)
-
-
 def leave() -> None:
     raise SystemExit(3)
 
@@ -89,8 +80,6 @@ def spoil_the_display() -> None:
 EVENTS: dict[str, Callable[[], None]] = {
     "": lambda: None,
     "another program": by_another_program,
-    "flood": flood,
-    "begun line": begin_a_line,
     "exit": leave,
     "spoiled display": spoil_the_display,
 }
@@ -105,10 +94,7 @@ async def main(options: argparse.Namespace) -> None:
     ]
     pipeline = Pipeline(stages, name="pages")
     shown = {"progress": True} if options.display == "progress" else {"dashboard": options.display}
-    items = range(options.items)
-    results = await pipeline.run(
-        iter(items) if options.unknown else items, **shown, dashboard_update_interval=0.1
-    )
+    results = await pipeline.run(range(options.items), **shown, dashboard_update_interval=0.1)
     print(f"total {sum(result.value for result in results)}")
 
 
@@ -131,9 +117,6 @@ if __name__ == "__main__":
     parser.add_argument("display")
     parser.add_argument("--items", type=int, default=40)
     parser.add_argument("--gate", type=Path)
-    parser.add_argument(
-        "--unknown", action="store_true", help="do not say how many items there are"
-    )
     parser.add_argument("--event", choices=EVENTS, default="")
     parser.add_argument("--abandon", type=Path, help="leave the run when that file exists")
     arguments = parser.parse_args()

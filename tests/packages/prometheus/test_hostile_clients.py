@@ -230,7 +230,7 @@ def test_collecting_takes_a_bounded_share_of_the_time_and_requests_share_what_is
     assert collections - 1 <= seconds * 0.1 / 0.02
 
 
-def test_clients_that_choose_metrics_in_many_ways_delay_only_each_other(
+def test_clients_that_choose_ever_other_metrics_delay_only_each_other(
     registry: CollectorRegistry,
     server: MetricsServer,
     monkeypatch: pytest.MonkeyPatch,

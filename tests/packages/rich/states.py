@@ -167,11 +167,7 @@ def state(
     } | counts
     states, metrics = zip(*workers, strict=True)
     made = snapshot(
-        *stages,
-        workers=states,
-        metrics=metrics,
-        summary=errors(failures, more),
-        **figures,
+        *stages, workers=states, metrics=metrics, summary=errors(failures, more), **figures
     )
     return replace(made, input_fraction=fraction)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from antflow_rich import Rich
 from tests.packages.rich.screens import ShownInTerminal, shown
 from tests.packages.rich.states import only
 
@@ -190,22 +189,3 @@ def test_of_two_errors_the_first_is_raised() -> None:
         run.display.on_update(Broken(KeyError("first")))
         with pytest.raises(KeyError):
             run.finish()
-
-
-def test_the_terminal_is_left_alone_if_the_thread_cannot_be_started(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    display: Any = Rich().antflow_dashboard("full")
-    with shown("progress") as run:
-        run.finish()
-        with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", fail)
-            with pytest.raises(RuntimeError, match="new thread"):
-                display.on_start(run.pipeline, 1)
-        display._close.detach()
-        assert "write" not in vars(sys.stderr)
-    with shown("progress") as run:
-        assert "write" in vars(sys.stderr)  # the terminal is free for the next display

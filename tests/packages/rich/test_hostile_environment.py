@@ -84,3 +84,4 @@ def test_a_display_whose_thread_cannot_be_started_is_dropped_and_closed(
     assert "on_start raised" in caplog.text
     monkeypatch.setattr(threading.Thread, "start", start)
     show(name)  # the terminal is free again
+    assert (STYLE in tty.written()) is terminal

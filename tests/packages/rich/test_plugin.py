@@ -79,11 +79,7 @@ def test_a_command_shows_what_it_is_asked_for(arguments: str, dashboard: str) ->
 
 each_overlap = pytest.mark.parametrize(
     ("arguments", "what"),
-    [
-        ("", "results"),
-        ("--output {}", "results"),
-        ("--output results --failures {}", "failures"),
-    ],
+    [("", "results"), ("--output {}", "results"), ("--output results --failures {}", "failures")],
 )
 
 

@@ -148,9 +148,7 @@ def test_a_terminal_that_is_gone_is_logged_and_the_run_goes_on(
         run.update(only())
 
 
-def test_a_display_that_is_dropped_restores_the_terminal(
-    tty: PseudoTerminal,
-) -> None:
+def test_a_display_that_is_dropped_restores_the_terminal(tty: PseudoTerminal) -> None:
     with as_stderr(tty):
         display: Any = Rich().antflow_dashboard("full")
         display.on_start(pipeline(), 10)

@@ -65,15 +65,6 @@ def test_a_notebook_is_not_drawn_in(
     assert is_redrawn() is expected
 
 
-@pytest.mark.parametrize("get_ipython", [lambda: 1 / 0, None, 7], ids=["raises", "None", "7"])
-def test_a_builtin_get_ipython_may_be_anything(
-    monkeypatch: pytest.MonkeyPatch, get_ipython: object
-) -> None:
-    monkeypatch.setattr("builtins.get_ipython", get_ipython, raising=False)
-    monkeypatch.setenv("TERM", "dumb")
-    assert not is_redrawn()
-
-
 @pytest.mark.parametrize("environ", [{}, {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}])
 def test_no_variable_makes_a_terminal_of_another_stream(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]

@@ -119,7 +119,7 @@ class Lifecycle:
                 dispatcher.note_fault(name, START, error)
         if not scoped:
             return
-        # Observers that are added here are told of items that were fed before the start.
+        # Observers that are added here get the events of items that were fed before the start.
         waiting = [(item, stage) for stage in self._stages for item in stage.input.queue]
         waiting += self._feeder.depositor.announced.values()
         self.plugins = self.plugins.with_plugins(scoped)

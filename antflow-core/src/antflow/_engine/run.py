@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from asyncio import CancelledError, Event, Task, get_running_loop, wait
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from asyncio import CancelledError, Task, get_running_loop, wait
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -23,17 +23,16 @@ from .feeder import Feeder
 from .input_fraction import InputFraction
 from .lifecycle import Ending, Lifecycle
 from .loop_budget import budget_of
-from .loops import work
 from .outcome import cancelled_from_outside
 from .reader import InputReader
 from .reentrancy import enter, new_context
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
 from .sources import Source
-from .stage_runtime import StageRuntime, worker_name
+from .stage_runtime import StageRuntime
 from .task_internals import hide_when_destroyed
 from .threadsafe_calls import ThreadsafeCalls
-from .worker import Worker
+from .worker_pool import WorkerPool
 
 _logger = logging.getLogger(__name__)
 
@@ -72,23 +71,21 @@ class Run(RunState):
         self.dispatcher.listen(plugins)
         self.results = ResultQueue(stages[-1].name, keep=collect)
         self.stages = _connect(stages, self.results, self.dispatcher)
+        self.workers = WorkerPool(self, self.stages, self._track)
         self.failures = Failures(
-            self, self.stages, self.results, max_failures, successes=self._successes
+            self, self.stages, self.results, max_failures, successes=self.workers.successes
         )
         self.feeder = Feeder(self, self.stages, self.results, self.failures, self.dispatcher)
         self.lifecycle = Lifecycle(self, self.stages, self.dispatcher, self.feeder, plugins)
-        self.workers: list[list[Worker]] = [[] for _ in self.stages]  # those that were started
-        self.finished = Event()
         self.previous: Run | None = None  # whose `results` are the last ones until this one starts
         self.is_started = False
         self._rates = rates
-        self._context: Context | None = None
+        self._context: Context | None = None  # of its workers, once it is started
         self._opening: Task[None] | None = None
         self._reader: InputReader | None = None
         self._ending = Ending(self, partial(self.lifecycle.end, self.results), self._finish)
         self._tasks: set[Task[None]] = set()
         self._stopped: set[Task[None]] = set()  # cancelled by the run itself
-        self._is_raised = False
 
     # Starting
 
@@ -127,7 +124,7 @@ class Run(RunState):
             self._track(self._opening)
         else:
             self.lifecycle.skip_begin()
-            self._add_workers()
+            self.workers.open(context, self.failures)
 
     async def wait_opened(self) -> None:
         """Wait until workers may start.
@@ -153,28 +150,6 @@ class Run(RunState):
         )
         self.reentrancy.reader = self._reader.task
         self._track(self._reader.task)
-
-    def _add_workers(self) -> None:
-        """Have workers started as there is work for them."""
-        if self.is_closed:
-            return
-        for stage, workers in zip(self.stages, self.workers, strict=True):
-            start = partial(self._start_worker, stage, workers)
-            stage.input.receivers.add_lazy(stage.stage.workers, start)
-
-    def _start_worker(self, stage: StageRuntime, workers: list[Worker]) -> None:
-        assert self._context is not None
-        worker = Worker(worker_name(stage.stage, len(workers)), stage, self, self.failures)
-        workers.append(worker)
-        loop = work(worker)
-        try:
-            create_task = get_running_loop().create_task
-            task = self._context.copy().run(create_task, loop, name=worker.name)
-        except Exception as error:
-            loop.close()
-            self.abort(error)
-        else:
-            self._track(task)
 
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
@@ -213,9 +188,6 @@ class Run(RunState):
         """Return how many items were fed."""
         return sum(stage.counters.fed for stage in self.stages)
 
-    def _successes(self) -> int:
-        return sum(worker.processed for worker in self.workers[-1])
-
     # Ending
 
     def close(self) -> None:
@@ -226,7 +198,7 @@ class Run(RunState):
         for stage in self.stages:
             self._on_open_loop(stage.input.close)
         self._on_open_loop(self.results.unbound)
-        for worker in _started(self.workers):
+        for worker in self.workers.begun():
             self._on_open_loop(worker.cancel_limit_wait)
         self._stop_reading()
         if not self._tasks:
@@ -277,7 +249,7 @@ class Run(RunState):
         try:
             if watch is not None:
                 await watch()
-            if not (self.is_over and self._is_raised):
+            if not (self.is_over and self.is_raised):
                 await self.wait()
         except CancelledError:
             self.abort()
@@ -304,26 +276,8 @@ class Run(RunState):
             raise
         error = self.error or (None if self._reader is None else self._reader.error)
         if error is not None:
-            self._is_raised = True
+            self.is_raised = True
             raise error
-
-    def raise_once(self) -> None:
-        """Raise what ended the run, unless that was done already."""
-        if self.error is not None and not self._is_raised:
-            self._is_raised = True
-            raise self.error
-
-    async def wait_closed(self) -> None:
-        """Wait until no task of the run is left; to be cancelled comes into effect only then."""
-        cancelled: CancelledError | None = None
-        while not self.is_over:
-            try:
-                await self.finished.wait()
-            except CancelledError as error:
-                cancelled = error
-                self.abort()
-        if cancelled is not None:
-            raise cancelled
 
     def _stop_reading(self) -> None:
         """Cancel the opening and the reading of the input, once, so that they may clean up."""
@@ -342,8 +296,8 @@ class Run(RunState):
 
     def _on_task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
-        if task is self._opening:
-            self._add_workers()
+        if task is self._opening and self._context is not None:
+            self.workers.open(self._context, self.failures)
         if task.cancelled():
             is_expected = task is self.reentrancy.reader or task in self._stopped
             if not (is_expected or self.is_closed):
@@ -359,7 +313,7 @@ class Run(RunState):
             return
         for stage in self.stages:
             stage.end(self.clock())
-        for worker in _started(self.workers):
+        for worker in self.workers.begun():
             worker.stop()
         if self.lifecycle.has_end():
             self._ending.start(self._context or new_context(self))
@@ -376,10 +330,6 @@ class Run(RunState):
         _warn_of_unprocessed(self.name, self.stages, is_returned=self.returns_unprocessed)
         self.lifecycle.release_pipeline()
         self.finished.set()
-
-
-def _started(teams: Iterable[Iterable[Worker]]) -> Iterator[Worker]:
-    return (worker for team in teams for worker in team if worker.task is not None)
 
 
 def _connect(

@@ -204,11 +204,6 @@ class RunControl:
             check_outside_tasks(self._run, "the end", "begin another run from outside")
             await self._run.finished.wait()
 
-    def _last_run(self) -> Run | None:
-        """Return the last run that was started; one that is only fed does not replace it."""
-        run = self._run
-        return run if run is None or not run.is_new else run.previous
-
     def _current_run(self) -> Run:
         """Return the run that is active or fed, or else the last one; make one if there is none."""
         if self._run is None:

@@ -10,6 +10,7 @@ from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
 from antflow.stats import PipelineStats
 
 from . import snapshot
+from .run import Run
 from .run_control import RunControl
 from .stage_runtime import MAX_LISTED_WORKERS, WorkerNames, error_summary, unprocessed_items
 
@@ -19,6 +20,11 @@ class RunInspection(RunControl):
     """The part of `Pipeline` that reads its active run, or else its last one."""
 
     # Results of the last run
+
+    def _last_run(self) -> Run | None:
+        """Return the last run that was started; one that is only fed does not replace it."""
+        run = self._run
+        return run if run is None or not run.is_new else run.previous
 
     @property
     def results(self) -> list[PipelineResult]:

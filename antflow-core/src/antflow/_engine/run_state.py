@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Event, get_running_loop
 from enum import IntEnum, auto
 
 from antflow._clock import CLOCK
@@ -50,6 +50,8 @@ class RunState:
         self.is_abandoned = False  # its stream was dropped
         self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
         self.error: BaseException | None = None
+        self.is_raised = False  # the error was, by a call that waited for the run
+        self.finished = Event()
         self.reentrancy = Reentrancy(self)
         self.ended_items = 0
         self.active_feeds = 0
@@ -141,3 +143,21 @@ class RunState:
             and not self.reentrancy.has_observing
         ):
             self.close()
+
+    def raise_once(self) -> None:
+        """Raise what ended the run, unless that was done already."""
+        if self.error is not None and not self.is_raised:
+            self.is_raised = True
+            raise self.error
+
+    async def wait_closed(self) -> None:
+        """Wait until no task of the run is left; to be cancelled comes into effect only then."""
+        cancelled: CancelledError | None = None
+        while not self.is_over:
+            try:
+                await self.finished.wait()
+            except CancelledError as error:
+                cancelled = error
+                self.abort()
+        if cancelled is not None:
+            raise cancelled

@@ -68,7 +68,7 @@ def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
     to_unix = _to_unix(run)
     states: dict[str, WorkerState] = {}
-    for runtime, workers in zip(run.stages, run.workers, strict=True):
+    for runtime, workers in zip(run.stages, run.workers.by_stage, strict=True):
         started = workers[:]  # another thread may start more meanwhile
         states |= {worker.name: _worker_state(worker, to_unix) for worker in started}
         states |= {
@@ -81,7 +81,7 @@ def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
     to_unix = _to_unix(run)
     metrics: dict[str, WorkerMetrics] = {}
-    for runtime, workers in zip(run.stages, run.workers, strict=True):
+    for runtime, workers in zip(run.stages, run.workers.by_stage, strict=True):
         started = workers[:]
         metrics |= {worker.name: _worker_metrics(worker, to_unix) for worker in started}
         metrics |= {
@@ -131,7 +131,7 @@ def _passed_on(run: Run, index: int) -> int:
     """Return how many items a stage has handed on; what waits for a pull stage it still holds."""
     after = run.stages[index + 1 : index + 2]
     held = sum(len(runtime.input.waiters.senders) for runtime in after if runtime.stage.pull)
-    return sum(worker.processed for worker in run.workers[index]) - held
+    return sum(worker.processed for worker in run.workers.by_stage[index]) - held
 
 
 def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]:
@@ -160,7 +160,7 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
         unprocessed_items=left,
         retried_attempts=counters.retried,
         queue_wait=freeze(counters.queue_wait),
-        last_completion=_last_completion(run, run.workers[index]),
+        last_completion=_last_completion(run, run.workers.by_stage[index]),
         errors_by_type=counters.errors_by_type.copy(),
         tasks=_task_stats(runtime),
         abandoned_threads=runtime.threads.abandoned,

@@ -102,7 +102,7 @@ class Measurements:
 
 
 def _is_kept(metric: Metric) -> bool:
-    """Return whether values never fall, and outlast their run."""
+    """Return whether values never fall, and stay after their run."""
     return metric.kind != "gauge" or metric is metrics.LAST_COMPLETION
 
 

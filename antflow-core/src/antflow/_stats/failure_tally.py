@@ -159,7 +159,7 @@ class FailureTally:
         name = "" if pipeline == "pipeline" else f"Pipeline {safe_repr(pipeline, _LONGEST_NAME)}: "
         kinds = [self._line(kind, is_in_log=True) for kind in self._listed()]
         if others := self._others():
-            kinds.append(f"and {many(others, 'item', _IN_LOGS)} failed in other ways")
+            kinds.append(f"and {many(others, 'item', _IN_LOGS)} failed with other errors")
         failed = f"{self.total} of {many(fed, 'item', _IN_LOGS)} failed"
         return f"{name}{failed}: {'; '.join(kinds)}"
 
@@ -170,7 +170,7 @@ class FailureTally:
             trace = f"\n{example.trace}" if example is not None and example.trace else ""
             yield self._line(kind) + trace
         if others := self._others():
-            yield f"{many(others, 'item')} failed in other ways"
+            yield f"{many(others, 'item')} failed with other errors"
 
     def _listed(self) -> list[_Kind]:
         """Return the kinds with an example as they came, then the most frequent others."""

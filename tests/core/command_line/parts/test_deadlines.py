@@ -111,9 +111,7 @@ def test_a_process_is_ended_after_the_grace(codes: SimpleQueue[int]) -> None:
 
 
 def test_exit_handlers_have_no_time_limit(
-    codes: SimpleQueue[int],
-    at_exit: list[Callable[[], None]],
-    monkeypatch: pytest.MonkeyPatch,
+    codes: SimpleQueue[int], at_exit: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Callable[[], None]] = []
 
