@@ -149,6 +149,11 @@ class LimitWaiter:
         if meter is not None:
             meter.leave(self)
 
+    def pass_on(self) -> None:
+        """Let items of other stages start that wait behind these: no worker is free for these."""
+        if self.meter is not None and len(self.meter.waiters) > 1:
+            self.meter.call_next()
+
     def call(self) -> None:
         """Have the channel look whether the first item may start; from any thread."""
         if self.is_called:

@@ -133,6 +133,9 @@ class LimitedChannel(Channel):
             if each.meter is not None:
                 each.stop()
         self.limiter.take(candidate, now)
+        if not self.receivers.has_idle:
+            for each in (self._ready, *self._called):
+                each.pass_on()
         return candidate.item
 
     def _find(self, now: float) -> tuple[LimitWaiter, Candidate] | None:

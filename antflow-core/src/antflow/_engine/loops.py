@@ -20,7 +20,7 @@ from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
 from antflow.results import PipelineResult
 
-from .attempt import FIRST, RETRY_TASK, UNMADE, Outcome
+from .attempt import FIRST, RETRY_TASK, UNMADE, Kind, Outcome
 from .channel import Channel
 from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
