@@ -95,6 +95,10 @@ PAGES = {
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
         )
     ),
+    "docs/how-to/crawler.md": Page(
+        lines=(Line("python examples", says=r"^snails: 10 requests in "),)
+    ),
+    "docs/how-to/model-api.md": Page(lines=(Line("python examples", says=r", 0 x 429, "),)),
     "docs/how-to/retries.md": Page(
         lines=(Line("python examples", says=r"^0 calls came before their time$"),)
     ),
