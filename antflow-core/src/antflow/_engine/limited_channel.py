@@ -51,8 +51,8 @@ class LimitedChannel(Channel):
         self._lined_up = 0  # items in lines
         self._called: deque[LimitWaiter] = deque()  # lines whose first item may be able to start
         self._ready = LimitWaiter(self)  # waits for the first ready item
-        self._first: Candidate | None = None  # that item, once it was looked at
-        self._stuck: PipelineResult | None = None  # that item, while it is blocked
+        self._seen: dict[int, Candidate] = {}  # ready items that were looked at, by `id()`
+        self._stuck: PipelineResult | None = None  # the first ready item, while it is blocked
         self._is_asleep = False  # nothing can start
         self._has_more = False  # items to look at in the next iteration of the loop
         self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
@@ -102,6 +102,7 @@ class LimitedChannel(Channel):
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
         if self._is_open and super().startable() and self.limiter.take_if_free():
+            self._seen.clear()
             return super().get_nowait()  # as mostly, so this spares the rest
         with LOCK:
             now = self.limiter.clock()
@@ -121,7 +122,7 @@ class LimitedChannel(Channel):
             self._is_asleep, self._stuck = False, None
             self._schedule_look()
         if waiter is self._ready:
-            self._first = None
+            del self._seen[id(candidate.item)]
             super().get_nowait()
         else:
             self._leave_line(waiter)
@@ -174,9 +175,12 @@ class LimitedChannel(Channel):
             if ready is None or first.item.priority <= ready.priority:
                 return line, first
         assert ready is not None
-        if self._first is None or self._first.item is not ready:
-            self._first = self.limiter.candidate(ready)
-        return self._ready, self._first
+        candidate = self._seen.get(id(ready))
+        if candidate is None:
+            # Kept until the item goes: `key` and `cost` are called once, also if a more urgent one
+            # comes before it.
+            candidate = self._seen[id(ready)] = self.limiter.candidate(ready)
+        return self._ready, candidate
 
     def _line_of_key(self, candidate: Candidate) -> Need | None:
         """Return for which key others wait already, so that a ready item has to line up."""
@@ -210,7 +214,7 @@ class LimitedChannel(Channel):
         elif self._lined_up < self._max_parked:
             if not self._is_asleep:  # or it waits for the item behind this one
                 self._ready.stop()
-            self._first = None
+            del self._seen[id(candidate.item)]
             self.queue.popleft()
             self._line_up(candidate, need, blocked)
             if self.waiters.any:
@@ -305,7 +309,8 @@ class LimitedChannel(Channel):
         self._lines.clear()
         self._called.clear()
         self._calls.clear()
-        self._lined_up, self._first, self._stuck = 0, None, None
+        self._seen.clear()
+        self._lined_up, self._stuck = 0, None
         self._update_limited()
 
 
