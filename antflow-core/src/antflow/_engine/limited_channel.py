@@ -70,10 +70,11 @@ class LimitedChannel(Channel):
 
     def waiting_for(self, meters: Meters) -> int:
         """Return how many items wait for a limit; from any thread."""
-        need = self._ready.need
-        waiting = self.pending if need is not None and need.meters is meters else 0
+        first = self._ready.need
+        # In front of a pull stage, senders hold what waits, so that nothing is pending.
+        waiting = len(self.queue) if first is not None and first.meters is meters else 0
         lines = list(self._lines.values())
-        return waiting + sum(line.waiting for line in lines if line.is_for(meters))
+        return waiting + sum(line.waiting for line in lines if line.is_for(meters, first))
 
     # Depositing
 
