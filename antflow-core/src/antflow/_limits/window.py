@@ -92,11 +92,12 @@ class Window:
         """Enter units that start now."""
         spaced_at = self._spaced_at
         if self._was_asked:  # timers are late by up to a millisecond
-            self._was_asked = False
-            spaced_at = max(spaced_at, now - MAX_CATCH_UP)
-        elif spaced_at < now:
-            spaced_at = now
-        self._spaced_at = spaced_at + units * self._interval
+            spaced_at = max(spaced_at, now - MAX_CATCH_UP) + units * self._interval
+            # A late timer makes several starts due: each of them catches up.
+            self._was_asked = spaced_at < now
+        else:
+            spaced_at = (max(spaced_at, now)) + units * self._interval
+        self._spaced_at = spaced_at
         return self._enter(units, now)
 
     def correct(self, entry: Entry, change: float, now: float) -> None:
