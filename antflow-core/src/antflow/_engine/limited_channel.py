@@ -102,7 +102,8 @@ class LimitedChannel(Channel):
 
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
-        if self._is_open and super().startable() and self.limiter.take_if_free():
+        first = super().peek() if self._is_open else None
+        if first is not None and self.limiter.take_if_free(first):
             self._seen.clear()
             return super().get_nowait()  # as mostly, so this spares the rest
         with LOCK:

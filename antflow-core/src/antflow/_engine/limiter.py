@@ -57,15 +57,17 @@ class Limiter:
         for meters in self.all_meters:
             meters.leave(self)
 
-    def take_if_free(self) -> bool:
-        """Take the limits for any item if that may start now; only if all need the same."""
+    def take_if_free(self, item: PipelineResult) -> bool:
+        """Take the limits for an item if it may start now; only if all items need the same."""
         meters = self._constant_meters
         with LOCK:
             now = self.clock()
             for meter in meters:
                 if meter.waiters or meter.due(1.0, now) > now:
                     return False
-            self.last_grant = grant = Grant(self, [meter.start(1.0, now) for meter in meters])
+            self.last_grant = grant = Grant(
+                self, [meter.start(1.0, now, item.queued_at) for meter in meters]
+            )
         self._grants.add(grant)
         return True
 
@@ -100,8 +102,9 @@ class Limiter:
 
     def take(self, candidate: Candidate, now: float) -> None:
         """Take the limits for an item that may start; nothing was awaited since the check."""
+        since = candidate.item.queued_at
         holds = [
-            (need.meters.single or need.meters.of(need.key, now)).start(need.units, now)
+            (need.meters.single or need.meters.of(need.key, now)).start(need.units, now, since)
             for need in candidate.needs
         ]
         grant = Grant(self, holds)
