@@ -47,6 +47,7 @@ class LimitedChannel(Channel):
         self.limiter = limiter
         self.is_limited = False  # whether items wait for a limit
         self.on_limited: Callable[[], None] | None = None  # called when that has changed
+        self._is_uniform = limiter.is_constant  # all items need the same, and the first goes first
         self._lines: dict[Line, LimitWaiter] = {}
         self._lined_up = 0  # items in lines
         self._called: deque[LimitWaiter] = deque()  # lines whose first item may be able to start
@@ -102,10 +103,15 @@ class LimitedChannel(Channel):
 
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
-        first = super().peek() if self._is_open else None
-        if first is not None and self.limiter.take_if_free(first):
+        queue = self.queue
+        is_open = self._is_uniform and queue and self._stuck is None
+        if is_open and self.limiter.take_if_free(queue[0]):  # as mostly: this spares the rest
+            self.held += 1
             self._seen.clear()
-            return super().get_nowait()  # as mostly, so this spares the rest
+            item: PipelineResult | None = queue.popleft()
+            if self.waiters.any:
+                self.waiters.wake()
+            return item
         with LOCK:
             now = self.limiter.clock()
             found = self._find(now)
@@ -113,11 +119,6 @@ class LimitedChannel(Channel):
         if (self._lined_up > 0 or self._stuck is not None) != self.is_limited:
             self._update_limited()
         return item
-
-    @property
-    def _is_open(self) -> bool:
-        """Whether all items need the same, and none is held back."""
-        return self._stuck is None and self.limiter.is_constant
 
     def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
         if self._is_asleep or self._stuck is not None:  # others have to be looked at again
@@ -327,3 +328,4 @@ class LimitedPullChannel(LimitedChannel, PullChannel):
     def __init__(self, receivers: int, limiter: Limiter) -> None:
         PullChannel.__init__(self, receivers)
         self._limit_by(limiter)
+        self._is_uniform = False  # one that is due may go before the first

@@ -34,7 +34,7 @@ class Limiter:
         self.limits = limits
         self.all_meters = [meters_of(limit) for limit in limits.values()]
         self.clock = CLOCK.get()
-        self._grants: set[Grant] = set()
+        self.grants: set[Grant] = set()
         self.last_grant: Grant | None = None  # of the item that was taken last
         self._constant = self._constant_needs()
         self.is_constant = self._constant is not None
@@ -68,7 +68,7 @@ class Limiter:
             self.last_grant = grant = Grant(
                 self, [meter.start(1.0, now, item.queued_at) for meter in meters]
             )
-        self._grants.add(grant)
+        self.grants.add(grant)
         return True
 
     def candidate(self, item: PipelineResult) -> Candidate:
@@ -111,18 +111,13 @@ class Limiter:
         if candidate.limit is not None:
             grant.wait = Wait(candidate.limit, now - candidate.since)
         grant.error = candidate.error
-        self._grants.add(grant)
+        self.grants.add(grant)
         self.last_grant = grant
-
-    def release(self, grant: Grant, *, has_succeeded: bool) -> None:
-        """Release what an item holds that has ended or was parked."""
-        self._grants.discard(grant)
-        grant.release(has_succeeded=has_succeeded)
 
     def release_all(self) -> None:
         """Release what all items hold, the event loop being closed."""
-        while self._grants:
-            self._grants.pop().release()
+        for grant in list(self.grants):
+            grant.release()
 
     def waiting_for(self, meters: Meters) -> int:
         """Return how many items of the stage wait for a limit."""
@@ -130,7 +125,7 @@ class Limiter:
 
     def in_use(self, meters: Meters) -> int:
         """Return how many items of the stage hold a limit."""
-        return sum(grant.holds(meters) for grant in list(self._grants))
+        return sum(grant.holds(meters) for grant in list(self.grants))
 
     def _constant_needs(self) -> tuple[Need, ...] | None:
         """Return what all items need, if they need the same."""

@@ -171,7 +171,7 @@ class Meter:
             self.call_next()
         return Hold(self, entry, units, generation)
 
-    def end(self, now: float, *, has_succeeded: bool) -> None:
+    def end(self, now: float, has_succeeded: bool) -> None:
         """Note that an attempt has ended."""
         self.in_use -= 1
         self.limit.in_use -= 1
