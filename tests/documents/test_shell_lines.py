@@ -88,6 +88,7 @@ PAGES = {
             Line("cat", 1, says=r"^27\n27$"),
             Line("antflow run", says=rf"{LENGTHS}.*\n.*{LENGTHS}"),
             Line("antflow run names.py", says=shown_on("docs/command-line.md", '"ADA!"')),
+            Line("antflow run visits.py", says=r"^closed after 2 visits$"),
             Line(
                 "jq", 1, says=r"http://example\.net is not safe", makes={"lengths.jsonl": LENGTHS}
             ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self, Unpack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self, Unpack
 
 from ._errors.suggestions import UnknownFieldError, explains_keywords, remedy
 from ._errors.texts import one_line, short
@@ -12,6 +13,9 @@ from .limits import Limit
 from .retry import RetryWait
 from .stage import RetryMode, Stage, StageOptions, TaskFunc, chain_text, task_name
 from .tracker import StatusTracker
+
+LifespanFunc = Callable[[Any], AbstractAsyncContextManager[Any]]
+"""Gets the pipeline, and returns the context manager around one run of it."""
 
 RENAMED_FIELDS = {
     "tasks": "give the tasks after the name",
@@ -42,6 +46,7 @@ class BaseBuilder:
         self._plugins: list[object] = []
         self._autoloads = True
         self._max_failures: float | None = None
+        self._lifespan: LifespanFunc | None = None
 
     @one_line
     def __repr__(self) -> str:
@@ -107,6 +112,16 @@ class BaseBuilder:
             most: a whole number of items, or a share between 0 and 1, as for `Pipeline`.
         """
         self._max_failures = most
+        return self
+
+    def with_lifespan(self, lifespan: LifespanFunc | None) -> Self:
+        """Open before each run, and close after it, what its tasks need, such as a database pool.
+
+        Args:
+            lifespan: a function of the pipeline that returns an async context manager, as for
+                `Pipeline`.
+        """
+        self._lifespan = lifespan
         return self
 
     def collect_results(self, enabled: bool = True) -> Self:

@@ -23,15 +23,19 @@ class CurrentItem:
         stage: name of the stage.
         attempt: number of the attempt, from 1.
         pipeline: name of the pipeline.
+        state: what the pipeline's lifespan yielded; None without one.
     """
 
-    __slots__ = ("_item", "attempt", "pipeline", "stage")
+    __slots__ = ("_item", "attempt", "pipeline", "stage", "state")
 
-    def __init__(self, item: PipelineResult, stage: str, attempt: int, pipeline: str) -> None:
+    def __init__(
+        self, item: PipelineResult, stage: str, attempt: int, pipeline: str, state: Any = None
+    ) -> None:
         self._item = item
         self.stage = stage
         self.attempt = attempt
         self.pipeline = pipeline
+        self.state = state
 
     @one_line
     def __repr__(self) -> str:

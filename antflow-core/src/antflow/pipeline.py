@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ._engine.call_checks import check_outside_tasks
 from ._engine.display_request import DisplayRequest, requested_display
+from ._engine.lifespan import checked_lifespan
 from ._engine.run_control import DEFAULT_PRIORITY, call_threadsafe
 from ._engine.run_inspection import RunInspection
 from ._engine.sources import Source, checked_source
@@ -19,7 +20,7 @@ from ._errors.suggestions import explains_keywords
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
 from ._stats.failure_tally import checked_max_failures
-from .builder import BaseBuilder, stages_for
+from .builder import BaseBuilder, LifespanFunc, stages_for
 from .dashboards import DashboardProtocol
 from .exceptions import PipelineError
 from .items import checked_priority
@@ -54,11 +55,15 @@ class Pipeline(RunInspection):
         max_failures: how many items may fail before the run is stopped: a whole number (with 0,
             the first failure stops it), or a share between 0 and 1, which is checked once 100 items
             have succeeded or failed, and at the end; None for no limit.
+        lifespan: a function of the pipeline that returns an async context manager, such as one
+            decorated with `contextlib.asynccontextmanager`. Each run enters it before input is
+            read, and leaves it after the last worker has stopped. What it yields is `state`.
 
     Raises:
         PipelineError: there is no stage, the first one pulls, `name` is not a non-empty string,
-            `status_tracker` is not a StatusTracker, two plugins have the same name, or
-            `max_failures` is neither a number of items nor a share.
+            `status_tracker` is not a StatusTracker, two plugins have the same name,
+            `max_failures` is neither a number of items nor a share, or `lifespan` is not a
+            function of one argument.
         StageValidationError: a stage's configuration is invalid, or two stages have the same name.
         PluginError: a plugin cannot take part.
     """
@@ -73,6 +78,7 @@ class Pipeline(RunInspection):
         plugins: Iterable[object] = (),
         autoload: bool = True,
         max_failures: float | None = None,
+        lifespan: LifespanFunc | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise PipelineError(f"A pipeline's name must be a non-empty string, not {name!r}")
@@ -85,6 +91,7 @@ class Pipeline(RunInspection):
             checked_stages(stages, name),
             select_plugins(plugins, status_tracker, name, autoload=autoload),
             checked_max_failures(max_failures, name),
+            checked_lifespan(lifespan, name),
             collect_results=collect_results,
         )
 
@@ -200,7 +207,9 @@ class Pipeline(RunInspection):
                 `ANTFLOW_STRICT_PLUGINS` is set.
             PipelineError: the pipeline is running already, or `feed` waits on another event loop.
             BaseException: the exception of the input, raised once the items already read have
-                ended; or one that ended the run, such as a KeyboardInterrupt in a task.
+                ended; or one that ended the run, such as a KeyboardInterrupt in a task; or one of
+                the lifespan: on entering, before an item is read, or on leaving, with the results
+                in `results`.
         """
         if return_exceptions and raise_failures:
             raise ValueError(
@@ -278,6 +287,8 @@ class Pipeline(RunInspection):
 
         Raises:
             PipelineError: the pipeline is running already, or `feed` waits on another event loop.
+            BaseException: what the lifespan raised on entering; items that were fed before are in
+                `unprocessed`.
         """
         run = await self._begin(copy_context())
         await run.wait_opened()  # so that errors at the beginning are raised here, not by `join`
@@ -487,8 +498,8 @@ class PipelineBuilder(BaseBuilder):
         """Return the pipeline.
 
         Raises:
-            PipelineError: there is no stage, or the first one pulls, or the limit of failures is
-                invalid.
+            PipelineError: there is no stage, or the first one pulls, or the limit of failures or
+                the lifespan is invalid.
             StageValidationError: a stage's configuration is invalid, or two stages have the same
                 name.
         """
@@ -500,6 +511,7 @@ class PipelineBuilder(BaseBuilder):
             plugins=self._plugins,
             autoload=self._autoloads,
             max_failures=self._max_failures,
+            lifespan=self._lifespan,
         )
 
     async def run(

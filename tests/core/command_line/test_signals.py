@@ -16,6 +16,16 @@ def send(*names):
     for name in names:
         signal.raise_signal(getattr(signal, name))
 """
+MANAGED = """
+from contextlib import asynccontextmanager
+
+@asynccontextmanager
+async def service():
+    yield one(task)
+    %s
+    print("closed")
+pipeline = service()
+"""
 ENDLESS = """
 async def items():
     number = 0
@@ -43,6 +53,31 @@ async def task(number):
 
 items = [0, 1, 2]
 """
+
+
+@pytest.mark.parametrize("names", [["SIGTERM"], ["SIGTERM", "SIGTERM"]], ids=str)
+def test_a_signal_leaves_the_context_manager(command: Command, names: list[str]) -> None:
+    program = f"""{SENDING}{ENDLESS}
+async def task(number):
+    if number == 2:
+        send(*{names})
+        await asyncio.sleep({len(names) - 1} * 1000)
+    return number
+{MANAGED % ""}"""
+    ran = command.run(*FILES, program=program)
+    assert (ran.code, ran.out) == (143, "closed\n")
+
+
+def test_a_second_signal_cancels_the_leaving(command: Command) -> None:
+    leaving = """try:
+        send("SIGTERM", "SIGTERM")
+        await asyncio.sleep(1000)
+    finally:
+        print("closed")"""
+    program = f"{SENDING}{MANAGED % leaving}"
+    ran = command.run("1", *FILES, program=program)
+    assert (ran.code, ran.records("out"), ran.out) == (143, ["1"], "closed\n")
+    assert ran.report[-1] == "interrupted by SIGTERM; all input was read"
 
 
 @pytest.mark.parametrize(

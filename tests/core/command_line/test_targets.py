@@ -10,6 +10,8 @@ import pytest
 from tests.helpers.command import PRELUDE, Command
 
 MAKERS = """
+from contextlib import asynccontextmanager
+
 def naming(name):
     async def name_of(item):
         return name
@@ -33,6 +35,44 @@ async def cancelled(): raise asyncio.CancelledError("nothing to do")
 class Maker:
     def __call__(self): return pipeline
 maker = Maker()
+
+@asynccontextmanager
+async def managed():
+    print("opened")
+    try:
+        yield one(naming("managed"))
+    finally:
+        await asyncio.sleep(0)
+        print("closed")
+manager = managed()
+
+@asynccontextmanager
+async def managed_builder(): yield builder
+def make_manager(): return managed()
+async def make_manager_later(): return managed()
+
+class Manager:
+    async def __aenter__(self): return pipeline
+    async def __aexit__(self, *_): pass
+
+@asynccontextmanager
+async def managed_nothing():
+    try:
+        yield
+    finally:
+        print("closed")
+
+@asynccontextmanager
+async def not_entered():
+    raise LookupError("no database")
+    yield
+
+@asynccontextmanager
+async def not_left():
+    yield one(naming("managed"))
+    raise LookupError("lost connection")
+
+async def undecorated(): yield pipeline
 
 async def started():
     await pipeline.start()
@@ -64,6 +104,8 @@ def run_target(command: Command, target: str) -> tuple[int, str, str]:
         ("make_later", "ready"),
         ("maker", "ready"),
         ("streamed", "streamed"),
+        ("managed_builder", "built"),
+        ("Manager", "ready"),
     ],
 )
 def test_a_pipeline_a_builder_or_a_function(command: Command, name: str, found: str) -> None:
@@ -72,6 +114,54 @@ def test_a_pipeline_a_builder_or_a_function(command: Command, name: str, found: 
     command.write("pack/inner.py", PRELUDE + MAKERS)
     for program in "jobs.py", str(command.folder / "jobs.py"), "jobs", "pack.inner":
         assert run_target(command, f"{program}:{name}") == (0, f'"{found}"\n', "")
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("managed", "opened\nclosed\n"),
+        ("manager", "opened\nclosed\n"),
+        ("make_manager", "opened\nclosed\n"),
+        ("make_manager_later", "opened\nclosed\n"),
+    ],
+)
+def test_an_async_context_manager(command: Command, name: str, printed: str) -> None:
+    command.write("jobs.py", PRELUDE + MAKERS)
+    assert run_target(command, f"jobs.py:{name}") == (0, '"managed"\n', printed)
+
+
+def test_a_context_manager_surrounds_the_run(command: Command) -> None:
+    program = """
+from contextlib import asynccontextmanager
+
+@asynccontextmanager
+async def service():
+    async def work(name):
+        print(name)
+        return name
+    print("opened")
+    yield one(work)
+    with open("results") as file:
+        print("closed after", file.read())
+"""
+    command.write("jobs.py", PRELUDE + program)
+    ran = command("run", "jobs.py:service", "ant", "--values", "--output", "results")
+    assert (ran.code, ran.out) == (0, 'opened\nant\nclosed after "ant"\n\n')
+
+
+def test_a_context_manager_is_left_if_nothing_is_run(command: Command) -> None:
+    command.write("jobs.py", PRELUDE + MAKERS)
+    ran = command("run", "jobs.py:managed", "--input", "none")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("opened\nclosed\nusage: ")
+
+
+def test_a_context_manager_that_raises_on_leaving(command: Command) -> None:
+    command.write("jobs.py", PRELUDE + MAKERS)
+    ran = command("run", "jobs.py:not_left", "ant", "--values")
+    assert (ran.code, ran.out) == (1, '"managed"\n')
+    assert "in not_left\n" in ran.err
+    assert ran.report == ["jobs.py:not_left raised on leaving: LookupError: lost connection"]
 
 
 def test_a_file_finds_its_neighbours_and_itself(command: Command) -> None:
@@ -191,6 +281,7 @@ def test_options_of_a_task_that_make_no_sense(command: Command, option: str, err
 
 # What is refused
 
+RAISING = {"raising", "leaving", "cancelled", "not_entered"}
 FORM = "write module:pipeline or file.py:pipeline"
 
 
@@ -225,6 +316,9 @@ FORM = "write module:pipeline or file.py:pipeline"
             "ends the program; have it return, or raise another error: SystemExit: no key",
         ),
         ("jobs.py:cancelled", "jobs.py:cancelled raised: CancelledError: nothing to do"),
+        ("jobs.py:not_entered", "not_entered raised on entering: LookupError: no database"),
+        ("jobs.py:managed_nothing", "jobs.py:managed_nothing yielded None; name a Pipeline"),
+        ("jobs.py:undecorated", "an async generator, whose function lacks contextlib.asynccont"),
         ("jobs.py:started", "is running already; leave its start to antflow run"),
         ("jobs.py:unfinished", "cannot be built: PipelineError: Pipeline 'pipeline' must have"),
     ],
@@ -243,7 +337,7 @@ def test_a_target_that_is_no_pipeline(command: Command, target: str, error: str)
     assert (code, out) == (2, "")
     assert error.replace("{folder}", str(command.folder)) in text
     name = target.rpartition(":")[2]
-    assert (f"in {name}\n" in text) is (name in {"raising", "leaving", "cancelled"})
+    assert (f"in {name}\n" in text) is (name in RAISING)
 
 
 @pytest.mark.parametrize(

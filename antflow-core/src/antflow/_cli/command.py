@@ -7,7 +7,7 @@ import logging
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from importlib import import_module
 
 from antflow.logs import TerminalFormatter
@@ -189,19 +189,20 @@ async def _execute(
     is_process: bool,
 ) -> tuple[Execution, int]:
     task_options = TaskOptions(options.retries, options.retry_wait, options.timeout, options.limit)
-    pipeline = await target.pipeline(task_options)
-    descriptor, items = await _open_input(target, options, standard_input)
-    files = _open_outputs(options, descriptor, items, standard_output)
-    private.add(files.input, files.output, files.failures)
-    try:
-        execution = Execution(pipeline, options, files, is_process=is_process)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    if options.append:
-        end_last_line(options.output, "--output", files.output)
-        if files.failures is not None:
-            end_last_line(options.failures, "--failures", files.failures)
-    return execution, await execution.run()
+    async with AsyncExitStack() as entered:
+        pipeline = await target.pipeline(task_options, entered)
+        descriptor, items = await _open_input(target, options, standard_input)
+        files = _open_outputs(options, descriptor, items, standard_output)
+        private.add(files.input, files.output, files.failures)
+        try:
+            execution = Execution(pipeline, options, files, entered.aclose, is_process=is_process)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if options.append:
+            end_last_line(options.output, "--output", files.output)
+            if files.failures is not None:
+                end_last_line(options.failures, "--failures", files.failures)
+        return execution, await execution.run()
 
 
 def _open_outputs(

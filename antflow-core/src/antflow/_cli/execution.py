@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from asyncio import AbstractEventLoop, Task, get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from asyncio import AbstractEventLoop, Task, Timeout, get_running_loop, timeout
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from functools import partial
 from os.path import samestat
@@ -46,6 +54,7 @@ from .records import (
 )
 from .report import COMMAND, blocked_lines, exit_code, report_lines, summary
 from .signals import GRACE_SECONDS, ShutdownActions, SignalHandler, exit_now
+from .target import TargetError
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
@@ -74,11 +83,18 @@ class Execution:
         pipeline: the pipeline.
         options: of the command.
         files: the input and the outputs.
+        leave: leaves the context manager that yielded the pipeline, if one did.
         is_process: whether the command is the whole process, which may be ended then.
     """
 
     def __init__(
-        self, pipeline: Pipeline, options: Namespace, files: OpenFiles, *, is_process: bool = True
+        self,
+        pipeline: Pipeline,
+        options: Namespace,
+        files: OpenFiles,
+        leave: Callable[[], Awaitable[None]],
+        *,
+        is_process: bool = True,
     ) -> None:
         self._pipeline = pipeline
         self._options = options
@@ -98,6 +114,9 @@ class Execution:
             self._with_size(), dashboard=options.dashboard
         )
         self._error: BaseException | None = None
+        self._leave = leave
+        self._leaving: Timeout | None = None  # while the context manager is being left
+        self._leave_error: TargetError | None = None
         self._shutdowns: set[Task[Any]] = set()
         self._began = perf_counter()
         self._process = os.getpid()
@@ -137,6 +156,7 @@ class Execution:
             self._pending.close(self._pipeline.unprocessed)
             if self._pending.failures is not None:
                 await self._pending.failures.close()
+            await self._leave_target()  # here, so that signals end it if it takes too long
         return self._report()
 
     @property
@@ -185,6 +205,19 @@ class Execution:
                 os._exit(FAILED)
             await self._values.aclose()
 
+    async def _leave_target(self) -> None:
+        try:
+            async with timeout(None) as self._leaving:
+                await self._leave()
+        except TargetError as error:
+            self._leave_error = error
+        except TimeoutError:  # the second signal has ended it
+            pass
+        except BaseException as error:
+            self._error = self._error or error
+        finally:
+            self._leaving = None
+
     @property
     def _names(self) -> dict[str, str]:
         names = {name: getattr(self._options, name) for name in ("output", "failures")}
@@ -202,7 +235,8 @@ class Execution:
 
     @property
     def _code(self) -> int:
-        return exit_code(self._pending, self._error, self._signals.signal)
+        error = self._error or self._leave_error
+        return exit_code(self._pending, error, self._signals.signal)
 
     def _lines(self) -> Iterator[str]:
         if self._options.summary:
@@ -216,6 +250,9 @@ class Execution:
             yield f"{COMMAND}: {line}"
             if traceback:
                 yield traceback
+        if self._leave_error is not None:
+            yield from filter(None, [self._leave_error.traceback.rstrip()])
+            yield f"{COMMAND}: {self._leave_error}"
 
     # Shutdown actions
 
@@ -233,6 +270,8 @@ class Execution:
         self._start_shutdown(self._pipeline.shutdown(drain=True, timeout=seconds))
 
     def _stop(self) -> None:
+        if self._leaving is not None:
+            self._leaving.reschedule(self._loop.time())
         self._start_shutdown(self._pipeline.shutdown(timeout=0))
 
     def _start_shutdown(self, shutdown: Coroutine[Any, Any, object]) -> None:

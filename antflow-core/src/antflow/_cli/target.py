@@ -6,7 +6,7 @@ import inspect
 import sys
 from asyncio import CancelledError, Task, current_task
 from collections.abc import AsyncIterable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -27,8 +27,8 @@ from .printing import format_program_error
 ITEMS = "items"
 FORM = "write module:pipeline or file.py:pipeline"
 WANTED = (
-    "a Pipeline, a builder, a function without arguments that returns either, or a task, which is "
-    "a function of one argument"
+    "a Pipeline, a builder, a function without arguments that returns either, an async context "
+    "manager that yields either, or a task, which is a function of one argument"
 )
 
 
@@ -68,7 +68,7 @@ class TaskOptions:
 
 @dataclass(frozen=True)
 class Target:
-    """A pipeline of a program, a builder or function that makes one, or a task.
+    """A pipeline of a program, what makes one (a builder, function, context manager), or a task.
 
     Args:
         text: TARGET, as given.
@@ -80,34 +80,39 @@ class Target:
     module: ModuleType
     found: object
 
-    async def pipeline(self, task_options: TaskOptions) -> Pipeline:
-        """Return the pipeline; build it, call the function that returns it, or make it of a task.
+    async def pipeline(self, task_options: TaskOptions, entered: AsyncExitStack) -> Pipeline:
+        """Return the pipeline; build it, call what returns it, enter what yields it, or make it.
 
         Args:
             task_options: of the stage that is made of a task.
+            entered: leaves the context manager that yields the pipeline.
 
         Raises:
             TargetError: the object is of another kind, raises, or is running already; or it is no
                 task, and there are options of a task.
         """
         found = self.found
-        if _is_task(found):
+        if not _is_manager(found) and _is_task(found):
             return self._of_task(task_options)
         if options := [f"--{name.replace('_', '-')}" for name in task_options.given()]:
             raise TargetError(
                 f"{self.text} is no task; the stages of a pipeline have their own attempts and "
                 f"limits, so leave out {' and '.join(options)}"
             )
-        if not isinstance(found, Pipeline | PipelineBuilder) and callable(found):
-            found = await _call(found, self.text, f"name {WANTED}")
+        what = "is "
+        is_made = isinstance(found, Pipeline | PipelineBuilder) or _is_manager(found)
+        if not is_made and callable(found):
+            found, what = await _call(found, self.text, f"name {WANTED}"), "returned "
+        if _is_manager(found):
+            manager = TargetManager(cast("AbstractAsyncContextManager[object]", found), self.text)
+            found, what = await entered.enter_async_context(manager), "yielded "
         if isinstance(found, PipelineBuilder):
             try:
                 found = found.build()
             except Exception as error:
                 raise _target_error(f"{self.text} cannot be built", error) from error
         if not isinstance(found, Pipeline):
-            what = "" if found is self.found else "returned "
-            raise TargetError(f"{self.text} {what or 'is '}{_kind(found)}; name {WANTED}")
+            raise TargetError(f"{self.text} {what}{_kind(found)}; name {WANTED}")
         if await found._is_taken():  # noqa: SLF001 - for the command only
             raise TargetError(f"{self.text} is running already; leave its start to antflow run")
         return found
@@ -225,17 +230,53 @@ def _suggestion(module: ModuleType, name: str) -> str:
     return f"name {WANTED}; it has to stand at the top level of the program, in no function"
 
 
+class TargetManager:
+    """An async context manager of a program, whose errors become target errors.
+
+    Args:
+        manager: of the program; left without an error, whatever the command raises.
+        text: TARGET, as given.
+    """
+
+    def __init__(self, manager: AbstractAsyncContextManager[object], text: str) -> None:
+        self._manager = manager
+        self._text = text
+
+    async def __aenter__(self) -> object:
+        with _explain_error(self._text, " on entering"):
+            return await self._manager.__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        with _explain_error(self._text, " on leaving"):
+            await self._manager.__aexit__(None, None, None)
+
+
 async def _call(function: Any, name: str, remedy: str) -> Any:
     _check_signature(function, name, remedy)
-    try:
+    with _explain_error(name):
         made = function()
         return await made if inspect.isawaitable(made) else made
+
+
+@contextmanager
+def _explain_error(name: str, when: str = "") -> Iterator[None]:
+    """Raise errors of a function as TargetError.
+
+    Args:
+        name: of the function, in the error's text.
+        when: it is called; with a space in front.
+
+    Raises:
+        TargetError: the function raised.
+    """
+    try:
+        yield
     except BaseException as error:
         if _is_requested(error):
             raise
-        what = f"{name} raised"
+        what = f"{name} raised{when}"
         if isinstance(error, SystemExit):
-            what = f"{name} ends the program; have it return, or raise another error"
+            what = f"{name} ends the program{when}; have it return, or raise another error"
         raise _target_error(what, error) from error
 
 
@@ -278,6 +319,11 @@ def _current_task() -> Task[Any] | None:
         return None
 
 
+def _is_manager(found: object) -> bool:
+    """Return whether an object is an async context manager, other than a pipeline."""
+    return isinstance(found, AbstractAsyncContextManager) and not isinstance(found, Pipeline)
+
+
 def _is_task(found: object) -> bool:
     """Return whether an object is a function of one argument."""
     if isinstance(found, Pipeline | PipelineBuilder) or not callable(found):
@@ -304,6 +350,8 @@ def _check_signature(function: Any, name: str, remedy: str) -> None:
 
 
 def _kind(value: object) -> str:
+    if inspect.isasyncgen(value):
+        return "an async generator, whose function lacks contextlib.asynccontextmanager"
     return "None" if value is None else f"of type {type(value).__name__}"
 
 

@@ -25,6 +25,7 @@ from antflow.results import PipelineResult
 
 from .display import Display
 from .feeder import Feeder
+from .lifespan import Lifespan
 from .limited_call import LimitedCall
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
@@ -55,6 +56,7 @@ class Lifecycle:
     ) -> None:
         self.plugins = plugins
         self.display: Display | None = None
+        self.lifespan: Lifespan | None = None
         self._run = run
         self._stages = stages
         self._dispatcher = dispatcher
@@ -85,10 +87,15 @@ class Lifecycle:
     @property
     def has_begin(self) -> bool:
         """Whether anything has to happen before workers start."""
-        return self.display is not None or bool(self.plugins.listeners(START))
+        has_display_or_lifespan = self.display is not None or self.lifespan is not None
+        return has_display_or_lifespan or bool(self.plugins.listeners(START))
 
-    async def begin(self) -> None:
-        """Call the plugins, add the observers that they return, and start the display."""
+    async def begin(self, context: Context) -> None:
+        """Call the plugins, add their observers, enter the lifespan, and start the display.
+
+        Args:
+            context: the present one.
+        """
         # In a task of its own, whose context the workers' contexts are copied from.
         self._has_begun = True
         before = delivered_cancellations()
@@ -96,12 +103,18 @@ class Lifecycle:
         await self._add_observers(answers)
         if delivered_cancellations() > before:
             raise CancelledError
+        if self.lifespan is not None and not self._run.is_closed:
+            await self.lifespan.enter(self._arguments["pipeline"], context)
         if self.display is not None and not self._run.is_aborted:  # as a plugin may refuse the run
             await self.display.begin()
 
     def skip_begin(self) -> None:
         """Note that the run has begun, there being nothing to do."""
         self._has_begun = True
+
+    def is_in_lifespan(self, task: Task[Any] | None) -> bool:
+        """Return whether a task is the one in which the lifespan was entered."""
+        return self.lifespan is not None and self.lifespan.is_task(task)
 
     def release_pipeline(self) -> None:
         """Hold the pipeline no more, the run being over."""
@@ -135,17 +148,20 @@ class Lifecycle:
         is_left = any(stage.input.unprocessed for stage in self._stages)
         return (
             self.display is not None
+            or (self.lifespan is not None and self.lifespan.is_begun)
             or (self._has_begun and bool(self.plugins.listeners(FINISH)))
             or bool(is_left and self._dispatcher.item_finish)
         )
 
     async def end(self, results: ResultQueue, context: Context) -> None:
-        """Report the items that are left, call the plugins, and stop the display.
+        """Leave the lifespan, report the items that are left, call plugins, stop the display.
 
         Args:
             results: of the run.
             context: the present one.
         """
+        if self.lifespan is not None:
+            await self.lifespan.leave()
         is_aborted = self._run.is_aborted
         if self._dispatcher.item_finish:
             await self._report_unprocessed()

@@ -15,6 +15,7 @@ from antflow._limits.call_limits import CallRates
 from antflow._plugins.dispatcher import Dispatcher, present_task
 from antflow._plugins.plugin_set import PluginSet
 from antflow._plugins.switches import STRICT, is_on
+from antflow.builder import LifespanFunc
 from antflow.stage import Stage
 
 from .display import Display
@@ -22,6 +23,7 @@ from .failures import Failures
 from .feeder import Feeder
 from .input_fraction import InputFraction
 from .lifecycle import Ending, Lifecycle
+from .lifespan import Lifespan
 from .loop_budget import budget_of
 from .outcome import cancelled_from_outside
 from .reader import InputReader
@@ -49,6 +51,7 @@ class Run(RunState):
         rates: the pipeline's call rates, which are kept from run to run.
         plugins: take part in it.
         max_failures: how many items may fail, as `Pipeline` takes it.
+        lifespan: returns the context manager around the run.
         collect: whether successes are kept.
     """
 
@@ -59,6 +62,7 @@ class Run(RunState):
         rates: CallRates,
         plugins: PluginSet,
         max_failures: float | None = None,
+        lifespan: LifespanFunc | None = None,
         *,
         collect: bool,
     ) -> None:
@@ -77,6 +81,8 @@ class Run(RunState):
         )
         self.feeder = Feeder(self, self.stages, self.results, self.failures, self.dispatcher)
         self.lifecycle = Lifecycle(self, self.stages, self.dispatcher, self.feeder, plugins)
+        if lifespan is not None:
+            self.lifecycle.lifespan = Lifespan(self, lifespan)
         self.previous: Run | None = None  # whose `results` are the last ones until this one starts
         self.is_started = False
         self._rates = rates
@@ -119,7 +125,7 @@ class Run(RunState):
             rate = self._rates.of(stage.name, definition.call_rate, definition.call_rate_period)
             stage.begin(rate, self.clock)
         if self.lifecycle.has_begin:
-            begin, name = self.lifecycle.begin(), f"{self.name}-opening"
+            begin, name = self.lifecycle.begin(context), f"{self.name}-opening"
             self._opening = self.loop.create_task(begin, name=name, context=context)
             self._track(self._opening)
         else:
@@ -141,6 +147,8 @@ class Run(RunState):
                 self.abort()
                 await self.wait_closed()
                 raise
+        if self.error is not None:
+            await self.wait_closed()
         self.raise_once()
 
     def read(self, source: Source, priority: int) -> None:
@@ -177,6 +185,7 @@ class Run(RunState):
             task in self._tasks
             or (self._ending.is_begun and self.reentrancy.is_inside_task())
             or self.reentrancy.is_observing(task)
+            or self.lifecycle.is_in_lifespan(task)
             or (display is not None and display.is_calling(task))
         )
 
@@ -281,7 +290,9 @@ class Run(RunState):
 
     def _stop_reading(self) -> None:
         """Cancel the opening and the reading of the input, once, so that they may clean up."""
-        for task in self._opening, self.reentrancy.reader:
+        # To drain, workers need what a lifespan that is being entered opens.
+        cuts_opening = self.is_closed or self.lifecycle.lifespan is None
+        for task in self._opening if cuts_opening else None, self.reentrancy.reader:
             if task is not None and task is not present_task() and task not in self._stopped:
                 self._stopped.add(task)
                 self._on_open_loop(task.cancel)
@@ -296,14 +307,14 @@ class Run(RunState):
 
     def _on_task_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
-        if task is self._opening and self._context is not None:
-            self.workers.open(self._context, self.failures)
         if task.cancelled():
             is_expected = task is self.reentrancy.reader or task in self._stopped
             if not (is_expected or self.is_closed):
                 self.abort(cancelled_from_outside(self.name, task.get_name()))
         elif (error := task.exception()) is not None:
             self.abort(error)
+        if task is self._opening and self._context is not None:
+            self.workers.open(self._context, self.failures)
         if self.is_closed and not self._tasks:
             self._end()
 

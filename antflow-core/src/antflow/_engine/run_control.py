@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from antflow._limits.call_limits import CallRates
 from antflow._plugins.plugin_set import PluginSet, dashboard_plugin
 from antflow._stats.failure_tally import items_failed_error
+from antflow.builder import LifespanFunc
 from antflow.exceptions import PipelineError
 from antflow.results import PipelineResult, UnprocessedItem
 from antflow.stage import Stage
@@ -52,6 +53,7 @@ class RunControl:
         stages: the stages, checked already.
         plugins: take part in every run.
         max_failures: how many items may fail, as `Pipeline` takes it.
+        lifespan: returns the context manager around each run.
         collect_results: whether runs keep successes.
     """
 
@@ -64,6 +66,7 @@ class RunControl:
         stages: tuple[Stage, ...],
         plugins: PluginSet,
         max_failures: float | None,
+        lifespan: LifespanFunc | None,
         *,
         collect_results: bool,
     ) -> None:
@@ -71,6 +74,7 @@ class RunControl:
         self.collect_results = collect_results
         self.name = name
         self.max_failures = max_failures
+        self._lifespan = lifespan
         self._plugins = plugins
         self._rates = CallRates()  # kept between runs: the called service counts across runs, too
         self._run: Run | None = None
@@ -172,6 +176,7 @@ class RunControl:
             self._rates,
             self._plugins,
             self.max_failures,
+            self._lifespan,
             collect=self.collect_results,
         )
         if previous is not None:

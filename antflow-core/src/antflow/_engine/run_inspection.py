@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from antflow._errors.suggestions import explains_keywords
 from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
@@ -58,6 +59,14 @@ class RunInspection(RunControl):
         return run.results.undelivered() if run is not None else []
 
     # Statistics and state
+
+    @property
+    def state(self) -> Any:
+        """What the lifespan of the active run yielded.
+
+        It is None before and after the run, and without a lifespan.
+        """
+        return None if self._run is None else self._run.state
 
     @property
     def run_id(self) -> str:

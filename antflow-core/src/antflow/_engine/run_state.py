@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, Event, get_running_loop
 from enum import IntEnum, auto
+from typing import Any
 
 from antflow._clock import CLOCK
 
@@ -49,6 +50,7 @@ class RunState:
         self.is_closed = False
         self.is_abandoned = False  # its stream was dropped
         self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
+        self.state: Any = None  # what the lifespan has yielded, while it is entered
         self.error: BaseException | None = None
         self.is_raised = False  # the error was, by a call that waited for the run
         self.finished = Event()

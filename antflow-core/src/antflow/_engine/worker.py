@@ -207,7 +207,7 @@ class Worker:
         if item is None:
             return None
         pipeline = self.stage.dispatcher.pipeline
-        return CurrentItem(item, self.stage.name, self.attempt_number, pipeline)
+        return CurrentItem(item, self.stage.name, self.attempt_number, pipeline, self.run.state)
 
     @property
     def status_text(self) -> str:
