@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, Event, get_running_loop
+from collections.abc import Awaitable
 from enum import IntEnum, auto
+from typing import Any
 
 from antflow._clock import CLOCK
 
@@ -62,6 +64,10 @@ class RunState:
 
     def close(self) -> None:
         """Take no more; attempts that run may end."""
+        raise NotImplementedError
+
+    def spawn(self, awaitable: Awaitable[Any]) -> None:
+        """Await something in a task of the run."""
         raise NotImplementedError
 
     def abort(self, error: BaseException | None = None) -> None:
