@@ -21,3 +21,9 @@ async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> 
     at_once = workers * len(tasks)
     async with aiometer.amap(job, items, max_at_once=at_once) as results:
         return [result async for result in results]
+
+
+async def at_rate(items: Sequence[int], task: Task, rate: int, workers: int) -> int:
+    """Call the task by `amap`, which spaces the calls evenly."""
+    async with aiometer.amap(task, items, max_at_once=workers, max_per_second=rate) as results:
+        return len([result async for result in results])

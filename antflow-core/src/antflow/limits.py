@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import islice
 from math import inf
 from operator import attrgetter
 from time import time
@@ -268,10 +269,8 @@ def limit_stats(limit: Limit, waiting: int | None = None, in_use: int | None = N
     """
     clock, meters = CLOCK.get(), meters_of(limit)
     with LOCK:
-        all_meters = meters.all()
-        busiest = nlargest(BUSIEST_KEYS, all_meters, key=attrgetter("waiting", "in_use"))
         to_unix, now = time() - clock(), clock()
-        by_key = [_key_stats(meters, meter, now, to_unix) for meter in busiest]
+        by_key = [_key_stats(meters, meter, now, to_unix) for meter in _busiest(meters.all())]
     single = by_key[0] if limit.key is None else None
     is_paused = meters.paused_until > now
     all_paused_until = meters.paused_until + to_unix if is_paused else None
@@ -284,6 +283,15 @@ def limit_stats(limit: Limit, waiting: int | None = None, in_use: int | None = N
         keys=meters.keys,
         busiest=() if single is not None else tuple(by_key),
     )
+
+
+def _busiest(meters: Sequence[Meter]) -> list[Meter]:
+    """Return the meters of the busiest keys."""
+    # Most keys are idle. Displays and exporters ask often, and to compare 100,000 takes 0.1 s.
+    busy = [meter for meter in meters if meter.in_use or meter.waiters]
+    idle = (meter for meter in meters if not (meter.in_use or meter.waiters))
+    most = nlargest(BUSIEST_KEYS, busy, key=attrgetter("waiting", "in_use"))
+    return [*most, *islice(idle, BUSIEST_KEYS - len(most))]
 
 
 def _key_stats(meters: Meters, meter: Meter, now: float, to_unix: float) -> KeyStats:

@@ -192,6 +192,12 @@ class StageStats:
     next_retry: float | None = None
     limits: dict[str, LimitStats] = field(default_factory=dict)
 
+    @property
+    def waits_for(self) -> str | None:
+        """Name of the limit for which most of its items wait; None if none waits for a limit."""
+        name = max(self.limits, key=lambda name: self.limits[name].waiting, default=None)
+        return name if name is not None and self.limits[name].waiting else None
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineStats:
@@ -244,9 +250,9 @@ def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
     """Return the name of the stage that limits the speed of the others, or None.
 
     The load of a stage is the share of its workers' time in which they are busy or, if items are
-    pending in these statistics, wait for a limit or a rate. The stage with the highest load is the
-    bottleneck if its load is at least 0.7; of several whose loads are within 0.05, it is the one
-    with the fullest queue.
+    pending or wait for a limit in these statistics, wait for a limit or a rate. The stage with the
+    highest load is the bottleneck if its load is at least 0.7; of several whose loads are within
+    0.05, it is the one with the fullest queue.
 
     Args:
         stages: the stages; their seconds may be those of a part of the run.
@@ -266,15 +272,23 @@ def find_bottleneck(stages: Iterable[StageStats]) -> str | None:
 def _load(stage: StageStats) -> float:
     seconds, total = stage.seconds, sum(stage.seconds.values())
     at_work = seconds.get("busy", 0.0)
-    if stage.pending_items:
+    if _queued(stage):
         at_work += seconds.get("waiting", 0.0) * stage.limit_wait_share
     return at_work / total if total else 0.0
 
 
 def _fullness(stage: StageStats) -> float:
     """Return how full a queue is; one without a bound is full if it holds anything."""
-    capacity = stage.capacity
-    return stage.pending_items / capacity if capacity else float(stage.pending_items > 0)
+    capacity, queued = stage.capacity, _queued(stage)
+    return queued / capacity if capacity else float(queued > 0)
+
+
+def _queued(stage: StageStats) -> int:
+    """Return how many items are pending or wait for a limit."""
+    # Items that wait for their key are parked, so that those of other keys pass; items that wait
+    # for a limit without keys are pending. A limit counts both where it holds up both.
+    waiting = (limit.waiting for limit in stage.limits.values())
+    return max(stage.pending_items, *waiting, 0)
 
 
 # Quantiles of histograms

@@ -15,6 +15,8 @@
 | `antflow.task.name` | string | of attempts | of tasks |
 | `antflow.attempt.number` | int, from 1 | of attempts | |
 | `antflow.attempt.delay` | double, in seconds | of attempts that another follows | |
+| `antflow.limit.name` | string | of events of attempts | of limits |
+| `antflow.limit.wait_duration` | double, in seconds | of events of attempts | |
 | `antflow.outcome` | string | of all that did not simply succeed | of items |
 | `antflow.plugin.name` | string | | of plugin errors |
 | `antflow.quantile` | string | | of quantiles |
@@ -45,6 +47,8 @@ WORKER_STATE: Final = "antflow.worker.state"
 TASK: Final = "antflow.task.name"
 ATTEMPT: Final = "antflow.attempt.number"
 DELAY: Final = "antflow.attempt.delay"
+LIMIT: Final = "antflow.limit.name"
+LIMIT_WAIT: Final = "antflow.limit.wait_duration"
 OUTCOME: Final = "antflow.outcome"
 PLUGIN: Final = "antflow.plugin.name"
 QUANTILE: Final = "antflow.quantile"

@@ -12,6 +12,7 @@ from antflow.exporting import METRICS, OTHER, Metric, Sample
 from ._attributes import (
     ERROR,
     ITEM_STATE,
+    LIMIT,
     OUTCOME,
     PIPELINE,
     PLUGIN,
@@ -29,6 +30,7 @@ ATTRIBUTES = {
     "pipeline": PIPELINE,
     "plugin": PLUGIN,
     "stage": STAGE,
+    "limit": LIMIT,
     "task": TASK,
     "outcome": OUTCOME,
     "state": WORKER_STATE,
@@ -137,7 +139,8 @@ OBSERVED: tuple[InstrumentSpec, ...] = (
         ("stage_items_in_progress", {ITEM_STATE: "in_progress"}),
         ("stage_items_parked", {ITEM_STATE: "parked"}),
         description="Items in the stage: pending ones wait in front of it, its workers hold those "
-        "in progress, and parked ones wait until their next attempt is due.",
+        "in progress, and parked ones wait until their next attempt is due, or for their key of a "
+        "limit.",
     ),
     _observed(
         "antflow.stage.capacity",
@@ -150,6 +153,11 @@ OBSERVED: tuple[InstrumentSpec, ...] = (
     _observed("antflow.stage.attempt.timed_out", "{timeout}", "stage_timeouts"),
     _observed("antflow.stage.attempt.given_up", "{attempt}", "stage_give_ups"),
     _observed("antflow.stage.thread.abandoned", "{thread}", "stage_abandoned_threads"),
+    _observed("antflow.stage.limit.item.waiting", "{item}", "stage_limit_items_waiting"),
+    _observed("antflow.stage.limit.attempt.count", "{attempt}", "stage_limit_attempts_in_use"),
+    _observed("antflow.stage.limit.concurrency", "{attempt}", "stage_limit_attempts_allowed"),
+    _observed("antflow.stage.limit.pause.count", "{pause}", "stage_limit_paused"),
+    _observed("antflow.stage.limit.key.count", "{key}", "stage_limit_keys"),
     _observed(
         "antflow.task.attempt.ended",
         "{attempt}",

@@ -8,7 +8,7 @@ from traceback import format_exception, format_tb
 
 from opentelemetry.trace import Span, StatusCode
 
-from antflow import Stage, TaskFunc
+from antflow import Stage, TaskEvent, TaskFunc
 from antflow.stage import task_name
 
 from ._attributes import (
@@ -17,6 +17,8 @@ from ._attributes import (
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
     FUNCTION,
+    LIMIT,
+    LIMIT_WAIT,
     STAGE,
     TASK,
 )
@@ -84,6 +86,21 @@ def record_exception(span: Span, error: BaseException) -> None:
         },
     )
     set_error(span, name, message)
+
+
+def record_limit_wait(span: Span, event: TaskEvent) -> None:
+    """Record when an item began to wait for a limit before an attempt, and for how long.
+
+    Args:
+        span: of the attempt.
+        event: its start.
+    """
+    if event.limit is not None:
+        span.add_event(
+            "antflow.limit.wait",
+            {LIMIT: replace_surrogates(event.limit), LIMIT_WAIT: event.limit_wait},
+            to_nanoseconds(event.timestamp - event.limit_wait),
+        )
 
 
 def set_error(span: Span, error_type: str, message: str) -> None:

@@ -29,6 +29,7 @@ from ._parents import FeedContext, ParentResolver, TraceUnit, inject
 from ._spans import (
     describe_attempts,
     record_exception,
+    record_limit_wait,
     replace_surrogates,
     safe_str,
     set_error,
@@ -137,6 +138,9 @@ class TraceObserver:
         at = to_nanoseconds(event.timestamp)
         if trace.visit is not None and trace.stage != event.stage:
             trace.end_visit(at)  # its end was missed, since a sampler raised, for example
+        # The item holds its limits for all tasks of the stage, and takes them again for a retry.
+        is_task_retried = event.attempt > 1 and not self._stages[event.stage].is_retried
+        has_just_taken_limits = trace.visit is None or is_task_retried
         # A visit starts with its first attempt, and ends with an attempt, so it needs no event.
         if trace.visit is None:
             self._start_visit(trace, event, at)
@@ -144,6 +148,8 @@ class TraceObserver:
         name, of_task = self._attempts[event.stage, event.task_name]
         attributes: dict[str, str | int] = {**of_task, ATTEMPT: event.attempt}
         trace.attempt = self._start_span(name, context, INTERNAL, attributes, (), at)
+        if has_just_taken_limits:
+            record_limit_wait(trace.attempt, event)
         return set_span_in_context(trace.attempt, context)
 
     def _start_visit(self, trace: ItemTrace, event: TaskEvent, at: int) -> None:

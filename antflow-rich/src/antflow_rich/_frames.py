@@ -39,7 +39,7 @@ from ._sections import (
     worker_table,
     worker_totals,
 )
-from ._views import ItemCounts, RunView
+from ._views import ItemCounts, RunView, StageView
 from ._widgets import indeterminate_bar, progress_bar, table
 
 MIN_BAR, MIN_INDETERMINATE_BAR, MIN_TITLE = 8, 3, 20  # widths
@@ -61,6 +61,10 @@ def progress(view: RunView, width: int, height: int) -> list[Text]:
     if total_width([*pieces, Piece(name, 9)]) + MIN_BAR > room:
         pieces = progress_pieces(view, failed_text(view, short=True))
     kept = fitting_pieces(pieces, room)
+    # A wait comes and goes, so it displaces nothing.
+    spare = room - MIN_BAR - total_width([*kept, Piece(name, 9)]) - GAP
+    if wait := fitting_limit_text(view, spare):
+        kept.append(Piece(wait, 6))
     tail = text(" " * GAP).join(piece.content for piece in kept)
     head = name if total_width([*kept, Piece(name, 9)]) + MIN_BAR <= room else None
     return [bar_line(view, width, head, tail)]
@@ -206,15 +210,47 @@ def outcome_line(view: RunView, width: int) -> Text:
     if counts.dropped:
         pieces.insert(2, Piece(labelled(exact_count(counts.dropped), "dropped"), 4))
     if parked := parked_text(view):
-        pieces.append(Piece(parked, 6))
+        pieces.append(Piece(parked, 7))
     if view.faults:
         faults = sum(view.faults.values())
         pieces.append(Piece(text(quantity(faults, "plugin fault"), styles.FAILURE), 5))
+    room = width - total_width(pieces) - GAP
+    if wait := fitting_limit_text(view, room) or limit_text(view, short=True):
+        pieces.append(Piece(wait, 6))
     return join_fitting(pieces, width)
 
 
+def fitting_limit_text(view: RunView, room: int) -> Text:
+    """Return which limit holds up most items, in the longest form that fits; empty if none does."""
+    forms = limit_text(view), limit_text(view, short=True)
+    return next((form for form in forms if form.cell_len <= room), text())
+
+
+def limit_text(view: RunView, *, short: bool = False) -> Text:
+    """Return which limit holds up most items, and in which stage; empty if none does."""
+    stage = view.limited_stage
+    if stage is None or stage.limit_wait is None:
+        return text()
+    wait = stage.limit_wait
+    if not short:
+        return text(waits_for(stage), styles.WAITING)
+    if wait.paused is not None:
+        return labelled(wait.name, f"paused for {age(wait.paused)}", styles.WAITING)
+    verb = noun(wait.items, "waits", "wait")
+    return labelled(exact_count(wait.items), f"{verb} for {wait.name}", styles.WAITING)
+
+
+def waits_for(stage: StageView) -> str:
+    """Return what a stage waits for, as a sentence; empty if it does not wait for a limit."""
+    wait = stage.limit_wait
+    if wait is None:
+        return ""
+    pause = "" if wait.paused is None else f", paused for {age(wait.paused)}"
+    return f"{stage.name} waits for limit '{wait.name}' ({quantity(wait.items, 'item')}){pause}"
+
+
 def parked_text(view: RunView) -> Text:
-    """Return the number of items that wait for a retry, and the time until the next is due."""
+    """Return the number of parked items, and the time until the next retry is due."""
     if not view.parked:
         return text()
     due = "" if view.next_retry is None else f" ({age(view.next_retry)})"
@@ -363,4 +399,6 @@ def plain_line(view: RunView) -> str:
         parts.append(f"{clock(view.seconds_left)} left")
     if view.bottleneck is not None:
         parts.append(f"bottleneck {view.bottleneck.name}")
+    if view.limited_stage is not None:
+        parts.append(waits_for(view.limited_stage))
     return f"{view.name}: {', '.join(parts)}"

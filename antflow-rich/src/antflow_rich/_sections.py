@@ -24,7 +24,7 @@ from ._layout import (
 from ._views import STATES, ErrorGroup, Failure, RunView, StageView, WorkerView
 from ._widgets import TableColumn, chart, list_section, state_bar, table
 
-MIN_NAME, MIN_ITEM, MIN_TYPE, MIN_LOCATION = 16, 16, 16, 22  # widths of columns
+MIN_NAME, MIN_ITEM, MIN_TYPE, MIN_LIMIT, MIN_LOCATION = 16, 16, 16, 14, 22  # widths of columns
 MIN_WIDTH_FOR_LOCATIONS = 70  # below, the list of failed items has no room for locations
 FEW_STAGES, SEVERAL_STAGES = 4, 8
 SHORT_BAR, LONG_BAR = 8, 80
@@ -98,12 +98,13 @@ def stage_columns(stages: Sequence[StageView]) -> list[TableColumn]:
         TableColumn("workers", state_bars(stages), 1, "left", SHORT_BAR, LONG_BAR),
         TableColumn("active", cells(active_cell), 3),
         TableColumn("pending", cells(pending_cell), 4),
-        TableColumn("done", cells(lambda stage: count_cell(stage.completed)), 5),
+        TableColumn("done", cells(lambda stage: count_cell(stage.completed)), 6),
         TableColumn("failed", cells(lambda stage: count_cell(stage.failed, styles.FAILURE)), 2),
+        *limit_columns(stages),
         *retry_columns(stages),
-        TableColumn("rate", cells(lambda stage: text(rate(stage.rate))), 6),
-        TableColumn("p50", cells(lambda stage: text(duration(stage.p50))), 9),
-        TableColumn("p95", cells(lambda stage: text(duration(stage.p95))), 8),
+        TableColumn("rate", cells(lambda stage: text(rate(stage.rate))), 7),
+        TableColumn("p50", cells(lambda stage: text(duration(stage.p50))), 10),
+        TableColumn("p95", cells(lambda stage: text(duration(stage.p95))), 9),
     ]
 
 
@@ -135,12 +136,30 @@ def retry_columns(stages: Sequence[StageView]) -> list[TableColumn]:
     """Return the columns of the attempts that were retried, and of the items that wait for one."""
     retried = [count_cell(stage.retried) for stage in stages]
     if not any(stage.retried for stage in stages):
-        return [TableColumn("retried", retried, 10)]  # the first to be left out
+        return [TableColumn("retried", retried, 12)]  # the first to be left out
     # It stays when no item waits any more, or the table would change with every retry.
     return [
-        TableColumn("retried", retried, 7),
-        TableColumn("parked", [parked_cell(stage) for stage in stages], 10),
+        TableColumn("retried", retried, 8),
+        TableColumn("parked", [parked_cell(stage) for stage in stages], 11),
     ]
+
+
+def limit_columns(stages: Sequence[StageView]) -> list[TableColumn]:
+    """Return the column of the limits that items wait for; none for stages without limits."""
+    # It stays while nothing waits, or the table would change again and again.
+    if not any(stage.has_limits for stage in stages):
+        return []
+    cells = [limit_cell(stage) for stage in stages]
+    return [TableColumn("waits for", cells, 5, "left", MIN_LIMIT, is_name=True)]
+
+
+def limit_cell(stage: StageView) -> Text:
+    """Return the limit that items wait for, and how many, or how long it is paused."""
+    wait = stage.limit_wait
+    if wait is None:
+        return text("-" if stage.has_limits else "", styles.DIM)
+    more = count(wait.items) if wait.paused is None else age(wait.paused)
+    return join(text(wait.name, styles.WAITING), text(f" ({more})", styles.DIM))
 
 
 def parked_cell(stage: StageView) -> Text:

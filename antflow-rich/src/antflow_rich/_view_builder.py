@@ -22,7 +22,16 @@ from antflow.stats import find_bottleneck
 
 from ._formats import one_line, text_of
 from ._rates import RATE_SECONDS, DecayingSum, RateHistory, StageRates
-from ._views import STATES, ErrorGroup, Failure, ItemCounts, RunView, StageView, WorkerView
+from ._views import (
+    STATES,
+    ErrorGroup,
+    Failure,
+    ItemCounts,
+    LimitWait,
+    RunView,
+    StageView,
+    WorkerView,
+)
 
 # The estimate of the time left looks back longer than the rate, so that it does not jump.
 ESTIMATE_SECONDS = 30.0
@@ -207,7 +216,20 @@ def stage_view(stats: StageStats, rates: StageRates, timestamp: float) -> StageV
         overall=rates.overall,
         parked=stats.parked_items,
         next_retry=None if due is None else max(due - timestamp, 0.0),
+        has_limits=bool(stats.limits),
+        limit_wait=limit_wait(stats, timestamp),
     )
+
+
+def limit_wait(stats: StageStats, timestamp: float) -> LimitWait | None:
+    """Return the limit for which most items of a stage wait at a Unix time, if any do."""
+    name = stats.waits_for
+    if name is None:
+        return None
+    limit = stats.limits[name]
+    until = limit.paused_until
+    paused = None if until is None else max(until - timestamp, 0.0)
+    return LimitWait(one_line(name), limit.waiting, paused)
 
 
 def merge_histograms(histograms: Iterable[Histogram]) -> Histogram | None:

@@ -68,6 +68,21 @@ class ItemCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitWait:
+    """Items of a stage that wait for a limit.
+
+    Args:
+        name: name of the limit.
+        items: how many wait.
+        paused: seconds until the limit's pause ends; None if it is not paused.
+    """
+
+    name: str
+    items: int
+    paused: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StageView:
     """One stage.
 
@@ -81,8 +96,10 @@ class StageView:
         completed: items that it passed on.
         failed: items that failed in it.
         retried: attempts that were followed by a retry.
-        parked: items that wait until their next attempt is due.
-        next_retry: seconds until the next of them is due; None if there are none.
+        parked: items that wait until their next attempt is due, or for their key of a limit.
+        next_retry: seconds until the next attempt is due; None if there is none.
+        has_limits: whether its items have to be allowed by limits.
+        limit_wait: the limit for which most of its items wait; None if none waits for a limit.
         rate: items per second that left it recently.
         p50: estimated median of the seconds per attempt; NaN before the first.
         p95: the same for the 95th percentile.
@@ -108,6 +125,8 @@ class StageView:
     is_bottleneck: bool = False
     parked: int = 0
     next_retry: float | None = None
+    has_limits: bool = False
+    limit_wait: LimitWait | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +238,26 @@ class RunView:
 
     @property
     def parked(self) -> int:
-        """The number of items that wait until their next attempt is due, in all stages."""
+        """The number of parked items, in all stages."""
         return sum(stage.parked for stage in self.stages)
 
     @property
     def next_retry(self) -> float | None:
-        """Seconds until the next of them is due; None if there are none."""
+        """Seconds until the next attempt of one is due; None if there is none."""
         times = (stage.next_retry for stage in self.stages)
         return min((each for each in times if each is not None), default=None)
+
+    @property
+    def limited_stage(self) -> StageView | None:
+        """The stage with the most items that wait for a limit; None if there is none."""
+        waiting = [stage for stage in self.stages if stage.limit_wait is not None]
+        return max(waiting, key=_items_that_wait_for_a_limit, default=None)
 
     @property
     def total_workers(self) -> int:
         """The number of workers of all stages."""
         return sum(stage.workers for stage in self.stages)
+
+
+def _items_that_wait_for_a_limit(stage: StageView) -> int:
+    return 0 if stage.limit_wait is None else stage.limit_wait.items

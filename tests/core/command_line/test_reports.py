@@ -193,6 +193,25 @@ items = range(6)
     assert re.fullmatch(r"6 items in \d+\.\d\d s, [\d,]+ a second", lines[3])
 
 
+def test_a_summary_names_the_limits_that_stages_waited_for(command: Command) -> None:
+    program = """
+from antflow import Limit
+tokens, hosts = Limit(rate=100, name="tokens"), Limit(rate=20, key=lambda item: "a", name="hosts")
+stages = [
+    Stage("Fetch", 4, [task], limits=[tokens]),
+    Stage("Enrich", 4, [task], limits=[hosts, Limit(concurrency=2)]),
+    Stage("Store", 4, [task], limits=[Limit(concurrency=4)]),
+]
+pipeline = Pipeline(stages)
+items = range(11)
+"""
+    lines = command.run("--summary", "--output", "out", program=program).err.splitlines()
+    assert re.fullmatch(r"Fetch waited for limit 'tokens' for \d+% of its workers' time", lines[4])
+    enrich = "Enrich waited for one of the limits 'hosts', 'limit' for "
+    assert re.fullmatch(rf"{enrich}(8|9)\d% of its workers' time", lines[5])
+    assert lines[6].startswith("11 items in ")
+
+
 def test_a_closed_standard_error_is_ignored(command: Command) -> None:
     assert command.run(given="x\n", descriptors={2: None}).code == 1
 

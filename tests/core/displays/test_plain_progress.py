@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, Stage
+from antflow import Limit, Pipeline, Stage
 from tests.helpers.runs import run_exactly
 
 Captured = pytest.CaptureFixture[str]
@@ -100,6 +100,23 @@ def test_an_input_that_says_how_much_of_it_was_read(capsys: Captured) -> None:
     assert percents == [pytest.approx(10 * second, abs=5) for second in range(1, 10)]
     assert shown[0].endswith("of the input), 0 items failed, 2/s, 0:00:07 left")
     assert last == "pages: 20 items in 0:00:10, 0 items failed, 2/s"
+
+
+def test_the_limit_that_holds_items_back_is_named(capsys: Captured) -> None:
+    limit = Limit(rate=1, per=2, name="tokens")
+
+    async def work(value: int) -> int:
+        if value == 1:
+            limit.pause(4)
+        return value
+
+    stages = [Stage("Work", 2, [work], limits=[limit]), Stage("Next", 1, [second])]
+    pipeline = Pipeline(stages, name="pages", autoload=False)
+    run_exactly(lambda: pipeline.run(range(4), progress=True))
+    ends = [line.partition("waits for ")[2] for line in lines(capsys)]
+    assert ends[0] == "limit 'tokens' (3 items)"
+    assert "limit 'tokens' (2 items), paused for 0:00:03" in ends
+    assert ends[-1] == ""
 
 
 @pytest.mark.parametrize(("count", "text"), [(10, "1 item failed"), (20, "2 items failed")])

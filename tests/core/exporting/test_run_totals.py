@@ -15,7 +15,7 @@ from weakref import ref
 
 import pytest
 
-from antflow import GiveUp, Pipeline, PipelineStats, RetryAfter, Stage, hookimpl
+from antflow import Adaptive, GiveUp, Limit, Pipeline, PipelineStats, RetryAfter, Stage, hookimpl
 from antflow.exporting import METRICS, RunTotals, reset_after_fork
 from tests.helpers.forks import in_a_child, needs_fork
 from tests.helpers.virtual_time import Gate, settle, simulate
@@ -221,7 +221,8 @@ def test_zeros_are_read_before_the_first_item() -> None:
     exporter = Exporter()
 
     async def main() -> None:
-        pipeline = exporter.pipeline()
+        limits = [Limit(concurrency=1, name="calls"), Limit(rate=1, key=str, name="hosts")]
+        pipeline = exporter.pipeline(limits=limits)
         await pipeline.start()
         read = {s.metric.name: s.value for s in exporter.totals.read() if "Work" in s.labels}
         await pipeline.join()
@@ -231,7 +232,79 @@ def test_zeros_are_read_before_the_first_item() -> None:
             if "stage" in metric.labels and "error_type" not in metric.labels
         }
         shown = {name for name, value in read.items() if value}
-        assert shown == {"stage_capacity_items"}
+        assert shown == {"stage_capacity_items", "stage_limit_attempts_allowed"}
+
+    simulate(main)
+
+
+async def take_1000_seconds(value: int) -> int:
+    await asyncio.sleep(1000)
+    return value
+
+
+def limits_of(exporter: Exporter) -> dict[str, dict[str, float]]:
+    """Return the values of the metrics of limits, by the limit and the metric's short name."""
+    found: dict[str, dict[str, float]] = {}
+    for sample in exporter.totals.read():
+        if (short := sample.metric.name.removeprefix("stage_limit_")) != sample.metric.name:
+            found.setdefault(sample.labels[2], {})[short] = sample.value
+    return found
+
+
+def test_limits_are_shown_with_what_waits_for_them_and_their_keys_as_a_count() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        tokens = Limit(concurrency=Adaptive(minimum=2), name="tokens")
+        hosts = Limit(concurrency=1, key=lambda value: value % 3, name="hosts")
+        pipeline = exporter.pipeline(task=take_1000_seconds, limits=[tokens])
+        other = Pipeline(
+            [Stage("Work", 9, [take_1000_seconds], limits=[hosts])],
+            name="q",
+            plugins=[exporter],
+            autoload=False,
+        )
+        await pipeline.start()
+        await pipeline.feed(range(5))
+        await other.start()
+        await other.feed(range(10))
+        await asyncio.sleep(1)
+        assert limits_of(exporter) == {
+            "tokens": {
+                "items_waiting": 0,
+                "attempts_in_use": 2,
+                "attempts_allowed": 2,
+                "paused": 0,
+            },
+            "hosts": {"items_waiting": 7, "attempts_in_use": 3, "paused": 0, "keys": 3},
+        }
+        tokens.pause(2000)
+        await asyncio.sleep(1000)
+        shown = {"items_waiting": 3, "attempts_in_use": 0, "attempts_allowed": 3, "paused": 1}
+        assert limits_of(exporter)["tokens"] == shown
+        await pipeline.shutdown(timeout=0)
+        await other.shutdown(timeout=0)
+
+    simulate(main)
+    assert {value for each in limits_of(exporter).values() for value in each.values()} == {0}
+
+
+def test_of_a_limit_that_runs_share_what_is_theirs_is_added_up_and_nothing_else() -> None:
+    exporter = Exporter()
+
+    async def main() -> None:
+        shared = Limit(rate=100, burst=100, concurrency=7, name="shared")
+        pipelines = [exporter.pipeline(task=take_1000_seconds, limits=[shared]) for _ in range(3)]
+        for each in pipelines:
+            await each.start()
+            await each.feed(range(2))
+        await asyncio.sleep(1)
+        shared.pause(10)
+        assert limits_of(exporter) == {
+            "shared": {"items_waiting": 0, "attempts_in_use": 6, "attempts_allowed": 7, "paused": 1}
+        }
+        for each in pipelines:
+            await each.shutdown(timeout=0)
 
     simulate(main)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from antflow import PipelineStats, StageStats
+from antflow import LimitStats, PipelineStats, StageStats
 from antflow.stats import BOTTLENECK_LOAD, ActivityState, find_bottleneck
 
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
@@ -21,16 +21,31 @@ def stage(
     pending: int = 0,
     capacity: int | None = 10,
     limit_wait_share: float = 1.0,
+    **limited: int,
 ) -> StageStats:
     seconds = {state: 7 * share for state, share in zip(STATES, shares, strict=True)}
     fields: dict[str, Any] = {"capacity": capacity, "seconds": seconds}
-    return StageStats(name, pending, 0, 0, 0, **fields, limit_wait_share=limit_wait_share)
+    limits = {limit: LimitStats(waiting, 0) for limit, waiting in limited.items()}
+    fields |= {"limits": limits, "limit_wait_share": limit_wait_share}
+    return StageStats(name, pending, 0, 0, 0, **fields)
 
 
 CASES: dict[str, tuple[list[StageStats], str | None]] = {
     "always at work": ([stage("a", BLOCKED, 10), stage("b", AT_WORK, 10), stage("c", IDLE)], "b"),
     "waits for a limit, and items queue": (
         [stage("a", BLOCKED), stage("b", (0.1, 0.85, 0.0, 0.05), 3)],
+        "b",
+    ),
+    "waits for keys of a limit, and nothing is pending": (
+        [stage("a", BLOCKED, 10), stage("b", (0.1, 0.85, 0.0, 0.05), hosts=3, tokens=0)],
+        "b",
+    ),
+    "has a limit, and only waits for retries": (
+        [stage("a", IDLE), stage("b", (0.1, 0.85, 0.0, 0.05), 0, 10, 0.0, hosts=0)],
+        None,
+    ),
+    "equally busy, more that waits for keys": (
+        [stage("a", AT_WORK, 8), stage("b", AT_WORK, 2, hosts=9), stage("c", AT_WORK, 3, tokens=3)],
         "b",
     ),
     "only waits for retries, beside one that is always busy": (

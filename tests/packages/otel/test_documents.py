@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Metric, Sum
 from prometheus_client import CollectorRegistry
 
+from antflow import Limit
 from antflow_prometheus import Prometheus
 from tests.helpers.virtual_time import Gate, settle, simulate
 from tests.packages.otel.metering import Metered, ObservingOTel, points, stage
@@ -40,7 +41,9 @@ def shown() -> dict[str, Metric]:
     async def main() -> dict[str, Metric]:
         await metered.pipeline(stage(task=odd), name="histograms").run(range(4))
         metered.plugin = ObservingOTel(meter_provider=metered.provider, quantiles=[0.5])
-        one = metered.pipeline(stage(task=odd), stage("Next", Gate(), queue_capacity=9))
+        limits = [Limit(concurrency=5), Limit(rate=100, key=str, name="numbers")]
+        last = stage("Next", Gate(), queue_capacity=9, limits=limits)
+        one = metered.pipeline(stage(task=odd), last)
         await one.start()
         await one.feed(range(4))
         await settle()

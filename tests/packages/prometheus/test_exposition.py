@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 
-from antflow import DURATION_BOUNDS, Pipeline
+from antflow import DURATION_BOUNDS, Limit, Pipeline
 from antflow_prometheus import DEFAULT_BUCKETS, Prometheus
 from tests.helpers.virtual_time import simulate
 from tests.packages.prometheus.scraping import OPEN, Scraper, samples, stage
@@ -46,7 +46,8 @@ def example() -> Scraper:
         return value
 
     scraper = Scraper()
-    simulate(lambda: scraper.pipeline(stage(task=odd)).run(range(4)))
+    limits = [Limit(concurrency=5), Limit(rate=100, key=str, name="numbers")]
+    simulate(lambda: scraper.pipeline(stage(task=odd, limits=limits)).run(range(4)))
     return scraper
 
 

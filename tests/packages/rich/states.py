@@ -12,6 +12,7 @@ from antflow import (
     ErrorSummary,
     FailedItem,
     Histogram,
+    LimitStats,
     PipelineStats,
     StageStats,
     TaskStats,
@@ -220,8 +221,22 @@ LARGE = state(
 )  # fmt: skip
 """Thirty stages, six thousand workers, two hundred thousand failures."""
 
+LIMITED = state(
+    [
+        replace(
+            STAGES[0],
+            limits={"requests": LimitStats(2, 3), "tokens": LimitStats(120, 9)},
+        ),
+        replace(STAGES[1], limits={"hosts": LimitStats(0, 8)}),
+        replace(STAGES[2], limits={"credits": LimitStats(7, 0, paused_until=NOW + 12)}),
+        STAGES[3],
+    ]
+)
+"""Fetch and Enrich wait for limits, of which one is paused."""
+
 ALL = {
     "midway": MIDWAY,
+    "limited": LIMITED,
     "reading": READING,
     "without errors": WITHOUT_ERRORS,
     "beginning": BEGINNING,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from antflow import DashboardSnapshot
+from antflow import DashboardSnapshot, LimitStats
 from tests.packages.rich.screens import drawn, shown
 from tests.packages.rich.states import (
     ALL,
@@ -17,6 +17,7 @@ from tests.packages.rich.states import (
     FAILURES,
     IDLE,
     LARGE,
+    LIMITED,
     MIDWAY,
     NOW,
     READING,
@@ -332,6 +333,71 @@ def test_what_waits_for_a_retry_and_until_when(display: str) -> None:
     lines = drawn(display, 80, 40, state(stages[:3]))
     assert lines[2].endswith("1,213 parked (4.2s)")
     assert "parked" not in drawn(display, 80, 40, MIDWAY)[2]
+
+
+def limited(*waits: LimitStats | None) -> DashboardSnapshot:
+    """Return the run in the middle, whose first stages wait for limits."""
+    limits = [{} if wait is None else {"tokens": wait} for wait in waits]
+    return state([replace(stage, limits=each) for stage, each in zip(STAGES, limits, strict=False)])
+
+
+@pytest.mark.parametrize("display", ["detailed", "full"])
+@pytest.mark.parametrize("columns", [80, 119])
+def test_a_stage_says_for_which_limit_it_waits(display: str, columns: int) -> None:
+    table = rows(display, columns, 40, LIMITED, "stage")
+    words = [" ".join(line) for line in table[:5]]
+    assert ("waits for" in words[0]) is ("tokens (120)" in words[1])
+    assert "waits for" in words[0]
+    assert "p95" not in words[0] or columns > 80  # the least important columns make room
+    assert "6,250 1 - 0" in words[2] or columns == 80  # nothing waits for its limit
+    assert "credits (12s)" in words[3]
+    assert "-" not in words[4]  # it has no limits
+
+
+def test_without_limits_there_is_no_column_for_them() -> None:
+    assert "waits for" not in " ".join(rows("detailed", 200, 24, MIDWAY, "stage")[0])
+
+
+LONG = "Fetch waits for limit 'tokens' (120 items)"
+
+
+@pytest.mark.parametrize("display", DASHBOARDS)
+@pytest.mark.parametrize(
+    ("columns", "snapshot", "end"),
+    [
+        (120, LIMITED, LONG),
+        (80, LIMITED, "120 wait for tokens"),
+        (60, LIMITED, "3,786 remaining  406/s"),
+        (80, limited(LimitStats(1, 4)), "1 waits for tokens"),
+        (120, limited(LimitStats(1, 4)), "Fetch waits for limit 'tokens' (1 item)"),
+        (80, limited(LimitStats(9, 4, paused_until=NOW + 8)), "tokens paused for 8.0s"),
+        (
+            120,
+            limited(None, LimitStats(9, 4, paused_until=NOW + 8)),
+            "Parse waits for limit 'tokens' (9 items), paused for 8.0s",
+        ),
+        (120, limited(None, LimitStats(9, 4, paused_until=NOW - 1)), "paused for 0.0s"),
+        (120, limited(LimitStats(0, 4)), "3,786 remaining  406/s"),
+    ],
+)
+def test_the_limit_that_holds_back_most_items_is_named_where_there_is_room(
+    display: str, columns: int, snapshot: DashboardSnapshot, end: str
+) -> None:
+    assert drawn(display, columns, 24, snapshot)[2].endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("columns", "end"),
+    [
+        (80, "5 failed"),
+        (110, "5 items failed  120 wait for tokens"),
+        (140, f"5 items failed  {LONG}"),
+    ],
+)
+def test_progress_names_the_limit_in_room_that_nothing_needs(columns: int, end: str) -> None:
+    (line,) = drawn("progress", columns, 24, LIMITED)
+    assert line.endswith(f" 62%  6,214/10,000  406/s  0:15  0:09 left  {end}")
+    assert line.startswith("orders  ━━━━━")
 
 
 def test_without_retries_there_is_no_column_for_them() -> None:

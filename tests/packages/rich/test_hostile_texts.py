@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from antflow import DashboardSnapshot, WorkerMetrics, WorkerState
+from antflow import DashboardSnapshot, LimitStats, WorkerMetrics, WorkerState
 from tests.helpers.hostile import ALL, controls, texts
 from tests.packages.rich.screens import Screen, piped, shown
 from tests.packages.rich.states import NOW, SECONDS, errors, failed, state, worked
@@ -23,9 +23,10 @@ FOREIGN = "\x1b]", "\x1bc", "\x1b[2J", "\x1b\\"
 def hostile(text: str) -> DashboardSnapshot:
     """Return a state in which every text is this one."""
     failure = failed(text, text, error=text, stage=text, location=text)
+    limits = {text: LimitStats(3, 1)}
     worker = WorkerState(text, text, "busy", text, text, NOW - 1, text, 1)
     return state(
-        [worked(text, 2, (0.9, 0.0, 0.0, 0.1), workers={"busy": 2})],
+        [worked(text, 2, (0.9, 0.0, 0.0, 0.1), workers={"busy": 2}, limits=limits)],
         [failure],
         [(worker, WorkerMetrics(text, text, 1, 0, 1.0))],
     )

@@ -14,6 +14,7 @@ from tests.packages.rich.states import (
     BEGINNING,
     ENDED,
     LARGE,
+    LIMITED,
     MIDWAY,
     READING,
     SECONDS,
@@ -141,12 +142,19 @@ def test_the_summary_fits_its_width(columns: int) -> None:
 # Lines of text
 
 
+WAIT = "Fetch waits for limit 'tokens' (120 items)"
+
+
 @pytest.mark.parametrize(
     ("shown_state", "total", "line"),
     [
         (
             MIDWAY, 10_000,
             f"6,214 of 10,000 (62%) done, 406/s, {REST}, 0:09 left, bottleneck Parse",
+        ),
+        (
+            LIMITED, None,
+            f"6,214 done, 406/s, {REST}, bottleneck Parse, {WAIT}",
         ),
         (MIDWAY, None, f"6,214 done, 406/s, {REST}, bottleneck Parse"),
         (

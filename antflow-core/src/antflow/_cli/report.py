@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from signal import Signals
 
-from antflow._errors.texts import many, message_text
+from antflow._errors.texts import many, message_text, safe_text
 from antflow._plugins.dispatcher import START
 from antflow.exceptions import PluginError, TooManyFailuresError, text_of
 from antflow.stats import ActivityState, PipelineStats, StageStats
@@ -17,6 +17,10 @@ from .printing import FAILED, OUTPUT_CLOSED, SUCCEEDED, table
 
 COMMAND = "antflow run"
 STATES: tuple[ActivityState, ...] = ("busy", "waiting", "blocked", "idle")
+LEAST_SHARE = 0.01
+"""A stage that waited for limits for less of its workers' time is not worth a line."""
+
+LONGEST_NAME = 100
 
 
 def exit_code(pending: PendingInputs, error: BaseException | None, signal: Signals | None) -> int:
@@ -147,7 +151,7 @@ def _unread(command_input: CommandInput) -> str:
 
 
 def summary(stats: PipelineStats, seconds: float) -> Iterator[str]:
-    """Yield the lines of a table of the stages, and the rate of items.
+    """Yield the lines of a table of the stages, the waits for limits, and the rate of items.
 
     Args:
         stats: of the run.
@@ -161,7 +165,18 @@ def summary(stats: PipelineStats, seconds: float) -> Iterator[str]:
     done = stats.items_processed + stats.items_failed
     rate = f"{done / seconds:,.0f} a second" if seconds else ""
     yield from table(rows).split("\n")
+    yield from _limit_lines(stats)
     yield f"{many(done, 'item')} in {seconds:.2f} s, {rate}"
+
+
+def _limit_lines(stats: PipelineStats) -> Iterator[str]:
+    for stage in stats.stage_stats.values():
+        share = _share(stage, "waiting") * stage.limit_wait_share
+        if stage.limits and share >= LEAST_SHARE:
+            limits = "limit" if len(stage.limits) == 1 else "one of the limits"
+            names = ", ".join(f"'{safe_text(name, LONGEST_NAME)}'" for name in stage.limits)
+            what = f"{safe_text(stage.stage_name, LONGEST_NAME)} waited for {limits} {names}"
+            yield f"{what} for {share:.0%} of its workers' time"
 
 
 def _share(stage: StageStats, state: ActivityState) -> float:

@@ -128,9 +128,16 @@ class LimitWaiter:
         """Return whether a worker is free to start one."""
         return self.stage.can_start(self)
 
-    def is_for(self, meters: Meters) -> bool:
-        """Return whether its items wait for a limit."""
-        return self.line is not None and self.line[0] is meters
+    def is_for(self, meters: Meters, first: Need | None) -> bool:
+        """Return whether the items in its line wait for a limit.
+
+        Args:
+            meters: of the limit.
+            first: what the first ready item of the stage waits for.
+        """
+        # Once its key is free, a line waits for the limit without keys that blocks the stage.
+        need = self.need or first
+        return self.line is not None and (self.line[0] if need is None else need.meters) is meters
 
     def wait(self, blocked: Blocked) -> None:
         """Wait for what blocks the first item."""

@@ -47,6 +47,7 @@ class LimitedChannel(Channel):
         self.limiter = limiter
         self.is_limited = False  # whether items wait for a limit
         self.on_limited: Callable[[], None] | None = None  # called when that has changed
+        self._is_uniform = limiter.is_constant  # all items need the same, and the first goes first
         self._lines: dict[Line, LimitWaiter] = {}
         self._lined_up = 0  # items in lines
         self._called: deque[LimitWaiter] = deque()  # lines whose first item may be able to start
@@ -70,10 +71,11 @@ class LimitedChannel(Channel):
 
     def waiting_for(self, meters: Meters) -> int:
         """Return how many items wait for a limit; from any thread."""
-        need = self._ready.need
-        waiting = self.pending if need is not None and need.meters is meters else 0
+        first = self._ready.need
+        # In front of a pull stage, senders hold what waits, so that nothing is pending.
+        waiting = len(self.queue) if first is not None and first.meters is meters else 0
         lines = list(self._lines.values())
-        return waiting + sum(line.waiting for line in lines if line.is_for(meters))
+        return waiting + sum(line.waiting for line in lines if line.is_for(meters, first))
 
     # Depositing
 
@@ -122,9 +124,15 @@ class LimitedChannel(Channel):
 
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
-        if self._is_open and super().startable() and self.limiter.take_if_free():
+        queue = self.queue
+        is_open = self._is_uniform and queue and self._stuck is None
+        if is_open and self.limiter.take_if_free(queue[0]):  # as mostly: this spares the rest
+            self.held += 1
             self._seen.clear()
-            return super().get_nowait()  # as mostly, so this spares the rest
+            item: PipelineResult | None = queue.popleft()
+            if self.waiters.any:
+                self.waiters.wake()
+            return item
         with LOCK:
             now = self.limiter.clock()
             found = self._find(now)
@@ -132,11 +140,6 @@ class LimitedChannel(Channel):
         if (self._lined_up > 0 or self._stuck is not None) != self.is_limited:
             self._update_limited()
         return item
-
-    @property
-    def _is_open(self) -> bool:
-        """Whether all items need the same, and none is held back."""
-        return self._stuck is None and self.limiter.is_constant
 
     def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
         if self._is_asleep or self._stuck is not None:  # others have to be looked at again
@@ -352,3 +355,4 @@ class LimitedPullChannel(LimitedChannel, PullChannel):
     def __init__(self, receivers: int, limiter: Limiter) -> None:
         PullChannel.__init__(self, receivers)
         self._limit_by(limiter)
+        self._is_uniform = False  # one that is due may go before the first

@@ -34,7 +34,7 @@ class Limiter:
         self.limits = limits
         self.all_meters = [meters_of(limit) for limit in limits.values()]
         self.clock = CLOCK.get()
-        self._grants: set[Grant] = set()
+        self.grants: set[Grant] = set()
         self.last_grant: Grant | None = None  # of the item that was taken last
         self._constant = self._constant_needs()
         self.is_constant = self._constant is not None
@@ -57,16 +57,18 @@ class Limiter:
         for meters in self.all_meters:
             meters.leave(self)
 
-    def take_if_free(self) -> bool:
-        """Take the limits for any item if that may start now; only if all need the same."""
+    def take_if_free(self, item: PipelineResult) -> bool:
+        """Take the limits for an item if it may start now; only if all items need the same."""
         meters = self._constant_meters
         with LOCK:
             now = self.clock()
             for meter in meters:
                 if meter.waiters or meter.due(1.0, now) > now:
                     return False
-            self.last_grant = grant = Grant(self, [meter.start(1.0, now) for meter in meters])
-        self._grants.add(grant)
+            self.last_grant = grant = Grant(
+                self, [meter.start(1.0, now, item.queued_at) for meter in meters]
+            )
+        self.grants.add(grant)
         return True
 
     def candidate(self, item: PipelineResult) -> Candidate:
@@ -100,26 +102,22 @@ class Limiter:
 
     def take(self, candidate: Candidate, now: float) -> None:
         """Take the limits for an item that may start; nothing was awaited since the check."""
+        since = candidate.item.queued_at
         holds = [
-            (need.meters.single or need.meters.of(need.key, now)).start(need.units, now)
+            (need.meters.single or need.meters.of(need.key, now)).start(need.units, now, since)
             for need in candidate.needs
         ]
         grant = Grant(self, holds)
         if candidate.limit is not None:
             grant.wait = Wait(candidate.limit, now - candidate.since)
         grant.error = candidate.error
-        self._grants.add(grant)
+        self.grants.add(grant)
         self.last_grant = grant
-
-    def release(self, grant: Grant, *, has_succeeded: bool) -> None:
-        """Release what an item holds that has ended or was parked."""
-        self._grants.discard(grant)
-        grant.release(has_succeeded=has_succeeded)
 
     def release_all(self) -> None:
         """Release what all items hold, the event loop being closed."""
-        while self._grants:
-            self._grants.pop().release()
+        for grant in list(self.grants):
+            grant.release()
 
     def waiting_for(self, meters: Meters) -> int:
         """Return how many items of the stage wait for a limit."""
@@ -127,7 +125,7 @@ class Limiter:
 
     def in_use(self, meters: Meters) -> int:
         """Return how many items of the stage hold a limit."""
-        return sum(grant.holds(meters) for grant in list(self._grants))
+        return sum(grant.holds(meters) for grant in list(self.grants))
 
     def _constant_needs(self) -> tuple[Need, ...] | None:
         """Return what all items need, if they need the same."""

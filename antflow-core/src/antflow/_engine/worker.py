@@ -168,8 +168,8 @@ class Worker:
     def release_limits(self, *, has_succeeded: bool = False) -> None:
         """Release the limits that its item holds, the outcome being applied."""
         grant, self.grant = self.grant, None
-        if grant is not None and self.stage.limiter is not None:
-            self.stage.limiter.release(grant, has_succeeded=has_succeeded)
+        if grant is not None:
+            grant.release(has_succeeded)
 
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Labels = tuple[str, ...]
-LabelKind = Literal["pipeline", "plugin", "stage", "error_type", "task"]
+LabelKind = Literal["pipeline", "plugin", "stage", "error_type", "limit", "task"]
 
 # Exception classes, too: a run counts 50 by name, but several runs of one pipeline are summed.
 MAX_NAMES = 100
@@ -17,8 +17,8 @@ class LabelLimiter:
     """Keeps the number of series bounded, whatever pipelines and stages are called.
 
     The first names are kept; all later ones become "other". There are at most 100 pipelines, each
-    with at most 100 stages and 100 plugins, and each stage with at most 100 tasks and 100
-    exception classes.
+    with at most 100 stages and 100 plugins, and each stage with at most 100 limits, 100 tasks and
+    100 exception classes.
     """
 
     def __init__(self) -> None:
@@ -30,8 +30,8 @@ class LabelLimiter:
         Args:
             kind: the kind of thing that has the name.
             name: the name; what UTF-8 cannot encode becomes a question mark.
-            parents: the labels of what it belongs to: the pipeline, and for a task or an exception
-                class also the stage.
+            parents: the labels of what it belongs to: the pipeline, and for a limit, a task or an
+                exception class also the stage.
         """
         known = self._known.setdefault((kind, parents), set())
         label = str(name).encode("utf-8", "replace").decode()

@@ -8,7 +8,7 @@ from operator import add
 from time import sleep
 from typing import Any, NamedTuple
 
-from antflow.stats import Histogram, PipelineStats, StageStats
+from antflow.stats import Histogram, LimitStats, PipelineStats, StageStats
 
 from . import metrics
 from .labels import LabelLimiter, Labels
@@ -19,6 +19,11 @@ VALUES_AT_ONCE = 500
 
 SHORTEST_SLEEP = 1e-6
 """Seconds; 0 would release the interpreter and take it back before another thread wakes up."""
+
+LARGEST = frozenset(
+    {metrics.LAST_COMPLETION, metrics.LIMIT_ALLOWED, metrics.LIMIT_PAUSED, metrics.LIMIT_KEYS}
+)
+"""Metrics of which several runs have the largest value, not the sum: runs may share a limit."""
 
 Value = float | Histogram
 Measurement = tuple[Metric, Labels, Value]
@@ -107,7 +112,7 @@ def _is_kept(metric: Metric) -> bool:
 
 
 def _sum(metric: Metric) -> Callable[[Any, Any], Any]:
-    if metric is metrics.LAST_COMPLETION:
+    if metric in LARGEST:
         return max
     return _add_histograms if metric.kind == "histogram" else add
 
@@ -182,6 +187,8 @@ def _of_run(
         for error_type, number in stage.errors_by_type.items():
             failed = limiter.limit("error_type", error_type, *stage_labels)
             yield metrics.STAGE_FAILURES, failed, number
+        for name, limit in stage.limits.items():
+            yield from _of_limit(limit, limiter.limit("limit", name, *stage_labels))
         for name, task in stage.tasks.items():
             task_labels = limiter.limit("task", name, *stage_labels)
             yield metrics.TASK_DURATION, task_labels, task.duration
@@ -211,3 +218,13 @@ def _of_stage(stage: StageStats, labels: Labels) -> Iterator[Measurement]:
     yield metrics.ABANDONED_THREADS, labels, stage.abandoned_threads
     yield metrics.LAST_COMPLETION, labels, stage.last_completion or 0.0
     yield metrics.QUEUE_WAIT, labels, stage.queue_wait
+
+
+def _of_limit(limit: LimitStats, labels: Labels) -> Iterator[Measurement]:
+    yield metrics.LIMIT_WAITING, labels, limit.waiting
+    yield metrics.LIMIT_IN_USE, labels, limit.in_use
+    yield metrics.LIMIT_PAUSED, labels, int(limit.paused_until is not None)
+    if limit.concurrency is not None:
+        yield metrics.LIMIT_ALLOWED, labels, limit.concurrency
+    if limit.available is None:  # it has keys
+        yield metrics.LIMIT_KEYS, labels, limit.keys

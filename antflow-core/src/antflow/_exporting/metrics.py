@@ -9,6 +9,7 @@ MetricKind = Literal["counter", "gauge", "histogram"]
 
 _PIPELINE = ("pipeline",)
 _STAGE = ("pipeline", "stage")
+_LIMIT = ("pipeline", "stage", "limit")
 _TASK = ("pipeline", "stage", "task")
 
 
@@ -115,7 +116,8 @@ ITEMS_PARKED = Metric(
     "stage_items_parked",
     "gauge",
     "items",
-    "Items that wait until their next attempt at the stage is due, and hold no worker.",
+    "Items that wait until their next attempt at the stage is due, or for their key of a limit; "
+    "they hold no worker.",
     _STAGE,
 )
 ITEMS_IN_PROGRESS = Metric(
@@ -169,6 +171,42 @@ QUEUE_WAIT = Metric(
     "How long items waited in front of the stage.",
     _STAGE,
 )
+LIMIT_WAITING = Metric(
+    "stage_limit_items_waiting",
+    "gauge",
+    "items",
+    "Items of the stage that wait for the limit.",
+    _LIMIT,
+)
+LIMIT_IN_USE = Metric(
+    "stage_limit_attempts_in_use",
+    "gauge",
+    "attempts",
+    "Attempts in the stage that hold the limit.",
+    _LIMIT,
+)
+LIMIT_ALLOWED = Metric(
+    "stage_limit_attempts_allowed",
+    "gauge",
+    "attempts",
+    "Attempts that may hold the limit at once at present, in all stages that share it; only of a "
+    "limit with a concurrency and without keys.",
+    _LIMIT,
+)
+LIMIT_PAUSED = Metric(
+    "stage_limit_paused",
+    "gauge",
+    "limits",
+    "1 while the limit is paused, otherwise 0; a pause of single keys does not count.",
+    _LIMIT,
+)
+LIMIT_KEYS = Metric(
+    "stage_limit_keys",
+    "gauge",
+    "keys",
+    "Keys of the limit in use, or lately; only of a limit with keys.",
+    _LIMIT,
+)
 TASK_DURATION = Metric(
     "task_duration_seconds",
     "histogram",
@@ -213,6 +251,11 @@ METRICS: tuple[Metric, ...] = (
     ABANDONED_THREADS,
     LAST_COMPLETION,
     QUEUE_WAIT,
+    LIMIT_WAITING,
+    LIMIT_IN_USE,
+    LIMIT_ALLOWED,
+    LIMIT_PAUSED,
+    LIMIT_KEYS,
     TASK_DURATION,
     TASK_FAILURES,
     TASK_RETRIES,

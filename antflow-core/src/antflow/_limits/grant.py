@@ -30,6 +30,10 @@ class LimitUser(Protocol):
         """The limits."""
 
     @property
+    def grants(self) -> set[Grant]:
+        """Those that are not released."""
+
+    @property
     def clock(self) -> Callable[[], float]:
         """The clock of the run."""
 
@@ -62,13 +66,15 @@ class Grant:
         """Return whether the item holds a limit."""
         return any(hold.meter.limit is meters for hold in self._holds)
 
-    def release(self, *, has_succeeded: bool = False) -> None:
+    def release(self, has_succeeded: bool = False) -> None:
         """Let others start in place of the item; called again, this does nothing."""
+        user = self._user
         with LOCK:
             holds, self._holds = self._holds, ()
-            now = self._user.clock()
+            user.grants.discard(self)
+            now = user.clock()
             for hold in holds:
-                hold.meter.end(now, has_succeeded=has_succeeded)
+                hold.meter.end(now, has_succeeded)
 
     def correct(self, meters: Meters, units: float) -> None:
         """Enter how many units of one limit the item has really used."""

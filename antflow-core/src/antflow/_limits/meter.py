@@ -154,18 +154,24 @@ class Meter:
                 return False
         return True
 
-    def start(self, units: float, now: float) -> Hold:
-        """Let an attempt start."""
+    def start(self, units: float, now: float, since: float) -> Hold:
+        """Let an attempt start.
+
+        Args:
+            units: of the rate.
+            now: the time.
+            since: when its item began to wait.
+        """
         self.in_use += 1
         self.limit.in_use += 1
         self.used_at = now
-        entry = None if self.window is None else self.window.add(units, now)
+        entry = None if self.window is None else self.window.add(units, now, since)
         generation = 0 if self._adaptive is None else self._adaptive.start()
         if self.waiters:
             self.call_next()
         return Hold(self, entry, units, generation)
 
-    def end(self, now: float, *, has_succeeded: bool) -> None:
+    def end(self, now: float, has_succeeded: bool) -> None:
         """Note that an attempt has ended."""
         self.in_use -= 1
         self.limit.in_use -= 1

@@ -57,7 +57,6 @@ class Window:
         "_per",
         "_rate",
         "_spaced_at",
-        "_was_asked",
         "used",
     )
 
@@ -66,7 +65,6 @@ class Window:
         self._interval = per / rate
         self._entries: deque[Entry] = deque()
         self._spaced_at = -inf  # when the spacing has caught up with what has started
-        self._was_asked = False  # whether a start had to wait for the spacing since the last one
         self._merged_since = -inf  # when the first units of the last entry started
         self._most = rate * (1 + ROUNDING)
         self.used = 0.0
@@ -78,8 +76,6 @@ class Window:
             self.expire(now)
         allowance = self._burst - units
         spaced = self._spaced_at - allowance * self._interval if allowance > 0 else self._spaced_at
-        if spaced > now:
-            self._was_asked = True
         excess = self.used + units - self._most
         return max(spaced, self._free_at(excess)) if excess > 0 else spaced
 
@@ -88,15 +84,17 @@ class Window:
         self.expire(now)
         return max(0.0, self._rate - self.used)
 
-    def add(self, units: float, now: float) -> Entry:
-        """Enter units that start now."""
-        spaced_at = self._spaced_at
-        if self._was_asked:  # timers are late by up to a millisecond
-            self._was_asked = False
-            spaced_at = max(spaced_at, now - MAX_CATCH_UP)
-        elif spaced_at < now:
-            spaced_at = now
-        self._spaced_at = spaced_at + units * self._interval
+    def add(self, units: float, now: float, since: float) -> Entry:
+        """Enter units that start now.
+
+        Args:
+            units: how many.
+            now: the time.
+            since: when the item began to wait: a start that comes late, since timers and the event
+                loop are late, does not delay the next ones.
+        """
+        late = max(now - MAX_CATCH_UP, min(since, now))
+        self._spaced_at = max(self._spaced_at, late) + units * self._interval
         return self._enter(units, now)
 
     def correct(self, entry: Entry, change: float, now: float) -> None:

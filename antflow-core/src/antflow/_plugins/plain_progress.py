@@ -86,6 +86,7 @@ def _so_far(snapshot: DashboardSnapshot, total: int | None, rate: float) -> Iter
     yield per_time(rate)
     if (left := time_left(items_ended(stats), share, rate)) is not None:
         yield f"{timedelta(seconds=round(left))} left"
+    yield from _limited(snapshot)
 
 
 def _at_end(snapshot: DashboardSnapshot, total: int | None, seconds: float) -> Iterator[str]:
@@ -94,6 +95,24 @@ def _at_end(snapshot: DashboardSnapshot, total: int | None, seconds: float) -> I
     yield _failed(stats)
     if seconds > 0:
         yield per_time(items_ended(stats) / seconds)
+
+
+def _limited(snapshot: DashboardSnapshot) -> Iterator[str]:
+    """Yield which stage waits for which limit, of several stages the one with the most items."""
+    stages = snapshot.pipeline_stats.stage_stats.values()
+    waits = [
+        (stage.limits[name], stage.stage_name, name)
+        for stage in stages
+        if (name := stage.waits_for)
+    ]
+    if waits:
+        limit, *names = max(waits, key=lambda wait: wait[0].waiting)
+        stage_name, name = (safe_text(each, LONGEST_NAME) for each in names)
+        pause = ""
+        if limit.paused_until is not None:
+            left = max(limit.paused_until - snapshot.timestamp, 0.0)
+            pause = f", paused for {timedelta(seconds=round(left))}"
+        yield f"{stage_name} waits for limit '{name}' ({many(limit.waiting, 'item')}){pause}"
 
 
 def items_ended(stats: PipelineStats) -> int:
