@@ -193,26 +193,41 @@ class Feeder:
             raise self._unanswered()
         return handle
 
+    def submit_at_once(self, source: Any, priority: int, canceller: Canceller) -> ItemHandle | None:
+        """Feed one item and return its handle; None if there is no room."""
+        run = self._run
+        if not (run.accepts_input and self._stages[0].input.has_room()):
+            return None
+        handle, item, stage = self._new_handle(source, priority, canceller)
+        if not stage.input.has_room():  # where an earlier run has left the item
+            self.withdraw(handle)
+            self._ids.give_back(item.sequence_id)
+            return None
+        pending = self.depositor.deposit(item, stage)
+        if pending is not None:
+            run.spawn(pending)
+        return handle
+
     def submit_nowait(self, source: Any, priority: int, canceller: Canceller) -> ItemHandle:
         """Feed one item, and return its handle.
 
         Raises:
             PipelineFullError: there is no room.
         """
-        stage = self._stages[0]
-        if not stage.input.has_room():
-            raise PipelineFullError(
-                f"Pipeline {self._run.name!r} has no room for another item: stage {stage.name!r} "
-                "is full; await submit(), or refuse the request"
-            )
-        handle, item, stage = self._new_handle(source, priority, canceller)
+        handle = self.submit_at_once(source, priority, canceller)
+        if handle is not None:
+            return handle
         if not self._run.accepts_input:
-            self.withdraw(handle)
             raise self._refusal()
-        pending = self.depositor.deposit(item, stage)
-        if pending is not None:
-            self._run.spawn(pending)
-        return handle
+        raise PipelineFullError(
+            f"Pipeline {self._run.name!r} has no room for another item: stage "
+            f"{self._stages[0].name!r} is full; await submit(), or refuse the request"
+        )
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether observers are called before an item is deposited."""
+        return bool(self._dispatcher.item_start)
 
     def withdraw(self, handle: ItemHandle) -> None:
         """Keep the item's result like any other: nothing waits for it."""

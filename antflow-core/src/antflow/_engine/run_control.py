@@ -317,7 +317,11 @@ class RunControl:
     ) -> ItemHandle:
         try:
             check_accepts_items(run, call)
-            handle = await run.feeder.submit(item, priority, run.dropper)
+            feeder, handle = run.feeder, None
+            if not feeder.is_observed:  # so that nothing can have to be awaited
+                handle = feeder.submit_at_once(item, priority, run.dropper)
+            if handle is None:
+                handle = await feeder.submit(item, priority, run.dropper)
         except PipelineError:
             # The limit of failures is the cause of the stop, so it is the better error.
             await raise_unreported_failures(run)
