@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from antflow._engine.handle import ItemHandle
 from antflow._engine.item import new_item
 from antflow._engine.result_queue import ResultQueue
+from antflow._engine.run_state import RunState
 from antflow.results import PipelineResult
 from tests.helpers.virtual_time import begun, settle, simulate
 
@@ -20,12 +22,6 @@ def ended(number: int, *, failed: bool = False) -> PipelineResult:
     if failed:
         result.error = ValueError(number)
     return result
-
-
-def awaited(number: int, *, failed: bool = False) -> tuple[PipelineResult, Any]:
-    result = ended(number, failed=failed)
-    reply = result.get_details().reply = asyncio.get_running_loop().create_future()
-    return result, reply
 
 
 def queue_of(
@@ -127,48 +123,15 @@ def test_what_the_consumer_did_not_take_is_undelivered_once_the_stream_has_ended
 # Awaited
 
 
-@pytest.mark.parametrize("failed", [True, False])
-@pytest.mark.parametrize("keep", [True, False])
-def test_an_item_that_a_caller_waits_for_goes_to_that_caller_only(failed: bool, keep: bool) -> None:
-    async def main() -> None:
-        results = queue_of(keep=keep)
-        results.expect_reply()
-        result, reply = awaited(0, failed=failed)
-        results.put(ended(1))
-        results.put(ended(2, failed=True))
-        assert results.has_reply(result)
-        assert not reply.done()
-        results.put(result)
-        assert await reply is result
-        assert not results.has_reply(result)
-        assert result.get_details().reply is None  # or the result would keep its caller
-        assert ids(results.kept()) == ([1] if keep else [])
-        assert ids(results.kept_failures()) == [2]
-
-    simulate(main)
-
-
-def test_a_result_whose_caller_has_gone_is_kept() -> None:
-    async def main() -> None:
-        results = queue_of()
-        results.expect_reply()
-        result, reply = awaited(0)
-        reply.cancel()
-        assert not results.has_reply(result)
-        results.put(result)
-        assert ids(results.kept()) == [0]
-
-    simulate(main)
-
-
 def test_while_a_reply_is_expected_or_each_item_is_reported_none_is_simply_appended() -> None:
     reported: list[int] = []
     results = queue_of()
+    first, second = (ItemHandle(ended(number), RunState(""), Mock()) for number in (1, 2))
     changes: list[Callable[[], object]] = [
-        results.expect_reply,
-        results.expect_reply,
-        results.stop_expecting,
-        results.stop_expecting,
+        lambda: results.expect(first),
+        lambda: results.expect(second),
+        lambda: results.withdraw(first),
+        lambda: results.withdraw(second),
         lambda: results.call_after_each(lambda: reported.append(len(results.queue))),
         lambda: results.call_after_each(None),
     ]

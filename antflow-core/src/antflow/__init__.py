@@ -1,5 +1,6 @@
 """Runs items through multi-stage asynchronous pipelines. Begin with `Stage` and `Pipeline`."""
 
+from ._engine.handle import ItemHandle
 from ._version import __version__
 from .context import (
     CurrentItem,
@@ -27,6 +28,7 @@ from .exceptions import (
     ItemsFailedError,
     ItemTimeoutError,
     PipelineError,
+    PipelineFullError,
     PluginError,
     PluginWarning,
     RetryAfter,
@@ -67,6 +69,7 @@ __all__ = [
     "Histogram",
     "Item",
     "ItemDroppedError",
+    "ItemHandle",
     "ItemTimeoutError",
     "ItemView",
     "ItemsFailedError",
@@ -76,6 +79,7 @@ __all__ = [
     "Pipeline",
     "PipelineBuilder",
     "PipelineError",
+    "PipelineFullError",
     "PipelineResult",
     "PipelineStats",
     "PluginError",

@@ -3,6 +3,7 @@
 AntFlowError
 ├── PipelineError                 a pipeline was defined or used wrongly
 │   ├── StageValidationError      a stage's configuration is invalid
+│   ├── PipelineFullError         there is no room, and `submit_nowait` does not wait
 │   ├── TooManyFailuresError      more items failed than `max_failures` allows
 │   └── ItemsFailedError          items failed in a run with `raise_failures` (an ExceptionGroup)
 ├── ItemDroppedError              a dropped item has no value
@@ -50,6 +51,10 @@ class PipelineError(AntFlowError):
 
 class StageValidationError(PipelineError):
     """A stage's configuration is invalid; the text names the stage and the remedy."""
+
+
+class PipelineFullError(PipelineError):
+    """A pipeline has no room for another item, and the caller does not wait."""
 
 
 class TooManyFailuresError(PipelineError):

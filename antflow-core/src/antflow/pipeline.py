@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any, Self
 
 from ._engine.call_checks import check_outside_tasks
 from ._engine.display_request import DisplayRequest, requested_display
+from ._engine.handle import ItemHandle
 from ._engine.lifespan import checked_lifespan
 from ._engine.run_control import DEFAULT_PRIORITY, call_threadsafe
 from ._engine.run_inspection import RunInspection
@@ -370,7 +372,84 @@ class Pipeline(RunInspection):
             run.feeder.stage_named(target_stage)  # raises here, not only in the future
         return call_threadsafe(run, partial(self._feed, run, source, target_stage, priority))
 
-    async def process(self, item: Any, priority: int = DEFAULT_PRIORITY) -> PipelineResult:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Start the pipeline, and stop it at the end of the block: `async with p.running():`.
+
+        At the end all items that were fed or submitted are finished. After an exception in the
+        block, attempts are cancelled at once, and the items left are in `unprocessed`.
+
+        Raises:
+            PipelineError: as from `start`.
+            TooManyFailuresError: more items failed than `max_failures` allows.
+            BaseException: the exception that ended the run.
+        """
+        await self.start()
+        try:
+            yield self
+        except BaseException:
+            await self._stop(drain=False, timeout=0, returns_unprocessed=False)
+            raise
+        await self._drain()
+
+    async def submit(
+        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
+    ) -> ItemHandle:
+        """Send one item through the started pipeline; return its handle as soon as it is accepted.
+
+        This waits while there is no room, except in a task of the same run, as `feed` does.
+
+        Args:
+            item: as in `feed`.
+            priority: lower goes first.
+            expires_in: seconds after which the item is dropped, with the reason "expired", if it
+                waits then: in front of a stage, for a retry or for a limit. An attempt that runs
+                then may end; if the item has to wait after that, it is dropped. None for no limit.
+
+        Returns:
+            A handle: await it for the item's result, or cancel the item with it.
+
+        Raises:
+            ValueError: `priority` is not a number, `expires_in` is not a number of seconds, 0 or
+                more, or the item is the result of a success.
+            PipelineError: the pipeline is not running, is about to end, was stopped during this
+                call, or runs on another event loop.
+            TooManyFailuresError: more items failed than `max_failures` allows.
+        """
+        checked_priority(priority)
+        self._check_expiry(expires_in)
+        run = await self._run_to_submit()
+        return await self._submit(run, item, priority, expires_in)
+
+    def submit_nowait(
+        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
+    ) -> ItemHandle:
+        """Send one item through the started pipeline, if there is room, and return its handle.
+
+        Args:
+            item: as in `feed`.
+            priority: lower goes first.
+            expires_in: as for `submit`.
+
+        Raises:
+            PipelineFullError: there is no room in front of the item's stage.
+            ValueError: as from `submit`.
+            PipelineError: as from `submit`.
+        """
+        checked_priority(priority)
+        self._check_expiry(expires_in)
+        return self._submit_nowait(item, priority, expires_in)
+
+    def _check_expiry(self, seconds: float | None) -> None:
+        if seconds is not None and not is_duration(seconds):
+            raise ValueError(
+                f"expires_in of pipeline {self.name!r} is {seconds!r}; give seconds, 0 or more, or "
+                "None"
+            )
+
+    async def process(
+        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
+    ) -> PipelineResult:
         """Send one item through the started pipeline and return its result, failed or not.
 
         The result is only returned, not kept in `results` or `failures`. If this call is
@@ -379,20 +458,22 @@ class Pipeline(RunInspection):
         Args:
             item: as in `feed`.
             priority: lower goes first.
+            expires_in: as for `submit`; the result of an item that expired is "dropped".
 
         Raises:
-            ValueError: `priority` is not a number, or the item is the result of a success.
+            ValueError: as from `submit`.
             PipelineError: the pipeline is not running, is about to end, was stopped during this
                 call, or runs on another event loop: use `process_threadsafe` there; or the call
                 comes from one of its tasks or from the consumer of its stream.
             TooManyFailuresError: more items failed than `max_failures` allows.
         """
         checked_priority(priority)
+        self._check_expiry(expires_in)
         run = await self._run_to_process()
-        return await self._process(run, item, priority)
+        return await self._process(run, item, priority, expires_in)
 
     def process_threadsafe(
-        self, item: Any, priority: int = DEFAULT_PRIORITY
+        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
     ) -> Future[PipelineResult]:
         """Send one item through the started pipeline from any thread.
 
@@ -402,20 +483,22 @@ class Pipeline(RunInspection):
         Args:
             item: as in `feed`.
             priority: lower goes first.
+            expires_in: as for `process`.
 
         Returns:
             A `concurrent.futures.Future` of the item's result, failed or not; it raises what
             `process` raises while it waits.
 
         Raises:
-            ValueError: `priority` is not a number.
+            ValueError: `priority` is not a number, or `expires_in` is not a number of seconds.
             PipelineError: the pipeline is not running, or the call comes from one of its tasks.
         """
         checked_priority(priority)
+        self._check_expiry(expires_in)
         run = self._running_run()
         # A plain task runs in a thread with its context, so it is recognised there, too.
         check_outside_tasks(run, "process_threadsafe()", "use feed_threadsafe()")
-        return call_threadsafe(run, partial(self._process, run, item, priority))
+        return call_threadsafe(run, partial(self._process, run, item, priority, expires_in))
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.

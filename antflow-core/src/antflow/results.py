@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError, Future
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -32,8 +32,9 @@ class ItemDetails:
     `carrier`, `metadata`, `error`, `stage` and `reason` are attributes of the result. `ended` is
     its outcome, where the error does not imply it. `attempts` counts those in stage `attempted_by`.
     The engine uses the others: `deadline` is when the item times out in its stage, on the run's
-    clock, `retry` is where the item resumes, `retried_in` the `id()` of the
-    channel in which it goes before fresh items, and `reply` the future of a call of `process`.
+    clock, `drop_reason` why it is dropped when it waits next, `retry` where it resumes,
+    `retried_in` the `id()` of the channel in which it goes before fresh items, and `handle` gets
+    its result.
     """
 
     __slots__ = (
@@ -41,11 +42,12 @@ class ItemDetails:
         "attempts",
         "carrier",
         "deadline",
+        "drop_reason",
         "ended",
         "error",
+        "handle",
         "metadata",
         "reason",
-        "reply",
         "retried_in",
         "retry",
         "stage",
@@ -62,8 +64,9 @@ class ItemDetails:
         self.attempted_by: str | None = None
         self.retry: Retry | None = None
         self.deadline: float | None = None
+        self.drop_reason: str | None = None
         self.retried_in: int | None = None
-        self.reply: Future[PipelineResult] | None = None
+        self.handle: Any = None
 
 
 class _Detail(Generic[T]):

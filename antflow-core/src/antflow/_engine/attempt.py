@@ -17,6 +17,7 @@ class Kind(Enum):
     RETRY_STAGE = auto()
     FAIL = auto()
     CANCEL = auto()
+    DROP = auto()
 
 
 RETRY_TASK = Kind.RETRY_TASK  # for the hot path: looking up a member of an enum takes a call

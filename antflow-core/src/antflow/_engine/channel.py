@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort_right
 from collections import deque
+from collections.abc import Callable
 
 from antflow.results import PipelineResult
 
@@ -39,6 +40,7 @@ class Channel:
     """
 
     __slots__ = (
+        "_drop",
         "_is_mixed",
         "_max_parked",
         "_wants_receiver",
@@ -66,6 +68,7 @@ class Channel:
         self.waiters = RoomWaiters(self._may_sender_go, self._has_place)
         self._wants_receiver = False
         self._is_mixed = False
+        self._drop: Callable[[PipelineResult], None] | None = None
 
     @property
     def pending(self) -> int:
@@ -88,6 +91,9 @@ class Channel:
 
     def enqueue(self, item: PipelineResult) -> None:
         """Deposit an item of a receiver that goes on to take the next: none has to be woken."""
+        if self._drop is not None and is_to_be_dropped(item):
+            self._drop(item)
+            return
         if self.closed:
             self.unprocessed.append(item)
             return
@@ -106,6 +112,9 @@ class Channel:
 
         Without a delay the receiver that parks it takes it next: none has to be woken.
         """
+        if self._drop is not None and is_to_be_dropped(item):
+            self._drop(item)
+            return
         if self.closed:
             self.unprocessed.append(item)
             return
@@ -116,6 +125,25 @@ class Channel:
         self.parked_items.add(item, delay)
         if len(self.parked_items) > self._max_parked:
             self._update_flags()
+
+    def drop_deposited(self, drop: Callable[[PipelineResult], None]) -> None:
+        """Look, from now on, for deposited items that are to be dropped, and drop them."""
+        self._drop = drop
+        self._update_flags()
+
+    def remove(self, item: PipelineResult) -> bool:
+        """Take out an item that waits; return whether it was there."""
+        if not (self._remove_ready(item) or self.parked_items.remove(item)):
+            return False
+        self._on_released()
+        return True
+
+    def _remove_ready(self, item: PipelineResult) -> bool:
+        for index, each in enumerate(self.queue):
+            if each is item:  # not by `==`, which may run code of the value's class
+                del self.queue[index]
+                return True
+        return False
 
     def expect_priorities(self) -> None:
         """Expect items of more than one priority from now on."""
@@ -219,6 +247,12 @@ class Channel:
         self.append_directly = not (
             self._wants_receiver
             or self._is_mixed
+            or self._drop is not None
             or self.closed
             or len(self.parked_items) > self._max_parked
         )
+
+
+def is_to_be_dropped(item: PipelineResult) -> bool:
+    """Return whether an item is dropped when it waits next."""
+    return item.details is not None and item.details.drop_reason is not None

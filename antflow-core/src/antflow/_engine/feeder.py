@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, Future, get_running_loop
+from asyncio import CancelledError
 from collections.abc import AsyncIterable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any, cast
 
 from antflow._errors.texts import shown
 from antflow._plugins.dispatcher import Dispatcher
-from antflow.exceptions import PipelineError
+from antflow.exceptions import PipelineError, PipelineFullError
 from antflow.results import PipelineResult, UnprocessedItem
 
 from .depositor import Depositor
-from .failures import Failures
+from .handle import Canceller, ItemHandle
 from .item import SPECIAL, from_failed, from_unprocessed, make_item, new_item
 from .result_queue import ResultQueue
 from .run_state import RunState
@@ -35,7 +34,6 @@ class Feeder:
         run: the state of the run.
         stages: its stages.
         results: where items end.
-        failures: of the run.
         dispatcher: calls the run's observers.
     """
 
@@ -44,16 +42,13 @@ class Feeder:
         run: RunState,
         stages: Sequence[StageRuntime],
         results: ResultQueue,
-        failures: Failures,
         dispatcher: Dispatcher,
     ) -> None:
         self.depositor = Depositor(run, dispatcher)
         self._run = run
         self._stages = stages
         self._results = results
-        self._failures = failures
         self._dispatcher = dispatcher
-        self._replies: set[Future[PipelineResult]] = set()
         self._ids = SequenceIds()
         self._priority: int | None = None  # until the first item
         self._warned: set[str] = set()
@@ -183,44 +178,87 @@ class Feeder:
         if cancelled is not None:
             raise cancelled
 
-    async def process(self, source: Any, priority: int) -> PipelineResult:
-        """Feed one item and return its result, which is kept nowhere else."""
+    async def submit(self, source: Any, priority: int, canceller: Canceller) -> ItemHandle:
+        """Feed one item as soon as there is room, and return its handle."""
+        handle, item, stage = self._new_handle(source, priority, canceller)
+        is_accepted = False
+        try:
+            is_accepted = await self._put_alone(item, stage)
+        finally:
+            if not is_accepted:
+                self.withdraw(handle)
+        if not is_accepted:
+            raise self._refusal()
+        if self._run.is_over and not handle.done():
+            raise self._unanswered()
+        return handle
+
+    def submit_at_once(self, source: Any, priority: int, canceller: Canceller) -> ItemHandle | None:
+        """Feed one item and return its handle; None if there is no room."""
+        run = self._run
+        if not (run.accepts_input and self._stages[0].input.has_room()):
+            return None
+        handle, item, stage = self._new_handle(source, priority, canceller)
+        if not stage.input.has_room():  # where an earlier run has left the item
+            self.withdraw(handle)
+            self._ids.give_back(item.sequence_id)
+            return None
+        pending = self.depositor.deposit(item, stage)
+        if pending is not None:
+            run.spawn(pending)
+        return handle
+
+    def submit_nowait(self, source: Any, priority: int, canceller: Canceller) -> ItemHandle:
+        """Feed one item, and return its handle.
+
+        Raises:
+            PipelineFullError: there is no room.
+        """
+        handle = self.submit_at_once(source, priority, canceller)
+        if handle is not None:
+            return handle
+        if not self._run.accepts_input:
+            raise self._refusal()
+        raise PipelineFullError(
+            f"Pipeline {self._run.name!r} has no room for another item: stage "
+            f"{self._stages[0].name!r} is full; await submit(), or refuse the request"
+        )
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether observers are called before an item is deposited."""
+        return bool(self._dispatcher.item_start)
+
+    def withdraw(self, handle: ItemHandle) -> None:
+        """Keep the item's result like any other: nothing waits for it."""
+        handle.item.get_details().handle = None
+        self._results.withdraw(handle)
+
+    def fail_handles(self) -> None:
+        """Give an error to the handles of the items that were left."""
+        self._results.fail_handles(self._unanswered)
+
+    def _new_handle(
+        self, source: Any, priority: int, canceller: Canceller
+    ) -> tuple[ItemHandle, PipelineResult, StageRuntime]:
         self._note_priority(priority)
         item, stage = self._make_item(source, self._stages[0], priority)
-        reply: Future[PipelineResult] = get_running_loop().create_future()
-        item.get_details().reply = reply
-        run = self._run
-        self._results.expect_reply()
-        try:
-            if not await self._put_alone(item, stage):
-                raise PipelineError(
-                    f"Pipeline {run.name!r} was stopped before it took the item; start() it again"
-                )
-            if run.is_over and not reply.done():
-                raise self._unanswered() from run.error
-            self._replies.add(reply)
-            return await reply
-        except CancelledError:
-            if reply.done() and not reply.cancelled() and reply.exception() is None:
-                self._failures.keep(reply.result())
-            raise
-        finally:
-            with suppress(RuntimeError):  # the loop is closed
-                reply.cancel()  # so that a result is kept when nothing waits for it any more
-            self._replies.discard(reply)
-            self._results.stop_expecting()
+        handle = item.get_details().handle = ItemHandle(item, self._run, canceller)
+        self._results.expect(handle)
+        return handle, item, stage
 
-    def fail_replies(self) -> None:
-        """Raise in the callers that wait for a result: none will come."""
-        for reply in self._replies:
-            if not reply.done():
-                reply.set_exception(self._unanswered())
+    def _refusal(self) -> PipelineError:
+        return PipelineError(
+            f"Pipeline {self._run.name!r} was stopped before it took the item; start() it again"
+        )
 
     def _unanswered(self) -> PipelineError:
-        return PipelineError(
+        error = PipelineError(
             f"Pipeline {self._run.name!r} was stopped before the item ended; it is in "
             "pipeline.unprocessed"
         )
+        error.__cause__ = self._run.error
+        return error
 
     async def _put_alone(self, item: PipelineResult, stage: StageRuntime) -> bool:
         self._run.active_feeds += 1

@@ -92,6 +92,27 @@ class LimitedChannel(Channel):
         if self._wants_receiver and self.startable():
             self.receivers.wake(1)
 
+    def remove(self, item: PipelineResult) -> bool:
+        """Take out an item that waits; return whether it was there."""
+        if not (super().remove(item) or self._remove_lined_up(item)):
+            return False
+        self._seen.pop(id(item), None)
+        if self._stuck is not None:  # what it held up has to be looked at
+            self._is_asleep, self._stuck = False, None
+        self._schedule_look()
+        self._update_limited()
+        return True
+
+    def _remove_lined_up(self, item: PipelineResult) -> bool:
+        for line in self._lines.values():
+            for index, candidate in enumerate(line.candidates):
+                if candidate.item is item:
+                    del line.candidates[index]
+                    self._lined_up -= 1
+                    self._close_if_empty(line)
+                    return True
+        return False
+
     # Taking
 
     def startable(self) -> int:
@@ -250,10 +271,16 @@ class LimitedChannel(Channel):
         """Take the first item out of a line that was called."""
         line.candidates.popleft()
         self._lined_up -= 1
-        if not line.candidates:
-            assert line.line is not None
+        self._close_if_empty(line)
+
+    def _close_if_empty(self, line: LimitWaiter) -> None:
+        if line.candidates:
+            return
+        assert line.line is not None
+        if line in self._called:
             self._called.remove(line)
-            del self._lines[line.line]
+        del self._lines[line.line]
+        with LOCK:
             line.stop()
 
     # Calls of limits

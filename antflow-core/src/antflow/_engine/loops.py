@@ -32,6 +32,7 @@ def work(worker: Worker) -> Coroutine[Any, Any, None]:
     if not worker.stage.is_simple:
         return _guarded(worker, run_general)
     if worker.stage.dispatcher.is_silent and worker.stage.limiter is None:
+        worker.calls_without_hooks = True
         return run_fast(worker)
     return _guarded(worker, run_observed)
 
@@ -173,11 +174,14 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
                 now = await _conclude(worker, begun, await finish(worker, item, outcome))
                 continue
             start = clock()
+            worker.is_calling = True
             try:
                 value = await call(item.value)
             except BaseException as error:
+                worker.is_calling = False
                 failed = error
             else:
+                worker.is_calling = False
                 pending = end_succeeded(worker, item, bound, value, clock() - start)
                 if pending is not None:
                     await pending

@@ -174,6 +174,8 @@ def apply(
         _retry_stage(worker, item, outcome, worker.run.clock())
     elif outcome.kind is Kind.FAIL:
         _fail(worker, item, outcome.error)
+    elif outcome.kind is Kind.DROP:
+        worker.stage.input.enqueue(item)  # which drops it
     else:
         if isinstance(outcome.error, Exception) and worker.bound_task is not None:
             worker.bound_task.counters.failed += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Handle, get_running_loop
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from typing import Generic, TypeVar
@@ -58,6 +58,20 @@ class ParkedItems(Generic[T]):
         self._set_timer()
         if len(self._heap) == 1 and self.on_change is not None:
             self.on_change(True)
+
+    def remove(self, item: T) -> bool:
+        """Take out an item; return whether it was there."""
+        kept = len(self._heap)
+        self.retain(lambda each: each is not item)
+        return len(self._heap) < kept
+
+    def retain(self, keeps: Callable[[T], bool]) -> None:
+        """Take out all items but those for which `keeps` returns true."""
+        had_any = bool(self._heap)
+        self._heap = [entry for entry in self._heap if keeps(entry[2])]
+        heapify(self._heap)
+        if had_any and not self._heap and self.on_change is not None:
+            self.on_change(False)
 
     def clear(self) -> list[T]:
         """Take out all items, in the order in which they would have been due."""

@@ -28,7 +28,7 @@ from antflow.exceptions import (
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
-from .channel import Channel
+from .channel import Channel, is_to_be_dropped
 from .limiter import slow_down
 from .outcome import emit_status, finish, give_back, is_skipped, pass_on
 from .stage_runtime import BoundTask, StageRuntime
@@ -192,11 +192,14 @@ async def _attempt(
         if worker.must_stop:
             return await end_unmade(worker, item, bound)
     start = clock()
+    worker.is_calling = True
     try:
         result = await (bound.call if call is None else call)(value)
     except BaseException as error:
+        worker.is_calling = False
         failed = error
     else:
+        worker.is_calling = False
         pending = end_succeeded(worker, item, bound, result, clock() - start)
         if pending is not None:
             await pending
@@ -259,6 +262,8 @@ def judge(
     if isinstance(error, GeneratorExit):  # the loop is closed: nothing can be awaited
         give_back(worker, item, error)
         raise error
+    if isinstance(error, CancelledError) and is_to_be_dropped(item):
+        return Outcome(Kind.DROP, error)  # its handle has cancelled the attempt
     is_cancelled = task.cancelling() > 0
     if is_cancelled and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
@@ -319,7 +324,7 @@ async def _emit_end(
 ) -> None:
     kind: TaskEventType
     dispatcher, delay = worker.stage.dispatcher, None
-    if outcome.kind is Kind.CANCEL:
+    if outcome.kind in (Kind.CANCEL, Kind.DROP):
         kind, listeners = "cancel", dispatcher.task_cancelled
     elif outcome.kind is Kind.FAIL:
         kind, listeners = "fail", dispatcher.task_failure

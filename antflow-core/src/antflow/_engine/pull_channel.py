@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from antflow.results import PipelineResult
 
-from .channel import Channel
+from .channel import Channel, is_to_be_dropped
 
 
 class PullChannel(Channel):
@@ -38,7 +38,7 @@ class PullChannel(Channel):
 
     def put_fed(self, item: PipelineResult) -> None:
         """Deposit an item of a feeder, which does not wait after that."""
-        if not self.closed:
+        if not (self.closed or is_to_be_dropped(item)):
             self._fed.add(id(item))
         self.put(item)
 
@@ -46,12 +46,12 @@ class PullChannel(Channel):
         """Keep an item back for `delay` seconds, to be tried again."""
         # Counted as held by the receiver that it came from, or more fresh items would be taken
         # than there are workers.
-        self._retrying += not self.closed
+        self._retrying += not (self.closed or is_to_be_dropped(item))
         super().park(item, delay)
 
     def is_overfull(self) -> bool:
         """Return whether a sender that has just deposited has to wait: until its item is taken."""
-        return not self.closed
+        return not self.closed and len(self.waiters.senders) < self._sent
 
     def peek(self) -> PipelineResult | None:
         """Return the first item that may start, without taking it."""
@@ -100,7 +100,25 @@ class PullChannel(Channel):
 
     def _may_sender_go(self) -> bool:
         """Return whether its item has been taken: fewer of senders' items wait than senders."""
-        return len(self.waiters.senders) > len(self.queue) - len(self._fed) - self._due
+        return len(self.waiters.senders) > self._sent
+
+    @property
+    def _sent(self) -> int:
+        """How many items of senders wait."""
+        return len(self.queue) - len(self._fed) - self._due
+
+    def remove(self, item: PipelineResult) -> bool:
+        """Take out an item that waits; return whether it was there."""
+        is_retried = self._is_due(item)
+        if not super().remove(item):
+            return False
+        if is_retried:
+            item.get_details().retried_in = None
+            self._retrying -= 1
+        self._fed.discard(id(item))
+        if self.waiters.any:
+            self.waiters.wake()
+        return True
 
     def _has_place(self) -> bool:
         return not (self._fed or self.waiters.reserved)

@@ -10,6 +10,7 @@ from operator import attrgetter
 from antflow.results import FailedItem, PipelineResult
 
 from .channel import Channel
+from .handle import ItemHandle
 from .item import as_result, as_results
 
 MAX_KEPT_FAILURES = 10_000  # a run that collects no results may have endless input
@@ -27,7 +28,7 @@ class ResultQueue(Channel):
         keep: whether successes are kept.
     """
 
-    __slots__ = ("_expected", "_on_item", "failed_items", "failures", "stage", "streamed")
+    __slots__ = ("_handles", "_on_item", "failed_items", "failures", "stage", "streamed")
 
     def __init__(self, stage: str, *, keep: bool) -> None:
         super().__init__(inf)  # results never make a worker wait; a stream sets a capacity
@@ -35,7 +36,7 @@ class ResultQueue(Channel):
         self.failures: deque[PipelineResult] = deque(maxlen=MAX_KEPT_FAILURES)
         self.failed_items: deque[FailedItem] = deque(maxlen=MAX_KEPT_FAILURES)
         self.streamed = False
-        self._expected = 0
+        self._handles: set[ItemHandle] = set()  # of items that have not ended
         self._on_item: Callable[[], None] | None = None
         if not keep:
             self.queue = deque(maxlen=0)  # a deposit is then the same append, and keeps nothing
@@ -56,8 +57,10 @@ class ResultQueue(Channel):
 
     def put(self, item: PipelineResult) -> None:
         """Deposit an item that has ended."""
-        if not (self._expected and self._answer(item)):
-            if self.streamed or item.error is None:
+        if not (self._handles and self._answer(item)):
+            if item.outcome == "dropped":
+                pass  # neither a success nor a failure
+            elif self.streamed or item.error is None:
                 self.queue.append(item)
             else:
                 self.failures.append(item)
@@ -72,15 +75,28 @@ class ResultQueue(Channel):
             self._on_item = on_item
             self._update_flags()
 
-    def expect_reply(self) -> None:
-        """Look for one more item that a caller waits for."""
-        self._expected += 1
-        self._update_flags()
+    def expect(self, handle: ItemHandle) -> None:
+        """Give the result of an item to its handle."""
+        self._handles.add(handle)
+        if self.append_directly:
+            self._update_flags()
 
-    def stop_expecting(self) -> None:
-        """Look for one item less."""
-        self._expected -= 1
-        self._update_flags()
+    def withdraw(self, handle: ItemHandle) -> None:
+        """Keep the result of an item like any other, though it has a handle."""
+        self._handles.discard(handle)
+        if not self._handles:
+            self._update_flags()
+
+    @property
+    def expected(self) -> int:
+        """Number of handles whose items have not ended."""
+        return len(self._handles)
+
+    def fail_handles(self, make_error: Callable[[], BaseException]) -> None:
+        """Give an error to the handles of the items that are left, the run being over."""
+        handles, self._handles = self._handles, set()
+        for handle in handles:
+            handle.end(make_error())
 
     def unbound(self) -> None:
         """Let every sender go on, the run being about to stop."""
@@ -104,22 +120,21 @@ class ResultQueue(Channel):
 
     def _update_flags(self) -> None:
         super()._update_flags()
-        if self._expected or self._on_item is not None:
+        if self._handles or self._on_item is not None:
             self.append_directly = False
 
     def has_reply(self, item: PipelineResult) -> bool:
-        """Return whether a caller of `process` still waits for an item."""
-        reply = None if item.details is None else item.details.reply
-        return reply is not None and not reply.done()
+        """Return whether an item's result goes to a handle."""
+        return item.details is not None and item.details.handle in self._handles
 
     def _answer(self, item: PipelineResult) -> bool:
         details = item.details
-        if details is None or details.reply is None:
+        handle = None if details is None else details.handle
+        if details is None or handle not in self._handles:
             return False
-        reply, details.reply = details.reply, None
-        if reply.done():
-            return False
-        reply.set_result(as_result(item, self.stage))
+        details.handle = None
+        self.withdraw(handle)
+        handle.end(as_result(item, self.stage))
         return True
 
     def _set_aside(self) -> None:

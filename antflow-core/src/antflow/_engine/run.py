@@ -19,6 +19,7 @@ from antflow.builder import LifespanFunc
 from antflow.stage import Stage
 
 from .display import Display
+from .dropping import Dropper
 from .failures import Failures
 from .feeder import Feeder
 from .input_fraction import InputFraction
@@ -79,7 +80,8 @@ class Run(RunState):
         self.failures = Failures(
             self, self.stages, self.results, max_failures, successes=self.workers.successes
         )
-        self.feeder = Feeder(self, self.stages, self.results, self.failures, self.dispatcher)
+        self.feeder = Feeder(self, self.stages, self.results, self.dispatcher)
+        self.dropper = Dropper(self, self.stages, self.workers, self.results, self.dispatcher)
         self.lifecycle = Lifecycle(self, self.stages, self.dispatcher, self.feeder, plugins)
         if lifespan is not None:
             self.lifecycle.lifespan = Lifespan(self, lifespan)
@@ -158,6 +160,10 @@ class Run(RunState):
         )
         self.reentrancy.reader = self._reader.task
         self._track(self._reader.task)
+
+    def spawn(self, awaitable: Awaitable[Any]) -> None:
+        """Await something in a task of the run."""
+        self._track(get_running_loop().create_task(_await(awaitable), context=self._context))
 
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
@@ -335,12 +341,17 @@ class Run(RunState):
         self.failures.check(at_end=True)
         self.advance(Phase.OVER)
         self.results.close()  # not before the last task, whose result a stream still gets
-        self.feeder.fail_replies()
+        self.dropper.stop()
+        self.feeder.fail_handles()
         self.threadsafe_calls.close()
         self.failures.warn()
         _warn_of_unprocessed(self.name, self.stages, is_returned=self.returns_unprocessed)
         self.lifecycle.release_pipeline()
         self.finished.set()
+
+
+async def _await(awaitable: Awaitable[Any]) -> None:
+    await awaitable
 
 
 def _connect(

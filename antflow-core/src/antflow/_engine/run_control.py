@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop, sleep
+from asyncio import CancelledError, get_running_loop, sleep
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextvars import Context, copy_context
@@ -31,6 +31,7 @@ from .call_checks import (
 )
 from .display import Display
 from .display_request import DisplayRequest
+from .handle import ItemHandle
 from .input_fraction import InputFraction
 from .run import Run
 from .sources import Source, length_of
@@ -266,6 +267,13 @@ class RunControl:
         check_not_consumer(run, "process()")
         return run
 
+    async def _run_to_submit(self) -> Run:
+        """Return the active run for a call of `submit`."""
+        check_loop(self._run, "submit()")
+        if has_unreported_failures(self._run):
+            await raise_unreported_failures(self._run)
+        return self._running_run()
+
     # Feeding a run
 
     async def _feed(
@@ -293,14 +301,48 @@ class RunControl:
                 "was not fed"
             )
 
-    async def _process(self, run: Run, item: Any, priority: int) -> PipelineResult:
+    async def _process(
+        self, run: Run, item: Any, priority: int, expires_in: float | None
+    ) -> PipelineResult:
+        handle = await self._submit(run, item, priority, expires_in, call="process")
         try:
-            check_accepts_items(run, "process")
-            return await run.feeder.process(item, priority)
+            return await handle
+        except CancelledError:
+            if handle.result is None:
+                run.feeder.withdraw(handle)
+            else:
+                run.failures.keep(handle.result)
+            raise
+        except PipelineError:
+            await raise_unreported_failures(run)
+            raise
+
+    async def _submit(
+        self, run: Run, item: Any, priority: int, expires_in: float | None, *, call: str = "submit"
+    ) -> ItemHandle:
+        try:
+            check_accepts_items(run, call)
+            feeder, handle = run.feeder, None
+            if not feeder.is_observed:  # so that nothing can have to be awaited
+                handle = feeder.submit_at_once(item, priority, run.dropper)
+            if handle is None:
+                handle = await feeder.submit(item, priority, run.dropper)
         except PipelineError:
             # The limit of failures is the cause of the stop, so it is the better error.
             await raise_unreported_failures(run)
             raise
+        if expires_in is not None:
+            run.dropper.expire_after(handle, expires_in)
+        return handle
+
+    def _submit_nowait(self, item: Any, priority: int, expires_in: float | None) -> ItemHandle:
+        check_loop(self._run, "submit_nowait()")
+        run = self._running_run()
+        check_accepts_items(run, "submit_nowait")
+        handle = run.feeder.submit_nowait(item, priority, run.dropper)
+        if expires_in is not None:
+            run.dropper.expire_after(handle, expires_in)
+        return handle
 
     # Stopping a run
 
@@ -317,6 +359,13 @@ class RunControl:
         run.is_joined = True
         await run.wait()
         run.failures.raise_exceeded()
+
+    async def _drain(self) -> None:
+        """Finish all items, stop the run, and raise what ended it."""
+        run = self._run
+        await self._stop(drain=True, timeout=None, returns_unprocessed=False)
+        if run is not None:
+            run.failures.raise_exceeded()
 
     async def _stop(
         self, *, drain: bool, timeout: float | None, returns_unprocessed: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, Event, get_running_loop
+from collections.abc import Awaitable
 from enum import IntEnum, auto
 from typing import Any
 
@@ -64,6 +65,10 @@ class RunState:
 
     def close(self) -> None:
         """Take no more; attempts that run may end."""
+        raise NotImplementedError
+
+    def spawn(self, awaitable: Awaitable[Any]) -> None:
+        """Await something in a task of the run."""
         raise NotImplementedError
 
     def abort(self, error: BaseException | None = None) -> None:

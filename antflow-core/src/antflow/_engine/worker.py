@@ -54,11 +54,13 @@ class Worker:
         "_working_since",
         "attempt",
         "bound_task",
+        "calls_without_hooks",
         "completed_at",
         "failed",
         "failed_at",
         "failures",
         "grant",
+        "is_calling",
         "item",
         "name",
         "processed",
@@ -82,6 +84,8 @@ class Worker:
         self.bound_task: BoundTask | None = None
         self.attempt: Attempt | None = None  # None in the loop without observers, and in between
         self.grant: Grant | None = None  # what its item holds of the stage's limits
+        self.is_calling = False  # whether the task's function runs
+        self.calls_without_hooks = False  # so that `attempt` says it; see `is_interruptible`
         self.waited = 0.0  # seconds for which the item waited in front of the stage
         self.processed = 0
         self.reported = 0  # of those, when items that have ended were last counted
@@ -107,6 +111,13 @@ class Worker:
     def is_cancel_pending(self) -> bool:
         """Whether a cancellation of its task is still to be delivered."""
         return self.task is not None and is_cancellation_pending(self.task)
+
+    @property
+    def is_interruptible(self) -> bool:
+        """Whether a cancellation now ends the attempt alone: not a hook, and not the worker."""
+        if self.calls_without_hooks:
+            return self.attempt is None
+        return self.is_calling or self.state == WAITING
 
     @property
     def must_stop(self) -> bool:

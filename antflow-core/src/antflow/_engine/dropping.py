@@ -1,0 +1,124 @@
+"""Ends items as dropped: those that are cancelled, and those that expire."""
+
+from __future__ import annotations
+
+from asyncio import current_task
+from collections.abc import Sequence
+from functools import partial
+
+from antflow._plugins.dispatcher import Dispatcher
+from antflow.results import PipelineResult
+
+from .handle import ItemHandle
+from .parking import ParkedItems
+from .result_queue import ResultQueue
+from .run_state import RunState
+from .stage_runtime import StageRuntime
+from .worker import WORKING, Worker
+from .worker_pool import WorkerPool
+
+MIN_PRUNED = 1000
+"""So many handles may be kept until they expire, though their items have ended."""
+
+
+class Dropper:
+    """Drops items of one run: at once where they wait, else when they next wait.
+
+    Args:
+        run: the state of the run.
+        stages: of the run.
+        workers: of the run.
+        results: of the run.
+        dispatcher: calls the run's observers.
+    """
+
+    def __init__(
+        self,
+        run: RunState,
+        stages: Sequence[StageRuntime],
+        workers: WorkerPool,
+        results: ResultQueue,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._run = run
+        self._stages = stages
+        self._workers = workers
+        self._results = results
+        self._dispatcher = dispatcher
+        self._expiring = ParkedItems[ItemHandle](ItemHandle.expire, lambda: None)
+
+    def drop(self, item: PipelineResult, reason: str, *, interrupts: bool) -> None:
+        """Drop an item that has not ended.
+
+        Args:
+            item: the item.
+            reason: why, as in `PipelineResult.reason`.
+            interrupts: whether to cancel an attempt that runs.
+        """
+        item.get_details().drop_reason = reason
+        for stage in self._stages:
+            if stage.input.remove(item):
+                self._end(stage, item)
+                return
+        # A worker holds it, or an observer of its "queued" event is awaited: it is dropped when it
+        # is deposited next. A value that the last stage returns stands.
+        for stage in self._stages:
+            stage.input.drop_deposited(partial(self._end, stage))
+        if interrupts:
+            self._interrupt(item)
+
+    def expire_after(self, handle: ItemHandle, seconds: float) -> None:
+        """Drop the item of a handle after some seconds, unless it has ended by then."""
+        self._expiring.add(handle, seconds)
+        # Those of items that have ended would otherwise be kept until they are due.
+        if len(self._expiring) > MIN_PRUNED + 2 * self._results.expected:
+            self._expiring.retain(lambda each: not each.done())
+
+    def stop(self) -> None:
+        """Let nothing expire any more."""
+        self._expiring.clear()
+
+    def is_running(self, item: PipelineResult) -> bool:
+        """Return whether a worker holds an item."""
+        return self._holder(item) is not None
+
+    def _holder(self, item: PipelineResult) -> Worker | None:
+        workers = self._workers.begun()
+        return next((each for each in workers if each.item is item and each.state in WORKING), None)
+
+    def _interrupt(self, item: PipelineResult) -> None:
+        """Cancel the attempt at an item, if it is running, and nothing of its worker."""
+        worker = self._holder(item)
+        if worker is None or worker.task is None or not worker.is_interruptible:
+            return
+        task = worker.task
+        assert self._run.loop is not None
+        if task is current_task():  # its cancellation could come when the attempt has ended
+            self._run.loop.call_soon(self._interrupt, item)
+            return
+        awaits_future = getattr(task, "_fut_waiter", None) is not None
+        task.cancel()
+        # Not a cancellation of the worker: it stays. Python 3.13 withdraws one that is not passed
+        # on to a future yet, so that has to be delivered first.
+        if awaits_future:
+            task.uncancel()
+        else:
+            self._run.loop.call_soon(task.uncancel)
+
+    def _end(self, stage: StageRuntime, item: PipelineResult) -> None:
+        """End an item that is not in a channel any more."""
+        details = item.get_details()
+        reason = details.drop_reason
+        item.outcome, item.reason = "dropped", reason
+        details.retry = None  # or the result would keep the input of a task
+        stage.counters.dropped += 1
+        self._run.ended_items += 1
+        if self._dispatcher.item_finish:
+            pending = self._dispatcher.emit_status(
+                item, stage.name, "dropped", metadata={"reason": reason}, final=True
+            )
+            if pending is not None:
+                self._run.spawn(pending)
+        self._results.put(item)
+        if self._run.loop is not None:  # not at once: a worker may be depositing the item
+            self._run.loop.call_soon(self._run.check_done)
