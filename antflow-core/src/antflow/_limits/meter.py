@@ -205,6 +205,9 @@ class Meter:
         """Call the first waiter whose items can start, and those before it."""
         # Those before it look for themselves as soon as one of their workers is free.
         for waiter in list(self.waiters):
+            if waiter.loop.is_closed():  # without notice, so that nothing of it will start
+                del self.waiters[waiter]
+                continue
             waiter.call()
             if waiter.can_start():
                 break
