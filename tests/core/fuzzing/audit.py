@@ -209,7 +209,14 @@ class Audit:
         now = _now() - self._slack
         self._check_due(key, Due(stage, taken.priority, now, now))
         rank = taken.priority, taken.earliest
+        lines = self.scenario.keys_of(key, stage)
+        if len(lines) > 1:
+            return  # one that waits for two keys leaves the line of the first
         for other, arrival in self._arrivals[stage].items():
+            if self.scenario.keys_of(other, stage) != lines:
+                continue
+            if lines and arrival.priority != taken.priority:
+                continue  # a line that is full is not entered by what precedes its items
             if arrival.latest is not None and (arrival.priority, arrival.latest) < rank:
                 self.complain(f"stage {stage} took {key} {taken} before {other} {arrival}")
 
@@ -273,7 +280,7 @@ class Audit:
 
     def _check_due(self, key: int, taken: Due) -> None:
         """A worker goes on with a key: none that is to be tried again should have come before."""
-        if self.scenario.limits or self.scenario.observers:
+        if self.scenario.limits or self.scenario.observers or self.scenario.stage_limits:
             return  # which hold up those that have been taken
         for other, due in self.due.items():
             is_ahead = due.stage == taken.stage and due.priority <= taken.priority
@@ -324,8 +331,12 @@ class Audit:
         unlimited = sum(at == number and not self.waiting[key] for key, at in self.active.items())
         announced = _number_at(self.announced, number)
         most = inf if self.interrupted else self._most_pending[number]
-        most += _number_at(self.retrying, number) - announced - stage.parked_items
+        most += _number_at(self.retrying, number) - announced
         most_parked = _most_parked(plan) + self._most_pending[number] + plan.workers
+        if self.scenario.keyed_limits_of(number):
+            most_parked += _most_parked(plan)
+        else:
+            most -= stage.parked_items
         if plan.pull:
             most_parked = plan.workers - running
         is_right = self.interrupted or stage.parked_items <= most_parked + announced
@@ -382,7 +393,7 @@ class Audit:
     def _check_quiet_stage(self, number: int, stage: StageStats, blocked: int) -> None:
         plan = self.scenario.stages[number]
         self.policies.check_parked(number, stage.parked_items)
-        idle, announced = self._free_workers(plan, stage), _number_at(self.announced, number)
+        idle, announced = self.free_workers(plan, stage), _number_at(self.announced, number)
         feeders = [
             feeder
             for feeder in self.feeders
@@ -393,20 +404,29 @@ class Audit:
         holds_back = stage.parked_items > _most_parked(plan)
         waits = f"{idle} workers idle, {blocked} senders and {len(feeders)} feeders wait: {{}}"
         for_a_worker = stage.pending_items or (blocked and (plan.pull or not reserved))
-        is_right = holds_back or not idle or not (for_a_worker or (feeders and not reserved))
+        is_right = holds_back or not idle or bool(stage.limits)  # checked by their model
+        is_right |= not (for_a_worker or (feeders and not reserved))
         self.require(is_right, waits, Brief(stage))
         is_right = full or holds_back or not (blocked or feeders)
         self.require(is_right, f"there is room; {waits}", Brief(stage))
         is_inside = any(feeder.inside for feeder in feeders)
         self.require(not is_inside, "a feed from inside waits: {}", Brief(stage))
 
-    def _free_workers(self, plan: StagePlan, stage: StageStats) -> int:
+    def free_workers(self, plan: StagePlan, stage: StageStats) -> int:
         """Return how many workers may take an item; those without one wait while one is parked."""
-        if not stage.parked_items:
+        if not (stage.parked_items or stage.limits):
             return stage.workers["idle"]
         limited = stage.in_progress_items - stage.workers["busy"]
         kept = stage.parked_items if plan.pull else 0
-        return max(0, stage.workers["waiting"] - limited - kept)
+        return max(0, stage.workers["idle"] + stage.workers["waiting"] - limited - kept)
+
+    def waiting_in(self, stage: int) -> list[int]:
+        """Return the keys that surely wait in front of a stage, and not for a retry."""
+        return [key for key, each in self._arrivals[stage].items() if each.latest is not None]
+
+    def most_parked(self, stage: int) -> float:
+        """Return how many items may wait for their keys, and as many for retries."""
+        return _most_parked(self.scenario.stages[stage])
 
     def _ready(self, stats: PipelineStats) -> int:
         return stats.items_processed + stats.items_failed - len(self.delivered)
@@ -569,7 +589,7 @@ class Audit:
             return
         ((feeder, _, first),) = groups
         for stage, plan in enumerate(self.scenario.stages if first == 0 else ()):
-            if plan.workers > 1:
+            if plan.workers > 1 or self.scenario.keyed_limits_of(stage):
                 return
             began = [feeder.keys.index(key) for key in self._starts[stage]]
             self.require(began == sorted(began), "out of order in stage {}: {}", stage, began)
@@ -614,8 +634,9 @@ def _most_held(scenario: Scenario) -> float:
     if scenario.is_fed_from_inside:
         return inf
     held: float = 2 + len(scenario.feedings)
-    for plan in scenario.stages:
+    for number, plan in enumerate(scenario.stages):
         held += _capacity(plan) + plan.workers
+        held += _most_parked(plan) + 1 if scenario.keyed_limits_of(number) else 0
         held += _most_parked(plan) + plan.workers if plan.attempts > 1 else 0
     if isinstance(scenario.drive, StreamPlan):
         buffer = scenario.drive.buffer

@@ -214,6 +214,7 @@ class ServiceDriver(Driver[ServicePlan]):
         await users.end_users()
         first = self._world.scenario.stages[0]
         is_one_lane = first.workers == 1 and not first.per_stage
+        is_one_lane &= not self._world.scenario.keyed_limits_of(0)
         is_one_lane &= not any(feeding.stage for feeding in self._world.scenario.feedings)
         if len(waiting) == len(self._audit.entries) and is_one_lane:
             self._audit.check_priorities(waiting)

@@ -16,7 +16,7 @@ from antflow import (
     StageStats,
 )
 
-from .scenarios import RETRY_AFTER_SECONDS, Scenario, StagePlan
+from .scenarios import Scenario, StagePlan
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -105,8 +105,9 @@ class PolicyBook:
         attempt = self._audit.attempt(key, stage, task)
         if attempt >= plan.attempts or not is_repeated:
             return failure
-        is_timed = isinstance(error, RetryAfter)
-        waits = (RETRY_AFTER_SECONDS,) * 2 if is_timed else plan.waits(attempt)
+        waits = plan.waits(attempt)
+        if isinstance(error, RetryAfter):
+            waits = (error.seconds, error.seconds)
         return self._in_time(key, stage, task, Verdict(stage, now, True, may_fail, *waits))
 
     def _in_time(self, key: int, stage: int, task: int, verdict: Verdict) -> Verdict:
@@ -156,10 +157,11 @@ class PolicyBook:
         if not self._is_exact:
             return
         now = _now()
+        may_wait = bool(self._scenario.stage_limits_of(number))  # for a limit, once it is due
         here = [verdict for verdict in self.verdicts.values() if verdict.stage == number]
         least = sum(v.is_retried and v.at + v.least > now + self._slack for v in here)
         most = sum(v.may_retry and v.at + v.most >= now - self._slack for v in here)
-        is_right = least <= parked <= most
+        is_right = least <= parked and (parked <= most or may_wait)
         self._audit.require(is_right, "{} parked in {}, not {} to {}", parked, number, least, most)
 
     def check_failure(self, result: PipelineResult, stage: int) -> None:

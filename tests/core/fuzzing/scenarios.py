@@ -26,11 +26,13 @@ AGAIN_KEYS = 2_000
 CHILD_KEYS = 10_000
 WATCHED_ODDS = 0.45
 POLICY_ODDS = 0.4
+LIMIT_ODDS = 0.4
 UNKNOWN = -2
 """The stage in which an item fails where that is a matter of time."""
 
 RETRY_SECONDS = 0.5
 RETRY_AFTER_SECONDS = 0.75
+PAUSE_SECONDS = 1.5
 GROWTH_SECONDS = 0.25
 MAX_WAIT_SECONDS = 0.4
 
@@ -53,6 +55,11 @@ TroubleKind = Literal[
     "give up",  # raises GiveUp
     "hang",  # sleeps for long
     "strike",  # hangs, and has its worker cancelled when a time limit may be reached
+    "pause",  # pauses the limits of its stage
+    "pause key",  # pauses its key of the limits of its stage
+    "retry after pause",  # raises RetryAfter that pauses the limits of its stage
+    "correct up",  # has used more units than it cost
+    "correct down",  # has used fewer units than it cost
 ]
 Wait = Literal[
     "",  # task_wait_seconds
@@ -125,7 +132,14 @@ POLICY_KINDS: tuple[TroubleKind, ...] = (
     *("fail", "fail", "final", "retry after", "retry after", "give up"),
     *("hang", "hang", "hang", "strike"),
 )
-RAISING = ("fail", "timeout", "cancelled", "fatal", "final", "retry after", "give up")
+LIMIT_KINDS: tuple[TroubleKind, ...] = (
+    *("fail", "fail", "pause", "pause key", "retry after pause", "retry after", "skip"),
+    *("correct up", "correct down"),
+)
+RAISING = (
+    *("fail", "timeout", "cancelled", "fatal", "final", "retry after", "retry after pause"),
+    "give up",
+)
 RESISTANCE: tuple[TroubleKind | None, ...] = (None, None, None, "swallow", "convert", "stubborn")
 MANNERS = (
     *("plain", "plain", "raises", "cancelled", "yields", "sleeps", "sleeps"),
@@ -356,6 +370,48 @@ class LimitPlan(Short):
 
 
 @dataclass(frozen=True, repr=False)
+class StageLimitPlan(Short):
+    """A limit on the attempts of some stages, which share it with another pipeline if it `rivals`.
+
+    With `keys` there are so many, and one more that is None. An item costs up to `costs` units.
+    """
+
+    stages: tuple[int, ...] = (0,)
+    rate: int | None = drawn(None, 1, 2, 3, 4)
+    per: float = drawn(1.0, 0.5, 2.0, 4.0)
+    burst: float | None = drawn(None, None, 1, 2, 4, 0.5)
+    concurrency: int | None = drawn(None, 1, 1, 2, 3)
+    adaptive_to: int | None = drawn(None, None, 4, 6)
+    keys: int = drawn(0, 0, 1, 2, 3, 5)
+    costs: int = drawn(1, 1, 1, 2, 3)
+    rivals: bool = drawn(*FLAG)
+
+    @property
+    def bounds(self) -> bool:
+        """Whether it bounds anything."""
+        return self.rate is not None or self.concurrency is not None
+
+    def key(self, value: int) -> int | None:
+        """Return the key of an item; 0 for all if it has no keys."""
+        return value % (self.keys + 1) or None if self.keys else 0
+
+    def cost(self, value: int) -> int:
+        """Return the units of an item."""
+        return min(1 + value % self.costs, self.rate or 1)
+
+
+@dataclass(frozen=True, repr=False)
+class RivalPlan(Short):
+    """A pipeline of one stage that runs beside the other one, and shares its limits."""
+
+    items: int = drawn(3, 1, 6, 12)
+    workers: int = drawn(1, 1, 2, 4)
+    duration: float = drawn(0.0, -1.0, 0.25, 1.0)
+    pause: float = drawn(0.0, 0.5, 2.0)
+    runs: int = drawn(1, 2)
+
+
+@dataclass(frozen=True, repr=False)
 class Scenario(Short):
     """One trial of the engine; `seed` draws the interleaving, 0 being asyncio's own.
 
@@ -369,6 +425,8 @@ class Scenario(Short):
     observers: tuple[ObserverPlan, ...] = ()
     dashboard: DashboardPlan | None = None
     limits: tuple[LimitPlan, ...] = ()
+    stage_limits: tuple[StageLimitPlan, ...] = ()
+    rival: RivalPlan | None = None
     asks: bool = False
     then: Then = drawn("", "refeed", "refeed", "again")
     tick: float = drawn(1e-6, 1e-6, 0.0, 0.0, 1e-3)
@@ -392,6 +450,23 @@ class Scenario(Short):
     def limits_of(self, stage: int) -> LimitPlan:
         """Return what limits the tasks of a stage."""
         return next((plan for plan in self.limits if plan.stage == stage), LimitPlan(stage))
+
+    def stage_limits_of(self, stage: int) -> list[int]:
+        """Return the numbers of the limits that bound the attempts of a stage."""
+        return [
+            number
+            for number, plan in enumerate(self.stage_limits)
+            if stage in plan.stages and plan.bounds and not (plan.keys and self.stages[stage].pull)
+        ]
+
+    def keyed_limits_of(self, stage: int) -> list[StageLimitPlan]:
+        """Return the limits with keys that bound the attempts of a stage."""
+        plans = (self.stage_limits[number] for number in self.stage_limits_of(stage))
+        return [plan for plan in plans if plan.keys]
+
+    def keys_of(self, key: int, stage: int) -> tuple[int | None, ...]:
+        """Return the keys of an item for the keyed limits of a stage."""
+        return tuple(plan.key(key) for plan in self.keyed_limits_of(stage))
 
     @property
     def is_prompt(self) -> bool:
@@ -448,7 +523,7 @@ def _succeeds(
     scenario: Scenario, plan: StagePlan, tasks: list[tuple[int, int, int]], calls: Calls
 ) -> bool:
     """Make attempts at a row of tasks until one succeeds at all of them."""
-    repeated = ["fail", "timeout", "retry after"]
+    repeated = ["fail", "timeout", "retry after", "retry after pause"]
     if plan.policy.repeats("final"):
         repeated.append("final")
     for _ in range(plan.attempts):
@@ -495,7 +570,10 @@ def grow(mode: Mode, number: int) -> Scenario:
         plans = _watched(draw, mode, stages, feedings)
     scenario = _make(draw, Scenario, **plans, drive=drive, troubles=troubles, seed=seed)
     draw = Random(f"policies of {number}")
-    return _with_policies(draw, scenario, keys) if draw.random() < POLICY_ODDS else scenario
+    if draw.random() < POLICY_ODDS:
+        scenario = _with_policies(draw, scenario, keys)
+    draw = Random(f"stage limits of {number}")
+    return _with_stage_limits(draw, scenario, keys) if draw.random() < LIMIT_ODDS else scenario
 
 
 def _make(draw: Random, plan: Callable[..., P], **given: Any) -> P:
@@ -593,6 +671,31 @@ def _with_policies(draw: Random, scenario: Scenario, keys: list[int]) -> Scenari
         if kind in ("hang", "strike") and resistance is not None:
             troubles.append(replace(trouble, kind=resistance))
     return replace(scenario, stages=tuple(stages), troubles=tuple(troubles))
+
+
+def _with_stage_limits(draw: Random, scenario: Scenario, keys: list[int]) -> Scenario:
+    """Give stages limits on attempts, and items the troubles that these are for."""
+    numbers, stages = range(len(scenario.stages)), list(scenario.stages)
+    limits = []
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        plan = _make(draw, StageLimitPlan)
+        if not plan.bounds:
+            plan = replace(plan, **draw.choice(({"rate": 2}, {"concurrency": 1})))
+        size = draw.randint(1, len(stages))
+        limits.append(replace(plan, stages=tuple(sorted(draw.sample(numbers, size)))))
+    for index, stage in enumerate(stages):
+        if draw.random() < 0.3:
+            policy = replace(stage.policy, max_parked=draw.choice((1, 2, 3)))
+            stages[index] = replace(stage, policy=policy)
+    kinds = draw.choices(LIMIT_KINDS, k=draw.choice((0, 1, 2, 4)) if keys else 0)
+    troubles = [replace(_trouble(draw, scenario.stages, keys), kind=kind) for kind in kinds]
+    return replace(
+        scenario,
+        stages=tuple(stages),
+        troubles=scenario.troubles + tuple(troubles),
+        stage_limits=tuple(limits),
+        rival=_make(draw, RivalPlan) if draw.random() < 0.4 else None,
+    )
 
 
 def _watched(

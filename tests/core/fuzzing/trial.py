@@ -11,10 +11,11 @@ from unittest.mock import patch
 
 from antflow import Pipeline, PipelineResult, UnprocessedItem
 from antflow._engine import channel, processing
+from antflow._limits import window
 from tests.helpers.observers import observe
 from tests.helpers.virtual_time import SimulatedLoop, settle, simulate
 
-from .audit import Feeder
+from .audit import Feeder, Violation
 from .drivers import drive
 from .observers import Observers
 from .scenarios import AGAIN_KEYS, CHILD_KEYS, Scenario
@@ -29,6 +30,10 @@ REFEEDS = 4
 MIN_PARKED = (channel.MIN_PARKED, 1, 2)
 """Small bounds, too: few scenarios park a thousand items."""
 
+MAX_EXACT_ENTRIES = (window.MAX_EXACT_ENTRIES, 2)
+MERGED_SHARE = (window.MERGED_SHARE, 0.5)
+"""Windows that merge their entries soon, too: few scenarios start five hundred attempts."""
+
 
 def run_scenario(scenario: Scenario) -> None:
     """Run a scenario and check every law.
@@ -39,6 +44,8 @@ def run_scenario(scenario: Scenario) -> None:
     try:
         with (
             patch.object(channel, "MIN_PARKED", MIN_PARKED[scenario.seed % len(MIN_PARKED)]),
+            patch.object(window, "MAX_EXACT_ENTRIES", MAX_EXACT_ENTRIES[scenario.seed % 2]),
+            patch.object(window, "MERGED_SHARE", MERGED_SHARE[scenario.seed % 2]),
             patch.object(processing, "random", Random(scenario.seed).random),
         ):
             simulate(
@@ -68,12 +75,19 @@ async def try_scenario(scenario: Scenario) -> None:
     assert isinstance(loop, SimulatedLoop)
     loop.when_quiet = partial(check_quiet, world)
     observers.plan_changes()
+    rival = None
+    if scenario.rival is not None:
+        rival = users.spawn(world.stage_limits.run_rival(scenario.rival))
     await drive(world, users)
     await finish(world)
     if scenario.then == "refeed":
         await refeed(world, users)
     elif scenario.then == "again":
         await run_again(world, users)
+    if rival is not None:
+        await rival
+    if left := world.stage_limits.check_all_released() + world.audit.violations:
+        raise Violation("\n".join(left))
 
 
 async def finish(world: World) -> None:
@@ -90,6 +104,8 @@ def check_quiet(world: World) -> None:
     stats = world.audit.check_quiet()
     if stats is not None and world.scenario.limits:
         world.limits.check_quiet(stats)
+    if stats is not None and world.scenario.stage_limits:
+        world.stage_limits.check_quiet(stats)
 
 
 async def refeed(world: World, users: Users) -> None:

@@ -15,9 +15,11 @@ from .policies import OWN_CANCELLATION
 from .scenarios import (
     GROWTH_SECONDS,
     MAX_WAIT_SECONDS,
+    PAUSE_SECONDS,
     RETRY_AFTER_SECONDS,
     RETRY_SECONDS,
     PolicyPlan,
+    Scenario,
     StagePlan,
     Trouble,
     TroubleKind,
@@ -73,6 +75,7 @@ class Workload:
             on_success=self._callback("success", number) if callbacks else None,
             on_failure=self._callback("failure", number) if callbacks else None,
             on_skip=self._callback("skip", number) if callbacks else None,
+            limits=self._world.stage_limits.of(number),
             **self._limits(number, len(plan.durations)),
             **_policy(plan.policy),
         )
@@ -96,6 +99,7 @@ class Workload:
             if task == 0 and not is_taken_by_skip_if:
                 self._audit.take(key, stage)
             call = self._audit.begin(key, stage, task, is_late=attempt.is_late)
+            self._world.stage_limits.begin(key, stage, task)
             troubles = [t for t in self._scenario.trouble(key, stage, task) if call <= t.times]
             try:
                 with self._world.limits.in_task(stage, task):
@@ -103,14 +107,18 @@ class Workload:
             except BaseException as raised:
                 error = raised
                 self._audit.fails(key, stage, task, raised)
+                self._world.stage_limits.fails(key, stage, raised)
                 raise
             finally:
                 resists = any(t.kind in RESISTING for t in troubles)
                 self._audit.policies.check_time(key, stage, resists=resists)
                 self._audit.end(key)
+                self._world.stage_limits.end(key, stage)
                 attempts.leave(attempt, error)
                 error = None
             self._audit.passed(key, stage, task)
+            if task == last:
+                self._world.stage_limits.passes(key, stage)
             if task == last and not self._world.calls_back_later(stage):
                 self._audit.arrives(key, stage + 1)
             return key
@@ -185,8 +193,10 @@ class Workload:
                     await asyncio.sleep(0)
             case "cancelled":
                 raise asyncio.CancelledError(OWN_CANCELLATION)
-            case "final" | "retry after" | "give up":
-                raise decisive_error(trouble)
+            case "final" | "retry after" | "retry after pause" | "give up":
+                raise decisive_error(self._scenario, trouble)
+            case "pause" | "pause key" | "correct up" | "correct down":
+                self._world.stage_limits.act(trouble)
             case "fatal":
                 self._audit.causes.add("fatal")
                 self._world.fatal.append(Fatal(trouble))
@@ -304,12 +314,16 @@ def resisting(kinds: set[TroubleKind]) -> Iterator[None]:
             raise
 
 
-def decisive_error(trouble: Trouble) -> Exception:
+def decisive_error(scenario: Scenario, trouble: Trouble) -> Exception:
     """Return an error that says by itself whether another attempt follows."""
     cause = TaskError(trouble)
     match trouble.kind:
         case "retry after":
             return RetryAfter(RETRY_AFTER_SECONDS, cause if trouble.target else None)
+        case "retry after pause":
+            limits = scenario.stage_limits_of(trouble.stage)
+            by_name = limits and trouble.target
+            return RetryAfter(PAUSE_SECONDS, pause=f"L{limits[-1]}" if by_name else True)
         case "give up":
             return GiveUp(cause)
         case _:

@@ -13,6 +13,7 @@ from .attempts import Watcher
 from .audit import Audit, Violation
 from .limits import LimitBook
 from .scenarios import CHILD_KEYS, Calls, RunPlan, Scenario, StreamPlan
+from .stage_limits import StageLimitBook
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class World:
         self.watchers: list[Watcher] = []
         self.dashboard: FuzzedDashboard | None = None
         self.limits = LimitBook(scenario)
+        self.stage_limits = StageLimitBook(scenario)
 
     def open(self, pipeline: Pipeline) -> None:
         """Take in the pipeline, and audit its first run."""
@@ -79,7 +81,7 @@ class World:
 
     def _begin(self, all_calls: Calls) -> None:
         self.audit = Audit(self.scenario, self.pipeline, all_calls)
-        self.limits.audit = self.audit
+        self.limits.audit = self.stage_limits.audit = self.audit
         self.watch = Watch(self.audit, self.scenario, list(self.watchers))
 
     def finish_audit(self) -> None:
@@ -89,6 +91,7 @@ class World:
             Violation: a law was broken in it.
         """
         self.audit.settle_accounts(self.collects)
+        self.stage_limits.check_end(self.pipeline.get_stats())
         self.watch.settle()
         if self.dashboard is not None:
             drive = self.scenario.drive

@@ -108,7 +108,7 @@ def _end_of_time(worker: Worker, cause: BaseException | None = None) -> Outcome:
     late = _item_timeout_error(worker)
     late.__cause__ = cause
     _count_kind(worker.stage, late)
-    if cause is None and worker.grant is not None:  # no attempt was made
+    if cause is None and worker.grant is not None:  # no attempt was made at this task
         worker.grant.refund()
     return Outcome(Kind.FAIL, late)
 
@@ -118,6 +118,8 @@ async def _call(worker: Worker, item: PipelineResult, bound: BoundTask, value: A
     seconds = _seconds_left(worker, item)
     if seconds <= 0:
         raise _item_timeout_error(worker)
+    if worker.grant is not None:
+        worker.grant.is_used = True
     name = f"task {bound.name!r} of stage {worker.stage.name!r}"
     error = partial(_item_timeout_error, worker)
     return await call_in_time(bound.call, value, seconds, error, name)

@@ -48,15 +48,17 @@ class Grant:
     Attributes:
         wait: of the item; None if it could start at once.
         error: what `key` or `cost` raised; the item then holds nothing, and fails.
+        is_used: whether a task was called for it.
     """
 
-    __slots__ = ("_holds", "_user", "error", "wait")
+    __slots__ = ("_holds", "_user", "error", "is_used", "wait")
 
     def __init__(self, user: LimitUser, holds: Sequence[Hold]) -> None:
         self._user = user
         self._holds = holds
         self.wait: Wait | None = None
         self.error: BaseException | None = None
+        self.is_used = False
 
     def is_of(self, meters: Meters) -> bool:
         """Return whether the item's stage has a limit, though it may not bound the item."""
@@ -85,7 +87,9 @@ class Grant:
                     hold.correct(units, now)
 
     def refund(self) -> None:
-        """Give back the units of an item for which no attempt is made."""
+        """Give back the units of an item, unless a task was called for it."""
+        if self.is_used:
+            return
         with LOCK:
             now = self._user.clock()
             for hold in self._holds:

@@ -49,21 +49,28 @@ class Hold:
         generation: of the attempt, for a concurrency that adapts.
     """
 
-    __slots__ = ("entry", "generation", "meter", "units")
+    __slots__ = ("_corrected", "entry", "generation", "meter", "units")
 
     def __init__(self, meter: Meter, entry: Entry | None, units: float, generation: int) -> None:
         self.meter = meter
         self.entry = entry
         self.units = units
         self.generation = generation
+        self._corrected: list[tuple[Entry, float]] | None = None  # its units, by entry
 
     def correct(self, units: float, now: float) -> None:
-        """Enter how many units were really used."""
-        if self.entry is not None and self.meter.window is not None:
-            change, self.units = units - self.units, units
-            self.meter.window.correct(self.entry, change, now)
-            if change < 0:
-                self.meter.call_next()
+        """Enter how many units were really used; of several calls the last one counts."""
+        window = self.meter.window
+        if self.entry is None or window is None:
+            return
+        parts = self._corrected or [(self.entry, self.units)]
+        change, self.units = units - self.units, units
+        if change > 0:
+            parts.append((window.add_used(change, now), change))
+        else:
+            parts = window.give_back(parts, -change, now)
+            self.meter.call_next()
+        self._corrected = parts
 
 
 class Meter:
@@ -204,6 +211,9 @@ class Meter:
         """Call the first waiter whose items can start, and those before it."""
         # Those before it look for themselves as soon as one of their workers is free.
         for waiter in list(self.waiters):
+            if waiter.loop.is_closed():  # without notice, so that nothing of it will start
+                del self.waiters[waiter]
+                continue
             waiter.call()
             if waiter.can_start():
                 break

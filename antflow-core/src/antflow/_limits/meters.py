@@ -101,10 +101,12 @@ class Meters:
         Those of a closed event loop do not end, and it may be closed without notice.
         """
         others = [user for user in self._users if user.loop is not loop]
-        for user in others:
-            if user.loop.is_closed():
-                self._users.discard(user)
-                user.release_all()
+        lost = [user for user in others if user.loop.is_closed()]
+        for user in lost:
+            self._users.discard(user)
+            user.release_all()
+        if lost:
+            return now
         return now + RECHECK if others else inf
 
     def after_fork(self) -> None:

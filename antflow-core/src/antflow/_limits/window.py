@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from math import inf
 
 MAX_EXACT_ENTRIES = 512
@@ -97,23 +98,35 @@ class Window:
         self._spaced_at = max(self._spaced_at, late) + units * self._interval
         return self._enter(units, now)
 
-    def correct(self, entry: Entry, change: float, now: float) -> None:
-        """Enter that more or fewer units than those of an entry were used.
+    def add_used(self, units: float, now: float) -> Entry:
+        """Enter units that an attempt used beyond those it started with; they count from now on."""
+        self.expire(now)
+        self._spaced_at = max(self._spaced_at, now) + units * self._interval
+        return self._enter(units, now)
+
+    def give_back(
+        self, parts: Iterable[tuple[Entry, float]], units: float, now: float
+    ) -> list[tuple[Entry, float]]:
+        """Take back units that an attempt did not use, the latest first, as far as they count.
 
         Args:
-            entry: of the start.
-            change: units; those above 0 count from now on.
+            parts: the units of the attempt, by entry; an entry may have those of others, too.
+            units: how many it did not use.
             now: the time.
+
+        Returns:
+            The parts that are left, in their order.
         """
         self.expire(now)
-        if change > 0:
-            self._spaced_at = max(self._spaced_at, now)
-            self._enter(change, now)
-        else:
-            change = -min(-change, entry.units)
-            entry.units += change
-            self.used += change
-        self._spaced_at += change * self._interval
+        rest = []
+        for entry, own in reversed(list(parts)):
+            part = min(units, own, entry.units)
+            entry.units -= part
+            self.used -= part
+            self._spaced_at -= part * self._interval
+            units -= part
+            rest.append((entry, own - part))
+        return rest[::-1]
 
     def expire(self, now: float) -> None:
         """Forget the entries that no window which ends now or later contains."""
