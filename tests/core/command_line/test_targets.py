@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 
 import pytest
 
@@ -242,6 +243,16 @@ def test_the_time_limit_of_a_task(command: Command) -> None:
     assert run_task(command, "hanging", "ant", *options) == (0, '"ANT!"\n', "")
 
 
+@pytest.mark.parametrize("limit", ["20/0.2", "1e2/1", "5/.05"])
+def test_the_rate_of_a_task(command: Command, limit: str) -> None:
+    command.write("jobs.py", PRELUDE + TASKS)
+    rate, seconds = map(float, limit.split("/"))
+    began = time.perf_counter()
+    code, out, err = run_task(command, "shout", *"abcdef", "--values", "--limit", limit)
+    assert (code, len(out.split()), err) == (0, 6, "")
+    assert time.perf_counter() - began >= 5 * seconds / rate - 0.01  # evenly spaced
+
+
 @pytest.mark.parametrize("name", ["pipeline", "builder", "make", "make_later"])
 @pytest.mark.parametrize(
     ("options", "named"),
@@ -249,6 +260,7 @@ def test_the_time_limit_of_a_task(command: Command) -> None:
         (["--retries=3"], "leave out --retries\n"),
         (["--retry-wait=0"], "leave out --retry-wait\n"),
         (["--timeout=9", "--retries=1"], "leave out --retries and --timeout\n"),
+        (["--limit=9/60"], "leave out --limit\n"),
     ],
 )
 def test_options_of_a_task_need_a_task(
@@ -268,6 +280,22 @@ def test_options_of_a_task_need_a_task(
         *((f"--retry-wait={text}", "number of seconds; give 0") for text in ("-1", "nan", "soon")),
         *((f"--timeout={text}", "number of seconds; give 0") for text in ("-1", "inf", "")),
         ("--timeout=0", "'0' leaves no time; give seconds above 0"),
+        *(
+            (f"--limit={text}", f"{text!r} is not a rate; give RATE/SECONDS, such as 100/60")
+            for text in (
+                "5",
+                "5/",
+                "/5",
+                "",
+                "0/1",
+                "5/0",
+                "-1/1",
+                "nan/1",
+                "1/inf",
+                "5/s",
+                "1/2/3",
+            )
+        ),
         ("--retry-wait=1e99", "cannot be run as a task: StageValidationError: Stage 'Shout' has"),
     ],
 )

@@ -158,7 +158,9 @@ class LimitBook:
         require = self.audit.require
         for stage, found in enumerate(stats.stage_stats.values()):
             plan = self._scenario.limits_of(stage)
-            if not (found.parked_items or found.limits):  # or workers without an item count as waiting, too
+            if not (
+                found.parked_items or found.limits
+            ):  # or workers without an item count as waiting, too
                 self._check_workers(plan, found.workers["waiting"])
             if self._waiting["calls", stage]:
                 inside = self._inside[stage]

@@ -136,6 +136,7 @@ LIMIT_KINDS: tuple[TroubleKind, ...] = (
     *("fail", "fail", "pause", "pause key", "retry after pause", "retry after", "skip"),
     *("correct up", "correct down"),
 )
+LIMIT_CALLS: tuple[TroubleKind, ...] = ("pause", "pause key", "correct up", "correct down")
 RAISING = (
     *("fail", "timeout", "cancelled", "fatal", "final", "retry after", "retry after pause"),
     "give up",

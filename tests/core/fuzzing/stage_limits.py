@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
@@ -79,12 +78,14 @@ class StageLimitBook:
         self._plans = scenario.stage_limits
         self.limits = [_limit(number, plan) for number, plan in enumerate(self._plans)]
         self._gauges: dict[Place, Gauge] = {}
-        self._units: dict[tuple[int, int], Units] = {}
-        self._corrected: dict[tuple[int, int], float] = {}
+        self._units: dict[tuple[int, int], list[Units]] = {}
         self._all_paused_until = [-inf] * len(self._plans)
         self._resuming: set[int] = set()
-        self._is_timed = scenario.is_ordered
-        self._is_exact = scenario.is_ordered and not any(
+        has_slow_skip_if = scenario.has("skip", "skip raises") and any(
+            plan.callbacks for plan in scenario.stages
+        )
+        self._is_timed = scenario.is_ordered and not has_slow_skip_if
+        self._is_exact = self._is_timed and not any(
             plan.callbacks.startswith("async") or plan.policy.item_timeout is not None
             for plan in scenario.stages
         )
@@ -138,9 +139,9 @@ class StageLimitBook:
     def _start(self, key: int, number: int, gauge: Gauge, now: float) -> None:
         plan = self._plans[number]
         gauge.has_started = True
-        self._corrected.pop((key, number), None)
         if plan.rate is not None:
-            units = self._units[key, number] = Units(now, plan.cost(key))
+            units = Units(now, plan.cost(key))
+            self._units[key, number] = [units]
             gauge.log.append(units)
             span = units.units * plan.per / plan.rate
             gauge.caught_up = max(gauge.caught_up, now) + span
@@ -205,19 +206,27 @@ class StageLimitBook:
                     self._correct(key, number, gauge, units)
 
     def _correct(self, key: int, number: int, gauge: Gauge, units: float) -> None:
-        plan, entry, now = self._plans[number], self._units[key, number], _now()
+        plan, parts, now = self._plans[number], self._units[key, number], _now()
         assert plan.rate is not None
-        change = units - self._corrected.get((key, number), plan.cost(key))
-        self._corrected[key, number] = units
+        change = units - sum(part.units for part in parts)
         if change > 0:
-            gauge.log.append(Units(now, change))
+            parts.append(Units(now, change))
+            gauge.log.append(parts[-1])
             gauge.caught_up = max(gauge.caught_up, now)
             gauge.lenient = max(gauge.lenient, now)
-        else:
-            change = -min(-change, entry.units)
-            entry.units += change
+        elif change < 0:
+            change = -self._give_back(parts, -change, now - plan.per)
         gauge.caught_up += change * plan.per / plan.rate
         gauge.lenient += change * plan.per / plan.rate
+
+    @staticmethod
+    def _give_back(parts: list[Units], units: float, since: float) -> float:
+        """Take back units, the latest first, of those that count; return how many."""
+        left = units
+        for part in reversed(parts):
+            given = min(left, part.units)
+            part.units, left = part.units - given, left - given * (part.at > since)
+        return units - left
 
     # The other pipeline
 

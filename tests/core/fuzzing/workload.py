@@ -14,6 +14,7 @@ from .audit import Audit
 from .policies import OWN_CANCELLATION
 from .scenarios import (
     GROWTH_SECONDS,
+    LIMIT_CALLS,
     MAX_WAIT_SECONDS,
     PAUSE_SECONDS,
     RETRY_AFTER_SECONDS,
@@ -149,7 +150,9 @@ class Workload:
                 await self._world.limits.call(key, stage, failure, self._users.spawn)
             is_vague = is_timed and "swallow" in kinds
             for trouble in troubles:
-                if trouble.kind != "cancelled" or not is_vague:  # or it looks like a timeout
+                if trouble.kind in LIMIT_CALLS:
+                    self._world.stage_limits.act(trouble)
+                elif trouble.kind != "cancelled" or not is_vague:  # or it looks like a timeout
                     await self._make(trouble)
         finally:
             is_decided = is_timed and kinds & {"fatal", "suicide"}  # or a time limit may hide that
@@ -195,8 +198,6 @@ class Workload:
                 raise asyncio.CancelledError(OWN_CANCELLATION)
             case "final" | "retry after" | "retry after pause" | "give up":
                 raise decisive_error(self._scenario, trouble)
-            case "pause" | "pause key" | "correct up" | "correct down":
-                self._world.stage_limits.act(trouble)
             case "fatal":
                 self._audit.causes.add("fatal")
                 self._world.fatal.append(Fatal(trouble))
