@@ -10,6 +10,7 @@ from antflow._errors.texts import one_line, shown
 from antflow.exceptions import PipelineError
 from antflow.results import ItemOutcome, PipelineResult
 
+from .channel import CANCELLED
 from .run_state import RunState
 
 ItemStatus = Literal["waiting", "running", "unprocessed"] | ItemOutcome
@@ -85,7 +86,7 @@ class ItemHandle:
         self._check_loop("cancel()", "loop.call_soon_threadsafe(handle.cancel)")
         if self.done():
             return False
-        self._canceller.drop(self._item, "cancelled", interrupts=True)
+        self._canceller.drop(self._item, CANCELLED, interrupts=True)
         return True
 
     def __await__(self) -> Generator[Any, None, PipelineResult]:

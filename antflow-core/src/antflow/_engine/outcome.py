@@ -175,10 +175,12 @@ def apply(
     elif outcome.kind is Kind.FAIL:
         _fail(worker, item, outcome.error)
     elif outcome.kind is Kind.DROP:
+        note_attempts(item, worker.stage.name, worker.attempt_number)
         worker.stage.input.enqueue(item)  # which drops it
     else:
         if isinstance(outcome.error, Exception) and worker.bound_task is not None:
             worker.bound_task.counters.failed += 1
+            note_attempts(item, worker.stage.name, worker.attempt_number)
         give_back(worker, item, outcome.error)
     worker.attempt = None
     if worker.grant is not None:
