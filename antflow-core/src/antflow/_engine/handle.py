@@ -35,7 +35,7 @@ class ItemHandle:
     raises PipelineError, and the item is in `pipeline.unprocessed`.
     """
 
-    __slots__ = ("_awaited", "_canceller", "_item", "_outcome", "_run")
+    __slots__ = ("_awaited", "_canceller", "_item", "_outcome", "_run", "is_forgotten")
 
     def __init__(self, item: PipelineResult, run: RunState, canceller: Canceller) -> None:
         self._item = item
@@ -43,6 +43,7 @@ class ItemHandle:
         self._canceller = canceller
         self._outcome: PipelineResult | BaseException | None = None
         self._awaited: list[Future[PipelineResult]] = []
+        self.is_forgotten = False  # whether the result is kept like any other
 
     @one_line
     def __repr__(self) -> str:
@@ -92,10 +93,11 @@ class ItemHandle:
     def __await__(self) -> Generator[Any, None, PipelineResult]:
         if self._outcome is None:
             self._check_loop("await", "process_threadsafe(item)")
-            if self._run.reentrancy.is_inside_task():
+            if self._run.is_inside():
                 raise PipelineError(
-                    f"A task of pipeline {self._run.name!r} cannot wait for an item of the same "
-                    "pipeline, which may wait for the task; await the handle outside"
+                    f"A task of pipeline {self._run.name!r}, or the consumer of its stream, cannot "
+                    "wait for an item of the same pipeline, which may wait for it; await the "
+                    "handle outside"
                 )
             # Each has a future of its own: to cancel what awaits one cancels that future.
             future: Future[PipelineResult] = get_running_loop().create_future()
@@ -106,7 +108,7 @@ class ItemHandle:
                 if future in self._awaited:
                     self._awaited.remove(future)
         if isinstance(self._outcome, BaseException):
-            raise self._outcome
+            raise self._outcome.with_traceback(None)  # or that of an earlier await would grow
         return self._outcome
 
     @property
