@@ -41,9 +41,9 @@ async def check_expired(handle: ItemHandle, at: float) -> None:
 
 
 @watched_or_not
-@pytest.mark.parametrize("seconds", [0, 0.5, 3])
+@pytest.mark.parametrize("seconds", [0, 2, 3])
 @simulated()
-async def test_an_item_that_waits_is_dropped_at_its_time(seconds: float, watched: bool) -> None:
+async def test_an_item_that_waits_is_dropped_at_its_time(seconds: int, watched: bool) -> None:
     gate = Gate()
     pipeline, ends = await started(stage(gate), watched=watched)
     await pipeline.feed(["first"])
@@ -56,7 +56,7 @@ async def test_an_item_that_waits_is_dropped_at_its_time(seconds: float, watched
     assert gate.entered == values(pipeline.results) == ["first", "behind"]
     assert pipeline.get_stats().items_dropped == 1
     if watched:
-        assert ends.ends[0] == (1, "dropped", {"reason": "expired"}, round(seconds))
+        assert ends.ends[0] == (1, "dropped", {"reason": "expired"}, seconds)
         assert [status for _, status, _, _ in ends.ends[1:]] == ["completed", "completed"]
 
 

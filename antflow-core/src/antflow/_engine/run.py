@@ -157,13 +157,14 @@ class Run(RunState):
         """Await something in a task of the run, which begins also if it is cancelled first."""
         spawned = Spawned(awaitable)
         task = get_running_loop().create_task(spawned.run(), context=self._context)
-        task.add_done_callback(partial(self._spawn_again, spawned))
-        self._track(task)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._on_spawned_done, spawned))
         return task
 
-    def _spawn_again(self, spawned: Spawned, task: Task[None]) -> None:
+    def _on_spawned_done(self, spawned: Spawned, task: Task[None]) -> None:
         if not spawned.is_begun:
             get_running_loop().call_soon(self.spawn(spawned.awaitable).cancel)
+        self._on_task_done(task)
 
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
