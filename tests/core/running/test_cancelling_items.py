@@ -635,9 +635,7 @@ async def test_an_item_that_is_not_deposited_yet(hook: str) -> None:
 @pytest.mark.parametrize("hook", ["task_start", "task_success", "task_retry"])
 @pytest.mark.parametrize("tasks", [1, 2])
 @simulated()
-async def test_an_async_hook_is_not_cancelled_and_no_attempt_follows(
-    tasks: int, hook: str
-) -> None:
+async def test_an_async_hook_is_not_cancelled_and_no_attempt_follows(tasks: int, hook: str) -> None:
     scene, slow, failing = Scene(True), SlowHook(f"antflow_{hook}"), Failing(1)
 
     async def task(value: str) -> Any:

@@ -65,9 +65,7 @@ async def test_an_item_that_waits_is_dropped_at_its_time(seconds: int, watched: 
 @simulated()
 async def test_in_front_of_the_second_stage(pull: bool, watched: bool) -> None:
     gate = Gate()
-    pipeline, _ = await started(
-        stage(same, name="First"), stage(gate, pull=pull), watched=watched
-    )
+    pipeline, _ = await started(stage(same, name="First"), stage(gate, pull=pull), watched=watched)
     await pipeline.feed(["first"])
     await settle()
     handle = pipeline.submit_nowait("x", expires_in=2)

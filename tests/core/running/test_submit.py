@@ -135,7 +135,7 @@ async def test_submit_waits_for_room_and_submit_nowait_does_not() -> None:
     await settle()
     call = await begun(pipeline.submit(3))
     assert not call.done()
-    with pytest.raises(PipelineFullError, match="'books' has no room .* 'Work' is full"):
+    with pytest.raises(PipelineFullError, match=r"'books' has no room .* 'Work' is full"):
         pipeline.submit_nowait(4)
     assert pipeline.get_stats().items_fed == 2
     gate.let(1)
