@@ -627,8 +627,8 @@ def _with_handles(draw: Random, scenario: Scenario) -> Scenario:
     )
     drive = replace(drive, calls=tuple(_only_handles_drop(call) for call in calls))
     keys = [CALL_KEYS + number for number in range(len(calls))]
-    for _ in range(draw.choice((0, 0, 1, 3))):
-        troubles.append(_trouble(draw, scenario.stages, keys))
+    number = draw.choice((0, 0, 1, 3))
+    troubles.extend(_trouble(draw, scenario.stages, keys) for _ in range(number))
     return replace(scenario, drive=drive, troubles=tuple(troubles))
 
 

@@ -48,14 +48,18 @@ async def test_all_items_are_finished_on_leaving() -> None:
 @simulated()
 async def test_after_an_exception_attempts_are_cancelled() -> None:
     pipeline = piped(sleep_long)
-    with pytest.raises(ValueError, match="of the block"):
+    handles, error = list[Any](), ValueError("of the block")
+
+    async def serve() -> None:
         async with pipeline.running():
-            handle = await pipeline.submit(1)
+            handles.append(await pipeline.submit(1))
             await pipeline.feed([2])
             await settle()
-            raise ValueError("of the block")
+            raise error
+
+    assert await raised_by(serve()) is error
     assert sorted(left(pipeline)) == [1, 2]
-    assert isinstance(await raised_by(handle), PipelineError)
+    assert isinstance(await raised_by(handles[0]), PipelineError)
     assert not others()
 
 

@@ -309,11 +309,13 @@ async def test_a_task_that_submits_to_its_own_full_pipeline_does_not_wait() -> N
 @simulated()
 async def test_the_consumer_of_a_stream_does_not_await_a_handle() -> None:
     pipeline = Pipeline([stage(same)], name="books")
+    handle: ItemHandle | None = None
     async for result in pipeline.stream(range(100), buffer_size=1):
         if result.value == 1:
             handle = await pipeline.submit(200)
             with pytest.raises(PipelineError, match="consumer of its stream"):
                 await handle
+    assert handle is not None
     assert (await handle).value == 200
 
 
