@@ -160,7 +160,7 @@ class Attempts:
     def _is_right_end(self, hook: Hook, attempt: Attempt, event: TaskEvent) -> bool:
         """Return whether an end of this kind has the right error and delay, and may be the last."""
         verdict = self._audit.policies.verdicts.get(attempt.call[0])
-        interrupted = self._audit.interrupted
+        interrupted = self._audit.interrupted or attempt.call[0] in self._audit.doomed
         if hook == "task_retry":
             is_right = event.delay is not None and self._is_error_of(attempt, event)
             if verdict is None:

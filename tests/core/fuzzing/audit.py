@@ -102,7 +102,8 @@ class Audit:
     Keys are `active` in a task, perhaps `waiting` for so many limits there, `retrying` between two
     attempts, or `announced` while observers are called because they are fed to a stage. In the end
     `ends` has for each the last status and the stage, and `ids` its id. Unless the scenario is
-    ordered, the moment at which a key goes into or out of a channel is not known. The audit
+    ordered, the moment at which a key goes into or out of a channel is not known. Keys that are
+    `doomed` may be dropped, and those whose handle was `cancelled` fail as they like. The audit
     `is_blind` to what succeeds where results are not collected.
     """
 
@@ -117,6 +118,8 @@ class Audit:
         self.delivered: list[PipelineResult] = []
         self.replies: dict[int, PipelineResult] = {}
         self.unanswered: set[int] = set()
+        self.doomed: set[int] = set()
+        self.cancelled: set[int] = set()
         self.active: dict[int, int] = {}
         self.waiting: Counter[int] = Counter()
         self.retrying: dict[int, int] = {}
@@ -166,7 +169,8 @@ class Audit:
     def read(self, key: int, stage: int, priority: int, feeder: Feeder) -> None:
         """The engine takes a key from an input."""
         self.require(key not in self.entries, "{} was fed twice (the fuzz is wrong)", key)
-        fails_in = outcome(self.scenario, key, stage, self.all_calls)
+        is_known = key not in self.doomed
+        fails_in = outcome(self.scenario, key, stage, self.all_calls) if is_known else UNKNOWN
         self.entries[key] = Entry(stage, priority, feeder, fails_in)
         self.feeders.add(feeder)
         feeder.keys.append(key)
@@ -213,7 +217,7 @@ class Audit:
         if len(lines) > 1:
             return  # one that waits for two keys leaves the line of the first
         for other, arrival in self._arrivals[stage].items():
-            if self.scenario.keys_of(other, stage) != lines:
+            if other in self.doomed or self.scenario.keys_of(other, stage) != lines:
                 continue
             if lines and arrival.priority != taken.priority:
                 continue  # a line that is full is not entered by what precedes its items
@@ -284,6 +288,7 @@ class Audit:
             return  # which hold up those that have been taken
         for other, due in self.due.items():
             is_ahead = due.stage == taken.stage and due.priority <= taken.priority
+            is_ahead &= other not in self.doomed
             if is_ahead and due.latest < taken.earliest:
                 self.complain(f"stage {taken.stage} took {key} {taken} before {other} {due}")
 
@@ -462,12 +467,15 @@ class Audit:
             if item.value in self.entries:
                 self._check_end(item, self.entries[item.value])
         succeeded = {result.value for result in results if result.is_success}
-        failures = [result for result in results if not result.is_success]
-        self._check_complete(stats, succeeded, {f.value for f in failures}, set(left), collected)
+        dropped = [result for result in results if result.outcome == "dropped"]
+        failures = [result for result in results if result.outcome == "failed"]
+        gone = {f.value for f in failures}, {d.value for d in dropped}, set(left)
+        self._check_complete(stats, succeeded, *gone, collected)
         self.is_blind = not collected
         self.ends = {
             **dict.fromkeys(succeeded, ("completed", last)),
             **{result.value: ("failed", self.number(result.stage)) for result in failures},
+            **{result.value: ("dropped", self.number(result.stage)) for result in dropped},
             **{item.value: ("unprocessed", self.number(item.stage)) for item in left.values()},
         }
         self.ids = {item.value: item.id for item in ended}
@@ -495,6 +503,9 @@ class Audit:
             self.require(item.priority == entry.priority, "{} lost its priority", item)
             self._require_passed(key, entry.stage, self.number(item.stage))
             return
+        if item.outcome == "dropped":
+            self._check_dropped(item, entry)
+            return
         stage = last if item.is_success else self.number(item.stage)
         if not item.is_success:
             self.policies.check_failure(item, stage)
@@ -508,6 +519,17 @@ class Audit:
         self._require_passed(key, entry.stage, stage + item.is_success)
         is_late = isinstance(item.error, ItemTimeoutError)
         self._check_attempts(key, stage, item, is_late=is_late)
+
+    def _check_dropped(self, item: PipelineResult, entry: Entry) -> None:
+        """Check that an item was dropped that may be, for its own reason."""
+        key, stage = item.value, self.number(item.stage)
+        reasons = {"cancelled"} if key in self.cancelled else {"expired"}
+        is_right = key in self.doomed and item.reason in reasons and item.error is None
+        self.require(is_right, "{} was dropped, not for {}", item, reasons)
+        self._require_passed(key, entry.stage, stage)
+        made = self.attempts_made(key, stage)
+        is_right = item.attempts == made or len(self.scenario.stages[stage].durations) > 1
+        self.require(is_right, "{} attempts were made: {}", made, item)
 
     def _check_attempts(
         self, key: int, stage: int, item: PipelineResult | FailedItem, *, is_late: bool
@@ -541,10 +563,11 @@ class Audit:
         stats: PipelineStats,
         succeeded: set[int],
         failed: set[int],
+        dropped: set[int],
         left: set[int],
         collected: bool,
     ) -> None:
-        missing = self.entries.keys() - succeeded - failed - left
+        missing = self.entries.keys() - succeeded - failed - dropped - left
         feeders = {key: self.entries[key].feeder for key in missing}
         lost = {key for key, f in feeders.items() if f.interrupted and f.keys[-1] == key}
         lost |= missing & self.unanswered  # given up while it waited for room
@@ -557,6 +580,7 @@ class Audit:
         is_right = least <= stats.items_processed <= most
         self.require(is_right, "{} to {} succeeded: {}", least, most, brief)
         self.require(stats.items_failed == len(failed), "{} failed: {}", failed, brief)
+        self.require(stats.items_dropped == len(dropped), "{} dropped: {}", dropped, brief)
         self.require(stats.items_unprocessed == len(left), "{} are left: {}", left, brief)
 
     def _check_callbacks(self) -> None:
@@ -574,6 +598,8 @@ class Audit:
         entry = self.entries[key]
         for stage in range(entry.stage, len(self.scenario.stages)):
             end = self.ends.get(key)
+            if end == ("dropped", stage):
+                return
             is_known = entry.fails_in != UNKNOWN
             fails = entry.fails_in == stage if is_known else end == ("failed", stage)
             if self.scenario.stages[stage].callbacks:

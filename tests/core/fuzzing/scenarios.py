@@ -25,6 +25,7 @@ CALL_KEYS = 1_000
 AGAIN_KEYS = 2_000
 CHILD_KEYS = 10_000
 WATCHED_ODDS = 0.45
+HANDLE_ODDS = 0.5
 POLICY_ODDS = 0.4
 LIMIT_ODDS = 0.4
 UNKNOWN = -2
@@ -256,11 +257,22 @@ class Feeding(Short):
 
 @dataclass(frozen=True, repr=False)
 class Call(Short):
-    """One call of process."""
+    """One call of process, or of submit, whose handle may drop the item some seconds later.
+
+    Where the caller awaits a handle, `cancel_at` cancels what awaits it.
+    """
 
     at: float = drawn(*TIMES)
     priority: int = drawn(*PRIORITIES)
     cancel_at: float | None = drawn(*maybe(0.3))
+    how: Literal["process", "submit", "submit_nowait"] = "process"
+    drop_at: float | None = None
+    expires_in: float | None = None
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether the item may end as dropped."""
+        return not (self.drop_at is self.expires_in is None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -573,6 +585,9 @@ def grow(mode: Mode, number: int) -> Scenario:
     draw = Random(f"policies of {number}")
     if draw.random() < POLICY_ODDS:
         scenario = _with_policies(draw, scenario, keys)
+    draw = Random(f"handles of {number}")
+    if draw.random() < HANDLE_ODDS:
+        scenario = _with_handles(draw, scenario)
     draw = Random(f"stage limits of {number}")
     return _with_stage_limits(draw, scenario, keys) if draw.random() < LIMIT_ODDS else scenario
 
@@ -696,6 +711,37 @@ def _with_stage_limits(draw: Random, scenario: Scenario, keys: list[int]) -> Sce
         troubles=scenario.troubles + tuple(troubles),
         stage_limits=tuple(limits),
         rival=_make(draw, RivalPlan) if draw.random() < 0.4 else None,
+    )
+
+
+def _with_handles(draw: Random, scenario: Scenario) -> Scenario:
+    """Have a service called by more callers, who submit and drop, some of them into trouble."""
+    drive, troubles = scenario.drive, list(scenario.troubles)
+    if not isinstance(drive, ServicePlan):
+        return scenario
+    more = tuple(_make(draw, Call) for _ in range(draw.choice((1, 2, 4, 8))))
+    calls = tuple(
+        replace(
+            call,
+            how=draw.choice(("process", "submit", "submit", "submit_nowait")),
+            drop_at=draw.choice(maybe(0.5, (*SHORT_TIMES, 0.0, 0.0))),
+            expires_in=draw.choice(maybe(0.4, SHORT_TIMES)),
+        )
+        for call in drive.calls + more
+    )
+    drive = replace(drive, calls=tuple(_only_handles_drop(call) for call in calls))
+    keys = [CALL_KEYS + number for number in range(len(calls))]
+    number = draw.choice((0, 0, 1, 3))
+    troubles.extend(_trouble(draw, scenario.stages, keys) for _ in range(number))
+    return replace(scenario, drive=drive, troubles=tuple(troubles))
+
+
+def _only_handles_drop(call: Call) -> Call:
+    """Return a call whose end is seen: that of a cancelled call of process might not be."""
+    if call.how != "process":
+        return call
+    return replace(
+        call, drop_at=None, cancel_at=None if call.expires_in is not None else call.cancel_at
     )
 
 

@@ -17,11 +17,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from antflow import AttemptTimeoutError, RetryAfter, retry
+from antflow import AttemptTimeoutError, ItemHandle, RetryAfter, retry
 from antflow._engine import loops, outcome, processing
 from antflow._engine.attempt import FIRST, UNMADE, Kind, Outcome
 from antflow._engine.channel import Channel
 from antflow._engine.display import Display
+from antflow._engine.dropping import Dropper
 from antflow._engine.feeder import Feeder
 from antflow._engine.lifecycle import Lifecycle
 from antflow._engine.parking import ParkedItems
@@ -168,6 +169,47 @@ def any_number_of_items_is_parked(
 ) -> None:
     original(self, capacity, max_parked)
     self._max_parked = 10**9
+
+
+# Dropping items
+
+plant(
+    "the sender of a removed item is not woken in front of a pull stage",
+    PullChannel,
+    "remove",
+    lambda self, item: Channel._remove_ready(self, item),
+    ("service", 0),
+)
+plant(
+    "the cancellation of an attempt is left on its worker",
+    Worker,
+    "end_interrupt",
+    lambda _: None,
+    ("service", 0),
+)
+plant(
+    "no attempt is cancelled",
+    Worker,
+    "interrupt",
+    lambda _: None,
+    ("service", 0),
+)
+
+
+@replaces(ItemHandle, "expire", ("service", 0))
+def an_item_that_has_ended_expires(_original: Any, self: ItemHandle) -> None:
+    self._canceller.drop(self._item, "expired", interrupts=False)
+    self._canceller._end(self._canceller._stages[0], self._item)  # type: ignore[attr-defined]
+
+
+@replaces(Dropper, "drop", ("service", 0))
+def a_cancelled_item_is_dropped_only_where_it_waits(
+    _original: Any, self: Dropper, item: Any, reason: str, *, interrupts: bool
+) -> None:
+    item.get_details().drop_reason = reason
+    for each in self._stages:
+        if each.input.remove(item):
+            self._end(each, item)
 
 
 # Attempts and outcomes

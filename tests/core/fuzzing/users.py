@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any, TypeVar
 
-from antflow import Item, PipelineError
+from antflow import Item, ItemHandle, PipelineError, PipelineFullError, PipelineResult
 from tests.helpers.virtual_time import others
 
 from .audit import Audit, Feeder
@@ -193,19 +193,64 @@ class Users:
         if self._audit.closing:
             return
         feeder = Feeder(interrupted=True)
+        if call.may_drop:
+            self._audit.doomed.add(key)
         self._audit.read(key, 0, call.priority, feeder)
         feeder.waits_at = None  # it may wait for room or for its reply
+        if call.how != "process":
+            await self._submit(key, call, feeder)
+            return
         task = asyncio.current_task()
         if call.cancel_at is not None and task is not None:
             self.later(call.cancel_at, task.cancel)
         self._audit.unanswered.add(key)
+        process = self._world.pipeline.process
         try:
-            reply = await self._world.pipeline.process(key, priority=call.priority)
+            reply = await process(key, priority=call.priority, expires_in=call.expires_in)
         except PipelineError as error:
             self._audit.require(self._audit.interrupted, "process failed: {!r}", error)
         else:
             self._audit.replies[key] = reply
             self._audit.unanswered.discard(key)
+
+    async def _submit(self, key: int, call: Call, feeder: Feeder) -> None:
+        pipeline, audit = self._world.pipeline, self._audit
+        arguments: dict[str, Any] = {"priority": call.priority, "expires_in": call.expires_in}
+        try:
+            if call.how == "submit":
+                handle = await pipeline.submit(key, **arguments)
+            else:
+                handle = pipeline.submit_nowait(key, **arguments)
+        except PipelineFullError:
+            return
+        except PipelineError as error:
+            audit.require(audit.interrupted, "submit failed: {!r}", error)
+            return
+        feeder.interrupted = False
+        if call.drop_at is not None:
+            self.later(call.drop_at, self._drop, handle, key)
+        waiter = self.spawn(_result_of(handle))
+        if call.cancel_at is not None:
+            self.later(call.cancel_at, waiter.cancel)
+        await asyncio.wait([waiter])
+        if not waiter.cancelled():
+            waiter.exception()
+        try:
+            audit.replies[key] = await handle
+        except PipelineError as error:
+            audit.require(audit.interrupted, "a handle failed: {!r}", error)
+            audit.require(handle.status == "unprocessed", "it failed, but is {}", handle)
+        else:
+            audit.require(handle.status == audit.replies[key].outcome, "it is not {}", handle)
+            is_same = waiter.cancelled() or waiter.result() is audit.replies[key]
+            audit.require(is_same, "there are two results of {}", handle)
+
+    def _drop(self, handle: ItemHandle, key: int) -> None:
+        was_done = handle.done()
+        if not was_done:
+            self._audit.cancelled.add(key)
+        has_dropped = handle.cancel()
+        self._audit.require(has_dropped != was_done, "cancelling returned {}", has_dropped)
 
     def start_caller(self, number: int, call: Call) -> None:
         """Start one call of process."""
@@ -356,3 +401,7 @@ class Users:
         for source in self._sources:  # they are ours to close, not the engine's
             await source.aclose()
         self._sources.clear()
+
+
+async def _result_of(handle: ItemHandle) -> PipelineResult:
+    return await handle

@@ -16,17 +16,18 @@ Step = tuple[str, int]
 """A status and the number of the stage in which an item has it."""
 
 NEXT_STATUSES: dict[str, tuple[str, ...]] = {
-    "queued": ("in_progress", "skipped", "unprocessed"),
-    "in_progress": ("completed", "failed", "retrying", "unprocessed"),
-    "retrying": ("in_progress", "unprocessed"),
+    "queued": ("in_progress", "skipped", "dropped", "unprocessed"),
+    "in_progress": ("completed", "failed", "retrying", "dropped", "unprocessed"),
+    "retrying": ("in_progress", "dropped", "unprocessed"),
     "completed": ("queued",),
     "skipped": ("queued",),
 }
-ENDS = ("failed", "unprocessed")
+ENDS = ("failed", "dropped", "unprocessed")
 PASSES = ("completed", "skipped")
-WITHOUT_WORKER = ("queued", "unprocessed")
+WITHOUT_WORKER = ("queued", "dropped", "unprocessed")
 METADATA: dict[str, set[str]] = {
     "failed": {"error", "error_type"},
+    "dropped": {"reason"},
     "retrying": {"attempt", "retry", "error", "error_type"},
 }
 

@@ -253,6 +253,15 @@ class Channel:
         )
 
 
+CANCELLED = "cancelled"
+"""The reason of an item that its handle has cancelled."""
+
+
+def is_cancelled(item: PipelineResult) -> bool:
+    """Return whether no attempt at an item is to be made any more."""
+    return item.details is not None and item.details.drop_reason == CANCELLED
+
+
 def is_to_be_dropped(item: PipelineResult) -> bool:
     """Return whether an item is dropped when it waits next."""
     return item.details is not None and item.details.drop_reason is not None

@@ -47,28 +47,34 @@ class Depositor:
         finally:
             ACTIVE_RUNS.reset(token)
 
-    async def deposit_later(
+    def deposit_later(
         self, pending: Awaitable[None] | None, item: PipelineResult, stage: StageRuntime
-    ) -> bool:
-        """Await the observers, then deposit the item, whatever happened: it is announced.
+    ) -> Awaitable[bool]:
+        """Announce an item, and return an awaitable that deposits it, whatever happens.
 
-        Only where the run is settled by then, the item is reported as unprocessed.
+        That awaits the observers first. Only where the run is settled by then, the item is reported
+        as unprocessed.
 
         Returns:
-            Whether it was deposited.
-
-        Raises:
-            CancelledError: the caller was cancelled; the item is deposited nonetheless.
+            An awaitable of whether it was deposited. It raises CancelledError if the caller was
+            cancelled; the item is deposited nonetheless.
         """
-        before = delivered_cancellations()
         self.announced[id(item)] = item, stage
         stage.input.waiters.reserved += 1  # the room that was found, until the deposit
+        self._run.announced_items += 1
+        return self._deposit_after(pending, item, stage)
+
+    async def _deposit_after(
+        self, pending: Awaitable[None] | None, item: PipelineResult, stage: StageRuntime
+    ) -> bool:
+        before = delivered_cancellations()
         with self._run.reentrancy.observing():
             try:
                 if pending is not None:
                     await pending
             finally:
                 stage.input.waiters.reserved -= 1
+                self._run.announced_items -= 1
                 del self.announced[id(item)]
                 is_late = self._run.is_finalized
                 if not is_late:

@@ -55,7 +55,9 @@ class Dropper:
             reason: why, as in `PipelineResult.reason`.
             interrupts: whether to cancel an attempt that runs.
         """
-        item.get_details().drop_reason = reason
+        details = item.get_details()
+        if details.drop_reason is None or interrupts:  # a cancellation stands
+            details.drop_reason = reason
         for stage in self._stages:
             if stage.input.remove(item):
                 self._end(stage, item)
@@ -91,25 +93,18 @@ class Dropper:
         worker = self._holder(item)
         if worker is None or worker.task is None or not worker.is_interruptible:
             return
-        task = worker.task
-        assert self._run.loop is not None
-        if task is current_task():  # its cancellation could come when the attempt has ended
+        if worker.task is current_task():  # its cancellation could come when the attempt has ended
+            assert self._run.loop is not None
             self._run.loop.call_soon(self._interrupt, item)
-            return
-        awaits_future = getattr(task, "_fut_waiter", None) is not None
-        task.cancel()
-        # Not a cancellation of the worker: it stays. Python 3.13 withdraws one that is not passed
-        # on to a future yet, so that has to be delivered first.
-        if awaits_future:
-            task.uncancel()
         else:
-            self._run.loop.call_soon(task.uncancel)
+            worker.interrupt()
 
     def _end(self, stage: StageRuntime, item: PipelineResult) -> None:
         """End an item that is not in a channel any more."""
         details = item.get_details()
         reason = details.drop_reason
         item.outcome, item.reason = "dropped", reason
+        item.stage, item.attempts = stage.name, _attempts_made(item, stage)
         details.retry = None  # or the result would keep the input of a task
         stage.counters.dropped += 1
         self._run.ended_items += 1
@@ -122,3 +117,12 @@ class Dropper:
         self._results.put(item)
         if self._run.loop is not None:  # not at once: a worker may be depositing the item
             self._run.loop.call_soon(self._run.check_done)
+
+
+def _attempts_made(item: PipelineResult, stage: StageRuntime) -> int:
+    """Return how many attempts a stage has made at an item that it is not done with."""
+    details = item.get_details()
+    if details.attempted_by == stage.name:
+        return details.attempts
+    retry = details.retry
+    return max(retry[1:3]) - 1 if retry is not None and retry[0] == stage.name else 0

@@ -263,7 +263,7 @@ class Feeder:
     async def _put_alone(self, item: PipelineResult, stage: StageRuntime) -> bool:
         self._run.active_feeds += 1
         try:
-            return await self._put(item, stage, inside=False)
+            return await self._put(item, stage, inside=self._run.is_inside())
         finally:
             self._run.active_feeds -= 1
             self._run.check_done()

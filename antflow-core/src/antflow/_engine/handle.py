@@ -10,6 +10,7 @@ from antflow._errors.texts import one_line, shown
 from antflow.exceptions import PipelineError
 from antflow.results import ItemOutcome, PipelineResult
 
+from .channel import CANCELLED
 from .run_state import RunState
 
 ItemStatus = Literal["waiting", "running", "unprocessed"] | ItemOutcome
@@ -34,7 +35,7 @@ class ItemHandle:
     raises PipelineError, and the item is in `pipeline.unprocessed`.
     """
 
-    __slots__ = ("_awaited", "_canceller", "_item", "_outcome", "_run")
+    __slots__ = ("_awaited", "_canceller", "_item", "_outcome", "_run", "is_forgotten")
 
     def __init__(self, item: PipelineResult, run: RunState, canceller: Canceller) -> None:
         self._item = item
@@ -42,6 +43,7 @@ class ItemHandle:
         self._canceller = canceller
         self._outcome: PipelineResult | BaseException | None = None
         self._awaited: list[Future[PipelineResult]] = []
+        self.is_forgotten = False  # whether the result is kept like any other
 
     @one_line
     def __repr__(self) -> str:
@@ -85,16 +87,17 @@ class ItemHandle:
         self._check_loop("cancel()", "loop.call_soon_threadsafe(handle.cancel)")
         if self.done():
             return False
-        self._canceller.drop(self._item, "cancelled", interrupts=True)
+        self._canceller.drop(self._item, CANCELLED, interrupts=True)
         return True
 
     def __await__(self) -> Generator[Any, None, PipelineResult]:
         if self._outcome is None:
             self._check_loop("await", "process_threadsafe(item)")
-            if self._run.reentrancy.is_inside_task():
+            if self._run.is_inside():
                 raise PipelineError(
-                    f"A task of pipeline {self._run.name!r} cannot wait for an item of the same "
-                    "pipeline, which may wait for the task; await the handle outside"
+                    f"A task of pipeline {self._run.name!r}, or the consumer of its stream, cannot "
+                    "wait for an item of the same pipeline, which may wait for it; await the "
+                    "handle outside"
                 )
             # Each has a future of its own: to cancel what awaits one cancels that future.
             future: Future[PipelineResult] = get_running_loop().create_future()
@@ -105,7 +108,7 @@ class ItemHandle:
                 if future in self._awaited:
                     self._awaited.remove(future)
         if isinstance(self._outcome, BaseException):
-            raise self._outcome
+            raise self._outcome.with_traceback(None)  # or that of an earlier await would grow
         return self._outcome
 
     @property

@@ -109,7 +109,9 @@ def as_results(items: Iterable[PipelineResult], last_stage: str) -> list[Pipelin
 def as_result(item: PipelineResult, last_stage: str) -> PipelineResult:
     """Complete an item that has ended: a success has the attempts of the last stage alone."""
     details = item.details
-    if details is not None and details.error is None and details.attempted_by != last_stage:
+    if details is None or details.error is not None or details.ended is not None:
+        return item
+    if details.attempted_by != last_stage:
         retry, details.retry = details.retry, None
         is_of_last = retry is not None and retry[0] == last_stage
         details.attempts = max(retry[1:3]) if retry is not None and is_of_last else 1

@@ -21,7 +21,7 @@ from antflow.context import CURRENT_WORKER
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, RETRY_TASK, UNMADE, Kind, Outcome
-from .channel import Channel
+from .channel import Channel, is_cancelled
 from .outcome import emit_status, finish, give_back, pass_on_at_once, retry_task
 from .processing import emit_start, end_failed, end_succeeded, end_unmade, judge, process
 from .worker import Worker
@@ -169,7 +169,11 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
                 if pending is not None:
                     await pending
             # The start was emitted, so its end is, too, though the function is not called.
-            if input_.closed or task.cancelling():
+            if (
+                input_.closed
+                or task.cancelling()
+                or (item.details is not None and is_cancelled(item))
+            ):
                 outcome = await end_unmade(worker, item, bound) if is_observed else UNMADE
                 now = await _conclude(worker, begun, await finish(worker, item, outcome))
                 continue

@@ -24,7 +24,7 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.results import FailedItem, PipelineResult
 from antflow.stage import ItemCallback
 
-from .attempt import FIRST, NO_ATTEMPT, Kind, Outcome
+from .attempt import FIRST, NO_ATTEMPT, UNMADE, Kind, Outcome
 from .channel import Channel
 from .item import describe, note_attempts
 from .stage_runtime import StageRuntime
@@ -175,8 +175,11 @@ def apply(
     elif outcome.kind is Kind.FAIL:
         _fail(worker, item, outcome.error)
     elif outcome.kind is Kind.DROP:
+        note_attempts(item, worker.stage.name, worker.attempt_number)
         worker.stage.input.enqueue(item)  # which drops it
     else:
+        if outcome is not UNMADE:
+            note_attempts(item, worker.stage.name, worker.attempt_number)
         if isinstance(outcome.error, Exception) and worker.bound_task is not None:
             worker.bound_task.counters.failed += 1
         give_back(worker, item, outcome.error)

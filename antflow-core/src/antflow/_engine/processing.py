@@ -28,7 +28,7 @@ from antflow.exceptions import (
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
-from .channel import Channel, is_to_be_dropped
+from .channel import Channel, is_cancelled, is_to_be_dropped
 from .limiter import slow_down
 from .outcome import emit_status, finish, give_back, is_skipped, pass_on
 from .stage_runtime import BoundTask, StageRuntime
@@ -144,6 +144,7 @@ async def _attempt_when_allowed(
         return UNMADE
     has_deadline = worker.stage.stage.item_timeout is not None
     # The worker counts as waiting meanwhile; closing the run cancels the wait.
+    worker.is_calling = True
     try:
         if has_deadline:
             async with timeout(_seconds_left(worker, item)):
@@ -151,9 +152,12 @@ async def _attempt_when_allowed(
         else:
             await acquire(worker, semaphore)
     except CancelledError:
+        worker.end_interrupt()
         return UNMADE
     except TimeoutError:
         return _end_of_time(worker)
+    finally:
+        worker.is_calling = False
     attempt_once = _attempt_in_time if has_deadline else _attempt
     try:
         return await attempt_once(worker, item, bound, value)
@@ -264,12 +268,13 @@ def judge(
     if isinstance(error, GeneratorExit):  # the loop is closed: nothing can be awaited
         give_back(worker, item, error)
         raise error
-    if isinstance(error, CancelledError) and is_to_be_dropped(item):
-        return Outcome(Kind.DROP, error)  # its handle has cancelled the attempt
-    is_cancelled = task.cancelling() > 0
-    if is_cancelled and not isinstance(error, CancelledError):
+    worker.end_interrupt()
+    if isinstance(error, CancelledError) and is_cancelled(item):
+        return Outcome(Kind.DROP, error)
+    is_worker_cancelled = task.cancelling() > 0
+    if is_worker_cancelled and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
-        is_cancelled = task.cancelling() > 0
+        is_worker_cancelled = task.cancelling() > 0
     limit_traceback(error)
     if isinstance(error, AntFlowError):
         _count_kind(stage, error)
@@ -286,8 +291,8 @@ def judge(
         stage.stage_policy,
         elapsed=0.0 if begun is None else now - begun,
         chance=random(),
-        is_cancelled=is_cancelled,
-        is_closed=stage.input.closed,
+        is_cancelled=is_worker_cancelled,
+        is_closed=stage.input.closed or is_to_be_dropped(item),
     )
     has_deadline = stage.stage.item_timeout is not None
     if has_deadline and outcome.kind in RETRIES and outcome.delay >= _seconds_left(worker, item):

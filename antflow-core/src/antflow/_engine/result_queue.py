@@ -125,7 +125,8 @@ class ResultQueue(Channel):
 
     def has_reply(self, item: PipelineResult) -> bool:
         """Return whether an item's result goes to a handle."""
-        return item.details is not None and item.details.handle in self._handles
+        handle = None if item.details is None else item.details.handle
+        return handle in self._handles and not handle.is_forgotten
 
     def _answer(self, item: PipelineResult) -> bool:
         details = item.details
@@ -135,7 +136,7 @@ class ResultQueue(Channel):
         details.handle = None
         self.withdraw(handle)
         handle.end(as_result(item, self.stage))
-        return True
+        return not handle.is_forgotten
 
     def _set_aside(self) -> None:
         """Leave everything where it is: what has ended is never unprocessed."""

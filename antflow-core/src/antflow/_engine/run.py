@@ -161,9 +161,18 @@ class Run(RunState):
         self.reentrancy.reader = self._reader.task
         self._track(self._reader.task)
 
-    def spawn(self, awaitable: Awaitable[Any]) -> None:
-        """Await something in a task of the run."""
-        self._track(get_running_loop().create_task(_await(awaitable), context=self._context))
+    def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
+        """Await something in a task of the run, which begins also if it is cancelled first."""
+        spawned = Spawned(awaitable)
+        task = get_running_loop().create_task(spawned.run(), context=self._context)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._on_spawned_done, spawned))
+        return task
+
+    def _on_spawned_done(self, spawned: Spawned, task: Task[None]) -> None:
+        if not spawned.is_begun:
+            get_running_loop().call_soon(self.spawn(spawned.awaitable).cancel)
+        self._on_task_done(task)
 
     def _track(self, task: Task[None]) -> None:
         self._tasks.add(task)
@@ -350,8 +359,17 @@ class Run(RunState):
         self.finished.set()
 
 
-async def _await(awaitable: Awaitable[Any]) -> None:
-    await awaitable
+class Spawned:
+    """What is awaited in a task of its own, and whether that has begun."""
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self.awaitable = awaitable
+        self.is_begun = False
+
+    async def run(self) -> None:
+        """Await it."""
+        self.is_begun = True
+        await self.awaitable
 
 
 def _connect(

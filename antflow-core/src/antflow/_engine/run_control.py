@@ -309,7 +309,7 @@ class RunControl:
             return await handle
         except CancelledError:
             if handle.result is None:
-                run.feeder.withdraw(handle)
+                handle.is_forgotten = True
             else:
                 run.failures.keep(handle.result)
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError, Event, get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Event, Task, get_running_loop
 from collections.abc import Awaitable
 from enum import IntEnum, auto
 from typing import Any
@@ -58,6 +58,7 @@ class RunState:
         self.reentrancy = Reentrancy(self)
         self.ended_items = 0
         self.active_feeds = 0
+        self.announced_items = 0  # whose "queued" is emitted, and that are not deposited yet
 
     def fed_items(self) -> int:
         """Return how many items were fed."""
@@ -67,8 +68,8 @@ class RunState:
         """Take no more; attempts that run may end."""
         raise NotImplementedError
 
-    def spawn(self, awaitable: Awaitable[Any]) -> None:
-        """Await something in a task of the run."""
+    def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
+        """Await something in a task of the run, which begins also if it is cancelled first."""
         raise NotImplementedError
 
     def abort(self, error: BaseException | None = None) -> None:
@@ -147,7 +148,7 @@ class RunState:
             self.phase in (Phase.INPUT_CLOSED, Phase.DRAINING)
             and self.fed_items() == self.ended_items
             and not (self.active_feeds and self.accepts_input)
-            and not self.reentrancy.has_observing
+            and not (self.announced_items or self.reentrancy.has_observing)
         ):
             self.close()
 

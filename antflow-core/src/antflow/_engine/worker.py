@@ -16,6 +16,7 @@ from antflow.limits import Limit
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, Attempt
+from .channel import is_cancelled
 from .failures import Failures
 from .limit_waiter import is_running
 from .run_state import RunState
@@ -61,6 +62,7 @@ class Worker:
         "failures",
         "grant",
         "is_calling",
+        "is_interrupted",
         "item",
         "name",
         "processed",
@@ -84,7 +86,8 @@ class Worker:
         self.bound_task: BoundTask | None = None
         self.attempt: Attempt | None = None  # None in the loop without observers, and in between
         self.grant: Grant | None = None  # what its item holds of the stage's limits
-        self.is_calling = False  # whether the task's function runs
+        self.is_calling = False  # whether the task's function runs, or waits for its limit
+        self.is_interrupted = False  # whether a cancellation of its attempt is to be taken back
         self.calls_without_hooks = False  # so that `attempt` says it; see `is_interruptible`
         self.waited = 0.0  # seconds for which the item waited in front of the stage
         self.processed = 0
@@ -117,18 +120,49 @@ class Worker:
         """Whether a cancellation now ends the attempt alone: not a hook, and not the worker."""
         if self.calls_without_hooks:
             return self.attempt is None
-        return self.is_calling or self.state == WAITING
+        return self.is_calling
 
     @property
     def must_stop(self) -> bool:
-        """Whether no further attempt is to be made."""
-        return self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0)
+        """Whether no further attempt is to be made, at this item or at any."""
+        if self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0):
+            return True
+        return self.item is not None and is_cancelled(self.item)
+
+    def interrupt(self) -> None:
+        """Cancel the attempt that runs; the worker stays."""
+        task = self.task
+        if task is None or self.is_interrupted:
+            return
+        task.cancel()
+        if self.is_cancel_pending:  # Python 3.13 would not deliver one that is taken back
+            self.is_interrupted = True
+            self._call_soon(self._end_delivered_interrupt)
+        else:
+            task.uncancel()
+
+    def end_interrupt(self) -> None:
+        """Take back the cancellation of an attempt, which has received it."""
+        if self.is_interrupted and self.task is not None:
+            self.is_interrupted = False
+            self.task.uncancel()
+
+    def _end_delivered_interrupt(self) -> None:
+        if self.is_interrupted and self.is_cancel_pending:
+            self._call_soon(self._end_delivered_interrupt)
+        else:
+            self.end_interrupt()
+
+    def _call_soon(self, call: Callable[[], None]) -> None:
+        assert self.run.loop is not None
+        self.run.loop.call_soon(call)
 
     def uncancel_swallowed(self) -> None:
         """Take back cancellations that the task's function has swallowed."""
         # A TaskGroup that fails leaves one behind before Python 3.13, and so do timeouts that
         # cancel their task and raise something else. One that is still to be delivered stands.
         task = self.task
+        self.end_interrupt()
         if task is not None and task.cancelling() and not self.is_cancel_pending:
             while task.cancelling():
                 task.uncancel()
