@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from contextvars import copy_context
@@ -18,6 +18,7 @@ from ._engine.run_control import DEFAULT_PRIORITY, call_threadsafe
 from ._engine.run_inspection import RunInspection
 from ._engine.sources import Source, checked_source
 from ._engine.stream import ResultStream
+from ._engine.sync_calls import SyncStream, run_sync
 from ._errors.suggestions import explains_keywords
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
@@ -283,6 +284,86 @@ class Pipeline(RunInspection):
             read_in_thread=read_in_thread,
         )
         return ResultStream(begin)
+
+    def run_sync(
+        self,
+        items: Source,
+        progress: bool = False,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+        *,
+        return_exceptions: bool = False,
+        raise_failures: bool = False,
+        read_in_thread: bool = False,
+    ) -> list[PipelineResult]:
+        """Call `run` from a script, a notebook or a thread, and wait for it.
+
+        Without a running event loop, the run has one of its own in this thread, as by
+        `asyncio.run`. Where one is running, as in a notebook, the run has a loop in a thread of its
+        own, and this call blocks the running one; in a coroutine, await `run` instead. Tasks see
+        the caller's context variables. Ctrl-C cancels the run, and is raised when it has ended.
+
+        Args:
+            items: as for `run`, and so are the other arguments.
+
+        Raises:
+            PipelineError: as from `run`, also if a task calls this for its own pipeline.
+            KeyboardInterrupt: Ctrl-C was pressed.
+            BaseException: as from `run`.
+        """
+        return run_sync(
+            partial(
+                self.run,
+                items,
+                progress,
+                dashboard,
+                custom_dashboard,
+                dashboard_update_interval,
+                return_exceptions=return_exceptions,
+                raise_failures=raise_failures,
+                read_in_thread=read_in_thread,
+            ),
+            self.name,
+        )
+
+    def stream_sync(
+        self,
+        items: Source,
+        progress: bool = False,
+        buffer_size: int | None = None,
+        *,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+        read_in_thread: bool = False,
+    ) -> Generator[PipelineResult, None, None]:
+        """Return a generator of results, as `stream` yields them, for a plain `for` loop.
+
+        The run begins when the first result is asked for, on an event loop in a thread of its own.
+        It goes on between results, until `buffer_size` of them wait. Leaving the loop by `break` or
+        an exception cancels the run and waits for its end, at most 5 seconds if a reference to the
+        generator is merely dropped; so does `close`, or the exit of the interpreter, without a
+        limit. Ctrl-C during a wait does so, too, and is raised afterwards.
+
+        Args:
+            items: as for `run`; a plain iterable is read in the thread of the loop.
+            buffer_size: as for `stream`, and so are the other arguments.
+
+        Raises:
+            TypeError: as from `stream`.
+            ValueError: as from `stream`.
+        """
+        stream = self.stream(
+            items,
+            progress,
+            buffer_size,
+            dashboard=dashboard,
+            custom_dashboard=custom_dashboard,
+            dashboard_update_interval=dashboard_update_interval,
+            read_in_thread=read_in_thread,
+        )
+        return SyncStream(stream, self.name)
 
     async def start(self) -> None:
         """Start the pipeline. Then `feed` it, and end the run with `join` or `shutdown`.
@@ -634,6 +715,52 @@ class PipelineBuilder(BaseBuilder):
     ) -> ResultStream:
         """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
+            items,
+            progress,
+            buffer_size,
+            dashboard=dashboard,
+            custom_dashboard=custom_dashboard,
+            dashboard_update_interval=dashboard_update_interval,
+            read_in_thread=read_in_thread,
+        )
+
+    def run_sync(
+        self,
+        items: Source,
+        progress: bool = False,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+        *,
+        return_exceptions: bool = False,
+        raise_failures: bool = False,
+        read_in_thread: bool = False,
+    ) -> list[PipelineResult]:
+        """Build the pipeline and call its `run_sync`, with the same arguments and errors."""
+        return self.build().run_sync(
+            items,
+            progress,
+            dashboard,
+            custom_dashboard,
+            dashboard_update_interval,
+            return_exceptions=return_exceptions,
+            raise_failures=raise_failures,
+            read_in_thread=read_in_thread,
+        )
+
+    def stream_sync(
+        self,
+        items: Source,
+        progress: bool = False,
+        buffer_size: int | None = None,
+        *,
+        dashboard: str | None = None,
+        custom_dashboard: DashboardProtocol | None = None,
+        dashboard_update_interval: float = 0.5,
+        read_in_thread: bool = False,
+    ) -> Generator[PipelineResult, None, None]:
+        """Build the pipeline and call its `stream_sync`, with the same arguments and errors."""
+        return self.build().stream_sync(
             items,
             progress,
             buffer_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,13 +51,32 @@ class ResultStream:
                 the run.
         """
         run = self._run
+        if run is None or self._is_over or not run.results.queue:
+            run = await self._wait_ready()
+            if run is None:
+                raise StopAsyncIteration
+        else:
+            run.reentrancy.note_consumer()
+        results = run.results
+        item = results.queue.popleft()
+        if results.waiters.any:
+            results.waiters.wake()
+        return as_result(item, results.stage)
+
+    async def _wait_ready(self) -> Run | None:
+        """Begin the run if need be, and wait until it has a result; return None at its end.
+
+        Raises:
+            BaseException: as from `__anext__`.
+        """
+        run = self._run
         if self._begin is not None:
             run = await self._start(self._begin)
             if self._is_over:  # it was left while it waited for an earlier run to end
                 run.abort()
         if run is None or self._is_over:
             await self._wait_closed()
-            raise StopAsyncIteration
+            return None
         results = run.results
         run.reentrancy.note_consumer()
         while not results.queue:
@@ -64,12 +84,26 @@ class ResultStream:
                 self._is_over = True
                 await run.wait()
                 run.failures.raise_exceeded()
-                raise StopAsyncIteration
+                return None
             await results.wait_for_item()
-        item = results.queue.popleft()
+        return run
+
+    def _take_ready(self) -> PipelineResult | None:  # for SyncStream
+        """Return a result that is ready, if there is one, in another thread than the loop's."""
+        run, loop = self._run, self._loop
+        if run is None or loop is None or not run.results.queue:
+            return None
+        results = run.results
+        item = results.queue.popleft()  # only the one consumer takes, and this is atomic
         if results.waiters.any:
-            results.waiters.wake()
+            with suppress(RuntimeError):  # the loop is closed: no sender is left
+                loop.call_soon_threadsafe(results.waiters.wake)
         return as_result(item, results.stage)
+
+    def _raise_once(self) -> None:  # for SyncStream
+        """Raise what ended the run, unless that was done already."""
+        if self._run is not None:
+            self._run.raise_once()
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,9 +114,9 @@ class ResultStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        run = await self._leave()
-        if run is not None and error is None:
-            run.raise_once()
+        await self._leave()
+        if error is None:
+            self._raise_once()
 
     async def aclose(self) -> None:
         """Cancel the run, and wait until none of its tasks is left.
@@ -94,9 +128,8 @@ class ResultStream:
         Raises:
             BaseException: the exception that ended the run, unless it was raised already.
         """
-        run = await self._leave()
-        if run is not None:
-            run.raise_once()
+        await self._leave()
+        self._raise_once()
 
     def _leave_display(self, seconds: float) -> None:  # for the command
         """Let the display restore what it has taken, before the process is ended.
@@ -122,12 +155,11 @@ class ResultStream:
         self._loop = get_running_loop()
         return run
 
-    async def _leave(self) -> Run | None:
+    async def _leave(self) -> None:
         self._is_over, self._begin = True, None
         if self._run is not None:
             self._run.abort()
         await self._wait_closed()
-        return self._run
 
     async def _wait_closed(self) -> None:
         """Wait until no task of the run is left, unless this is one of them."""
