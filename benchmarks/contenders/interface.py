@@ -21,6 +21,17 @@ class ApiRates(NamedTuple):
     per: float
 
 
+class Step(NamedTuple):
+    """A step of a request: a coroutine function or a plain one, and how many calls run at once."""
+
+    task: Callable[[int], Any]
+    workers: int
+
+
+Answer = Callable[[int], Coroutine[Any, Any, int]]
+"""Takes a number through all steps."""
+
+
 class FatalAnswerError(Exception):
     """An answer that asking again does not change, such as 400."""
 
@@ -79,3 +90,6 @@ class Program(Protocol):
 
         Return how many succeeded; a FatalAnswerError is final.
         """
+
+    def answering(self, steps: Sequence[Step]) -> AbstractAsyncContextManager[Answer]:
+        """Enter with the steps ready, and give what takes a request through them."""

@@ -180,6 +180,8 @@ _ALL = (
     *(_displayed(name) for name in ("progress", "compact", "detailed", "full")),
     _ours("antflow-run", "antflow run", "antflow_run"),
     _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),
+    Contender(name="semaphores", label="semaphores and asyncio.to_thread", module="semaphores"),
+    _ours("antflow-service", "antflow", "antflow_service"),
     _aiolimiter("aiolimiter", "aiolimiter by hand", "1"),
     _aiolimiter("aiolimiter-even", "aiolimiter by hand, evenly spaced", ""),
     _peer("streamable", "streamable_map", "streamable"),

@@ -99,6 +99,16 @@ PAGES = {
     "docs/how-to/crawler.md": Page(
         lines=(Line("python examples", says=r"^snails: 10 requests in "),)
     ),
+    "docs/how-to/fastapi.md": Page(
+        lines=(
+            Line("uvicorn", serves=8000),
+            Line("curl localhost:8000/words", says=r'^\{"page":"ants","words":6\}'),
+            Line("curl localhost:8000/words", says=r'"error":"there is no page .*"stage":"Fetch"'),
+            Line("curl localhost:8000/jobs", says='"status":"waiting"'),
+            Line("curl localhost:8000/healthz", says='"ok"'),
+            Line("curl localhost:8000/metrics", says=r"^antflow_stage_items_total\{"),
+        )
+    ),
     "docs/how-to/model-api.md": Page(lines=(Line("python examples", says=r", 0 x 429, "),)),
     "docs/how-to/retries.md": Page(
         lines=(Line("python examples", says=r"^0 calls came before their time$"),)
@@ -151,6 +161,14 @@ PAGES = {
             Line("ANTFLOW_SLOWEST=1", says=r"^Double: \d\.\d+ s$"),
             Line("antflow run", says=r"^Double: \d\.\d+ s$"),
         ),
+    ),
+    "examples/fastapi_service/README.md": Page(
+        lines=(
+            Line("uvicorn", serves=8000),
+            Line("curl localhost:8000/words", says='"words":6'),
+            Line("curl localhost:8000/jobs", says='"status":"waiting"'),
+            Line("curl localhost:8000/healthz", says='"ok"'),
+        )
     ),
     "examples/service/README.md": Page(
         files={"prometheus.yml": ("examples/service/README.md", "yaml")},

@@ -31,6 +31,7 @@ PROGRAM = Path(__file__).resolve().parents[2] / "examples" / "service" / "servic
 LISTENING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 
 T = TypeVar("T")
+AnyServer = TypeVar("AnyServer", bound="Server")
 Labels = frozenset[tuple[str, str]]
 
 
@@ -86,7 +87,8 @@ class Server:
         )
 
     def post(self, path: str, content: object = None) -> Reply:
-        return self.ask("POST", path, json.dumps(content).encode())
+        headers = {"Content-Type": "application/json"}
+        return self.ask("POST", path, json.dumps(content).encode(), headers)
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8")
@@ -163,15 +165,29 @@ def total(rows: Mapping[str, Mapping[Labels, float]], name: str, **labels: str) 
 def service(folder: Path, **options: float) -> Iterator[Service]:
     """Run the example service, every warning being an error, at any free port."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    process, log = start_python(folder, str(PROGRAM), "--port=0", *given)
+    with listening(Service(process, log)) as server:
+        yield server
+
+
+def start_python(
+    folder: Path, *arguments: str, environ: Mapping[str, str] = {}
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start Python, every warning being an error; return the process and the file of its output."""
     log = folder / f"service-{time.monotonic_ns()}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(PROGRAM), "--port=0", *given],
-            env=plain_environ(),
+            [sys.executable, "-W", "error", *arguments],
+            env={**plain_environ(), **environ},
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-    server = Service(process, log)
+    return process, log
+
+
+@contextmanager
+def listening(server: AnyServer) -> Iterator[AnyServer]:
+    """Wait until uvicorn has logged the port that it listens at, and end the process at last."""
     try:
         server.port = int(until(lambda: _port(server)))
         yield server
