@@ -121,8 +121,8 @@ class Run(RunState):
             stage.begin(self._rates.of(stage.stage), self.clock)
         if self.lifecycle.has_begin:
             begin, name = self.lifecycle.begin(), f"{self.name}-opening"
-            self._opening = self.loop.create_task(begin, name=name, context=context)
-            self._track(self._opening)
+            create_task = partial(self.loop.create_task, begin, name=name, context=context)
+            self._opening = self._track(create_task)
         else:
             self.lifecycle.skip_begin()
             self._add_workers()
@@ -146,11 +146,9 @@ class Run(RunState):
 
     def read(self, source: Source, priority: int) -> None:
         """Feed all of an input to the first stage, and then close the input."""
-        self._reader = InputReader(
-            self, self.feeder, source, self.stages[0], priority, self._opening
-        )
-        self.reentrancy.reader = self._reader.task
-        self._track(self._reader.task)
+        self._reader = InputReader(self, self.feeder)
+        start = self._reader.start
+        self._track(partial(start, source, self.stages[0], priority, self._opening))
 
     def _add_workers(self) -> None:
         """Have workers started as there is work for them."""
@@ -166,18 +164,23 @@ class Run(RunState):
         workers.append(worker)
         loop = work(worker)
         try:
-            create_task = get_running_loop().create_task
-            task = self._context.copy().run(create_task, loop, name=worker.name)
+            create_task = partial(get_running_loop().create_task, loop, name=worker.name)
+            self._track(partial(self._context.copy().run, create_task))
         except Exception as error:
             loop.close()
             self.abort(error)
-        else:
-            self._track(task)
 
-    def _track(self, task: Task[None]) -> None:
+    def _track(self, create_task: Callable[[], Task[None]]) -> Task[None]:
+        """Create a task that the run waits for."""
+        self.is_creating_task = True
+        try:
+            task = create_task()
+        finally:
+            self.is_creating_task = False
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
         hide_when_destroyed(task)
+        return task
 
     def __del__(self) -> None:
         if self.is_started and not self.is_over:

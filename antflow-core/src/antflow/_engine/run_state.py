@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop, get_running_loop, sleep
 from enum import IntEnum, auto
 
 from .clock import CLOCK
@@ -46,6 +46,7 @@ class RunState:
         self.phase = Phase.NEW
         self.accepts_input = True
         self.is_closed = False
+        self.is_creating_task = False  # of its own
         self.is_abandoned = False  # its stream was dropped
         self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
         self.error: BaseException | None = None
@@ -115,6 +116,13 @@ class RunState:
         if loop is None or not (self.is_new and self.active_feeds):
             return False
         return not loop.is_closed() and loop is not get_running_loop()
+
+    async def leave_eager_step(self) -> None:
+        """Wait, as a task of the run that is just being created, until it has been created."""
+        # The first step of an eager task is made inside create_task(): a worker would take items
+        # amid the deposit that starts it, and end before the run knows it.
+        if self.is_creating_task:
+            await sleep(0)
 
     def is_inside(self) -> bool:
         """Return whether a worker, or the stream's consumer, may be waiting for this code."""
