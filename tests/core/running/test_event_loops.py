@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from antflow import Pipeline, PipelineError, TaskFunc
+from antflow import Pipeline, PipelineError, PluginError, TaskFunc, hookimpl
 from tests.helpers.runs import (
     Use,
     by_feed,
@@ -77,20 +77,56 @@ USES = [by_run, by_slow_stream, by_leaving_a_stream, by_feed, by_process, by_shu
 
 @pytest.mark.parametrize("factory", [only_loop_and_coroutine, "eager_task_factory"])
 @pytest.mark.parametrize("task", [same, same_later, same_in_a_thread])
-@pytest.mark.parametrize("capacity", [0, 1])
+@pytest.mark.parametrize(
+    "options", [{"queue_capacity": 0}, {"queue_capacity": 1}, {"pull": True}, {}], ids=str
+)
+@pytest.mark.parametrize("number", [1, 30])  # one item is read in the first step of an eager task
 @pytest.mark.parametrize("use", USES)
 def test_a_pipeline_runs_with_another_task_factory(
-    factory: Any, task: TaskFunc, capacity: int, use: Use
+    factory: Any, task: TaskFunc, options: dict[str, Any], number: int, use: Use
 ) -> None:
     if isinstance(factory, str):
         if sys.version_info < (3, 12):
             pytest.skip("there are no eager tasks yet")
         factory = getattr(asyncio, factory)
-    fields: dict[str, Any] = {"workers": 2, "queue_capacity": capacity}
     if use is by_shutdown:
-        fields["queue_capacity"] = 0  # or the feed would wait
-    pipeline = Pipeline([stage(task, name=name, **fields) for name in ("First", "Second")])
-    assert sorted(on_real_loop(lambda: use(pipeline, range(30)), factory)) == list(range(30))
+        options = {"queue_capacity": 0}  # or the feed would wait
+    stages = [
+        stage(task, name=name, workers=2, **options if is_last else {})
+        for name, is_last in (("First", False), ("Second", True))
+    ]
+    pipeline = Pipeline(stages, autoload=False)
+    done = on_real_loop(lambda: use(pipeline, range(number)), factory)
+    assert sorted(done) == list(range(number))
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_plugins_of_a_refused_run_get_its_end_with_eager_tasks(later: bool) -> None:
+    factory: Any = getattr(asyncio, "eager_task_factory", None)
+    if factory is None:
+        pytest.skip("there are no eager tasks yet")
+    calls = []
+
+    class Refusing:
+        @hookimpl
+        def antflow_pipeline_start(self) -> Any:
+            calls.append("start")
+            return self.refuse_later() if later else self.refuse()
+
+        def refuse(self) -> None:
+            raise PluginError("no")
+
+        async def refuse_later(self) -> None:
+            self.refuse()
+
+        @hookimpl
+        def antflow_pipeline_finish(self) -> None:
+            calls.append("finish")
+
+    pipeline = Pipeline([stage(same)], plugins=[Refusing()], autoload=False)
+    with pytest.raises(PluginError):
+        on_real_loop(lambda: by_run(pipeline, [1]), factory)
+    assert calls == ["start", "finish"]
 
 
 # A loop that was closed

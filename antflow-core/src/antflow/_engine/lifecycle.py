@@ -97,6 +97,7 @@ class Lifecycle:
             context: the present one.
         """
         # In a task of its own, whose context the workers' contexts are copied from.
+        await self._run.leave_eager_step()
         self._has_begun = True
         before = delivered_cancellations()
         answers = await self._dispatcher.call_hook(START, lambda: self._arguments)
@@ -260,6 +261,8 @@ class Ending:
         return [self.task] if self.is_begun and self.task is not None else []
 
     async def _await_end(self, context: Context) -> None:
+        if self.task is None:  # an eager task: what closes the run has to be done first
+            await sleep(0)
         self.is_begun = True
         await self._end(context)
 

@@ -40,6 +40,7 @@ def work(worker: Worker) -> Coroutine[Any, Any, None]:
 async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, None]]) -> None:
     """Run a worker's loop; give its item back if the event loop is closed while a hook runs."""
     try:
+        await worker.run.leave_eager_step()
         await loop(worker)
     except GeneratorExit as error:
         if worker.item is not None and worker.attempt is not None:
@@ -49,6 +50,7 @@ async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, 
 
 async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a call per item is 5% of its time
     """Serve a stage of one task without observers: one clock reading and no call per item."""
+    await worker.run.leave_eager_step()
     _begin(worker)
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
     input_, output = stage.input, stage.output

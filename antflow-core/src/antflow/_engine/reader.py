@@ -19,32 +19,35 @@ class InputReader:
     Args:
         run: the state of the run.
         feeder: of the run.
-        source: the input.
-        stage: where it enters.
-        priority: of its items.
-        opening: what has to end before; None if nothing has.
     """
 
-    def __init__(
-        self,
-        run: RunState,
-        feeder: Feeder,
-        source: Source,
-        stage: StageRuntime,
-        priority: int,
-        opening: Task[None] | None,
-    ) -> None:
+    def __init__(self, run: RunState, feeder: Feeder) -> None:
         self.error: BaseException | None = None
         self._run = run
         self._feeder = feeder
-        self.task = get_running_loop().create_task(self._read(source, stage, priority, opening))
-        run.active_feeds += 1
+
+    def start(
+        self, source: Source, stage: StageRuntime, priority: int, opening: Task[None] | None
+    ) -> Task[None]:
+        """Begin to read, in a task.
+
+        Args:
+            source: the input.
+            stage: where it enters.
+            priority: of its items.
+            opening: what has to end before; None if nothing has.
+        """
+        task = get_running_loop().create_task(self._read(source, stage, priority, opening))
+        self._run.active_feeds += 1
+        self._run.reentrancy.reader = task
+        return task
 
     async def _read(
         self, source: Source, stage: StageRuntime, priority: int, opening: Task[None] | None
     ) -> None:
         run = self._run
         try:
+            await run.leave_eager_step()
             if opening is not None:
                 await wait([opening])
             if run.accepts_input:

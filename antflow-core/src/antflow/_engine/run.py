@@ -128,8 +128,8 @@ class Run(RunState):
             stage.begin(rate, self.clock)
         if self.lifecycle.has_begin:
             begin, name = self.lifecycle.begin(context), f"{self.name}-opening"
-            self._opening = self.loop.create_task(begin, name=name, context=context)
-            self._track(self._opening)
+            create_task = partial(self.loop.create_task, begin, name=name, context=context)
+            self._opening = self._track(create_task)
         else:
             self.lifecycle.skip_begin()
             self.workers.open(context, self.failures)
@@ -155,29 +155,36 @@ class Run(RunState):
 
     def read(self, source: Source, priority: int) -> None:
         """Feed all of an input to the first stage, and then close the input."""
-        self._reader = InputReader(
-            self, self.feeder, source, self.stages[0], priority, self._opening
-        )
-        self.reentrancy.reader = self._reader.task
-        self._track(self._reader.task)
+        self._reader = InputReader(self, self.feeder)
+        start = self._reader.start
+        self._track(partial(start, source, self.stages[0], priority, self._opening))
 
     def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
         """Await something in a task of the run, which begins also if it is cancelled first."""
         spawned = Spawned(awaitable)
-        task = get_running_loop().create_task(spawned.run(), context=self._context)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._on_spawned_done, spawned))
-        return task
+        create_task = partial(get_running_loop().create_task, spawned.run(), context=self._context)
+        return self._track(create_task, partial(self._on_spawned_done, spawned))
 
     def _on_spawned_done(self, spawned: Spawned, task: Task[None]) -> None:
         if not spawned.is_begun:
             get_running_loop().call_soon(self.spawn(spawned.awaitable).cancel)
         self._on_task_done(task)
 
-    def _track(self, task: Task[None]) -> None:
+    def _track(
+        self,
+        create_task: Callable[[], Task[None]],
+        on_done: Callable[[Task[None]], None] | None = None,
+    ) -> Task[None]:
+        """Create a task that the run waits for."""
+        self.is_creating_task = True
+        try:
+            task = create_task()
+        finally:
+            self.is_creating_task = False
         self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
+        task.add_done_callback(on_done or self._on_task_done)
         hide_when_destroyed(task)
+        return task
 
     def __del__(self) -> None:
         if self.is_started and not self.is_over:

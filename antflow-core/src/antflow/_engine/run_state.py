@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError, Event, Task, get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Event, Task, get_running_loop, sleep
 from collections.abc import Awaitable
 from enum import IntEnum, auto
 from typing import Any
@@ -49,6 +49,7 @@ class RunState:
         self.phase = Phase.NEW
         self.accepts_input = True
         self.is_closed = False
+        self.is_creating_task = False  # of its own
         self.is_abandoned = False  # its stream was dropped
         self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
         self.state: Any = None  # what the lifespan has yielded, while it is entered
@@ -126,6 +127,13 @@ class RunState:
         if loop is None or not (self.is_new and self.active_feeds):
             return False
         return not loop.is_closed() and loop is not get_running_loop()
+
+    async def leave_eager_step(self) -> None:
+        """Wait, as a task of the run that is just being created, until it has been created."""
+        # The first step of an eager task is made inside create_task(): a worker would take items
+        # amid the deposit that starts it, and end before the run knows it.
+        if self.is_creating_task:
+            await sleep(0)
 
     def is_inside(self) -> bool:
         """Return whether a worker, or the stream's consumer, may be waiting for this code."""

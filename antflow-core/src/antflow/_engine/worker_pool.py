@@ -20,11 +20,14 @@ class WorkerPool:
     Args:
         run: the state of the run.
         stages: of the run.
-        track: called with the task of each worker.
+        track: creates the task of each worker, with the function that it is called with.
     """
 
     def __init__(
-        self, run: RunState, stages: Sequence[StageRuntime], track: Callable[[Task[None]], None]
+        self,
+        run: RunState,
+        stages: Sequence[StageRuntime],
+        track: Callable[[Callable[[], Task[None]]], Task[None]],
     ) -> None:
         self.by_stage: list[list[Worker]] = [[] for _ in stages]  # those that were started
         self._run = run
@@ -51,13 +54,11 @@ class WorkerPool:
         workers.append(worker)
         loop = work(worker)
         try:
-            create_task = get_running_loop().create_task
-            task = context.copy().run(create_task, loop, name=worker.name)
+            create_task = partial(get_running_loop().create_task, loop, name=worker.name)
+            self._track(partial(context.copy().run, create_task))
         except Exception as error:
             loop.close()
             self._run.abort(error)
-        else:
-            self._track(task)
 
     def begun(self) -> Iterator[Worker]:
         """Yield the workers whose tasks have begun."""
