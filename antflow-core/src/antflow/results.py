@@ -160,7 +160,7 @@ class PipelineResult(_Record):
         sequence_id: position in the order in which the items were read, from 0.
         metadata: the metadata that came with the item.
         error: the exception of the last attempt; None for a success.
-        stage: name of the stage in which the item failed; None for a success.
+        stage: name of the stage in which the item failed or was dropped; None for a success.
         attempts: attempts made in the item's last stage: at its last task, or, with
             `retry="per_stage"`, at the whole stage; 0 if the stage skipped the item.
         outcome: "succeeded", "failed", "dropped" or "expanded"; None for "failed" if there is an

@@ -22,6 +22,7 @@ from antflow import (
     Pipeline,
     PipelineError,
     PipelineResult,
+    PipelineFullError,
     PluginError,
     PluginWarning,
     RetryAfter,
@@ -50,6 +51,7 @@ MADE: list[Callable[[str], Exception]] = [
     AntFlowError,
     PipelineError,
     StageValidationError,
+    PipelineFullError,
     lambda text: TooManyFailuresError(
         text, results=[RESULT], failures=[FAILURE], unprocessed=[LEFT]
     ),

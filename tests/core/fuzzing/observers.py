@@ -267,10 +267,10 @@ def is_time(calls: int, manner: Manner, every: int) -> bool:
 
 
 def is_own_fault(error: BaseException) -> bool:
-    """Return whether an observer raised this error, not the cancellation of the current task."""
+    """Return whether an observer raised this, not the cancellation of a task that calls it."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        return task is not None and not task.cancelling()
+        return task is None or not task.cancelling()
     return isinstance(error, ObserverError)
 
 

@@ -177,7 +177,7 @@ plant(
     "the sender of a removed item is not woken in front of a pull stage",
     PullChannel,
     "remove",
-    lambda self, item: Channel._remove_ready(self, item),
+    Channel._remove_ready,
     ("service", 0),
 )
 plant(
