@@ -119,6 +119,10 @@ class SimulatedLoop(ClockLoop):
         """Return a short time: tests have threads that wait for a timer."""
         return THREAD_GRACE_SECONDS
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Join the executor's threads, which may take longer than that short time."""
+        await super().shutdown_default_executor()
+
     def forgive(self) -> None:
         """Forget what broke, and allow the callbacks that end what is left."""
         self.broken = None

@@ -182,6 +182,33 @@ def test_the_clock_waits_for_a_thread_that_calls_back() -> None:
     assert time_of(main()) == 0
 
 
+def test_the_clock_sees_the_call_of_a_thread_that_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread goes on when the clock asks which threads there are, and is none of them then."""
+    go, enumerate_threads = threading.Event(), threading.enumerate
+
+    async def main() -> None:
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+
+        def call_back() -> None:
+            go.wait()
+            loop.call_soon_threadsafe(event.set)
+
+        thread = threading.Thread(target=call_back)
+        thread.start()
+
+        def enumerate_later() -> list[threading.Thread]:
+            go.set()
+            thread.join()
+            return enumerate_threads()
+
+        monkeypatch.setattr(threading, "enumerate", enumerate_later)
+        await event.wait()
+
+    Clock().run(main())
+
+
 def test_a_thread_that_waits_for_the_clock_does_not_block_it_forever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

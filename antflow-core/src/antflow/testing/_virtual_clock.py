@@ -256,24 +256,30 @@ class _ClockSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Events:
         """Return the events of file objects; none once `timeout` seconds of virtual time passed."""
-        found = super().select(0)
-        if found or (timeout is not None and timeout <= 0):
-            return found
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
         if self._next_due() == inf:  # a timer may be set that is never due, as by `sleep(inf)`
             timeout = None
+        # Before the look at the files, as a thread may call the loop back after that, and end.
+        may_be_called = timeout is None and self._has_new_threads()
+        if found := super().select(0):
+            return found
         if self._has_thread_futures():
             found = super().select(
                 UNTIMED_THREAD_WAIT_SECONDS if timeout is None else self._thread_wait_seconds()
             )
         elif len(self.get_map()) > 1:  # one is the socket by which threads wake the loop
             return self._select_in_real_time(timeout)
-        elif timeout is None and not self._earlier_threads.issuperset(threading.enumerate()):
-            # a thread that a task started may call the loop back
+        elif may_be_called:
             found = super().select(THREAD_WAIT_SECONDS)
         if not found:
             # asyncio's timeout is a day at most, however far the next timer is
             self._advance_or_fail(None if timeout is None else inf)
         return found
+
+    def _has_new_threads(self) -> bool:
+        """Return whether a thread that a task started, and that may call the loop back, is left."""
+        return not self._earlier_threads.issuperset(threading.enumerate())
 
     def _select_in_real_time(self, timeout: float | None) -> Events:
         """Wait in real time, and move the virtual time forward by as much."""
