@@ -26,6 +26,7 @@ AGAIN_KEYS = 2_000
 CHILD_KEYS = 10_000
 WATCHED_ODDS = 0.45
 POLICY_ODDS = 0.4
+RESIZED_ODDS = 0.3
 UNKNOWN = -2
 """The stage in which an item fails where that is a matter of time."""
 
@@ -356,6 +357,15 @@ class LimitPlan(Short):
 
 
 @dataclass(frozen=True, repr=False)
+class Resize(Short):
+    """One call of set_workers, some seconds after the beginning; it may be refused by then."""
+
+    at: float = drawn(*SHORT_TIMES)
+    stage: int = 0
+    workers: int = drawn(1, 1, 2, 3, 6)
+
+
+@dataclass(frozen=True, repr=False)
 class Scenario(Short):
     """One trial of the engine; `seed` draws the interleaving, 0 being asyncio's own.
 
@@ -369,6 +379,7 @@ class Scenario(Short):
     observers: tuple[ObserverPlan, ...] = ()
     dashboard: DashboardPlan | None = None
     limits: tuple[LimitPlan, ...] = ()
+    resizes: tuple[Resize, ...] = ()
     asks: bool = False
     then: Then = drawn("", "refeed", "refeed", "again")
     tick: float = drawn(1e-6, 1e-6, 0.0, 0.0, 1e-3)
@@ -400,6 +411,11 @@ class Scenario(Short):
         if self.dashboard is not None and self.dashboard.hooks:
             manners.add(self.dashboard.manner)
         return manners <= set(PROMPT)
+
+    def most_workers(self, stage: int) -> int:
+        """Return how many workers a stage has at most."""
+        numbers = [resize.workers for resize in self.resizes if resize.stage == stage]
+        return max(self.stages[stage].workers, *numbers, 0)
 
     @property
     def is_fed_from_inside(self) -> bool:
@@ -495,7 +511,12 @@ def grow(mode: Mode, number: int) -> Scenario:
         plans = _watched(draw, mode, stages, feedings)
     scenario = _make(draw, Scenario, **plans, drive=drive, troubles=troubles, seed=seed)
     draw = Random(f"policies of {number}")
-    return _with_policies(draw, scenario, keys) if draw.random() < POLICY_ODDS else scenario
+    if draw.random() < POLICY_ODDS:
+        scenario = _with_policies(draw, scenario, keys)
+    draw = Random(f"workers of {number}")
+    if draw.random() < RESIZED_ODDS:
+        scenario = replace(scenario, resizes=tuple(_resizes(draw, len(stages))))
+    return scenario
 
 
 def _make(draw: Random, plan: Callable[..., P], **given: Any) -> P:
@@ -593,6 +614,15 @@ def _with_policies(draw: Random, scenario: Scenario, keys: list[int]) -> Scenari
         if kind in ("hang", "strike") and resistance is not None:
             troubles.append(replace(trouble, kind=resistance))
     return replace(scenario, stages=tuple(stages), troubles=tuple(troubles))
+
+
+def _resizes(draw: Random, stages: int) -> Iterator[Resize]:
+    """Draw calls of set_workers, some of them at the same moment."""
+    for _ in range(draw.choice((1, 2, 3))):
+        first = _make(draw, Resize, stage=draw.randrange(stages))
+        yield first
+        if draw.random() < 0.4:
+            yield _make(draw, Resize, at=first.at, stage=first.stage)
 
 
 def _watched(
