@@ -42,7 +42,7 @@ def play(
         units = share * rate
         while (due := limit.due(units, now)) > now:
             now = due
-        limit.add(units, now)
+        limit.add(units, now, now)
         log.append((now, units))
     return log
 
@@ -78,7 +78,7 @@ def test_what_may_not_start_is_due_at_the_first_time_at_which_it_may(
             is_spaced = spaced - max(0.0, burst - units) * per / rate > just_before
             assert used + units > rate or is_spaced
             continue
-        limit.add(units, now)
+        limit.add(units, now, now)
         log.append((now, units))
         spaced = max(spaced, now) + units * per / rate
 
@@ -102,15 +102,15 @@ def test_of_several_corrections_the_last_one_counts(
         limit, other = Window(rate, per, rate), Window(rate, per, rate)
         for each in (limit, other):
             for _ in range(3):
-                each.add(rate / 10, 0.0)
-        parts, counted = [(limit.add(rate / 4, 0.0), rate / 4)], rate / 4
+                each.add(rate / 10, 0.0, 0.0)
+        parts, counted = [(limit.add(rate / 4, 0.0, 0.0), rate / 4)], rate / 4
         for share in used:
             change, counted = share * rate - counted, share * rate
             if change > 0:
                 parts.append((limit.add_used(change, 0.0), change))
             else:
                 parts = limit.give_back(parts, -change, 0.0)
-        other.add(counted, 0.0)
+        other.add(counted, 0.0, 0.0)
     assert abs(limit.available(0.0) - other.available(0.0)) <= rate * ROUNDING
     assert abs(limit.due(rate / 2, 0.0) - other.due(rate / 2, 0.0)) <= per * ROUNDING
 
@@ -118,8 +118,8 @@ def test_of_several_corrections_the_last_one_counts(
 def test_what_was_given_back_too_late_does_not_count_for_others() -> None:
     with merging(1.0):
         limit = Window(10, 10, 10)
-        parts = [(limit.add(4, 0.0), 4.0)]
-        limit.add(2, 1.0)
+        parts = [(limit.add(4, 0.0, 0.0), 4.0)]
+        limit.add(2, 1.0, 1.0)
         more = limit.add_used(3, 2.0)
         assert isinstance(more, Entry)
         # The first part is in no window any more; the second shares its entry.
@@ -130,6 +130,6 @@ def test_what_was_given_back_too_late_does_not_count_for_others() -> None:
 def test_an_unused_window_is_idle_and_a_used_one_is_not() -> None:
     limit = Window(2, 1, 1)
     assert limit.is_idle(0.0)
-    limit.add(2, 0.0)
+    limit.add(2, 0.0, 0.0)
     assert not limit.is_idle(0.9)
     assert limit.is_idle(1.0)

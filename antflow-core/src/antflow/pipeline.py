@@ -32,6 +32,7 @@ from .results import PipelineResult, UnprocessedItem
 from .retry import RetryWait, is_duration
 from .stage import (
     CAPACITY_PER_WORKER,
+    MAX_WORKERS,
     Stage,
     TaskFunc,
     chain_text,
@@ -580,6 +581,36 @@ class Pipeline(RunInspection):
         # A plain task runs in a thread with its context, so it is recognised there, too.
         check_outside_tasks(run, "process_threadsafe()", "use feed_threadsafe()")
         return call_threadsafe(run, partial(self._process, run, item, priority, expires_in))
+
+    def set_workers(self, stage: str, n: int) -> None:
+        """Set how many workers a stage has, for the rest of the active run.
+
+        More workers start as soon as there are items for them. Of workers that are too many, those
+        that are idle stop at once, and others when they are done with their item; until then, no
+        attempt begins in the stage. The capacity of its queue stays, and the next run begins with
+        the number of the definition.
+
+        Statistics show the workers that are there, so one that has to stop until it has stopped.
+        New workers get the lowest numbers that are free: the names in a run are as few as the most
+        workers that there were at once, and a name that is used again goes on counting.
+
+        Args:
+            stage: name of the stage.
+            n: number of its workers, from 1 to 1,000,000,000.
+
+        Raises:
+            ValueError: there is no stage of that name, or `n` is not such a number.
+            PipelineError: the pipeline is not running, is about to end, or this is not called on
+                the event loop of its run: in another thread, use
+                `loop.call_soon_threadsafe(pipeline.set_workers, stage, n)`.
+            TooManyFailuresError: more items failed than `max_failures` allows.
+        """
+        if not is_count(n, 1) or n > MAX_WORKERS:
+            raise ValueError(
+                f"Stage {short(stage)} of pipeline {self.name!r} cannot have {short(n)} workers; "
+                f"give a whole number from 1 to {MAX_WORKERS:,}"
+            )
+        self._set_workers(stage, n)
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.

@@ -145,7 +145,7 @@ class StageRates:
         return StageRates(
             now.ended,
             now.seconds,
-            max(now.workers, self.workers),
+            now.workers or self.workers,
             self.items.after((now.ended - self.ended,), seconds),
             # The workers' states at the moment of a snapshot say little, their recent time much.
             self.times.after(spent, seconds),

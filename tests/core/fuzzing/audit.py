@@ -141,6 +141,8 @@ class Audit:
         self._names = {name: number for number, name in enumerate(pipeline.get_worker_names())}
         self._highest: Counter[str] = Counter()
         self._seconds: dict[tuple[int, str], float] = defaultdict(float)
+        self._workers = [plan.workers for plan in scenario.stages]
+        self._most_workers = [scenario.most_workers(stage) for stage in range(len(self._workers))]
         self._most_held = _most_held(scenario)
         self._most_pending = [_most_pending(scenario, stage) for stage in range(len(self._starts))]
 
@@ -207,6 +209,9 @@ class Audit:
     def take(self, key: int, stage: int) -> None:
         """A worker takes a key: it must be the first of those that surely wait."""
         self.policies.seen(key, stage)
+        running = _number_at(self.active, stage) + 1
+        is_right = not self._is_ordered or running <= self._workers[stage]
+        self.require(is_right, "{} of {} workers run in {}", running, self._workers[stage], stage)
         taken = self._arrivals[stage].pop(key, None)
         if taken is None or self.interrupted or not self._is_ordered:
             return
@@ -243,7 +248,8 @@ class Audit:
         self.require(self._calls[call] <= plan.attempts, "too many attempts at {}", call)
         self.require(not is_late, "{} began after shutdown had", call)
         running = _number_at(self.active, stage)
-        self.require(running <= plan.workers, "{} items run in stage {}", running, stage)
+        is_right = running <= self._most_workers[stage]
+        self.require(is_right, "{} items run in stage {}", running, stage)
         if task == 0 and self._calls[call] == 1:
             self._starts[stage].append(key)
         self.is_started = True
@@ -253,6 +259,11 @@ class Audit:
         if self._begun % OBSERVE_EVERY == 0:
             self.observe()
         return self.all_calls[call]
+
+    def resized(self, stage: int, workers: int) -> None:
+        """The number of workers of a stage was changed."""
+        self._workers[stage] = workers
+        self.observe()
 
     def end(self, key: int) -> None:
         """A task ends with a key, returning or raising."""
@@ -310,7 +321,23 @@ class Audit:
             self.check_counters(stats)
             for number, stage in enumerate(stats.stage_stats.values()):
                 self._check_stage(number, stage)
+            if self.scenario.resizes:
+                self._check_listed_workers(stats)
         return stats
+
+    def _check_listed_workers(self, stats: PipelineStats) -> None:
+        """Check that the workers that are counted are listed, once and by the lowest names."""
+        states, metrics = self.pipeline.get_worker_states(), self.pipeline.get_worker_metrics()
+        for number, (name, names) in enumerate(self.pipeline.get_worker_names().items()):
+            known = {f"{name}-W{number}" for number in range(self._most_workers[number])}
+            listed = [state.worker_name for state in states.values() if state.stage == name]
+            is_right = (
+                listed == list(names) and {*listed} <= known and states.keys() == metrics.keys()
+            )
+            self.require(is_right, "{} are listed of {}", listed, names)
+            counted = sum(stats.stage_stats[name].workers.values())
+            is_right = counted in (len(listed), 0)
+            self.require(is_right, "{} are listed of {}", listed, Brief(stats.stage_stats[name]))
 
     def check_counters(self, stats: PipelineStats) -> None:
         """Check that the totals agree with each other and with what was read."""
@@ -337,21 +364,22 @@ class Audit:
         announced = _number_at(self.announced, number)
         most = inf if self.interrupted else self._most_pending[number]
         most += _number_at(self.retrying, number) - announced
-        most_parked = _most_parked(plan) + self._most_pending[number] + plan.workers
+        most_workers = self._most_workers[number]
+        most_parked = _most_parked(plan) + self._most_pending[number] + most_workers
         if self.scenario.keyed_limits_of(number):
             most_parked += _most_parked(plan)
         else:
             most -= stage.parked_items
         if plan.pull:
-            most_parked = plan.workers - running
+            most_parked = most_workers - running
         is_right = self.interrupted or stage.parked_items <= most_parked + announced
         workers, busy = stage.workers, stage.workers["busy"]
         require(0 <= stage.pending_items <= most, "{} announced in {}", announced, brief)
         require(is_right, "more than {} are parked in {}", most_parked, brief)
-        require(running <= stage.in_progress_items <= plan.workers, "{} run in {}", running, brief)
+        require(running <= stage.in_progress_items <= most_workers, "{} run in {}", running, brief)
         require(unlimited <= busy, "{} items run, fewer workers are busy in {}", unlimited, brief)
         require(running <= busy + workers["waiting"], "{} items run in {}", running, brief)
-        is_right = min(workers.values()) >= 0 and sum(workers.values()) <= plan.workers
+        is_right = min(workers.values()) >= 0 and sum(workers.values()) <= most_workers
         require(is_right, "wrong number of workers in {}", brief)
         parts = (
             stage.completed_items
@@ -399,6 +427,9 @@ class Audit:
         plan = self.scenario.stages[number]
         self.policies.check_parked(number, stage.parked_items)
         idle, announced = self.free_workers(plan, stage), _number_at(self.announced, number)
+        wanted, there = self._workers[number], sum(stage.workers.values())
+        is_right = there in (wanted, 0) or (there > wanted and not idle)  # 0: the run is over
+        self.require(is_right, "{} workers are wanted: {}", wanted, Brief(stage))
         feeders = [
             feeder
             for feeder in self.feeders
@@ -615,7 +646,7 @@ class Audit:
             return
         ((feeder, _, first),) = groups
         for stage, plan in enumerate(self.scenario.stages if first == 0 else ()):
-            if plan.workers > 1 or self.scenario.keyed_limits_of(stage):
+            if self._most_workers[stage] > 1 or self.scenario.keyed_limits_of(stage):
                 return
             began = [feeder.keys.index(key) for key in self._starts[stage]]
             self.require(began == sorted(began), "out of order in stage {}: {}", stage, began)
@@ -661,9 +692,10 @@ def _most_held(scenario: Scenario) -> float:
         return inf
     held: float = 2 + len(scenario.feedings)
     for number, plan in enumerate(scenario.stages):
-        held += _capacity(plan) + plan.workers
+        workers = scenario.most_workers(number)
+        held += _capacity(plan) + workers
         held += _most_parked(plan) + 1 if scenario.keyed_limits_of(number) else 0
-        held += _most_parked(plan) + plan.workers if plan.attempts > 1 else 0
+        held += _most_parked(plan) + workers if plan.attempts > 1 else 0
     if isinstance(scenario.drive, StreamPlan):
         buffer = scenario.drive.buffer
         held += 10 * scenario.stages[-1].workers if buffer is None else buffer + 1
@@ -682,6 +714,6 @@ def _most_parked(plan: StagePlan) -> float:
 def _most_pending(scenario: Scenario, stage: int) -> float:
     """How many items may wait in front of a stage: its own retries, and one from each sender."""
     plan = scenario.stages[stage]
-    senders = scenario.stages[stage - 1].workers if stage and not plan.pull else 0
-    retries = plan.workers if plan.per_stage else 0
+    senders = scenario.most_workers(stage - 1) if stage and not plan.pull else 0
+    retries = scenario.most_workers(stage) if plan.per_stage else 0
     return inf if scenario.is_fed_from_inside else _capacity(plan) + senders + retries

@@ -48,6 +48,7 @@ class Driver(Generic[Plan]):
     def _start_users(self, plan: RunPlan | StreamPlan) -> tuple[Feeder, Any]:
         """Start feeders and bystanders; return the main feeder and its input."""
         self._users.start_feeders()
+        self._users.plan_resizes()
         if plan.stop is not None:
             shutdown = partial(self._users.shutdown, plan.stop.drain, plan.stop.timeout)
             self._users.disturb(self._users.disturb_at(plan.stop.at, shutdown))
@@ -213,7 +214,7 @@ class ServiceDriver(Driver[ServicePlan]):
                 await self._pipeline.shutdown(timeout=0)
         await users.end_users()
         first = self._world.scenario.stages[0]
-        is_one_lane = first.workers == 1 and not first.per_stage
+        is_one_lane = self._world.scenario.most_workers(0) == 1 and not first.per_stage
         is_one_lane &= not self._world.scenario.keyed_limits_of(0)
         is_one_lane &= not any(feeding.stage for feeding in self._world.scenario.feedings)
         if len(waiting) == len(self._audit.entries) and is_one_lane:
@@ -243,6 +244,7 @@ class ServiceDriver(Driver[ServicePlan]):
         await self._pipeline.start()
         self._audit.is_started = True
         self._users.start_feeders()
+        self._users.plan_resizes()
         for number, call in enumerate(self._plan.calls):
             self._users.start_caller(number, call)
         await asyncio.sleep(self._plan.at)

@@ -28,6 +28,7 @@ WATCHED_ODDS = 0.45
 HANDLE_ODDS = 0.5
 POLICY_ODDS = 0.4
 LIMIT_ODDS = 0.4
+RESIZED_ODDS = 0.3
 UNKNOWN = -2
 """The stage in which an item fails where that is a matter of time."""
 
@@ -425,6 +426,15 @@ class RivalPlan(Short):
 
 
 @dataclass(frozen=True, repr=False)
+class Resize(Short):
+    """One call of set_workers, some seconds after the beginning; it may be refused by then."""
+
+    at: float = drawn(*SHORT_TIMES)
+    stage: int = 0
+    workers: int = drawn(1, 1, 2, 3, 6)
+
+
+@dataclass(frozen=True, repr=False)
 class Scenario(Short):
     """One trial of the engine; `seed` draws the interleaving, 0 being asyncio's own.
 
@@ -440,6 +450,7 @@ class Scenario(Short):
     limits: tuple[LimitPlan, ...] = ()
     stage_limits: tuple[StageLimitPlan, ...] = ()
     rival: RivalPlan | None = None
+    resizes: tuple[Resize, ...] = ()
     asks: bool = False
     then: Then = drawn("", "refeed", "refeed", "again")
     tick: float = drawn(1e-6, 1e-6, 0.0, 0.0, 1e-3)
@@ -488,6 +499,11 @@ class Scenario(Short):
         if self.dashboard is not None and self.dashboard.hooks:
             manners.add(self.dashboard.manner)
         return manners <= set(PROMPT)
+
+    def most_workers(self, stage: int) -> int:
+        """Return how many workers a stage has at most."""
+        numbers = [resize.workers for resize in self.resizes if resize.stage == stage]
+        return max(self.stages[stage].workers, *numbers, 0)
 
     @property
     def is_fed_from_inside(self) -> bool:
@@ -589,7 +605,12 @@ def grow(mode: Mode, number: int) -> Scenario:
     if draw.random() < HANDLE_ODDS:
         scenario = _with_handles(draw, scenario)
     draw = Random(f"stage limits of {number}")
-    return _with_stage_limits(draw, scenario, keys) if draw.random() < LIMIT_ODDS else scenario
+    if draw.random() < LIMIT_ODDS:
+        scenario = _with_stage_limits(draw, scenario, keys)
+    draw = Random(f"workers of {number}")
+    if draw.random() < RESIZED_ODDS:
+        scenario = replace(scenario, resizes=tuple(_resizes(draw, len(stages))))
+    return scenario
 
 
 def _make(draw: Random, plan: Callable[..., P], **given: Any) -> P:
@@ -696,7 +717,8 @@ def _with_stage_limits(draw: Random, scenario: Scenario, keys: list[int]) -> Sce
     for _ in range(draw.choice((1, 1, 2, 3))):
         plan = _make(draw, StageLimitPlan)
         if not plan.bounds:
-            plan = replace(plan, **draw.choice(({"rate": 2}, {"concurrency": 1})))
+            bounds: dict[str, Any] = draw.choice(({"rate": 2}, {"concurrency": 1}))
+            plan = replace(plan, **bounds)
         size = draw.randint(1, len(stages))
         limits.append(replace(plan, stages=tuple(sorted(draw.sample(numbers, size)))))
     for index, stage in enumerate(stages):
@@ -743,6 +765,15 @@ def _only_handles_drop(call: Call) -> Call:
     return replace(
         call, drop_at=None, cancel_at=None if call.expires_in is not None else call.cancel_at
     )
+
+
+def _resizes(draw: Random, stages: int) -> Iterator[Resize]:
+    """Draw calls of set_workers, some of them at the same moment."""
+    for _ in range(draw.choice((1, 2, 3))):
+        first = _make(draw, Resize, stage=draw.randrange(stages))
+        yield first
+        if draw.random() < 0.4:
+            yield _make(draw, Resize, at=first.at, stage=first.stage)
 
 
 def _watched(

@@ -30,11 +30,13 @@ from antflow._engine.pull_channel import PullChannel
 from antflow._engine.result_queue import ResultQueue
 from antflow._engine.run import Run
 from antflow._engine.run_state import RunState
+from antflow._engine.stage_runtime import StageRuntime
 from antflow._engine.waiters import Receivers, RoomWaiters
 from antflow._engine.worker import Worker
 from antflow._limits import call_limits
 from antflow._plugins.dispatcher import Dispatcher, Observer
 from antflow._runners import time_limits
+from antflow._stats.counters import StageCounters
 from tests.core.fuzzing.scenarios import Mode, Scenario
 from tests.core.fuzzing.test_fuzz import drawn, quiet
 from tests.core.fuzzing.trial import run_scenario
@@ -210,6 +212,47 @@ def a_cancelled_item_is_dropped_only_where_it_waits(
     for each in self._stages:
         if each.input.remove(item):
             self._end(each, item)
+
+
+# The number of workers
+
+plant(
+    "a surplus worker takes another item",
+    Receivers,
+    "surplus",
+    property(lambda _: 0, lambda _self, _number: None),
+)
+plant(
+    "workers that have stopped are counted",
+    StageCounters,
+    "add",
+    lambda self, workers, now, add=StageCounters.add: add(self, max(workers, 0), now),
+)
+plant(
+    "a pull stage takes as many items as before",
+    StageRuntime,
+    "resize",
+    lambda self, workers: setattr(self, "workers", workers),
+    ("run", 1),
+)
+
+
+@replaces(StageCounters, "add", ("stream", 1))
+def workers_that_have_stopped_wait_when_items_are_parked(
+    original: Any, self: StageCounters, workers: int, now: float
+) -> None:
+    idle = self._idle_workers
+    original(self, workers, now)
+    self._idle_workers = max(self._idle_workers, idle)
+
+
+@replaces(Receivers, "wait")
+async def a_wake_up_is_lost_with_a_surplus_worker(
+    original: Any, self: Receivers, *leave: Callable[[], None]
+) -> bool:
+    goes_on: bool = await original(self, *leave)
+    self._woken += not goes_on
+    return goes_on
 
 
 # Attempts and outcomes

@@ -13,7 +13,7 @@ from antflow import Item, ItemHandle, PipelineError, PipelineFullError, Pipeline
 from tests.helpers.virtual_time import others
 
 from .audit import Audit, Feeder
-from .scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding
+from .scenarios import CALL_KEYS, FEEDING_KEYS, Call, Feeding, Resize
 from .world import LONG_SECONDS, SHORT_SECONDS, Fatal, InputError, LeaveError, World, now
 
 T = TypeVar("T")
@@ -255,6 +255,21 @@ class Users:
     def start_caller(self, number: int, call: Call) -> None:
         """Start one call of process."""
         self._feeders.append(self.spawn(self._process(CALL_KEYS + number, call)))
+
+    def plan_resizes(self) -> None:
+        """Have numbers of workers changed at their times, from now on."""
+        for resize in self._world.scenario.resizes:
+            self.later(resize.at, self._resize, resize)
+
+    def _resize(self, resize: Resize) -> None:
+        audit = self._audit
+        try:
+            self._world.pipeline.set_workers(f"S{resize.stage}", resize.workers)
+        except PipelineError as error:
+            is_right = audit.closing or not (audit.entries and audit.is_alive())
+            audit.require(is_right, "set_workers was refused: {}", error)
+        else:
+            audit.resized(resize.stage, resize.workers)
 
     def have_fed(self) -> bool:
         """Whether all feeders that were started have come to an end."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any
 
 import pytest
 
 from antflow import Limit, Pipeline
 from tests.helpers.attempts import Attempts, run_limited
-from tests.helpers.runs import Counted, now, raised_by, stage, start_with, stats_of, values
+from tests.helpers.runs import Counted, now, raised_by, stage, start_with, stats_of
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, settle
 

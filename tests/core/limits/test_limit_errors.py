@@ -147,7 +147,8 @@ async def test_an_error_of_key_or_cost_is_the_failure_of_its_item(
         usual = {"key": None, "cost": 1}[name]
         return lambda value: fields[name](value) if value == 7 else usual
 
-    limit = Limit(rate=5, burst=5, name="api", **{name: only_at_7(name) for name in fields})
+    functions: dict[str, Any] = {name: only_at_7(name) for name in fields}
+    limit = Limit(rate=5, burst=5, name="api", **functions)
     failed: list[Any] = []
     callbacks: dict[str, Any] = {"on_failure": lambda id_, error, item: failed.append(id_)}
     options = {"task_attempts": 3, "stage_attempts": 3, "retry": mode, "limits": [limit]}
@@ -238,7 +239,7 @@ async def test_a_pause_of_an_unknown_limit_is_an_error(limits: list[Limit], text
 
 @pytest.mark.parametrize("pause", [1, None, 2.5])
 def test_retry_after_refuses_a_pause_that_is_no_name(pause: Any) -> None:
-    with pytest.raises(TypeError, match="pause of RetryAfter is .*; give True, or the name"):
+    with pytest.raises(TypeError, match=r"pause of RetryAfter is .*; give True, or the name"):
         RetryAfter(1, pause=pause)
 
 

@@ -71,6 +71,13 @@ def test_the_rate_of_a_stage_counts_completed_failed_and_dropped_items() -> None
     assert rates.after(later, 0.0) is rates
 
 
+def test_the_number_of_workers_rises_and_falls_but_not_at_the_end() -> None:
+    rates = StageRates.of(stage(workers={"idle": 4}))
+    for shown, there in (6, 6), (2, 2), (2, 0):
+        rates = rates.after(stage(workers={"busy": there}), 1.0)
+        assert rates.workers == shown
+
+
 def test_time_that_goes_back_is_counted_neither_as_negative_time_nor_again() -> None:
     def last(*times: float) -> tuple[float, ...]:
         builder = ViewBuilder("p", None)

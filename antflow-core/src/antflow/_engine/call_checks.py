@@ -8,6 +8,7 @@ from antflow._plugins.dispatcher import present_task
 from antflow.context import CURRENT_WORKER
 from antflow.exceptions import PipelineError
 
+from .limit_waiter import is_running
 from .run import Run
 from .task_internals import awaited_by, tasks_waiting_for
 from .worker import Worker
@@ -71,6 +72,20 @@ def check_loop(run: Run | None, call: str) -> None:
             "process_threadsafe(item, ...), and call join() and shutdown() on the run's loop"
         )
     check_feeding_loop(run, call)
+
+
+def check_called_on_loop(run: Run, call: str) -> None:
+    """Raise PipelineError unless a call that does not wait is made by the run's event loop.
+
+    Args:
+        run: the run.
+        call: name of the method.
+    """
+    if run.loop is not None and not is_running(run.loop):
+        raise PipelineError(
+            f"{call}() of pipeline {run.name!r} must be called on the event loop of its run; in "
+            f"other threads, use loop.call_soon_threadsafe(pipeline.{call}, ...)"
+        )
 
 
 def check_feeding_loop(run: Run | None, call: str) -> None:

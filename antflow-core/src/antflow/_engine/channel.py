@@ -28,8 +28,8 @@ class Channel:
     throttle stages whose items fail often.
 
     With `append_directly`, a deposit may simply be appended to the queue, since no receiver waits
-    for it and all items are of one priority. Receivers that are started lazily are added to
-    `receivers`; those that wait for room are the `waiters`.
+    for it, all items are of one priority, and no sender has to stop. Receivers that are started
+    lazily are added to `receivers`; those that wait for room are the `waiters`.
 
     Closing means: take no more. What is left, and what is still deposited, is `unprocessed`.
 
@@ -41,6 +41,7 @@ class Channel:
 
     __slots__ = (
         "_drop",
+        "_has_surplus_senders",
         "_is_mixed",
         "_max_parked",
         "_wants_receiver",
@@ -64,11 +65,12 @@ class Channel:
         self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
         self._max_parked = max(MIN_PARKED, capacity) if max_parked is None else max_parked
         self.parked_items = ParkedItems[PipelineResult](self._put_due, self._on_released)
-        self.receivers = Receivers(self.startable, self._update_flags)
+        self.receivers = Receivers(self.startable, self._update_flags, self._on_removed)
         self.waiters = RoomWaiters(self._may_sender_go, self._has_place)
         self._wants_receiver = False
         self._is_mixed = False
         self._drop: Callable[[PipelineResult], None] | None = None
+        self._has_surplus_senders = False
 
     @property
     def pending(self) -> int:
@@ -145,6 +147,12 @@ class Channel:
                 return True
         return False
 
+    def note_senders(self, *, has_surplus: bool) -> None:
+        """Have senders look up after each deposit, because some of them have to stop, or not."""
+        if has_surplus != self._has_surplus_senders:
+            self._has_surplus_senders = has_surplus
+            self._update_flags()
+
     def expect_priorities(self) -> None:
         """Expect items of more than one priority from now on."""
         self._is_mixed = True
@@ -218,10 +226,19 @@ class Channel:
         """Return how many items may start now."""
         return len(self.queue)
 
-    async def wait_for_item(self) -> None:
-        """Wait, having found nothing, until woken for an item or the channel is closed."""
-        if not self.closed:
-            await self.receivers.wait()
+    async def wait_for_item(self, leave: Callable[[], None] = lambda: None) -> bool:
+        """Wait, having found nothing, until woken for an item or the channel is closed.
+
+        Args:
+            leave: called at the moment when the receiver is removed, being one too many.
+
+        Returns:
+            False if it was removed.
+        """
+        return self.closed or await self.receivers.wait(leave)
+
+    def _on_removed(self) -> None:
+        """Note that receivers have been removed, so that none may be idle now."""
 
     def close(self) -> None:
         """Take no more, and let all waiters go on at once."""
@@ -248,6 +265,7 @@ class Channel:
             self._wants_receiver
             or self._is_mixed
             or self._drop is not None
+            or self._has_surplus_senders
             or self.closed
             or len(self.parked_items) > self._max_parked
         )

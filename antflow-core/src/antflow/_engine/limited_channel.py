@@ -158,10 +158,18 @@ class LimitedChannel(Channel):
             if each.meter is not None:
                 each.stop()
         self.limiter.take(candidate, now)
+        self._pass_on_turns()
+        return candidate.item
+
+    def _on_removed(self) -> None:
+        with LOCK:
+            self._pass_on_turns()
+
+    def _pass_on_turns(self) -> None:
+        """Let items of other stages start if no worker is free for the items here."""
         if not self.receivers.has_idle:
             for each in (self._ready, *self._called):
                 each.pass_on()
-        return candidate.item
 
     def _find(self, now: float) -> tuple[LimitWaiter, Candidate] | None:
         """Return the first item that may start; those before it are held back."""

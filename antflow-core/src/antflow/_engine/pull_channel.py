@@ -18,11 +18,11 @@ class PullChannel(Channel):
         receivers: how many there are.
     """
 
-    __slots__ = ("_fed", "_max_held", "_retrying")
+    __slots__ = ("_fed", "_retrying", "max_held")
 
     def __init__(self, receivers: int) -> None:
         super().__init__(0)
-        self._max_held = receivers
+        self.max_held = receivers
         self._retrying = 0  # parked, or due and not taken yet
         self._fed: set[int] = set()  # items that wait and came from feeders, by id
 
@@ -88,7 +88,7 @@ class PullChannel(Channel):
 
     @property
     def _free_receivers(self) -> int:
-        return max(0, self._max_held - self.held - self._retrying)
+        return max(0, self.max_held - self.held - self._retrying)
 
     @property
     def _due(self) -> int:

@@ -20,6 +20,7 @@ from antflow.stage import Stage
 from . import snapshot
 from .call_checks import (
     check_accepts_items,
+    check_called_on_loop,
     check_feeding_loop,
     check_loop,
     check_not_consumer,
@@ -343,6 +344,19 @@ class RunControl:
         if expires_in is not None:
             run.dropper.expire_after(handle, expires_in)
         return handle
+
+    # Changing a run
+
+    def _set_workers(self, stage: str, n: int) -> None:
+        run = self._running_run()
+        check_called_on_loop(run, "set_workers")
+        runtime = run.feeder.stage_named(stage)
+        if run.is_closed:
+            raise PipelineError(
+                f"Pipeline {self.name!r} is about to end and begins no attempt, so the workers of "
+                f"stage {stage!r} stay as they are; call set_workers() before that"
+            )
+        run.workers.set_workers(runtime, n)
 
     # Stopping a run
 

@@ -78,16 +78,18 @@ class RunInspection(RunControl):
         return snapshot.pipeline_stats(self._current_run())
 
     def get_worker_names(self) -> dict[str, Sequence[str]]:
-        """Return the names of all workers, by stage; this works before any run, too.
+        """Return the names of all workers, by stage, now or in the last run; also before any run.
 
         They are lists, but for stages with more than 100,000 workers: there they are sequences that
         make a name when it is read.
         """
-        # From the definition: to ask a run would make one.
-        names = {stage.name: WorkerNames(stage) for stage in self.stages}
+        if self._run is None:  # not to make one
+            names = [WorkerNames(stage, range(stage.workers)) for stage in self.stages]
+        else:
+            names = [team.names for team in self._run.workers.teams]
         return {
-            stage: of_stage if len(of_stage) > MAX_LISTED_WORKERS else of_stage[:]
-            for stage, of_stage in names.items()
+            stage.name: of_stage if len(of_stage) > MAX_LISTED_WORKERS else of_stage[:]
+            for stage, of_stage in zip(self.stages, names, strict=True)
         }
 
     def get_worker_states(self) -> dict[str, WorkerState]:

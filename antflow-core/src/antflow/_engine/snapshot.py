@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import isinf
 from time import time
 
@@ -13,7 +13,7 @@ from antflow.limits import limit_stats, meters_of
 from antflow.stats import LimitStats, PipelineStats, StageStats, TaskStats
 
 from .run import Run
-from .stage_runtime import MAX_LISTED_WORKERS, StageRuntime, WorkerNames, error_summary
+from .stage_runtime import MAX_LISTED_WORKERS, StageRuntime, error_summary
 from .worker import Worker
 
 MOST_FAILED_ITEMS = 1000
@@ -68,12 +68,11 @@ def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
     to_unix = _to_unix(run)
     states: dict[str, WorkerState] = {}
-    for runtime, workers in zip(run.stages, run.workers.by_stage, strict=True):
-        started = workers[:]  # another thread may start more meanwhile
-        states |= {worker.name: _worker_state(worker, to_unix) for worker in started}
-        states |= {
-            name: WorkerState(name, runtime.name, "idle") for name in _not_started(runtime, started)
-        }
+    for stage, name, worker in _listed_workers(run):
+        if worker is None:
+            states[name] = WorkerState(name, stage, "idle")
+        else:
+            states[name] = _worker_state(worker, to_unix)
     return states
 
 
@@ -81,19 +80,23 @@ def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
     to_unix = _to_unix(run)
     metrics: dict[str, WorkerMetrics] = {}
-    for runtime, workers in zip(run.stages, run.workers.by_stage, strict=True):
-        started = workers[:]
-        metrics |= {worker.name: _worker_metrics(worker, to_unix) for worker in started}
-        metrics |= {
-            name: WorkerMetrics(name, runtime.name) for name in _not_started(runtime, started)
-        }
+    for stage, name, worker in _listed_workers(run):
+        if worker is None:
+            metrics[name] = WorkerMetrics(name, stage)
+        else:
+            metrics[name] = _worker_metrics(worker, to_unix)
     return metrics
 
 
-def _not_started(runtime: StageRuntime, started: Sequence[Worker]) -> Iterator[str]:
-    """Return the names of the workers that were not started, unless there are too many to list."""
-    names = WorkerNames(runtime.stage)
-    return iter(names[len(started) :]) if len(names) <= MAX_LISTED_WORKERS else iter(())
+def _listed_workers(run: Run) -> Iterator[tuple[str, str, Worker | None]]:
+    """Yield for each worker its stage, its name, and itself, unless it is still to be started.
+
+    Where there are too many to list, only those that were started are yielded.
+    """
+    for team in run.workers.teams:
+        names, started = team.names, team.started()  # another thread may start more meanwhile
+        for name in names if len(names) <= MAX_LISTED_WORKERS else started:
+            yield team.stage.name, name, started.get(name)
 
 
 def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
@@ -131,7 +134,7 @@ def _passed_on(run: Run, index: int) -> int:
     """Return how many items a stage has handed on; what waits for a pull stage it still holds."""
     after = run.stages[index + 1 : index + 2]
     held = sum(len(runtime.input.waiters.senders) for runtime in after if runtime.stage.pull)
-    return sum(worker.processed for worker in run.workers.by_stage[index]) - held
+    return run.workers.teams[index].processed - held
 
 
 def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]:
@@ -160,7 +163,7 @@ def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]
         unprocessed_items=left,
         retried_attempts=counters.retried,
         queue_wait=freeze(counters.queue_wait),
-        last_completion=_last_completion(run, run.workers.by_stage[index]),
+        last_completion=_last_completion(run, run.workers.teams[index].workers),
         errors_by_type=counters.errors_by_type.copy(),
         tasks=_task_stats(runtime),
         abandoned_threads=runtime.threads.abandoned,

@@ -61,6 +61,8 @@ class StageRuntime:
     ) -> None:
         self.stage = stage
         self.name = stage.name
+        self.workers = stage.workers  # how many there are to be now
+        self.stopped: list[int] = []  # a heap: numbers of workers that were too many and stopped
         limits = named(stage.limits)
         self.limiter = Limiter(limits) if limits else None
         self.input = _channel(stage, self.limiter)
@@ -106,6 +108,17 @@ class StageRuntime:
             channel.on_limited = count_idle
             channel.limiter.begin(clock, channel.waiting_for)
 
+    def resize(self, workers: int) -> None:
+        """Set how many workers there are to be, for what depends on the number but is no worker."""
+        self.workers = workers
+        self.threads.resize(workers)
+        if isinstance(self.input, PullChannel):
+            self.input.max_held = workers
+
+    def note_surplus(self) -> None:
+        """Have workers look, after each item, whether they are too many; or not any more."""
+        self.output.note_senders(has_surplus=self.input.receivers.surplus > 0)
+
     def end(self, now: float) -> None:
         """Stop to count time, the workers being gone, and let idle threads end."""
         if self.limiter is not None:
@@ -149,11 +162,16 @@ def worker_name(stage: Stage, number: int) -> str:
 
 
 class WorkerNames(Sequence[str]):
-    """The names of a stage's workers, each made when it is read; equal to a list of them."""
+    """The names of a stage's workers, each made when it is read; equal to a list of them.
 
-    def __init__(self, stage: Stage) -> None:
+    Args:
+        stage: the definition.
+        numbers: of the workers.
+    """
+
+    def __init__(self, stage: Stage, numbers: Sequence[int]) -> None:
         self._stage = stage
-        self._numbers = range(stage.workers)
+        self._numbers = numbers
 
     def __len__(self) -> int:
         return len(self._numbers)

@@ -126,25 +126,40 @@ class Receivers:
     Lazy receivers are a number and a callable, which starts one more receiver each time; that one
     reports by `arrive`.
 
+    Receivers can be removed: lazy ones and those that wait first. If all others are at work, some
+    are `surplus`. While there is any, a receiver that is done with its item takes no other one but
+    calls `wait`, which returns False: it has to stop. So there is none that waits meanwhile.
+
     Args:
         startable: returns how many items may start.
         on_change: called when `wants_waking` may have changed.
+        on_removed: called when `has_idle` may have become false without an item being taken.
     """
 
     __slots__ = (
         "_is_wake_scheduled",
         "_lazy",
         "_on_change",
+        "_on_removed",
         "_start_lazy",
         "_startable",
         "_waiting",
         "_woken",
+        "surplus",
     )
 
-    def __init__(self, startable: Callable[[], int], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        startable: Callable[[], int],
+        on_change: Callable[[], None],
+        on_removed: Callable[[], None],
+    ) -> None:
+        self.surplus = 0
         self._startable = startable
         self._on_change = on_change
-        self._waiting: deque[Future[None]] = deque()
+        self._on_removed = on_removed
+        # With each, what is called if it is removed. The result is whether it goes on.
+        self._waiting: deque[tuple[Future[bool], Callable[[], None]]] = deque()
         self._lazy = 0  # not started yet
         self._start_lazy: Callable[[], None] | None = None
         self._woken = 0  # that have not arrived yet
@@ -161,21 +176,36 @@ class Receivers:
         """Whether a receiver waits, or is about to look for an item."""
         return bool(self._waiting or self._lazy or self._woken)
 
-    async def wait(self) -> None:
-        """Wait until woken for an item or the channel is closed."""
-        waiter = get_running_loop().create_future()
-        self._waiting.append(waiter)
+    async def wait(self, leave: Callable[[], None]) -> bool:
+        """Wait until woken for an item or the channel is closed; False if the receiver is removed.
+
+        It is removed at once while there are surplus receivers.
+
+        Args:
+            leave: called at the moment when the receiver is removed.
+        """
+        if self.surplus:
+            self.surplus -= 1
+            leave()
+            self._on_removed()  # it may have been woken just before
+            return False
+        waiter: Future[bool] = get_running_loop().create_future()
+        entry = waiter, leave
+        self._waiting.append(entry)
         self._on_change()
         try:
-            await waiter
+            goes_on = await waiter
         except BaseException:
-            if waiter.done() and not waiter.cancelled():  # woken and cancelled: wake another
-                self.arrive(takes=0)
-            elif waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if waiter.done() and not waiter.cancelled():
+                if waiter.result():  # woken and cancelled: wake another
+                    self.arrive(takes=0)
+            elif entry in self._waiting:
+                self._waiting.remove(entry)
                 self._on_change()
             raise
-        self.arrive()
+        if goes_on:
+            self.arrive()
+        return goes_on
 
     def arrive(self, takes: int = 1) -> None:
         """Report that a woken receiver is there, and how many items it takes at once."""
@@ -186,11 +216,40 @@ class Receivers:
             get_running_loop().call_soon(self._wake_more)
         self._on_change()
 
-    def add_lazy(self, number: int, start: Callable[[], None]) -> None:
-        """Add receivers that are to be started when there is work for them."""
-        self._lazy += number
+    def add_lazy(self, number: int, start: Callable[[], None]) -> int:
+        """Add receivers that are to be started when there is work for them.
+
+        Surplus receivers stay instead, as far as there are any.
+
+        Returns:
+            How many were added.
+        """
+        kept = min(number, self.surplus)
+        self.surplus -= kept
+        self._lazy += number - kept
         self._start_lazy = start
         self.wake(min(1, self._startable()))
+        return number - kept
+
+    def remove(self, number: int) -> int:
+        """Remove receivers: at once those that are idle, the others when they are done.
+
+        Returns:
+            How many of them were not started.
+        """
+        lazy = min(number, self._lazy)
+        self._lazy -= lazy
+        left = number - lazy
+        while left and self._waiting:
+            waiter, leave = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(False)
+                leave()
+                left -= 1
+        self.surplus += left
+        self._on_change()
+        self._on_removed()
+        return lazy
 
     def wake(self, number: int) -> None:
         """Wake so many receivers, those that wait before lazy ones."""
@@ -201,19 +260,19 @@ class Receivers:
                 assert self._start_lazy is not None
                 self._start_lazy()
             else:
-                waiter = self._waiting.popleft()
+                waiter, _ = self._waiting.popleft()
                 if waiter.done():
                     continue
                 self._woken += 1
-                waiter.set_result(None)
+                waiter.set_result(True)
             number -= 1
         self._on_change()
 
     def close(self) -> None:
         """Wake all receivers, the channel being closed; start no lazy one."""
-        for waiter in self._waiting:
+        for waiter, _ in self._waiting:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
         self._waiting.clear()
         self._lazy, self._start_lazy = 0, None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from heapq import heappush
 from typing import Any, NamedTuple
 
 from antflow._limits.call_limits import CallLimits
@@ -20,7 +21,7 @@ from .channel import is_cancelled
 from .failures import Failures
 from .limit_waiter import is_running
 from .run_state import RunState
-from .stage_runtime import BoundTask, StageRuntime
+from .stage_runtime import BoundTask, StageRuntime, worker_name
 
 WORKING = (BUSY, WAITING)
 """The states of a worker that holds an item which it is not done with."""
@@ -41,8 +42,10 @@ class Worker:
     asyncio is the memory of a cancellation: one that ends a hook or a callback is found in the
     task's `cancelling()` once the outcome is applied.
 
+    A worker that was one too many and stopped may be started again, and goes on counting.
+
     Args:
-        name: the worker's name.
+        number: the worker's, in its stage.
         stage: the stage in this run.
         run: the state of the run.
         failures: of the run.
@@ -65,6 +68,7 @@ class Worker:
         "is_interrupted",
         "item",
         "name",
+        "number",
         "processed",
         "reported",
         "run",
@@ -76,8 +80,9 @@ class Worker:
         "waited",
     )
 
-    def __init__(self, name: str, stage: StageRuntime, run: RunState, failures: Failures) -> None:
-        self.name = name
+    def __init__(self, number: int, stage: StageRuntime, run: RunState, failures: Failures) -> None:
+        self.number = number
+        self.name = worker_name(stage.stage, number)
         self.stage = stage
         self.run = run
         self.failures = failures
@@ -210,6 +215,13 @@ class Worker:
         self.item = self.status = None
         self._spent = self.seconds
         self.state = IDLE
+
+    def leave(self) -> None:
+        """Stop while the run goes on, being one too many; the worker is idle."""
+        self.task = None
+        heappush(self.stage.stopped, self.number)
+        self.stage.counters.add(-1, self.run.clock())
+        self.stage.note_surplus()
 
     # Its attempt
 

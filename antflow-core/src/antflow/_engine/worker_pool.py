@@ -6,11 +6,12 @@ from asyncio import Task, get_running_loop
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from functools import partial
+from heapq import heappop
 
 from .failures import Failures
 from .loops import work
 from .run_state import RunState
-from .stage_runtime import StageRuntime, worker_name
+from .stage_runtime import StageRuntime, WorkerNames
 from .worker import Worker
 
 
@@ -29,10 +30,10 @@ class WorkerPool:
         stages: Sequence[StageRuntime],
         track: Callable[[Callable[[], Task[None]]], Task[None]],
     ) -> None:
-        self.by_stage: list[list[Worker]] = [[] for _ in stages]  # those that were started
+        self.teams = [Team(stage) for stage in stages]
         self._run = run
-        self._stages = stages
         self._track = track
+        self._open: tuple[Context, Failures] | None = None
 
     def open(self, context: Context, failures: Failures) -> None:
         """Start workers from now on, as items arrive.
@@ -43,15 +44,35 @@ class WorkerPool:
         """
         if self._run.is_closed:
             return
-        for stage, workers in zip(self._stages, self.by_stage, strict=True):
-            start = partial(self._start_worker, stage, workers, context, failures)
-            stage.input.receivers.add_lazy(stage.stage.workers, start)
+        self._open = context, failures
+        for team in self.teams:
+            self._add(team, team.stage.workers)
 
-    def _start_worker(
-        self, stage: StageRuntime, workers: list[Worker], context: Context, failures: Failures
-    ) -> None:
-        worker = Worker(worker_name(stage.stage, len(workers)), stage, self._run, failures)
-        workers.append(worker)
+    def set_workers(self, stage: StageRuntime, number: int) -> None:
+        """Set how many workers a stage has; of those that are too many, the busy ones stop later.
+
+        Args:
+            stage: the stage.
+            number: of its workers, from now on.
+        """
+        team = next(team for team in self.teams if team.stage is stage)
+        change = number - stage.workers
+        stage.resize(number)
+        counted = change  # workers that work do so until they stop
+        if self._open is not None:
+            counted = self._add(team, change) if change > 0 else -team.remove(-change)
+        stage.counters.add(counted, self._run.clock())
+        stage.note_surplus()
+
+    def _add(self, team: Team, number: int) -> int:
+        """Add workers, and return how many of them are to be started."""
+        start = partial(self._start_worker, team)
+        return team.stage.input.receivers.add_lazy(number, start)
+
+    def _start_worker(self, team: Team) -> None:
+        assert self._open is not None
+        context, failures = self._open
+        worker = team.next_worker(self._run, failures)
         loop = work(worker)
         try:
             create_task = partial(get_running_loop().create_task, loop, name=worker.name)
@@ -61,9 +82,60 @@ class WorkerPool:
             self._run.abort(error)
 
     def begun(self) -> Iterator[Worker]:
-        """Yield the workers whose tasks have begun."""
-        return (worker for team in self.by_stage for worker in team if worker.task is not None)
+        """Yield the workers whose tasks have begun, and have not stopped."""
+        return (worker for team in self.teams for worker in team.workers if worker.task is not None)
 
     def successes(self) -> int:
         """Return how many items went through every stage."""
-        return sum(worker.processed for worker in self.by_stage[-1])
+        return self.teams[-1].processed
+
+
+class Team:
+    """The workers of one stage in one run.
+
+    Numbers of workers that were too many and stopped are used again, the lowest first, so that the
+    names that a run shows are bounded. The worker of such a number is the same object, or what it
+    has done would be missing in the sums.
+
+    Args:
+        stage: the stage.
+    """
+
+    def __init__(self, stage: StageRuntime) -> None:
+        self.stage = stage
+        self.workers: list[Worker] = []  # those that were ever started, by number
+
+    @property
+    def processed(self) -> int:
+        """How many items its workers have handed on."""
+        return sum(worker.processed for worker in self.workers)
+
+    def next_worker(self, run: RunState, failures: Failures) -> Worker:
+        """Return the worker that is to be started next."""
+        if self.stage.stopped:
+            return self.workers[heappop(self.stage.stopped)]
+        worker = Worker(len(self.workers), self.stage, run, failures)
+        self.workers.append(worker)
+        return worker
+
+    def remove(self, number: int) -> int:
+        """Remove workers, and return how many of them had not been started."""
+        return self.stage.input.receivers.remove(number)
+
+    @property
+    def names(self) -> WorkerNames:
+        """The names of the workers, of those that are to be started, too; from any thread."""
+        return WorkerNames(self.stage.stage, self._numbers())
+
+    def started(self) -> dict[str, Worker]:
+        """Return the workers that were started and have not stopped, by name; from any thread."""
+        stopped = set(self.stage.stopped)
+        return {worker.name: worker for worker in self.workers[:] if worker.number not in stopped}
+
+    def _numbers(self) -> Sequence[int]:
+        stopped, started = sorted(self.stage.stopped), len(self.workers)
+        lazy = max(0, self.stage.workers - (started - len(stopped)))
+        if lazy >= len(stopped):  # all numbers that are free are used again
+            return range(started + lazy - len(stopped))
+        unused = set(stopped[lazy:])
+        return [number for number in range(started) if number not in unused]

@@ -34,7 +34,7 @@ class Threads:
 
     def __init__(self, stage: str, workers: int) -> None:
         self.abandoned = 0
-        self._max_abandoned = MAX_ABANDONED * workers
+        self._workers = workers
         self._warned: set[str] = set()
         self._may_start = Event()
         self._may_start.set()
@@ -61,11 +61,11 @@ class Threads:
         except BaseException:
             # The function may have returned just before the cancellation arrived.
             if job.is_over:
-                self._free.append(jobs)
+                self._keep(jobs)
             else:
                 self._abandon(jobs, job, name)
             raise
-        self._free.append(jobs)
+        self._keep(jobs)
         if error is None:
             return result
         try:
@@ -76,15 +76,30 @@ class Threads:
     @property
     def are_too_many(self) -> bool:
         """Whether so many threads are abandoned that calls with a time limit wait."""
-        return self.abandoned >= self._max_abandoned
+        return self.abandoned >= MAX_ABANDONED * self._workers
 
     async def wait_ready(self) -> None:
         """Wait until so few threads are abandoned that another may be started."""
         await self._may_start.wait()
 
+    def resize(self, workers: int) -> None:
+        """Serve so many workers from now on; free threads beyond that number end."""
+        self._workers = workers
+        self._end_free(workers)
+        self.count_abandoned(0)
+
     def close(self) -> None:
         """End the free threads."""
-        while self._free:
+        self._end_free(0)
+
+    def _keep(self, jobs: SimpleQueue[_Job | None]) -> None:
+        """Keep a thread for the next call."""
+        self._free.append(jobs)
+        self._end_free(self._workers)
+
+    def _end_free(self, kept: int) -> None:
+        """End free threads, except for so many."""
+        while len(self._free) > kept:
             self._free.pop().put(None)
 
     def _start(self) -> SimpleQueue[_Job | None]:

@@ -78,6 +78,14 @@ class StageCounters:
         """Start to measure the time of workers, at `now` on the run's clock."""
         self._origin = now
 
+    def add(self, workers: int, now: float) -> None:
+        """Count so many more idle workers; less, for a number below 0."""
+        spent, number = self._states[self._idle_as]
+        # The time that they spend, or have spent, here begins or ends now.
+        time = self._nanoseconds(now)
+        self._states[self._idle_as] = (spent - workers * time, number + workers)
+        self._idle_workers += workers
+
     def move(self, source: int, target: int, now: float) -> None:
         """Count that one worker changes its state."""
         if source == IDLE:
