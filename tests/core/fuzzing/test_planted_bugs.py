@@ -189,13 +189,6 @@ plant(
     lambda _: None,
     ("service", 0),
 )
-plant(
-    "no attempt is cancelled",
-    Worker,
-    "interrupt",
-    lambda _: None,
-    ("service", 0),
-)
 
 
 @replaces(ItemHandle, "expire", ("service", 0))

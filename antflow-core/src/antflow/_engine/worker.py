@@ -132,7 +132,8 @@ class Worker:
         """Whether no further attempt is to be made, at this item or at any."""
         if self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0):
             return True
-        return self.item is not None and is_cancelled(self.item)
+        item = self.item
+        return item is not None and item.details is not None and is_cancelled(item)
 
     def interrupt(self) -> None:
         """Cancel the attempt that runs; the worker stays."""
