@@ -395,7 +395,7 @@ class StageLimitPlan(Short):
     per: float = drawn(1.0, 0.5, 2.0, 4.0)
     burst: float | None = drawn(None, None, 1, 2, 4, 0.5)
     concurrency: int | None = drawn(None, 1, 1, 2, 3)
-    adaptive_to: int | None = drawn(None, None, 4, 6)
+    adaptive_to: int | None = drawn(None, None, 6)
     keys: int = drawn(0, 0, 1, 2, 3, 5)
     costs: int = drawn(1, 1, 1, 2, 3)
     rivals: bool = drawn(*FLAG)
@@ -727,6 +727,11 @@ def _with_stage_limits(draw: Random, scenario: Scenario, keys: list[int]) -> Sce
             stages[index] = replace(stage, policy=policy)
     kinds = draw.choices(LIMIT_KINDS, k=draw.choice((0, 1, 2, 4)) if keys else 0)
     troubles = [replace(_trouble(draw, scenario.stages, keys), kind=kind) for kind in kinds]
+    if draw.random() < 0.3:  # most items, at least the later ones, have the same
+        stage, kind = draw.randrange(len(stages)), draw.choice(("retry after", "skip", "pause key"))
+        size = draw.randint(0, len(keys))
+        troubles += [Trouble(key=key, stage=stage, kind=kind) for key in keys[size:]]
+        stages[stage] = replace(stages[stage], workers=5, attempts=2)
     return replace(
         scenario,
         stages=tuple(stages),

@@ -285,12 +285,13 @@ class StageLimitBook:
         if not self._is_exact or self._scenario.tick >= 1e-3:
             return
         if self.audit.free_workers(plan, stats):
-            self._check_reasons(stage)
+            are_full = stats.parked_items >= self.audit.most_parked(stage)
+            self._check_reasons(stage, are_full)
 
-    def _check_reasons(self, stage: int) -> None:
+    def _check_reasons(self, stage: int, are_lines_full: bool) -> None:
         """Workers are free: each item that surely waits does so for a limit, or behind one."""
         numbers, blocked = self._scenario.stage_limits_of(stage), set[Place]()
-        waiting, keyed = self.audit.waiting_in(stage), 0
+        waiting = self.audit.waiting_in(stage)
         has_reason: list[bool] = []
         for key in waiting:
             places = [(n, self._plans[n].key(key)) for n in numbers]
@@ -298,10 +299,9 @@ class StageLimitBook:
             if any(not self._plans[number].keys for number, _ in full):
                 return  # this holds up the stage
             blocked.update(full)
-            keyed += bool(full)
             has_reason.append(bool(full))
-        if keyed >= self.audit.most_parked(stage):
-            return
+        if blocked and are_lines_full:
+            return  # the first of those that wait for their keys holds up the others
         for key, has in zip(waiting, has_reason, strict=True):
             places = [(n, self._plans[n].key(key)) for n in numbers]
             is_right = has or any(place in blocked for place in places)

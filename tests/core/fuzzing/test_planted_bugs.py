@@ -12,6 +12,7 @@ from asyncio import CancelledError, Semaphore
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from math import inf
 from typing import Any, cast
 from unittest.mock import Mock
 
@@ -25,6 +26,9 @@ from antflow._engine.display import Display
 from antflow._engine.dropping import Dropper
 from antflow._engine.feeder import Feeder
 from antflow._engine.lifecycle import Lifecycle
+from antflow._engine.limit_waiter import LimitWaiter
+from antflow._engine.limited_channel import LimitedChannel
+from antflow._engine.limiter import Limiter
 from antflow._engine.parking import ParkedItems
 from antflow._engine.pull_channel import PullChannel
 from antflow._engine.result_queue import ResultQueue
@@ -34,6 +38,11 @@ from antflow._engine.stage_runtime import StageRuntime
 from antflow._engine.waiters import Receivers, RoomWaiters
 from antflow._engine.worker import Worker
 from antflow._limits import call_limits
+from antflow._limits.adaptive import AdaptiveConcurrency
+from antflow._limits.grant import Grant
+from antflow._limits.meter import Meter
+from antflow._limits.meters import Meters
+from antflow._limits.window import Window
 from antflow._plugins.dispatcher import Dispatcher, Observer
 from antflow._runners import time_limits
 from antflow._stats.counters import StageCounters
@@ -472,6 +481,129 @@ class ForgetfulSemaphore(Semaphore):
 
 
 plant("permits are not given back", call_limits, "Semaphore", ForgetfulSemaphore)
+
+
+# The limits of stages
+
+
+def limits_are_released_after_the_wait_for_room(patch: pytest.MonkeyPatch) -> None:
+    release, conclude = Worker.release_limits, loops._conclude
+    held: dict[Worker, Grant] = {}
+
+    def release_limits(self: Worker, *, has_succeeded: bool = False) -> None:
+        if has_succeeded and self.grant is not None:
+            held[self], self.grant = self.grant, None
+        release(self)
+
+    async def conclude_and_release(worker: Worker, start: float, sent_to: Channel) -> float:
+        try:
+            return await conclude(worker, start, sent_to)
+        finally:
+            worker.grant = held.pop(worker, None)
+            release(worker, has_succeeded=True)
+
+    patch.setattr(Worker, "release_limits", release_limits)
+    patch.setattr(loops, "_conclude", conclude_and_release)
+    patch.setattr(loops, "_has_to_pause", lambda *_: True)
+
+
+PLANTED["limits are released after the wait for room"] = (
+    STREAM,
+    limits_are_released_after_the_wait_for_room,
+)
+plant("turns are not passed on", LimitWaiter, "can_start", lambda _: True)
+plant("a call of a limit is dropped", LimitWaiter, "call", forgets(LimitWaiter, "call"))
+plant(
+    "a limit that becomes due calls nobody",
+    LimitWaiter,
+    "call_by_clock",
+    forgets(LimitWaiter, "call_by_clock"),
+)
+plant(
+    "a limit calls within the take of its channel",
+    LimitedChannel,
+    "_schedule_look",
+    lambda self: self._look(),
+)
+
+
+@replaces(Limiter, "begin")
+def limits_are_taken_at_an_old_time(
+    original: Any, self: Limiter, clock: Callable[[], float], waiting_for: Any
+) -> None:
+    readings = [clock()]
+
+    def read() -> float:
+        readings.append(clock())
+        return readings.pop(0)
+
+    original(self, read, waiting_for)
+
+
+@replaces(Window, "__init__")
+def spacing_alone_bounds_a_window(original: Any, self: Window, *arguments: float) -> None:
+    original(self, *arguments)
+    self._most = inf
+
+
+@replaces(Window, "_enter")
+def entries_are_merged_under_their_earliest_time(
+    original: Any, self: Window, units: float, now: float
+) -> Any:
+    last = self._entries[-1] if self._entries else None
+    at = 0.0 if last is None else last.at
+    entry = original(self, units, now)
+    if entry is last:
+        entry.at = at
+    return entry
+
+
+@replaces(LimitedChannel, "_set_aside")
+def the_lines_of_keys_are_lost_at_the_close(original: Any, self: LimitedChannel) -> None:
+    for line in self._lines.values():
+        line.candidates.clear()
+    original(self)
+
+
+def cancelled_items_keep_their_limits(patch: pytest.MonkeyPatch) -> None:
+    original = outcome.give_back
+
+    def give_back(worker: Worker, item: Any, error: BaseException) -> None:
+        worker.grant = None
+        original(worker, item, error)
+
+    for module in (outcome, processing, loops):
+        patch.setattr(module, "give_back", give_back)
+
+
+PLANTED["cancelled items keep their limits"] = STREAM, cancelled_items_keep_their_limits
+
+
+@replaces(AdaptiveConcurrency, "overload")
+def each_attempt_halves_the_concurrency(
+    original: Any, self: AdaptiveConcurrency, _generation: int | None = None
+) -> None:
+    original(self, self.generation)
+
+
+plant("skipped items keep their units", Grant, "refund", lambda _: None)
+plant("keys in use are forgotten", Meter, "is_idle", lambda *_: True)
+plant("keys are forgotten before their window is over", Window, "is_idle", lambda *_: True)
+plant("a pause of all keys is forgotten", Meters, "pause", lambda *_: None)
+plant("a line has no bound", LimitedChannel, "_max_parked", property(lambda _: 99, lambda *_: None))
+
+
+@replaces(LimitedChannel, "_line_of_key")
+def fresh_items_overtake_those_of_their_key(original: Any, self: Any, candidate: Any) -> Any:
+    need = original(self, candidate)
+    return None if need is None or candidate.item.sequence_id % 2 else need
+
+
+@replaces(LimitWaiter, "stop")
+def what_stops_to_wait_passes_nothing_on(_original: Any, self: LimitWaiter) -> None:
+    meter, self.meter, self.need = self.meter, None, None
+    if meter is not None:
+        meter.waiters.pop(self, None)
 
 
 # Observers and displays
