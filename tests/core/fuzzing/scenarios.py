@@ -728,10 +728,11 @@ def _with_stage_limits(draw: Random, scenario: Scenario, keys: list[int]) -> Sce
     kinds = draw.choices(LIMIT_KINDS, k=draw.choice((0, 1, 2, 4)) if keys else 0)
     troubles = [replace(_trouble(draw, scenario.stages, keys), kind=kind) for kind in kinds]
     if draw.random() < 0.3:  # most items, at least the later ones, have the same
-        stage, kind = draw.randrange(len(stages)), draw.choice(("retry after", "skip", "pause key"))
+        kinds_of_all: tuple[TroubleKind, ...] = ("retry after", "skip", "pause key")
+        number, kind_of_all = draw.randrange(len(stages)), draw.choice(kinds_of_all)
         size = draw.randint(0, len(keys))
-        troubles += [Trouble(key=key, stage=stage, kind=kind) for key in keys[size:]]
-        stages[stage] = replace(stages[stage], workers=5, attempts=2)
+        troubles += [Trouble(key=key, stage=number, kind=kind_of_all) for key in keys[size:]]
+        stages[number] = replace(stages[number], workers=5, attempts=2)
     return replace(
         scenario,
         stages=tuple(stages),

@@ -553,8 +553,8 @@ def entries_are_merged_under_their_earliest_time(
     last = self._entries[-1] if self._entries else None
     at = 0.0 if last is None else last.at
     entry = original(self, units, now)
-    if entry is last:
-        entry.at = at
+    if last is not None and entry is last:
+        last.at = at
     return entry
 
 
