@@ -4,15 +4,12 @@ import asyncio
 import socket
 import sys
 from asyncio.subprocess import PIPE
+from importlib import import_module
 from statistics import quantiles
 from time import process_time
 
-import uvicorn
-from fastapi import FastAPI
-from pydantic import BaseModel
-
 from benchmarks.contenders import Contender
-from benchmarks.contenders.interface import Answer, Step
+from benchmarks.contenders.interface import Step
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
 from benchmarks.harness.targets import AtMost, SpeedRatio
 from benchmarks.measurements.scrape import Tick, note_ticks
@@ -20,18 +17,11 @@ from benchmarks.measurements.service_client import WARM_UP
 
 CLIENTS = 48
 FETCH_SECONDS = 0.005
-STOP_SECONDS = 5
 
 TAKEN = Metric("us", "us a request", decimals=0)
 PROCESSOR = Metric("processor", "us of processor time a request", decimals=0)
 RATE = Metric("requests a second", "requests a second", decimals=0)
 LATE = Metric("late", "ms that the loop is late, 99 in 100", decimals=1)
-
-
-class Question(BaseModel):
-    """The body of a request, and of its answer."""
-
-    number: int
 
 
 async def fetch(number: int) -> int:
@@ -53,28 +43,13 @@ async def store(number: int) -> int:
 STEPS = (Step(fetch, 40), Step(count, 2), Step(store, 4))
 
 
-def application(answer: Answer) -> FastAPI:
-    """Return the service."""
-    app = FastAPI()
-
-    @app.post("/answers")
-    async def post_answer(question: Question) -> Question:
-        return Question(number=await answer(question.number))
-
-    return app
-
-
 async def measure(contender: Contender, size: int) -> Figures:
     """Serve, and have clients in another process send that many requests."""
     ticks: list[Tick] = []
     with socket.create_server(("127.0.0.1", 0), backlog=CLIENTS) as listener:
         async with contender.program().answering(STEPS) as answer:
-            config = uvicorn.Config(
-                application(answer),
-                log_level="warning",
-                timeout_graceful_shutdown=STOP_SECONDS,
-            )
-            server = uvicorn.Server(config)
+            # Imported here, since the environments of the peers have no FastAPI.
+            server = import_module("benchmarks.measurements.service_app").server(answer)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             watching = asyncio.create_task(note_ticks(ticks))
             port = listener.getsockname()[1]
