@@ -38,7 +38,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from antflow import Pipeline, PipelineError, PipelineStats, Stage, WorkerState
+from antflow import Limit, Pipeline, PipelineError, PipelineStats, Stage, WorkerState
 from antflow_prometheus import make_asgi_app
 
 MOST_BYTES, MOST_ITEMS, MOST_REQUESTS = 1 << 20, 1000, 100
@@ -66,12 +66,17 @@ class Upstream:
 
     async def fetch(self, page: str) -> str:
         await self.answers.wait()
-        kind = page.split("/")[1]
+        kind = section(page)
         await asyncio.sleep(0.5 if kind == "slow" else 0.01)
         if kind == "missing":
             raise ConnectionError(f"The remote API does not give {page!r}")
         title = "" if kind == "broken" else page.strip("/").title()
         return f"{title}\n\nAll that is known of this, in nine words.\n"
+
+
+def section(page: str) -> str:
+    """Return the section of the remote API that a page is in."""
+    return page.split("/")[1]
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -100,6 +105,10 @@ def make_pipeline(upstream: Upstream) -> Pipeline:
                 tasks=[upstream.fetch],
                 task_attempts=3,
                 task_wait_seconds=0.2,
+                limits=[
+                    Limit(concurrency=50, name="api"),
+                    Limit(concurrency=50, key=section, name="section"),
+                ],
                 on_failure=log_failure,
             ),
             Stage("Parse", workers=2, tasks=[parse], task_attempts=1, on_failure=log_failure),

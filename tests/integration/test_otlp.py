@@ -210,7 +210,7 @@ def test_a_span_is_waited_for_by_its_name(tmp_path: Path) -> None:
 METERED = """
 import asyncio
 
-from antflow import Pipeline, Stage
+from antflow import Limit, Pipeline, Stage
 
 
 async def halve(number):
@@ -221,7 +221,8 @@ async def halve(number):
 
 
 async def main():
-    halving = Stage("Halve", 4, [halve], task_attempts=2, task_wait_seconds=0)
+    limits = [Limit(concurrency=4, name="api"), Limit(concurrency=4, key=str, name="number")]
+    halving = Stage("Halve", 4, [halve], task_attempts=2, task_wait_seconds=0, limits=limits)
     pipeline = Pipeline([halving, Stage("Keep", 1, [keep])], name="numbers")
     await pipeline.run(range(50))
     await pipeline.run(range(50))

@@ -276,7 +276,7 @@ def stage_attempts_are_not_counted(
     item.details.retry = (*item.details.retry[:2], 1, *item.details.retry[3:])
 
 
-@replaces(outcome, "retry_task", ("stream", 7))
+@replaces(outcome, "retry_task", ("stream", 11))
 def retries_resume_at_the_first_task(
     original: Any, worker: Worker, item: Any, failed: Outcome, now: float, *_task: Any
 ) -> None:
@@ -337,7 +337,7 @@ plant(
 )
 
 
-@replaces(Channel, "__init__", ("stream", 3))
+@replaces(Channel, "__init__", ("stream", 60))
 def max_parked_is_ignored(
     original: Any, self: Channel, capacity: float, _max_parked: int | None = None
 ) -> None:
@@ -508,16 +508,23 @@ def limits_are_released_after_the_wait_for_room(patch: pytest.MonkeyPatch) -> No
 
 
 PLANTED["limits are released after the wait for room"] = (
-    STREAM,
+    ("service", 1),
     limits_are_released_after_the_wait_for_room,
 )
-plant("turns are not passed on", LimitWaiter, "can_start", lambda _: True)
-plant("a call of a limit is dropped", LimitWaiter, "call", forgets(LimitWaiter, "call"))
+plant("turns are not passed on", LimitWaiter, "can_start", lambda _: True, ("stream", 147))
+plant(
+    "a call of a limit is dropped",
+    LimitWaiter,
+    "call",
+    forgets(LimitWaiter, "call"),
+    ("service", 0),
+)
 plant(
     "a limit that becomes due calls nobody",
     LimitWaiter,
     "call_by_clock",
     forgets(LimitWaiter, "call_by_clock"),
+    ("service", 0),
 )
 plant(
     "a limit calls within the take of its channel",
@@ -546,7 +553,7 @@ def spacing_alone_bounds_a_window(original: Any, self: Window, *arguments: float
     self._most = inf
 
 
-@replaces(Window, "_enter")
+@replaces(Window, "_enter", ("stream", 57))
 def entries_are_merged_under_their_earliest_time(
     original: Any, self: Window, units: float, now: float
 ) -> Any:
@@ -599,7 +606,7 @@ def fresh_items_overtake_those_of_their_key(original: Any, self: Any, candidate:
     return None if need is None or candidate.item.sequence_id % 2 else need
 
 
-@replaces(LimitWaiter, "stop")
+@replaces(LimitWaiter, "stop", ("run", 16))
 def what_stops_to_wait_passes_nothing_on(_original: Any, self: LimitWaiter) -> None:
     meter, self.meter, self.need = self.meter, None, None
     if meter is not None:

@@ -416,10 +416,14 @@ INTERRUPTS = [
 ]
 
 
+HEEDING = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A program that was started in the background would ignore SIGINT."""
+
+
 def played(line: str) -> tuple[list[str], int, str]:
     """Run the program with one more line; send SIGINT when a task begins or hangs in clean-up."""
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", f"{PROGRAM}\n{line}"],
+        [sys.executable, "-W", "error", "-c", f"{HEEDING}\n{PROGRAM}\n{line}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
