@@ -293,8 +293,13 @@ class StageLimitBook:
         numbers, blocked = self._scenario.stage_limits_of(stage), set[Place]()
         waiting = self.audit.waiting_in(stage)
         has_reason: list[bool] = []
-        retried = [key for key, at in self.audit.retrying.items() if at == stage]  # due, maybe
-        for key in (*waiting, *retried):
+        retried = [key for key, at in self.audit.retrying.items() if at == stage]
+        unkeyed = [n for n in numbers if not self._plans[n].keys]
+        if any(
+            self._is_blocked(key, (n, self._plans[n].key(key))) for key in retried for n in unkeyed
+        ):
+            return  # if it is due, it is the first, and holds up the stage
+        for key in waiting:
             places = [(n, self._plans[n].key(key)) for n in numbers]
             full = [place for place in places if self._is_blocked(key, place)]
             if any(not self._plans[number].keys for number, _ in full):
@@ -303,7 +308,7 @@ class StageLimitBook:
             has_reason.append(bool(full))
         if blocked and are_lines_full:
             return  # the first of those that wait for their keys holds up the others
-        for key, has in zip(waiting, has_reason, strict=False):
+        for key, has in zip(waiting, has_reason, strict=True):
             places = [(n, self._plans[n].key(key)) for n in numbers]
             is_right = has or any(place in blocked for place in places)
             self.audit.require(is_right, "{} waits in {}, and no limit holds it up", key, stage)

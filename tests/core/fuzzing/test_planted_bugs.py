@@ -38,7 +38,6 @@ from antflow._engine.stage_runtime import StageRuntime
 from antflow._engine.waiters import Receivers, RoomWaiters
 from antflow._engine.worker import Worker
 from antflow._limits import call_limits
-from antflow._limits.adaptive import AdaptiveConcurrency
 from antflow._limits.grant import Grant
 from antflow._limits.meter import Meter
 from antflow._limits.meters import Meters
@@ -586,24 +585,9 @@ def cancelled_items_keep_their_limits(patch: pytest.MonkeyPatch) -> None:
 PLANTED["cancelled items keep their limits"] = STREAM, cancelled_items_keep_their_limits
 
 
-@replaces(AdaptiveConcurrency, "overload")
-def each_attempt_halves_the_concurrency(
-    original: Any, self: AdaptiveConcurrency, _generation: int | None = None
-) -> None:
-    original(self, self.generation)
-
-
 plant("skipped items keep their units", Grant, "refund", lambda _: None)
 plant("keys in use are forgotten", Meter, "is_idle", lambda *_: True)
-plant("keys are forgotten before their window is over", Window, "is_idle", lambda *_: True)
 plant("a pause of all keys is forgotten", Meters, "pause", lambda *_: None)
-plant("a line has no bound", LimitedChannel, "_max_parked", property(lambda _: 99, lambda *_: None))
-
-
-@replaces(LimitedChannel, "_line_of_key")
-def fresh_items_overtake_those_of_their_key(original: Any, self: Any, candidate: Any) -> Any:
-    need = original(self, candidate)
-    return None if need is None or candidate.item.sequence_id % 2 else need
 
 
 @replaces(LimitWaiter, "stop", ("run", 16))
