@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -10,6 +11,12 @@ from hypothesis import settings
 os.environ["ANTFLOW_PLUGIN_AUTOLOAD"] = "0"
 settings.register_profile("antflow", deadline=None)
 settings.load_profile("antflow")
+
+# What runs the tests in the background, or by nohup, has these ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -371,7 +371,8 @@ def test_the_second_signal_stops_at_once(program: Path, tmp_path: Path, loop: st
 
 
 ON_A_TERMINAL = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored, if it runs the tests
 os.login_tty(int(sys.argv[1]))
 os.execvp(sys.argv[2], sys.argv[2:])
 """
