@@ -188,14 +188,14 @@ plant(
     PullChannel,
     "remove",
     Channel._remove_ready,
-    ("service", 0),
+    ("service", 129),
 )
 plant(
     "the cancellation of an attempt is left on its worker",
     Worker,
     "end_interrupt",
     lambda _: None,
-    ("service", 0),
+    ("service", 56),
 )
 
 
@@ -205,7 +205,7 @@ def an_item_that_has_ended_expires(_original: Any, self: ItemHandle) -> None:
     self._canceller._end(self._canceller._stages[0], self._item)  # type: ignore[attr-defined]
 
 
-@replaces(Dropper, "drop", ("service", 0))
+@replaces(Dropper, "drop", ("service", 47))
 def a_cancelled_item_is_dropped_only_where_it_waits(
     _original: Any, self: Dropper, item: Any, reason: str, *, interrupts: bool
 ) -> None:
@@ -524,12 +524,6 @@ plant(
     "call_by_clock",
     forgets(LimitWaiter, "call_by_clock"),
     ("service", 0),
-)
-plant(
-    "a limit calls within the take of its channel",
-    LimitedChannel,
-    "_schedule_look",
-    lambda self: self._look(),
 )
 
 
