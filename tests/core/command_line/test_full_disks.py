@@ -113,6 +113,27 @@ def check(ran: Ran, output: Path, failures: Path | None) -> None:
     assert sorted([*done, *failed, *missing(ran)]) == list(range(1, unread(ran)))
 
 
+FIRST_IS_SLOW = """
+import asyncio
+
+async def task(number):
+    if number == 1:
+        await asyncio.sleep(0.3)
+    if number % 2 == 0:
+        raise ValueError(number)
+    return number
+
+pipeline = Pipeline([Stage("Test", 50, [task], task_attempts=1)])
+"""
+
+
+def test_each_of_thousands_of_results_that_cannot_be_written_is_named(command: Command) -> None:
+    options = "--output", "/dev/full", "--ordered"
+    given = "".join(f"{number}\n" for number in range(1, 6_001))
+    ran = command.run(*options, program=FIRST_IS_SLOW, given=given)
+    assert missing(ran) == list(range(1, 6_000, 2))
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize(("place", "blocks"), list(sizes()))
 def test_a_full_disk_loses_and_repeats_no_input(

@@ -23,6 +23,9 @@ LEAST_SHARE = 0.01
 LONGEST_NAME = 100
 
 
+RANGES_PER_LINE = 300  # a longer message would be cut, and each input has to be named
+
+
 def exit_code(pending: PendingInputs, error: BaseException | None, signal: Signals | None) -> int:
     """Return the exit code of the process.
 
@@ -115,9 +118,11 @@ def _missing_lines(pending: PendingInputs, command_input: CommandInput) -> Itera
     positions, others = pending.missing()
     noun = command_input.noun
     where = "in the output nor among the failures"
-    if positions:
-        nouns, are = (noun, "is") if len(positions) == 1 else (f"{noun}s", "are")
-        yield f"{nouns} {', '.join(_ranges(positions))} {are} neither {where}"
+    ranges = list(_ranges(positions))
+    for start in range(0, len(ranges), RANGES_PER_LINE):
+        part = ranges[start : start + RANGES_PER_LINE]
+        nouns, are = (noun, "is") if part[0] == str(positions[-1]) else (f"{noun}s", "are")
+        yield f"{nouns} {', '.join(part)} {are} neither {where}"
     if others:
         are = "is" if others == 1 else "are"
         yield f"{many(others, 'item')} that the pipeline fed to itself {are} neither {where}"
