@@ -113,12 +113,16 @@ def check(ran: Ran, output: Path, failures: Path | None) -> None:
     assert sorted([*done, *failed, *missing(ran)]) == list(range(1, unread(ran)))
 
 
-FIRST_IS_SLOW = """
+FIRST_IS_LAST = """
 import asyncio
+
+is_read = asyncio.Event()
 
 async def task(number):
     if number == 1:
-        await asyncio.sleep(0.3)
+        await is_read.wait()
+    if number == 6_000:
+        is_read.set()
     if number % 2 == 0:
         raise ValueError(number)
     return number
@@ -130,7 +134,7 @@ pipeline = Pipeline([Stage("Test", 50, [task], task_attempts=1)])
 def test_each_of_thousands_of_results_that_cannot_be_written_is_named(command: Command) -> None:
     options = "--output", "/dev/full", "--ordered"
     given = "".join(f"{number}\n" for number in range(1, 6_001))
-    ran = command.run(*options, program=FIRST_IS_SLOW, given=given)
+    ran = command.run(*options, program=FIRST_IS_LAST, given=given)
     assert missing(ran) == list(range(1, 6_000, 2))
 
 
