@@ -18,8 +18,7 @@ from ._limits.grant import CURRENT_HOLDER, Grant
 from ._limits.meter import Meter
 from ._limits.meters import LOCK, Meters
 from ._limits.window import Window
-from .exceptions import MAX_SECONDS
-from .retry import is_duration
+from .retry import is_count, is_duration, is_positive
 from .stats import KeyStats, LimitStats
 
 BUSIEST_KEYS = 20
@@ -56,7 +55,7 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         for name in ("minimum", "maximum"):
-            if not _is_count(value := getattr(self, name)):
+            if not is_count(value := getattr(self, name), 1):
                 raise ValueError(f"{name} of Adaptive is {value!r}; give a whole number, 1 or more")
         if self.maximum < self.minimum:
             raise ValueError(
@@ -314,11 +313,11 @@ def _check(limit: Limit) -> None:
     """
     if limit.rate is None and limit.concurrency is None:
         raise ValueError("A Limit without rate and concurrency bounds nothing; give one of them")
-    if not _is_positive(limit.per):
+    if not is_positive(limit.per):
         raise ValueError(f"per of Limit is {limit.per!r}; give seconds, above 0")
     _check_rate(limit)
     concurrency = limit.concurrency
-    if not (concurrency is None or _is_count(concurrency) or isinstance(concurrency, Adaptive)):
+    if not (concurrency is None or is_count(concurrency, 1) or isinstance(concurrency, Adaptive)):
         raise ValueError(
             f"concurrency of Limit is {concurrency!r}; give a number of attempts, 1 or more, or "
             "Adaptive()"
@@ -338,20 +337,12 @@ def _check_rate(limit: Limit) -> None:
             if getattr(limit, name) is not None:
                 raise ValueError(f"{name} of Limit belongs to a rate; give a rate, or leave it out")
         return
-    if not _is_positive(rate):
+    if not is_positive(rate):
         raise ValueError(f"rate of Limit is {rate!r}; give a number of units, above 0")
     if rate < 1 and limit.cost is None:
         raise ValueError(
             f"rate of Limit is {rate!r}, so that no window holds an item; give rate=1 and "
             f"per={limit.per / rate:g}"
         )
-    if burst is not None and not _is_positive(burst):
+    if burst is not None and not is_positive(burst):
         raise ValueError(f"burst of Limit is {burst!r}; give a number of units, above 0")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MAX_SECONDS

@@ -29,7 +29,7 @@ from .exceptions import PipelineError
 from .items import checked_priority
 from .limits import Limit
 from .results import PipelineResult, UnprocessedItem
-from .retry import RetryWait, is_duration
+from .retry import RetryWait, is_count, is_duration
 from .stage import (
     CAPACITY_PER_WORKER,
     MAX_WORKERS,
@@ -37,7 +37,6 @@ from .stage import (
     TaskFunc,
     chain_text,
     checked_stages,
-    is_count,
 )
 from .tracker import StatusTracker
 

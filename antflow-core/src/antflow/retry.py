@@ -196,3 +196,14 @@ def is_duration(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= MAX_SECONDS  # false for NaN, too
+
+
+def is_count(value: object, least: int) -> bool:
+    """Return whether a value is a whole number, and not below the least."""
+    # Python counts True as 1, but `workers=True` is an argument in the wrong position.
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_positive(value: object) -> bool:
+    """Return whether a value is a number above 0 by which seconds can be divided."""
+    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MAX_SECONDS

@@ -11,9 +11,18 @@ from typing import Any, Literal, TypedDict
 
 from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
 from ._errors.texts import listed, one_line, short
-from .exceptions import MAX_SECONDS, PipelineError, StageValidationError
+from .exceptions import PipelineError, StageValidationError
 from .limits import Limit
-from .retry import ONCE, RetryOn, RetryPolicy, RetryWait, checked_wait, is_duration
+from .retry import (
+    ONCE,
+    RetryOn,
+    RetryPolicy,
+    RetryWait,
+    checked_wait,
+    is_count,
+    is_duration,
+    is_positive,
+)
 
 RetryMode = Literal["per_task", "per_stage"]
 ItemCallback = Callable[[Any, Any, dict[str, Any]], Any]
@@ -528,14 +537,3 @@ def is_error_types(value: object) -> bool:
     """Return whether a value is a type of exceptions, or a tuple of such types."""
     types = value if isinstance(value, tuple) else (value,)
     return all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types)
-
-
-def is_count(value: object, least: int) -> bool:
-    """Return whether a value is a whole number, and not below the least."""
-    # Python counts True as 1, but `workers=True` is an argument in the wrong position.
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_positive(value: object) -> bool:
-    """Return whether a value is a number above 0 by which seconds can be divided."""
-    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MAX_SECONDS

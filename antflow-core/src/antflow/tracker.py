@@ -14,7 +14,7 @@ from .events import StatusEvent as StatusEvent
 from .events import StatusType, TaskEvent
 from .hookspecs import hookimpl
 from .results import ErrorSummary, FailedItem
-from .stage import is_count
+from .retry import is_count
 
 StatusCallback = Callable[[StatusEvent], Any]
 TaskCallback = Callable[[TaskEvent], Any]

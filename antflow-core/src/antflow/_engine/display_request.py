@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from antflow.dashboards import DashboardProtocol
-from antflow.stage import is_positive
+from antflow.retry import is_positive
 
 from .display import chosen_dashboard
 

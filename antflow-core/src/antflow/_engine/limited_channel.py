@@ -137,8 +137,7 @@ class LimitedChannel(Channel):
             now = self.limiter.clock()
             found = self._find(now)
             item = None if found is None else self._start(*found, now)
-        if (self._lined_up > 0 or self._stuck is not None) != self.is_limited:
-            self._update_limited()
+        self._update_limited()
         return item
 
     def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
