@@ -189,12 +189,15 @@ def _process(folder: Path, sigint: Any) -> Iterator[None]:
         each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     root.handlers.clear()  # so that the command configures logging, as in a process of its own
+    bytecode = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # a program rewritten in the same second would not be read
     os.chdir(folder)
     try:
         yield
         assert {each: signal.getsignal(each) for each in found} == found
         assert signal.set_wakeup_fd(-1) == -1
     finally:
+        sys.dont_write_bytecode = bytecode
         signal.signal(signal.SIGINT, interrupt)
         os.chdir(working)
         root.handlers[:] = handlers
