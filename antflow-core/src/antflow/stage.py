@@ -177,26 +177,8 @@ class Stage:
         """
         # Not in the constructor: a pipeline checks its stages when it is made, so a field may still
         # be set after the stage is made. The name comes first, because every other error has it.
-        self._check_name()
-        self._check_tasks()
-        self._check_retry()
-        self._check_policy()
-        self._check_time_limits()
-        if not is_count(self.workers, 1):
-            raise self._invalid(
-                f"must have at least 1 worker, not {self.workers!r}; set workers to 1 or more"
-            )
-        if self.workers > MAX_WORKERS:
-            raise self._invalid(
-                f"cannot have {short(self.workers)} workers; set workers to the number of items to "
-                f"work on at once, {MAX_WORKERS:,} or fewer"
-            )
-        self._check_capacity()
-        self._check_functions()
-        self._check_switches()
-        self._check_task_limits()
-        self._check_call_limits()
-        self._check_limits()
+        for check in _CHECKS:
+            check(self)
 
     @property
     def capacity(self) -> float:
@@ -228,172 +210,226 @@ class Stage:
         assert wait is not None
         return RetryPolicy(attempts, wait, self.retry_on, self.never_retry, self.retry_timeout)
 
-    def _check_name(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise StageValidationError(
-                f"A stage's name must be a non-empty string, not {self.name!r}"
+
+def _check_name(stage: Stage) -> None:
+    if not isinstance(stage.name, str) or not stage.name:
+        raise StageValidationError(f"A stage's name must be a non-empty string, not {stage.name!r}")
+
+
+def _check_tasks(stage: Stage) -> None:
+    if callable(stage.tasks):  # the most likely mistake, so its remedy is written out
+        raise _invalid(
+            stage,
+            f"takes a list of tasks, not {stage.tasks!r}; write tasks=[{task_name(stage.tasks)}]",
+        )
+    if stage.tasks is not None and (
+        not isinstance(stage.tasks, Sequence) or isinstance(stage.tasks, str)
+    ):
+        raise _invalid(stage, f"takes a list of tasks, not {stage.tasks!r}; give tasks=[function]")
+    if not stage.tasks:
+        raise _invalid(stage, "must have at least one task; give tasks=[function, ...]")
+    for task in stage.tasks:
+        if not callable(task):
+            raise _invalid(
+                stage, f"has a task that cannot be called: {task!r}; give the function itself"
+            )
+        # Calling one runs none of its code, so the next task would get a generator object.
+        if (kind := _kind_of_generator(task)) is not None:
+            raise _invalid(
+                stage,
+                f"has a task that is {kind}: {task_name(task)!r}; return one value, and "
+                "feed() the others, or feed_threadsafe() them from a plain function",
             )
 
-    def _check_tasks(self) -> None:
-        if callable(self.tasks):  # the most likely mistake, so its remedy is written out
-            raise self._invalid(
-                f"takes a list of tasks, not {self.tasks!r}; write tasks=[{task_name(self.tasks)}]"
-            )
-        if self.tasks is not None and (
-            not isinstance(self.tasks, Sequence) or isinstance(self.tasks, str)
-        ):
-            raise self._invalid(f"takes a list of tasks, not {self.tasks!r}; give tasks=[function]")
-        if not self.tasks:
-            raise self._invalid("must have at least one task; give tasks=[function, ...]")
-        for task in self.tasks:
-            if not callable(task):
-                raise self._invalid(
-                    f"has a task that cannot be called: {task!r}; give the function itself"
-                )
-            # Calling one runs none of its code, so the next task would get a generator object.
-            if (kind := _kind_of_generator(task)) is not None:
-                raise self._invalid(
-                    f"has a task that is {kind}: {task_name(task)!r}; return one value, and "
-                    "feed() the others, or feed_threadsafe() them from a plain function"
-                )
 
-    def _check_retry(self) -> None:
-        if self.retry not in RETRY_MODES:
-            near = nearest(self.retry, RETRY_MODES)
-            remedy = f"did you mean {near!r}?" if near else "use 'per_task' or 'per_stage'"
-            raise self._invalid(f"has retry={self.retry!r}. Invalid retry policy; {remedy}")
-        for name in ("task_attempts", "stage_attempts"):
-            attempts = getattr(self, name)
-            if not is_count(attempts, 1):
-                raise self._invalid(
-                    f"has {name}={attempts!r}; it counts the first attempt too, so give 1 or more"
-                )
-        if not is_duration(self.task_wait_seconds):
-            raise self._invalid(
-                f"has task_wait_seconds={self.task_wait_seconds!r}; give seconds, 0 or more"
+def _check_retry(stage: Stage) -> None:
+    if stage.retry not in RETRY_MODES:
+        near = nearest(stage.retry, RETRY_MODES)
+        remedy = f"did you mean {near!r}?" if near else "use 'per_task' or 'per_stage'"
+        raise _invalid(stage, f"has retry={stage.retry!r}. Invalid retry policy; {remedy}")
+    for name in ("task_attempts", "stage_attempts"):
+        attempts = getattr(stage, name)
+        if not is_count(attempts, 1):
+            raise _invalid(
+                stage,
+                f"has {name}={attempts!r}; it counts the first attempt too, so give 1 or more",
             )
+    if not is_duration(stage.task_wait_seconds):
+        raise _invalid(
+            stage, f"has task_wait_seconds={stage.task_wait_seconds!r}; give seconds, 0 or more"
+        )
 
-    def _check_policy(self) -> None:
-        if self.retry_wait is not None and checked_wait(self.retry_wait) is None:
-            raise self._invalid(
-                f"has retry_wait={self.retry_wait!r}; give seconds, 0 or more, a Backoff, a wait "
-                "strategy of tenacity, or a function of attempt and error"
-            )
-        if not is_error_types(self.never_retry):
-            raise self._invalid(
-                f"has never_retry={self.never_retry!r}; give a type of exceptions, or a tuple "
-                "of types such as (NameError, TypeError)"
-            )
-        retry_on = self.retry_on
-        is_function = callable(retry_on) and not isinstance(retry_on, type)
-        if not is_function and not is_error_types(retry_on):
-            raise self._invalid(
-                f"has retry_on={retry_on!r}; give a type of exceptions, a tuple of types, or a "
-                "function that is called with an error"
+
+def _check_policy(stage: Stage) -> None:
+    if stage.retry_wait is not None and checked_wait(stage.retry_wait) is None:
+        raise _invalid(
+            stage,
+            f"has retry_wait={stage.retry_wait!r}; give seconds, 0 or more, a Backoff, a wait "
+            "strategy of tenacity, or a function of attempt and error",
+        )
+    if not is_error_types(stage.never_retry):
+        raise _invalid(
+            stage,
+            f"has never_retry={stage.never_retry!r}; give a type of exceptions, or a tuple "
+            "of types such as (NameError, TypeError)",
+        )
+    retry_on = stage.retry_on
+    is_function = callable(retry_on) and not isinstance(retry_on, type)
+    if not is_function and not is_error_types(retry_on):
+        raise _invalid(
+            stage,
+            f"has retry_on={retry_on!r}; give a type of exceptions, a tuple of types, or a "
+            "function that is called with an error",
+        )
+
+
+def _check_time_limits(stage: Stage) -> None:
+    for name in ("retry_timeout", "task_timeout", "item_timeout"):
+        seconds = getattr(stage, name)
+        if seconds is not None and not is_positive(seconds):
+            raise _invalid(
+                stage, f"has {name}={seconds!r}; give seconds, above 0, or None for no limit"
             )
 
-    def _check_time_limits(self) -> None:
-        for name in ("retry_timeout", "task_timeout", "item_timeout"):
-            seconds = getattr(self, name)
-            if seconds is not None and not is_positive(seconds):
-                raise self._invalid(
-                    f"has {name}={seconds!r}; give seconds, above 0, or None for no limit"
-                )
 
-    def _check_capacity(self) -> None:
-        if self.max_parked is not None and not is_count(self.max_parked, 1):
-            raise self._invalid(
-                f"has max_parked={self.max_parked!r}; give a number of items, 1 or more, or None "
-                "for 1,000, or the queue's capacity if that is more"
-            )
-        if self.queue_capacity is not None and not is_count(self.queue_capacity, 0):
-            raise self._invalid(
-                f"has queue_capacity={self.queue_capacity!r}; give a number of items, 0 for no "
-                "bound or None for ten per worker"
-            )
-        if not self.pull:
-            return
-        if self.retry == "per_stage":
-            raise self._invalid(
-                "cannot pull with retry='per_stage', since nothing waits in front of it to be "
-                "tried again; use retry='per_task'"
-            )
-        if self.queue_capacity is not None:
-            raise self._invalid(
-                f"cannot pull with queue_capacity={self.queue_capacity!r}, since nothing waits in "
-                "front of it; leave one of the two out"
-            )
+def _check_workers(stage: Stage) -> None:
+    if not is_count(stage.workers, 1):
+        raise _invalid(
+            stage, f"must have at least 1 worker, not {stage.workers!r}; set workers to 1 or more"
+        )
+    if stage.workers > MAX_WORKERS:
+        raise _invalid(
+            stage,
+            f"cannot have {short(stage.workers)} workers; set workers to the number of items to "
+            f"work on at once, {MAX_WORKERS:,} or fewer",
+        )
 
-    def _check_functions(self) -> None:
-        for name in ("on_success", "on_failure", "on_skip", "skip_if"):
-            function = getattr(self, name)
-            if function is not None and not callable(function):
-                raise self._invalid(f"has {name}={function!r}; give a function or None")
 
-    def _check_switches(self) -> None:
-        for name in ("unpack_args", "pull"):
-            switch = getattr(self, name)
-            # A truthy string or number is more likely an argument in the wrong position.
-            if not isinstance(switch, bool):
-                raise self._invalid(f"has {name}={switch!r}; give True or False")
+def _check_capacity(stage: Stage) -> None:
+    if stage.max_parked is not None and not is_count(stage.max_parked, 1):
+        raise _invalid(
+            stage,
+            f"has max_parked={stage.max_parked!r}; give a number of items, 1 or more, or None "
+            "for 1,000, or the queue's capacity if that is more",
+        )
+    if stage.queue_capacity is not None and not is_count(stage.queue_capacity, 0):
+        raise _invalid(
+            stage,
+            f"has queue_capacity={stage.queue_capacity!r}; give a number of items, 0 for no "
+            "bound or None for ten per worker",
+        )
+    if not stage.pull:
+        return
+    if stage.retry == "per_stage":
+        raise _invalid(
+            stage,
+            "cannot pull with retry='per_stage', since nothing waits in front of it to be "
+            "tried again; use retry='per_task'",
+        )
+    if stage.queue_capacity is not None:
+        raise _invalid(
+            stage,
+            f"cannot pull with queue_capacity={stage.queue_capacity!r}, since nothing waits in "
+            "front of it; leave one of the two out",
+        )
 
-    def _check_task_limits(self) -> None:
-        limits = self.task_concurrency_limits
-        if not isinstance(limits, Mapping):
-            raise self._invalid(
-                f"has task_concurrency_limits={limits!r}; give a dict of task names and numbers"
-            )
-        names = [task_name(task) for task in self.tasks]
-        for name, most in limits.items():
-            # A misspelt name would limit nothing, which shows only under load.
-            if name not in names:
-                raise self._invalid(
-                    f"has a limit for an unknown task {name!r}; its tasks are "
-                    f"{', '.join(map(repr, names))}"
-                )
-            if not is_count(most, 1):
-                raise self._invalid(
-                    f"has the limit {most!r} for task {name!r}; give a number of workers, 1 or more"
-                )
 
-    def _check_call_limits(self) -> None:
-        calls = self.call_concurrency
-        if calls is not None and not is_count(calls, 1):
-            raise self._invalid(
-                f"has call_concurrency={calls!r}; give a number of tasks, 1 or more, or None for "
-                "no limit"
+def _check_functions(stage: Stage) -> None:
+    for name in ("on_success", "on_failure", "on_skip", "skip_if"):
+        function = getattr(stage, name)
+        if function is not None and not callable(function):
+            raise _invalid(stage, f"has {name}={function!r}; give a function or None")
+
+
+def _check_switches(stage: Stage) -> None:
+    for name in ("unpack_args", "pull"):
+        switch = getattr(stage, name)
+        # A truthy string or number is more likely an argument in the wrong position.
+        if not isinstance(switch, bool):
+            raise _invalid(stage, f"has {name}={switch!r}; give True or False")
+
+
+def _check_task_limits(stage: Stage) -> None:
+    limits = stage.task_concurrency_limits
+    if not isinstance(limits, Mapping):
+        raise _invalid(
+            stage, f"has task_concurrency_limits={limits!r}; give a dict of task names and numbers"
+        )
+    names = [task_name(task) for task in stage.tasks]
+    for name, most in limits.items():
+        # A misspelt name would limit nothing, which shows only under load.
+        if name not in names:
+            raise _invalid(
+                stage,
+                f"has a limit for an unknown task {name!r}; its tasks are "
+                f"{', '.join(map(repr, names))}",
             )
-        if self.call_rate is not None and not is_positive(self.call_rate):
-            raise self._invalid(
-                f"has call_rate={self.call_rate!r}; give a number of calls per call_rate_period, "
-                "above 0, or None for no limit"
-            )
-        if not is_positive(self.call_rate_period):
-            raise self._invalid(
-                f"has call_rate_period={self.call_rate_period!r}; give seconds, above 0"
+        if not is_count(most, 1):
+            raise _invalid(
+                stage,
+                f"has the limit {most!r} for task {name!r}; give a number of workers, 1 or more",
             )
 
-    def _check_limits(self) -> None:
-        limits = self.limits
-        if isinstance(limits, Limit) or not isinstance(limits, Sequence):
-            raise self._invalid(f"takes a list of limits, not {limits!r}; give limits=[Limit(...)]")
-        for limit in limits:
-            if not isinstance(limit, Limit):
-                raise self._invalid(f"has {limit!r} among its limits; give a Limit")
-            if limit.key is not None and self.pull:
-                raise self._invalid(
-                    f"cannot pull with {limit!r}, since no item waits in front of it that those of "
-                    "other keys could pass; leave out pull or key"
-                )
-        if len({id(limit) for limit in limits}) < len(limits):
-            raise self._invalid("has a limit twice; an item would take it twice")
-        names = [limit.name for limit in limits if limit.name is not None]
-        for name in names:
-            if names.count(name) > 1:
-                raise self._invalid(f"has two limits named {name!r}; name each differently")
 
-    def _invalid(self, text: str) -> StageValidationError:
-        return StageValidationError(f"Stage {self.name!r} {text}")
+def _check_call_limits(stage: Stage) -> None:
+    calls = stage.call_concurrency
+    if calls is not None and not is_count(calls, 1):
+        raise _invalid(
+            stage,
+            f"has call_concurrency={calls!r}; give a number of tasks, 1 or more, or None for "
+            "no limit",
+        )
+    if stage.call_rate is not None and not is_positive(stage.call_rate):
+        raise _invalid(
+            stage,
+            f"has call_rate={stage.call_rate!r}; give a number of calls per call_rate_period, "
+            "above 0, or None for no limit",
+        )
+    if not is_positive(stage.call_rate_period):
+        raise _invalid(
+            stage, f"has call_rate_period={stage.call_rate_period!r}; give seconds, above 0"
+        )
+
+
+def _check_limits(stage: Stage) -> None:
+    limits = stage.limits
+    if isinstance(limits, Limit) or not isinstance(limits, Sequence):
+        raise _invalid(stage, f"takes a list of limits, not {limits!r}; give limits=[Limit(...)]")
+    for limit in limits:
+        if not isinstance(limit, Limit):
+            raise _invalid(stage, f"has {limit!r} among its limits; give a Limit")
+        if limit.key is not None and stage.pull:
+            raise _invalid(
+                stage,
+                f"cannot pull with {limit!r}, since no item waits in front of it that those of "
+                "other keys could pass; leave out pull or key",
+            )
+    if len({id(limit) for limit in limits}) < len(limits):
+        raise _invalid(stage, "has a limit twice; an item would take it twice")
+    names = [limit.name for limit in limits if limit.name is not None]
+    for name in names:
+        if names.count(name) > 1:
+            raise _invalid(stage, f"has two limits named {name!r}; name each differently")
+
+
+def _invalid(stage: Stage, text: str) -> StageValidationError:
+    return StageValidationError(f"Stage {stage.name!r} {text}")
+
+
+_CHECKS: Sequence[Callable[[Stage], None]] = (
+    _check_name,
+    _check_tasks,
+    _check_retry,
+    _check_policy,
+    _check_time_limits,
+    _check_workers,
+    _check_capacity,
+    _check_functions,
+    _check_switches,
+    _check_task_limits,
+    _check_call_limits,
+    _check_limits,
+)
 
 
 def checked_stages(stages: Iterable[Stage], pipeline: str) -> tuple[Stage, ...]:
