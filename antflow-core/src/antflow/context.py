@@ -62,32 +62,40 @@ class CurrentItem:
         return self._item.carrier
 
 
+class CurrentStage(Protocol):
+    """What these functions need of the stage of the task."""
+
+    name: str
+    limits: Mapping[str, Limit]
+    call_limits: CallLimits
+
+
+class Waits(Protocol):
+    """Marks the worker as waiting inside of the present attempt."""
+
+    def mark(self) -> AbstractContextManager[None]:
+        """Mark the worker as waiting for a limit; a shutdown cancels the wait."""
+
+    def mark_anywhere(self) -> AbstractContextManager[None]:
+        """Mark the worker as waiting; also from a thread in which the task runs."""
+
+
 class CurrentWorker(Protocol):
     """What these functions need of the worker that runs the task."""
 
     @property
-    def limits(self) -> CallLimits:
-        """The limits of the stage."""
+    def stage(self) -> CurrentStage:
+        """The stage."""
 
     @property
-    def stage_name(self) -> str:
-        """The name of the stage."""
+    def waits(self) -> Waits:
+        """The waits inside of the present attempt."""
 
     def current_item(self) -> CurrentItem | None:
         """Return the item that the worker holds."""
 
     def set_status_text(self, text: str, min_interval: float) -> bool:
         """Set the status text; return False if less than `min_interval` seconds have passed."""
-
-    @property
-    def stage_limits(self) -> Mapping[str, Limit]:
-        """The stage's limits that items have to be allowed by, by name."""
-
-    def waiting(self) -> AbstractContextManager[None]:
-        """Mark the worker as waiting for a limit; a shutdown cancels the wait."""
-
-    def waiting_anywhere(self) -> AbstractContextManager[None]:
-        """Mark the worker as waiting; also from a thread in which the task runs."""
 
 
 CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
@@ -129,7 +137,7 @@ def current_limits() -> Mapping[str, Limit]:
     A limit without a name is "limit"; a second one is "limit-2".
     """
     worker = CURRENT_WORKER.get()
-    return {} if worker is None else MappingProxyType(worker.stage_limits)
+    return {} if worker is None else MappingProxyType(worker.stage.limits)
 
 
 @contextmanager
@@ -141,7 +149,7 @@ def mark_waiting() -> Iterator[None]:
     cancelled, and its item is reported as unprocessed. Outside a task it does nothing.
     """
     worker = CURRENT_WORKER.get()
-    with nullcontext() if worker is None else worker.waiting_anywhere():
+    with nullcontext() if worker is None else worker.waits.mark_anywhere():
         yield
 
 
@@ -157,7 +165,7 @@ async def concurrency_limit() -> AsyncIterator[None]:
         RuntimeError: the stage has no `call_concurrency`, or this is used outside a task.
     """
     worker = CURRENT_WORKER.get()
-    semaphore = None if worker is None else worker.limits.calls
+    semaphore = None if worker is None else worker.stage.call_limits.calls
     if worker is None or semaphore is None:
         raise RuntimeError(_missing_limit("concurrency_limit()", "call_concurrency", worker))
     await acquire(worker, semaphore)
@@ -184,14 +192,14 @@ async def rate_limit(amount: float = 1) -> AsyncIterator[None]:
         ValueError: `amount` is not a number above 0, or is more than the most.
     """
     worker = CURRENT_WORKER.get()
-    rate = None if worker is None else worker.limits.rate
+    rate = None if worker is None else worker.stage.call_limits.rate
     if worker is None or rate is None:
         raise RuntimeError(_missing_limit("rate_limit()", "call_rate", worker))
-    _check_amount(amount, rate.most, worker.stage_name)
+    _check_amount(amount, rate.most, worker.stage.name)
     if rate.has_capacity(amount):  # no wait, so the worker's state need not change
         await rate.acquire(amount)
     else:
-        with worker.waiting():
+        with worker.waits.mark():
             await rate.acquire(amount)
     yield
 
@@ -206,14 +214,14 @@ def call_rate_has_capacity(amount: float = 1) -> bool:
         True also if the stage has no `call_rate`, and outside a task.
     """
     worker = CURRENT_WORKER.get()
-    rate = None if worker is None else worker.limits.rate
+    rate = None if worker is None else worker.stage.call_limits.rate
     return rate is None or rate.has_capacity(amount)
 
 
 async def acquire(worker: CurrentWorker, semaphore: Semaphore) -> None:
     """Acquire a semaphore, and mark the worker as waiting meanwhile."""
     if semaphore.locked():  # also while others are queued for it
-        with worker.waiting():
+        with worker.waits.mark():
             await semaphore.acquire()
     else:
         await semaphore.acquire()
@@ -233,6 +241,6 @@ def _missing_limit(call: str, field: str, worker: CurrentWorker | None) -> str:
     if worker is None:
         return f"{call} was used outside of a task; set {field} on a Stage, and use it in its tasks"
     return (
-        f"{call} was used in stage {worker.stage_name!r}, which has no {field}; "
+        f"{call} was used in stage {worker.stage.name!r}, which has no {field}; "
         f"set {field} on the Stage"
     )

@@ -418,7 +418,7 @@ plant("the input is read on", Run, "_stop_reading", lambda *_: None, ("stream", 
 plant(
     "waits for limits are not cancelled",
     Worker,
-    "cancel_limit_wait",
+    "cancel_waits",
     lambda *_: None,
     ("service", 2),
 )

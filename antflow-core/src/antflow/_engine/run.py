@@ -230,7 +230,7 @@ class Run(RunState):
             self._on_open_loop(stage.input.close)
         self._on_open_loop(self.results.unbound)
         for worker in self.workers.begun():
-            self._on_open_loop(worker.cancel_limit_wait)
+            self._on_open_loop(worker.cancel_waits)
         self._stop_reading()
         if not self._tasks:
             self._end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Semaphore
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, eq
 from typing import overload
@@ -16,7 +16,7 @@ from antflow._plugins.dispatcher import Dispatcher
 from antflow._runners.calls import Call, prepare
 from antflow._runners.threads import Threads
 from antflow._stats.counters import StageCounters, TaskCounters
-from antflow.limits import named
+from antflow.limits import Limit, named
 from antflow.results import ErrorSummary, UnprocessedItem
 from antflow.stage import Stage, task_name
 
@@ -63,14 +63,14 @@ class StageRuntime:
         self.name = stage.name
         self.workers = stage.workers  # how many there are to be now
         self.stopped: list[int] = []  # a heap: numbers of workers that were too many and stopped
-        limits = named(stage.limits)
-        self.limiter = Limiter(limits) if limits else None
+        self.limits: Mapping[str, Limit] = named(stage.limits)
+        self.limiter = Limiter(self.limits) if self.limits else None
         self.input = _channel(stage, self.limiter)
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input
         self.results = results
         self.dispatcher = dispatcher
-        self.limits = CallLimits(stage.task_concurrency_limits, stage.call_concurrency)
+        self.call_limits = CallLimits(stage.task_concurrency_limits, stage.call_concurrency)
         self.threads = Threads(stage.name, stage.workers)
         names = [task_name(task) for task in stage.tasks]
         self.counters = StageCounters(names, stage.workers)
@@ -79,7 +79,7 @@ class StageRuntime:
                 name,
                 prepare(task, stage, self.threads),
                 self.counters.tasks[name],
-                self.limits.tasks.get(name),
+                self.call_limits.tasks.get(name),
             )
             for name, task in zip(names, stage.tasks, strict=True)
         ]
@@ -94,7 +94,7 @@ class StageRuntime:
             rate: limits the stage's calls.
             clock: of the run.
         """
-        self.limits.rate = rate
+        self.call_limits.rate = rate
         self.counters.begin(clock())
         channel = self.input
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from heapq import heappush
 from typing import Any, NamedTuple
 
-from antflow._limits.call_limits import CallLimits
 from antflow._limits.grant import Grant
 from antflow._plugins.dispatcher import is_cancellation_pending
 from antflow._stats.counters import BUSY, IDLE, WAITING
 from antflow.context import CurrentItem
-from antflow.limits import Limit
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, Attempt
@@ -52,9 +50,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_limit_waits",
-        "_limit_waits_of",
         "_spent",
+        "_waits",
         "_working_since",
         "attempt",
         "bound_task",
@@ -105,8 +102,7 @@ class Worker:
         self._spent = 0.0
         self._working_since = 0.0
         self.status: _StatusText | None = None  # what a task has set
-        self._limit_waits = 0
-        self._limit_waits_of: object = None
+        self._waits: AttemptWaits | None = None
 
     # Its asyncio task
 
@@ -213,7 +209,7 @@ class Worker:
 
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""
-        self.item = self.status = None
+        self.item = self.status = self._waits = None
         self._spent = self.seconds
         self.state = IDLE
 
@@ -249,16 +245,6 @@ class Worker:
 
     # What the present task may ask of its worker
 
-    @property
-    def limits(self) -> CallLimits:
-        """The limits of its stage."""
-        return self.stage.limits
-
-    @property
-    def stage_name(self) -> str:
-        """Its stage's name."""
-        return self.stage.name
-
     def current_item(self) -> CurrentItem | None:
         """Return the item that it holds."""
         item = self.item
@@ -286,66 +272,96 @@ class Worker:
         self.status = _StatusText(item.sequence_id, self.current_task, text, now)
         return True
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Wait for a limit inside of this, to be cancelled when the run is closed.
-
-        A task may return and leave something that still waits. The worker then counts as waiting
-        until it looks again, which the loop without observers does when its queue is empty.
-        """
-        attempt = self._present_attempt()
-        if attempt != self._limit_waits_of:  # what an earlier one left behind does not count
-            self._limit_waits_of, self._limit_waits = attempt, 0
-        self._limit_waits += 1
-        if self.stage.input.closed:
-            self.cancel_limit_wait()
-        if self.state == BUSY:
-            self.set_state(WAITING)
-        try:
-            yield
-        finally:
-            if attempt == self._limit_waits_of:
-                self._limit_waits -= 1
-                is_present = attempt == self._present_attempt()
-                if not self._limit_waits and is_present and self.state == WAITING:
-                    self.set_state(BUSY)
+    @property
+    def waits(self) -> AttemptWaits:
+        """The waits inside of its present attempt."""
+        attempt = self.present_attempt
+        if self._waits is None or self._waits.attempt != attempt:
+            self._waits = AttemptWaits(self, attempt)
+        return self._waits
 
     @property
-    def stage_limits(self) -> Mapping[str, Limit]:
-        """The stage's limits that items have to be allowed by, by name."""
-        limiter = self.stage.limiter
-        return {} if limiter is None else limiter.limits
+    def present_attempt(self) -> object:
+        """Identifies its present attempt; None between two items."""
+        item = self.item
+        return None if item is None else (item.sequence_id, self.current_task, self.attempt_number)
+
+    def cancel_waits(self) -> None:
+        """Cancel the attempt if it waits for a limit; the run is closed."""
+        if self._waits is not None:
+            self._waits.cancel()
+
+
+class AttemptWaits:
+    """The waits for limits inside of one attempt; its worker is waiting while there is any.
+
+    A task may return and leave something that still waits. The worker then counts as waiting until
+    it looks again, which the loop without observers does when its queue is empty.
+
+    Args:
+        worker: makes the attempt.
+        attempt: identifies the attempt.
+    """
+
+    __slots__ = ("_count", "_worker", "attempt")
+
+    def __init__(self, worker: Worker, attempt: object) -> None:
+        self.attempt = attempt
+        self._worker = worker
+        self._count = 0
 
     @contextmanager
-    def waiting_anywhere(self) -> Iterator[None]:
-        """Wait inside of this, as inside `waiting`; also in a thread in which the task runs."""
-        loop = self.run.loop
-        if loop is None or is_running(loop):
-            with self.waiting():
-                yield
-            return
-        wait = self.waiting()
-        _call_soon(loop, wait.__enter__)
+    def mark(self) -> Iterator[None]:
+        """Wait inside of this, to be cancelled when the run is closed."""
+        self._begin()
         try:
             yield
         finally:
-            _call_soon(loop, wait.__exit__, None, None, None)
+            self._end()
 
-    def cancel_limit_wait(self) -> None:
-        """Cancel the attempt that waits for a limit, if one does; the run is closed.
+    @contextmanager
+    def mark_anywhere(self) -> Iterator[None]:
+        """Wait inside of this, as inside `mark`; also in a thread in which the task runs."""
+        loop = self._worker.run.loop
+        if loop is None or is_running(loop):
+            with self.mark():
+                yield
+            return
+        _call_soon(loop, self._begin)
+        try:
+            yield
+        finally:
+            _call_soon(loop, self._end)
+
+    def cancel(self) -> None:
+        """Cancel the attempt if it waits.
 
         All of it is cancelled, and not the wait alone, because that may be in a task of the user's,
         where a cancellation need not end the attempt.
         """
-        is_waiting = self._limit_waits and self._limit_waits_of == self._present_attempt()
-        if is_waiting and self.task is not None and self.state in WORKING:
-            self.task.cancel()
+        worker = self._worker
+        is_waiting = self._count > 0 and self._is_present and worker.state in WORKING
+        if is_waiting and worker.task is not None:
+            worker.task.cancel()
 
-    def _present_attempt(self) -> object:
-        item = self.item
-        return None if item is None else (item.sequence_id, self.current_task, self.attempt_number)
+    def _begin(self) -> None:
+        self._count += 1
+        worker = self._worker
+        if worker.stage.input.closed:
+            self.cancel()
+        if worker.state == BUSY:
+            worker.set_state(WAITING)
+
+    def _end(self) -> None:
+        self._count -= 1
+        if not self._count and self._is_present and self._worker.state == WAITING:
+            self._worker.set_state(BUSY)
+
+    @property
+    def _is_present(self) -> bool:
+        return self.attempt == self._worker.present_attempt
 
 
-def _call_soon(loop: AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+def _call_soon(loop: AbstractEventLoop, call: Callable[[], None]) -> None:
     with suppress(RuntimeError):  # it is closed, and the task's thread was abandoned
-        loop.call_soon_threadsafe(call, *args)
+        loop.call_soon_threadsafe(call)

@@ -57,7 +57,7 @@ def _when_ready(timed: Call, threads: Threads) -> Call:
         if threads.are_too_many:
             worker = CURRENT_WORKER.get()
             assert worker is not None
-            with worker.waiting():  # closing the run cancels the wait
+            with worker.waits.mark():  # closing the run cancels the wait
                 await threads.wait_ready()
         return await timed(value)
 
