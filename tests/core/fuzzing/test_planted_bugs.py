@@ -31,6 +31,7 @@ from antflow._engine.limited_channel import LimitedChannel
 from antflow._engine.limiter import Limiter
 from antflow._engine.parking import ParkedItems
 from antflow._engine.pull_channel import PullChannel
+from antflow._engine.ready_items import ReadyItems
 from antflow._engine.result_queue import ResultQueue
 from antflow._engine.run import Run
 from antflow._engine.run_state import RunState
@@ -113,9 +114,9 @@ plant(
 )
 plant(
     "newly due items go before those that were due earlier",
-    Channel,
-    "_insert_due",
-    lambda self, item: self.queue.appendleft(item),
+    ReadyItems,
+    "insert_due",
+    lambda self, item: self.appendleft(item),
     ("run", 4),
 )
 plant(
@@ -187,7 +188,7 @@ plant(
     "the sender of a removed item is not woken in front of a pull stage",
     PullChannel,
     "remove",
-    Channel._remove_ready,
+    lambda self, item: self.queue.take_out(item),
     ("service", 129),
 )
 plant(
@@ -560,7 +561,7 @@ def entries_are_merged_under_their_earliest_time(
 
 @replaces(LimitedChannel, "_set_aside")
 def the_lines_of_keys_are_lost_at_the_close(original: Any, self: LimitedChannel) -> None:
-    for line in self._lines.values():
+    for line in self._lines:
         line.candidates.clear()
     original(self)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import insort_right
-from collections import deque
 from collections.abc import Callable
 
 from antflow.results import PipelineResult
 
 from .parking import ParkedItems
+from .ready_items import ReadyItems
 from .waiters import Receivers, RoomWaiters
 
 MIN_PARKED = 1000
@@ -19,8 +18,7 @@ parked is the failure rate times the throughput times the wait."""
 class Channel:
     """Items on their way from senders to receivers; it decides which item may start.
 
-    Ready items are in `queue`, by priority, then retried before fresh, then by arrival. Parked
-    items are ready when they are due.
+    Ready items are in `queue`. Parked items are ready when they are due.
 
     A sender deposits its item and then waits while the channel is full: whoever waits holds
     nothing, so cancelling it loses nothing. A feeder, which stands outside the run, waits first.
@@ -58,7 +56,7 @@ class Channel:
 
     def __init__(self, capacity: float, max_parked: int | None = None) -> None:
         self.capacity = capacity
-        self.queue: deque[PipelineResult] = deque()
+        self.queue = ReadyItems()
         self.unprocessed: list[PipelineResult] = []
         self.append_directly = True
         self.closed = False
@@ -103,7 +101,7 @@ class Channel:
         if not queue or item.priority >= queue[-1].priority:
             queue.append(item)
         else:
-            insort_right(queue, item, key=self._rank)
+            queue.add(item)
 
     def put_fed(self, item: PipelineResult) -> None:
         """Deposit an item of a feeder, which does not wait after that."""
@@ -120,9 +118,9 @@ class Channel:
         if self.closed:
             self.unprocessed.append(item)
             return
-        item.get_details().retried_in = id(self)
+        item.get_details().retried_in = id(self.queue)
         if delay <= 0:
-            self._insert_due(item)
+            self.queue.insert_due(item)
             return
         self.parked_items.add(item, delay)
         if len(self.parked_items) > self._max_parked:
@@ -135,17 +133,10 @@ class Channel:
 
     def remove(self, item: PipelineResult) -> bool:
         """Take out an item that waits; return whether it was there."""
-        if not (self._remove_ready(item) or self.parked_items.remove(item)):
+        if not (self.queue.take_out(item) or self.parked_items.remove(item)):
             return False
         self._on_released()
         return True
-
-    def _remove_ready(self, item: PipelineResult) -> bool:
-        for index, each in enumerate(self.queue):
-            if each is item:  # not by `==`, which may run code of the value's class
-                del self.queue[index]
-                return True
-        return False
 
     def note_senders(self, *, has_surplus: bool) -> None:
         """Have senders look up after each deposit, because some of them have to stop, or not."""
@@ -159,27 +150,14 @@ class Channel:
         self._update_flags()
 
     def _put_due(self, item: PipelineResult) -> None:
-        self._insert_due(item)
+        self.queue.insert_due(item)
         if self._wants_receiver:
             self.receivers.wake(1)
-
-    def _insert_due(self, item: PipelineResult) -> None:
-        """Deposit an item that is tried again: behind those due before it, before fresh ones."""
-        # In front of those due before it, new retries would starve old ones.
-        queue = self.queue
-        if not queue or (queue[0].details is None and queue[0].priority >= item.priority):
-            queue.appendleft(item)
-        else:
-            insort_right(queue, item, key=self._rank)
 
     def _on_released(self) -> None:
         self._update_flags()
         if self.waiters.any:
             self.waiters.wake()
-
-    def _rank(self, item: PipelineResult) -> tuple[int, bool]:
-        details = item.details
-        return item.priority, details is None or details.retried_in != id(self)
 
     # Room
 

@@ -13,6 +13,9 @@ from antflow._limits.meter import Meter
 from antflow._limits.meters import Meters
 from antflow.results import PipelineResult
 
+Line = tuple[Meters, Hashable]
+"""Identifies the items that wait for one key of a limit."""
+
 
 class Need(NamedTuple):
     """What an item needs of one limit.
@@ -32,7 +35,7 @@ class Need(NamedTuple):
     has_key: bool
 
     @property
-    def line(self) -> tuple[Meters, Hashable]:
+    def line(self) -> Line:
         """Identifies the items that need the same."""
         return self.meters, self.key
 
@@ -105,7 +108,7 @@ class LimitWaiter:
 
     __slots__ = ("_due", "candidates", "is_called", "line", "meter", "need", "stage")
 
-    def __init__(self, stage: WaitingStage, line: tuple[Meters, Hashable] | None = None) -> None:
+    def __init__(self, stage: WaitingStage, line: Line | None = None) -> None:
         self.stage = stage
         self._due = inf  # when it is called by the clock
         self.line = line

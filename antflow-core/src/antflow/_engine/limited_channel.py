@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from bisect import insort_right
-from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from antflow._limits.meters import LOCK, Meters
 from antflow.results import PipelineResult
 
 from .channel import Channel
+from .key_lines import KeyLines
 from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
 from .limiter import Limiter
 from .parking import ParkedItems
@@ -18,9 +17,6 @@ from .pull_channel import PullChannel
 
 MAX_MOVED = 200
 """So many items at most are moved to lines before other work on the event loop gets a turn."""
-
-Line = tuple[Meters, Hashable]
-"""Identifies the items that wait for one key of a limit."""
 
 
 class LimitedChannel(Channel):
@@ -48,9 +44,7 @@ class LimitedChannel(Channel):
         self.is_limited = False  # whether items wait for a limit
         self.on_limited: Callable[[], None] | None = None  # called when that has changed
         self._is_uniform = limiter.is_constant  # all items need the same, and the first goes first
-        self._lines: dict[Line, LimitWaiter] = {}
-        self._lined_up = 0  # items in lines
-        self._called: deque[LimitWaiter] = deque()  # lines whose first item may be able to start
+        self._lines = KeyLines(self, self.queue.rank)
         self._ready = LimitWaiter(self)  # waits for the first ready item
         self._seen: dict[int, Candidate] = {}  # ready items that were looked at, by `id()`
         self._stuck: PipelineResult | None = None  # the first ready item, while it is blocked
@@ -67,15 +61,14 @@ class LimitedChannel(Channel):
     @property
     def parked(self) -> int:
         """Number of items that wait until they are due, or for their key."""
-        return super().parked + self._lined_up
+        return super().parked + self._lines.items
 
     def waiting_for(self, meters: Meters) -> int:
         """Return how many items wait for a limit; from any thread."""
         first = self._ready.need
         # In front of a pull stage, senders hold what waits, so that nothing is pending.
         waiting = len(self.queue) if first is not None and first.meters is meters else 0
-        lines = list(self._lines.values())
-        return waiting + sum(line.waiting for line in lines if line.is_for(meters, first))
+        return waiting + self._lines.waiting_for(meters, first)
 
     # Depositing
 
@@ -85,7 +78,7 @@ class LimitedChannel(Channel):
         self._wake_for_it()
 
     def _put_due(self, item: PipelineResult) -> None:
-        self._insert_due(item)
+        self.queue.insert_due(item)
         self._wake_for_it()
 
     def _wake_for_it(self) -> None:
@@ -94,7 +87,7 @@ class LimitedChannel(Channel):
 
     def remove(self, item: PipelineResult) -> bool:
         """Take out an item that waits; return whether it was there."""
-        if not (super().remove(item) or self._remove_lined_up(item)):
+        if not (super().remove(item) or self._lines.take_out(item)):
             return False
         self._seen.pop(id(item), None)
         if self._stuck is not None:  # what it held up has to be looked at
@@ -103,16 +96,6 @@ class LimitedChannel(Channel):
         self._update_limited()
         return True
 
-    def _remove_lined_up(self, item: PipelineResult) -> bool:
-        for line in self._lines.values():
-            for index, candidate in enumerate(line.candidates):
-                if candidate.item is item:
-                    del line.candidates[index]
-                    self._lined_up -= 1
-                    self._close_if_empty(line)
-                    return True
-        return False
-
     # Taking
 
     def startable(self) -> int:
@@ -120,7 +103,7 @@ class LimitedChannel(Channel):
         is_stuck = self._stuck is not None and self.peek() is self._stuck
         if self._has_more or (self._is_asleep and (is_stuck or not self.queue)):
             return 0
-        return len(self._called) + (0 if is_stuck else super().startable())
+        return len(self._lines.called) + (0 if is_stuck else super().startable())
 
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
@@ -148,8 +131,8 @@ class LimitedChannel(Channel):
             del self._seen[id(candidate.item)]
             super().get_nowait()
         else:
-            self._leave_line(waiter)
-            self._called.rotate(-1)  # so that lines take turns
+            self._lines.pop_first(waiter)
+            self._lines.called.rotate(-1)  # so that lines take turns
             self.held += 1
             if self.waiters.any:
                 self.waiters.wake()
@@ -167,7 +150,7 @@ class LimitedChannel(Channel):
     def _pass_on_turns(self) -> None:
         """Let items of other stages start if no worker is free for the items here."""
         if not self.receivers.has_idle:
-            for each in (self._ready, *self._called):
+            for each in (self._ready, *self._lines.called):
                 each.pass_on()
 
     def _find(self, now: float) -> tuple[LimitWaiter, Candidate] | None:
@@ -179,7 +162,7 @@ class LimitedChannel(Channel):
             waiter, candidate = found
             need = None
             if self._lines and waiter is self._ready:
-                need = self._line_of_key(candidate)
+                need = self._lines.need_of(candidate)
             blocked = None if need is not None else self.limiter.check(candidate, waiter, now)
             if need is None and blocked is None:
                 return found
@@ -198,10 +181,10 @@ class LimitedChannel(Channel):
         ready = self.peek()
         if ready is self._stuck:
             ready = None
-        if ready is None and (self._is_asleep or not self._called):
+        if ready is None and (self._is_asleep or not self._lines.called):
             return None
-        if self._called:
-            line = self._called[0]
+        if self._lines.called:
+            line = self._lines.called[0]
             first = line.candidates[0]
             if ready is None or first.item.priority <= ready.priority:
                 return line, first
@@ -212,10 +195,6 @@ class LimitedChannel(Channel):
             # comes before it.
             candidate = self._seen[id(ready)] = self.limiter.candidate(ready)
         return self._ready, candidate
-
-    def _line_of_key(self, candidate: Candidate) -> Need | None:
-        """Return for which key others wait already, so that a ready item has to line up."""
-        return next((need for need in candidate.needs if need.line in self._lines), None)
 
     # Holding back
 
@@ -237,17 +216,16 @@ class LimitedChannel(Channel):
         elif waiter is not self._ready:
             assert blocked is not None
             if waiter.line == need.line:
-                self._called.popleft()
-                waiter.wait(blocked)
+                self._lines.wait_again(waiter, blocked)
             else:
-                self._leave_line(waiter)
-                self._line_up(candidate, need, blocked)
-        elif self._lined_up < self._max_parked:
+                self._lines.pop_first(waiter)
+                self._lines.add(candidate, need, blocked)
+        elif self._lines.items < self._max_parked:
             if not self._is_asleep:  # or it waits for the item behind this one
                 self._ready.stop()
             del self._seen[id(candidate.item)]
             self.queue.popleft()
-            self._line_up(candidate, need, blocked)
+            self._lines.add(candidate, need, blocked)
             if self.waiters.any:
                 self.waiters.wake()
         else:
@@ -258,36 +236,7 @@ class LimitedChannel(Channel):
     def _sleep(self) -> None:
         """Let nothing start until a limit calls."""
         self._is_asleep, self._stuck = True, self.peek()
-        for line in self._called:  # another stage may use what they do not use
-            line.stop()
-
-    def _line_up(self, candidate: Candidate, need: Need, blocked: Blocked | None) -> None:
-        """Move an item to the line of its key."""
-        line = self._lines.get(need.line)
-        if line is None:
-            assert blocked is not None
-            line = self._lines[need.line] = LimitWaiter(self, need.line)
-            line.wait(blocked)
-        waiting = line.candidates
-        insort_right(waiting, candidate, key=lambda each: self._rank(each.item))
-        if len(waiting) > 1 and waiting[0] is candidate:  # it may cost less than the one behind it
-            line.call()
-        self._lined_up += 1
-
-    def _leave_line(self, line: LimitWaiter) -> None:
-        """Take the first item out of a line that was called."""
-        line.candidates.popleft()
-        self._lined_up -= 1
-        self._close_if_empty(line)
-
-    def _close_if_empty(self, line: LimitWaiter) -> None:
-        if line.candidates:
-            return
-        assert line.line is not None
-        if line in self._called:
-            self._called.remove(line)
-        del self._lines[line.line]
-        with LOCK:
+        for line in self._lines.called:  # another stage may use what they do not use
             line.stop()
 
     # Calls of limits
@@ -303,8 +252,8 @@ class LimitedChannel(Channel):
         # Not at once: this may be called while another channel takes an item, or this one.
         if waiter is self._ready:
             self._is_asleep, self._stuck = False, None
-        elif waiter.candidates:
-            self._called.append(waiter)
+        else:
+            self._lines.note_called(waiter)
         self._schedule_look()
 
     def look_again_at(self, waiter: LimitWaiter, delay: float) -> None:
@@ -328,7 +277,7 @@ class LimitedChannel(Channel):
             self.receivers.wake(1)
 
     def _update_limited(self) -> None:
-        is_limited = self._lined_up > 0 or self._stuck is not None
+        is_limited = self._lines.items > 0 or self._stuck is not None
         if is_limited != self.is_limited:
             self.is_limited = is_limited
             if self.on_limited is not None:
@@ -338,16 +287,12 @@ class LimitedChannel(Channel):
 
     def _set_aside(self) -> None:
         super()._set_aside()
-        for line in self._lines.values():
-            self.unprocessed.extend(candidate.item for candidate in line.candidates)
+        self.unprocessed.extend(self._lines.clear())
         with LOCK:
-            for waiter in (self._ready, *self._lines.values()):
-                waiter.stop()
-        self._lines.clear()
-        self._called.clear()
+            self._ready.stop()
         self._calls.clear()
         self._seen.clear()
-        self._lined_up, self._stuck = 0, None
+        self._stuck = None
         self._update_limited()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from antflow._clock import CLOCK
 from antflow._errors.texts import short
-from antflow._limits.grant import Grant, Wait
+from antflow._limits.grant import Grant, Holder, Wait
 from antflow._limits.meters import LOCK, Meters
 from antflow._limits.window import ROUNDING
 from antflow.exceptions import RetryAfter
@@ -19,6 +19,8 @@ from antflow.results import PipelineResult
 from antflow.retry import is_duration
 
 from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
+
+acquire, release = LOCK.acquire, LOCK.release
 
 
 class Limiter:
@@ -34,7 +36,7 @@ class Limiter:
         self.limits = limits
         self.all_meters = [meters_of(limit) for limit in limits.values()]
         self.clock = CLOCK.get()
-        self.grants: set[Grant] = set()
+        self.holders: dict[Holder, None] = {}  # the workers that have been started
         self.last_grant: Grant | None = None  # of the item that was taken last
         self._constant = self._constant_needs()
         self.is_constant = self._constant is not None
@@ -60,15 +62,18 @@ class Limiter:
     def take_if_free(self, item: PipelineResult) -> bool:
         """Take the limits for an item if it may start now; only if all items need the same."""
         meters = self._constant_meters
-        with LOCK:
+        acquire()  # half the price of `with`
+        try:
             now = self.clock()
             for meter in meters:
                 if meter.waiters or meter.due(1.0, now) > now:
                     return False
-            self.last_grant = grant = Grant(
-                self, [meter.start(1.0, now, item.queued_at) for meter in meters]
-            )
-        self.grants.add(grant)
+            holds = []
+            for meter in meters:  # no comprehension, which is a call before Python 3.12
+                holds.append(meter.start(1.0, now, item.queued_at))  # noqa: PERF401
+            self.last_grant = Grant(self, holds)
+        finally:
+            release()
         return True
 
     def candidate(self, item: PipelineResult) -> Candidate:
@@ -111,12 +116,11 @@ class Limiter:
         if candidate.limit is not None:
             grant.wait = Wait(candidate.limit, now - candidate.since)
         grant.error = candidate.error
-        self.grants.add(grant)
         self.last_grant = grant
 
     def release_all(self) -> None:
         """Release what all items hold, the event loop being closed."""
-        for grant in list(self.grants):
+        for grant in self._grants():
             grant.release()
 
     def waiting_for(self, meters: Meters) -> int:
@@ -125,7 +129,10 @@ class Limiter:
 
     def in_use(self, meters: Meters) -> int:
         """Return how many items of the stage hold a limit."""
-        return sum(grant.holds(meters) for grant in list(self.grants))
+        return sum(grant.holds(meters) for grant in self._grants())
+
+    def _grants(self) -> list[Grant]:
+        return [grant for each in list(self.holders) if (grant := each.grant) is not None]
 
     def _constant_needs(self) -> tuple[Need, ...] | None:
         """Return what all items need, if they need the same."""

@@ -264,6 +264,7 @@ def _begin(worker: Worker) -> Task[Any]:
     CURRENT_WORKER.set(worker)
     if worker.stage.limiter is not None:
         CURRENT_HOLDER.set(worker)
+        worker.stage.limiter.holders[worker] = None
     task = worker.task = current_task()
     assert task is not None
     worker.stage.input.receivers.arrive()

@@ -63,7 +63,7 @@ class PullChannel(Channel):
         if self._free_receivers:
             return 0
         # Fresh items may precede those due, by priority.
-        return next(index for index, item in enumerate(self.queue) if self._is_due(item))
+        return next(index for index, item in enumerate(self.queue) if self.queue.is_retried(item))
 
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start; None if there is none."""
@@ -73,7 +73,7 @@ class PullChannel(Channel):
         item = self.queue[index]
         del self.queue[index]
         self.held += 1
-        if self._is_due(item):
+        if self.queue.is_retried(item):
             item.get_details().retried_in = None
             self._retrying -= 1
         self._fed.discard(id(item))
@@ -95,9 +95,6 @@ class PullChannel(Channel):
         """How many items in the queue are to be tried again."""
         return self._retrying - len(self.parked_items)
 
-    def _is_due(self, item: PipelineResult) -> bool:
-        return not self._rank(item)[1]
-
     def _may_sender_go(self) -> bool:
         """Return whether its item has been taken: fewer of senders' items wait than senders."""
         return len(self.waiters.senders) > self._sent
@@ -109,7 +106,7 @@ class PullChannel(Channel):
 
     def remove(self, item: PipelineResult) -> bool:
         """Take out an item that waits; return whether it was there."""
-        is_retried = self._is_due(item)
+        is_retried = self.queue.is_retried(item)
         if not super().remove(item):
             return False
         if is_retried:

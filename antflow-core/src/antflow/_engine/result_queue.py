@@ -12,6 +12,7 @@ from antflow.results import FailedItem, PipelineResult
 from .channel import Channel
 from .handle import ItemHandle
 from .item import as_result, as_results
+from .ready_items import ReadyItems
 
 MAX_KEPT_FAILURES = 10_000  # a run that collects no results may have endless input
 
@@ -39,7 +40,9 @@ class ResultQueue(Channel):
         self._handles: set[ItemHandle] = set()  # of items that have not ended
         self._on_item: Callable[[], None] | None = None
         if not keep:
-            self.queue = deque(maxlen=0)  # a deposit is then the same append, and keeps nothing
+            self.queue = ReadyItems(
+                maxlen=0
+            )  # a deposit is then the same append, and keeps nothing
 
     def keep_all_failures(self) -> None:
         """Keep all failures, not only the latest, of a run whose input ends."""
@@ -51,7 +54,7 @@ class ResultQueue(Channel):
         Args:
             buffer_size: results that may wait for the consumer.
         """
-        self.queue = deque(self.queue)
+        self.queue = ReadyItems(self.queue)
         self.streamed = True
         self.capacity = buffer_size
 

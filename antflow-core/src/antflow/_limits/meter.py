@@ -89,6 +89,7 @@ class Meter:
     __slots__ = (
         "_adaptive",
         "_allowed",
+        "_common_hold",
         "in_use",
         "key",
         "limit",
@@ -118,6 +119,9 @@ class Meter:
         self.paused_until = -inf
         self.used_at = -inf
         self.waiters: dict[Waiter, None] = {}  # in the order of their turns
+        # Without a window and a generation, what items hold does not differ.
+        is_common = key is None and window is None and self._adaptive is None
+        self._common_hold = Hold(self, None, 0.0, 0) if is_common else None
 
     @property
     def allowed(self) -> float:
@@ -172,10 +176,12 @@ class Meter:
         self.in_use += 1
         self.limit.in_use += 1
         self.used_at = now
-        entry = None if self.window is None else self.window.add(units, now, since)
-        generation = 0 if self._adaptive is None else self._adaptive.start()
         if self.waiters:
             self.call_next()
+        if self._common_hold is not None:
+            return self._common_hold
+        entry = None if self.window is None else self.window.add(units, now, since)
+        generation = 0 if self._adaptive is None else self._adaptive.start()
         return Hold(self, entry, units, generation)
 
     def end(self, now: float, has_succeeded: bool) -> None:
