@@ -10,13 +10,15 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from ._engine import feed_calls, stop_calls
 from ._engine.call_checks import check_outside_tasks
 from ._engine.display_request import DisplayRequest, requested_display
 from ._engine.handle import ItemHandle
 from ._engine.lifespan import checked_lifespan
-from ._engine.run_control import DEFAULT_PRIORITY, call_threadsafe
+from ._engine.run_control import DEFAULT_PRIORITY
 from ._engine.run_inspection import RunInspection
 from ._engine.sources import Source, checked_source
+from ._engine.stage_runtime import stage_named
 from ._engine.stream import ResultStream
 from ._engine.sync_calls import SyncStream, run_sync
 from ._errors.suggestions import explains_keywords
@@ -413,7 +415,7 @@ class Pipeline(RunInspection):
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
         run = await self._run_to_feed()
-        await self._feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
+        await feed_calls.feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
     async def feed_async(
         self,
@@ -450,8 +452,9 @@ class Pipeline(RunInspection):
         checked_priority(priority)
         run = self._running_run()
         if target_stage is not None:
-            run.feeder.stage_named(target_stage)  # raises here, not only in the future
-        return call_threadsafe(run, partial(self._feed, run, source, target_stage, priority))
+            stage_named(run.stages, target_stage, self.name)  # raises here, not only in the future
+        make = partial(feed_calls.feed, run, source, target_stage, priority)
+        return feed_calls.call_threadsafe(run, make)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -469,9 +472,9 @@ class Pipeline(RunInspection):
         try:
             yield self
         except BaseException:
-            await self._stop(drain=False, timeout=0, returns_unprocessed=False)
+            await stop_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=False)
             raise
-        await self._drain()
+        await stop_calls.drain(self._run)
 
     async def submit(
         self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
@@ -500,7 +503,7 @@ class Pipeline(RunInspection):
         checked_priority(priority)
         self._check_expiry(expires_in)
         run = await self._run_to_submit()
-        return await self._submit(run, item, priority, expires_in)
+        return await feed_calls.submit(run, item, priority, expires_in)
 
     def submit_nowait(
         self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
@@ -519,7 +522,8 @@ class Pipeline(RunInspection):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
-        return self._submit_nowait(item, priority, expires_in)
+        run = self._run_to_submit_nowait()
+        return run.submitter.submit_nowait(item, priority, expires_in)
 
     def _check_expiry(self, seconds: float | None) -> None:
         if seconds is not None and not is_duration(seconds):
@@ -551,7 +555,7 @@ class Pipeline(RunInspection):
         checked_priority(priority)
         self._check_expiry(expires_in)
         run = await self._run_to_process()
-        return await self._process(run, item, priority, expires_in)
+        return await feed_calls.process(run, item, priority, expires_in)
 
     def process_threadsafe(
         self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
@@ -579,7 +583,8 @@ class Pipeline(RunInspection):
         run = self._running_run()
         # A plain task runs in a thread with its context, so it is recognised there, too.
         check_outside_tasks(run, "process_threadsafe()", "use feed_threadsafe()")
-        return call_threadsafe(run, partial(self._process, run, item, priority, expires_in))
+        make = partial(feed_calls.process, run, item, priority, expires_in)
+        return feed_calls.call_threadsafe(run, make)
 
     def set_workers(self, stage: str, n: int) -> None:
         """Set how many workers a stage has, for the rest of the active run.
@@ -622,7 +627,7 @@ class Pipeline(RunInspection):
             TooManyFailuresError: more items failed than `max_failures` allows.
             BaseException: the exception that ended the run.
         """
-        await self._join()
+        await stop_calls.join(self._run_to_join())
 
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
@@ -648,7 +653,9 @@ class Pipeline(RunInspection):
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
             )
-        return await self._stop(drain=drain, timeout=timeout, returns_unprocessed=True)
+        return await stop_calls.stop(
+            self._run, drain=drain, timeout=timeout, returns_unprocessed=True
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -661,7 +668,7 @@ class Pipeline(RunInspection):
     ) -> None:
         # An error in the block cancels attempts at once; without one they may end.
         timeout = None if error is None else 0
-        await self._stop(drain=False, timeout=timeout, returns_unprocessed=False)
+        await stop_calls.stop(self._run, drain=False, timeout=timeout, returns_unprocessed=False)
 
     def _requested_display(
         self,

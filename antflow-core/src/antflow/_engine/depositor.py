@@ -26,6 +26,11 @@ class Depositor:
         self._run = run
         self._dispatcher = dispatcher
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether observers are called before an item is deposited."""
+        return bool(self._dispatcher.item_start)
+
     def deposit(self, item: PipelineResult, stage: StageRuntime) -> Awaitable[bool] | None:
         """Emit that an item is queued, before any other event of it, and deposit it."""
         # Emitted first: once it is deposited, a worker could emit `in_progress` before `queued`.

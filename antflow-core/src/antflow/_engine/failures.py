@@ -56,7 +56,7 @@ class Failures:
         results = self._results
         results.failed_items.append(failed)
         self.all.add(item, failed.attempts)
-        if not (results.streamed or results.has_reply(item)):
+        if not (results.streamed or results.goes_to_handle(item)):
             self.kept.add(item, failed.attempts)
         results.put(item)
         if self._limit is not None:

@@ -60,7 +60,7 @@ class ResultQueue(Channel):
 
     def put(self, item: PipelineResult) -> None:
         """Deposit an item that has ended."""
-        if not (self._handles and self._answer(item)):
+        if not (self._handles and self._give_to_handle(item)):
             if item.outcome == "dropped":
                 pass  # neither a success nor a failure
             elif self.streamed or item.error is None:
@@ -126,12 +126,12 @@ class ResultQueue(Channel):
         if self._handles or self._on_item is not None:
             self.append_directly = False
 
-    def has_reply(self, item: PipelineResult) -> bool:
+    def goes_to_handle(self, item: PipelineResult) -> bool:
         """Return whether an item's result goes to a handle."""
         handle = None if item.details is None else item.details.handle
         return handle in self._handles and not handle.is_forgotten
 
-    def _answer(self, item: PipelineResult) -> bool:
+    def _give_to_handle(self, item: PipelineResult) -> bool:
         details = item.details
         handle = None if details is None else details.handle
         if details is None or handle not in self._handles:

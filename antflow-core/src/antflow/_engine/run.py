@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from asyncio import CancelledError, Task, get_running_loop, wait
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from asyncio import Task, get_running_loop, wait
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -23,17 +23,18 @@ from .dropping import Dropper
 from .failures import Failures
 from .feeder import Feeder
 from .input_fraction import InputFraction
+from .item_factory import ItemFactory
 from .lifecycle import Ending, Lifecycle
 from .lifespan import Lifespan
 from .loop_budget import budget_of
-from .outcome import cancelled_from_outside
 from .reader import InputReader
 from .reentrancy import enter, new_context
 from .result_queue import ResultQueue
 from .run_state import Phase, RunState
+from .run_tasks import RunTasks
 from .sources import Source
 from .stage_runtime import StageRuntime
-from .task_internals import hide_when_destroyed
+from .submitter import Submitter
 from .threadsafe_calls import ThreadsafeCalls
 from .worker_pool import WorkerPool
 
@@ -76,12 +77,17 @@ class Run(RunState):
         self.dispatcher.listen(plugins)
         self.results = ResultQueue(stages[-1].name, keep=collect)
         self.stages = _connect(stages, self.results, self.dispatcher)
-        self.workers = WorkerPool(self, self.stages, self._track)
+        self._tasks = RunTasks(self, self._on_task_end)
+        self.workers = WorkerPool(self, self.stages, self._tasks.create)
         self.failures = Failures(
             self, self.stages, self.results, max_failures, successes=self.workers.successes
         )
-        self.feeder = Feeder(self, self.stages, self.results, self.dispatcher)
+        self.items = ItemFactory(name, self.stages)
+        self.feeder = Feeder(self, self.items, self.dispatcher)
         self.dropper = Dropper(self, self.stages, self.workers, self.results, self.dispatcher)
+        self.submitter = Submitter(
+            self, self.stages[0], self.items, self.feeder, self.results, self.dropper
+        )
         self.lifecycle = Lifecycle(self, self.stages, self.dispatcher, self.feeder, plugins)
         if lifespan is not None:
             self.lifecycle.lifespan = Lifespan(self, lifespan)
@@ -92,8 +98,6 @@ class Run(RunState):
         self._opening: Task[None] | None = None
         self._reader: InputReader | None = None
         self._ending = Ending(self, partial(self.lifecycle.end, self.results), self._finish)
-        self._tasks: set[Task[None]] = set()
-        self._stopped: set[Task[None]] = set()  # cancelled by the run itself
 
     # Starting
 
@@ -129,7 +133,7 @@ class Run(RunState):
         if self.lifecycle.has_begin:
             begin, name = self.lifecycle.begin(context), f"{self.name}-opening"
             create_task = partial(self.loop.create_task, begin, name=name, context=context)
-            self._opening = self._track(create_task)
+            self._opening = self._tasks.create(create_task)
         else:
             self.lifecycle.skip_begin()
             self.workers.open(context, self.failures)
@@ -157,34 +161,11 @@ class Run(RunState):
         """Feed all of an input to the first stage, and then close the input."""
         self._reader = InputReader(self, self.feeder)
         start = self._reader.start
-        self._track(partial(start, source, self.stages[0], priority, self._opening))
+        self._tasks.create(partial(start, source, self.stages[0], priority, self._opening))
 
     def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
         """Await something in a task of the run, which begins also if it is cancelled first."""
-        spawned = Spawned(awaitable)
-        create_task = partial(get_running_loop().create_task, spawned.run(), context=self._context)
-        return self._track(create_task, partial(self._on_spawned_done, spawned))
-
-    def _on_spawned_done(self, spawned: Spawned, task: Task[None]) -> None:
-        if not spawned.is_begun:
-            get_running_loop().call_soon(self.spawn(spawned.awaitable).cancel)
-        self._on_task_done(task)
-
-    def _track(
-        self,
-        create_task: Callable[[], Task[None]],
-        on_done: Callable[[Task[None]], None] | None = None,
-    ) -> Task[None]:
-        """Create a task that the run waits for."""
-        self.is_creating_task = True
-        try:
-            task = create_task()
-        finally:
-            self.is_creating_task = False
-        self._tasks.add(task)
-        task.add_done_callback(on_done or self._on_task_done)
-        hide_when_destroyed(task)
-        return task
+        return self._tasks.spawn(awaitable, self._context)
 
     def __del__(self) -> None:
         if self.is_started and not self.is_over:
@@ -204,7 +185,7 @@ class Run(RunState):
         """
         task, display = task or present_task(), self.lifecycle.display
         return not self.is_over and (
-            task in self._tasks
+            task in self._tasks.active
             or (self._ending.is_begun and self.reentrancy.is_inside_task())
             or self.reentrancy.is_observing(task)
             or self.lifecycle.is_in_lifespan(task)
@@ -227,13 +208,21 @@ class Run(RunState):
             return
         self.advance(Phase.CLOSED)
         for stage in self.stages:
-            self._on_open_loop(stage.input.close)
-        self._on_open_loop(self.results.unbound)
+            self.on_open_loop(stage.input.close)
+        self.on_open_loop(self.results.unbound)
         for worker in self.workers.begun():
-            self._on_open_loop(worker.cancel_waits)
+            self.on_open_loop(worker.cancel_waits)
         self._stop_reading()
-        if not self._tasks:
+        if not self._tasks.active:
             self._end()
+
+    def drain(self) -> None:
+        """Read no more, refuse waiting feeders, and close when all fed items have ended."""
+        self.advance(Phase.DRAINING)
+        self._stop_reading()
+        for stage in self.stages:
+            stage.input.waiters.dismiss_feeders()
+        self.check_done()
 
     def abort(self, error: BaseException | None = None) -> None:
         """Close and cancel everything."""
@@ -241,53 +230,14 @@ class Run(RunState):
             return
         if self.error is None:
             self.error = error
-        running = {*self._tasks, *self._ending.running()} - {present_task()}
+        running = {*self._tasks.active, *self._ending.running()} - {present_task()}
         if self.is_abandoned and not self.is_aborted:
-            running -= self._stopped  # `shutdown` has cancelled the reader, which may clean up
+            # `shutdown` has cancelled the reader, which may clean up.
+            running -= self._tasks.cancelled
         self.close()
         self.advance(Phase.ABORTED)
         for task in running:
-            self._on_open_loop(task.cancel)
-
-    async def stop(
-        self,
-        *,
-        drain: bool,
-        timeout: float | None,
-        watch: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        """Stop, and wait until no task of the run is left.
-
-        Args:
-            drain: finish everything fed first.
-            timeout: seconds after which to abort.
-            watch: awaited meanwhile; it raises if the run comes to wait for this call.
-
-        Raises:
-            BaseException: what ended the run, unless it was raised already.
-        """
-        if drain and not self.is_new:
-            self.advance(Phase.DRAINING)
-            self._stop_reading()
-            for stage in self.stages:
-                stage.input.waiters.dismiss_feeders()
-            self.check_done()
-        else:
-            self.close()
-        if timeout is not None and timeout <= 0:
-            self.abort()
-        timer = get_running_loop().call_later(timeout, self.abort) if timeout else None
-        try:
-            if watch is not None:
-                await watch()
-            if not (self.is_over and self.is_raised):
-                await self.wait()
-        except CancelledError:
-            self.abort()
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+            self.on_open_loop(task.cancel)
 
     async def wait(self) -> None:
         """Wait until no task of the run is left; to be cancelled here aborts the run.
@@ -314,30 +264,13 @@ class Run(RunState):
         """Cancel the opening and the reading of the input, once, so that they may clean up."""
         # To drain, workers need what a lifespan that is being entered opens.
         cuts_opening = self.is_closed or self.lifecycle.lifespan is None
-        for task in self._opening if cuts_opening else None, self.reentrancy.reader:
-            if task is not None and task is not present_task() and task not in self._stopped:
-                self._stopped.add(task)
-                self._on_open_loop(task.cancel)
+        self._tasks.cancel_once(self._opening if cuts_opening else None)
+        self._tasks.cancel_once(self.reentrancy.reader)
 
-    def _on_open_loop(self, wake: Callable[[], object]) -> None:
-        """Wake or cancel tasks, unless the event loop is closed and none of them can go on."""
-        try:
-            wake()
-        except RuntimeError:
-            if not self.is_loop_closed:
-                raise
-
-    def _on_task_done(self, task: Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            is_expected = task is self.reentrancy.reader or task in self._stopped
-            if not (is_expected or self.is_closed):
-                self.abort(cancelled_from_outside(self.name, task.get_name()))
-        elif (error := task.exception()) is not None:
-            self.abort(error)
+    def _on_task_end(self, task: Task[None]) -> None:
         if task is self._opening and self._context is not None:
             self.workers.open(self._context, self.failures)
-        if self.is_closed and not self._tasks:
+        if self.is_closed and not self._tasks.active:
             self._end()
 
     def _end(self) -> None:
@@ -358,25 +291,12 @@ class Run(RunState):
         self.advance(Phase.OVER)
         self.results.close()  # not before the last task, whose result a stream still gets
         self.dropper.stop()
-        self.feeder.fail_handles()
+        self.submitter.fail_handles()
         self.threadsafe_calls.close()
         self.failures.warn()
         _warn_of_unprocessed(self.name, self.stages, is_returned=self.returns_unprocessed)
         self.lifecycle.release_pipeline()
         self.finished.set()
-
-
-class Spawned:
-    """What is awaited in a task of its own, and whether that has begun."""
-
-    def __init__(self, awaitable: Awaitable[Any]) -> None:
-        self.awaitable = awaitable
-        self.is_begun = False
-
-    async def run(self) -> None:
-        """Await it."""
-        self.is_begun = True
-        await self.awaitable
 
 
 def _connect(

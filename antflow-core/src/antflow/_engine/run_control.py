@@ -1,20 +1,17 @@
-"""Starting, feeding and stopping the runs of one pipeline, of which one at most is active."""
+"""The runs of one pipeline: beginning one, at most one at a time; which one a call is for."""
 
 from __future__ import annotations
 
-from asyncio import CancelledError, get_running_loop, sleep
-from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future
+from asyncio import get_running_loop
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, TypeVar, cast
 
 from antflow._limits.call_limits import CallRates
 from antflow._plugins.plugin_set import PluginSet, dashboard_plugin
 from antflow._stats.failure_tally import items_failed_error
 from antflow.builder import LifespanFunc
 from antflow.exceptions import PipelineError
-from antflow.results import PipelineResult, UnprocessedItem
+from antflow.results import PipelineResult
 from antflow.stage import Stage
 
 from . import snapshot
@@ -24,22 +21,17 @@ from .call_checks import (
     check_feeding_loop,
     check_loop,
     check_not_consumer,
-    check_not_worker,
-    check_not_worker_until_end,
     check_outside_tasks,
     has_unreported_failures,
     raise_unreported_failures,
 )
 from .display import Display
 from .display_request import DisplayRequest
-from .handle import ItemHandle
+from .feed_calls import reader_in_thread
 from .input_fraction import InputFraction
 from .run import Run
 from .sources import Source, length_of
-from .stage_runtime import StageRuntime, unprocessed_items
-from .thread_reader import ThreadReader
-
-T = TypeVar("T")
+from .stage_runtime import stage_named
 
 DEFAULT_PRIORITY = 100
 
@@ -134,7 +126,7 @@ class RunControl:
             run.results.keep_all_failures()
         is_received = raise_failures or (return_exceptions and self.collect_results)
         run.failures.warns = not is_received  # the caller gets the failures: no warning is needed
-        run.read(_in_thread(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
+        run.read(reader_in_thread(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
         await run.wait()
         run.failures.raise_exceeded()
         results = run.results.kept()
@@ -155,7 +147,7 @@ class RunControl:
     ) -> Run:
         """Begin a run whose results a stream yields."""
         run = await self._begin(context, source, display, buffer_size)
-        reader = _in_thread(source, run, context=context) if read_in_thread else source
+        reader = reader_in_thread(source, run, context=context) if read_in_thread else source
         run.read(reader, DEFAULT_PRIORITY)
         return run
 
@@ -268,6 +260,13 @@ class RunControl:
         check_not_consumer(run, "process()")
         return run
 
+    def _run_to_submit_nowait(self) -> Run:
+        """Return the active run for a call of `submit_nowait`."""
+        check_loop(self._run, "submit_nowait()")
+        run = self._running_run()
+        check_accepts_items(run, "submit_nowait")
+        return run
+
     async def _run_to_submit(self) -> Run:
         """Return the active run for a call of `submit`."""
         check_loop(self._run, "submit()")
@@ -275,82 +274,21 @@ class RunControl:
             await raise_unreported_failures(self._run)
         return self._running_run()
 
-    # Feeding a run
-
-    async def _feed(
-        self,
-        run: Run,
-        source: Source,
-        target_stage: str | None,
-        priority: int,
-        *,
-        read_in_thread: bool = False,
-    ) -> None:
-        stage = run.stages[0] if target_stage is None else run.feeder.stage_named(target_stage)
-        if not run.admits():
-            await raise_unreported_failures(run)
-        check_accepts_items(run, "feed")
-        if read_in_thread:
-            async with _in_thread(source, run, stage) as reader:
-                is_fed = await run.feeder.feed(reader, stage, priority)
-        else:
-            is_fed = await run.feeder.feed(source, stage, priority)
-        if not is_fed:
-            await raise_unreported_failures(run, "; the value read last was not fed")
+    def _run_to_join(self) -> Run:
+        """Return the run that `join` waits for: the active one, or one that has ended."""
+        run = self._run
+        if run is None or not run.is_started or run.is_loop_closed:
             raise PipelineError(
-                f"Pipeline {self.name!r} was stopped while it was being fed; the value read last "
-                "was not fed"
+                f"Pipeline {self.name!r} is not started; call start() before join()"
             )
-
-    async def _process(
-        self, run: Run, item: Any, priority: int, expires_in: float | None
-    ) -> PipelineResult:
-        handle = await self._submit(run, item, priority, expires_in, call="process")
-        try:
-            return await handle
-        except CancelledError:
-            if handle.result is None:
-                handle.is_forgotten = True
-            else:
-                run.failures.keep(handle.result)
-            raise
-        except PipelineError:
-            await raise_unreported_failures(run)
-            raise
-
-    async def _submit(
-        self, run: Run, item: Any, priority: int, expires_in: float | None, *, call: str = "submit"
-    ) -> ItemHandle:
-        try:
-            check_accepts_items(run, call)
-            feeder, handle = run.feeder, None
-            if not feeder.is_observed:  # so that nothing can have to be awaited
-                handle = feeder.submit_at_once(item, priority, run.dropper)
-            if handle is None:
-                handle = await feeder.submit(item, priority, run.dropper)
-        except PipelineError:
-            # The limit of failures is the cause of the stop, so it is the better error.
-            await raise_unreported_failures(run)
-            raise
-        if expires_in is not None:
-            run.dropper.expire_after(handle, expires_in)
-        return handle
-
-    def _submit_nowait(self, item: Any, priority: int, expires_in: float | None) -> ItemHandle:
-        check_loop(self._run, "submit_nowait()")
-        run = self._running_run()
-        check_accepts_items(run, "submit_nowait")
-        handle = run.feeder.submit_nowait(item, priority, run.dropper)
-        if expires_in is not None:
-            run.dropper.expire_after(handle, expires_in)
-        return handle
+        return run
 
     # Changing a run
 
     def _set_workers(self, stage: str, n: int) -> None:
         run = self._running_run()
         check_called_on_loop(run, "set_workers")
-        runtime = run.feeder.stage_named(stage)
+        runtime = stage_named(run.stages, stage, run.name)
         if run.is_closed:
             raise PipelineError(
                 f"Pipeline {self.name!r} is about to end and begins no attempt, so the workers of "
@@ -358,95 +296,12 @@ class RunControl:
             )
         run.workers.set_workers(runtime, n)
 
-    # Stopping a run
-
-    async def _join(self) -> None:
-        run = self._run
-        if run is None or not run.is_started or run.is_loop_closed:
-            raise PipelineError(
-                f"Pipeline {self.name!r} is not started; call start() before join()"
-            )
-        check_loop(run, "join()")
-        check_outside_tasks(run, "join()", "call it from outside", is_own_task=run.is_own_task())
-        check_not_consumer(run, "join()")
-        run.close_input()
-        run.is_joined = True
-        await run.wait()
-        run.failures.raise_exceeded()
-
-    async def _drain(self) -> None:
-        """Finish all items, stop the run, and raise what ended it."""
-        run = self._run
-        await self._stop(drain=True, timeout=None, returns_unprocessed=False)
-        if run is not None:
-            run.failures.raise_exceeded()
-
-    async def _stop(
-        self, *, drain: bool, timeout: float | None, returns_unprocessed: bool
-    ) -> list[UnprocessedItem]:
-        """Stop the run, if there is one, and return the items left.
-
-        Args:
-            drain: finish all items that were fed first.
-            timeout: seconds after which attempts are cancelled; None for no limit.
-            returns_unprocessed: whether the caller gets the items left, as the log says of them.
-        """
-        run = self._run
-        if run is None or run.is_loop_closed:
-            return []
-        check_loop(run, "shutdown()")
-        check_not_worker(run)
-        is_inside = run.reentrancy.is_inside_task()
-        if is_inside and get_running_loop().get_task_factory() is not None:
-            await sleep(0)  # a task that was started eagerly is not awaited before that
-            check_not_worker(run)
-        if drain:  # without it, the results need no room, so that nothing waits for the consumer
-            check_not_consumer(run, "shutdown(drain=True)")
-        run.returns_unprocessed |= returns_unprocessed
-        run.is_joined = True
-        watch = partial(check_not_worker_until_end, run) if is_inside else None
-        await run.stop(drain=drain, timeout=timeout, watch=watch)
-        return unprocessed_items(run.stages)
-
 
 def _make_display(
     request: DisplayRequest, pipeline: object, total_items: int | None, run: Run
 ) -> Display:
     read = partial(snapshot.dashboard_snapshot, run)
     return Display(request.dashboard, pipeline, total_items, request.interval, read, run.abort)
-
-
-def call_threadsafe(run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-    """Run a coroutine on the event loop of a run, from any thread.
-
-    Args:
-        run: the run.
-        make: returns the coroutine; called on the loop, so that none is made in vain.
-
-    Raises:
-        PipelineError: the loop is not running.
-    """
-    loop = run.loop
-    if loop is None or not loop.is_running():
-        raise PipelineError(
-            f"The event loop of pipeline {run.name!r} is not running; call this while it is"
-        )
-    return run.threadsafe_calls.submit(loop, make)
-
-
-def _in_thread(
-    source: Source, run: Run, stage: StageRuntime | None = None, context: Context | None = None
-) -> ThreadReader:
-    """Return a reader that iterates over an input in a thread.
-
-    Args:
-        source: a plain iterable.
-        run: reads the input.
-        stage: the stage that is fed; None for the first.
-        context: copied for the thread; None for the present one.
-    """
-    threads = (stage or run.stages[0]).threads
-    return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
 
 
 def _raise_failures(run: Run, results: list[PipelineResult]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Task, get_running_loop, sleep
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum, auto
 from typing import Any
 
@@ -127,6 +127,14 @@ class RunState:
         if loop is None or not (self.is_new and self.active_feeds):
             return False
         return not loop.is_closed() and loop is not get_running_loop()
+
+    def on_open_loop(self, wake: Callable[[], object]) -> None:
+        """Wake or cancel tasks, unless the event loop is closed and none of them can go on."""
+        try:
+            wake()
+        except RuntimeError:
+            if not self.is_loop_closed:
+                raise
 
     async def leave_eager_step(self) -> None:
         """Wait, as a task of the run that is just being created, until it has been created."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter, eq
 from typing import overload
 
-from antflow._errors.texts import one_line
+from antflow._errors.texts import one_line, shown
 from antflow._limits.call_limits import CallLimits
 from antflow._limits.leaky_bucket import Rate
 from antflow._plugins.dispatcher import Dispatcher
@@ -17,7 +17,7 @@ from antflow._runners.calls import Call, prepare
 from antflow._runners.threads import Threads
 from antflow._stats.counters import StageCounters, TaskCounters
 from antflow.limits import Limit, named
-from antflow.results import ErrorSummary, UnprocessedItem
+from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
 from antflow.stage import Stage, task_name
 
 from .channel import Channel
@@ -197,6 +197,27 @@ class WorkerNames(Sequence[str]):
     @one_line
     def __repr__(self) -> str:
         return f"<{len(self)} names, {self[0]} to {self[-1]}>"
+
+
+def stage_named(
+    stages: Sequence[StageRuntime], name: str, pipeline: str, item: PipelineResult | None = None
+) -> StageRuntime:
+    """Return a stage by its name.
+
+    Args:
+        item: an item of an earlier run that goes back there; None for a name that a user gave.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    for stage in stages:
+        if stage.name == name:
+            return stage
+    names = ", ".join(repr(stage.name) for stage in stages)
+    text = f"Stage {name!r} not found in pipeline {pipeline!r}; it has {names}"
+    if item is not None:
+        text += f"; item {shown(item.id)} was there: feed its value, or an Item, to another stage"
+    raise ValueError(text)
 
 
 def unprocessed_items(stages: Iterable[StageRuntime]) -> list[UnprocessedItem]:

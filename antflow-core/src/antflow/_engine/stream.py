@@ -38,7 +38,7 @@ class ResultStream:
     def _number_of(self, value: Any) -> int:  # for the command
         """Return the `sequence_id` of an input that is just being read: that of its item."""
         assert self._run is not None
-        return self._run.feeder.number_of(value)
+        return self._run.items.number_of(value)
 
     async def __anext__(self) -> PipelineResult:
         """Return the next result.

@@ -1,0 +1,71 @@
+"""Makes the items of one run: their numbers, where they enter, and whether they are sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from antflow.results import PipelineResult, UnprocessedItem
+
+from .item import from_failed, from_unprocessed, make_item
+from .sequence_ids import SequenceIds
+from .stage_runtime import StageRuntime, stage_named
+
+
+class ItemFactory:
+    """Makes items of values, and of items that an earlier run has left.
+
+    Args:
+        pipeline: its name.
+        stages: of the run.
+    """
+
+    def __init__(self, pipeline: str, stages: Sequence[StageRuntime]) -> None:
+        self.ids = SequenceIds()
+        self._pipeline = pipeline
+        self._stages = stages
+        self._priority: int | None = None  # until the first item
+
+    def number_of(self, value: Any) -> int:
+        """Return the `sequence_id` that a value gets if it is the next to be fed.
+
+        An item of an earlier run keeps the one it has, unless another item of this run has that.
+        """
+        if isinstance(value, UnprocessedItem | PipelineResult):
+            return self.ids.id_for(value.sequence_id)
+        return self.ids.next
+
+    def make(
+        self, value: Any, stage: StageRuntime, priority: int
+    ) -> tuple[PipelineResult, StageRuntime]:
+        """Return an item for a value, and the stage that it enters.
+
+        Args:
+            value: the value, or an item of an earlier run.
+            stage: where values enter; an item of an earlier run goes to where it was.
+            priority: of items that have none of their own; noted already.
+
+        Raises:
+            ValueError: an item of an earlier run did not fail, or there is no stage of that name.
+        """
+        if isinstance(value, UnprocessedItem | PipelineResult):
+            number = self.number_of(value)
+            if isinstance(value, PipelineResult):
+                item = from_failed(value, number, priority)
+            else:
+                item = from_unprocessed(value, number)
+            stage = stage_named(self._stages, cast("str", value.stage), self._pipeline, item)
+            self.ids.take(number)
+        else:
+            item = make_item(value, self.ids.next, priority)
+            self.ids.next += 1
+        if item.priority != priority:
+            self.note_priority(item.priority)
+        return item, stage
+
+    def note_priority(self, priority: int) -> None:
+        """Have items sorted from the second priority on."""
+        if self._priority not in (None, priority):
+            for stage in self._stages:
+                stage.input.expect_priorities()
+        self._priority = priority
