@@ -193,7 +193,7 @@ MEASUREMENT = Measurement(
     entries=ENTRIES,
     metrics=(*LOSSES.values(), SPREAD, SERVER, CORES, THREADS, MEGABYTES),
     measure=measure,
-    at_most_rounds=2,
+    at_most_rounds=1,  # a round takes seven minutes
     targets=[
         AtMost(f"under 5%: {attack}", metric, entry.key, 5.0)
         for attack, entry in zip(ATTACKS, ENTRIES, strict=True)

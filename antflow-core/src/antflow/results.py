@@ -32,9 +32,8 @@ class ItemDetails:
     `carrier`, `metadata`, `error`, `stage` and `reason` are attributes of the result. `ended` is
     its outcome, where the error does not imply it. `attempts` counts those in stage `attempted_by`.
     The engine uses the others: `deadline` is when the item times out in its stage, on the run's
-    clock, `drop_reason` why it is dropped when it waits next, `retry` where it resumes,
-    `retried_in` the `id()` of the channel in which it goes before fresh items, and `handle` gets
-    its result.
+    clock, `drop_reason` why it is dropped when it waits next, `retry` where it resumes, and
+    `retried_in` the `id()` of the queue in which it goes before fresh items.
     """
 
     __slots__ = (
@@ -45,7 +44,6 @@ class ItemDetails:
         "drop_reason",
         "ended",
         "error",
-        "handle",
         "metadata",
         "reason",
         "retried_in",
@@ -66,7 +64,6 @@ class ItemDetails:
         self.deadline: float | None = None
         self.drop_reason: str | None = None
         self.retried_in: int | None = None
-        self.handle: Any = None
 
 
 class _Detail(Generic[T]):

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -338,6 +340,56 @@ def test_the_callers_event_loop_stays_as_it_is_set() -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def interrupted_after(steps: int) -> type[BaseException] | None:
+    """Run a pipeline, and raise KeyboardInterrupt after so many steps of the wait for its end.
+
+    Returns:
+        What was raised; None if the wait took fewer steps.
+    """
+    taken = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal taken
+        is_wait = Path(frame.f_code.co_filename).name in ("sync_calls.py", "threading.py")
+        if not is_wait or (not taken and frame.f_code.co_name != "result"):
+            return None  # a callback of the garbage collector, for example
+        frame.f_trace_opcodes = True
+        taken += 1
+        if taken == steps:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    async def main() -> None:
+        sys.settrace(trace)
+        try:
+            Pipeline([stage(same_later)]).run_sync([1])
+        finally:
+            sys.settrace(None)
+
+    raised: list[type[BaseException] | None] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            raised.append(type(error))
+        else:
+            raised.append(None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return raised.pop()  # which fails if it hangs
+
+
+def test_an_interrupt_at_any_step_of_the_wait_ends_the_run() -> None:
+    raised = [interrupted_after(steps) for steps in range(1, 150)]
+    assert raised[:10] == [KeyboardInterrupt] * 10
+    assert raised[-1] is None
+    assert set(raised) == {KeyboardInterrupt, None}
 
 
 # Ctrl-C and the interpreter's exit, in real processes

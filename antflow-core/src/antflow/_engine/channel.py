@@ -63,7 +63,7 @@ class Channel:
         self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
         self._max_parked = max(MIN_PARKED, capacity) if max_parked is None else max_parked
         self.parked_items = ParkedItems[PipelineResult](self._put_due, self._on_released)
-        self.receivers = Receivers(self.startable, self._update_flags, self._on_removed)
+        self.receivers = Receivers(self.startable, self._update_flags)
         self.waiters = RoomWaiters(self._may_sender_go, self._has_place)
         self._wants_receiver = False
         self._is_mixed = False
@@ -214,9 +214,6 @@ class Channel:
             False if it was removed.
         """
         return self.closed or await self.receivers.wait(leave)
-
-    def _on_removed(self) -> None:
-        """Note that receivers have been removed, so that none may be idle now."""
 
     def close(self) -> None:
         """Take no more, and let all waiters go on at once."""

@@ -42,7 +42,7 @@ class ItemHandle:
         self._run = run
         self._canceller = canceller
         self._outcome: PipelineResult | BaseException | None = None
-        self._awaited: list[Future[PipelineResult]] = []
+        self._awaited: list[Future[PipelineResult]] | None = None  # until something awaits it
         self.is_forgotten = False  # whether the result is kept like any other
 
     @one_line
@@ -101,11 +101,13 @@ class ItemHandle:
                 )
             # Each has a future of its own: to cancel what awaits one cancels that future.
             future: Future[PipelineResult] = get_running_loop().create_future()
+            if self._awaited is None:
+                self._awaited = []
             self._awaited.append(future)
             try:
                 return (yield from future)
             finally:
-                if future in self._awaited:
+                if self._awaited is not None and future in self._awaited:
                     self._awaited.remove(future)
         if isinstance(self._outcome, BaseException):
             raise self._outcome.with_traceback(None)  # or that of an earlier await would grow
@@ -129,8 +131,8 @@ class ItemHandle:
     def end(self, outcome: PipelineResult | BaseException) -> None:
         """Set the result of the item, or the error that is raised in its place."""
         self._outcome = outcome
-        awaited, self._awaited = self._awaited, []
-        for future in awaited:
+        awaited, self._awaited = self._awaited, None
+        for future in awaited or ():
             if future.done():
                 continue
             if isinstance(outcome, BaseException):

@@ -52,6 +52,7 @@ class LimitedChannel(Channel):
         self._has_more = False  # items to look at in the next iteration of the loop
         self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
         self._is_look_scheduled = False
+        self.receivers.on_removed = self._on_receivers_removed
 
     @property
     def loop(self) -> AbstractEventLoop:
@@ -143,7 +144,7 @@ class LimitedChannel(Channel):
         self._pass_on_turns()
         return candidate.item
 
-    def _on_removed(self) -> None:
+    def _on_receivers_removed(self) -> None:
         with LOCK:
             self._pass_on_turns()
 

@@ -37,7 +37,7 @@ class ResultQueue(Channel):
         self.failures: deque[PipelineResult] = deque(maxlen=MAX_KEPT_FAILURES)
         self.failed_items: deque[FailedItem] = deque(maxlen=MAX_KEPT_FAILURES)
         self.streamed = False
-        self._handles: set[ItemHandle] = set()  # of items that have not ended
+        self._handles: dict[int, ItemHandle] = {}  # of items that have not ended, by `id()`
         self._on_item: Callable[[], None] | None = None
         if not keep:
             self.queue = ReadyItems(
@@ -80,13 +80,13 @@ class ResultQueue(Channel):
 
     def expect(self, handle: ItemHandle) -> None:
         """Give the result of an item to its handle."""
-        self._handles.add(handle)
+        self._handles[id(handle.item)] = handle
         if self.append_directly:
             self._update_flags()
 
     def withdraw(self, handle: ItemHandle) -> None:
         """Keep the result of an item like any other, though it has a handle."""
-        self._handles.discard(handle)
+        self._handles.pop(id(handle.item), None)
         if not self._handles:
             self._update_flags()
 
@@ -97,8 +97,8 @@ class ResultQueue(Channel):
 
     def fail_handles(self, make_error: Callable[[], BaseException]) -> None:
         """Give an error to the handles of the items that are left, the run being over."""
-        handles, self._handles = self._handles, set()
-        for handle in handles:
+        handles, self._handles = self._handles, {}
+        for handle in handles.values():
             handle.end(make_error())
 
     def unbound(self) -> None:
@@ -128,16 +128,16 @@ class ResultQueue(Channel):
 
     def goes_to_handle(self, item: PipelineResult) -> bool:
         """Return whether an item's result goes to a handle."""
-        handle = None if item.details is None else item.details.handle
-        return handle in self._handles and not handle.is_forgotten
+        handle = self._handles.get(id(item))
+        return handle is not None and not handle.is_forgotten
 
     def _give_to_handle(self, item: PipelineResult) -> bool:
-        details = item.details
-        handle = None if details is None else details.handle
-        if details is None or handle not in self._handles:
+        """Give an item that has ended to its handle; return whether that is all to be done."""
+        handle = self._handles.pop(id(item), None)
+        if handle is None:
             return False
-        details.handle = None
-        self.withdraw(handle)
+        if not self._handles:
+            self._update_flags()
         handle.end(as_result(item, self.stage))
         return not handle.is_forgotten
 

@@ -66,8 +66,8 @@ class Submitter:
         try:
             is_accepted = await self._feeder.feed_item(item, stage)
         finally:
-            if not is_accepted:
-                self._withdraw(handle)
+            if not is_accepted:  # nothing waits for it
+                self._results.withdraw(handle)
         if not is_accepted:
             raise self._not_taken()
         if self._run.is_over and not handle.done():
@@ -85,7 +85,7 @@ class Submitter:
             return None
         handle, item, stage = self._new_handle(source, priority)
         if not stage.input.has_room():  # where an earlier run has left the item
-            self._withdraw(handle)
+            self._results.withdraw(handle)
             self._items.ids.give_back(item.sequence_id)
             return None
         pending = self._depositor.deposit(item, stage)
@@ -121,14 +121,9 @@ class Submitter:
     ) -> tuple[ItemHandle, PipelineResult, StageRuntime]:
         self._items.note_priority(priority)
         item, stage = self._items.make(source, self._stage, priority)
-        handle = item.get_details().handle = ItemHandle(item, self._run, self._dropper)
+        handle = ItemHandle(item, self._run, self._dropper)
         self._results.expect(handle)
         return handle, item, stage
-
-    def _withdraw(self, handle: ItemHandle) -> None:
-        """Keep the item's result like any other: nothing waits for it."""
-        handle.item.get_details().handle = None
-        self._results.withdraw(handle)
 
     def _not_taken(self) -> PipelineError:
         return PipelineError(

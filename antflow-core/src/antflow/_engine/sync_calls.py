@@ -16,8 +16,7 @@ from asyncio import (
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from queue import SimpleQueue
-from threading import Event as ThreadEvent
+from queue import Empty, SimpleQueue
 from threading import Thread, current_thread, main_thread
 from typing import Any, Generic, TypeVar
 
@@ -175,7 +174,7 @@ class LoopThread(Generic[T]):
     ) -> None:
         self._make = make
         self._news: SimpleQueue[bool] = SimpleQueue()  # False: there is no more
-        self._ended = ThreadEvent()
+        self._ended = Latch()
         self._results: list[T] = []
         self._error: BaseException | None = None
         self._is_cancelled = False
@@ -263,6 +262,33 @@ class LoopThread(Generic[T]):
         self._is_cancelled = True
         if self._task is not None:
             self._task.cancel()
+
+
+class Latch:
+    """Opens once; waiting for it may be interrupted by a signal."""
+
+    # A KeyboardInterrupt in `threading.Event.wait` may leave the event's lock held, for ever: it is
+    # raised between two lines of Python code. A SimpleQueue has none.
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._openings: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Let everything go on that waits."""
+        self._is_open = True
+        self._openings.put(None)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until it is set, or for so many seconds."""
+        if self._is_open:
+            return
+        try:
+            with suppress(Empty):
+                self._openings.get(timeout=seconds)
+        finally:
+            if self._is_open:
+                self._openings.put(None)  # for what else waits
 
 
 _unended: set[LoopThread[Any]] = set()

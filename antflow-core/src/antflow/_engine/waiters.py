@@ -133,6 +133,8 @@ class Receivers:
     Args:
         startable: returns how many items may start.
         on_change: called when `wants_waking` may have changed.
+
+    Attributes:
         on_removed: called when `has_idle` may have become false without an item being taken.
     """
 
@@ -140,24 +142,19 @@ class Receivers:
         "_is_wake_scheduled",
         "_lazy",
         "_on_change",
-        "_on_removed",
         "_start_lazy",
         "_startable",
         "_waiting",
         "_woken",
+        "on_removed",
         "surplus",
     )
 
-    def __init__(
-        self,
-        startable: Callable[[], int],
-        on_change: Callable[[], None],
-        on_removed: Callable[[], None],
-    ) -> None:
+    def __init__(self, startable: Callable[[], int], on_change: Callable[[], None]) -> None:
         self.surplus = 0
+        self.on_removed: Callable[[], None] = lambda: None
         self._startable = startable
         self._on_change = on_change
-        self._on_removed = on_removed
         # With each, what is called if it is removed. The result is whether it goes on.
         self._waiting: deque[tuple[Future[bool], Callable[[], None]]] = deque()
         self._lazy = 0  # not started yet
@@ -187,7 +184,7 @@ class Receivers:
         if self.surplus:
             self.surplus -= 1
             leave()
-            self._on_removed()  # it may have been woken just before
+            self.on_removed()  # it may have been woken just before
             return False
         waiter: Future[bool] = get_running_loop().create_future()
         entry = waiter, leave
@@ -248,7 +245,7 @@ class Receivers:
                 left -= 1
         self.surplus += left
         self._on_change()
-        self._on_removed()
+        self.on_removed()
         return lazy
 
     def wake(self, number: int) -> None:

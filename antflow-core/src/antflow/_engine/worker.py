@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Task
+from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from heapq import heappush
@@ -139,7 +139,7 @@ class Worker:
         task.cancel()
         if self.is_cancel_pending:  # Python 3.13 would not deliver one that is taken back
             self.is_interrupted = True
-            self._call_soon(self._end_delivered_interrupt)
+            get_running_loop().call_soon(self._end_delivered_interrupt)
         else:
             task.uncancel()
 
@@ -151,13 +151,9 @@ class Worker:
 
     def _end_delivered_interrupt(self) -> None:
         if self.is_interrupted and self.is_cancel_pending:
-            self._call_soon(self._end_delivered_interrupt)
+            get_running_loop().call_soon(self._end_delivered_interrupt)
         else:
             self.end_interrupt()
-
-    def _call_soon(self, call: Callable[[], None]) -> None:
-        assert self.run.loop is not None
-        self.run.loop.call_soon(call)
 
     def uncancel_swallowed(self) -> None:
         """Take back cancellations that the task's function has swallowed."""
