@@ -18,7 +18,7 @@ from ._limits.grant import CURRENT_HOLDER, Grant
 from ._limits.meter import Meter
 from ._limits.meters import LOCK, Meters
 from ._limits.window import Window
-from .retry import is_count, is_duration, is_positive
+from .retry import MIN_RATE, is_amount, is_count, is_duration, is_positive
 from .stats import KeyStats, LimitStats
 
 BUSIEST_KEYS = 20
@@ -171,7 +171,7 @@ class Limit:
             RuntimeError: the limit has no rate, or this is not a task of a stage with this limit.
             ValueError: `units` is not a number, 0 or more.
         """
-        if not is_duration(units):
+        if not is_amount(units):
             raise ValueError(
                 f"correct() of {self._label} got {units!r}; give a number of units, 0 or more"
             )
@@ -337,12 +337,12 @@ def _check_rate(limit: Limit) -> None:
             if getattr(limit, name) is not None:
                 raise ValueError(f"{name} of Limit belongs to a rate; give a rate, or leave it out")
         return
-    if not is_positive(rate):
+    if not (is_amount(rate) and rate >= MIN_RATE):
         raise ValueError(f"rate of Limit is {rate!r}; give a number of units, above 0")
     if rate < 1 and limit.cost is None:
         raise ValueError(
             f"rate of Limit is {rate!r}, so that no window holds an item; give rate=1 and "
             f"per={limit.per / rate:g}"
         )
-    if burst is not None and not is_positive(burst):
+    if burst is not None and not (is_amount(burst) and burst > 0):
         raise ValueError(f"burst of Limit is {burst!r}; give a number of units, above 0")

@@ -9,6 +9,10 @@ from typing import Any, cast
 
 from .exceptions import MAX_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
 
+MAX_UNITS = 10.0**18  # more bytes than a network carries: more is a mistake, such as infinity
+MIN_RATE = 1 / MAX_SECONDS
+"""Units in a window, at least: seconds can be divided by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -198,6 +202,13 @@ def is_duration(value: object) -> bool:
     return 0 <= value <= MAX_SECONDS  # false for NaN, too
 
 
+def is_amount(value: object) -> bool:
+    """Return whether a value is a number of units, such as calls or bytes, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= MAX_UNITS  # false for NaN, too
+
+
 def is_count(value: object, least: int) -> bool:
     """Return whether a value is a whole number, and not below the least."""
     # Python counts True as 1, but `workers=True` is an argument in the wrong position.
@@ -206,4 +217,4 @@ def is_count(value: object, least: int) -> bool:
 
 def is_positive(value: object) -> bool:
     """Return whether a value is a number above 0 by which seconds can be divided."""
-    return isinstance(value, int | float) and is_duration(value) and value >= 1 / MAX_SECONDS
+    return isinstance(value, int | float) and is_duration(value) and value >= MIN_RATE

@@ -115,8 +115,9 @@ class Stage:
             as NameError; an item that fails with one of them has failed at once.
         retry_timeout: seconds from the start of the first attempt, after which no other attempt is
             due; one that is due before begins when a worker is free. None for no limit.
-        max_parked: how many items may wait for their next attempt before the stage takes no new
-            ones; None for 1,000, or for the queue's capacity if that is more.
+        max_parked: how many items may wait for their next attempt, and as many for the key of a
+            limit, before the stage takes no new ones; None for 1,000, or for the queue's capacity
+            if that is more.
         task_timeout: seconds that one attempt at a task may take; then it is cancelled, and fails
             with an AttemptTimeoutError. A thread cannot be cancelled: it is abandoned. None for no
             limit.

@@ -202,6 +202,14 @@ async def test_a_correction_downwards_lets_what_waits_start_at_once() -> None:
 
 
 @simulated(tick=0.0)
+async def test_units_may_be_as_many_as_the_bytes_of_a_day() -> None:
+    limit = Limit(rate=4e12, per=86_400, burst=4e12, cost=lambda size: size, name="bytes")
+    task = Attempts(act=lambda size: limit.correct(size + 1e12))
+    await run_limited([1e12, 2e12, 1e10], limit, task=task, workers=1)
+    assert task.times == [0, 0, 86_400]
+
+
+@simulated(tick=0.0)
 async def test_a_cost_that_no_window_holds_is_the_failure_of_its_item() -> None:
     limit = Limit(rate=4, cost=lambda value: value, name="tokens")
     pipeline = Pipeline([stage(Attempts(), limits=[limit], task_attempts=5)])

@@ -13,6 +13,7 @@ from antflow import (
     ItemHandle,
     Limit,
     Pipeline,
+    RetryAfter,
     Stage,
     StatusEvent,
     TaskEvent,
@@ -296,6 +297,22 @@ async def test_an_item_that_is_parked_for_a_retry_is_dropped_at_once(
 
 
 # While it is attempted
+
+
+@simulated(tick=0.0)
+async def test_an_item_that_kept_the_worker_of_a_pull_stage_lets_the_next_one_go() -> None:
+    async def task(value: int) -> float:
+        if value == 0:
+            raise RetryAfter(100)
+        return asyncio.get_running_loop().time()
+
+    stages = [stage(same, name="First", workers=2), stage(task, pull=True, task_attempts=2)]
+    pipeline = Pipeline(stages)
+    async with pipeline.running():
+        parked, following = [await pipeline.submit(number) for number in range(2)]
+        await asyncio.sleep(1)
+        parked.cancel()
+        assert (await following).value == 1
 
 
 def holding(scene: Scene) -> Callable[[Any], Any]:

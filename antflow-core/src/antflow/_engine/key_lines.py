@@ -72,6 +72,13 @@ class KeyLines:
         if line.candidates:
             self.called.append(line)
 
+    def move_most_urgent_first(self) -> None:
+        """Move the first of the called lines with the most urgent item to the front."""
+        line = min(self.called, key=lambda each: each.candidates[0].item.priority)
+        if line is not self.called[0]:
+            self.called.remove(line)
+            self.called.appendleft(line)
+
     def wait_again(self, line: LimitWaiter, blocked: Blocked) -> None:
         """Have a line that was called wait again: its first item may not start."""
         self.called.remove(line)
@@ -90,6 +97,8 @@ class KeyLines:
                 if candidate.item is item:
                     del line.candidates[index]
                     self.items -= 1
+                    if not index and line.candidates:  # the next may cost less
+                        line.call()
                     self._close_if_empty(line)
                     return True
         return False

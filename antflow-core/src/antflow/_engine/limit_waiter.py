@@ -10,7 +10,7 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from antflow._limits.meter import Meter
-from antflow._limits.meters import Meters
+from antflow._limits.meters import LOCK, Meters
 from antflow.results import PipelineResult
 
 Line = tuple[Meters, Hashable]
@@ -178,6 +178,9 @@ class LimitWaiter:
         """Have the channel look, the time being due."""
         self._due = inf
         self.call()
+        if not self.can_start():  # nor does a limit call those behind it at this time
+            with LOCK:
+                self.pass_on()
 
     def _call(self) -> None:
         if not self.is_called and (self.meter is not None):

@@ -48,6 +48,7 @@ class LimitedChannel(Channel):
         self._ready = LimitWaiter(self)  # waits for the first ready item
         self._seen: dict[int, Candidate] = {}  # ready items that were looked at, by `id()`
         self._stuck: PipelineResult | None = None  # the first ready item, while it is blocked
+        self._stuck_by: Blocked | None = None  # why; None if others wait for its key
         self._is_asleep = False  # nothing can start
         self._has_more = False  # items to look at in the next iteration of the loop
         self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
@@ -88,11 +89,14 @@ class LimitedChannel(Channel):
 
     def remove(self, item: PipelineResult) -> bool:
         """Take out an item that waits; return whether it was there."""
+        first = self.peek()
         if not (super().remove(item) or self._lines.take_out(item)):
             return False
         self._seen.pop(id(item), None)
-        if self._stuck is not None:  # what it held up has to be looked at
-            self._is_asleep, self._stuck = False, None
+        if item is first or self._is_asleep:  # another stage may use what it waited for
+            with LOCK:
+                self._ready.stop()
+        self._is_asleep, self._stuck = False, None  # what it held up has to be looked at
         self._schedule_look()
         self._update_limited()
         return True
@@ -133,7 +137,10 @@ class LimitedChannel(Channel):
             super().get_nowait()
         else:
             self._lines.pop_first(waiter)
-            self._lines.called.rotate(-1)  # so that lines take turns
+            if waiter.candidates:
+                self._lines.called.rotate(-1)  # so that lines take turns
+            if self._lines.called and self.receivers.has_idle:  # the next in line may start, too
+                self._schedule_look()
             self.held += 1
             if self.waiters.any:
                 self.waiters.wake()
@@ -159,6 +166,8 @@ class LimitedChannel(Channel):
         for _ in range(MAX_MOVED):
             found = self._next()
             if found is None:
+                if self._stuck is not None and not self._is_asleep:
+                    self._wait_stuck()
                 return None
             waiter, candidate = found
             need = None
@@ -185,6 +194,8 @@ class LimitedChannel(Channel):
         if ready is None and (self._is_asleep or not self._lines.called):
             return None
         if self._lines.called:
+            if self._is_mixed:
+                self._lines.move_most_urgent_first()
             line = self._lines.called[0]
             first = line.candidates[0]
             if ready is None or first.item.priority <= ready.priority:
@@ -230,9 +241,15 @@ class LimitedChannel(Channel):
             if self.waiters.any:
                 self.waiters.wake()
         else:
-            self._stuck = candidate.item  # until an item leaves its line
-            if blocked is not None:
-                self._ready.wait(blocked)
+            self._stuck, self._stuck_by = candidate.item, blocked  # until an item leaves its line
+
+    def _wait_stuck(self) -> None:
+        """Wait for the key of the first ready item, nothing in line being able to start."""
+        # Not before the lines were looked at: one of them may use the turn of this stage.
+        if self._stuck_by is None:
+            self._ready.stop()
+        else:
+            self._ready.wait(self._stuck_by)
 
     def _sleep(self) -> None:
         """Let nothing start until a limit calls."""

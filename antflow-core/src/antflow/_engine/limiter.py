@@ -16,7 +16,7 @@ from antflow._limits.window import ROUNDING
 from antflow.exceptions import RetryAfter
 from antflow.limits import Limit, meters_of
 from antflow.results import PipelineResult
-from antflow.retry import is_duration
+from antflow.retry import is_amount
 
 from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
 
@@ -223,7 +223,7 @@ def _key(name: str, key: Any) -> Hashable:
 
 
 def _units(name: str, limit: Limit, units: Any) -> float:
-    if not is_duration(units):
+    if not is_amount(units):
         raise ValueError(
             f"cost of limit {name!r} returned {short(units)}; return a number of units, 0 or more"
         )

@@ -112,6 +112,8 @@ class PullChannel(Channel):
         if is_retried:
             item.get_details().retried_in = None
             self._retrying -= 1
+            if self._wants_receiver and self.startable():  # it had kept a receiver from the next
+                self.receivers.wake(1)
         self._fed.discard(id(item))
         if self.waiters.any:
             self.waiters.wake()
