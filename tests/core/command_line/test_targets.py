@@ -277,6 +277,7 @@ def test_options_of_a_task_need_a_task(
     ("option", "error"),
     [
         *((f"--retries={text}", "number of attempts; it") for text in ("0", "-1", "1.5", "x", "")),
+        (f"--retries={'9' * 5_000}", "number of attempts; it"),
         *((f"--retry-wait={text}", "number of seconds; give 0") for text in ("-1", "nan", "soon")),
         *((f"--timeout={text}", "number of seconds; give 0") for text in ("-1", "inf", "")),
         ("--timeout=0", "'0' leaves no time; give seconds above 0"),
