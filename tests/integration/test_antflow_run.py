@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.helpers.hostile import controls
 from tests.integration.plugins.installing import plain_environ
 
 T = TypeVar("T")
@@ -156,6 +157,57 @@ def numbered(numbers: Iterable[int]) -> str:
 
 def values(records: Iterable[Any]) -> list[Any]:
     return [record["value"] for record in records]
+
+
+# What Python itself prints
+
+MESSAGES = """
+import gc, warnings
+TEXT = "a\\x1b[2J\\u202e"
+
+class Failing:
+    def __del__(self):
+        raise ValueError(TEXT)
+
+class Unspeakable(Exception):
+    @property
+    def __notes__(self):
+        raise SystemExit
+
+def fail(error):
+    raise error
+
+async def odd(number):
+    warnings.warn(TEXT)
+    unawaited = double(number)
+    unawaited.__qualname__ = TEXT
+    del unawaited
+    Failing()
+    for error in ValueError(TEXT), Unspeakable("b"), SystemExit("c"):
+        thread = threading.Thread(target=fail, args=[error], name=TEXT)
+        thread.start()
+        thread.join()
+    gc.collect()
+    return number
+
+messages = one(odd)
+"""
+
+
+def test_warnings_and_errors_that_nothing_can_catch_are_escaped(program: Path) -> None:
+    add(program, MESSAGES)
+    ran = run(program, "messages", "--values", given="1\n")
+    assert (ran.returncode, ran.stdout) == (0, "1\n")
+    assert controls(ran.stderr) == set()
+    for said in (
+        "UserWarning: a\\x1b[2J\\u202e\n",
+        "RuntimeWarning: coroutine 'a\\x1b[2J\\u202e' was never awaited\n",
+        "ValueError: a\\x1b[2J\\u202e\nException in thread a\\x1b[2J\\u202e:\nTraceback",
+        "Exception in thread a\\x1b[2J\\u202e:\nUnspeakable: b\n",
+    ):
+        assert said in ran.stderr
+    assert "__del__" in ran.stderr
+    assert "SystemExit" not in ran.stderr
 
 
 # Pipes and files

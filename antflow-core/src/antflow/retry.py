@@ -143,7 +143,7 @@ def _seconds(
 ) -> float:
     if isinstance(wait, Backoff):
         return wait.seconds(attempt, chance)
-    seconds = _returned("retry_wait", wait(attempt, error))
+    seconds: float = _returned("retry_wait", wait(attempt, error))
     if not is_duration(seconds):
         raise ValueError(
             f"retry_wait returned {seconds!r} after attempt {attempt}; return a number of seconds, "

@@ -135,9 +135,7 @@ def items():
     yield 1
     raise Odd(7)
 """
-    assert command.run(program=program).report == [
-        "the input cannot be read past item 1: Odd: 7"
-    ]
+    assert command.run(program=program).report == ["the input cannot be read past item 1: Odd: 7"]
 
 
 def test_the_programs_frames_are_shown_of_what_ends_the_run(command: Command) -> None:

@@ -403,6 +403,18 @@ def test_a_program_that_cannot_be_imported_is_shown_where_it_raises(
     assert files == [str(command.folder / "wrong.py")]
 
 
+def test_a_function_that_ends_the_event_loop_is_a_wrong_target(command: Command) -> None:
+    program = """
+async def make():
+    asyncio.get_running_loop().call_soon(sys.exit, 0)
+    await asyncio.Event().wait()
+pipeline = make
+"""
+    ran = command.run("1", program=program)
+    assert (ran.code, ran.out) == (2, "")
+    assert "error: the program ends the event loop: SystemExit: 0\n" in ran.err
+
+
 # The program's own items
 
 

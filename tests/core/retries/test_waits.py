@@ -153,7 +153,7 @@ async def test_an_error_of_a_policys_function_is_the_items(options: Any, text: s
 async def test_an_error_that_asks_for_no_seconds_is_a_failure_with_the_remedy(seconds: Any) -> None:
     asked = RetryAfter(1)
     asked.seconds = seconds
-    _, waits, result = await run(Task(asked), task_attempts=1)
+    _, _, result = await run(Task(asked), task_attempts=1)
     assert str(result.error) == (
         "RetryAfter has no number of seconds; call super().__init__(seconds)"
     )

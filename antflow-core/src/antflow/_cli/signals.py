@@ -69,7 +69,7 @@ class SignalHandler:
         self._drain_seconds = drain_seconds
         self._reader: socket
         self._writer: socket
-        self._is_stopped = False
+        self.is_stopped = False  # by `stop`
         self._is_exiting = Event()
         self._exit_once = Lock()
 
@@ -106,8 +106,8 @@ class SignalHandler:
 
     def stop(self) -> None:
         """Stop the run as a second signal does; do nothing the second time."""
-        if not self._is_stopped:  # two files may fail, and a third event ends the process
-            self._is_stopped = True
+        if not self.is_stopped:  # two files may fail, and a third event ends the process
+            self.is_stopped = True
             self._send(_STOP)
 
     def _send(self, event: int) -> None:
