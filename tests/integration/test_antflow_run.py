@@ -510,6 +510,20 @@ def test_another_interrupt_does_not_wait_for_what_is_left_running(program: Path)
     assert "Task was destroyed" not in said
 
 
+@pytest.mark.parametrize("option", ["--input", "--output", "--failures"])
+def test_an_interrupt_ends_the_wait_for_the_other_end_of_a_named_pipe(
+    program: Path, tmp_path: Path, option: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    add(program, "def announced():\n    print('made', file=sys.stderr)\n    return doubling\n")
+    items = [] if option == "--input" else [1]
+    with started(program, "announced", *items, option, tmp_path / "pipe") as ran:
+        ran.hear("made")
+        ran.process.send_signal(signal.SIGINT)
+        code, output, said = ran.end()
+    assert (code, output, said) == (130, "", "made\n")
+
+
 def test_results_that_are_not_read_are_accounted_for(program: Path, tmp_path: Path) -> None:
     with started(program, "larger", "--failures", tmp_path / "failures") as ran:
         ran.feed(numbered(range(40)))

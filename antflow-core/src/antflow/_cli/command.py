@@ -38,7 +38,7 @@ from .options import STANDARD, run_parser
 from .plugin_options import PluginOptions
 from .printing import print_err
 from .python_messages import escape_python_messages
-from .signals import exit_in_time, exit_now
+from .signals import exit_in_time, exit_now, interruptible
 from .target import Target, TargetError, TaskOptions, load
 
 INTERRUPTED = 130
@@ -200,7 +200,8 @@ async def _execute(
     async with AsyncExitStack() as entered:
         pipeline = await target.pipeline(task_options, entered)
         descriptor, items = await _open_input(target, options, standard_input)
-        files = _open_outputs(options, descriptor, items, standard_output)
+        with interruptible():
+            files = _open_outputs(options, descriptor, items, standard_output)
         private.add(files.input, files.output, files.failures)
         try:
             execution = Execution(pipeline, options, files, entered.aclose, is_process=is_process)
@@ -251,7 +252,8 @@ async def _open_input(
     target: Target, options: Namespace, standard_input: StandardInput | None
 ) -> tuple[int | None, Items]:
     if options.input is not None and (standard_input is None or descriptor_number(options.input)):
-        return open_input(options.input), ()
+        with interruptible():
+            return open_input(options.input), ()
     if options.items:
         return None, options.items
     if options.input is None and target.has_items:

@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import sys
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, current_task
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -170,6 +170,24 @@ class SignalHandler:
         if self._exit_once.acquire(blocking=False):  # the loop and the thread may both call this
             self._is_exiting.set()
             self._actions.exit_now()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt in a block that may wait for ever, as for a named pipe.
+
+    Elsewhere, asyncio's own handler of the first SIGINT only cancels the main task.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        task = current_task()
+        if task is not None and task.cancelling():  # by a SIGINT just before
+            raise KeyboardInterrupt
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def exit_in_time(code: int) -> None:
