@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.helpers.hostile import controls
 from tests.integration.plugins.installing import plain_environ
 
 T = TypeVar("T")
@@ -156,6 +157,57 @@ def numbered(numbers: Iterable[int]) -> str:
 
 def values(records: Iterable[Any]) -> list[Any]:
     return [record["value"] for record in records]
+
+
+# What Python itself prints
+
+MESSAGES = """
+import gc, warnings
+TEXT = "a\\x1b[2J\\u202e"
+
+class Failing:
+    def __del__(self):
+        raise ValueError(TEXT)
+
+class Unspeakable(Exception):
+    @property
+    def __notes__(self):
+        raise SystemExit
+
+def fail(error):
+    raise error
+
+async def odd(number):
+    warnings.warn(TEXT)
+    unawaited = double(number)
+    unawaited.__qualname__ = TEXT
+    del unawaited
+    Failing()
+    for error in ValueError(TEXT), Unspeakable("b"), SystemExit("c"):
+        thread = threading.Thread(target=fail, args=[error], name=TEXT)
+        thread.start()
+        thread.join()
+    gc.collect()
+    return number
+
+messages = one(odd)
+"""
+
+
+def test_warnings_and_errors_that_nothing_can_catch_are_escaped(program: Path) -> None:
+    add(program, MESSAGES)
+    ran = run(program, "messages", "--values", given="1\n")
+    assert (ran.returncode, ran.stdout) == (0, "1\n")
+    assert controls(ran.stderr) == set()
+    for said in (
+        "UserWarning: a\\x1b[2J\\u202e\n",
+        "RuntimeWarning: coroutine 'a\\x1b[2J\\u202e' was never awaited\n",
+        "ValueError: a\\x1b[2J\\u202e\nException in thread a\\x1b[2J\\u202e:\nTraceback",
+        "Exception in thread a\\x1b[2J\\u202e:\nUnspeakable: b\n",
+    ):
+        assert said in ran.stderr
+    assert "__del__" in ran.stderr
+    assert "SystemExit" not in ran.stderr
 
 
 # Pipes and files
@@ -456,6 +508,20 @@ def test_another_interrupt_does_not_wait_for_what_is_left_running(program: Path)
         code, _, said = ran.end()
     assert code == 130
     assert "Task was destroyed" not in said
+
+
+@pytest.mark.parametrize("option", ["--input", "--output", "--failures"])
+def test_an_interrupt_ends_the_wait_for_the_other_end_of_a_named_pipe(
+    program: Path, tmp_path: Path, option: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    add(program, "def announced():\n    print('made', file=sys.stderr)\n    return doubling\n")
+    items = [] if option == "--input" else [1]
+    with started(program, "announced", *items, option, tmp_path / "pipe") as ran:
+        ran.hear("made")
+        ran.process.send_signal(signal.SIGINT)
+        code, output, said = ran.end()
+    assert (code, output, said) == (130, "", "made\n")
 
 
 def test_results_that_are_not_read_are_accounted_for(program: Path, tmp_path: Path) -> None:

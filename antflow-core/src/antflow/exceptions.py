@@ -167,12 +167,17 @@ class RetryAfter(AntFlowError):  # noqa: N818 - named after the header
         TypeError: `cause` is not an exception, or `pause` is neither a bool nor a name.
     """
 
+    cause: BaseException | None = None  # for subclasses whose `__init__` does not call this one
+    pause: bool | str = False
+
     def __init__(
         self, seconds: float, cause: BaseException | None = None, *, pause: bool | str = False
     ) -> None:
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not is_number or not 0 <= seconds <= MAX_SECONDS:
-            raise ValueError(f"RetryAfter got {seconds!r}; give seconds, 0 or more")
+            raise ValueError(
+                f"RetryAfter got {seconds!r}; give seconds, 0 or more, at most {MAX_SECONDS:,.0f}"
+            )
         if cause is not None and not isinstance(cause, BaseException):
             raise TypeError(f"cause of RetryAfter is {cause!r}; give an exception or None")
         if not isinstance(pause, bool | str):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import isawaitable, iscoroutine
 from typing import Any, cast
 
+from ._errors.tracebacks import set_on
 from .exceptions import MAX_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
 
 MAX_UNITS = 10.0**18  # more bytes than a network carries: more is a mistake, such as infinity
@@ -53,10 +56,9 @@ class Backoff:
             attempt: number of the attempt that failed, from 1.
             chance: a number from 0 to 1 that is drawn at random.
         """
-        try:
-            longest = min(self.maximum, self.initial * self.factor ** (attempt - 1))
-        except OverflowError:
-            longest = self.maximum
+        longest = self.maximum if self.initial else 0.0
+        with suppress(OverflowError):  # a power too large for a float exceeds any maximum
+            longest = min(longest, self.initial * self.factor ** (attempt - 1))
         return longest * chance if self.jitter else longest
 
 
@@ -108,6 +110,7 @@ class RetryPolicy:
 
         Raises:
             ValueError: a function returned no number of seconds.
+        TypeError: a function returned an awaitable.
             Exception: a function of the user raised it.
         """
         # KeyboardInterrupt, CancelledError and the like ask for an end, not for a repetition.
@@ -133,7 +136,7 @@ class RetryPolicy:
 def _is_wanted(error: BaseException, wanted: RetryOn) -> bool:
     if isinstance(wanted, (type, tuple)):
         return isinstance(error, wanted)
-    return bool(wanted(error))
+    return bool(_returned("retry_on", wanted(error)))
 
 
 def _seconds(
@@ -144,13 +147,22 @@ def _seconds(
 ) -> float:
     if isinstance(wait, Backoff):
         return wait.seconds(attempt, chance)
-    seconds = wait(attempt, error)
+    seconds: float = _returned("retry_wait", wait(attempt, error))
     if not is_duration(seconds):
         raise ValueError(
             f"retry_wait returned {seconds!r} after attempt {attempt}; return a number of seconds, "
-            "0 or more"
+            f"0 or more, at most {MAX_SECONDS:,.0f}"
         )
     return seconds
+
+
+def _returned(name: str, answer: Any) -> Any:
+    """Return what a function of a policy returned, unless it has to be awaited."""
+    if not isawaitable(answer):
+        return answer
+    if iscoroutine(answer):
+        answer.close()  # or Python warns that it was never awaited
+    raise TypeError(f"{name} returned an awaitable; give a function that is not async")
 
 
 ONCE = RetryPolicy(attempts=1)
@@ -159,11 +171,12 @@ ONCE = RetryPolicy(attempts=1)
 
 def failure_of(error: BaseException) -> BaseException:
     """Return the error of an item that fails with what an attempt raised."""
-    cause = error.cause if isinstance(error, GiveUp | RetryAfter) else None
-    if cause is None:
+    # A subclass may set another cause, or none, if it does not call `super().__init__`.
+    cause = getattr(error, "cause", None) if isinstance(error, GiveUp | RetryAfter) else None
+    if not isinstance(cause, BaseException):
         return error
     if cause.__traceback__ is None:  # it was made, but never raised
-        cause.__traceback__ = error.__traceback__
+        set_on(cause, "__traceback__", error.__traceback__)
     return cause
 
 

@@ -243,6 +243,43 @@ async def task(item):
     assert ran.err.partition("antflow run: ")[0].count("closed") == 1
 
 
+LOOP_ENDS = {
+    "asyncio.create_task(ends())": "SystemExit: 0",
+    "loop.call_soon(sys.exit, 'bye \\x1b[m')": "SystemExit: bye \\x1b[m",
+    "loop.call_soon(interrupt)": "KeyboardInterrupt: ",
+    "loop.stop()": "RuntimeError: Event loop stopped before Future completed.",
+}
+
+
+@pytest.mark.parametrize("end", LOOP_ENDS)
+def test_every_input_has_a_record_if_the_program_ends_the_event_loop(
+    command: Command, end: str
+) -> None:
+    program = f"""
+async def ends():
+    sys.exit(0)
+
+def interrupt():
+    raise KeyboardInterrupt
+
+async def task(number):
+    if number == 4:
+        loop = asyncio.get_running_loop()
+        kept = {end}
+        await asyncio.Event().wait()
+    return number
+items = range(100)
+"""
+    ran = command.run("--values", "--failures", "failures", program=program)
+    failures = ran.records("failures")
+    assert ran.code == 1
+    assert {each["status"] for each in failures} == {"unprocessed"}
+    written = sorted(ran.values + [each["input"] for each in failures])
+    assert written == list(range(len(written)))
+    assert len(written) > 4
+    assert ran.report[-1].endswith(f": {LOOP_ENDS[end]}")
+
+
 @pytest.mark.parametrize(
     ("kind", "by_a_task"),
     [

@@ -205,6 +205,7 @@ pipeline = make
         (["--failures", "-"], "--failures takes the name of a file; for standard error, /dev/std"),
         (["--output", "/dev/fd/9999"], "--output /dev/fd/9999 cannot be written: Bad file"),
         (["--output", f"/dev/fd/{10**20}"], f"--output /dev/fd/{10**20} cannot be written: "),
+        (["--output", f"/dev/fd/{'9' * 5_000}"], "cannot be written: File name too long"),
         (["--input", "in", "--output", "in"], "--input and --output are the same file; give two"),
         (["--output", "new", "--failures", "link"], "--output and --failures are the same file"),
     ],
@@ -391,6 +392,10 @@ class Point:
 class Unfinished:
     done: str = field(init=False)
 
+class Exiting(list):
+    def __iter__(self):
+        raise SystemExit
+
 class Unspeakable:
     def __repr__(self):
         raise RuntimeError("no text")
@@ -433,7 +438,7 @@ def test_values_that_json_does_not_have_are_written_in_its_terms(command: Comman
 def test_a_result_that_json_does_not_have_is_a_failure_with_the_remedy(command: Command) -> None:
     values = [
         *("object()", "float('nan')", "float('inf')", "{(1, 2): 3}", "b'bytes'", "Point"),
-        *("Unfinished()", "deep()", "ring"),
+        *("Unfinished()", "deep()", "ring", "Exiting([1])"),
     ]
     program = VALUES.replace("{values}", f"[{', '.join(values)}]")
     ran = command.run("--ordered", "--failures", "failures", program=program)
@@ -442,6 +447,7 @@ def test_a_result_that_json_does_not_have_is_a_failure_with_the_remedy(command: 
     assert {each["error_type"] for each in records} == {"UnwritableError"}
     assert all("have the last stage return what JSON has" in each["error"] for each in records)
     assert "JSON has nothing for a object" in records[0]["error"]
+    assert "cannot be written as JSON: SystemExit; have" in records[-1]["error"]
 
 
 def test_a_failure_shows_the_input_and_the_error(command: Command) -> None:

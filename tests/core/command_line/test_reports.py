@@ -123,6 +123,21 @@ items = [{"id": "i\x1b\n" + "d" * 9999, "value": 1}]
     ]
 
 
+def test_an_error_of_the_items_is_named_though_its_class_is_frozen(command: Command) -> None:
+    program = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Odd(Exception):
+    code: int
+
+def items():
+    yield 1
+    raise Odd(7)
+"""
+    assert command.run(program=program).report == ["the input cannot be read past item 1: Odd: 7"]
+
+
 def test_the_programs_frames_are_shown_of_what_ends_the_run(command: Command) -> None:
     program = "def items():\n    yield 1\n    raise OSError('gone')\n"
     err = command.run(program=program).err

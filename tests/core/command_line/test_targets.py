@@ -277,6 +277,7 @@ def test_options_of_a_task_need_a_task(
     ("option", "error"),
     [
         *((f"--retries={text}", "number of attempts; it") for text in ("0", "-1", "1.5", "x", "")),
+        (f"--retries={'9' * 5_000}", "number of attempts; it"),
         *((f"--retry-wait={text}", "number of seconds; give 0") for text in ("-1", "nan", "soon")),
         *((f"--timeout={text}", "number of seconds; give 0") for text in ("-1", "inf", "")),
         ("--timeout=0", "'0' leaves no time; give seconds above 0"),
@@ -400,6 +401,18 @@ def test_a_program_that_cannot_be_imported_is_shown_where_it_raises(
     assert shown in text
     files = re.findall(r'File "(.*?)"', text)
     assert files == [str(command.folder / "wrong.py")]
+
+
+def test_a_function_that_ends_the_event_loop_is_a_wrong_target(command: Command) -> None:
+    program = """
+async def make():
+    asyncio.get_running_loop().call_soon(sys.exit, 0)
+    await asyncio.Event().wait()
+pipeline = make
+"""
+    ran = command.run("1", program=program)
+    assert (ran.code, ran.out) == (2, "")
+    assert "error: the program ends the event loop: SystemExit: 0\n" in ran.err
 
 
 # The program's own items

@@ -103,6 +103,7 @@ def test_no_attempt_begins_after_the_timeout(
 def test_backoff_grows_to_its_maximum() -> None:
     backoff = Backoff(initial=0.5, maximum=5.0, factor=3.0, jitter=False)
     assert [backoff.seconds(attempt) for attempt in (1, 2, 3, 4, 10_000)] == [0.5, 1.5, 4.5, 5, 5]
+    assert Backoff(initial=0).seconds(10_000) == 0
 
 
 @given(
@@ -177,9 +178,11 @@ def test_a_backoff_that_makes_no_sense_is_refused(arguments: Any, text: str) -> 
         Backoff(**arguments)
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True])
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True, 1.8e9])
 def test_retry_after_takes_seconds(seconds: Any) -> None:
-    with pytest.raises(ValueError, match=r"RetryAfter got .*; give seconds, 0 or more"):
+    with pytest.raises(
+        ValueError, match=r"RetryAfter got .*; give seconds, 0 or more, at most 1,000,000,000"
+    ):
         RetryAfter(seconds)
 
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from antflow import Backoff, GiveUp, Pipeline, PipelineResult, RetryAfter, Stage
 from tests.helpers.simulated import simulated
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Refuses that its attributes are set."""
+
+    code: int
+
+
+class Unprepared(GiveUp):
+    """Has no cause, since it does not call the constructor of its base."""
+
+    def __init__(self, status: int) -> None:
+        Exception.__init__(self, status)
 
 
 class Task:
@@ -34,6 +49,14 @@ async def run(task: Task, **options: Any) -> tuple[Pipeline, list[float], Pipeli
     (result,) = await pipeline.run([7], return_exceptions=True)
     waits = [round(b - a, 3) for a, b in zip(task.times, task.times[1:], strict=False)]
     return pipeline, waits, result
+
+
+async def async_function(*_: object) -> bool:
+    return False
+
+
+def fail_frozen(_: object) -> bool:
+    raise Frozen(7)
 
 
 def broken(number: int) -> list[BaseException]:
@@ -88,6 +111,9 @@ async def test_a_task_says_when_it_may_be_called_again() -> None:
         (broken(9), {"retry_timeout": 2.5}, "OSError(2)", 3),
         (broken(9), {"retry_timeout": 3}, "OSError(3)", 4),
         ([RetryAfter(60, OSError("busy"))], {"retry_timeout": 30}, "OSError('busy')", 1),
+        ([GiveUp(Frozen(1))], {}, "Frozen(code=1)", 1),
+        ([RetryAfter(1, Frozen(1))], {"task_attempts": 1}, "Frozen(code=1)", 1),
+        ([Unprepared(1)], {"task_attempts": 1}, "Unprepared(1)", 1),
         (
             broken(9),
             {"retry": "per_stage", "stage_attempts": 9, "retry_wait": 1, "retry_timeout": 1.5},
@@ -110,6 +136,9 @@ async def test_an_item_fails_when_no_attempt_follows(
         ({"retry_wait": lambda *_: -1}, "retry_wait returned -1 after attempt 1"),
         ({"retry_wait": lambda *_: 1 / 0}, "division by zero"),
         ({"retry_on": lambda _: 1 / 0}, "division by zero"),
+        ({"retry_on": async_function}, "retry_on returned an awaitable; give a function that is"),
+        ({"retry_wait": async_function}, "retry_wait returned an awaitable; give a function that"),
+        ({"retry_on": fail_frozen}, "7"),
     ],
 )
 @simulated(tick=0.0)
@@ -117,6 +146,19 @@ async def test_an_error_of_a_policys_function_is_the_items(options: Any, text: s
     _, _, result = await run(Task(OSError("first")), **options)
     assert text in str(result.error)
     assert repr(result.error and result.error.__cause__) == "OSError('first')"
+
+
+@pytest.mark.parametrize("seconds", [None, float("nan"), -1, "1"])
+@simulated(tick=0.0)
+async def test_an_error_that_asks_for_no_seconds_is_a_failure_with_the_remedy(seconds: Any) -> None:
+    asked = RetryAfter(1)
+    asked.seconds = seconds
+    _, _, result = await run(Task(asked), task_attempts=1)
+    assert str(result.error) == (
+        "RetryAfter has no number of seconds; call super().__init__(seconds)"
+    )
+    assert result.error is not None
+    assert result.error.__cause__ is asked
 
 
 @simulated(tick=0.0)

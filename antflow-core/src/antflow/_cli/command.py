@@ -33,10 +33,12 @@ from .files import (
     redirect_printing,
     reserve_standard_descriptors,
 )
+from .main_task import MainTask
 from .options import STANDARD, run_parser
 from .plugin_options import PluginOptions
 from .printing import print_err
-from .signals import exit_in_time, exit_now
+from .python_messages import escape_python_messages
+from .signals import exit_in_time, exit_now, interruptible
 from .target import Target, TargetError, TaskOptions, load
 
 INTERRUPTED = 130
@@ -53,6 +55,8 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
         is_process: whether the command is the whole process, which may be ended then.
     """
     reserve_standard_descriptors()
+    if is_process:
+        escape_python_messages()
     parser = run_parser()
     try:
         with _apart_from_plugins():
@@ -105,15 +109,18 @@ def _run(options: Namespace, *, is_process: bool) -> int:
             standard_input.give_to_program()  # `items` may read it
         _configure_logging(options.log_level)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            execution, code = runner.run(
+            main = MainTask()
+            execution, code = main.run(
+                runner,
                 _execute(
                     target,
                     options,
                     standard_input,
                     standard_output,
                     private,
+                    main,
                     is_process=is_process,
-                )
+                ),
             )
             if is_process and execution.is_cut_short:
                 exit_in_time(code)
@@ -185,6 +192,7 @@ async def _execute(
     standard_input: StandardInput | None,
     standard_output: int,
     private: PrivateFiles,
+    main: MainTask,
     *,
     is_process: bool,
 ) -> tuple[Execution, int]:
@@ -192,7 +200,8 @@ async def _execute(
     async with AsyncExitStack() as entered:
         pipeline = await target.pipeline(task_options, entered)
         descriptor, items = await _open_input(target, options, standard_input)
-        files = _open_outputs(options, descriptor, items, standard_output)
+        with interruptible():
+            files = _open_outputs(options, descriptor, items, standard_output)
         private.add(files.input, files.output, files.failures)
         try:
             execution = Execution(pipeline, options, files, entered.aclose, is_process=is_process)
@@ -202,6 +211,7 @@ async def _execute(
             end_last_line(options.output, "--output", files.output)
             if files.failures is not None:
                 end_last_line(options.failures, "--failures", files.failures)
+        main.on_loop_end = execution.stop
         return execution, await execution.run()
 
 
@@ -242,7 +252,8 @@ async def _open_input(
     target: Target, options: Namespace, standard_input: StandardInput | None
 ) -> tuple[int | None, Items]:
     if options.input is not None and (standard_input is None or descriptor_number(options.input)):
-        return open_input(options.input), ()
+        with interruptible():
+            return open_input(options.input), ()
     if options.items:
         return None, options.items
     if options.input is None and target.has_items:

@@ -12,9 +12,8 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Iterable,
-    Iterator,
 )
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from inspect import isasyncgen
 from typing import Any
 
@@ -92,7 +91,7 @@ class CommandInput:
             skips_blank: whether blank lines are no error.
         """
         skipped = 0
-        with self._remember_error():
+        with _ErrorMemory(self):
             async with aclosing(reader.blocks()) as blocks:
                 async for block in blocks:
                     self._block = block, self.position, self.consumed_bytes
@@ -130,7 +129,7 @@ class CommandInput:
     ) -> AsyncGenerator[Any, None]:
         """Yield the items of the program, or the arguments."""
         pending = self._pending
-        with self._remember_error():
+        with _ErrorMemory(self):
             async with aclosing(_each(items)) as values:
                 async for value in values:
                     if not self.position:
@@ -147,14 +146,26 @@ class CommandInput:
             self._on_begin()
         self.is_at_end = True
 
-    @contextmanager
-    def _remember_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            if not isinstance(error, GeneratorExit):
-                self.error = error
-            raise
+
+class _ErrorMemory:
+    """Sets the `error` of an input to what a block raises.
+
+    Args:
+        command_input: the input.
+    """
+
+    # Not contextlib.contextmanager, which sets attributes of the error: an exception that is a
+    # frozen dataclass refuses that.
+
+    def __init__(self, command_input: CommandInput) -> None:
+        self._input = command_input
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
+        if raised is not None and not isinstance(raised, GeneratorExit):
+            self._input.error = raised
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:

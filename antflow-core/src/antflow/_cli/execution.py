@@ -161,11 +161,16 @@ class Execution:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether a signal, or a file that could not be written, has ended the run."""
+        """Whether a signal, the program, or a file that could not be written has ended the run."""
         pending = self._pending
         writers = pending.output, pending.failures
         failed = any(writer is not None and writer.error is not None for writer in writers)
-        return failed or self._signals.signal is not None
+        return failed or self._signals.is_stopped or self._signals.signal is not None
+
+    def stop(self, error: BaseException) -> None:
+        """Stop the run because of an error that has ended the event loop."""
+        self._error = self._error or error
+        self._signals.stop()
 
     def _open_writers(self, loop: AbstractEventLoop) -> None:
         pending, stop = self._pending, self._signals.stop

@@ -21,6 +21,8 @@ STANDARD_NAMES = {STANDARD: STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": STDERR
 DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 """Folders of the open files of this process, by descriptor."""
 
+MAX_DIGITS = 20  # more than a descriptor has; Python refuses to read thousands of them
+
 
 class FileError(Exception):
     """A file cannot be opened; the text says why, and how to fix it."""
@@ -308,7 +310,8 @@ def is_standard_input(name: str) -> bool:
 def descriptor_number(name: str) -> int | None:
     """Return the number in a name such as /dev/fd/3; None for other names."""
     folder, _, number = name.rpartition("/")
-    return int(number) if folder in DESCRIPTORS and number.isdecimal() else None
+    is_descriptor = folder in DESCRIPTORS and number.isdecimal() and len(number) <= MAX_DIGITS
+    return int(number) if is_descriptor else None
 
 
 def _open(name: str, flags: int) -> int:

@@ -189,11 +189,15 @@ def _add_task(parser: Parser) -> None:
 
 
 def _attempts(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
+    try:
+        attempts = int(text) if text.isascii() and text.isdigit() else 0
+    except ValueError:  # of thousands of digits
+        attempts = 0
+    if not attempts:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a number of attempts; it counts the first one too, so give 1 or more"
         )
-    return int(text)
+    return attempts
 
 
 def _rate(text: str) -> tuple[float, float]:

@@ -69,9 +69,10 @@ def encode_line(record: object) -> bytes:
     """
     try:
         return escape_json(_encode(record)).encode() + b"\n"
-    except Exception as error:  # properties of the value may raise anything
+    except BaseException as error:  # properties of the value may raise anything, SystemExit too
+        reason = text_of(error) or type(error).__name__
         raise UnwritableError(
-            f"The result cannot be written as JSON: {text_of(error)}; have the last stage return "
+            f"The result cannot be written as JSON: {reason}; have the last stage return "
             "what JSON has: objects, arrays, text, finite numbers, true, false and null"
         ) from (error if has_users_frame(error) else None)
 

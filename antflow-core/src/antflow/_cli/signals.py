@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import sys
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, current_task
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class SignalHandler:
         self._drain_seconds = drain_seconds
         self._reader: socket
         self._writer: socket
-        self._is_stopped = False
+        self.is_stopped = False  # by `stop`
         self._is_exiting = Event()
         self._exit_once = Lock()
 
@@ -106,8 +106,8 @@ class SignalHandler:
 
     def stop(self) -> None:
         """Stop the run as a second signal does; do nothing the second time."""
-        if not self._is_stopped:  # two files may fail, and a third event ends the process
-            self._is_stopped = True
+        if not self.is_stopped:  # two files may fail, and a third event ends the process
+            self.is_stopped = True
             self._send(_STOP)
 
     def _send(self, event: int) -> None:
@@ -170,6 +170,24 @@ class SignalHandler:
         if self._exit_once.acquire(blocking=False):  # the loop and the thread may both call this
             self._is_exiting.set()
             self._actions.exit_now()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt in a block that may wait for ever, as for a named pipe.
+
+    Elsewhere, asyncio's own handler of the first SIGINT only cancels the main task.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        task = current_task()
+        if task is not None and task.cancelling():  # by a SIGINT just before
+            raise KeyboardInterrupt
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def exit_in_time(code: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from antflow._errors.tracebacks import set_on
 from antflow.retry import RetryPolicy, failure_of
 
 
@@ -100,7 +101,8 @@ def classify_error(
             kind = Kind.RETRY_STAGE
             delay = stage_policy.delay(attempt.stage, error, elapsed=elapsed, chance=chance)
     except BaseException as fault:  # of a function of the user
-        fault.__cause__ = error
+        if fault is not error:
+            set_on(fault, "__cause__", error)
         return Outcome(Kind.FAIL, fault)
     if delay is None:
         return Outcome(Kind.FAIL, failure_of(error))

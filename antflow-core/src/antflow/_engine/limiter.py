@@ -156,25 +156,37 @@ def slow_down(
         error: of the attempt.
 
     Returns:
-        The error, or a ValueError if it asks for a pause of a limit that the stage does not have.
+        The error, or a ValueError if it asks for no number of seconds, or for a pause of a limit
+        that the stage does not have.
     """
     if grant is not None:
         grant.overload()
+    # A task may have set it, and the `__init__` of a subclass may have left it out.
+    if isinstance(error, RetryAfter) and not is_duration(getattr(error, "seconds", None)):
+        return _caused_by(
+            error,
+            f"{type(error).__name__} has no number of seconds; call super().__init__(seconds)",
+        )
     pause = isinstance(error, RetryAfter) and error.pause
     limits = {} if limiter is None else limiter.limits
     if isinstance(pause, str) and pause not in limits:
-        unknown = ValueError(
+        return _caused_by(
+            error,
             f"RetryAfter has pause={pause!r}, and stage {stage!r} has no limit of this name; its "
             f"limits are {', '.join(map(repr, limits))}"
             if limits
-            else f"RetryAfter has pause={pause!r}, and stage {stage!r} has no limits; give it some"
+            else f"RetryAfter has pause={pause!r}, and stage {stage!r} has no limits; give it some",
         )
-        unknown.__cause__ = error
-        return unknown
     if isinstance(error, RetryAfter) and grant is not None:
         for name, limit in limits.items():
             if pause is True or pause == name:
                 grant.pause(meters_of(limit), error.seconds)
+    return error
+
+
+def _caused_by(cause: BaseException, text: str) -> ValueError:
+    error = ValueError(text)
+    error.__cause__ = cause
     return error
 
 

@@ -64,8 +64,8 @@ def remove_own_frames(error: BaseException) -> None:
         # that one. The two have nothing to do with each other.
         context = error.__context__
         if context is not None and context is not error.__cause__ and _is_caught_here(context):
-            _set(error, "__context__", None)
-        _set(error, "__traceback__", _without_own(error.__traceback__))
+            set_on(error, "__context__", None)
+        set_on(error, "__traceback__", _without_own(error.__traceback__))
         linked = [error.__cause__, error.__context__]
         if isinstance(error, BaseExceptionGroup):
             linked += error.exceptions
@@ -98,14 +98,14 @@ def reraise(error: BaseException) -> NoReturn:
     try:
         raise error
     finally:
-        _set(error, "__context__", context)
+        set_on(error, "__context__", context)
         del error, context  # or the traceback and this frame would keep each other
 
 
 def raise_kept(error: BaseException) -> NoReturn:
     """Raise the error of a failed item, with the traceback that it had in the task."""
     # Each raise adds entries to the traceback; those of earlier calls of this are removed first.
-    _set(error, "__traceback__", _kept_traceback(error))
+    set_on(error, "__traceback__", _kept_traceback(error))
     raise error
 
 
@@ -116,11 +116,12 @@ def unchanged_traceback(error: BaseException) -> Iterator[None]:
     try:
         yield
     finally:
-        _set(error, "__traceback__", kept)
+        set_on(error, "__traceback__", kept)
         del error, kept  # or the traceback and this frame would keep each other
 
 
-def _set(error: BaseException, name: str, value: object) -> None:
+def set_on(error: BaseException, name: str, value: object) -> None:
+    """Set an attribute that each exception has, such as `__cause__`, on an error of any class."""
     # Not `error.name = value`: an exception that is a frozen dataclass refuses that.
     BaseException.__setattr__(error, name, value)
 
