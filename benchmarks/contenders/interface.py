@@ -32,6 +32,20 @@ Answer = Callable[[int], Coroutine[Any, Any, int]]
 """Takes a number through all steps."""
 
 
+class SubmittedBatch(NamedTuple):
+    """Items that were submitted, and that have all ended.
+
+    Args:
+        ended: how many.
+        dropped: how many of them were cancelled or expired.
+        seconds: that the calls which submit them took.
+    """
+
+    ended: int
+    dropped: int
+    seconds: float
+
+
 class FatalAnswerError(Exception):
     """An answer that asking again does not change, such as 400."""
 
@@ -90,6 +104,11 @@ class Program(Protocol):
 
         Return how many succeeded; a FatalAnswerError is final.
         """
+
+    def submitted(
+        self, count: int, task: Task, workers: int
+    ) -> AsyncGenerator[SubmittedBatch, None]:
+        """Submit that many items in batches; cancel one of ten, and let one expire at once."""
 
     def answering(self, steps: Sequence[Step]) -> AbstractAsyncContextManager[Answer]:
         """Enter with the steps ready, and give what takes a request through them."""

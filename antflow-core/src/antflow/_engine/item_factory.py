@@ -11,6 +11,9 @@ from .item import from_failed, from_unprocessed, make_item
 from .sequence_ids import SequenceIds
 from .stage_runtime import StageRuntime, stage_named
 
+EARLIER = UnprocessedItem, PipelineResult
+"""Types of fed values that are items of an earlier run."""
+
 
 class ItemFactory:
     """Makes items of values, and of items that an earlier run has left.
@@ -31,7 +34,7 @@ class ItemFactory:
 
         An item of an earlier run keeps the one it has, unless another item of this run has that.
         """
-        if isinstance(value, UnprocessedItem | PipelineResult):
+        if isinstance(value, EARLIER):
             return self.ids.id_for(value.sequence_id)
         return self.ids.next
 
@@ -48,7 +51,7 @@ class ItemFactory:
         Raises:
             ValueError: an item of an earlier run did not fail, or there is no stage of that name.
         """
-        if isinstance(value, UnprocessedItem | PipelineResult):
+        if isinstance(value, EARLIER):
             number = self.number_of(value)
             if isinstance(value, PipelineResult):
                 item = from_failed(value, number, priority)

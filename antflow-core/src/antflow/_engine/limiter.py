@@ -16,7 +16,7 @@ from antflow._limits.window import ROUNDING
 from antflow.exceptions import RetryAfter
 from antflow.limits import Limit, meters_of
 from antflow.results import PipelineResult
-from antflow.retry import is_amount
+from antflow.retry import is_amount, is_duration
 
 from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
 
