@@ -139,7 +139,7 @@ class LimitWaiter:
             first: what the first ready item of the stage waits for.
         """
         # Once its key is free, a line waits for the limit without keys that blocks the stage.
-        need = self.need or first
+        need = first if self.is_called or self.need is None else self.need
         return self.line is not None and (self.line[0] if need is None else need.meters) is meters
 
     def wait(self, blocked: Blocked) -> None:
