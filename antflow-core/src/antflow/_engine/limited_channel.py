@@ -53,7 +53,7 @@ class LimitedChannel(Channel):
         self._has_more = False  # items to look at in the next iteration of the loop
         self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
         self._is_look_scheduled = False
-        self.receivers.on_removed = self._on_receivers_removed
+        self.receivers.on_removed = self._pass_on_turns
 
     @property
     def loop(self) -> AbstractEventLoop:
@@ -151,13 +151,11 @@ class LimitedChannel(Channel):
         self._pass_on_turns()
         return candidate.item
 
-    def _on_receivers_removed(self) -> None:
-        with LOCK:
-            self._pass_on_turns()
-
     def _pass_on_turns(self) -> None:
         """Let items of other stages start if no worker is free for the items here."""
-        if not self.receivers.has_idle:
+        if self.receivers.has_idle:
+            return
+        with LOCK:
             for each in (self._ready, *self._lines.called):
                 each.pass_on()
 
