@@ -161,6 +161,11 @@ class Audit:
         if len(self.violations) < MAX_COMPLAINTS:
             self.violations.append(f"at {_now():.6f} s: {text}")
 
+    def complain_of(self, texts: Iterable[str]) -> None:
+        """Record each of these as a law that was broken."""
+        for text in texts:
+            self.complain(text)
+
     def require(self, holds: bool, text: str, *arguments: object) -> None:
         """Record that a law was broken unless it holds; the arguments are formatted only then."""
         if not holds:
@@ -458,7 +463,8 @@ class Audit:
 
     def waiting_in(self, stage: int) -> list[int]:
         """Return the keys that surely wait in front of a stage, and not for a retry."""
-        return [key for key, each in self._arrivals[stage].items() if each.latest is not None]
+        waiting = self._arrivals[stage].items()
+        return [key for key, each in waiting if each.latest is not None and key not in self.doomed]
 
     def most_parked(self, stage: int) -> float:
         """Return how many items may wait for their keys, and as many for retries."""

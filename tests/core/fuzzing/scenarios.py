@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, Literal, TypeVar
 
 P = TypeVar("P")
-Mode = Literal["run", "stream", "service"]
+Mode = Literal["run", "stream", "service", "contended"]
 Calls = Counter[tuple[int, int, int]]
 
 ALWAYS = 99
@@ -125,6 +125,10 @@ TASK_HOOKS = HOOKS[1:]
 HOOK_SETS: tuple[tuple[Hook, ...], ...] = (
     *(HOOKS, HOOKS, HOOKS, ("item_status",), TASK_HOOKS, ("task_start", "task_cancelled")),
     *(("task_success", "task_failure"), ("item_status", "task_retry", "task_cancelled"), ()),
+)
+CONTENDED_BOUNDS: tuple[dict[str, Any], ...] = (
+    *({"rate": 4, "burst": 4, "costs": 4}, {"rate": 3, "burst": 3, "costs": 3}),
+    *({"concurrency": 1}, {"concurrency": 2}, {"concurrency": 9}),
 )
 KINDS = (
     *("fail", "fail", "fail", "fail", "cancelled", "feed", "feed", "skip", "stubborn", "swallow"),
@@ -388,6 +392,7 @@ class StageLimitPlan(Short):
     """A limit on the attempts of some stages, which share it with another pipeline if it `rivals`.
 
     With `keys` there are so many, and one more that is None. An item costs up to `costs` units.
+    At the beginning it is `paused` for some seconds.
     """
 
     stages: tuple[int, ...] = (0,)
@@ -399,6 +404,7 @@ class StageLimitPlan(Short):
     keys: int = drawn(0, 0, 1, 2, 3, 5)
     costs: int = drawn(1, 1, 1, 2, 3)
     rivals: bool = drawn(*FLAG)
+    paused: float = 0.0
 
     @property
     def bounds(self) -> bool:
@@ -582,6 +588,8 @@ def _end_of_attempt(
 
 def grow(mode: Mode, number: int) -> Scenario:
     """Make the scenario of this number, driven in one mode; a part is observed or limited."""
+    if mode == "contended":
+        return _contended(Random(f"contention of {number}"))
     draw = Random(number)
     stages = tuple(_stage(draw, index) for index in range(draw.randint(1, 4)))
     few = draw.choice((1, 2, 3) if mode == "service" else (0, 0, 1, 2))
@@ -739,6 +747,60 @@ def _with_stage_limits(draw: Random, scenario: Scenario, keys: list[int]) -> Sce
         troubles=scenario.troubles + tuple(troubles),
         stage_limits=tuple(limits),
         rival=_make(draw, RivalPlan) if draw.random() < 0.4 else None,
+    )
+
+
+def _contended(draw: Random) -> Scenario:
+    """Draw a service whose callers submit much at once that waits for few limits, and drop some.
+
+    Nothing else goes wrong, so that what waits does so for the limits, and for long.
+    """
+    stages = tuple(_contended_stage(draw, index) for index in range(draw.choice((1, 2))))
+    numbers = tuple(range(len(stages)))
+    limits = tuple(
+        StageLimitPlan(
+            stages=draw.choice((numbers, (0,))),
+            per=draw.choice((2.0, 4.0)),
+            keys=draw.choice((0, 2, 3)),
+            rivals=draw.choice(FLAG),
+            paused=draw.choice((0.0, 0.5, 1.5)),
+            **draw.choice(CONTENDED_BOUNDS),
+        )
+        for _ in range(draw.choice((0, 1, 2)))
+    )
+    calls = tuple(
+        Call(
+            at=draw.choice((0.0, 0.0, 0.0, 0.25, 0.5)),
+            priority=draw.choice((100, 1)),
+            how="submit",
+            drop_at=draw.choice(maybe(0.4, SHORT_TIMES[1:])),
+        )
+        for _ in range(draw.choice((4, 12)))
+    )
+    keys = [CALL_KEYS + number for number in range(len(calls))]
+    kinds: tuple[TroubleKind, ...] = ("pause", "pause key", "retry after", "retry after")
+    troubles = tuple(
+        Trouble(key=draw.choice(keys[:4]), stage=draw.choice(numbers), kind=draw.choice(kinds))
+        for _ in range(draw.choice((1, 2, 4)))
+    )
+    return Scenario(
+        stages=stages,
+        drive=ServicePlan(end="join", at=4.0, calls=calls),
+        troubles=troubles,
+        stage_limits=limits,
+        rival=_make(draw, RivalPlan, items=draw.choice((3, 6))) if draw.random() < 0.6 else None,
+        tick=draw.choice((1e-6, 0.0)),
+        seed=draw.randint(0, 10**6),
+    )
+
+
+def _contended_stage(draw: Random, index: int) -> StagePlan:
+    return StagePlan(
+        workers=draw.choice((1, 1, 2, 5)),
+        pull=index > 0,
+        attempts=2,
+        durations=(tuple(draw.choices((-1.0, 0.25, 1.0), k=2)),),
+        policy=PolicyPlan(max_parked=draw.choice((None, 1, 2))),
     )
 
 

@@ -12,6 +12,7 @@ from antflow._limits import window
 
 from .audit import Audit
 from .policies import OWN_CANCELLATION
+from .prompt_starts import PromptStarts
 from .scenarios import PAUSE_SECONDS, RivalPlan, Scenario, StageLimitPlan, Trouble
 
 ROUNDING = 1e-9
@@ -79,7 +80,9 @@ class StageLimitBook:
         self.limits = [_limit(number, plan) for number, plan in enumerate(self._plans)]
         self._gauges: dict[Place, Gauge] = {}
         self._units: dict[tuple[int, int], list[Units]] = {}
-        self._all_paused_until = [-inf] * len(self._plans)
+        self._all_paused_until = [_now() + plan.paused for plan in self._plans]
+        for limit, plan in zip(self.limits, self._plans, strict=True):
+            limit.pause(plan.paused)
         self._resuming: set[int] = set()
         has_slow_skip_if = scenario.has("skip", "skip raises") and any(
             plan.callbacks for plan in scenario.stages
@@ -90,7 +93,9 @@ class StageLimitBook:
             for plan in scenario.stages
         )
         self.is_rival_running = False
+        self._rival: Pipeline | None = None
         self._slack = 300 * scenario.tick + ROUNDING
+        self._prompt_starts = PromptStarts(self._slack)
 
     def of(self, stage: int) -> list[Limit]:
         """Return the limits of a stage."""
@@ -102,6 +107,10 @@ class StageLimitBook:
         """A task begins with a key; it takes the limits unless it follows another task."""
         is_start = task == 0 or key in self._resuming
         self._resuming.discard(key)
+        if is_start and self._is_timed and key in self.audit.entries:
+            priority = self.audit.entries[key].priority
+            starts = self._prompt_starts.check_start(self.audit.pipeline, stage, priority)
+            self.audit.complain_of(starts)
         self._begin(key, self._scenario.stage_limits_of(stage), is_start=is_start)
 
     def _begin(self, key: int, numbers: Iterable[int], *, is_start: bool = True) -> None:
@@ -247,6 +256,7 @@ class StageLimitBook:
         limits = [self.limits[number] for number in numbers]
         stage = Stage(RIVAL, plan.workers, [work], limits=limits)
         pipeline, keys = Pipeline([stage], name=RIVAL), range(RIVAL_KEYS, RIVAL_KEYS + plan.items)
+        self._rival = pipeline
         for _ in range(plan.runs):
             await asyncio.sleep(plan.pause)
             self.is_rival_running = True
@@ -258,6 +268,11 @@ class StageLimitBook:
             self.audit.require(found == list(keys), "the rival returned {}", found)
 
     # What must hold
+
+    def check_prompt_starts(self) -> None:
+        """Nothing moves: no worker is idle beside an item that may start."""
+        pipelines = [self.audit.pipeline] + ([] if self._rival is None else [self._rival])
+        self.audit.complain_of(self._prompt_starts.check_quiet(pipelines))
 
     def check_quiet(self, stats: PipelineStats) -> None:
         """Nothing moves: what is in use is counted, and what waits has a reason."""

@@ -38,7 +38,7 @@ from tests.core.fuzzing.scenarios import (
 )
 from tests.core.fuzzing.trial import run_scenario
 
-EXAMPLES: dict[Mode, int] = {"run": 300, "stream": 300, "service": 400}
+EXAMPLES: dict[Mode, int] = {"run": 300, "stream": 300, "service": 350, "contended": 50}
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 FUZZ_EXAMPLES = 500
 TRIES_TO_SIMPLIFY = 400

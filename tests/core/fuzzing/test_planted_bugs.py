@@ -25,6 +25,7 @@ from antflow._engine.channel import Channel
 from antflow._engine.display import Display
 from antflow._engine.dropping import Dropper
 from antflow._engine.feeder import Feeder
+from antflow._engine.key_lines import KeyLines
 from antflow._engine.lifecycle import Lifecycle
 from antflow._engine.limit_waiter import LimitWaiter
 from antflow._engine.limited_channel import LimitedChannel
@@ -214,6 +215,19 @@ def a_cancelled_item_is_dropped_only_where_it_waits(
     for each in self._stages:
         if each.input.remove(item):
             self._end(each, item)
+
+
+@replaces(PullChannel, "remove", ("contended", 15))
+def a_dropped_retry_keeps_its_receiver(_original: Any, self: PullChannel, item: Any) -> bool:
+    is_retried = self.queue.is_retried(item)
+    if not Channel.remove(self, item):
+        return False
+    if is_retried:
+        item.get_details().retried_in = None
+        self._retrying -= 1
+    self._fed.discard(id(item))
+    self.waiters.wake()
+    return True
 
 
 # The number of workers
@@ -511,7 +525,7 @@ PLANTED["limits are released after the wait for room"] = (
     ("service", 1),
     limits_are_released_after_the_wait_for_room,
 )
-plant("turns are not passed on", LimitWaiter, "can_start", lambda _: True, ("stream", 147))
+plant("turns are not passed on", LimitWaiter, "goes_first", lambda _: True, ("stream", 147))
 plant(
     "a call of a limit is dropped",
     LimitWaiter,
@@ -590,6 +604,15 @@ def what_stops_to_wait_passes_nothing_on(_original: Any, self: LimitWaiter) -> N
     meter, self.meter, self.need = self.meter, None, None
     if meter is not None:
         meter.waiters.pop(self, None)
+
+
+plant(
+    "priorities are ignored among free keys",
+    KeyLines,
+    "move_most_urgent_first",
+    lambda _: None,
+    ("contended", 7),
+)
 
 
 # Observers and displays

@@ -101,6 +101,7 @@ async def finish(world: World) -> None:
 
 def check_quiet(world: World) -> None:
     """Check the run that is on now."""
+    world.stage_limits.check_prompt_starts()
     stats = world.audit.check_quiet()
     if stats is not None and world.scenario.limits:
         world.limits.check_quiet(stats)

@@ -91,6 +91,9 @@ class WaitingStage(Protocol):
     def can_start(self, waiter: LimitWaiter) -> bool:
         """Return whether a worker is free for the first item of a waiter."""
 
+    def goes_first(self, waiter: LimitWaiter) -> bool:
+        """Return whether another stage has to wait for its turn behind a waiter."""
+
     def on_called(self, waiter: LimitWaiter) -> None:
         """Look again whether the first of a waiter's items may start."""
 
@@ -130,6 +133,10 @@ class LimitWaiter:
     def can_start(self) -> bool:
         """Return whether a worker is free to start one."""
         return self.stage.can_start(self)
+
+    def goes_first(self) -> bool:
+        """Return whether another stage has to wait for its turn; it is called when that is over."""
+        return self.stage.goes_first(self)
 
     def is_for(self, meters: Meters, first: Need | None) -> bool:
         """Return whether the items in its line wait for a limit.

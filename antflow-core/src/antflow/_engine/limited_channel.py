@@ -50,6 +50,7 @@ class LimitedChannel(Channel):
         self._stuck: PipelineResult | None = None  # the first ready item, while it is blocked
         self._stuck_by: Blocked | None = None  # why; None if others wait for its key
         self._is_asleep = False  # nothing can start
+        self._goes_first = False  # others let it since a worker was free
         self._has_more = False  # items to look at in the next iteration of the loop
         self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
         self._is_look_scheduled = False
@@ -156,8 +157,9 @@ class LimitedChannel(Channel):
         if self.receivers.has_idle:
             return
         with LOCK:
-            for each in (self._ready, *self._lines.called):
+            for each in (self._ready, *(self._lines if self._goes_first else self._lines.called)):
                 each.pass_on()
+        self._goes_first = False
 
     def _find(self, now: float) -> tuple[LimitWaiter, Candidate] | None:
         """Return the first item that may start; those before it are held back."""
@@ -230,6 +232,7 @@ class LimitedChannel(Channel):
             else:
                 self._lines.pop_first(waiter)
                 self._lines.add(candidate, need, blocked)
+                self._stuck = None  # which may have waited for the key of the line that it left
         elif self._lines.items < self._max_parked:
             if not self._is_asleep:  # or it waits for the item behind this one
                 self._ready.stop()
@@ -262,6 +265,12 @@ class LimitedChannel(Channel):
         if waiter is self._ready:
             return self.receivers.has_idle and super().startable() > 0
         return self.receivers.has_idle and not self._is_asleep
+
+    def goes_first(self, waiter: LimitWaiter) -> bool:
+        """Return whether another stage has to wait for its turn behind a waiter."""
+        goes_first = self.can_start(waiter)
+        self._goes_first |= goes_first
+        return goes_first
 
     def on_called(self, waiter: LimitWaiter) -> None:
         """Look again, in the next iteration of the event loop, whether an item may start."""

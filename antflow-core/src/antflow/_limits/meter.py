@@ -28,8 +28,8 @@ class Waiter(Protocol):
     def call(self) -> None:
         """Note that the first of them may be able to start; return at once."""
 
-    def can_start(self) -> bool:
-        """Return whether a worker is free to start one."""
+    def goes_first(self) -> bool:
+        """Return whether another stage has to wait for its turn; it is called when that is over."""
 
 
 class LimitState(Protocol):
@@ -161,7 +161,7 @@ class Meter:
                 return True
             # A turn is passed on at once where no worker is free, or two stages could wait for each
             # other. Another event loop may be held up for long, so it gets no turns.
-            if other.loop is waiter.loop and other.can_start():
+            if other.loop is waiter.loop and other.goes_first():
                 return False
         return True
 
@@ -221,7 +221,7 @@ class Meter:
                 del self.waiters[waiter]
                 continue
             waiter.call()
-            if waiter.can_start():
+            if len(self.waiters) > 1 and waiter.goes_first():
                 break
 
     def is_idle(self, now: float, per: float) -> bool:
