@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Literal, Protocol
 
 from antflow._errors.texts import one_line, shown
@@ -35,7 +35,15 @@ class ItemHandle:
     raises PipelineError, and the item is in `pipeline.unprocessed`.
     """
 
-    __slots__ = ("_awaited", "_canceller", "_item", "_outcome", "_run", "is_forgotten")
+    __slots__ = (
+        "_awaited",
+        "_callbacks",
+        "_canceller",
+        "_item",
+        "_outcome",
+        "_run",
+        "is_forgotten",
+    )
 
     def __init__(self, item: PipelineResult, run: RunState, canceller: Canceller) -> None:
         self._item = item
@@ -43,6 +51,7 @@ class ItemHandle:
         self._canceller = canceller
         self._outcome: PipelineResult | BaseException | None = None
         self._awaited: list[Future[PipelineResult]] | None = None  # until something awaits it
+        self._callbacks: list[Callable[[], None]] | None = None  # until there is one
         self.is_forgotten = False  # whether the result is kept like any other
 
     @one_line
@@ -92,13 +101,7 @@ class ItemHandle:
 
     def __await__(self) -> Generator[Any, None, PipelineResult]:
         if self._outcome is None:
-            self._check_loop("await", "process_threadsafe(item)")
-            if self._run.is_inside():
-                raise PipelineError(
-                    f"A task of pipeline {self._run.name!r}, or the consumer of its stream, cannot "
-                    "wait for an item of the same pipeline, which may wait for it; await the "
-                    "handle outside"
-                )
+            self.check_await()
             # Each has a future of its own: to cancel what awaits one cancels that future.
             future: Future[PipelineResult] = get_running_loop().create_future()
             if self._awaited is None:
@@ -112,6 +115,16 @@ class ItemHandle:
         if isinstance(self._outcome, BaseException):
             raise self._outcome.with_traceback(None)  # or that of an earlier await would grow
         return self._outcome
+
+    def check_await(self) -> None:
+        """Raise PipelineError if the present code cannot wait for the item."""
+        self._check_loop("await", "process_threadsafe(item)")
+        if self._run.is_inside():
+            raise PipelineError(
+                f"A task of pipeline {self._run.name!r}, or the consumer of its stream, cannot "
+                "wait for an item of the same pipeline, which may wait for it; await the "
+                "handle outside"
+            )
 
     @property
     def result(self) -> PipelineResult | None:
@@ -128,6 +141,12 @@ class ItemHandle:
         if not self.done():
             self._canceller.drop(self._item, "expired", interrupts=False)
 
+    def call_at_end(self, callback: Callable[[], None]) -> None:
+        """Call a function when the item has ended, or was left unprocessed."""
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+
     def end(self, outcome: PipelineResult | BaseException) -> None:
         """Set the result of the item, or the error that is raised in its place."""
         self._outcome = outcome
@@ -139,6 +158,9 @@ class ItemHandle:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback()
 
     def _check_loop(self, call: str, remedy: str) -> None:
         try:
