@@ -1,5 +1,7 @@
 """`AsyncExecutor`, which calls functions as `concurrent.futures` does, on a pipeline's workers."""
 
+# ruff: noqa: SLF001 - futures are known to their executor
+
 from __future__ import annotations
 
 from asyncio import (
@@ -247,8 +249,8 @@ class AsyncExecutor:
                 await self.wait(futures, return_when=WaitStrategy.FIRST_EXCEPTION)
             for future in futures:
                 if future.done():
-                    future.received()  # which raises
-            return [future.received() for future in futures]
+                    future._received()  # which raises
+            return [future._received() for future in futures]
 
     @overload
     def map_iter(
@@ -361,7 +363,7 @@ class AsyncExecutor:
         loop = get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         for future in left:
-            future.check_await()
+            future._check_await()
             future.add_done_callback(ended.put_nowait)
         try:
             while left:
@@ -371,7 +373,7 @@ class AsyncExecutor:
                 yield future
         finally:
             for future in left:
-                future.remove_done_callback(ended.put_nowait)
+                future._remove_done_callback(ended.put_nowait)
 
     # Shutting down
 
@@ -396,7 +398,7 @@ class AsyncExecutor:
             return
         if cancel_futures:
             for future in list(self._pending):
-                if future.state == "waiting":
+                if future._state == "waiting":
                     future.cancel()
         if wait:
             await stop_calls.drain(self._run)
@@ -431,9 +433,7 @@ class AsyncExecutor:
             )
         if self._run is None:
             get_running_loop()  # or the run could not start
-            self._run = self._pipeline._begin_now(  # noqa: SLF001 - beneath Pipeline, as this is
-                copy_context(), display=self._display
-            )
+            self._run = self._pipeline._begin_now(copy_context(), display=self._display)
             self._runner.threads = self._run.stages[0].threads
         return self._run
 

@@ -38,7 +38,7 @@ class AsyncFuture(Generic[T]):
 
     @one_line
     def __repr__(self) -> str:
-        return f"<AsyncFuture {self.sequence_id}: {self.state}>"
+        return f"<AsyncFuture {self.sequence_id}: {self._state}>"
 
     @property
     def sequence_id(self) -> int:
@@ -51,7 +51,7 @@ class AsyncFuture(Generic[T]):
 
     def cancelled(self) -> bool:
         """Return whether the call was cancelled."""
-        return self.done() and self.state == "cancelled"
+        return self.done() and self._state == "cancelled"
 
     def cancel(self) -> bool:
         """Cancel the call: where it waits, at once; while it runs, as a task is cancelled.
@@ -73,7 +73,7 @@ class AsyncFuture(Generic[T]):
             except PipelineError:
                 if not self.done():  # the present code cannot wait for it
                     raise
-        return self.received()
+        return self._received()
 
     async def result(self, timeout: float | None = None) -> T:
         """Wait for the result and return it.
@@ -99,7 +99,7 @@ class AsyncFuture(Generic[T]):
         if not self.done():
             raise InvalidStateError(f"{self!r} has not ended; await it first")
         self._is_received = True
-        if self.state == "cancelled":
+        if self._state == "cancelled":
             raise CancelledError
         return self._ended.error
 
@@ -114,14 +114,14 @@ class AsyncFuture(Generic[T]):
             self._callbacks.append(callback)
 
     def __del__(self) -> None:
-        if self._is_received or self.done() is False or self.state != "failed":
+        if self._is_received or self.done() is False or self._state != "failed":
             return
         error = self._ended.error
         assert error is not None
         log_error(_logger, error, "The error of %r was never asked for", self)
 
     @property
-    def state(self) -> str:
+    def _state(self) -> str:
         """Whether the call waits, runs or was cancelled, or how it ended."""
         if not self.done():
             return self._handle.status
@@ -136,7 +136,7 @@ class AsyncFuture(Generic[T]):
         assert self._handle.result is not None
         return self._handle.result
 
-    def received(self) -> T:
+    def _received(self) -> T:
         """Return the result of a call that has ended, or raise its error."""
         error = self.exception()
         if error is None:
@@ -159,17 +159,17 @@ class AsyncFuture(Generic[T]):
         except Exception as error:
             log_error(_logger, error, "A callback of %r failed", self)
 
-    def check_await(self) -> None:
+    def _check_await(self) -> None:
         """Raise PipelineError if the present code cannot wait for the call."""
         if not self.done():
             self._handle.check_await()
 
-    def remove_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
+    def _remove_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
         """Call a function no more."""
         if callback in self._callbacks:
             self._callbacks.remove(callback)
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Cancel the call, if it has not ended; its outcome is of no interest."""
         self._is_received = True
         self.cancel()

@@ -1,5 +1,7 @@
 """Waiting for several futures."""
 
+# ruff: noqa: SLF001 - futures are known to their executor
+
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
@@ -35,7 +37,7 @@ class Wait(Generic[T]):
         self.satisfied: Future[None] = get_running_loop().create_future()
         self._strategy = strategy
         for future in self.pending:
-            future.check_await()
+            future._check_await()
         for future in self.pending:
             future.add_done_callback(self._note)
         self._check(self.done)
@@ -43,7 +45,7 @@ class Wait(Generic[T]):
     def stop(self) -> None:
         """Wait no more."""
         for future in self.pending:
-            future.remove_done_callback(self._note)
+            future._remove_done_callback(self._note)
 
     def _note(self, future: AsyncFuture[T]) -> None:
         self.pending.discard(future)
@@ -55,7 +57,7 @@ class Wait(Generic[T]):
         if self._strategy is WaitStrategy.FIRST_COMPLETED:
             is_over = is_over or bool(ended)
         elif self._strategy is WaitStrategy.FIRST_EXCEPTION:
-            is_over = is_over or any(future.state == "failed" for future in ended)
+            is_over = is_over or any(future._state == "failed" for future in ended)
         if is_over and not self.satisfied.done():
             self.satisfied.set_result(None)
 
@@ -67,4 +69,4 @@ def cancelling(futures: Collection[AsyncFuture[Any]]) -> Iterator[None]:
         yield
     finally:
         for future in futures:
-            future.abandon()
+            future._abandon()
