@@ -1,4 +1,4 @@
-"""mypy rejects the marked lines of rejected.py, and nothing else in the sample programs."""
+"""mypy rejects the marked lines of the programs here and on the page about types, and no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MARK = re.compile(r"  # type: ignore\[[\w-]+\]$")
+PAGE = HERE.parents[1] / "docs" / "how-to" / "types.md"
+MARK = re.compile(r"  # (type: ignore\[[\w-]+\]|rejected: .+)$")
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ERROR = re.compile(r"^(\w+\.py):(\d+): error: ", re.MULTILINE)
 
 
@@ -20,6 +22,8 @@ def test_mypy_rejects_the_marked_lines_and_no_others(tmp_path: Path) -> None:
         name: (HERE / name).read_text(encoding="utf-8").splitlines()
         for name in ("known_types.py", "rejected.py", "untyped.py")
     }
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    programs |= {f"block_{n}.py": block.splitlines() for n, block in enumerate(blocks)}
     for name, lines in programs.items():
         text = "\n".join(MARK.sub("", line) for line in lines)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -34,4 +38,5 @@ def test_mypy_rejects_the_marked_lines_and_no_others(tmp_path: Path) -> None:
         if MARK.search(line)
     }
     assert found == marked, done.stdout + done.stderr
-    assert len(marked) > 20
+    assert len(marked) > 25
+    assert len(blocks) == 3
