@@ -58,6 +58,11 @@ class Program(Protocol):
     ) -> Sequence[object]:
         """Run the items through one stage per task and return all results."""
 
+    async def calls(
+        self, items: Sequence[int], function: Callable[[int], object], workers: int
+    ) -> int:
+        """Call a function of any kind with each item, return how many results there are."""
+
     async def consume(self, items: Iterable[int], tasks: Sequence[Task], workers: int) -> int:
         """Run a lazy input through one stage per task, keep nothing, return how many came out."""
 

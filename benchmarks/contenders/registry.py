@@ -182,6 +182,8 @@ _ALL = (
     _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),
     Contender(name="semaphores", label="semaphores and asyncio.to_thread", module="semaphores"),
     _ours("antflow-service", "antflow", "antflow_service"),
+    _ours("antflow-executor", "antflow's executor", "antflow_executor"),
+    Contender(name="task-group", label="TaskGroup and semaphore", module="task_group"),
     _aiolimiter("aiolimiter", "aiolimiter by hand", "1"),
     _aiolimiter("aiolimiter-even", "aiolimiter by hand, evenly spaced", ""),
     _peer("streamable", "streamable_map", "streamable"),

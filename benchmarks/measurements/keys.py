@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks.contenders import Contender
+from benchmarks.contenders.interface import Task
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
 from benchmarks.harness.targets import AtMost
 from benchmarks.measurements.memory import MEGABYTES, peak_kilobytes
@@ -15,6 +16,11 @@ MICROSECONDS = Metric("us", "us per item")
 
 async def measure(contender: Contender, size: int) -> Figures:
     """Stream items through a stage with a limit for each, and read the largest resident sizes."""
+    return await read_memory(contender, size, no_op)
+
+
+async def read_memory(contender: Contender, size: int, task: Task) -> Figures:
+    """Take the results of a long input, and read the largest resident sizes."""
     early = 0
 
     def items() -> Iterator[int]:
@@ -24,7 +30,7 @@ async def measure(contender: Contender, size: int) -> Figures:
                 early = peak_kilobytes()
             yield item
 
-    count, seconds = await timed(contender.program().consume(items(), [no_op], WORKERS))
+    count, seconds = await timed(contender.program().consume(items(), [task], WORKERS))
     check(count, size)
     peak = peak_kilobytes()
     return {

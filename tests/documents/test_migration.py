@@ -220,7 +220,6 @@ def test_rows_have_tests_in_the_module_that_is_named(module: str) -> None:
 
 
 GONE = {
-    "AsyncExecutor": "AsyncExecutor AsyncFuture WaitStrategy ExecutorShutdownError",
     "install_fast_loop": "install_fast_loop",
     "OpenTelemetry": "telemetry configure_telemetry telemetry_enabled",
     "antflow.display": "display",

@@ -120,8 +120,8 @@ async def run_it() -> None:
 
 def build_it() -> None:
     builder = Pipeline.create(name="built").add("Fetch", fetch, workers=4, retries=5)
-    assert_type(builder, PipelineBuilder)
-    assert_type(builder.build(), Pipeline)
+    assert_type(builder, PipelineBuilder[str, str])
+    assert_type(builder.build(), Pipeline[str, str])
     builder.add(
         "Measure",
         measure,
@@ -139,9 +139,9 @@ async def misspell_it(pipeline: Pipeline, builder: PipelineBuilder) -> None:
     Stage("Fetch", wokers=4, tasks=[fetch])  # type: ignore[call-arg]
     Pipeline([], autolaod=False)  # type: ignore[call-arg]
     Pipeline.create(nme="built")  # type: ignore[call-arg]
-    builder.add("Fetch", fetch, wokers=4)  # type: ignore[call-arg]
-    builder.add("Fetch", fetch, task_atempts=4)  # type: ignore[call-arg]
-    builder.add("Fetch", fetch, task_attempts="4")  # type: ignore[arg-type]
+    builder.add("Fetch", fetch, wokers=4)  # type: ignore[call-overload]
+    builder.add("Fetch", fetch, task_atempts=4)  # type: ignore[call-overload]
+    builder.add("Fetch", fetch, task_attempts="4")  # type: ignore[call-overload]
     await pipeline.run(["/"], progres=True)  # type: ignore[call-arg]
     await pipeline.feed(["/"], target="Fetch")  # type: ignore[call-arg]
 

@@ -23,6 +23,7 @@ from .events import ItemView, StatusEvent, StatusType, TaskEvent, TaskEventType
 from .exceptions import (
     AntFlowError,
     AttemptTimeoutError,
+    ExecutorShutdownError,
     GiveUp,
     ItemDroppedError,
     ItemsFailedError,
@@ -36,6 +37,7 @@ from .exceptions import (
     TaskFailedError,
     TooManyFailuresError,
 )
+from .executor import AsyncExecutor, AsyncFuture, WaitStrategy
 from .hookspecs import hookimpl
 from .items import Item
 from .limits import Adaptive, Limit
@@ -58,12 +60,15 @@ __all__ = [
     "DURATION_BOUNDS",
     "Adaptive",
     "AntFlowError",
+    "AsyncExecutor",
+    "AsyncFuture",
     "AttemptTimeoutError",
     "Backoff",
     "CurrentItem",
     "DashboardProtocol",
     "DashboardSnapshot",
     "ErrorSummary",
+    "ExecutorShutdownError",
     "FailedItem",
     "GiveUp",
     "Histogram",
@@ -99,6 +104,7 @@ __all__ = [
     "TaskStats",
     "TooManyFailuresError",
     "UnprocessedItem",
+    "WaitStrategy",
     "WorkerMetrics",
     "WorkerState",
     "WorkerStatus",

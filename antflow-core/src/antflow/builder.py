@@ -52,30 +52,15 @@ class BaseBuilder:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {short(self._name)}: {chain_text(self._stages)}>"
 
-    def add(
+    def _add(
         self,
         name: str,
-        *tasks: TaskFunc,
-        workers: int = 5,
-        retries: int = 3,
-        retry_policy: RetryMode = "per_task",
+        tasks: Sequence[TaskFunc],
+        workers: int,
+        retries: int,
+        retry_policy: RetryMode,
         **others: Unpack[StageOptions],
-    ) -> Self:
-        """Add a stage at the end.
-
-        Args:
-            name: the stage's name.
-            tasks: run in order on each item.
-            workers: how many items the stage works on at once.
-            retries: the most attempts, the first included: at each task or, with "per_stage", at
-                the whole stage.
-            retry_policy: "per_task" or "per_stage".
-            others: any other fields of Stage.
-
-        Raises:
-            StageValidationError: `others` has a name that is not a field of Stage; it is a
-                TypeError too.
-        """
+    ) -> None:
         for word in others:
             if word not in ADD_KEYWORDS:
                 raise UnknownFieldError(
@@ -86,7 +71,6 @@ class BaseBuilder:
         self._stages.append(
             Stage(name=name, workers=workers, tasks=list(tasks), retry=retry_policy, **options)
         )
-        return self
 
     def with_tracker(self, tracker: StatusTracker) -> Self:
         """Use this StatusTracker."""

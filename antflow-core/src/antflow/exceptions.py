@@ -11,6 +11,7 @@ AntFlowError
 ├── ItemTimeoutError              an item took more than `item_timeout` (a TimeoutError, too)
 ├── RetryAfter                    a task asks for another attempt after some seconds
 ├── GiveUp                        a task asks for no other attempt
+├── ExecutorShutdownError         an executor takes no more calls
 ├── PluginError                   a plugin cannot take part, refuses a run, or raised in strict mode
 └── TaskFailedError               a task raised CancelledError; your programs may raise it, too
 
@@ -210,6 +211,10 @@ class GiveUp(AntFlowError):  # noqa: N818 - named after what the task asks for
 
     def __str__(self) -> str:
         return text_of(self.cause)
+
+
+class ExecutorShutdownError(AntFlowError):
+    """An executor was shut down, or has ended, and takes no more calls."""
 
 
 class PluginError(AntFlowError):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Sequence,
+)
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypedDict, Unpack, cast, overload
 
 from ._engine import feed_calls, stop_calls
 from ._engine.call_checks import check_outside_tasks
@@ -17,7 +25,7 @@ from ._engine.handle import ItemHandle
 from ._engine.lifespan import checked_lifespan
 from ._engine.run_control import DEFAULT_PRIORITY
 from ._engine.run_inspection import RunInspection
-from ._engine.sources import Source, checked_source
+from ._engine.sources import Input, Inputs, Source, checked_source
 from ._engine.stage_runtime import stage_named
 from ._engine.stream import ResultStream
 from ._engine.sync_calls import SyncStream, run_sync
@@ -25,6 +33,19 @@ from ._errors.suggestions import explains_keywords
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
 from ._stats.failure_tally import checked_max_failures
+from ._task_types import (
+    A,
+    AsyncTasks,
+    B,
+    C,
+    D,
+    Given,
+    In_contra,
+    Out_co,
+    PlainTasks,
+    Returned,
+    Yielded_co,
+)
 from .builder import BaseBuilder, LifespanFunc, stages_for
 from .dashboards import DashboardProtocol
 from .exceptions import PipelineError
@@ -35,7 +56,10 @@ from .retry import RetryWait, is_count, is_duration
 from .stage import (
     CAPACITY_PER_WORKER,
     MAX_WORKERS,
+    AddOptions,
+    RetryMode,
     Stage,
+    StageOptions,
     TaskFunc,
     chain_text,
     checked_stages,
@@ -45,9 +69,21 @@ from .tracker import StatusTracker
 __all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
 
 
+class QuickOptions(TypedDict, total=False):
+    """The keyword-only arguments of `Pipeline.quick`."""
+
+    raise_failures: bool
+    retry_wait: RetryWait | None
+    task_timeout: float | None
+    limits: Sequence[Limit]
+
+
 @explains_keywords("Pipeline")
-class Pipeline(RunInspection):
+class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
     """A chain of stages through which items are run, one run at a time.
+
+    To type checkers, `Pipeline[In, Out]` takes values of type In, and its successes have values of
+    type Out. Both are Any unless the pipeline is built by `create`, or its type is written.
 
     Args:
         stages: the steps that each item goes through, in this order.
@@ -106,19 +142,58 @@ class Pipeline(RunInspection):
         return f"<{type(self).__name__} {short(self.name)}, {state}: {chain_text(self.stages)}>"
 
     @classmethod
-    def create(cls, *, name: str = "pipeline") -> PipelineBuilder:
+    def create(cls, *, name: str = "pipeline") -> EmptyBuilder:
         """Begin to build a pipeline, stage by stage.
 
         Args:
             name: names the pipeline in statistics, logs and errors.
         """
-        return PipelineBuilder(name)
+        return cast("EmptyBuilder", PipelineBuilder(name))
+
+    @overload
+    @classmethod
+    async def quick(
+        cls,
+        items: Source,
+        tasks: AsyncTasks[Returned, Yielded_co, A, B, C, D],
+        workers: int = 5,
+        retries: int = 3,
+        progress: bool = False,
+        dashboard: str | None = None,
+        **options: Unpack[QuickOptions],
+    ) -> list[PipelineResult[Returned]]: ...
+
+    @overload
+    @classmethod
+    async def quick(
+        cls,
+        items: Source,
+        tasks: PlainTasks[Returned, Yielded_co, A, B, C, D],
+        workers: int = 5,
+        retries: int = 3,
+        progress: bool = False,
+        dashboard: str | None = None,
+        **options: Unpack[QuickOptions],
+    ) -> list[PipelineResult[Returned]]: ...
+
+    @overload
+    @classmethod
+    async def quick(
+        cls,
+        items: Source,
+        tasks: list[TaskFunc],
+        workers: int = 5,
+        retries: int = 3,
+        progress: bool = False,
+        dashboard: str | None = None,
+        **options: Unpack[QuickOptions],
+    ) -> list[PipelineResult]: ...
 
     @classmethod
     async def quick(
         cls,
         items: Source,
-        tasks: TaskFunc | list[TaskFunc],
+        tasks: TaskFunc | list[TaskFunc] | tuple[TaskFunc, ...],
         workers: int = 5,
         retries: int = 3,
         progress: bool = False,
@@ -135,7 +210,8 @@ class Pipeline(RunInspection):
 
         Args:
             items: as for `run`.
-            tasks: one task, or a list of tasks.
+            tasks: one task, or a list or tuple of tasks. Type checkers know the types of one task,
+                and of a tuple of up to five.
             workers: number of workers of each stage.
             retries: the most attempts of each task, the first included.
             progress: as for `run`.
@@ -160,14 +236,14 @@ class Pipeline(RunInspection):
         stages = stages_for(
             tasks, workers, retries, retry_wait=retry_wait, task_timeout=task_timeout, limits=limits
         )
-        pipeline = cls(stages)
+        pipeline: Pipeline = cls(stages)
         return await pipeline.run(items, progress, dashboard, raise_failures=raise_failures)
 
     # Running
 
     async def run(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
@@ -176,7 +252,7 @@ class Pipeline(RunInspection):
         return_exceptions: bool = False,
         raise_failures: bool = False,
         read_in_thread: bool = False,
-    ) -> list[PipelineResult]:
+    ) -> list[PipelineResult[Out_co]]:
         """Run all items through the pipeline and return the successes in input order.
 
         Failed items are in `failures`, and a warning in the log says what failed, unless
@@ -236,7 +312,7 @@ class Pipeline(RunInspection):
 
     def stream(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         buffer_size: int | None = None,
         *,
@@ -244,7 +320,7 @@ class Pipeline(RunInspection):
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
         read_in_thread: bool = False,
-    ) -> ResultStream:
+    ) -> ResultStream[Out_co]:
         """Return an async iterator over results, failures too, in order of completion.
 
         If more items fail than `max_failures` allows, it raises TooManyFailuresError after the last
@@ -289,7 +365,7 @@ class Pipeline(RunInspection):
 
     def run_sync(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
@@ -298,7 +374,7 @@ class Pipeline(RunInspection):
         return_exceptions: bool = False,
         raise_failures: bool = False,
         read_in_thread: bool = False,
-    ) -> list[PipelineResult]:
+    ) -> list[PipelineResult[Out_co]]:
         """Call `run` from a script, a notebook or a thread, and wait for it.
 
         Without a running event loop, the run has one of its own in this thread, as by
@@ -331,7 +407,7 @@ class Pipeline(RunInspection):
 
     def stream_sync(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         buffer_size: int | None = None,
         *,
@@ -339,7 +415,7 @@ class Pipeline(RunInspection):
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
         read_in_thread: bool = False,
-    ) -> Generator[PipelineResult, None, None]:
+    ) -> Generator[PipelineResult[Out_co], None, None]:
         """Return a generator of results, as `stream` yields them, for a plain `for` loop.
 
         The run begins when the first result is asked for, on an event loop in a thread of its own.
@@ -477,8 +553,12 @@ class Pipeline(RunInspection):
         await stop_calls.drain(self._run)
 
     async def submit(
-        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
-    ) -> ItemHandle:
+        self,
+        item: Input[In_contra],
+        priority: int = DEFAULT_PRIORITY,
+        *,
+        expires_in: float | None = None,
+    ) -> ItemHandle[Out_co]:
         """Send one item through the started pipeline; return its handle as soon as it is accepted.
 
         This waits while there is no room, except in a task of the same run, as `feed` does.
@@ -506,8 +586,12 @@ class Pipeline(RunInspection):
         return await feed_calls.submit(run, item, priority, expires_in)
 
     def submit_nowait(
-        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
-    ) -> ItemHandle:
+        self,
+        item: Input[In_contra],
+        priority: int = DEFAULT_PRIORITY,
+        *,
+        expires_in: float | None = None,
+    ) -> ItemHandle[Out_co]:
         """Send one item through the started pipeline, if there is room, and return its handle.
 
         Args:
@@ -533,8 +617,12 @@ class Pipeline(RunInspection):
             )
 
     async def process(
-        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
-    ) -> PipelineResult:
+        self,
+        item: Input[In_contra],
+        priority: int = DEFAULT_PRIORITY,
+        *,
+        expires_in: float | None = None,
+    ) -> PipelineResult[Out_co]:
         """Send one item through the started pipeline and return its result, failed or not.
 
         The result is only returned, not kept in `results` or `failures`. If this call is
@@ -558,8 +646,12 @@ class Pipeline(RunInspection):
         return await feed_calls.process(run, item, priority, expires_in)
 
     def process_threadsafe(
-        self, item: Any, priority: int = DEFAULT_PRIORITY, *, expires_in: float | None = None
-    ) -> Future[PipelineResult]:
+        self,
+        item: Input[In_contra],
+        priority: int = DEFAULT_PRIORITY,
+        *,
+        expires_in: float | None = None,
+    ) -> Future[PipelineResult[Out_co]]:
         """Send one item through the started pipeline from any thread.
 
         Cancelling the future is like cancelling `process`. Do not wait for it on the run's event
@@ -688,14 +780,90 @@ class Pipeline(RunInspection):
 
 
 @explains_keywords("Pipeline", name="_name")
-class PipelineBuilder(BaseBuilder):
+class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 
     Args:
         name: names the pipeline in statistics, logs and errors.
     """
 
-    def build(self) -> Pipeline:
+    @overload
+    def add(
+        self,
+        name: str,
+        task: Callable[[Out_co], Awaitable[Returned]],
+        /,
+        **options: Unpack[AddOptions],
+    ) -> PipelineBuilder[In_contra, Returned]: ...
+
+    @overload
+    def add(
+        self, name: str, task: Callable[[Out_co], Returned], /, **options: Unpack[AddOptions]
+    ) -> PipelineBuilder[In_contra, Returned]: ...
+
+    # With several tasks, `unpack_args` or `skip_if`, the types are Any.
+    @overload
+    def add(
+        self,
+        name: str,
+        first: TaskFunc,
+        second: TaskFunc,
+        /,
+        *tasks: TaskFunc,
+        unpack_args: bool = False,
+        skip_if: Callable[[Any], Any] | None = None,
+        **options: Unpack[AddOptions],
+    ) -> PipelineBuilder[In_contra, Any]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        /,
+        *tasks: TaskFunc,
+        unpack_args: bool,
+        skip_if: Callable[[Any], Any] | None = None,
+        **options: Unpack[AddOptions],
+    ) -> PipelineBuilder[In_contra, Any]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        /,
+        *tasks: TaskFunc,
+        skip_if: Callable[[Any], Any] | None,
+        **options: Unpack[AddOptions],
+    ) -> PipelineBuilder[In_contra, Any]: ...
+
+    def add(
+        self,
+        name: str,
+        *tasks: TaskFunc,
+        workers: int = 5,
+        retries: int = 3,
+        retry_policy: RetryMode = "per_task",
+        **others: Unpack[StageOptions],
+    ) -> PipelineBuilder[Any, Any]:
+        """Add a stage at the end.
+
+        Args:
+            name: the stage's name.
+            tasks: run in order on each item.
+            workers: how many items the stage works on at once.
+            retries: the most attempts, the first included: at each task or, with "per_stage", at
+                the whole stage.
+            retry_policy: "per_task" or "per_stage".
+            others: any other fields of Stage.
+
+        Raises:
+            StageValidationError: `others` has a name that is not a field of Stage; it is a
+                TypeError too.
+        """
+        self._add(name, tasks, workers, retries, retry_policy, **others)
+        return self
+
+    def build(self) -> Pipeline[In_contra, Out_co]:
         """Return the pipeline.
 
         Raises:
@@ -717,7 +885,7 @@ class PipelineBuilder(BaseBuilder):
 
     async def run(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
@@ -726,7 +894,7 @@ class PipelineBuilder(BaseBuilder):
         return_exceptions: bool = False,
         raise_failures: bool = False,
         read_in_thread: bool = False,
-    ) -> list[PipelineResult]:
+    ) -> list[PipelineResult[Out_co]]:
         """Build the pipeline and call its `run`, with the same arguments and errors."""
         return await self.build().run(
             items,
@@ -741,7 +909,7 @@ class PipelineBuilder(BaseBuilder):
 
     def stream(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         buffer_size: int | None = None,
         *,
@@ -749,7 +917,7 @@ class PipelineBuilder(BaseBuilder):
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
         read_in_thread: bool = False,
-    ) -> ResultStream:
+    ) -> ResultStream[Out_co]:
         """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
             items,
@@ -763,7 +931,7 @@ class PipelineBuilder(BaseBuilder):
 
     def run_sync(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         dashboard: str | None = None,
         custom_dashboard: DashboardProtocol | None = None,
@@ -772,7 +940,7 @@ class PipelineBuilder(BaseBuilder):
         return_exceptions: bool = False,
         raise_failures: bool = False,
         read_in_thread: bool = False,
-    ) -> list[PipelineResult]:
+    ) -> list[PipelineResult[Out_co]]:
         """Build the pipeline and call its `run_sync`, with the same arguments and errors."""
         return self.build().run_sync(
             items,
@@ -787,7 +955,7 @@ class PipelineBuilder(BaseBuilder):
 
     def stream_sync(
         self,
-        items: Source,
+        items: Inputs[In_contra],
         progress: bool = False,
         buffer_size: int | None = None,
         *,
@@ -795,7 +963,7 @@ class PipelineBuilder(BaseBuilder):
         custom_dashboard: DashboardProtocol | None = None,
         dashboard_update_interval: float = 0.5,
         read_in_thread: bool = False,
-    ) -> Generator[PipelineResult, None, None]:
+    ) -> Generator[PipelineResult[Out_co], None, None]:
         """Build the pipeline and call its `stream_sync`, with the same arguments and errors."""
         return self.build().stream_sync(
             items,
@@ -806,3 +974,40 @@ class PipelineBuilder(BaseBuilder):
             dashboard_update_interval=dashboard_update_interval,
             read_in_thread=read_in_thread,
         )
+
+
+class EmptyBuilder(PipelineBuilder):
+    """A PipelineBuilder without a stage, as type checkers see it: its first task says what In is.
+
+    There is no object of this class, since a builder does not change its class when it is used.
+    """
+
+    @overload
+    def add(
+        self,
+        name: str,
+        task: Callable[[Given], Awaitable[Returned]],
+        /,
+        **options: Unpack[AddOptions],
+    ) -> PipelineBuilder[Given, Returned]: ...
+
+    @overload
+    def add(
+        self, name: str, task: Callable[[Given], Returned], /, **options: Unpack[AddOptions]
+    ) -> PipelineBuilder[Given, Returned]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        /,
+        *tasks: TaskFunc,
+        workers: int = 5,
+        retries: int = 3,
+        retry_policy: RetryMode = "per_task",
+        **others: Unpack[StageOptions],
+    ) -> PipelineBuilder: ...
+
+    def add(self, name: str, *tasks: TaskFunc, **options: Any) -> PipelineBuilder:
+        """Add the first stage, as `PipelineBuilder.add` does."""
+        return super().add(name, *tasks, **options)

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from ._errors.texts import shown
 from ._errors.tracebacks import location, raise_kept
+from ._task_types import Value_co
 from .exceptions import ItemDroppedError, as_exception
 
 T = TypeVar("T")
@@ -147,8 +148,8 @@ class _Record:
 
 
 @dataclass(init=False)
-class PipelineResult(_Record):
-    """The result of one item.
+class PipelineResult(_Record, Generic[Value_co]):
+    """The result of one item; `PipelineResult[T]` is one whose value is a T if it is a success.
 
     Args:
         id: the item's own id; if it has none, its sequence number.
@@ -168,7 +169,7 @@ class PipelineResult(_Record):
     __slots__ = ("id", "sequence_id", "value")
 
     id: Any
-    value: Any
+    value: Value_co
     sequence_id: int
     metadata: _Detail[dict[str, Any]] = _Detail(dict, is_kept=True)
     error: _Detail[BaseException | None] = _Detail(lambda: None)
@@ -180,7 +181,7 @@ class PipelineResult(_Record):
     def __init__(
         self,
         id: Any,  # noqa: A002 - named as users name it
-        value: Any,
+        value: Value_co,
         sequence_id: int,
         metadata: dict[str, Any] | None = None,
         error: BaseException | None = None,
@@ -207,7 +208,7 @@ class PipelineResult(_Record):
         if reason is not None:
             self.reason = reason
 
-    def __copy__(self) -> PipelineResult:
+    def __copy__(self) -> PipelineResult[Value_co]:
         copied = replace(self)
         # Not among the fields, but `feed` takes both from a result that it feeds again.
         if self.details is not None and self.details.carrier:
@@ -230,7 +231,7 @@ class PipelineResult(_Record):
         """
         return None if self.error is None else location(self.error)
 
-    def unwrap(self) -> Any:
+    def unwrap(self) -> Value_co:
         """Return the value of a success, or raise an error for any other result.
 
         Raises:

@@ -44,17 +44,15 @@ BUILDER_KEYWORDS = {
 """Remedies for keywords that only the builder has."""
 
 
-class StageOptions(TypedDict, total=False):
-    """The fields of `Stage` that the builder's `add` takes by their own names."""
+class CommonOptions(TypedDict, total=False):
+    """The fields of `Stage` that the builder's `add` takes by their own names, but for two."""
 
     task_attempts: int
     task_wait_seconds: float
     stage_attempts: int
-    unpack_args: bool
     task_concurrency_limits: Mapping[str, int]
     on_success: ItemCallback | None
     on_failure: ItemCallback | None
-    skip_if: Callable[[Any], Any] | None
     queue_capacity: int | None
     on_skip: ItemCallback | None
     pull: bool
@@ -69,6 +67,22 @@ class StageOptions(TypedDict, total=False):
     task_timeout: float | None
     item_timeout: float | None
     limits: Sequence[Limit]
+
+
+class StageOptions(CommonOptions, total=False):
+    """The fields of `Stage` that the builder's `add` takes by their own names."""
+
+    # With these, the types of a stage are not those of its task.
+    unpack_args: bool
+    skip_if: Callable[[Any], Any] | None
+
+
+class AddOptions(CommonOptions, total=False):
+    """The keywords of the builder's `add` that leave the types of a stage to its task."""
+
+    workers: int
+    retries: int
+    retry_policy: RetryMode
 
 
 @explains_keywords("Stage", error=UnknownFieldError, instead=BUILDER_KEYWORDS)

@@ -1,4 +1,4 @@
-"""All data types of antflow in one module, for annotations.
+"""All data types of antflow in one module, for annotations, and the executor.
 
 Each is defined in the module of its subject.
 """
@@ -13,6 +13,10 @@ from .events import StatusEvent as StatusEvent
 from .events import StatusType as StatusType
 from .events import TaskEvent as TaskEvent
 from .events import TaskEventType as TaskEventType
+from .exceptions import ExecutorShutdownError as ExecutorShutdownError
+from .executor import AsyncExecutor as AsyncExecutor
+from .executor import AsyncFuture as AsyncFuture
+from .executor import WaitStrategy as WaitStrategy
 from .items import Item as Item
 from .results import ErrorSummary as ErrorSummary
 from .results import FailedItem as FailedItem

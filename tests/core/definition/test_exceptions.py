@@ -15,6 +15,7 @@ import antflow
 from antflow import (
     AntFlowError,
     AttemptTimeoutError,
+    ExecutorShutdownError,
     GiveUp,
     ItemDroppedError,
     ItemsFailedError,
@@ -58,6 +59,7 @@ MADE: list[Callable[[str], Exception]] = [
     lambda text: ItemsFailedError(text, [ValueError(text)], results=[RESULT], failures=[FAILURE]),
     lambda text: ItemDroppedError(text, reason="a duplicate"),
     AttemptTimeoutError,
+    ExecutorShutdownError,
     ItemTimeoutError,
     lambda text: RetryAfter(len(text), KeyError(text)),
     lambda text: GiveUp(KeyError(text)),

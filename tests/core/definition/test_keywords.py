@@ -277,7 +277,7 @@ def named(name: Any) -> Any:
         odd(tasks=[named("\x1b[2J\nred")]),
         odd(name="\x1b[2J\n"),
         built().add("A", named("\x1b[2J\n")),
-        built().add("A", same, workers=Torn()),  # type: ignore[arg-type]
+        built().add("A", same, workers=Torn()),  # type: ignore[call-overload]
         built().add("A", named("\x1b[2J\n")).build(),
     ],
 )

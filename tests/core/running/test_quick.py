@@ -112,7 +112,7 @@ async def test_task_timeout_is_the_time_of_an_attempt() -> None:
     with pytest.raises(PipelineError, match="Stage 'FetchData' has task_timeout=0; give seconds"):
         await Pipeline.quick([7], fetch_data, task_timeout=0)
     with pytest.raises(PipelineError, match="Stage 'FetchData' has retry_wait='x'; give seconds"):
-        await Pipeline.quick([7], fetch_data, retry_wait="x")  # type: ignore[arg-type]
+        await Pipeline.quick([7], fetch_data, retry_wait="x")  # type: ignore[call-overload]
 
 
 # What stages are called

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from collections.abc import Generator
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Generator
+from typing import Any, Generic, Literal, Protocol
 
 from antflow._errors.texts import one_line, shown
+from antflow._task_types import Value_co
 from antflow.exceptions import PipelineError
 from antflow.results import ItemOutcome, PipelineResult
 
@@ -27,7 +28,7 @@ class Canceller(Protocol):
         """Return whether a worker holds an item."""
 
 
-class ItemHandle:
+class ItemHandle(Generic[Value_co]):
     """One item that was submitted; awaiting the handle returns the item's `PipelineResult`.
 
     The result, failed or not, is kept nowhere else. It may be awaited several times; to cancel what
@@ -35,14 +36,24 @@ class ItemHandle:
     raises PipelineError, and the item is in `pipeline.unprocessed`.
     """
 
-    __slots__ = ("_awaited", "_canceller", "_item", "_outcome", "_run", "is_forgotten")
+    __slots__ = (
+        "_awaited",
+        "_callbacks",
+        "_canceller",
+        "_item",
+        "_outcome",
+        "_run",
+        "is_forgotten",
+    )
 
-    def __init__(self, item: PipelineResult, run: RunState, canceller: Canceller) -> None:
+    def __init__(self, item: PipelineResult[Value_co], run: RunState, canceller: Canceller) -> None:
         self._item = item
         self._run = run
         self._canceller = canceller
-        self._outcome: PipelineResult | BaseException | None = None
-        self._awaited: list[Future[PipelineResult]] | None = None  # until something awaits it
+        self._outcome: PipelineResult[Value_co] | BaseException | None = None
+        # None until something awaits it, or is to be called.
+        self._awaited: list[Future[PipelineResult[Value_co]]] | None = None
+        self._callbacks: list[Callable[[], None]] | None = None
         self.is_forgotten = False  # whether the result is kept like any other
 
     @one_line
@@ -90,17 +101,11 @@ class ItemHandle:
         self._canceller.drop(self._item, CANCELLED, interrupts=True)
         return True
 
-    def __await__(self) -> Generator[Any, None, PipelineResult]:
+    def __await__(self) -> Generator[Any, None, PipelineResult[Value_co]]:
         if self._outcome is None:
-            self._check_loop("await", "process_threadsafe(item)")
-            if self._run.is_inside():
-                raise PipelineError(
-                    f"A task of pipeline {self._run.name!r}, or the consumer of its stream, cannot "
-                    "wait for an item of the same pipeline, which may wait for it; await the "
-                    "handle outside"
-                )
+            self.check_await()
             # Each has a future of its own: to cancel what awaits one cancels that future.
-            future: Future[PipelineResult] = get_running_loop().create_future()
+            future: Future[PipelineResult[Value_co]] = get_running_loop().create_future()
             if self._awaited is None:
                 self._awaited = []
             self._awaited.append(future)
@@ -113,13 +118,23 @@ class ItemHandle:
             raise self._outcome.with_traceback(None)  # or that of an earlier await would grow
         return self._outcome
 
+    def check_await(self) -> None:
+        """Raise PipelineError if the present code cannot wait for the item."""
+        self._check_loop("await", "process_threadsafe(item)")
+        if self._run.is_inside():
+            raise PipelineError(
+                f"A task of pipeline {self._run.name!r}, or the consumer of its stream, cannot "
+                "wait for an item of the same pipeline, which may wait for it; await the "
+                "handle outside"
+            )
+
     @property
-    def result(self) -> PipelineResult | None:
+    def result(self) -> PipelineResult[Value_co] | None:
         """The result; None if the item has not ended, or was left unprocessed."""
         return self._outcome if isinstance(self._outcome, PipelineResult) else None
 
     @property
-    def item(self) -> PipelineResult:
+    def item(self) -> PipelineResult[Value_co]:
         """The item."""
         return self._item
 
@@ -128,7 +143,13 @@ class ItemHandle:
         if not self.done():
             self._canceller.drop(self._item, "expired", interrupts=False)
 
-    def end(self, outcome: PipelineResult | BaseException) -> None:
+    def call_at_end(self, callback: Callable[[], None]) -> None:
+        """Call a function when the item has ended, or was left unprocessed."""
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+
+    def end(self, outcome: PipelineResult[Value_co] | BaseException) -> None:
         """Set the result of the item, or the error that is raised in its place."""
         self._outcome = outcome
         awaited, self._awaited = self._awaited, None
@@ -139,6 +160,9 @@ class ItemHandle:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback()
 
     def _check_loop(self, call: str, remedy: str) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, get_running_loop
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from math import inf
 from types import CoroutineType
 from typing import Any
@@ -34,7 +34,7 @@ class Limiter:
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.limits = limits
-        self.all_meters = [meters_of(limit) for limit in limits.values()]
+        self.all_meters: Collection[Meters] = [meters_of(limit) for limit in limits.values()]
         self.clock = CLOCK.get()
         self.holders: dict[Holder, None] = {}  # the workers that have been started
         self.last_grant: Grant | None = None  # of the item that was taken last
@@ -139,6 +139,11 @@ class Limiter:
         if any(limit.key or limit.cost for limit in self.limits.values()):
             return None
         return needs_of(self.limits, None)
+
+
+def limiter_of(limits: Mapping[str, Limit]) -> Limiter | None:
+    """Return what takes the limits of a stage; None if it has none."""
+    return Limiter(limits) if limits else None
 
 
 def slow_down(

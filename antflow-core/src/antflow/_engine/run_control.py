@@ -96,8 +96,17 @@ class RunControl:
                 f"Pipeline {self.name!r} is already running; wait for its end, or make a second "
                 "Pipeline of the same stages"
             )
-        # No await from here to the start of the run: another call would begin a second one.
         check_feeding_loop(self._run, "start()")
+        return self._begin_now(context, source, display, buffer_size)
+
+    def _begin_now(
+        self,
+        context: Context,
+        source: Source | None = None,
+        display: DisplayRequest | None = None,
+        buffer_size: float | None = None,
+    ) -> Run:
+        """Begin a run, none being active; without an await, or another call could begin one."""
         plugins = {} if display is None else dashboard_plugin(display.dashboard, self.name)
         total = length_of(source)
         run = self._run

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic
 
 from antflow._errors.suggestions import explains_keywords
+from antflow._task_types import Out_co
 from antflow.dashboards import DashboardSnapshot, WorkerMetrics, WorkerState
 from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
 from antflow.stats import PipelineStats
@@ -17,7 +18,7 @@ from .stage_runtime import MAX_LISTED_WORKERS, WorkerNames, error_summary, unpro
 
 
 @explains_keywords("Pipeline", public_name="Pipeline")
-class RunInspection(RunControl):
+class RunInspection(RunControl, Generic[Out_co]):
     """The part of `Pipeline` that reads its active run, or else its last one."""
 
     # Results of the last run
@@ -28,7 +29,7 @@ class RunInspection(RunControl):
         return run if run is None or not run.is_new else run.previous
 
     @property
-    def results(self) -> list[PipelineResult]:
+    def results(self) -> list[PipelineResult[Out_co]]:
         """Successes of the last run, in input order.
 
         It is empty for a stream, or if results are not collected.
@@ -53,7 +54,7 @@ class RunInspection(RunControl):
         return unprocessed_items(run.stages) if run is not None and run.is_over else []
 
     @property
-    def undelivered(self) -> list[PipelineResult]:
+    def undelivered(self) -> list[PipelineResult[Out_co]]:
         """Results that the last stream had not yielded when it was closed, in completion order."""
         run = self._last_run()
         return run.results.undelivered() if run is not None else []

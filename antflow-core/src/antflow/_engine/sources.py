@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sized
 from types import GeneratorType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from antflow._errors.texts import short
 from antflow.items import Item
 from antflow.results import PipelineResult, UnprocessedItem
 
+T = TypeVar("T")
+
 Source = Iterable[Any] | AsyncIterable[Any]
+
+Input: TypeAlias = Item | UnprocessedItem | PipelineResult[Any] | Mapping[str, Any] | T
+"""One item of a pipeline whose first task takes a T; a dict may have the item's id and value."""
+
+Inputs: TypeAlias = Iterable[Input[T]] | AsyncIterable[Input[T]]
 
 MANY_ITEMS = frozenset((list, tuple, range, set, frozenset, GeneratorType))
 """Types of inputs that need no look at what else they may be."""

@@ -20,10 +20,11 @@ from antflow.limits import Limit, named
 from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
 from antflow.stage import Stage, task_name
 
+from .call_limiter import CallLimiter, CallStage
 from .channel import Channel
 from .item import to_unprocessed
 from .limited_channel import LimitedChannel, LimitedPullChannel
-from .limiter import Limiter
+from .limiter import Limiter, limiter_of
 from .pull_channel import PullChannel
 from .result_queue import ResultQueue
 
@@ -64,7 +65,7 @@ class StageRuntime:
         self.workers = stage.workers  # how many there are to be now
         self.stopped: list[int] = []  # a heap: numbers of workers that were too many and stopped
         self.limits: Mapping[str, Limit] = named(stage.limits)
-        self.limiter = Limiter(self.limits) if self.limits else None
+        self.limiter = CallLimiter() if isinstance(stage, CallStage) else limiter_of(self.limits)
         self.input = _channel(stage, self.limiter)
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input

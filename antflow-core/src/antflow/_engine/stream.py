@@ -6,15 +6,16 @@ from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self
 
+from antflow._task_types import Value_co
 from antflow.results import PipelineResult
 
 from .item import as_result
 from .run import Run
 
 
-class ResultStream:
+class ResultStream(Generic[Value_co]):
     """An async iterator over results, as `Pipeline.stream` returns it.
 
     The run begins when the first result is asked for; that raises PipelineError if the pipeline is
@@ -40,7 +41,7 @@ class ResultStream:
         assert self._run is not None
         return self._run.items.number_of(value)
 
-    async def __anext__(self) -> PipelineResult:
+    async def __anext__(self) -> PipelineResult[Value_co]:
         """Return the next result.
 
         Raises:
@@ -88,7 +89,7 @@ class ResultStream:
             await results.wait_for_item()
         return run
 
-    def _take_ready(self) -> PipelineResult | None:  # for SyncStream
+    def _take_ready(self) -> PipelineResult[Value_co] | None:  # for SyncStream
         """Return a result that is ready, if there is one, in another thread than the loop's."""
         run, loop = self._run, self._loop
         if run is None or loop is None or not run.results.queue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
@@ -28,7 +28,7 @@ class LimitUser(Protocol):
     """A stage with limits in one run."""
 
     @property
-    def all_meters(self) -> Sequence[Meters]:
+    def all_meters(self) -> Collection[Meters]:
         """The limits."""
 
     @property

@@ -1,0 +1,1 @@
+"""What `antflow.executor` is made of."""

@@ -1,0 +1,175 @@
+"""`AsyncFuture`, the caller's end of a call."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError, InvalidStateError
+from asyncio import timeout as time_limit
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+from antflow._engine.handle import ItemHandle
+from antflow._errors.safe_logging import log_error
+from antflow._errors.texts import one_line
+from antflow.exceptions import PipelineError
+from antflow.results import PipelineResult
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("antflow.executor")
+
+
+class AsyncFuture(Generic[T]):
+    """The result of a call that an executor makes, or will make; await it for the result.
+
+    Cancelling what awaits it does not cancel the call. If a call fails and its future is dropped
+    without anything having asked for the result, the error is logged.
+    """
+
+    __slots__ = ("_callbacks", "_handle", "_is_received", "_pending")
+
+    def __init__(self, handle: ItemHandle, pending: set[AsyncFuture[Any]]) -> None:
+        self._handle = handle
+        self._pending = pending  # the executor's futures that have not ended
+        pending.add(self)
+        self._callbacks: list[Callable[[AsyncFuture[T]], object]] = []
+        self._is_received = False  # whether something has asked for the result
+        handle.call_at_end(self._call_back)
+
+    @one_line
+    def __repr__(self) -> str:
+        return f"<AsyncFuture {self.sequence_id}: {self._state}>"
+
+    @property
+    def sequence_id(self) -> int:
+        """Number of the call in its executor, from 0."""
+        return self._handle.item.sequence_id
+
+    def done(self) -> bool:
+        """Return whether the call has ended or was cancelled."""
+        return self._handle.done()
+
+    def cancelled(self) -> bool:
+        """Return whether the call was cancelled."""
+        return self.done() and self._state == "cancelled"
+
+    def cancel(self) -> bool:
+        """Cancel the call: where it waits, at once; while it runs, as a task is cancelled.
+
+        A function that runs in a thread cannot be stopped; its result is dropped.
+
+        Returns:
+            False if the call has ended already.
+
+        Raises:
+            PipelineError: the executor runs on another event loop, or in another thread.
+        """
+        return self._handle.cancel()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self.done():
+            try:
+                yield from self._handle.__await__()
+            except PipelineError:
+                if not self.done():  # the present code cannot wait for it
+                    raise
+        return self._received()
+
+    async def result(self, timeout: float | None = None) -> T:
+        """Wait for the result and return it.
+
+        Args:
+            timeout: seconds to wait; then the call goes on. None for no limit.
+
+        Raises:
+            TimeoutError: the call has not ended by then.
+            CancelledError: the call was cancelled.
+            BaseException: what the function raised.
+        """
+        async with time_limit(timeout):
+            return await self
+
+    def exception(self) -> BaseException | None:
+        """Return what the function raised; None if it returned.
+
+        Raises:
+            InvalidStateError: the call has not ended.
+            CancelledError: it was cancelled.
+        """
+        if not self.done():
+            raise InvalidStateError(f"{self!r} has not ended; await it first")
+        self._is_received = True
+        if self._state == "cancelled":
+            raise CancelledError
+        return self._ended.error
+
+    def add_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
+        """Call a function with this future when the call has ended: at once, if it has already.
+
+        Callbacks are called in the order in which they were added; what one raises is logged.
+        """
+        if self.done():
+            self._call(callback)
+        else:
+            self._callbacks.append(callback)
+
+    def __del__(self) -> None:
+        if self._is_received or self.done() is False or self._state != "failed":
+            return
+        error = self._ended.error
+        assert error is not None
+        log_error(_logger, error, "The error of %r was never asked for", self)
+
+    @property
+    def _state(self) -> str:
+        """Whether the call waits, runs or was cancelled, or how it ended."""
+        if not self.done():
+            return self._handle.status
+        result = self._handle.result
+        if result is None or result.outcome == "dropped":
+            return "cancelled"
+        # A function may raise a CancelledError of its own.
+        return "cancelled" if isinstance(result.error, CancelledError) else result.outcome
+
+    @property
+    def _ended(self) -> PipelineResult:
+        assert self._handle.result is not None
+        return self._handle.result
+
+    def _received(self) -> T:
+        """Return the result of a call that has ended, or raise its error."""
+        error = self.exception()
+        if error is None:
+            value: T = self._ended.value
+            return value
+        try:
+            raise error
+        finally:
+            del error  # or the traceback and this frame would keep each other
+
+    def _call_back(self) -> None:
+        self._pending.discard(self)
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            self._call(callback)
+
+    def _call(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
+        try:
+            callback(self)
+        except Exception as error:
+            log_error(_logger, error, "A callback of %r failed", self)
+
+    def _check_await(self) -> None:
+        """Raise PipelineError if the present code cannot wait for the call."""
+        if not self.done():
+            self._handle.check_await()
+
+    def _remove_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
+        """Call a function no more."""
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
+
+    def _abandon(self) -> None:
+        """Cancel the call, if it has not ended; its outcome is of no interest."""
+        self._is_received = True
+        self.cancel()
