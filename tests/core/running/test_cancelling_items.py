@@ -750,3 +750,26 @@ async def test_a_shutdown_leaves_no_item_of_a_handle_twice() -> None:
     assert waiting.status == "unprocessed"
     assert values(pipeline.unprocessed) == ["waiting"]
     assert not waiting.cancel()
+
+
+@simulated()
+async def test_a_drop_while_observers_are_called_makes_room_for_the_next_feeder() -> None:
+    class Slow:
+        @hookimpl
+        async def antflow_item_start(self, event: StatusEvent) -> None:
+            await asyncio.sleep(1)
+
+    gate = Gate()
+    work = stage(gate, workers=1, queue_capacity=1)
+    pipeline = Pipeline([work], plugins=[Slow()], autoload=False)
+    await pipeline.start()
+    await pipeline.feed([0])
+    await settle()  # it is in the gate
+    handle = pipeline.submit_nowait(1)  # whose deposit waits for the observer
+    feeding = await begun(pipeline.feed([2]))
+    handle.cancel()
+    await asyncio.sleep(3)
+    assert feeding.done()  # though the worker still holds the first item
+    gate.open()
+    await pipeline.join()
+    assert values(pipeline.results) == [0, 2]

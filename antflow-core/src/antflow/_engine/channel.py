@@ -93,6 +93,7 @@ class Channel:
         """Deposit an item of a receiver that goes on to take the next: none has to be woken."""
         if self._drop is not None and is_to_be_dropped(item):
             self._drop(item)
+            self._on_released()  # of the room that was reserved for it
             return
         if self.closed:
             self.unprocessed.append(item)
