@@ -22,11 +22,8 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY) ## check every file of every installed package against its RECORD
-	@echo 'Metrics are served at the address below while it runs, about a second. To look at them for'
-	@echo 'longer: $(PY) examples/service/service.py. What else there is: make demo ARGS=--help'
-	@$(VENV)/bin/antflow run examples/verify_packages.py:pipeline --output /dev/null --summary \
-	    --log-level info --prometheus-port 0 $(ARGS)
+demo: $(READY) ## fetch 700 files from a server that limits calls, parse and store them (ARGS=--help)
+	@$(PY) examples/survey.py $(ARGS)
 
 # Compiled modules are kept, or each of the hundreds of processes of the tests compiles antflow anew.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -86,7 +83,7 @@ $(READY): pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import ensurepip, venv' || { \
 	    echo "'$(PYTHON)' lacks venv or ensurepip: install its venv package, or name another: make PYTHON=python3.11 ..." >&2; \
 	    exit 1; }
-	@echo "setting up $(VENV)"
+	@echo "setting up $(VENV), which takes about a minute"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --constraint constraints.txt --upgrade pip
 	@$(PIP) install --constraint constraints.txt --group dev
