@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from antflow import AsyncExecutor, Limit, RetryAfter, hookimpl
+from antflow._engine.call_limiter import LimitsOfCalls
 from tests.helpers.runs import now, raised_by
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import settle
@@ -164,6 +165,15 @@ async def test_a_limit_keeps_its_name_when_others_are_gone() -> None:
         gc.collect()
         await executor.wait([executor.submit(stay, 0, semaphore=each) for each in limits])
         assert list(executor.get_stats().stage_stats["executor"].limits) == ["limit-9"]
+
+
+def test_the_limits_of_calls_may_change_while_another_thread_reads_them() -> None:
+    # Through the public API this would need threads and luck.
+    first, second = Limit(concurrency=1), Limit(concurrency=1)
+    limits = LimitsOfCalls(first=first)
+    reading = limits.items()
+    limits["second"] = second
+    assert list(reading) == [("first", first)]
 
 
 @simulated()

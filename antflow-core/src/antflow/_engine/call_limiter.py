@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Semaphore
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -112,6 +112,16 @@ class CallStage(Stage):
         return CallPolicy(attempts, self.retry_wait or seconds, self.retry_on)
 
 
+class LimitsOfCalls(WeakValueDictionary[str, Limit]):
+    """Limits by name; not kept alive, since a program may make ever more."""
+
+    def items(self) -> Iterator[tuple[str, Limit]]:  # type: ignore[override]
+        """Return names and limits, also in another thread while limits come and go."""
+        # Python copies the references in one step; iterating over them could fail.
+        pairs = [(each.key, each()) for each in self.valuerefs()]
+        return iter([(name, limit) for name, limit in pairs if limit is not None])
+
+
 class CallLimiter(Limiter):
     """Takes the limits of calls; a call without one may start before those that wait."""
 
@@ -119,8 +129,7 @@ class CallLimiter(Limiter):
         super().__init__({})
         self.is_constant = True  # so that `take_if_free` is asked first
         self._constant = None
-        # Not kept alive: a program may make ever more limits.
-        self._of_calls = WeakValueDictionary[str, Limit]()
+        self._of_calls = LimitsOfCalls()
         self._names = WeakKeyDictionary[Limit, str]()
         self._their_meters = WeakSet[Meters]()
         self.limits, self.all_meters = self._of_calls, self._their_meters
