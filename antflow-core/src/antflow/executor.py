@@ -43,7 +43,7 @@ from ._executor.calls import (
     seconds_to_wait,
 )
 from ._executor.future import AsyncFuture
-from ._executor.waiting import Wait, WaitStrategy, cancelling
+from ._executor.waiting import Wait, WaitStrategy, cancelling, results_of
 from ._plugins.selection import select_plugins
 from .exceptions import ExecutorShutdownError, PipelineError
 from .limits import Limit
@@ -225,6 +225,7 @@ class AsyncExecutor:
         """Call a function with each item of an iterable; return the results in order.
 
         With several iterables, it is called with one item of each, until the shortest is exhausted.
+        They are read to their end, though a call fails; `map_iter` reads no more than it runs.
 
         Args:
             fn: as for `submit`.
@@ -247,10 +248,7 @@ class AsyncExecutor:
                     if not len(futures) % CALLS_PER_TURN:
                         await sleep(0)
                 await self.wait(futures, return_when=WaitStrategy.FIRST_EXCEPTION)
-            for future in futures:
-                if future.done():
-                    future._received()  # which raises
-            return [future._received() for future in futures]
+            return results_of(futures)
 
     @overload
     def map_iter(
@@ -304,13 +302,19 @@ class AsyncExecutor:
         loop = get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         with cancelling(futures):
-            self._submit_next(calls, self._max_workers, futures)
+            error = self._submit_next(calls, self._max_workers, futures)
             while futures:
                 async with time_limit_at(end):
                     result = await futures[0]
                 futures.popleft()
-                self._submit_next(calls, 1, futures)
+                if error is None:
+                    error = self._submit_next(calls, 1, futures)
                 yield result
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # or the traceback and this frame would keep each other
 
     # Waiting
 
@@ -364,8 +368,9 @@ class AsyncExecutor:
         end = None if timeout is None else loop.time() + timeout
         for future in left:
             future._check_await()
-            future.add_done_callback(ended.put_nowait)
         try:
+            for future in left:
+                future.add_done_callback(ended.put_nowait)
             while left:
                 async with time_limit_at(end):
                     future = await ended.get()
@@ -397,7 +402,8 @@ class AsyncExecutor:
         if self._run is None:
             return
         if cancel_futures:
-            for future in list(self._pending):
+            # In the order in which they wait: the first is found at once.
+            for future in sorted(self._pending, key=lambda each: each.sequence_id):
                 if future._state == "waiting":
                     future.cancel()
         if wait:
@@ -439,9 +445,14 @@ class AsyncExecutor:
 
     def _submit_next(
         self, calls: Iterator[Call], number: int, futures: deque[AsyncFuture[Any]]
-    ) -> None:
-        for call in islice(calls, number):
-            futures.append(self._submit(call))
+    ) -> Exception | None:
+        """Submit the next calls; return what the iterable or the executor raised instead of one."""
+        try:
+            for call in islice(calls, number):
+                futures.append(self._submit(call))
+        except Exception as error:  # raised when it is its turn: the results before it stand
+            return error
+        return None
 
     def _submit(self, call: Call) -> AsyncFuture[Any]:
         run = self._open()

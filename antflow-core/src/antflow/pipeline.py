@@ -582,6 +582,11 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
+        ready = self._run_with_room()
+        if ready is not None:
+            handle = ready.submitter.submit_at_once(item, priority, expires_in)
+            if handle is not None:
+                return handle
         run = await self._run_to_submit()
         return await feed_calls.submit(run, item, priority, expires_in)
 
@@ -606,7 +611,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
-        run = self._run_to_submit_nowait()
+        run = self._run_with_room() or self._run_to_submit_nowait()
         return run.submitter.submit_nowait(item, priority, expires_in)
 
     def _check_expiry(self, seconds: float | None) -> None:

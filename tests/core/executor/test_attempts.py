@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from antflow import AsyncExecutor, Limit, hookimpl
+from antflow import AsyncExecutor, Limit, RetryAfter, hookimpl
+from antflow._engine.call_limiter import LimitsOfCalls
 from tests.helpers.runs import now, raised_by
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import settle
@@ -58,6 +59,21 @@ async def test_calls_repeat_with_their_own_retries() -> None:
         await executor.wait(futures)
     assert [len(few.called), len(many.called)] == [2, 3]
     assert [type(each.exception()) for each in futures] == [ValueError, type(None)]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+@simulated()
+async def test_retry_after_chooses_the_wait_and_not_the_attempts(retries: int) -> None:
+    called: list[float] = []
+
+    async def overloaded() -> None:
+        called.append(round(now(), 2))
+        raise RetryAfter(5)
+
+    async with AsyncExecutor() as executor:
+        error = await raised_by(executor.submit(overloaded, retries=retries))
+        assert isinstance(error, RetryAfter)
+    assert called == [0, 5, 10][: retries + 1]
 
 
 @simulated()
@@ -137,6 +153,27 @@ async def test_each_limit_is_in_the_statistics_while_it_is_alive() -> None:
         del limits, futures, stats
         gc.collect()
         assert not executor.get_stats().stage_stats["executor"].limits
+
+
+@simulated()
+async def test_a_limit_keeps_its_name_when_others_are_gone() -> None:
+    limits = [Limit(concurrency=1) for _ in range(9)]
+    async with AsyncExecutor(max_workers=9) as executor:
+        await executor.wait([executor.submit(stay, 0, semaphore=each) for each in limits])
+        await executor.submit(stay, 0)
+        del limits[:8]
+        gc.collect()
+        await executor.wait([executor.submit(stay, 0, semaphore=each) for each in limits])
+        assert list(executor.get_stats().stage_stats["executor"].limits) == ["limit-9"]
+
+
+def test_the_limits_of_calls_may_change_while_another_thread_reads_them() -> None:
+    # Through the public API this would need threads and luck.
+    first, second = Limit(concurrency=1), Limit(concurrency=1)
+    limits = LimitsOfCalls(first=first)
+    reading = limits.items()
+    limits["second"] = second
+    assert list(reading) == [("first", first)]
 
 
 @simulated()

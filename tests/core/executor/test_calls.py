@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import traceback
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from math import nan
+from types import TracebackType
 from typing import Any
 
 import pytest
 
-from antflow import AsyncExecutor, AsyncFuture, ExecutorShutdownError, PipelineError, WaitStrategy
+from antflow import (
+    AsyncExecutor,
+    AsyncFuture,
+    ExecutorShutdownError,
+    PipelineError,
+    PluginError,
+    WaitStrategy,
+    hookimpl,
+)
 from tests.helpers.runs import cancel, now, raised_by
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import begun, others, settle
@@ -224,13 +235,23 @@ async def error_of_map_iter(executor: AsyncExecutor) -> None:
 
 async def error_of_an_iterable(executor: AsyncExecutor) -> None:
     def broken() -> Iterator[int]:
-        yield 9
+        yield from (9, 8, 7)
         raise OSError
 
+    seen, error = await yielded(executor.map_iter(after, broken(), "abcd"))
+    assert (seen, type(error)) == (["a", "b", "c"], OSError)  # no result is lost
     assert isinstance(await raised_by(executor.map(after, broken())), OSError)
     assert isinstance(await raised_by(all_of(executor.map_iter(after, broken()))), OSError)
     await settle()
     assert executor.get_stats().items_in_flight == 0
+
+
+async def end_of_an_executor_that_maps(executor: AsyncExecutor) -> None:
+    results = executor.map_iter(after, [1] * 9, range(9))
+    first = await anext(results)
+    await executor.shutdown(wait=False)
+    seen, error = await yielded(results)  # of the calls that were submitted before
+    assert ([first, *seen], type(error)) == ([0, 1, 2], ExecutorShutdownError)
 
 
 async def error_of_a_call(executor: AsyncExecutor) -> None:
@@ -286,6 +307,7 @@ RAISES = [
     error_of_map,
     error_of_map_iter,
     error_of_an_iterable,
+    end_of_an_executor_that_maps,
     error_of_a_call,
     bad_arguments,
     deadlocks,
@@ -349,6 +371,15 @@ async def test_a_map_that_is_left_cancels_its_calls(left_by: str) -> None:
         assert executor.get_stats().items_in_flight == 0
 
 
+def test_a_map_that_is_closed_when_its_loop_is_gone_raises_nothing() -> None:
+    async def main() -> Any:
+        mapping = AsyncExecutor().map(after, [9])
+        mapping.send(None)
+        return mapping
+
+    asyncio.run(main()).close()
+
+
 @simulated()
 async def test_map_iter_reads_no_more_than_it_runs() -> None:
     read: list[int] = []
@@ -401,6 +432,19 @@ async def test_shutdown_cancels_what_waits_and_lets_running_calls_end() -> None:
     await executor.shutdown(cancel_futures=True)
     assert (await running, waiting.cancelled()) == (1, True)
     assert now() == pytest.approx(1, abs=0.01)
+
+
+@simulated()
+async def test_shutdown_cancels_in_the_order_in_which_calls_wait() -> None:
+    # Each is then the first that waits: in another order, finding them takes seconds for thousands.
+    executor, cancelled = AsyncExecutor(max_workers=1), list[int]()
+    running, *waiting = calls(executor, *[1] * 300)
+    for future in waiting:
+        future.add_done_callback(lambda each: cancelled.append(each.sequence_id))
+    await settle()
+    await executor.shutdown(cancel_futures=True)
+    assert cancelled == list(range(1, 300))
+    assert await running == 1
 
 
 @simulated()
@@ -480,6 +524,127 @@ async def test_an_error_that_nothing_asks_for_is_logged(
     assert logged == (
         [] if is_asked else ["The error of <AsyncFuture 0: failed> was never asked for"]
     )
+
+
+ENDS = {"a call": KeyboardInterrupt(), "a plugin": PluginError("no database")}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@simulated()
+async def test_an_error_that_ends_the_executor_is_the_cause_of_what_its_futures_raise(
+    end: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        @hookimpl
+        def antflow_pipeline_start(self) -> None:
+            if isinstance(end, PluginError):
+                raise end
+
+    executor = AsyncExecutor(max_workers=1, plugins=[Broken()], autoload=False)
+    first, left = executor.submit(after, 0, end), executor.submit(after, 0)
+    for future in (first, left) if isinstance(end, PluginError) else (left,):
+        error = await raised_by(future)
+        assert isinstance(error, ExecutorShutdownError)
+        assert error.__cause__ is end
+        assert not future.cancelled()
+    assert await raised_by(executor.shutdown()) is end
+    first.exception()
+    assert not caplog.records  # no advice for items of a pipeline
+
+
+@simulated()
+async def test_a_block_that_is_cancelled_at_its_end_cancels_its_calls(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    futures: list[AsyncFuture[float]] = []
+
+    async def main() -> None:
+        async with AsyncExecutor(max_workers=1) as executor:
+            futures.extend(calls(executor, 9, 9))
+
+    await cancel(await begun(main()))
+    assert all(each.cancelled() for each in futures)
+    assert not caplog.records
+
+
+WAYS: dict[str, Callable[[AsyncExecutor], Any]] = {
+    "await": lambda executor: executor.submit(fail),
+    "result": lambda executor: executor.submit(fail).result(9),
+    "map": lambda executor: executor.map(fail, [0]),
+    "map_iter": lambda executor: all_of(executor.map_iter(fail, [0])),
+}
+
+
+class OwnError(Exception):
+    """An error to which there are weak references."""
+
+
+async def fail(value: Any = None) -> None:
+    raise OwnError(value)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@simulated()
+async def test_an_error_is_freed_without_the_garbage_collector(
+    way: Callable[[AsyncExecutor], Any],
+) -> None:
+    async def user() -> weakref.ref[BaseException]:
+        try:
+            await way(executor)
+        except OwnError as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    async with AsyncExecutor(max_workers=1) as executor:
+        gc.disable()
+        try:
+            error = await user()
+            await executor.submit(after, 0)  # or the worker holds its last call
+            assert error() is None
+        finally:
+            gc.enable()
+
+
+@simulated()
+async def test_the_traceback_of_an_error_does_not_grow() -> None:
+    async with AsyncExecutor() as executor:
+        future = executor.submit(fail)
+        lengths = {len(traceback.extract_tb(_traceback(await raised_by(future)))) for _ in "abc"}
+    assert len(lengths) == 1
+
+
+def _traceback(error: BaseException | None) -> TracebackType | None:
+    assert error is not None
+    return error.__traceback__
+
+
+@simulated()
+async def test_a_callback_may_raise_the_cancellation_of_its_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with AsyncExecutor(max_workers=1) as executor:
+        running, waiting, last = calls(executor, 9, 9, 1)
+        await settle()
+        for future in running, waiting:
+            future.add_done_callback(AsyncFuture.exception)
+            assert future.cancel()
+        assert await last == 1
+    assert len(caplog.records) == 2
+
+
+@simulated()
+async def test_a_refused_as_completed_leaves_no_callback() -> None:
+    async with AsyncExecutor() as other, AsyncExecutor() as executor:
+        (future,) = calls(other, 1)
+
+        async def inside() -> None:
+            assert isinstance(
+                await raised_by(all_of(executor.as_completed([future, *calls(executor, 1)]))),
+                PipelineError,
+            )
+
+        await executor.submit(inside)
+        assert not future._callbacks
 
 
 @simulated()

@@ -501,22 +501,22 @@ plant("permits are not given back", call_limits, "Semaphore", ForgetfulSemaphore
 
 
 def limits_are_released_after_the_wait_for_room(patch: pytest.MonkeyPatch) -> None:
-    release, conclude = Worker.release_limits, loops._conclude
+    forward, conclude = outcome.forward, loops._conclude
     held: dict[Worker, Grant] = {}
 
-    def release_limits(self: Worker, *, has_succeeded: bool = False) -> None:
-        if has_succeeded and self.grant is not None:
-            held[self], self.grant = self.grant, None
-        release(self)
+    def forward_first(worker: Worker, item: Any) -> None:
+        if worker.grant is not None:
+            held[worker], worker.grant = worker.grant, None
+        forward(worker, item)
 
     async def conclude_and_release(worker: Worker, start: float, sent_to: Channel) -> float:
         try:
             return await conclude(worker, start, sent_to)
         finally:
-            worker.grant = held.pop(worker, None)
-            release(worker, has_succeeded=True)
+            if worker in held:
+                held.pop(worker).release(worker.run.clock(), has_succeeded=True)
 
-    patch.setattr(Worker, "release_limits", release_limits)
+    patch.setattr(outcome, "forward", forward_first)
     patch.setattr(loops, "_conclude", conclude_and_release)
     patch.setattr(loops, "_has_to_pause", lambda *_: True)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from asyncio import Semaphore
-from collections.abc import Callable
-from typing import Any
-from weakref import WeakSet, WeakValueDictionary
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from antflow._errors.texts import one_line, short
 from antflow._limits.meters import Meters
+from antflow.exceptions import RetryAfter
 from antflow.limits import Limit, meters_of
 from antflow.results import PipelineResult
-from antflow.retry import Backoff
+from antflow.retry import Backoff, RetryPolicy
 from antflow.stage import Stage, task_name
 
 from .limit_waiter import Candidate
@@ -88,8 +89,37 @@ class Call:
         return self.function(*self.args, **self.kwargs)
 
 
+class CallPolicy(RetryPolicy):
+    """Repeats each call as often as the call allows, which `retry_on` says."""
+
+    __slots__ = ()
+
+    def delay(
+        self, attempt: int, error: BaseException, *, elapsed: float = 0.0, chance: float = 1.0
+    ) -> float | None:
+        """Return the seconds until the next attempt, or None if the call fails."""
+        has_retries = cast("Callable[[BaseException], bool]", self.retry_on)
+        # It chooses the wait, and repeats an attempt whatever `retry_on` says.
+        if isinstance(error, RetryAfter) and not has_retries(error):
+            return None
+        return super().delay(attempt, error, elapsed=elapsed, chance=chance)
+
+
 class CallStage(Stage):
     """A stage whose items are calls."""
+
+    def _policy(self, attempts: int, seconds: float) -> RetryPolicy:
+        return CallPolicy(attempts, self.retry_wait or seconds, self.retry_on)
+
+
+class LimitsOfCalls(WeakValueDictionary[str, Limit]):
+    """Limits by name; not kept alive, since a program may make ever more."""
+
+    def items(self) -> Iterator[tuple[str, Limit]]:  # type: ignore[override]
+        """Return names and limits, also in another thread while limits come and go."""
+        # Python copies the references in one step; iterating over them could fail.
+        pairs = [(each.key, each()) for each in self.valuerefs()]
+        return iter([(name, limit) for name, limit in pairs if limit is not None])
 
 
 class CallLimiter(Limiter):
@@ -99,8 +129,8 @@ class CallLimiter(Limiter):
         super().__init__({})
         self.is_constant = True  # so that `take_if_free` is asked first
         self._constant = None
-        # Not kept alive: a program may make ever more limits.
-        self._of_calls = WeakValueDictionary[str, Limit]()
+        self._of_calls = LimitsOfCalls()
+        self._names = WeakKeyDictionary[Limit, str]()
         self._their_meters = WeakSet[Meters]()
         self.limits, self.all_meters = self._of_calls, self._their_meters
 
@@ -126,13 +156,28 @@ class CallLimiter(Limiter):
 
     def _name_of(self, limit: Limit) -> str:
         """Return the name of a limit among those of the calls, and use the limit from now on."""
-        number, name = 1, limit.name or "limit"
-        while self._of_calls.get(name, limit) is not limit:
-            number += 1
-            name = f"{limit.name or 'limit'}-{number}"
-        if name not in self._of_calls:
+        name = self._names.get(limit)
+        if name is None:
+            name = self._names[limit] = self._free_name(limit.name or "limit")
             self._of_calls[name] = limit
             meters = meters_of(limit)
             self._their_meters.add(meters)
             meters.join(self)
         return name
+
+    def _free_name(self, wanted: str) -> str:
+        """Return a name that no other limit has, the wanted one or that with a number."""
+        used, free = 0, 1
+        while _numbered(wanted, free) in self._of_calls:
+            used, free = free, free * 2
+        while free - used > 1:  # by halves: there may be thousands
+            middle = (used + free) // 2
+            if _numbered(wanted, middle) in self._of_calls:
+                used = middle
+            else:
+                free = middle
+        return _numbered(wanted, free)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"

@@ -134,6 +134,12 @@ class ItemHandle(Generic[Value_co]):
         return self._outcome if isinstance(self._outcome, PipelineResult) else None
 
     @property
+    def stopped_by(self) -> BaseException | None:
+        """The error that ended the pipeline before the item; None if there is none."""
+        outcome = self._outcome
+        return outcome.__cause__ if isinstance(outcome, BaseException) else None
+
+    @property
     def item(self) -> PipelineResult[Value_co]:
         """The item."""
         return self._item

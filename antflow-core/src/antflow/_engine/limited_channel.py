@@ -117,7 +117,8 @@ class LimitedChannel(Channel):
         is_open = self._is_uniform and queue and self._stuck is None
         if is_open and self.limiter.take_if_free(queue[0]):  # as mostly: this spares the rest
             self.held += 1
-            self._seen.clear()
+            if self._seen:
+                self._seen.clear()
             item: PipelineResult | None = queue.popleft()
             if self.waiters.any:
                 self.waiters.wake()

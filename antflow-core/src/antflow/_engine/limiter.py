@@ -10,7 +10,7 @@ from typing import Any
 
 from antflow._clock import CLOCK
 from antflow._errors.texts import short
-from antflow._limits.grant import Grant, Holder, Wait
+from antflow._limits.grant import CommonGrant, Grant, Holder, Wait
 from antflow._limits.meters import LOCK, Meters
 from antflow._limits.window import ROUNDING
 from antflow.exceptions import RetryAfter
@@ -41,6 +41,9 @@ class Limiter:
         self._constant = self._constant_needs()
         self.is_constant = self._constant is not None
         self._constant_meters = [need.meters.of(None, 0.0) for need in self._constant or ()]
+        common = [hold for each in self._constant_meters if (hold := each.common_hold) is not None]
+        has_common = len(common) == len(self._constant_meters)
+        self._common_grant = CommonGrant(self, common) if has_common else None
         self._waiting_for: Callable[[Meters], int] = lambda _: 0
 
     def begin(self, clock: Callable[[], float], waiting_for: Callable[[Meters], int]) -> None:
@@ -71,7 +74,7 @@ class Limiter:
             holds = []
             for meter in meters:  # no comprehension, which is a call before Python 3.12
                 holds.append(meter.start(1.0, now, item.queued_at))  # noqa: PERF401
-            self.last_grant = Grant(self, holds)
+            self.last_grant = self._common_grant or Grant(self, holds)
         finally:
             release()
         return True
@@ -120,8 +123,10 @@ class Limiter:
 
     def release_all(self) -> None:
         """Release what all items hold, the event loop being closed."""
-        for grant in self._grants():
-            grant.release()
+        for holder in self.holders:
+            grant, holder.grant = holder.grant, None
+            if grant is not None:
+                grant.release(self.clock())
 
     def waiting_for(self, meters: Meters) -> int:
         """Return how many items of the stage wait for a limit."""

@@ -107,8 +107,10 @@ def forward(worker: Worker, item: PipelineResult) -> None:
     worker.completed_at = item.queued_at = worker.run.clock()
     output = worker.stage.output
     # Before the worker waits for room: two stages that share a limit could wait for each other.
-    if worker.grant is not None:
-        worker.release_limits(has_succeeded=True)
+    grant = worker.grant
+    if grant is not None:
+        worker.grant = None
+        grant.release(worker.completed_at, has_succeeded=True)
     if output.append_directly:
         output.queue.append(item)
     else:

@@ -18,6 +18,7 @@ from antflow._plugins.switches import STRICT, is_on
 from antflow.builder import LifespanFunc
 from antflow.stage import Stage
 
+from .call_limiter import CallStage
 from .display import Display
 from .dropping import Dropper
 from .failures import Failures
@@ -313,7 +314,11 @@ def _connect(
 def _warn_of_unprocessed(
     pipeline: str, stages: Iterable[StageRuntime], *, is_returned: bool
 ) -> None:
-    left = {stage.name: len(stage.input.unprocessed) for stage in stages}
+    left = {
+        stage.name: len(stage.input.unprocessed)
+        for stage in stages
+        if not isinstance(stage.stage, CallStage)  # of which each call's future says it
+    }
     if total := sum(left.values()):
         _logger.warning(
             "Pipeline %r stopped: %s %s unprocessed (%s); see pipeline.unprocessed, which feed() "

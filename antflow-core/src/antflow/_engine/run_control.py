@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
+from asyncio.events import _get_running_loop
 from contextvars import Context, copy_context
 from functools import partial
 
@@ -30,6 +31,7 @@ from .display_request import DisplayRequest
 from .feed_calls import reader_in_thread
 from .input_fraction import InputFraction
 from .run import Run
+from .run_state import Phase
 from .sources import Source, length_of
 from .stage_runtime import stage_named
 
@@ -267,6 +269,16 @@ class RunControl:
         run = self._running_run()
         check_outside_tasks(run, "process()", "use feed()")
         check_not_consumer(run, "process()")
+        return run
+
+    def _run_with_room(self) -> Run | None:
+        """Return the active run if a call can submit to it at once; None if more is to be asked."""
+        # One question for those that `submit` asks otherwise, which would be a third of its time.
+        run = self._run
+        if run is None or run.phase is not Phase.OPEN or run.loop is not _get_running_loop():
+            return None
+        if run.is_abandoned or run.failures.is_exceeded or run.submitter.is_observed:
+            return None
         return run
 
     def _run_to_submit_nowait(self) -> Run:

@@ -197,11 +197,11 @@ class Worker:
         """Leave out the time spent on the item that it holds, which it has not done."""
         self._spent, self._working_since = self.seconds, self.run.clock()
 
-    def release_limits(self, *, has_succeeded: bool = False) -> None:
-        """Release the limits that its item holds, the outcome being applied."""
+    def release_limits(self) -> None:
+        """Release the limits that its item holds; it has not succeeded."""
         grant, self.grant = self.grant, None
         if grant is not None:
-            grant.release(has_succeeded)
+            grant.release(self.run.clock())
 
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""

@@ -6,12 +6,14 @@ import logging
 from asyncio import CancelledError, InvalidStateError
 from asyncio import timeout as time_limit
 from collections.abc import Callable, Generator
+from contextlib import suppress
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from antflow._engine.handle import ItemHandle
 from antflow._errors.safe_logging import log_error
-from antflow._errors.texts import one_line
-from antflow.exceptions import PipelineError
+from antflow._errors.texts import one_line, short
+from antflow.exceptions import ExecutorShutdownError, PipelineError
 from antflow.results import PipelineResult
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ class AsyncFuture(Generic[T]):
     without anything having asked for the result, the error is logged.
     """
 
-    __slots__ = ("_callbacks", "_handle", "_is_received", "_pending")
+    __slots__ = ("_callbacks", "_handle", "_is_received", "_pending", "_traceback")
 
     def __init__(self, handle: ItemHandle, pending: set[AsyncFuture[Any]]) -> None:
         self._handle = handle
@@ -34,6 +36,7 @@ class AsyncFuture(Generic[T]):
         pending.add(self)
         self._callbacks: list[Callable[[AsyncFuture[T]], object]] = []
         self._is_received = False  # whether something has asked for the result
+        self._traceback: TracebackType | None = None  # of the error, when the call ended
         handle.call_at_end(self._call_back)
 
     @one_line
@@ -73,7 +76,10 @@ class AsyncFuture(Generic[T]):
             except PipelineError:
                 if not self.done():  # the present code cannot wait for it
                     raise
-        return self._received()
+        try:
+            return self._received()
+        finally:
+            del self  # or the error's traceback would keep this frame, and so the error
 
     async def result(self, timeout: float | None = None) -> T:
         """Wait for the result and return it.
@@ -84,13 +90,19 @@ class AsyncFuture(Generic[T]):
         Raises:
             TimeoutError: the call has not ended by then.
             CancelledError: the call was cancelled.
+            ExecutorShutdownError: an error ended the executor before the call had ended.
             BaseException: what the function raised.
         """
-        async with time_limit(timeout):
-            return await self
+        try:
+            async with time_limit(timeout):
+                return await self
+        finally:
+            del self  # as in __await__
 
     def exception(self) -> BaseException | None:
         """Return what the function raised; None if it returned.
+
+        It is an ExecutorShutdownError if an error ended the executor before.
 
         Raises:
             InvalidStateError: the call has not ended.
@@ -101,7 +113,7 @@ class AsyncFuture(Generic[T]):
         self._is_received = True
         if self._state == "cancelled":
             raise CancelledError
-        return self._ended.error
+        return self._error
 
     def add_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
         """Call a function with this future when the call has ended: at once, if it has already.
@@ -116,8 +128,9 @@ class AsyncFuture(Generic[T]):
     def __del__(self) -> None:
         if self._is_received or self.done() is False or self._state != "failed":
             return
-        error = self._ended.error
-        assert error is not None
+        error = self._error
+        if error is None or self._handle.result is None:  # shutdown() raises what ended it
+            return
         log_error(_logger, error, "The error of %r was never asked for", self)
 
     @property
@@ -126,29 +139,48 @@ class AsyncFuture(Generic[T]):
         if not self.done():
             return self._handle.status
         result = self._handle.result
-        if result is None or result.outcome == "dropped":
+        if result is None:
+            return "cancelled" if self._handle.stopped_by is None else "failed"
+        if result.outcome == "dropped":
             return "cancelled"
         # A function may raise a CancelledError of its own.
         return "cancelled" if isinstance(result.error, CancelledError) else result.outcome
 
     @property
-    def _ended(self) -> PipelineResult:
-        assert self._handle.result is not None
-        return self._handle.result
+    def _error(self) -> BaseException | None:
+        """What the call that has ended raised, or an error that names what ended the executor."""
+        result = self._handle.result
+        if result is not None:
+            return result.error
+        cause = self._handle.stopped_by
+        error = ExecutorShutdownError(
+            f"An error ended the executor before this call had ended: {short(cause)}"
+        )
+        error.__cause__ = cause
+        return error
+
+    @property
+    def _value(self) -> T:
+        result: PipelineResult | None = self._handle.result
+        assert result is not None
+        value: T = result.value
+        return value
 
     def _received(self) -> T:
         """Return the result of a call that has ended, or raise its error."""
         error = self.exception()
         if error is None:
-            value: T = self._ended.value
-            return value
+            return self._value
         try:
-            raise error
+            # Not with the frames of those that asked before, or it would grow.
+            raise error.with_traceback(self._traceback)
         finally:
-            del error  # or the traceback and this frame would keep each other
+            del error, self  # or the traceback and this frame would keep each other
 
     def _call_back(self) -> None:
         self._pending.discard(self)
+        if self._handle.result is not None and self._handle.result.error is not None:
+            self._traceback = self._handle.result.error.__traceback__
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             self._call(callback)
@@ -156,7 +188,7 @@ class AsyncFuture(Generic[T]):
     def _call(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
         try:
             callback(self)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             log_error(_logger, error, "A callback of %r failed", self)
 
     def _check_await(self) -> None:
@@ -172,4 +204,5 @@ class AsyncFuture(Generic[T]):
     def _abandon(self) -> None:
         """Cancel the call, if it has not ended; its outcome is of no interest."""
         self._is_received = True
-        self.cancel()
+        with suppress(PipelineError):  # what waited is collected when the event loop is gone
+            self.cancel()

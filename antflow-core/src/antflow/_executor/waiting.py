@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -63,10 +63,23 @@ class Wait(Generic[T]):
 
 
 @contextmanager
-def cancelling(futures: Collection[AsyncFuture[Any]]) -> Iterator[None]:
+def cancelling(futures: MutableSequence[AsyncFuture[Any]]) -> Iterator[None]:
     """Cancel what has not ended at the end; what was not asked for is not logged then."""
     try:
         yield
     finally:
         for future in futures:
             future._abandon()
+        futures.clear()  # or the traceback of an error would keep the futures, which keep the error
+
+
+def results_of(futures: list[AsyncFuture[T]]) -> list[T]:
+    """Return the results of calls, or raise the first error; some may go on if there is one."""
+    future = None
+    try:
+        for future in futures:
+            if future.done():
+                future._received()
+        return [each._received() for each in futures]
+    finally:
+        del future  # as above

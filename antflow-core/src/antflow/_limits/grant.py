@@ -66,15 +66,13 @@ class Grant:
         """Return whether the item holds a limit."""
         return any(hold.meter.limit is meters for hold in self._holds)
 
-    def release(self, has_succeeded: bool = False) -> None:
+    def release(self, now: float, has_succeeded: bool = False) -> None:
         """Let others start in place of the item; called again, this does nothing."""
         acquire()  # half the price of `with`
         try:
             holds, self._holds = self._holds, ()
-            if holds:
-                now = self._user.clock()
-                for hold in holds:
-                    hold.meter.end(now, has_succeeded)
+            for hold in holds:
+                hold.meter.end(now, has_succeeded)
         finally:
             release()
 
@@ -110,12 +108,32 @@ class Grant:
                     hold.meter.pause(until)
 
 
-class Holder(Protocol):
-    """A worker, which holds the limits of the item that it works on."""
+class CommonGrant(Grant):
+    """What each item of a stage holds if none of its limits has a rate or adapts.
 
-    @property
-    def grant(self) -> Grant | None:
-        """What its item holds; None if the stage has no limits."""
+    One object serves all items, so that none is made for each. Each item releases it once.
+    """
+
+    __slots__ = ()
+
+    def release(self, now: float, has_succeeded: bool = False) -> None:
+        """Let others start in place of one item."""
+        acquire()
+        try:
+            for hold in self._holds:
+                hold.meter.end(now, has_succeeded)
+        finally:
+            release()
+
+
+class Holder(Protocol):
+    """A worker, which holds the limits of the item that it works on.
+
+    Attributes:
+        grant: what its item holds; None if the stage has no limits.
+    """
+
+    grant: Grant | None
 
 
 CURRENT_HOLDER: ContextVar[Holder | None] = ContextVar("antflow_current_holder", default=None)
