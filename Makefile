@@ -28,7 +28,7 @@ demo: $(READY) ## fetch 700 files from a server that limits calls, parse and sto
 # Compiled modules are kept, or each of the hundreds of processes of the tests compiles antflow anew.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY) ## run the tests (ARGS="-k channel" for some; JOBS=0 in one process)
-	$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -rs --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(READY) ## run the tests and show the lines they do not reach
 	$(PY) -m coverage run -m pytest $(ARGS)

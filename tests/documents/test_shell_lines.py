@@ -72,8 +72,12 @@ def shown_on(document: str, beginning: str) -> str:
 
 PAGES = {
     "README.md": Page(
-        files=PAGES_PY,
-        lines=(Line("antflow run", 1, makes={"pages.jsonl": LENGTHS, "failures.jsonl": FAILED}),),
+        files={**PAGES_PY, "sizes.py": ("README.md", "python")},
+        lines=(
+            Line("python -m http.server", serves=8000),
+            Line("python sizes.py", says=shown_on("README.md", "8 bytes")),
+            Line("antflow run", 1, makes={"pages.jsonl": LENGTHS, "failures.jsonl": FAILED}),
+        ),
     ),
     "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
     "antflow-prometheus/README.md": Page(files={"your_program.py": CRAWLER}),

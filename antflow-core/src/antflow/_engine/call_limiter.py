@@ -132,6 +132,7 @@ class CallLimiter(Limiter):
         self._of_calls = LimitsOfCalls()
         self._names = WeakKeyDictionary[Limit, str]()
         self._their_meters = WeakSet[Meters]()
+        self._number = 1  # of the last limit whose name was taken
         self.limits, self.all_meters = self._of_calls, self._their_meters
 
     def take_if_free(self, item: PipelineResult) -> bool:
@@ -166,18 +167,9 @@ class CallLimiter(Limiter):
         return name
 
     def _free_name(self, wanted: str) -> str:
-        """Return a name that no other limit has, the wanted one or that with a number."""
-        used, free = 0, 1
-        while _numbered(wanted, free) in self._of_calls:
-            used, free = free, free * 2
-        while free - used > 1:  # by halves: there may be thousands
-            middle = (used + free) // 2
-            if _numbered(wanted, middle) in self._of_calls:
-                used = middle
-            else:
-                free = middle
-        return _numbered(wanted, free)
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
+        """Return a name that no other limit has: the wanted one, or that with a number."""
+        name = wanted
+        while name in self._of_calls:
+            self._number += 1  # not from 2 each time: there may be thousands
+            name = f"{wanted}-{self._number}"
+        return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import isinf
 from time import time
 
@@ -54,9 +53,10 @@ def pipeline_stats(run: Run) -> PipelineStats:
 
 def dashboard_snapshot(run: Run) -> DashboardSnapshot:
     """Return the whole state of a run."""
+    workers = _listed_workers(run)
     return DashboardSnapshot(
-        worker_states=worker_states(run),
-        worker_metrics=worker_metrics(run),
+        worker_states=_states_of(workers, run),
+        worker_metrics=_metrics_of(workers, run),
         pipeline_stats=pipeline_stats(run),
         error_summary=error_summary(run.stages, run.results, MOST_FAILED_ITEMS),
         timestamp=time(),
@@ -66,37 +66,38 @@ def dashboard_snapshot(run: Run) -> DashboardSnapshot:
 
 def worker_states(run: Run) -> dict[str, WorkerState]:
     """Return what each worker does, by its name."""
-    to_unix = _to_unix(run)
-    states: dict[str, WorkerState] = {}
-    for stage, name, worker in _listed_workers(run):
-        if worker is None:
-            states[name] = WorkerState(name, stage, "idle")
-        else:
-            states[name] = _worker_state(worker, to_unix)
-    return states
+    return _states_of(_listed_workers(run), run)
 
 
 def worker_metrics(run: Run) -> dict[str, WorkerMetrics]:
     """Return what each worker has done, by its name."""
+    return _metrics_of(_listed_workers(run), run)
+
+
+_ListedWorkers = list[tuple[str, list[tuple[str, Worker | None]]]]
+"""By stage, the name of each worker, and itself, unless it is still to be started."""
+
+
+def _listed_workers(run: Run) -> _ListedWorkers:
+    return [(team.stage.name, team.listed(MAX_LISTED_WORKERS)) for team in run.workers.teams]
+
+
+def _states_of(workers: _ListedWorkers, run: Run) -> dict[str, WorkerState]:
     to_unix = _to_unix(run)
-    metrics: dict[str, WorkerMetrics] = {}
-    for stage, name, worker in _listed_workers(run):
-        if worker is None:
-            metrics[name] = WorkerMetrics(name, stage)
-        else:
-            metrics[name] = _worker_metrics(worker, to_unix)
-    return metrics
+    return {
+        name: WorkerState(name, stage, "idle") if each is None else _worker_state(each, to_unix)
+        for stage, team in workers
+        for name, each in team
+    }
 
 
-def _listed_workers(run: Run) -> Iterator[tuple[str, str, Worker | None]]:
-    """Yield for each worker its stage, its name, and itself, unless it is still to be started.
-
-    Where there are too many to list, only those that were started are yielded.
-    """
-    for team in run.workers.teams:
-        names, started = team.names, team.started()  # another thread may start more meanwhile
-        for name in names if len(names) <= MAX_LISTED_WORKERS else started:
-            yield team.stage.name, name, started.get(name)
+def _metrics_of(workers: _ListedWorkers, run: Run) -> dict[str, WorkerMetrics]:
+    to_unix = _to_unix(run)
+    return {
+        name: WorkerMetrics(name, stage) if each is None else _worker_metrics(each, to_unix)
+        for stage, team in workers
+        for name, each in team
+    }
 
 
 def _worker_state(worker: Worker, to_unix: float) -> WorkerState:

@@ -127,10 +127,22 @@ class Team:
         """The names of the workers, of those that are to be started, too; from any thread."""
         return WorkerNames(self.stage.stage, self._numbers())
 
-    def started(self) -> dict[str, Worker]:
-        """Return the workers that were started and have not stopped, by name; from any thread."""
-        stopped = set(self.stage.stopped)
-        return {worker.name: worker for worker in self.workers[:] if worker.number not in stopped}
+    def listed(self, most: int) -> list[tuple[str, Worker | None]]:
+        """Return the name of each worker, and itself unless it is to be started; from any thread.
+
+        Args:
+            most: if there are more names, those that are to be started are left out.
+        """
+        workers, stopped = self.workers[:], set(self.stage.stopped)
+        if not stopped:  # as mostly; this spares a name that is made, and a search for it
+            listed: list[tuple[str, Worker | None]] = [(each.name, each) for each in workers]
+            names = self.names
+            return listed + [(name, None) for name in names[len(listed) :] if len(names) <= most]
+        started = {each.name: each for each in workers if each.number not in stopped}
+        names = self.names
+        if len(names) > most:
+            return list(started.items())
+        return [(name, started.get(name)) for name in names]
 
     def _numbers(self) -> Sequence[int]:
         stopped, started = sorted(self.stage.stopped), len(self.workers)
