@@ -183,7 +183,9 @@ class Worker:
     @property
     def taken_at(self) -> float:
         """When the worker took the item that it holds, on the run's clock."""
-        return max(self.since, self.completed_at)
+        # Snapshots of thousands of workers ask; `max` would be a tenth of their time.
+        since, completed = self.since, self.completed_at
+        return since if since > completed else completed  # noqa: FURB136
 
     @property
     def seconds(self) -> float:
