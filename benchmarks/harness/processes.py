@@ -11,7 +11,7 @@ from benchmarks.contenders.registry import HERE
 from benchmarks.harness.model import Entry, Figures, Measurement
 from benchmarks.harness.paths import ROOT, SOURCES
 
-SECONDS_ALLOWED = 180
+SECONDS_ALLOWED = 600
 _LEFT_OUT = ("PYTHON", "ANTFLOW_")
 
 
