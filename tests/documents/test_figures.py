@@ -145,6 +145,7 @@ THRESHOLD = "a threshold that the code sets"
 
 OTHERS = {
     ("README.md", "wants to run every 5 ms"): "what the measurement asks for",
+    ("README.md", "workers wait for 10 ms each"): "what the measurement asks for",
     ("docs/displays.md", "![A line with a bar, 62%,"): PICTURE,
     ("docs/displays.md", "![A line with a bar, 49%"): PICTURE,
     ("docs/displays.md", "10,000 (62%) done"): PICTURE,
