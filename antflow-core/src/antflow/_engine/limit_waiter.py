@@ -149,8 +149,11 @@ class LimitWaiter:
         need = first if self.is_called or self.need is None else self.need
         return self.line is not None and (self.line[0] if need is None else need.meters) is meters
 
-    def wait(self, blocked: Blocked) -> None:
-        """Wait for what blocks the first item."""
+    def wait(self, blocked: Blocked | None) -> None:
+        """Wait for what blocks the first item; for nothing if that is None."""
+        if blocked is None:
+            self.stop()
+            return
         if blocked.meter is not self.meter:
             self.stop()
             self.meter = blocked.meter

@@ -168,7 +168,8 @@ class LimitedChannel(Channel):
             found = self._next()
             if found is None:
                 if self._stuck is not None and not self._is_asleep:
-                    self._wait_stuck()
+                    # Not before the lines were looked at: one may use the turn of this stage.
+                    self._ready.wait(self._stuck_by)
                 return None
             waiter, candidate = found
             need = None
@@ -244,14 +245,6 @@ class LimitedChannel(Channel):
                 self.waiters.wake()
         else:
             self._stuck, self._stuck_by = candidate.item, blocked  # until an item leaves its line
-
-    def _wait_stuck(self) -> None:
-        """Wait for the key of the first ready item, nothing in line being able to start."""
-        # Not before the lines were looked at: one of them may use the turn of this stage.
-        if self._stuck_by is None:
-            self._ready.stop()
-        else:
-            self._ready.wait(self._stuck_by)
 
     def _sleep(self) -> None:
         """Let nothing start until a limit calls."""
