@@ -137,7 +137,9 @@ class Team:
         if not stopped:  # as mostly; this spares a name that is made, and a search for it
             listed: list[tuple[str, Worker | None]] = [(each.name, each) for each in workers]
             names = self.names
-            return listed + [(name, None) for name in names[len(listed) :] if len(names) <= most]
+            if len(names) > most:
+                return listed
+            return listed + [(name, None) for name in names[len(listed) :]]
         started = {each.name: each for each in workers if each.number not in stopped}
         names = self.names
         if len(names) > most:
