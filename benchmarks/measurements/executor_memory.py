@@ -3,12 +3,10 @@
 from benchmarks.contenders import Contender
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
 from benchmarks.harness.targets import AtMost
-from benchmarks.measurements.keys import read_memory
-from benchmarks.measurements.memory import MEGABYTES
+from benchmarks.measurements.memory import GROWTH, MEGABYTES, read_memory
 from benchmarks.measurements.work import no_op
 
 EARLY = Metric("early", "MB peak after a tenth of the calls")
-GROWTH = Metric("growth", "MB more at the end")
 MICROSECONDS = Metric("us", "us a call")
 
 

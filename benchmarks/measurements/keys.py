@@ -1,44 +1,18 @@
 """How much memory a limit takes whose keys never repeat."""
 
-from collections.abc import Iterator
-
 from benchmarks.contenders import Contender
-from benchmarks.contenders.interface import Task
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
 from benchmarks.harness.targets import AtMost
-from benchmarks.measurements.memory import MEGABYTES, peak_kilobytes
-from benchmarks.measurements.work import WORKERS, check, no_op, timed
+from benchmarks.measurements.memory import GROWTH, MEGABYTES, read_memory
+from benchmarks.measurements.work import no_op
 
 EARLY = Metric("early", "MB peak after a tenth of the keys")
-GROWTH = Metric("growth", "MB more at the end")
 MICROSECONDS = Metric("us", "us per item")
 
 
 async def measure(contender: Contender, size: int) -> Figures:
     """Stream items through a stage with a limit for each, and read the largest resident sizes."""
     return await read_memory(contender, size, no_op)
-
-
-async def read_memory(contender: Contender, size: int, task: Task) -> Figures:
-    """Take the results of a long input, and read the largest resident sizes."""
-    early = 0
-
-    def items() -> Iterator[int]:
-        nonlocal early
-        for item in range(size):
-            if item == size // 10:
-                early = peak_kilobytes()
-            yield item
-
-    count, seconds = await timed(contender.program().consume(items(), [task], WORKERS))
-    check(count, size)
-    peak = peak_kilobytes()
-    return {
-        EARLY.name: early / 1024,
-        MEGABYTES.name: peak / 1024,
-        GROWTH.name: (peak - early) / 1024,
-        MICROSECONDS.name: seconds / size * 1e6,
-    }
 
 
 MEASUREMENT = Measurement(

@@ -5,11 +5,10 @@ import asyncio
 from benchmarks.contenders import Contender
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
 from benchmarks.harness.targets import AtMost
-from benchmarks.measurements.memory import MEGABYTES, peak_kilobytes
+from benchmarks.measurements.memory import GROWTH, MEGABYTES, peak_kilobytes
 from benchmarks.measurements.work import WORKERS, check
 
 EARLY = Metric("early", "MB peak after a tenth of the items")
-GROWTH = Metric("growth", "MB more at the end")
 MICROSECONDS = Metric("us", "us a call of submit")
 DROPPED = Metric("dropped", "items dropped", decimals=0)
 
