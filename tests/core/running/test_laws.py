@@ -292,7 +292,7 @@ def test_a_definition_executes_nothing_and_serves_several_runs_at_once() -> None
         pipeline.get_worker_names()
         pipeline.get_worker_states()
     assert called == []
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     assert list(itertools.islice(source, 1)) == [0]
 
     async def read() -> list[Any]:

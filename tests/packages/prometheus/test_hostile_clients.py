@@ -56,7 +56,7 @@ def test_clients_that_wait_need_no_thread_and_keep_no_other_client_waiting(
     for _ in range(120):
         opened.enter_context(connect(server)).sendall(sent)
     assert get(server)[0] == 200
-    assert active_count() == before
+    assert active_count() <= before  # a thread of an earlier test may have ended
 
 
 @pytest.mark.usefixtures("accepts_quickly")

@@ -16,8 +16,10 @@ from asyncio import (
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Thread, current_thread, main_thread
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from antflow.results import PipelineResult
@@ -26,6 +28,9 @@ from .stream import ResultStream
 
 DROPPED_SECONDS = 5.0
 """How long a stream that is merely dropped waits for the end of its run."""
+
+SIGNAL_SECONDS = 0.5
+"""How long a wait may overlook Ctrl-C."""
 
 LOOP_HANDLERS = frozenset(("asyncio.runners", "ipykernel.ipkernel"))
 """Modules whose handlers of SIGINT only cancel a task, which does not run while its loop waits."""
@@ -206,7 +211,9 @@ class LoopThread(Generic[T]):
 
     def wait_news(self) -> bool:
         """Wait for the next report; return False if the coroutine has ended instead."""
-        return self._news.get()
+        while True:
+            with suppress(Empty):
+                return self._news.get(timeout=SIGNAL_SECONDS)
 
     def result(self) -> T:
         """Wait for the end of the coroutine, and return its result, once.
@@ -281,11 +288,12 @@ class Latch:
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until it is set, or for so many seconds."""
-        if self._is_open:
-            return
+        deadline = inf if seconds is None else monotonic() + seconds
         try:
-            with suppress(Empty):
-                self._openings.get(timeout=seconds)
+            # A signal that arrives just before a wait begins in C does not interrupt it.
+            while not self._is_open and (left := deadline - monotonic()) > 0:
+                with suppress(Empty):
+                    self._openings.get(timeout=min(left, SIGNAL_SECONDS))
         finally:
             if self._is_open:
                 self._openings.put(None)  # for what else waits
