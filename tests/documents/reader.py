@@ -15,7 +15,16 @@ from tests.integration.otlp import Rotel
 from tests.integration.plugins.installing import ROOT, TEMPLATE
 from tests.integration.prometheus_server import HOST, LIMIT, until
 
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAM = re.compile(
+    r'^```python(?: title="(?P<name>[\w/-]+\.py)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
+)
+OUTPUT = re.compile(
+    r"(\n+```sh\n[^`]*```)?\n\n[^\n`#]*\bprints\b[^\n`]*:\n\n```text\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+"""What follows a program, and its output: "It prints:", after the line that runs it, if any."""
+
 SHELLS = {"bash", "console", "sh", "shell"}
 LONG, SHORT = "range(1_000)", "range(30)"
 """What programs run over that a reader wants to look at for some seconds, and what tests do."""
@@ -182,8 +191,7 @@ def lay_out(reader: Reader, document: str, page: Page) -> None:
     for name, source in page.files.items():
         text = source if isinstance(source, str) else blocks(*source)[0]
         (reader.folder / name).write_text(reader.own(text), encoding="utf-8")
-    saved = re.findall(r"[Ss]ave this as `(\w+\.py)`", (ROOT / document).read_text("utf-8"))
-    for name in saved:
-        text = (ROOT / document).read_text("utf-8").partition(f"this as `{name}`")[2]
-        program = next(match[2] for match in BLOCK.finditer(text))
-        (reader.folder / name).write_text(shortened(program), encoding="utf-8")
+    for program in PROGRAM.finditer((ROOT / document).read_text(encoding="utf-8")):
+        if name := program["name"]:
+            text = shortened(program["text"])
+            (reader.folder / name).write_text(reader.own(text), encoding="utf-8")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
-from tests.documents.reader import LONG, shortened
+from tests.documents.reader import LONG, OUTPUT, PROGRAM, shortened
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "examples" / "antflow-plugin-template" / "src"  # the tutorial is about it
@@ -21,12 +22,18 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("**/*.md")),
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [
-    pytest.param(match[1], id=f"{document.relative_to(ROOT)}-{number}")
-    for document in DOCUMENTS
-    for number, match in enumerate(BLOCK.finditer(document.read_text(encoding="utf-8")), 1)
-]
+
+
+def programs_of(document: Path) -> Iterator[ParameterSet]:
+    """Find the programs of a document, each with the output that the page shows, if any."""
+    text = document.read_text(encoding="utf-8")
+    for number, found in enumerate(PROGRAM.finditer(text), 1):
+        output = OUTPUT.match(text, found.end())
+        name = f"{document.relative_to(ROOT)}-{found['name'] or number}"
+        yield pytest.param(found["text"], output and output["text"], id=name)
+
+
+PROGRAMS = [program for document in DOCUMENTS for program in programs_of(document)]
 ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_PLUGIN_AUTOLOAD"}
 """A reader's: what is installed is active."""
 
@@ -80,15 +87,28 @@ def run() -> Iterator[Run]:
         assert process.wait(60) == 0
 
 
-@pytest.mark.parametrize("program", BLOCKS)
-def test_a_block_runs_without_an_error_or_warning(program: str, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("program", "output"), PROGRAMS)
+def test_a_program_runs_without_a_warning_and_prints_what_its_page_shows(
+    program: str, output: str | None, run: Run, tmp_path: Path
+) -> None:
     path = tmp_path / "program.py"
     path.write_text(shortened(program), encoding="utf-8")
     assert run(path) == 0, Path(f"{path}.err").read_text(encoding="utf-8")
+    if output is not None:
+        printed = Path(f"{path}.out").read_text(encoding="utf-8")
+        assert FIGURE.sub("#", printed) == FIGURE.sub("#", output)
 
 
-def test_there_are_blocks_to_run() -> None:
-    assert len(BLOCKS) > 40
+def test_there_are_programs_to_run() -> None:
+    outputs = [program.values[1] for program in PROGRAMS if program.values[1] is not None]
+    assert (len(PROGRAMS) > 70, len(outputs) > 0) == (True, True)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_program_of_a_document_has_a_name_of_its_own(document: Path) -> None:
+    found = [match["name"] for match in PROGRAM.finditer(document.read_text(encoding="utf-8"))]
+    names = [name for name in found if name]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("program", ["antflow.stats", "import warnings; warnings.warn('old')"])
@@ -112,6 +132,9 @@ def test_blocks_and_links_of_a_document(document: Path) -> None:
 DISPLAYING = ["README.md", "docs/displays.md", "antflow-rich/README.md"]
 """Documents that begin with a display; those of packages are not there where wheels are tested."""
 
+FIGURE = re.compile(r"\b\d+\.\d+\b")
+"""What differs from run to run, such as seconds."""
+
 SLEEP = re.compile(r"sleep\(([\d.]+)\)")
 WORKERS = re.compile(r'Stage\("\w+", (?:workers=)?(\d+)')
 
@@ -119,8 +142,8 @@ WORKERS = re.compile(r'Stage\("\w+", (?:workers=)?(\d+)')
 @pytest.mark.parametrize("document", [name for name in DISPLAYING if (ROOT / name).exists()])
 def test_a_display_in_a_document_is_there_for_some_seconds(document: str) -> None:
     """By what its first program sleeps, for each item, in each of the workers of one stage."""
-    programs = BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
-    found = next(program for program in programs if LONG in program)
+    text = (ROOT / document).read_text(encoding="utf-8")
+    found = next(match["text"] for match in PROGRAM.finditer(text) if LONG in match["text"])
     sleep, workers = SLEEP.search(found), WORKERS.search(found)
     assert sleep is not None
     assert workers is not None

@@ -26,7 +26,7 @@ SOURCE = TEMPLATE / "src" / "antflow_slowest" / "__init__.py"
 TESTS = TEMPLATE / "tests" / "test_slowest.py"
 TUTORIAL = ROOT / "docs" / "writing-a-plugin.md"
 KIT = ROOT / "docs" / "testing-plugins.md"
-BLOCK = re.compile(r"^```(python|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|toml)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 CHECK_ALL = """
 import json

@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "how-to" / "types.md"
 MARK = re.compile(r"  # (type: ignore\[[\w-]+\]|rejected: .+)$")
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ERROR = re.compile(r"^(\w+\.py):(\d+): error: ", re.MULTILINE)
 
 
