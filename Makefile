@@ -17,7 +17,7 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release clean
+.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release publish clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -68,9 +68,12 @@ test-wheel: build ## run the tests against the built wheels on each Python found
 check-packages: build $(VENV)/.release-ready ## check what is built: metadata, installing each alone, types
 	$(PY) -m tools.check_packages
 
-release: test lint docs check-packages test-wheel ## build and check everything, and say how to publish it
+release: test lint docs check-packages test-wheel ## build and check everything, and list what `make publish` does
 	$(PY) -m tools.test_wheel --lowest --require 3.11 3.11
 	$(PY) -m tools.release
+
+publish: release ## check everything, then tag the version, upload the packages and push the tag
+	$(PY) -m tools.release --publish
 
 clean: ## remove all that make has made, .venv included
 	rm -rf $(VENV) dist site benchmarks/.envs $(CACHES)

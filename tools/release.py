@@ -1,26 +1,50 @@
-"""Say how, and in which order, to publish what `make release` has built and checked in dist/."""
+"""Publish what `make release` has built and checked in dist/, or list the commands that do."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 
 from tools.address import repository
 from tools.wheels import Wheel, built_wheels
 from tools.workspace import CORE, ROOT
 
+Command = tuple[str, ...]
+
+DOWNLOAD_TRIES = 40
+DOWNLOAD_SECONDS = 15.0
+"""How often, and how far apart, a package that was uploaded is asked for."""
+
 
 def main() -> int:
+    parser = ArgumentParser(prog="python -m tools.release", description=__doc__)
+    parser.add_argument(
+        "--publish", action="store_true", help="run the commands, instead of listing them"
+    )
+    is_asked_to_publish = parser.parse_args().publish
     wheels = built_wheels()
     if not wheels:
         print("no wheel in dist/: run `make build` first", file=sys.stderr)
         return 2
-    version = wheels[0].version
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    for line in before_publishing(version, changelog, repository()):
+    missing = before_publishing(wheels[0].version, changelog, repository())
+    for line in missing:
         print(f"Not yet: {line}")
-    print(*steps(wheels), sep="\n")
+    if not is_asked_to_publish:
+        print("`make publish` checks all of it once more, and runs:")
+        for command in commands(wheels):
+            print(" ", shlex.join(command))
+        return 0
+    if missing:
+        return 1
+    publish(commands(wheels), run)
     return 0
 
 
@@ -40,24 +64,53 @@ def before_publishing(version: str, changelog: str, address: str) -> list[str]:
     return missing
 
 
-def steps(wheels: list[Wheel]) -> list[str]:
-    """Return what to do to publish wheels that come in the order of their publishing."""
+def commands(wheels: list[Wheel]) -> list[Command]:
+    """Return the commands that publish wheels, which come in the order of their publishing."""
     version = wheels[0].version
-    lines = [
-        f"To publish {version}:",
-        f"  git tag --annotate v{version} --message 'antflow {version}'",
+    found: list[Command] = [
+        ("git", "tag", "--annotate", f"v{version}", "--message", f"antflow {version}")
     ]
     for wheel in wheels:
-        lines.append(f"  python -m twine upload {files_of(wheel)}")
+        # What was uploaded by an earlier attempt is skipped.
+        found.append(("twine", "upload", "--skip-existing", *files_of(wheel)))
         if wheel.name == CORE and len(wheels) > 1:
-            lines.append(f"  python -m pip download --no-deps {wheel.name}=={version}")
-            lines.append("  # go on once that works: the packages below require it")
-    return [*lines, f"  git push origin v{version}"]
+            # The other packages require it, so it has to be there first.
+            found.append(("pip", "download", "--no-deps", f"{wheel.name}=={version}"))
+    return [*found, ("git", "push", "origin", f"v{version}")]
 
 
-def files_of(wheel: Wheel) -> str:
+def files_of(wheel: Wheel) -> tuple[str, str]:
     stem = f"{wheel.name.replace('-', '_')}-{wheel.version}"
-    return f"dist/{Path(wheel.path).name} dist/{stem}.tar.gz"
+    return f"dist/{Path(wheel.path).name}", f"dist/{stem}.tar.gz"
+
+
+def publish(wanted: list[Command], run: Callable[[Command], int]) -> None:
+    """Run commands one after another; try a download until the upload before it has arrived.
+
+    Args:
+        wanted: the commands.
+        run: runs one, and returns its exit code.
+
+    Raises:
+        SystemExit: a command failed; the message names it.
+    """
+    for command in wanted:
+        tries_left = DOWNLOAD_TRIES if command[:2] == ("pip", "download") else 1
+        while (code := run(command)) and (tries_left := tries_left - 1):
+            time.sleep(DOWNLOAD_SECONDS)
+        if code:
+            raise SystemExit(f"exit code {code} of: {shlex.join(command)}")
+
+
+def run(command: Command) -> int:
+    """Run a command in the root of the repository, and return its exit code."""
+    print(f"$ {shlex.join(command)}", flush=True)
+    if command[0] != "git":
+        command = (sys.executable, "-m", *command)
+    if "download" not in command:
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run((*command, "--dest", folder), cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -5,20 +5,53 @@ from __future__ import annotations
 import pytest
 
 from tests.tools.building import core, plugin
-from tools.release import before_publishing, steps
+from tools import release
+from tools.release import Command, before_publishing, commands, publish
 
 
 def test_the_core_is_uploaded_first_and_both_files_of_each_package() -> None:
-    lines = steps([core(), plugin()])
-    uploads = [line for line in lines if "upload" in line]
-    assert "dist/antflow_core-0.1.0-py3-none-any.whl dist/antflow_core-0.1.0.tar.gz" in uploads[0]
-    assert "dist/antflow_some-0.1.0-py3-none-any.whl dist/antflow_some-0.1.0.tar.gz" in uploads[1]
-    between = lines[lines.index(uploads[0]) + 1 : lines.index(uploads[1])]
-    assert any("antflow-core==0.1.0" in line for line in between)
+    found = commands([core(), plugin()])
+    first, second = (command[-2:] for command in found if "upload" in command)
+    assert first == ("dist/antflow_core-0.1.0-py3-none-any.whl", "dist/antflow_core-0.1.0.tar.gz")
+    assert second == ("dist/antflow_some-0.1.0-py3-none-any.whl", "dist/antflow_some-0.1.0.tar.gz")
+    names = [command[1] for command in found]
+    assert names == ["tag", "upload", "download", "upload", "push"]
+    assert found[2][-1] == "antflow-core==0.1.0"
 
 
 def test_the_tag_names_the_version() -> None:
-    assert any("git tag --annotate v0.1.0" in line for line in steps([core()]))
+    tag, *_, push = commands([core()])
+    assert tag[:4] == ("git", "tag", "--annotate", "v0.1.0")
+    assert push == ("git", "push", "origin", "v0.1.0")
+
+
+def test_a_download_is_tried_until_the_upload_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "DOWNLOAD_SECONDS", 0.0)
+    codes = iter([0, 0, 1, 1, 0, 0, 0])
+    ran: list[str] = []
+
+    def run(command: Command) -> int:
+        ran.append(command[1])
+        return next(codes)
+
+    publish(commands([core(), plugin()]), run)
+    assert ran == ["tag", "upload", "download", "download", "download", "upload", "push"]
+
+
+@pytest.mark.parametrize("failing", ["tag", "upload", "download", "push"])
+def test_nothing_follows_a_command_that_fails(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "DOWNLOAD_SECONDS", 0.0)
+    ran: list[str] = []
+
+    def run(command: Command) -> int:
+        ran.append(command[1])
+        return int(command[1] == failing)
+
+    with pytest.raises(SystemExit, match=f"exit code 1 of: .* {failing}"):
+        publish(commands([core(), plugin()]), run)
+    assert ran[-1] == failing
 
 
 @pytest.mark.parametrize(
