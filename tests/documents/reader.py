@@ -19,6 +19,7 @@ BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = re.compile(
     r'^```python(?: title="(?P<name>[\w/-]+\.py)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
 )
+FILE = re.compile(r'^```\w+ title="([\w./-]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(
     r"(\n+```sh\n[^`]*```)?\n\n[^\n`#]*\bprints\b[^\n`]*:\n\n```text\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -191,7 +192,5 @@ def lay_out(reader: Reader, document: str, page: Page) -> None:
     for name, source in page.files.items():
         text = source if isinstance(source, str) else blocks(*source)[0]
         (reader.folder / name).write_text(reader.own(text), encoding="utf-8")
-    for program in PROGRAM.finditer((ROOT / document).read_text(encoding="utf-8")):
-        if name := program["name"]:
-            text = shortened(program["text"])
-            (reader.folder / name).write_text(reader.own(text), encoding="utf-8")
+    for name, text in FILE.findall((ROOT / document).read_text(encoding="utf-8")):
+        (reader.folder / name).write_text(reader.own(shortened(text)), encoding="utf-8")

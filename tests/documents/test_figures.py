@@ -50,24 +50,8 @@ class Figure:
 
 FIGURES = [
     Figure("README.md", "costs {} microseconds per stage", NO_OP, "antflow", MICROSECONDS),
+    Figure("README.md", "It is {} x as fast as a pipeline of", NO_OP, QUEUES, TIMES),
     Figure("README.md", "antflow is {} x as fast as that", WAITS, QUEUES, TIMES),
-    Figure("README.md", "| antflow | {} | |", NO_OP, "antflow", MICROSECONDS),
-    *(
-        figure
-        for label, row in {
-            "a hand-written pipeline of `asyncio.Queue`": "asyncio.Queue pipeline",
-            "streamable": "streamable",
-            "python-pyper": "python-pyper",
-            "aiometer": "aiometer",
-            "antflow 0.10, the single-package predecessor": "antflow 0.10.0",
-        }.items()
-        for figure in (
-            Figure("README.md", f"| {label} | {{}} |", NO_OP, row, MICROSECONDS),
-            Figure("README.md", f"| {label} | * | {{}} x as fast |", NO_OP, row, TIMES),
-        )
-    ),
-    Figure("README.md", "wants to run every 5 ms waits {} ms", THREAD, "antflow", WAIT),
-    Figure("README.md", "the hand-written pipeline it waits {} ms", THREAD, QUEUES, WAIT),
     Figure("docs/operations.md", "needs about {} microsecond per", NO_OP, "antflow", MICROSECONDS),
     Figure("docs/reading-statistics.md", "about {} microsecond of", NO_OP, "antflow", MICROSECONDS),
     Figure(
@@ -144,8 +128,7 @@ PICTURE = "what a display shows in an example"
 THRESHOLD = "a threshold that the code sets"
 
 OTHERS = {
-    ("README.md", "wants to run every 5 ms"): "what the measurement asks for",
-    ("README.md", "workers wait for 10 ms each"): "what the measurement asks for",
+    ("README.md", "10 ms in each of three stages"): "what the measurement asks for",
     ("docs/displays.md", "![A line with a bar, 62%,"): PICTURE,
     ("docs/displays.md", "![A line with a bar, 49%"): PICTURE,
     ("docs/displays.md", "10,000 (62%) done"): PICTURE,

@@ -72,11 +72,17 @@ def shown_on(document: str, beginning: str) -> str:
 
 PAGES = {
     "README.md": Page(
-        files={**PAGES_PY, "sizes.py": ("README.md", "python")},
         lines=(
             Line("python -m http.server", serves=8000),
             Line("python sizes.py", says=shown_on("README.md", "8 bytes")),
-            Line("antflow run", 1, makes={"pages.jsonl": LENGTHS, "failures.jsonl": FAILED}),
+            Line(
+                "antflow run",
+                1,
+                makes={
+                    "sizes.jsonl": re.escape(blocks("README.md", "json")[0]),
+                    "failures.jsonl": '"input": "cat.txt".*"attempts": 1',
+                },
+            ),
         ),
     ),
     "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
@@ -133,6 +139,18 @@ PAGES = {
         files={"crawl.py": CRAWLER},
         lines=(Line("OTEL_TRACES_EXPORTER=console", says=r'"name": "run crawler"'),),
     ),
+    "docs/quickstart.md": Page(
+        lines=(
+            Line(
+                "antflow run",
+                1,
+                makes={
+                    "texts.jsonl": re.escape(blocks("docs/quickstart.md", "json")[0]),
+                    "failures.jsonl": '"input": "unicorns".*"attempts": 2',
+                },
+            ),
+        ),
+    ),
     "docs/tutorial.md": Page(
         lines=(
             Line("python first.py", says=r"^0 6\n1 6\n2 6$"),
@@ -141,6 +159,9 @@ PAGES = {
             Line("curl", says=r'\{"error":"there is no such page","stage":"Fetch"\}'),
             Line("curl", says=r'^antflow_stage_items_total\{.*outcome="completed"\} 1\.0$'),
             Line("python -m", makes=RULES),
+            Line("promtool check", says=r"prometheus\.yml is valid"),
+            Line("prometheus", serves=9090),
+            Line("promtool query", says=r'"failed", stage="Fetch"\} => 1 @', is_awaited=True),
         )
     ),
     "docs/writing-a-plugin.md": Page(
