@@ -134,7 +134,6 @@ OTHERS = {
     ("docs/displays.md", "10,000 (62%) done"): PICTURE,
     ("docs/displays.md", "at least 70% of the time"): THRESHOLD,
     ("docs/displays.md", "50% and 95% of the attempts"): "which quantiles are shown",
-    ("docs/how-to/dashboard.md", "This prints 0% and, at the end, 100%"): "what its program prints",
     ("docs/monitoring.md", "| warning | more than 5% of"): THRESHOLD,
     ("docs/monitoring.md", "**Meaning:** more than 5% of the items"): THRESHOLD,
     ("docs/monitoring.md", "### AntflowTimeoutRatioHigh  **Meaning:** more than 5% of"): THRESHOLD,
