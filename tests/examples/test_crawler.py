@@ -26,7 +26,8 @@ def test_a_slow_host_holds_up_no_other(run: Run) -> None:
         assert int(most) <= 2
         assert int(within_a_second) <= 21  # one may be late on its way
     assert snails[:2] == ("snails", "10")
-    assert float(snails[5]) > 0.2  # robots.txt asks for 0.3
+    # robots.txt asks for 0.3 between two requests, of which a busy machine may delay the first.
+    assert float(snails[2]) > 9 * 0.25
 
 
 async def test_every_page_of_the_hosts_is_fetched_once_and_no_other() -> None:
