@@ -129,6 +129,12 @@ PAGES = {
         files={"crawl.py": CRAWLER},
         lines=(Line("OTEL_TRACES_EXPORTER=none", says=r'"name": "antflow\.item\.fed"'),),
     ),
+    "docs/testing-plugins.md": Page(
+        lines=(
+            Line("pytest -q test_counter.py", says=r"^1 passed in "),
+            Line("pytest -q test_counter.py", says=r"^5 passed in "),
+        )
+    ),
     "docs/tracing.md": Page(
         files={"crawl.py": CRAWLER},
         lines=(Line("OTEL_TRACES_EXPORTER=console", says=r'"name": "run crawler"'),),
@@ -150,7 +156,7 @@ PAGES = {
             Line("antflow plugins", says=r"slowest\b.*active"),
             Line("antflow run --help", says=r"--slowest\b"),
             Line("antflow run pages.py", says=rf"{LENGTHS}.*\nFetch: \d\.\d+ s\nMeasure: \d"),
-            Line("pytest", says=r"\d passed", added="-k is_told"),
+            Line("pytest", says=r"\d passed", added="-k is_printed"),
         ),
     ),
     "examples/antflow-journal/README.md": Page(
