@@ -70,6 +70,15 @@ def shown_on(document: str, beginning: str) -> str:
     return re.escape(text)
 
 
+def span_on(document: str) -> str:
+    """Return the pattern of the span that a page shows without some lines, whatever its ids are."""
+    lines = (line.strip(" ,") for line in blocks(document, "json")[0].splitlines())
+    parts = [
+        re.escape(re.sub(r"0x\w+|\d+-.*Z", "ID", line)).replace("ID", r"\S+") for line in lines
+    ]
+    return r"(?s:(?!^\}).)*?".join(parts)  # up to the end of the span
+
+
 PAGES = {
     "README.md": Page(
         files={**PAGES_PY, "sizes.py": ("README.md", "python")},
@@ -129,6 +138,21 @@ PAGES = {
         files={"crawl.py": CRAWLER},
         lines=(Line("OTEL_TRACES_EXPORTER=none", says=r'"name": "antflow\.item\.fed"'),),
     ),
+    "docs/prometheus.md": Page(
+        lines=(
+            Line("ANTFLOW_PROMETHEUS_PORT", says=r"^the first result: page 0$"),
+            Line("uvicorn service:app", serves=8000),
+            Line("curl localhost:8000/double", says=r"^42$"),
+            Line(
+                "curl --silent --location",
+                says=shown_on(
+                    "docs/prometheus.md", 'antflow_pipeline_items_total{pipeline="service'
+                ),
+            ),
+            Line("uvicorn route:app", serves=9464),
+            Line("curl --silent --output", says=r"^200$"),
+        )
+    ),
     "docs/testing-plugins.md": Page(
         lines=(
             Line("pytest -q test_counter.py", says=r"^1 passed in "),
@@ -136,8 +160,10 @@ PAGES = {
         )
     ),
     "docs/tracing.md": Page(
-        files={"crawl.py": CRAWLER},
-        lines=(Line("OTEL_TRACES_EXPORTER=console", says=r'"name": "run crawler"'),),
+        lines=(
+            Line("OTEL_TRACES_EXPORTER=console", says=span_on("docs/tracing.md")),
+            Line("OTEL_TRACES_SAMPLER", says=r"^text of /ants$"),
+        )
     ),
     "docs/tutorial.md": Page(
         lines=(
