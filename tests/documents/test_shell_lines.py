@@ -70,13 +70,13 @@ def shown_on(document: str, beginning: str) -> str:
     return re.escape(text)
 
 
-def span_on(document: str) -> str:
-    """Return the pattern of the span that a page shows without some lines, whatever its ids are."""
+def shortened_on(document: str) -> str:
+    """Return the pattern of the JSON that a page shows without some lines, whatever its ids are."""
     lines = (line.strip(" ,") for line in blocks(document, "json")[0].splitlines())
     parts = [
         re.escape(re.sub(r"0x\w+|\d+-.*Z", "ID", line)).replace("ID", r"\S+") for line in lines
     ]
-    return r"(?s:(?!^\}).)*?".join(parts)  # up to the end of the span
+    return r"(?s:(?!^\}).)*?".join(parts)  # up to the end of the object
 
 
 PAGES = {
@@ -135,8 +135,7 @@ PAGES = {
         ),
     ),
     "docs/otel-metrics.md": Page(
-        files={"crawl.py": CRAWLER},
-        lines=(Line("OTEL_TRACES_EXPORTER=none", says=r'"name": "antflow\.item\.fed"'),),
+        lines=(Line("OTEL_TRACES_EXPORTER=none", says=shortened_on("docs/otel-metrics.md")),)
     ),
     "docs/prometheus.md": Page(
         lines=(
@@ -161,7 +160,7 @@ PAGES = {
     ),
     "docs/tracing.md": Page(
         lines=(
-            Line("OTEL_TRACES_EXPORTER=console", says=span_on("docs/tracing.md")),
+            Line("OTEL_TRACES_EXPORTER=console", says=shortened_on("docs/tracing.md")),
             Line("OTEL_TRACES_SAMPLER", says=r"^text of /ants$"),
         )
     ),
