@@ -114,7 +114,7 @@ def test_the_kit_finds_what_is_planted(
     package = tmp_path / "planted" / "antflow_slowest"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(source.replace(right, wrong), encoding="utf-8")
-    ran = run_pytest(installed, copy, "-k", "as_a_plugin_should_be", path=package.parent)
+    ran = run_pytest(installed, copy, "-k", "finds_no_problem", path=package.parent)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     for text in ["PluginProblemsError: Plugin 'slowest' has ", *found]:
         assert text in ran.stdout
@@ -122,7 +122,9 @@ def test_the_kit_finds_what_is_planted(
 
 def test_its_option_stands_in_the_help_of_the_command(installed: Environment) -> None:
     ran = installed.run("antflow", "run", "--help")
-    assert re.search(r"slowest.*\n +--slowest +say at the end", ran.stdout), ran.stdout + ran.stderr
+    assert re.search(r"slowest.*\n +--slowest +print at the end", ran.stdout), (
+        ran.stdout + ran.stderr
+    )
 
 
 # The plugin packages
@@ -185,10 +187,10 @@ def test_the_tutorial_shows_the_template_as_it_is() -> None:
     about, source, tests = (
         path.read_text(encoding="utf-8") for path in (TEMPLATE / "pyproject.toml", SOURCE, TESTS)
     )
-    assert shown[1] == source
-    assert shown[0] in about
-    assert shown[2] in tests
-    assert len(shown) == 3
+    _, entry_point, plugin, test = shown
+    assert entry_point in about
+    assert plugin == source
+    assert test in tests
 
 
 def test_the_tests_in_the_documents_pass(installed: Environment, tmp_path: Path) -> None:

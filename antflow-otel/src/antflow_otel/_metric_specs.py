@@ -162,7 +162,7 @@ OBSERVED: tuple[InstrumentSpec, ...] = (
         "antflow.task.attempt.ended",
         "{attempt}",
         "task_duration_seconds",
-        description="Attempts at the task that have ended, however that was.",
+        description="Attempts at the task that have ended, with any outcome.",
     ),
     _observed("antflow.task.attempt.retried", "{attempt}", "task_retries"),
     _observed("antflow.task.attempt.failed", "{attempt}", "task_failures"),

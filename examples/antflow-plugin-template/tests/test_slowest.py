@@ -20,7 +20,7 @@ async def wait(seconds: float) -> float:
     return seconds
 
 
-def test_the_slowest_attempt_of_each_stage_is_told(
+def test_the_slowest_attempt_of_each_stage_is_printed(
     antflow_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = [Stage("Fetch", 2, [wait]), Stage("Parse", 2, [wait])]
@@ -28,8 +28,8 @@ def test_the_slowest_attempt_of_each_stage_is_told(
     assert capsys.readouterr().err == "Fetch: 3600.000 s\nParse: 3600.000 s\n"
 
 
-@pytest.mark.parametrize("plugin", ["slowest", Slowest(prints=True)], ids=["installed", "printing"])
-def test_it_is_as_a_plugin_should_be(plugin: object) -> None:
+@pytest.mark.parametrize("plugin", ["slowest", Slowest(prints=True)])
+def test_the_kit_finds_no_problem(plugin: object) -> None:
     check_plugin(plugin)
 
 
@@ -46,12 +46,12 @@ def test_attempts_that_fail_count(antflow_run: Run, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "Fetch: 5.000 s\n"
 
 
-def test_nothing_is_told_unasked(antflow_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_nothing_by_default(antflow_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     antflow_run(Stage("Fetch", 1, [wait]), [5], ["slowest"])  # the one that is installed
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_environment_may_ask(
+def test_the_environment_turns_it_on(
     antflow_run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTFLOW_SLOWEST", "1")
@@ -59,7 +59,7 @@ def test_the_environment_may_ask(
     assert capsys.readouterr().err == "Fetch: 5.000 s\n"
 
 
-def test_the_command_line_may_ask(antflow_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_turns_it_on(antflow_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     plugin, parser = Slowest(), ArgumentParser()
     plugin.antflow_add_options(parser)
     plugin.antflow_configure(parser.parse_args(["--slowest"]))

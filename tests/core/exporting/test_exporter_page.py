@@ -27,7 +27,7 @@ ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (\w+) \| (.*?) \| (.*?) \|$", re.MULT
 def page() -> Iterator[ModuleType]:
     """The program of the page, without its last line, which runs it."""
     found = re.search(
-        r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        r"^```python[^\n]*\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     assert found is not None
     program = found[1].removesuffix("\n\nasyncio.run(main())\n")

@@ -34,19 +34,21 @@ class Metric:
 
 
 RUNS = Metric("pipeline_runs", "counter", "runs", "Runs that have begun.", _PIPELINE)
-RUNS_ACTIVE = Metric("pipeline_runs_active", "gauge", "runs", "Runs that last.", _PIPELINE)
+RUNS_ACTIVE = Metric(
+    "pipeline_runs_active", "gauge", "runs", "Runs that are in progress.", _PIPELINE
+)
 ITEMS_FED = Metric(
     "pipeline_items_fed",
     "counter",
     "items",
-    "Items that were accepted, into whichever stage.",
+    "Items that were accepted, into any stage.",
     _PIPELINE,
 )
 ITEMS = Metric(
     "pipeline_items",
     "counter",
     "items",
-    "Items that have ended, by how: each of them in one way.",
+    "Items that have ended, each with one outcome.",
     (*_PIPELINE, "outcome"),
 )
 ITEMS_OUTSTANDING = Metric(
@@ -74,7 +76,7 @@ STAGE_ITEMS = Metric(
     "stage_items",
     "counter",
     "items",
-    "Items that left the stage, by how: each of them in one way.",
+    "Items that left the stage, each with one outcome.",
     (*_STAGE, "outcome"),
 )
 STAGE_FAILURES = Metric(
