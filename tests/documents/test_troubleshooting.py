@@ -14,7 +14,7 @@ from tests.documents.reader import blocks
 
 ROOT = Path(__file__).parents[2]
 PAGE = "docs/troubleshooting.md"
-MESSAGES = [line for block in blocks(PAGE, "text") for line in block.splitlines()]
+MESSAGES = [" ".join(block.split()) for block in blocks(PAGE, "text")]
 
 SHORTEST = 10
 """Letters of a text that says something by itself."""
