@@ -52,6 +52,18 @@ FIGURES = [
     Figure("README.md", "costs {} microseconds per stage", NO_OP, "antflow", MICROSECONDS),
     Figure("README.md", "It is {} x as fast as a pipeline of", NO_OP, QUEUES, TIMES),
     Figure("README.md", "antflow is {} x as fast as that", WAITS, QUEUES, TIMES),
+    *(
+        Figure("docs/comparison.md", f"| {label} | {{}} |", NO_OP, row, MICROSECONDS)
+        for label, row in {
+            "a pipeline of `asyncio.Queue`, by hand": QUEUES,
+            "antflow": "antflow",
+            "streamable 2.0.0": "streamable",
+            "python-pyper 0.4.4": "python-pyper",
+            "aiometer 1.0.0": "aiometer",
+            "pypeln 0.4.9": "pypeln",
+        }.items()
+    ),
+    Figure("docs/comparison.md", "antflow is {} x as fast as that", WAITS, QUEUES, TIMES),
     Figure("docs/operations.md", "needs about {} microsecond per", NO_OP, "antflow", MICROSECONDS),
     Figure("docs/reading-statistics.md", "about {} microsecond of", NO_OP, "antflow", MICROSECONDS),
     Figure(
@@ -129,6 +141,7 @@ THRESHOLD = "a threshold that the code sets"
 
 OTHERS = {
     ("README.md", "10 ms in each of three stages"): "what the measurement asks for",
+    ("docs/comparison.md", "workers wait for 10 ms each"): "what the measurement asks for",
     ("docs/displays.md", "![A line with a bar, 62%,"): PICTURE,
     ("docs/displays.md", "![A line with a bar, 49%"): PICTURE,
     ("docs/displays.md", "10,000 (62%) done"): PICTURE,

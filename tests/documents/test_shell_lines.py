@@ -115,6 +115,12 @@ PAGES = {
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
         )
     ),
+    "docs/comparison.md": Page(
+        lines=(
+            Line("python by_hand.py", says=r"^item 13 failed: HTTP Error 404: Not Found$"),
+            Line("python with_antflow.py", says=r"^item 13 failed: HTTP Error 404: Not Found$"),
+        )
+    ),
     "docs/how-to/crawler.md": Page(
         lines=(Line("python examples", says=r"^snails: 10 requests in "),)
     ),

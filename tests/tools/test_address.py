@@ -19,7 +19,15 @@ HOSTED = re.compile(
     r"(?:github\.com|github\.io|gitlab\.com|codeberg\.org|bitbucket\.org|readthedocs\.(?:io|org))"
     r"[/:]*([\w.-]*(?:/[\w.-]+)?)|\b([\w-]+)\.(?:github\.io|readthedocs\.(?:io|org))"
 )
-OTHERS = {"ebonnal/streamable", "MagicStack/uvloop", "statsd/statsd", "tenacity"}
+OTHERS = {
+    "MagicStack/uvloop",
+    "cgarciae/pypeln",
+    "ebonnal/streamable",
+    "florimondmanca/aiometer",
+    "pyper-dev/pyper",
+    "statsd/statsd",
+    "tenacity",
+}
 """Repositories of other projects that documents link to."""
 
 UNREAD = {"dist", "site", "__pycache__"}
