@@ -101,7 +101,10 @@ PAGES = {
         )
     ),
     "docs/how-to/crawler.md": Page(
-        lines=(Line("python examples", says=r"^snails: 10 requests in "),)
+        lines=(
+            Line("python crawl.py", says=r"^/ants: 75 characters, 1 links"),
+            Line("python examples", says=r"^snails: 10 requests in "),
+        )
     ),
     "docs/how-to/fastapi.md": Page(
         lines=(
