@@ -106,6 +106,16 @@ PAGES = {
             Line("python examples", says=r"^snails: 10 requests in "),
         )
     ),
+    "docs/how-to/failures.md": Page(
+        lines=(
+            Line("python fetch.py", says=shown_on("docs/how-to/failures.md", "3 of 3 items")),
+            Line(
+                "python parse.py",
+                added="2>&1",
+                says=r'^parse\.py:9, in parse\nTraceback .*\n  File ".*parse\.py", line 9',
+            ),
+        )
+    ),
     "docs/how-to/fastapi.md": Page(
         lines=(
             Line("uvicorn", serves=8000),
@@ -118,7 +128,10 @@ PAGES = {
     ),
     "docs/how-to/model-api.md": Page(lines=(Line("python examples", says=r", 0 x 429, "),)),
     "docs/how-to/retries.md": Page(
-        lines=(Line("python examples", says=r"^0 calls came before their time$"),)
+        lines=(
+            Line("python retry_http.py", says=r"^text of /bees after 2 attempts$"),
+            Line("python examples", says=r"^0 calls came before their time$"),
+        )
     ),
     "docs/monitoring.md": Page(
         files={"prometheus.yml": ("docs/monitoring.md", "yaml")},
