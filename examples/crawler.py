@@ -11,17 +11,20 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from time import monotonic, sleep
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.error import HTTPError
+from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.request import Request, urlopen
+from urllib.robotparser import RobotFileParser
 
-from antflow import Limit, Pipeline, Stage
+from antflow import GiveUp, Limit, Pipeline, PipelineResult, Stage, current_item
 
 # The crawler
 
+AGENT = "example-crawler"
 LINK = re.compile(r'href="([^"]+)"')
 CRAWL_DELAY = re.compile(r"^Crawl-delay: *([\d.]+)", re.IGNORECASE | re.MULTILINE)
 
@@ -30,8 +33,8 @@ class Page(NamedTuple):
     """A page that was fetched.
 
     Args:
-        url: where it is.
-        text: what it says.
+        url: its address.
+        text: its content.
     """
 
     url: str
@@ -45,16 +48,14 @@ def host_of(url: str) -> str:
 
 def fetch(url: str) -> Page:
     """Fetch a page; a plain function, so it runs in a thread."""
-    connection = HTTPConnection(host_of(url), timeout=10)
     try:
-        connection.request("GET", urlsplit(url).path)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ValueError(f"{url} answered {answer.status}")
-    return Page(url, text)
+        with urlopen(Request(url, headers={"User-Agent": AGENT}), timeout=10) as answer:
+            return Page(url, answer.read().decode(errors="replace"))
+    except HTTPError as error:
+        error.close()
+        if error.code < 500:  # the same request would fail again
+            raise GiveUp(error) from error
+        raise
 
 
 class Crawler:
@@ -62,10 +63,13 @@ class Crawler:
 
     Args:
         hosts: the hosts, such as "example.org" or "127.0.0.1:8000".
+        deepest: how many links away from the first page of its host a page may be.
     """
 
-    def __init__(self, hosts: Iterable[str]) -> None:
-        self.delays = dict.fromkeys(hosts, 0.0)  # seconds between two requests, by robots.txt
+    def __init__(self, hosts: Iterable[str], deepest: int = 10) -> None:
+        self.rules = {host: RobotFileParser() for host in hosts}
+        self.delays = dict.fromkeys(self.rules, 0.0)  # seconds between two requests
+        self.deepest = deepest
         self.polite = Limit(rate=20, per=1.05, concurrency=2, key=host_of, name="host")
         self.pipeline = Pipeline(
             [
@@ -76,12 +80,23 @@ class Crawler:
         )
         self._seen: set[str] = set()
 
-    async def crawl(self) -> list[str]:
-        """Return the addresses of the pages, and of each robots.txt."""
+    async def crawl(self) -> list[PipelineResult]:
+        """Return a result for each page that was fetched, with the number of its characters."""
         self._seen.clear()
-        robots = [f"http://{host}/robots.txt" for host in self.delays]
-        results = await self.pipeline.run(self._new(robots))
-        return [result.id for result in results]
+        await Pipeline.quick(list(self.rules), self.read_rules)
+        first = [f"http://{host}/" for host in self.rules]
+        return await self.pipeline.run(self._new(first, depth=0))
+
+    def read_rules(self, host: str) -> None:
+        """Read the robots.txt of a host."""
+        try:
+            text = fetch(f"http://{host}/robots.txt").text
+        except GiveUp:
+            text = ""  # the host has none
+        self.rules[host].parse(text.splitlines())
+        delay = CRAWL_DELAY.search(text)
+        self.delays[host] = float(delay[1]) if delay else 0.0
+        self.polite.pause(self.delays[host], key=host)
 
     async def pause(self, url: str) -> str:
         """Let no other request to the host start for the time that it asks for."""
@@ -89,21 +104,25 @@ class Crawler:
         return url
 
     async def follow(self, page: Page) -> int:
-        """Feed the pages to which a page links; after robots.txt, the host's first page."""
-        links = LINK.findall(page.text)
-        if page.url.endswith("/robots.txt"):
-            delay = CRAWL_DELAY.search(page.text)
-            self.delays[host_of(page.url)] = float(delay[1]) if delay else 0.0
-            await self.pause(page.url)
-            links = ["/"]
-        await self.pipeline.feed(self._new(urljoin(page.url, link) for link in links))
+        """Feed the pages to which a page links."""
+        item = current_item()
+        assert item is not None
+        depth = item.metadata["depth"] + 1
+        if depth <= self.deepest:
+            links = [urljoin(page.url, link) for link in LINK.findall(page.text)]
+            await self.pipeline.feed(self._new(links, depth))
         return len(page.text)
 
-    def _new(self, urls: Iterable[str]) -> list[dict[str, Any]]:
-        """Return items for the pages of these hosts that are seen for the first time."""
-        found = {url for url in urls if host_of(url) in self.delays} - self._seen
+    def _new(self, urls: Iterable[str], depth: int) -> list[dict[str, Any]]:
+        """Return items for the pages that may be fetched and are seen for the first time."""
+        pages = {urldefrag(url).url for url in urls}  # without the part after "#"
+        found = {url for url in pages if self._is_allowed(url)} - self._seen
         self._seen |= found
-        return [{"id": url, "value": url} for url in sorted(found)]
+        return [{"id": url, "value": url, "depth": depth} for url in sorted(found)]
+
+    def _is_allowed(self, url: str) -> bool:
+        rules = self.rules.get(host_of(url))
+        return rules is not None and rules.can_fetch(AGENT, url)
 
 
 # The sites
@@ -120,6 +139,7 @@ class Site(ThreadingHTTPServer):
     Attributes:
         times: when the requests came.
         most: requests that it answered at the same time.
+        rules: its robots.txt.
     """
 
     daemon_threads = True
@@ -129,7 +149,8 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.times: list[float] = []
         self.most = 0
-        self._pages, self._seconds, self._delay = pages, seconds, delay
+        self.rules = f"User-agent: *\nCrawl-delay: {delay}\n" if delay else ""
+        self._pages, self._seconds = pages, seconds
         self._open = 0
         self._lock = threading.Lock()
 
@@ -148,7 +169,7 @@ class Site(ThreadingHTTPServer):
         with self._lock:
             self._open -= 1
         if path == "/robots.txt":
-            return f"User-agent: *\nCrawl-delay: {self._delay}\n" if self._delay else ""
+            return self.rules
         number = int(path[1:] or 0)
         links = [link for link in (2 * number + 1, 2 * number + 2) if link < self._pages]
         return '<a href="/">first</a>' + "".join(f'<a href="/{link}">next</a>' for link in links)

@@ -105,9 +105,9 @@ PAGES = {
                 makes={"lengths.jsonl": LENGTHS, "failures.jsonl": FAILED},
             ),
             Line("cat", 1, says=r"^27\n27$"),
-            Line("antflow run", says=rf"{LENGTHS}.*\n.*{LENGTHS}"),
+            Line("antflow run", says=shown_on("docs/command-line.md", '{"id": 0')),
             Line("antflow run names.py", says=shown_on("docs/command-line.md", '"ADA!"')),
-            Line("antflow run visits.py", says=r"^closed after 2 visits$"),
+            Line("antflow run visits.py", says=shown_on("docs/command-line.md", '"Ada is')),
             Line(
                 "jq", 1, says=r"http://example\.net is not safe", makes={"lengths.jsonl": LENGTHS}
             ),
@@ -122,21 +122,37 @@ PAGES = {
         )
     ),
     "docs/how-to/crawler.md": Page(
-        lines=(Line("python examples", says=r"^snails: 10 requests in "),)
+        lines=(
+            Line("python crawl.py", says=r"^depth 1: /ants has 75 characters$"),
+            Line("python examples", says=r"^snails: 10 requests in "),
+        )
+    ),
+    "docs/how-to/failures.md": Page(
+        lines=(
+            Line("python fetch.py", says=shown_on("docs/how-to/failures.md", "3 of 3 items")),
+            Line(
+                "python parse.py",
+                added="2>&1",
+                says=r'^parse\.py:9, in parse\nTraceback .*\n  File ".*parse\.py", line 9',
+            ),
+        )
     ),
     "docs/how-to/fastapi.md": Page(
         lines=(
             Line("uvicorn", serves=8000),
             Line("curl localhost:8000/words", says=r'^\{"page":"ants","words":6\}'),
             Line("curl localhost:8000/words", says=r'"error":"there is no page .*"stage":"Fetch"'),
-            Line("curl localhost:8000/jobs", says='"status":"waiting"'),
-            Line("curl localhost:8000/healthz", says='"ok"'),
-            Line("curl localhost:8000/metrics", says=r"^antflow_stage_items_total\{"),
+            Line("curl localhost:8000/jobs", says=r'^\{"id":"\w{32}","status":"waiting"\}'),
+            Line("curl localhost:8000/healthz", says=r'^\{"status":"ok","stalled":\[\]\}'),
+            Line("curl -s localhost:8000/metrics", says=r',outcome="failed"\} 1\.0$'),
         )
     ),
     "docs/how-to/model-api.md": Page(lines=(Line("python examples", says=r", 0 x 429, "),)),
     "docs/how-to/retries.md": Page(
-        lines=(Line("python examples", says=r"^0 calls came before their time$"),)
+        lines=(
+            Line("python retry_http.py", says=r"^text of /bees after 2 attempts$"),
+            Line("python examples", says=r"^0 calls came before their time$"),
+        )
     ),
     "docs/monitoring.md": Page(
         files={"prometheus.yml": ("docs/monitoring.md", "yaml")},
@@ -213,8 +229,10 @@ PAGES = {
     ),
     "examples/antflow-journal/README.md": Page(
         examples=(JOURNAL,),
-        files={"my_program.py": MY_PROGRAM},
-        lines=(Line("ANTFLOW_JOURNAL", makes={"journal.jsonl": r'^\{"'}),),
+        lines=(
+            Line("ANTFLOW_JOURNAL", says=r"^2\n4$"),
+            Line("grep", says=shown_on("examples/antflow-journal/README.md", '{"pipeline"')),
+        ),
     ),
     "examples/antflow-plugin-template/README.md": Page(
         examples=(TEMPLATE,),

@@ -33,11 +33,20 @@ def test_a_slow_host_holds_up_no_other(run: Run) -> None:
 async def test_every_page_of_the_hosts_is_fetched_once_and_no_other() -> None:
     with program.serving(12, 0) as ants, program.serving(3, 0) as bees:
         crawler = program.Crawler([ants.host])
-        found = await crawler.crawl()
-        pages = ["robots.txt", "", *map(str, range(1, 12))]
+        found = [result.id for result in await crawler.crawl()]
+        pages = ["", *map(str, range(1, 12))]
         assert sorted(found) == sorted(f"http://{ants.host}/{page}" for page in pages)
-        assert (len(ants.times), len(bees.times)) == (len(pages), 0)
+        assert (len(ants.times), len(bees.times)) == (1 + len(pages), 0)  # and robots.txt
         assert crawler.pipeline.failures == []
+
+
+async def test_no_page_is_fetched_that_is_too_deep_or_that_robots_txt_disallows() -> None:
+    with program.serving(12, 0) as site:
+        site.rules = "User-agent: *\nDisallow: /1\n"
+        found = await program.Crawler([site.host], deepest=2).crawl()
+    pages = {result.id.removeprefix(f"http://{site.host}/"): result for result in found}
+    depths = {page: result.metadata["depth"] for page, result in pages.items()}
+    assert depths == {"": 0, "2": 1, "5": 2, "6": 2}
 
 
 async def test_the_pause_of_one_host_is_none_of_others() -> None:
