@@ -117,6 +117,11 @@ PAGES = {
     "docs/how-to/retries.md": Page(
         lines=(Line("python examples", says=r"^0 calls came before their time$"),)
     ),
+    "docs/how-to/testing-pipelines.md": Page(
+        lines=(
+            Line("pytest test_prices.py", says="10 passed", added="test_s*.py -p no:cacheprovider"),
+        )
+    ),
     "docs/monitoring.md": Page(
         files={"prometheus.yml": ("docs/monitoring.md", "yaml")},
         lines=(
