@@ -154,6 +154,11 @@ PAGES = {
             Line("python examples", says=r"^0 calls came before their time$"),
         )
     ),
+    "docs/how-to/testing-pipelines.md": Page(
+        lines=(
+            Line("pytest test_prices.py", says="10 passed", added="test_s*.py -p no:cacheprovider"),
+        )
+    ),
     "docs/monitoring.md": Page(
         files={"prometheus.yml": ("docs/monitoring.md", "yaml")},
         lines=(
