@@ -39,7 +39,7 @@ ENVIRON = {name: text for name, text in os.environ.items() if name != "ANTFLOW_P
 """A reader's: what is installed is active."""
 
 RUN_FORKS = """
-import os, signal, sys
+import os, signal, sys, types
 from importlib.metadata import entry_points
 
 for entry in entry_points(group="antflow"):
@@ -60,7 +60,9 @@ os.chdir(folder)
 sys.argv = [name]
 with open(name, encoding="utf-8") as file:
     program = compile(file.read(), name, "exec")
-exec(program, {"__name__": "__main__"})
+main = sys.modules["__main__"] = types.ModuleType("__main__")
+main.__file__ = path  # so that processes of its own find what is pickled
+exec(program, vars(main))
 """
 """Runs each file that it is given, in its folder, by a process that has imported all plugins."""
 
