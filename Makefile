@@ -17,7 +17,7 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release clean
+.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures motion build test-wheel check-packages release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 
 pictures: $(READY) ## draw the displays for the documents anew, into docs/images
 	$(PY) -m tests.packages.rich.pictures
+
+motion: $(READY) ## record `make demo` anew as a picture that moves, into docs/images/demo.svg
+	$(PY) -m tests.packages.rich.motion
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages
