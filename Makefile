@@ -17,7 +17,7 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures motion build test-wheel check-packages release clean
+.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures motion trace-picture build test-wheel check-packages release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ pictures: $(READY) ## draw the displays for the documents anew, into docs/images
 
 motion: $(READY) ## record `make demo` anew as a picture that moves, into docs/images/demo.svg
 	$(PY) -m tests.packages.rich.motion
+
+trace-picture: $(READY) ## draw the trace of an item of a real run, into docs/images/trace.svg
+	$(PY) -m tests.packages.otel.trace_picture
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages
