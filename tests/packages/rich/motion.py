@@ -16,7 +16,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 from time import monotonic, sleep
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from rich.color import Color, blend_rgb
 from rich.text import Text
@@ -210,7 +210,8 @@ def animated(frames: Sequence[Frame], title: str, description: str) -> str:
     foreground, background = THEME.foreground_color.hex, THEME.background_color.hex
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {outer_width} {outer_height}" \
-width="{outer_width}" height="{outer_height}" role="img" aria-label="{escape(description)}">
+width="{outer_width}" height="{outer_height}" role="img" \
+aria-label={quoteattr(description)} xml:space="preserve">
 <style>
 text{{font-family:{FONTS};font-size:{WIDTH / ASPECT:.2f}px;white-space:pre}}
 {rows.css}
@@ -226,8 +227,8 @@ fill="{background}" stroke="#fff" stroke-opacity=".35"/>
 <circle cx="20" cy="18" r="6" fill="#ff5f57"/><circle cx="40" cy="18" r="6" fill="#febc2e"/>\
 <circle cx="60" cy="18" r="6" fill="#28c840"/>
 <text x="{outer_width // 2}" y="23" text-anchor="middle" fill="{foreground}">{escape(title)}</text>
-<svg x="{MARGIN}" y="{BAR}" width="{width}" height="{height}" fill="{foreground}" \
-xml:space="preserve"><g id="strip">
+<svg x="{MARGIN}" y="{BAR}" width="{width}" height="{height}" fill="{foreground}">\
+<g id="strip">
 {uses}
 </g></svg>
 </svg>
