@@ -17,10 +17,11 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release publish clean
+.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures motion trace-picture grafana-picture \
+    build test-wheel check-packages release publish clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## fetch 700 files from a server that limits calls, parse and store them (ARGS=--help)
 	@$(PY) examples/survey.py $(ARGS)
@@ -58,6 +59,15 @@ bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 
 pictures: $(READY) ## draw the displays for the documents anew, into docs/images
 	$(PY) -m tests.packages.rich.pictures
+
+motion: $(READY) ## record `make demo` anew as a picture that moves, into docs/images/demo.svg
+	$(PY) -m tests.packages.rich.motion
+
+trace-picture: $(READY) ## draw the trace of an item of a real run, into docs/images/trace.svg
+	$(PY) -m tests.packages.otel.trace_picture
+
+grafana-picture: $(READY) ## draw the panels of the Grafana dashboard, after five minutes of real runs
+	$(PY) -m tools.dashboard_picture.draw $(VENV)/dashboard-picture $(ARGS)
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages
