@@ -17,7 +17,7 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures build test-wheel check-packages release clean
+.PHONY: help demo test coverage fuzz lint format sizes docs check-site bench pictures build test-wheel check-packages release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ sizes: $(READY) ## report how long files and functions are
 
 docs: $(VENV)/.docs-ready ## build the site strictly, into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+check-site: docs $(VENV)/.browser-ready ## look at every page of the site in Chromium (ARGS=--screenshots=FOLDER)
+	$(PY) -m tools.check_site $(ARGS)
 
 bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)
