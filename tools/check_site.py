@@ -13,6 +13,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +37,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+AT_ONCE = 2  # browsers
 SCHEMES = ("light", "dark")
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
@@ -211,13 +213,34 @@ def check(
         used: the page whose search and menu are opened; none if it is None.
         screenshots: the folder for a picture of each page in each window; none if it is None.
     """
+    findings = Findings()
+    parts = [addresses[first::AT_ONCE] for first in range(min(AT_ONCE, len(addresses)))]
+    with served(site) as origin, ThreadPoolExecutor(AT_ONCE) as pool:
+        look = partial(look_at, origin, findings=findings, browser=browser, screenshots=screenshots)
+        running = [
+            pool.submit(look, part, used=None if n else used) for n, part in enumerate(parts)
+        ]
+        for each in running:
+            each.result()
+    return findings
+
+
+def look_at(
+    origin: str,
+    addresses: list[str],
+    *,
+    findings: Findings,
+    browser: str,
+    used: str | None,
+    screenshots: Path | None,
+) -> None:
+    """Look at pages in a browser of their own."""
     from playwright.sync_api import sync_playwright
 
     axe = files("axe_playwright_python") / "axe.min.js"
     questions = Path(__file__).with_suffix(".js")
     scripts = [script.read_text(encoding="utf-8") for script in (axe, questions)]
-    findings = Findings()
-    with served(site) as origin, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         process = playwright.chromium.launch(executable_path=browser, args=list(FLAGS))
         for scheme in SCHEMES:
             visitor = Visitor(process, scripts, origin, scheme, findings, screenshots)
@@ -226,7 +249,6 @@ def check(
             if used:
                 visitor.use(used)
         process.close()
-    return findings
 
 
 def main() -> int:
