@@ -17,7 +17,7 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs bench pictures motion trace-picture grafana-picture \
+.PHONY: help demo test coverage fuzz lint format sizes docs check-site bench pictures motion trace-picture grafana-picture \
     build test-wheel check-packages release publish clean
 
 help: ## list the targets
@@ -53,6 +53,9 @@ sizes: $(READY) ## report how long files and functions are
 
 docs: $(VENV)/.docs-ready ## build the site strictly, into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+check-site: docs $(VENV)/.browser-ready ## look at every page of the site in Chromium (ARGS=--screenshots=FOLDER)
+	$(PY) -m tools.check_site $(ARGS)
 
 bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 	$(PY) benchmarks/run.py $(ARGS)

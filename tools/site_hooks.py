@@ -27,6 +27,7 @@ FROM_OUTSIDE = {
 PATH = r"(?P<path>(?![a-z]+:|[#/])[^)#\s\"]+)"
 LINK = re.compile(r"(?P<before>\]\(|\bsrc=\"|\bhref=\")" + PATH)
 WITH_TEXT = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\(" + PATH + r"(#[^)]*)?\)")
+EMPTY_HEADER = re.compile(r"<th(?P<attributes>[^>]*)></th>")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -50,6 +51,11 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
     """Have a page's links lead to pages (an event of MkDocs)."""
     return with_links_for_the_site(markdown, page.file.src_uri, repository())
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Make an empty corner of a table no header, as it names nothing (an event of MkDocs)."""
+    return EMPTY_HEADER.sub(r"<td\g<attributes>></td>", html)
 
 
 def with_links_for_the_site(markdown: str, page: str, address: str) -> str:

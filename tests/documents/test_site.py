@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ADDRESS = "https://example.org/antflow"
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "mkdocs.yml").exists(), reason="the site is built in a checkout, and this is none"
@@ -41,6 +43,15 @@ class Page(HTMLParser):
             self.ids.add(found["id"] or "")
 
 
+def build(folder: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(folder), *options]
+    environ = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    run = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     """The pages of the site by their addresses, as it is built now."""
@@ -49,12 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
             pytest.fail("mkdocs is not installed; `make docs` installs it")
         pytest.skip("mkdocs is not installed; `make docs` installs it")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    environ = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    run = subprocess.run(
-        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=200, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    build(folder, "--strict")
     return {
         f"/{path.relative_to(folder).as_posix().removesuffix('index.html')}": Page(
             path.read_text(encoding="utf-8")
@@ -93,6 +99,29 @@ def test_no_page_asks_another_server_for_anything(site: dict[str, Page]) -> None
     assert any(page.sources for page in site.values())
     asked = {source for page in site.values() for source in page.sources}
     assert [source for source in asked if source.startswith(("http", "//"))] == []
+
+
+def test_a_link_to_the_repository_asks_its_host_for_nothing(
+    site: dict[str, Page], tmp_path: Path
+) -> None:
+    """The theme's own link has a component that asks for stars and releases on each page."""
+    assert site
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("# A page\n", encoding="utf-8")
+    settings = {
+        "INHERIT": str(ROOT / "mkdocs.yml"),
+        "docs_dir": str(tmp_path / "docs"),
+        "theme": {"custom_dir": str(ROOT / "overrides")},
+        "hooks": [],
+        "plugins": [],
+        "nav": ["page.md"],
+        "repo_url": ADDRESS,
+    }
+    (tmp_path / "mkdocs.yml").write_text(json.dumps(settings), encoding="utf-8")
+    build(tmp_path / "site", "--config-file", str(tmp_path / "mkdocs.yml"))
+    page = (tmp_path / "site" / "page" / "index.html").read_text(encoding="utf-8")
+    assert ADDRESS in Page(page).links
+    assert 'data-md-component="source"' not in page
 
 
 def test_the_reference_has_text_from_the_docstrings(site: dict[str, Page]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tools.building import ADDRESS
-from tools.site_hooks import FROM_OUTSIDE, ROOT, with_links_for_the_site
+from tools.site_hooks import FROM_OUTSIDE, ROOT, on_page_content, with_links_for_the_site
 
 HOME = f"{ADDRESS}/blob/main/"
 
@@ -66,3 +66,8 @@ def test_code_is_left_as_it_is() -> None:
 
 def test_every_page_from_outside_is_there() -> None:
     assert [name for name in FROM_OUTSIDE if not (ROOT / name).is_file()] == []
+
+
+def test_an_empty_corner_of_a_table_is_no_header() -> None:
+    row = '<tr><th style="text-align: left;"></th><th>speed</th></tr>'
+    assert on_page_content(row) == ('<tr><td style="text-align: left;"></td><th>speed</th></tr>')
