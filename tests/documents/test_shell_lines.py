@@ -15,6 +15,7 @@ import pytest
 
 from tests.documents.reader import SHELLS, Files, Line, Page, Reader, blocks, lay_out, shell_lines
 from tests.documents.test_documents import DOCUMENTS
+from tests.integration.database_servers import postgresql, redis
 from tests.integration.otlp import rotel
 from tests.integration.plugins.installing import (
     JOURNAL,
@@ -36,6 +37,9 @@ NOT_RUN = {
 
 PORT = re.compile(r"\b(8000|9090|9464)\b")
 PROGRAMS = re.compile(r"\b(curl|jq|opentelemetry-instrument|prometheus(?= --)|promtool|uvicorn)\b")
+
+SERVERS = {"DATABASE_URL": postgresql, "REDIS_URL": redis}
+"""Servers that a page has its reader name by a variable."""
 
 PAGES_PY: Files = {"pages.py": ("docs/command-line.md", "python")}
 CRAWLER = ("docs/how-to/crawler.md", "python")
@@ -148,6 +152,13 @@ PAGES = {
         )
     ),
     "docs/how-to/model-api.md": Page(lines=(Line("python examples", says=r", 0 x 429, "),)),
+    "docs/how-to/postgresql.md": Page(
+        lines=(
+            Line("python examples", says=r"^of 300 reviews .*\n100 results in this run"),
+            Line("antflow run", 1, says=r"^antflow run: ValueError x[34] in Rate: the review"),
+            Line("python examples", says=r"^of 300 reviews 294 are rated, 6 failed and 0 are left"),
+        )
+    ),
     "docs/how-to/retries.md": Page(
         lines=(
             Line("python retry_http.py", says=r"^text of /bees after 2 attempts$"),
@@ -303,6 +314,10 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
             reader.ports = {**ports, "4318": collector.port}
             usual = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{collector.grpc_port}"}
             reader.environ = environ | usual
+        for variable, start in SERVERS.items():
+            if any(f"{variable}=" in line for line in shell_lines(document)):
+                server = servers.enter_context(start(tmp_path))
+                reader.environ = {**reader.environ, variable: server.url}
         lay_out(reader, document, page)
         yield reader
 
