@@ -16,7 +16,17 @@ function letKeyboardScroll(entries) {
     else target.removeAttribute("tabindex");
 }
 
+// The label of a section that has a page of its own is an icon.
+function nameSections() {
+  for (const list of document.querySelectorAll(".md-nav[aria-labelledby]")) {
+    const title = list.querySelector(":scope > .md-nav__title");
+    list.setAttribute("aria-label", title.textContent.trim());
+    list.removeAttribute("aria-labelledby");
+  }
+}
+
 document$.subscribe(() => {
+  nameSections();
   mend(".md-search", { "aria-label": "Search" });
   mend(".md-typeset__scrollwrap", { role: "group", "aria-label": "Table" });
   mendCode();
