@@ -172,4 +172,6 @@ def test_the_page_shows_the_pipeline() -> None:
     text = Path(program.__file__).read_text(encoding="utf-8")
     pipeline = text[text.index("URL = ") : text.index("\n\n# Tables to try it on")]
     page = Path(__file__).parents[2] / "docs" / "how-to" / "postgresql.md"
-    assert pipeline in page.read_text(encoding="utf-8")
+    shown = page.read_text(encoding="utf-8")
+    assert pipeline in shown
+    assert program.SCHEMA.replace("IF NOT EXISTS ", "") in shown

@@ -19,8 +19,15 @@ HOSTED = re.compile(
     r"(?:github\.com|github\.io|gitlab\.com|codeberg\.org|bitbucket\.org|readthedocs\.(?:io|org))"
     r"[/:]*([\w.-]*(?:/[\w.-]+)?)|\b([\w-]+)\.(?:github\.io|readthedocs\.(?:io|org))"
 )
-OTHERS = {"ebonnal/streamable", "MagicStack/uvloop", "statsd/statsd", "tenacity"}
-"""Repositories of other projects that documents link to."""
+OTHERS = {
+    "MagicStack/uvloop",
+    "ebonnal/streamable",
+    "magicstack",
+    "redis",
+    "statsd/statsd",
+    "tenacity",
+}
+"""Repositories and sites of other projects that documents link to."""
 
 UNREAD = {"dist", "site", "__pycache__"}
 HIDDEN = {".ci", ".github"}
