@@ -159,6 +159,9 @@ PAGES = {
             Line("python examples", says=r"^of 300 reviews 294 are rated, 6 failed and 0 are left"),
         )
     ),
+    "docs/how-to/redis-streams.md": Page(
+        lines=(Line("python examples", says=r" 6 are dead letters and 0 are pending$"),)
+    ),
     "docs/how-to/retries.md": Page(
         lines=(
             Line("python retry_http.py", says=r"^text of /bees after 2 attempts$"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -157,13 +158,20 @@ async def test_a_statement_that_takes_too_long_fails_and_is_kept(
 
 async def test_rows_are_read_as_there_is_room(database: asyncpg.Connection) -> None:
     await database.execute(ADD.format(5_000))
+    await database.execute("UPDATE reviews SET text = repeat('good ', 400) WHERE id > 1000")
+    tracemalloc.start()
     async with program.rating() as pipeline, pipeline.stream(program.unrated()) as results:
         await anext(results)
         assert pipeline.get_stats().items_fed < 500
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000  # all rows take more than 10 MB
 
 
 def test_the_page_shows_the_pipeline() -> None:
     text = Path(program.__file__).read_text(encoding="utf-8")
     pipeline = text[text.index("URL = ") : text.index("\n\n# Tables to try it on")]
     page = Path(__file__).parents[2] / "docs" / "how-to" / "postgresql.md"
-    assert pipeline in page.read_text(encoding="utf-8")
+    shown = page.read_text(encoding="utf-8")
+    assert pipeline in shown
+    assert program.SCHEMA.replace("IF NOT EXISTS ", "") in shown

@@ -24,11 +24,13 @@ OTHERS = {
     "cgarciae/pypeln",
     "ebonnal/streamable",
     "florimondmanca/aiometer",
+    "magicstack",
     "pyper-dev/pyper",
+    "redis",
     "statsd/statsd",
     "tenacity",
 }
-"""Repositories of other projects that documents link to."""
+"""Repositories and sites of other projects that documents link to."""
 
 UNREAD = {"dist", "site", "__pycache__"}
 HIDDEN = {".ci", ".github"}
