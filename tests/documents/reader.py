@@ -116,7 +116,7 @@ class Reader:
         """Return a text of the page with the ports and folders that stand for those in it."""
         for port, taken in self.ports.items():
             text = re.sub(rf"\b{port}\b", str(taken), text)
-        return text.replace("/etc/prometheus/", f"{self.folder}/")
+        return text
 
     def type(self, line: str, wanted: Line) -> None:
         """Run a line, and hold what becomes of it against what is wanted."""

@@ -179,7 +179,7 @@ def test_an_option_that_cannot_work_is_a_warning_and_its_plugin_adds_none(
     assert [(each.speed, "first" in each) for each in fast.configured] == [(3, False)]
     assert ran.err.startswith("warning: plugin 'a-bad' cannot add its options: ")
     assert text in ran.err
-    assert ran.err.endswith("; mend it, or leave it out by --disable-plugins a-bad\n")
+    assert ran.err.endswith("; fix it, or leave it out by --disable-plugins a-bad\n")
     assert ran.err.count("\n") == 1
     assert "plugin a-bad" not in command("run", "--help").out
 
@@ -193,7 +193,7 @@ def test_a_plugin_may_refuse_its_options(command: Command, fast: Fast) -> None:
 def test_any_other_error_is_a_warning_unless_plugins_are_held_strictly(
     command: Command, fast: Fast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "plugin 'fast' cannot be configured: RuntimeError: bad luck; mend it, or leave it out "
+    text = "plugin 'fast' cannot be configured: RuntimeError: bad luck; fix it, or leave it out "
     text += "by --disable-plugins fast"
     ran = command.run("1", "--speed=13")
     assert (ran.code, ran.err) == (0, f"warning: {text}\n")

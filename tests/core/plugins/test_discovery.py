@@ -214,7 +214,7 @@ def test_of_two_of_one_name_that_of_the_first_distribution_takes_part(installed:
     (text,) = warned()
     assert "b-plugin 1.2" in text
     assert "another plugin of this name, from a-plugin" in text
-    assert text.endswith(" Mend or uninstall it.")  # disabling the name would disable both
+    assert text.endswith(" Fix or uninstall it.")  # disabling the name would disable both
     assert loser.loads == 0
     assert [(each["distribution"], each["status"]) for each in listed()] == [
         *(("a-plugin", "active"), ("b-plugin", "failed"))

@@ -246,7 +246,7 @@ class Execution:
     def _lines(self) -> Iterator[str]:
         if self._options.summary:
             yield from summary(self._pipeline.get_stats(), perf_counter() - self._began)
-        # The text of a PluginError says all that a user can mend.
+        # The text of a PluginError says all that a user can fix.
         if self._error is not None and not isinstance(self._error, PluginError):
             yield from filter(None, [format_program_error(self._error).rstrip()])
         signal = self._signals.signal

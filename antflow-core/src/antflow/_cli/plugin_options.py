@@ -121,7 +121,7 @@ class PluginOptions:
             raise
         except BaseException as error:  # SystemExit too, as when a plugin is imported
             reason = f"{what}: {type(error).__name__}: {text_of(error)}"
-            text = f"plugin {name!r} {reason}; mend it, or leave it out by --disable-plugins {name}"
+            text = f"plugin {name!r} {reason}; fix it, or leave it out by --disable-plugins {name}"
             if is_on(os.environ, STRICT):
                 self._parser.error(f"{text}, or unset {STRICT}")
             INSTALLED.leave_out(name, f"it {reason}")

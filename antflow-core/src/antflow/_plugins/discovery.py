@@ -227,7 +227,7 @@ def _warnings(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Ite
     names = [plugin.name for plugin in found]
     for plugin in found:
         if plugin.status == "failed":
-            remedy = "Mend or uninstall it"
+            remedy = "Fix or uninstall it"
             if names.count(plugin.name) == 1:
                 remedy += f", or set {WITHOUT}={plugin.name}"
             yield (
@@ -238,7 +238,7 @@ def _warnings(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Ite
         for name in _names(environ, variable):
             if name not in names:
                 yield (
-                    f"{variable} names {name!r}, and no plugin of that name is installed: mend it; "
+                    f"{variable} names {name!r}, and no plugin of that name is installed: correct it; "
                     f"installed are: {', '.join(names) or 'none'}."
                 )
     if _has_predecessor():

@@ -293,7 +293,7 @@ class Dispatcher:
         if self.strict:
             strict_error = PluginError(
                 f"{hook} of plugin {name!r} raised {type(error).__name__}: {text_of(error)}"
-                f"{_event_text(event)}; mend it, disable the plugin, or unset "
+                f"{_event_text(event)}; fix it, disable the plugin, or unset "
                 "ANTFLOW_STRICT_PLUGINS to have it logged and ignored",
                 plugin=name,
                 hook=hook,

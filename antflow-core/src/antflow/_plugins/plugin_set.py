@@ -155,7 +155,7 @@ class PluginSet:
                 if is_on(os.environ, STRICT):
                     raise PluginError(
                         f"Plugin {listener.name!r} raised {type(error).__name__}: "
-                        f"{text_of(error)} when asked for dashboard {name!r}; mend it, disable "
+                        f"{text_of(error)} when asked for dashboard {name!r}; fix it, disable "
                         f"the plugin, or unset {STRICT}",
                         plugin=listener.name,
                         hook=listener.hook,

@@ -51,6 +51,6 @@ def load_installed(name: str) -> object:
     except Exception as error:
         raise PluginError(
             f"Plugin {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: "
-            f"{text_of(error)}; mend the entry point or what it leads to",
+            f"{text_of(error)}; fix the entry point or what it leads to",
             plugin=name,
         ) from error
