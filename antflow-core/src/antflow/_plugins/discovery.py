@@ -238,8 +238,8 @@ def _warnings(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Ite
         for name in _names(environ, variable):
             if name not in names:
                 yield (
-                    f"{variable} names {name!r}, and no plugin of that name is installed: correct it; "
-                    f"installed are: {', '.join(names) or 'none'}."
+                    f"{variable} names {name!r}, and no plugin of that name is installed: "
+                    f"correct it; installed are: {', '.join(names) or 'none'}."
                 )
     if _has_predecessor():
         yield (
