@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import socket
 import threading
@@ -67,7 +68,9 @@ def test_a_time_out_follows_the_clock() -> None:
     assert clock.time() == 60
 
 
-def test_a_stuck_coroutine_may_clean_up_and_is_dropped_if_it_waits_again() -> None:
+def test_a_stuck_coroutine_may_clean_up_and_is_dropped_if_it_waits_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     cleaned: list[bool] = []
 
     async def clean_up() -> None:
@@ -87,6 +90,8 @@ def test_a_stuck_coroutine_may_clean_up_and_is_dropped_if_it_waits_again() -> No
     assert cleaned == [True]
     with pytest.raises(StuckError, match="go_on"):
         Clock().run(go_on())
+    gc.collect()
+    assert "Task was destroyed but it is pending" in caplog.text  # as asyncio does
 
 
 def test_the_clock_stands_still_while_a_plain_function_works() -> None:
