@@ -17,8 +17,9 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs check-site bench pictures motion trace-picture grafana-picture \
-    build test-wheel check-packages release publish clean
+.PHONY: help demo test coverage fuzz lint format sizes docs check-site bench clean
+.PHONY: pictures motion trace-picture grafana-picture
+.PHONY: build test-wheel check-packages release publish
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

@@ -112,7 +112,7 @@ def test_workflows_call_targets_that_are_there() -> None:
 
 def test_make_help_names_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    phony = " ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE))
     shown = set(re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE))
     assert shown == set(phony.split())
 

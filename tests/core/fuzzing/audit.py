@@ -124,6 +124,7 @@ class Audit:
         self.waiting: Counter[int] = Counter()
         self.retrying: dict[int, int] = {}
         self.due: dict[int, Due] = {}
+        self._overtaken: dict[int, tuple[float, str]] = {}
         self.announced: dict[int, int] = {}
         self.ends: dict[int, tuple[str, int]] = {}
         self.ids: dict[int, Any] = {}
@@ -245,6 +246,8 @@ class Audit:
         self.active[key] = stage
         self.retrying.pop(key, None)
         due = self.due.pop(key, None)
+        self._check_overtaken()
+        self._overtaken.pop(key, None)
         if due is not None and self._is_ordered and not self.interrupted:
             self._check_due(key, due._replace(earliest=due.earliest - self._slack))
         self.policies.begin(key, stage, task)
@@ -306,7 +309,16 @@ class Audit:
             is_ahead = due.stage == taken.stage and due.priority <= taken.priority
             is_ahead &= other not in self.doomed
             if is_ahead and due.latest < taken.earliest:
-                self.complain(f"stage {taken.stage} took {key} {taken} before {other} {due}")
+                text = f"stage {taken.stage} took {key} {taken} before {other} {due}"
+                self._overtaken.setdefault(other, (_now(), text))
+
+    def _check_overtaken(self) -> None:
+        """Whatever began before one that was due began with it: another worker had taken that."""
+        # Between taking and beginning, a worker may await a callback, and another is faster.
+        for key, (at, text) in list(self._overtaken.items()):
+            if at < _now():
+                del self._overtaken[key]
+                self.complain(text)
 
     @property
     def _slack(self) -> float:
@@ -322,6 +334,7 @@ class Audit:
     def observe(self) -> PipelineStats:
         """Check what must hold at any moment, once this run has taken its first item."""
         stats = self.pipeline.get_stats()
+        self._check_overtaken()
         if self.entries:
             self.check_counters(stats)
             for number, stage in enumerate(stats.stage_stats.values()):
