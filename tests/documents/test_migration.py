@@ -106,7 +106,7 @@ COVERED = {
         "Tasks that raise CancelledError": (
             "a_cancelled_error_of_a_task_fails_its_item_and_is_not_retried"
         ),
-        "Exceptions that are no Exception": (
+        "Exceptions outside Exception": (
             "another_base_exception_ends_the_run_and_is_raised_as_it_is"
         ),
     },

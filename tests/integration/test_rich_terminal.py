@@ -144,6 +144,33 @@ def test_antflow_run_draws_nothing_over_results_in_the_same_terminal(opened: Ope
     assert is_restored(shown)
 
 
+PIPED = """
+import subprocess, sys
+
+with open(sys.argv[1], "wb") as output, subprocess.Popen(
+    [sys.executable, *sys.argv[2:]], stdout=subprocess.PIPE
+) as process:
+    output.write(process.stdout.read())
+sys.exit(process.returncode)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--output", "/dev/stdout"), ("--dashboard", "full")])
+def test_antflow_run_shows_its_run_while_the_results_are_piped(
+    opened: Opener, options: tuple[str, ...]
+) -> None:
+    shown = opened()
+    output = shown.folder / "output.jsonl"
+    (shown.folder / "program.py").write_text(COMMAND, encoding="utf-8")
+    command = ["antflow", "run", f"{shown.folder / 'program.py'}:pipeline", *options]
+    shown.run("-c", PIPED, output, "-m", *command)
+    shown.until_shown("20/40", "50%")
+    left = to_the_end(shown)
+    assert is_restored(shown)
+    assert_in_order(left, "numbers is done", "exit code 0")
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 40
+
+
 RESULT = re.compile(r'^{"id": (\d+), "value": \1}$', re.MULTILINE)
 
 

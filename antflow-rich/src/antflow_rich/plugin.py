@@ -15,6 +15,7 @@ DASHBOARDS = ("progress", "compact", "detailed", "full")
 
 PLAIN_INTERVAL = 10.0  # seconds
 STDOUT, STDERR = 1, 2
+STANDARD_OUTPUT = frozenset({"-", "/dev/stdout", "/dev/fd/1"})
 TERMINAL = "/dev/tty"  # the terminal of this process, under any name
 
 _OVERLAPS = {
@@ -114,15 +115,16 @@ def _has_terminal() -> bool:
 
 def _overlapping_option(options: Namespace) -> str | None:
     """Return the option by which `antflow run` writes to the terminal of the display."""
+    standard_output = getattr(options, "standard_output", STDOUT)  # the command redirects STDOUT
     for option, name in ("--output", options.output), ("--failures", options.failures):
-        if name not in {None, os.devnull} and _is_standard_error(name):
+        if name not in {None, os.devnull} and _is_standard_error(name, standard_output):
             return option
     return None
 
 
-def _is_standard_error(name: str) -> bool:
+def _is_standard_error(name: str, standard_output: int) -> bool:
     with suppress(OSError, ValueError):  # no such file, or no such descriptor
-        written = os.fstat(STDOUT) if name == "-" else Path(name).stat()
+        written = os.fstat(standard_output) if name in STANDARD_OUTPUT else Path(name).stat()
         if os.path.samestat(written, os.fstat(STDERR)):
             return True
         return os.path.samestat(written, Path(TERMINAL).stat()) and os.isatty(STDERR)

@@ -205,7 +205,7 @@ items = range(6)
     assert lines[2].split()[:4] == ["Store", "5", "0", "0"]
     shares = [[int(share.removesuffix("%")) for share in line.split()[4:]] for line in lines[1:3]]
     assert all(98 <= sum(each) <= 102 for each in shares)
-    assert re.fullmatch(r"6 items in \d+\.\d\d s, [\d,]+ a second", lines[3])
+    assert re.fullmatch(r"6 items in \d+\.\d\d s, [\d.,]+ a second", lines[3])
 
 
 def test_a_summary_names_the_limits_that_stages_waited_for(command: Command) -> None:

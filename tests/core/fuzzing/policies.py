@@ -157,7 +157,9 @@ class PolicyBook:
         if not self._is_exact:
             return
         now = _now()
-        may_wait = bool(self._scenario.stage_limits_of(number))  # for a limit, once it is due
+        has_fewer = self._scenario.stages[number].pull and self._scenario.resizes
+        # Once it is due: for a limit, or for one of the workers that a pull stage has left.
+        may_wait = bool(self._scenario.stage_limits_of(number) or has_fewer)
         here = [verdict for verdict in self.verdicts.values() if verdict.stage == number]
         doomed = [self.verdicts.get(key) for key in self._audit.doomed]
         least = sum(

@@ -47,38 +47,38 @@ class PromptStarts:
 
     def _find_free(self, channel: LimitedChannel) -> list[Candidate]:
         """Return the ready item and those in lines that may start, the first of each."""
-        firsts = [line.candidates[0] for line in channel._lines]
+        firsts = [(line, line.candidates[0]) for line in channel._lines]
         ready = channel.peek()
         if ready is not None:
             first = channel._seen.get(id(ready)) or channel.limiter.candidate(ready)
             if channel._lines.need_of(first) is None:  # or it lines up, or holds up the others
-                firsts.append(first)
+                firsts.append((channel._ready, first))
         found = []
-        for each in firsts:
-            held = [need for need in each.needs if self._is_held(channel, need)]
+        for waiter, each in firsts:
+            held = [need for need in each.needs if self._is_held(waiter, need)]
             if any(not need.has_key for need in held):
                 return []  # this holds up the stage
             if not held:
                 found.append(each)
         return found
 
-    def _is_held(self, channel: LimitedChannel, need: Need) -> bool:
+    def _is_held(self, waiter: LimitWaiter, need: Need) -> bool:
         """Return whether a limit holds up an item, or has an item of another stage go first."""
         meter = need.meters.single or need.meters._by_key.get(need.key)
         if meter is None:  # its key is in no use
             return need.meters.paused_until > self._now()
-        return self._is_over(meter, need) or self._is_turn_of_another(channel, meter)
+        return self._is_over(meter, need) or self._is_turn_of_another(waiter, meter)
 
-    def _is_turn_of_another(self, channel: LimitedChannel, meter: Meter) -> bool:
-        for waiter in meter.waiters:
-            assert isinstance(waiter, LimitWaiter)
-            other = waiter.stage
-            assert isinstance(other, LimitedChannel)
-            if other is channel:
-                return False
-            need = waiter.need
-            if other.receivers.has_idle and need is not None and self._is_over(meter, need):
-                waiting = _waiting_at(other, waiter)
+    def _is_turn_of_another(self, waiter: LimitWaiter, meter: Meter) -> bool:
+        own = [each.turn for each in (waiter, *meter.waiters) if each.stage is waiter.stage]
+        for other in meter.waiters:
+            assert isinstance(other, LimitWaiter)
+            stage, need = other.stage, other.need
+            assert isinstance(stage, LimitedChannel)
+            is_before = stage is not waiter.stage and other.turn < min(own)
+            is_before &= stage.receivers.has_idle
+            if is_before and need is not None and self._is_over(meter, need):
+                waiting = _waiting_at(stage, other)
                 if any(need in each.needs for each in waiting):
                     return True
         return False

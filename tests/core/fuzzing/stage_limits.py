@@ -321,8 +321,8 @@ class StageLimitBook:
                 return  # this holds up the stage
             blocked.update(full)
             has_reason.append(bool(full))
-        if blocked and are_lines_full:
-            return  # the first of those that wait for their keys holds up the others
+        if are_lines_full:
+            return  # the first of those that wait for their keys may hold up the others
         for key, has in zip(waiting, has_reason, strict=True):
             places = [(n, self._plans[n].key(key)) for n in numbers]
             is_right = has or any(place in blocked for place in places)

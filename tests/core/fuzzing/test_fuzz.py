@@ -25,9 +25,11 @@ from tests.core.fuzzing.scenarios import (
     LimitPlan,
     Mode,
     ObserverPlan,
+    RivalPlan,
     RunPlan,
     Scenario,
     ServicePlan,
+    StageLimitPlan,
     StagePlan,
     Stop,
     StreamPlan,
@@ -170,6 +172,19 @@ REGRESSIONS = [
                 changes=(Change(at=0.5, hook="task_start", manner=None),),
             ),
         ),
+    ),
+    # Three pipelines that share two limits let each other go first, in a circle, for ever.
+    Scenario(
+        stages=(StagePlan(), StagePlan()),
+        feedings=(Feeding(items=6),),
+        observers=(ObserverPlan(manner="swallows"),),
+        stage_limits=(
+            StageLimitPlan(stages=(0, 1), rate=3, per=4.0, burst=4, concurrency=2, rivals=True),
+            StageLimitPlan(stages=(0, 1, 2), per=4.0, burst=2, concurrency=1, costs=2, rivals=True),
+        ),
+        rival=RivalPlan(items=12, workers=4, duration=1.0, pause=2.0),
+        then="refeed",
+        tick=0.0,
     ),
 ]
 """Scenarios that once failed."""

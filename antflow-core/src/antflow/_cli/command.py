@@ -63,8 +63,8 @@ def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
             plugins = PluginOptions(parser, arguments)
         options = plugins.parse()
         _check(options, parser)
-        with _apart_from_plugins(), _temporary_logging(options.log_level):
-            plugins.configure(options)
+        with _apart_from_plugins() as standard_output, _temporary_logging(options.log_level):
+            plugins.configure(options, standard_output)
         return _run(options, is_process=is_process)
     except TargetError as error:
         if error.traceback:
@@ -146,14 +146,18 @@ def _inherited_files(options: Namespace) -> Iterator[int | None]:
 
 
 @contextmanager
-def _apart_from_plugins() -> Iterator[None]:
-    """Keep standard input and output from plugins, and from the processes that they start."""
+def _apart_from_plugins() -> Iterator[int]:
+    """Keep standard input and output from plugins, and from the processes that they start.
+
+    Yields:
+        A descriptor of the real standard output.
+    """
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     with (
         nullcontext() if is_terminal else keep_standard_input(),
-        nullcontext() if sys.__stdout__ is None else redirect_printing(),
+        nullcontext(STDOUT) if sys.__stdout__ is None else redirect_printing() as standard_output,
     ):
-        yield
+        yield standard_output
 
 
 def _close(runner: asyncio.Runner, code: int) -> None:

@@ -166,7 +166,7 @@ def _add_task(parser: Parser) -> None:
         "--retries",
         metavar="N",
         type=_attempts,
-        help="the most attempts at an item, the first included (default: 3)",
+        help="the most attempts at an item, the first included, whatever its error (default: 3)",
     )
     group.add_argument(
         "--retry-wait",
@@ -184,7 +184,8 @@ def _add_task(parser: Parser) -> None:
         "--limit",
         metavar="RATE/SECONDS",
         type=_rate,
-        help="start at most RATE attempts within any SECONDS, evenly spaced (default: no limit)",
+        help="start at most RATE attempts within any SECONDS, evenly spaced; leave a margin for "
+        "calls that arrive late, as in 5/1.1 (default: no limit)",
     )
 
 

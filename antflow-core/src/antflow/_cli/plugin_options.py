@@ -74,12 +74,18 @@ class PluginOptions:
             self._parser.error(f"{' and '.join(displays)} ask for a display each; give one of them")
         return options
 
-    def configure(self, options: Namespace) -> None:
-        """Pass the options to plugins; end the program with exit code 2 if one rejects them."""
+    def configure(self, options: Namespace, standard_output: int) -> None:
+        """Pass the options to plugins; end the program with exit code 2 if one rejects them.
+
+        Args:
+            options: of the command.
+            standard_output: a descriptor of the real one; what plugins print goes elsewhere.
+        """
         for listener in self._configured:
             rejection = None
             with self._leaving_out(listener.name, "cannot be configured"):
                 own = _own_copy(options)
+                own.standard_output = standard_output
                 try:
                     listener.call(own)
                 except (ValueError, PluginError) as error:

@@ -168,10 +168,15 @@ def summary(stats: PipelineStats, seconds: float) -> Iterator[str]:
         shares = (f"{_share(stage, state):.0%}" for state in STATES)
         rows.append((stage.stage_name, *(f"{count:,}" for count in counts), *shares))
     done = stats.items_processed + stats.items_failed
-    rate = f"{done / seconds:,.0f} a second" if seconds else ""
+    rate = _rate(done / seconds) if seconds else ""
     yield from table(rows).split("\n")
     yield from _limit_lines(stats)
     yield f"{many(done, 'item')} in {seconds:.2f} s, {rate}"
+
+
+def _rate(per_second: float) -> str:
+    digits = 0 if per_second >= 10 else 1
+    return f"{per_second:,.{digits}f} a second"
 
 
 def _limit_lines(stats: PipelineStats) -> Iterator[str]:

@@ -6,12 +6,15 @@ from asyncio import AbstractEventLoop, get_running_loop
 from collections import deque
 from collections.abc import Hashable
 from contextlib import suppress
+from itertools import count
 from math import inf
 from typing import NamedTuple, Protocol
 
 from antflow._limits.meter import Meter
 from antflow._limits.meters import LOCK, Meters
 from antflow.results import PipelineResult
+
+_turns = count()
 
 Line = tuple[Meters, Hashable]
 """Identifies the items that wait for one key of a limit."""
@@ -109,7 +112,7 @@ class LimitWaiter:
         line: the limit and the key for which they wait; None for the stage's ready items.
     """
 
-    __slots__ = ("_due", "candidates", "is_called", "line", "meter", "need", "stage")
+    __slots__ = ("_due", "candidates", "is_called", "line", "meter", "need", "stage", "turn")
 
     def __init__(self, stage: WaitingStage, line: Line | None = None) -> None:
         self.stage = stage
@@ -119,6 +122,7 @@ class LimitWaiter:
         self.is_called = False
         self.meter: Meter | None = None  # where it waits
         self.need: Need | None = None  # what its first item waits for
+        self.turn = inf  # lower goes first; infinity before it waits
 
     @property
     def loop(self) -> AbstractEventLoop:
@@ -155,8 +159,10 @@ class LimitWaiter:
             self.stop()
             return
         if blocked.meter is not self.meter:
-            self.stop()
+            self.leave()
             self.meter = blocked.meter
+        if self.turn == inf:
+            self.turn = next(_turns)
         blocked.meter.waiters.setdefault(self)
         self.need, self.is_called = blocked.need, False
         if blocked.due < self._due:  # or an earlier call looks again
@@ -164,7 +170,12 @@ class LimitWaiter:
             self.stage.look_again_at(self, blocked.due - blocked.now)
 
     def stop(self) -> None:
-        """Wait no more; what it waited for is passed on to the next waiter."""
+        """Wait no more, and use up the turn; what it waited for is passed on to the next waiter."""
+        self.turn = inf
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave the meter, but keep the turn; what it waited for is passed on."""
         meter, self.meter, self.need = self.meter, None, None
         if meter is not None:
             meter.leave(self)

@@ -146,9 +146,8 @@ class LimitedChannel(Channel):
             self.held += 1
             if self.waiters.any:
                 self.waiters.wake()
-        for each in (waiter, self._ready):  # that their turn is used makes room for other stages
-            if each.meter is not None:
-                each.stop()
+        waiter.stop()  # that their turn is used makes room for other stages
+        self._ready.stop()
         self.limiter.take(candidate, now)
         self._pass_on_turns()
         return candidate.item
@@ -250,7 +249,7 @@ class LimitedChannel(Channel):
         """Let nothing start until a limit calls."""
         self._is_asleep, self._stuck = True, self.peek()
         for line in self._lines.called:  # another stage may use what they do not use
-            line.stop()
+            line.leave()
 
     # Calls of limits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from math import inf
+from operator import attrgetter
 from typing import Any, Protocol
 
 from .adaptive import AdaptiveConcurrency
@@ -18,6 +19,10 @@ class Waiter(Protocol):
         """Identifies their stage and run."""
 
     @property
+    def turn(self) -> float:
+        """Its rank among those that wait, at whatever meter: lower goes first."""
+
+    @property
     def loop(self) -> AbstractEventLoop:
         """The event loop of their run."""
 
@@ -30,6 +35,9 @@ class Waiter(Protocol):
 
     def goes_first(self) -> bool:
         """Return whether another stage has to wait for its turn; it is called when that is over."""
+
+
+_turn = attrgetter("turn")
 
 
 class LimitState(Protocol):
@@ -118,7 +126,7 @@ class Meter:
         self.in_use = 0
         self.paused_until = -inf
         self.used_at = -inf
-        self.waiters: dict[Waiter, None] = {}  # in the order of their turns
+        self.waiters: dict[Waiter, None] = {}
         # Without a window and a generation, what items hold does not differ.
         is_common = key is None and window is None and self._adaptive is None
         self.common_hold = Hold(self, None, 0.0, 0) if is_common else None
@@ -157,14 +165,19 @@ class Meter:
 
     def is_turn_of(self, waiter: Waiter) -> bool:
         """Return whether no other stage goes first."""
-        for other in self.waiters:
-            if other.stage is waiter.stage:
-                return True
-            # A turn is passed on at once where no worker is free, or two stages could wait for each
-            # other. Another event loop may be held up for long, so it gets no turns.
-            if other.loop is waiter.loop and other.goes_first():
-                return False
-        return True
+        # A turn holds at all meters, or stages that need several could let each other go for ever.
+        stage = waiter.stage
+        own = min((each.turn for each in self.waiters if each.stage is stage), default=inf)
+        turn = min(own, waiter.turn)
+        # It is passed on at once where no worker is free, or two stages could wait for each other.
+        # Another event loop may be held up for long, so it gets no turns.
+        return not any(
+            other.turn < turn
+            and other.stage is not stage
+            and other.loop is waiter.loop
+            and other.goes_first()
+            for other in self.waiters
+        )
 
     def start(self, units: float, now: float, since: float) -> Hold:
         """Let an attempt start.
@@ -217,7 +230,7 @@ class Meter:
     def call_next(self) -> None:
         """Call the first waiter whose items can start, and those before it."""
         # Those before it look for themselves as soon as one of their workers is free.
-        for waiter in list(self.waiters):
+        for waiter in sorted(self.waiters, key=_turn):
             if waiter.loop.is_closed():  # without notice, so that nothing of it will start
                 del self.waiters[waiter]
                 continue
