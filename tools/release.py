@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.address import repository
@@ -34,23 +34,37 @@ def main() -> int:
         print("no wheel in dist/: run `make build` first", file=sys.stderr)
         return 2
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    missing = before_publishing(wheels[0].version, changelog, repository())
+    version = wheels[0].version
+    changes = git("status", "--porcelain")
+    missing = before_publishing(version, changelog, repository(), changes)
+    wanted = commands(wheels, tags=git("tag", "--points-at", "HEAD"))
     for line in missing:
         print(f"Not yet: {line}")
     if not is_asked_to_publish:
         print("`make publish` checks all of it once more, and runs:")
-        for command in commands(wheels):
+        for command in wanted:
             print(" ", shlex.join(command))
         return 0
     if missing:
         return 1
-    publish(commands(wheels), run)
+    publish(wanted, run)
     return 0
 
 
-def before_publishing(version: str, changelog: str, address: str) -> list[str]:
-    """Return what is still to be done in the repository."""
+def git(*arguments: str) -> list[str]:
+    """Return the lines that git prints about the repository."""
+    command = ("git", *arguments)
+    ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return ran.stdout.splitlines()
+
+
+def before_publishing(
+    version: str, changelog: str, address: str, changes: Sequence[str] = ()
+) -> list[str]:
+    """Return what is still to be done in the repository, where some files may have changes."""
     missing = []
+    if changes:
+        missing.append(f"{len(changes)} files are not as they were committed; see `git status`.")
     if not re.search(
         rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE
     ):
@@ -64,14 +78,20 @@ def before_publishing(version: str, changelog: str, address: str) -> list[str]:
     return missing
 
 
-def commands(wheels: list[Wheel]) -> list[Command]:
-    """Return the commands that publish wheels, which come in the order of their publishing."""
+def commands(wheels: list[Wheel], tags: Sequence[str] = ()) -> list[Command]:
+    """Return the commands that publish wheels.
+
+    What an earlier attempt has done is left out, or skipped by the command.
+
+    Args:
+        wheels: in the order of their publishing.
+        tags: those that the commit has.
+    """
     version = wheels[0].version
-    found: list[Command] = [
-        ("git", "tag", "--annotate", f"v{version}", "--message", f"antflow {version}")
-    ]
+    found: list[Command] = []
+    if f"v{version}" not in tags:
+        found.append(("git", "tag", "--annotate", f"v{version}", "--message", f"antflow {version}"))
     for wheel in wheels:
-        # What was uploaded by an earlier attempt is skipped.
         found.append(("twine", "upload", "--skip-existing", *files_of(wheel)))
         if wheel.name == CORE and len(wheels) > 1:
             # The other packages require it, so it has to be there first.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import sleep
 
 from tests.integration.otlp import Rotel
 from tests.integration.plugins.installing import ROOT, TEMPLATE
@@ -29,6 +30,8 @@ OUTPUT = re.compile(
 SHELLS = {"bash", "console", "sh", "shell"}
 LONG, SHORT = "range(1_000)", "range(30)"
 """What programs run over that a reader wants to look at for some seconds, and what tests do."""
+SELDOM, OFTEN = "scrape_interval: 5s", "scrape_interval: 250ms"
+"""How often the Prometheus of a reader reads a page, and that of a test."""
 
 Files = Mapping[str, str | tuple[str, str]]
 
@@ -45,9 +48,9 @@ def shell_lines(document: str) -> list[str]:
     return [line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines() if line.strip()]
 
 
-def shortened(program: str) -> str:
-    """Return a program of the documents in a form that a test has time for."""
-    return program.replace(LONG, SHORT)
+def shortened(text: str) -> str:
+    """Return a file of the documents in a form that a test has time for."""
+    return text.replace(LONG, SHORT).replace(SELDOM, OFTEN)
 
 
 # What a page promises
@@ -128,10 +131,10 @@ class Reader:
             port = self.ports[str(wanted.serves)]
             self.servers.enter_context(serving(command, port, self.folder, self.environ))
             return
-        ran = self.run(command)
         if wanted.is_awaited:
-            until(lambda: re.search(wanted.says, self.run(command).stdout))
+            until(lambda: self.says(command, wanted.says))
             return
+        ran = self.run(command)
         assert ran.returncode == wanted.code, f"{line}\n{ran.stdout}{ran.stderr}"
         assert "Traceback" not in ran.stderr, f"{line}\n{ran.stderr}"
         said = f"{ran.stdout}{ran.stderr}"
@@ -139,6 +142,13 @@ class Reader:
         for name, pattern in wanted.makes.items():
             made = (self.folder / name).read_text(encoding="utf-8")
             assert re.search(pattern, made, re.MULTILINE), f"{line}\n{name}: {made}"
+
+    def says(self, command: str, pattern: str) -> bool:
+        """Return whether a command says something; if not, wait a moment before the next look."""
+        found = re.search(pattern, self.run(command).stdout)
+        if not found:
+            sleep(0.2)  # each look starts a process
+        return found is not None
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -6,13 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from tests.documents.reader import blocks
+from tests.documents.test_house_rules import MODULES, texts_of
 
-ROOT = Path(__file__).parents[2]
 PAGE = "docs/troubleshooting.md"
 MESSAGES = [" ".join(block.split()) for block in blocks(PAGE, "text")]
 
@@ -24,7 +23,7 @@ WORDS = re.compile(r"(?:\b[a-z]+\b[,;.]? ){4,}[a-z]+")
 """Five words in a row, more than what examples fill in."""
 
 
-def texts_of(node: ast.AST) -> Iterator[str]:
+def strings_of(node: ast.AST) -> Iterator[str]:
     """Yield the texts of a program, each part by itself where something is filled in."""
     for child in ast.walk(node):
         if isinstance(child, ast.Constant) and isinstance(child.value, str):
@@ -36,8 +35,9 @@ def texts() -> list[str]:
     """Return the texts of the packages, the longest first."""
     found = {
         text
-        for path in ROOT.glob("antflow-*/src/**/*.py")
-        for text in texts_of(ast.parse(path.read_text(encoding="utf-8")))
+        for package in MODULES
+        for _, source in texts_of(package)
+        for text in strings_of(ast.parse(source))
         if len(text) >= SHORTEST
     }
     return sorted(found, key=len, reverse=True)
@@ -68,5 +68,5 @@ def test_a_message_with_other_words_is_found(message: str) -> None:
 
 def test_a_text_is_split_where_something_is_filled_in() -> None:
     source = "log('Stage %r: %d left', s, n)\nfail(f'Item {i!r} is ' f'{what} twice')\n"
-    found = list(texts_of(ast.parse(source)))
+    found = list(strings_of(ast.parse(source)))
     assert found == ["Stage ", ": ", " left", "Item ", " is ", " twice"]

@@ -146,7 +146,7 @@ async def test_if_the_reader_loses_its_connection_what_was_read_is_finished(
 async def test_a_statement_that_takes_too_long_fails_and_is_kept(
     database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "STATEMENT_TIMEOUT", "100ms")
+    monkeypatch.setattr(program, "STATEMENT_TIMEOUT", "300ms")
     await database.execute("DELETE FROM reviews WHERE id > 3")
     async with database.transaction():
         await database.execute("SELECT FROM products WHERE name = 'radio' FOR UPDATE")

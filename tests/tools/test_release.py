@@ -25,6 +25,12 @@ def test_the_tag_names_the_version() -> None:
     assert push == ("git", "push", "origin", "v0.1.0")
 
 
+def test_a_commit_that_an_earlier_attempt_has_tagged_is_not_tagged_again() -> None:
+    first, *others = commands([core()])
+    assert commands([core()], tags=["old", "v0.1.0"]) == others
+    assert commands([core()], tags=["v0.1.0.1"]) == [first, *others]
+
+
 def test_a_download_is_tried_until_the_upload_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "DOWNLOAD_SECONDS", 0.0)
     codes = iter([0, 0, 1, 1, 0, 0, 0])
@@ -70,3 +76,10 @@ def test_the_changelog_has_to_have_a_section_of_the_version(changelog: str, miss
 def test_the_address_of_the_repository_has_to_be_given() -> None:
     (line,) = before_publishing("0.1.0", "## [0.1.0] - 2026-12-01\n", "")
     assert line.startswith("[tool.antflow] repository in pyproject.toml is empty")
+
+
+def test_all_changes_have_to_be_committed() -> None:
+    (line,) = before_publishing(
+        "0.1.0", "## [0.1.0] - 2026-12-01\n", "https://example.org/a", [" M README.md", "?? x"]
+    )
+    assert line.startswith("2 files are not as they were committed")

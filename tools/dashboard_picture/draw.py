@@ -10,17 +10,14 @@ import json
 import shutil
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tools import check_site
+from tools.check_site import chromium, served
 from tools.dashboard_picture.record import record
+from tools.workspace import ROOT
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 PICTURE = ROOT / "docs" / "images" / "grafana.png"
 ROWS = 32  # of the grid: what every dashboard begins with, up to how many items end
 WIDTH = 1400
@@ -50,20 +47,7 @@ ESBUILD = [
     "--loader:.ttf=empty",
     '--define:process.env.NODE_ENV="production"',
 ]
-CHROMIUM = [
-    "chromium",
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--virtual-time-budget=8000",
-    f"--window-size={WIDTH},{HEIGHT}",
-]
+FLAGS = ("--headless", "--hide-scrollbars", "--virtual-time-budget=8000")
 
 
 def bundle(folder: Path) -> None:
@@ -77,24 +61,19 @@ def bundle(folder: Path) -> None:
     subprocess.run(ESBUILD, cwd=folder, check=True)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/index.html"
-        server.shutdown()
-
-
 def photograph(folder: Path, picture: Path) -> None:
     """Take a picture of the page in a folder, as Chromium shows it."""
-    with served(folder) as address, tempfile.TemporaryDirectory() as profile:
-        options = [f"--user-data-dir={profile}", f"--screenshot={picture}", address]
-        subprocess.run([*CHROMIUM, *options], check=True, capture_output=True, timeout=120)
+    browser = chromium()
+    assert browser, "Chromium is not installed"
+    with served(folder) as origin, tempfile.TemporaryDirectory() as profile:
+        options = [
+            f"--user-data-dir={profile}",
+            f"--window-size={WIDTH},{HEIGHT}",
+            f"--screenshot={picture}",
+            f"{origin}/index.html",
+        ]
+        command = [browser, *check_site.FLAGS, *FLAGS, *options]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 def main() -> None:
@@ -107,7 +86,9 @@ def main() -> None:
     answers = options.folder / "answers.json"
     if not options.again:
         print(f"recording {options.seconds:.0f} s of real runs")
-        answers.write_text(json.dumps({"width": WIDTH} | record(options.seconds, ROWS)))
+        answers.write_text(
+            json.dumps({"width": WIDTH} | record(options.seconds, ROWS)), encoding="utf-8"
+        )
     photograph(options.folder, PICTURE)
 
 

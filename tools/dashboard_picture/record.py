@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from time import sleep, time
@@ -63,20 +63,22 @@ def prometheus(scraped_port: int) -> Iterator[str]:
         )
         try:
             address = f"http://127.0.0.1:{port}"
-            wait_until_ready(address)
+            wait_until_ready(address, program)
             yield address
         finally:
             program.terminate()
             program.wait()
 
 
-def wait_until_ready(address: str) -> None:
-    while True:
+def wait_until_ready(address: str, program: subprocess.Popen[bytes]) -> None:
+    """Wait until a Prometheus answers, and raise an exception if it has ended instead."""
+    while program.poll() is None:
         try:
             with urlopen(f"{address}/-/ready", timeout=5):
                 return
         except URLError:
             sleep(0.1)
+    raise RuntimeError(f"prometheus ended with exit code {program.returncode}")
 
 
 def run(seconds: float, one_missing_in: int | None = None) -> None:
@@ -153,7 +155,7 @@ def record(seconds: float, rows: int) -> dict[str, Any]:
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     panels = [panel for panel in dashboard["panels"] if panel["gridPos"]["y"] < rows]
     metrics = start_http_server(0, addr="127.0.0.1")
-    with prometheus(metrics.port) as address:
+    with closing(metrics), prometheus(metrics.port) as address:
         start = time()
         sleep(2 * SCRAPE)
         run(seconds * 0.5)
@@ -165,7 +167,6 @@ def record(seconds: float, rows: int) -> dict[str, Any]:
             for panel in panels:
                 panel["answers"] = answers.panel(panel)
             second.result()
-    metrics.close()
     return {
         "title": dashboard["title"],
         "start": answers.start,

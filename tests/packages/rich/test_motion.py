@@ -12,9 +12,9 @@ from tests.packages.rich.pictures import FOLDER
 PROGRAM = r"""
 import sys, time
 for number in range(3):
+    time.sleep(0.25 if number else 0)
     sys.stderr.write(f"\x1b[H\x1b[1;31m{number} of 2\x1b[0m  \x1b[2m███▁\x1b[0m <ok>")
     sys.stderr.flush()
-    time.sleep(0.1)
 """
 LIMIT = 300_000
 """Bytes that a picture on the first page may have."""

@@ -30,7 +30,7 @@ DROPPED_SECONDS = 5.0
 """How long a stream that is merely dropped waits for the end of its run."""
 
 SIGNAL_SECONDS = 0.5
-"""How long a wait may overlook Ctrl-C."""
+"""How long a wait may overlook Ctrl-C: a signal just before a wait begins in C does not end it."""
 
 LOOP_HANDLERS = frozenset(("asyncio.runners", "ipykernel.ipkernel"))
 """Modules whose handlers of SIGINT only cancel a task, which does not run while its loop waits."""
@@ -290,7 +290,6 @@ class Latch:
         """Wait until it is set, or for so many seconds."""
         deadline = inf if seconds is None else monotonic() + seconds
         try:
-            # A signal that arrives just before a wait begins in C does not interrupt it.
             while not self._is_open and (left := deadline - monotonic()) > 0:
                 with suppress(Empty):
                     self._openings.get(timeout=min(left, SIGNAL_SECONDS))
