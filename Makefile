@@ -64,7 +64,7 @@ bench: $(READY) ## measure against peers, into benchmarks/RESULTS.md
 pictures: $(READY) ## draw the displays for the documents anew, into docs/images
 	$(PY) -m tests.packages.rich.pictures
 
-motion: $(READY) ## record `make demo` anew as a picture that moves, into docs/images/demo.svg
+motion: $(READY) ## record `make demo` as a picture that moves, into docs/images/demo.svg
 	$(PY) -m tests.packages.rich.motion
 
 trace-picture: $(READY) ## draw the trace of an item of a real run, into docs/images/trace.svg
