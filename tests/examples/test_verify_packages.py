@@ -74,11 +74,14 @@ def shown(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 # On what is really installed
 
 
-def altered_here() -> tuple[Counter[str], list[tuple[str, str]]]:
+INSTALLED = ["h11", "packaging", "pluggy", "prometheus_client", "rich"]
+
+
+def altered_in(folder: Path | None) -> tuple[Counter[str], list[tuple[str, str]]]:
     """Find the same by a plain loop: totals, and the files that are not as listed."""
     totals: Counter[str] = Counter()
     altered = []
-    for distribution in program.installed(None):
+    for distribution in program.installed(folder):
         totals["distributions"] += 1
         record = distribution.read_text("RECORD")
         totals["without_record"] += record is None
@@ -96,38 +99,39 @@ def altered_here() -> tuple[Counter[str], list[tuple[str, str]]]:
     return totals, sorted(altered)
 
 
-@pytest.fixture(scope="module")
-def here(run: Run) -> dict[str, Any]:
-    """The report about this environment."""
-    finished = run("verify_packages.py", "--json", "--show", 100_000)
+def test_what_is_installed_as_a_plain_loop_finds_it(run: Run, site: Site) -> None:
+    for name in INSTALLED:
+        installed = Distribution.from_name(name)
+        for file in installed.files or ():
+            path = Path(str(installed.locate_file(file)))
+            if path.is_file() and ".." not in file.parts:
+                site.file(str(file), path.read_bytes())
+    totals, altered = altered_in(site.folder)
+    assert totals["distributions"] == len(INSTALLED)
+    assert totals["files"] > 100
+    finished = run("verify_packages.py", "--path", site.folder, "--json", "--show", 100_000)
     assert finished.stderr == ""
     report: dict[str, Any] = json.loads(finished.stdout)
-    assert finished.returncode == (1 if report["shown"] else 0)
-    return report
+    assert finished.returncode == (1 if altered else 0)
+    assert {key: report[key] for key in totals} == totals
+    assert [(name, file) for name, file, _ in shown(report)] == altered
+    assert list(report["stages"]) == ["List", "Hash", "Compare"]
+    assert report["stages"]["List"]["items"] == report["distributions"]
+    assert report["stages"]["Hash"]["items"] == report["files"]
+    assert report["busiest_stage"] in report["stages"]
 
 
-def test_this_environment_as_a_plain_loop_finds_it(here: dict[str, Any]) -> None:
-    totals, altered = altered_here()
-    assert totals["distributions"] >= 3
-    assert totals["files"] > 100
-    assert {key: here[key] for key in totals} == totals
-    assert [(name, file) for name, file, _ in shown(here)] == altered
-    assert list(here["stages"]) == ["List", "Hash", "Compare"]
-    assert here["stages"]["List"]["items"] == here["distributions"]
-    assert here["stages"]["Hash"]["items"] == here["files"]
-    assert here["busiest_stage"] in here["stages"]
-
-
-def test_antflow_run_checks_the_same_files(here: dict[str, Any], tmp_path: Path) -> None:
+def test_antflow_run_checks_this_environment(tmp_path: Path) -> None:
+    totals, altered = altered_in(None)
     target, output = f"{program.__file__}:pipeline", tmp_path / "files.jsonl"
     command = [sys.executable, "-m", "antflow", "run", target, "--output", str(output)]
     failures = tmp_path / "wrong.jsonl"
     ran = subprocess.run([*command, "--failures", str(failures)], timeout=60, check=False)
-    assert ran.returncode == (1 if here["shown"] else 0)
+    assert ran.returncode == (1 if altered else 0)
     checked = output.read_text(encoding="utf-8").splitlines()
     wrong = failures.read_text(encoding="utf-8").splitlines()
-    assert len(checked) + len(wrong) >= here["files"] + here["without_hash"] > 0
-    assert len(wrong) == len(here["shown"])
+    assert len(checked) + len(wrong) >= totals["files"] + totals["without_hash"] > 0
+    assert len(wrong) == len(altered)
 
 
 def test_the_summary_is_an_aligned_table(run: Run, site: Site) -> None:

@@ -152,7 +152,7 @@ def an_item_is_lost_after_the_close(original: Any, self: Channel, item: Any) -> 
         original(self, item)
 
 
-@replaces(Receivers, "arrive", ("stream", 14))
+@replaces(Receivers, "arrive", ("stream", 17))
 def a_wake_up_is_lost_with_a_cancelled_receiver(
     original: Any, self: Receivers, takes: int = 1
 ) -> None:
@@ -573,7 +573,7 @@ def entries_are_merged_under_their_earliest_time(
     return entry
 
 
-@replaces(LimitedChannel, "_set_aside")
+@replaces(LimitedChannel, "_set_aside", ("stream", 15))
 def the_lines_of_keys_are_lost_at_the_close(original: Any, self: LimitedChannel) -> None:
     for line in self._lines:
         line.candidates.clear()
@@ -594,12 +594,12 @@ def cancelled_items_keep_their_limits(patch: pytest.MonkeyPatch) -> None:
 PLANTED["cancelled items keep their limits"] = STREAM, cancelled_items_keep_their_limits
 
 
-plant("skipped items keep their units", Grant, "refund", lambda _: None)
+plant("skipped items keep their units", Grant, "refund", lambda _: None, ("stream", 19))
 plant("keys in use are forgotten", Meter, "is_idle", lambda *_: True)
 plant("a pause of all keys is forgotten", Meters, "pause", lambda *_: None)
 
 
-@replaces(LimitWaiter, "stop", ("run", 16))
+@replaces(LimitWaiter, "stop", ("contended", 15))
 def what_stops_to_wait_passes_nothing_on(_original: Any, self: LimitWaiter) -> None:
     meter, self.meter, self.need = self.meter, None, None
     if meter is not None:
@@ -625,7 +625,7 @@ async def unprocessed_items_are_not_reported(_original: Any, _self: Lifecycle) -
     return
 
 
-@replaces(Lifecycle, "_report_unprocessed", ("service", 14))
+@replaces(Lifecycle, "_report_unprocessed", ("stream", 6))
 async def items_that_are_fed_late_are_not_reported(_original: Any, self: Lifecycle) -> None:
     for stage in self._stages:
         for item in list(stage.input.unprocessed):
