@@ -85,7 +85,7 @@ pipeline = Pipeline([Stage("Work", 3, [task], task_attempts=1)])
 """
 
 FORKING = '''
-import asyncio, atexit, multiprocessing, os, signal, sys, time
+import asyncio, atexit, multiprocessing, os, select, signal, sys, time
 from antflow import Pipeline, Stage
 
 def wait():
@@ -109,6 +109,18 @@ async def go_on(number):
     """Fork, and go on in both processes."""
     if number == 5 and os.fork() == 0:
         sys.exit()
+    return number
+
+async def take_what_wakes(number):
+    """Fork, and read in the other process what wakes the event loop."""
+    if number == 5:
+        wakes = asyncio.get_running_loop()._ssock
+        if os.fork() == 0:
+            os.closerange(1, 3)
+            signal.alarm(2)
+            while True:
+                select.select([wakes], [], [])
+                wakes.recv(4096)
     return number
 
 def print_late():
@@ -235,7 +247,7 @@ def run_forking(tmp_path: Path, task: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("task", ["terminate", "go_on", "print_at_exit"])
+@pytest.mark.parametrize("task", ["terminate", "go_on", "take_what_wakes", "print_at_exit"])
 def test_forked_processes_and_exit_handlers_change_nothing(tmp_path: Path, task: str) -> None:
     code, out, err = run_forking(tmp_path, task)
     assert (code, out) == (0, "".join(f"{number}\n" for number in range(10))), err

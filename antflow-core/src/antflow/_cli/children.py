@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,10 @@ from threading import local
 
 from .files import DESCRIPTORS, STDERR
 
+LOOK_SECONDS = 0.5
+
 _IN_CHILD: list[Callable[[], None]] = []
+_IN_PARENT: list[Callable[[], None]] = []
 _BLOCKED = local()
 
 
@@ -27,6 +31,12 @@ def _unblock() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _call_in_parent() -> None:
+    _unblock()
+    for function in _IN_PARENT:
+        function()
+
+
 def _call_in_child() -> None:
     try:
         for function in _IN_CHILD:
@@ -38,7 +48,7 @@ def _call_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_unblock,
+        after_in_parent=_call_in_parent,
         after_in_child=_call_in_child,
     )
 
@@ -51,6 +61,34 @@ def called_in_children(function: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _IN_CHILD.remove(function)
+
+
+@contextmanager
+def awake_after_forks(loop: AbstractEventLoop) -> Iterator[None]:
+    """Have an event loop look regularly for calls from threads, from the first fork on.
+
+    A forked process that goes on has the pipe that wakes the loop, and may read from it.
+    """
+    has_forked = False
+    timer: TimerHandle | None = None
+
+    def look() -> None:
+        nonlocal timer
+        timer = loop.call_later(LOOK_SECONDS, look)
+
+    def begin() -> None:
+        nonlocal has_forked
+        if not has_forked:
+            has_forked = True
+            loop.call_soon_threadsafe(look)
+
+    _IN_PARENT.append(begin)
+    try:
+        yield
+    finally:
+        _IN_PARENT.remove(begin)
+        if timer is not None:
+            timer.cancel()
 
 
 class PrivateFiles:

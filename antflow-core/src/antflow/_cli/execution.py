@@ -27,6 +27,7 @@ from antflow._stats.failure_tally import FailureTally
 from antflow.exceptions import PluginError
 from antflow.pipeline import Pipeline, ResultStream
 
+from .children import awake_after_forks
 from .command_input import (
     CommandInput,
     CountedInput,
@@ -147,7 +148,7 @@ class Execution:
 
     async def run(self) -> int:
         """Run, and return the exit code."""
-        with self._signals.installed():
+        with self._signals.installed(), awake_after_forks(self._loop):
             self._open_writers(self._loop)
             await self._consume()
             self._pending.flush()
