@@ -1,6 +1,20 @@
 // What tools/check_site.py asks a page, from inside of it.
 
+const SETTLING_MS = 5000;
+
 window.antflow = {
+  /** Waits until scripts of the page have let a keyboard reach what scrolls, or some seconds. */
+  async settle() {
+    const until = performance.now() + SETTLING_MS;
+    const scrolls = element => element.scrollWidth > element.clientWidth;
+    const isOpen = element => scrolls(element) && element.tabIndex < 0;
+    do await new Promise(requestAnimationFrame);
+    while (
+      performance.now() < until &&
+      [...document.querySelectorAll(".md-typeset pre > code, .md-typeset__scrollwrap")].some(isOpen)
+    );
+  },
+
   /** Returns what is wrong with the page's layout in a window as wide as this one. */
   layout(wide) {
     const root = document.documentElement;

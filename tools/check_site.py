@@ -139,6 +139,7 @@ class Visitor:
 
     def _look(self, window: dict[str, int]) -> None:
         self.page.set_viewport_size(window)
+        self.page.evaluate("() => antflow.settle()")
         self.add(*self.page.evaluate("wide => antflow.layout(wide)", window == WIDE))
         self._take(self.address.strip("/").replace("/", "-") or "home")
 
