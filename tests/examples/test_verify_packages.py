@@ -77,7 +77,7 @@ def shown(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 INSTALLED = ["h11", "packaging", "pluggy", "prometheus_client", "rich"]
 
 
-def altered_in(folder: Path | None) -> tuple[Counter[str], list[tuple[str, str]]]:
+def altered_in(folder: Path) -> tuple[Counter[str], list[tuple[str, str]]]:
     """Find the same by a plain loop: totals, and the files that are not as listed."""
     totals: Counter[str] = Counter()
     altered = []
@@ -99,17 +99,23 @@ def altered_in(folder: Path | None) -> tuple[Counter[str], list[tuple[str, str]]
     return totals, sorted(altered)
 
 
-def test_what_is_installed_as_a_plain_loop_finds_it(run: Run, site: Site) -> None:
+@pytest.fixture
+def some(site: Site) -> Site:
+    """A site with some of the distributions that are installed."""
     for name in INSTALLED:
         installed = Distribution.from_name(name)
         for file in installed.files or ():
             path = Path(str(installed.locate_file(file)))
             if path.is_file() and ".." not in file.parts:
                 site.file(str(file), path.read_bytes())
-    totals, altered = altered_in(site.folder)
+    return site
+
+
+def test_what_is_installed_as_a_plain_loop_finds_it(run: Run, some: Site) -> None:
+    totals, altered = altered_in(some.folder)
     assert totals["distributions"] == len(INSTALLED)
     assert totals["files"] > 100
-    finished = run("verify_packages.py", "--path", site.folder, "--json", "--show", 100_000)
+    finished = run("verify_packages.py", "--path", some.folder, "--json", "--show", 100_000)
     assert finished.stderr == ""
     report: dict[str, Any] = json.loads(finished.stdout)
     assert finished.returncode == (1 if altered else 0)
@@ -121,9 +127,24 @@ def test_what_is_installed_as_a_plain_loop_finds_it(run: Run, site: Site) -> Non
     assert report["busiest_stage"] in report["stages"]
 
 
-def test_antflow_run_checks_this_environment(tmp_path: Path) -> None:
-    totals, altered = altered_in(None)
-    target, output = f"{program.__file__}:pipeline", tmp_path / "files.jsonl"
+CHECKING = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {folder!r})
+import verify_packages
+
+found = verify_packages.installed
+verify_packages.installed = lambda _: found(Path({site!r}))
+items, pipeline = verify_packages.items, verify_packages.pipeline
+"""
+
+
+def test_antflow_run_checks_the_same_files(some: Site, tmp_path: Path) -> None:
+    totals, altered = altered_in(some.folder)
+    folder, site = str(Path(program.__file__).parent), str(some.folder)
+    (tmp_path / "checking.py").write_text(CHECKING.format(folder=folder, site=site), "utf-8")
+    target, output = f"{tmp_path / 'checking.py'}:pipeline", tmp_path / "files.jsonl"
     command = [sys.executable, "-m", "antflow", "run", target, "--output", str(output)]
     failures = tmp_path / "wrong.jsonl"
     ran = subprocess.run([*command, "--failures", str(failures)], timeout=60, check=False)
