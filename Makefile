@@ -12,8 +12,8 @@ CACHES   := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache
 ARGS     ?=
 REQUIRE  ?=
 SECONDS  ?= 600
-# One more than there are processors: real programs and terminals are waited for.
-JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 1)
+# Two more than there are processors: real programs and terminals are waited for.
+JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 2)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

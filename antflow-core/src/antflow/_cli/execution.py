@@ -10,7 +10,6 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Iterator,
 )
@@ -119,6 +118,7 @@ class Execution:
         self._leaving: Timeout | None = None  # while the context manager is being left
         self._leave_error: TargetError | None = None
         self._shutdowns: set[Task[Any]] = set()
+        self._is_over = False
         self._began = perf_counter()
         self._process = os.getpid()
         self._signals = SignalHandler(
@@ -158,6 +158,7 @@ class Execution:
             if self._pending.failures is not None:
                 await self._pending.failures.close()
             await self._leave_target()  # here, so that signals end it if it takes too long
+        self._is_over = True
         return self._report()
 
     @property
@@ -272,16 +273,17 @@ class Execution:
         print_err_in_time([line], GRACE_SECONDS)
 
     def _drain(self) -> None:
-        seconds = self._options.drain_seconds
-        self._start_shutdown(self._pipeline.shutdown(drain=True, timeout=seconds))
+        self._start_shutdown(drain=True, timeout=self._options.drain_seconds)
 
     def _stop(self) -> None:
         if self._leaving is not None:
             self._leaving.reschedule(self._loop.time())
-        self._start_shutdown(self._pipeline.shutdown(timeout=0))
+        self._start_shutdown(timeout=0)
 
-    def _start_shutdown(self, shutdown: Coroutine[Any, Any, object]) -> None:
-        task = self._loop.create_task(shutdown)
+    def _start_shutdown(self, **options: Any) -> None:
+        if self._is_over:  # the loop may be closed before a task of it runs
+            return
+        task = self._loop.create_task(self._pipeline.shutdown(**options))
         self._shutdowns.add(task)
         task.add_done_callback(self._on_shutdown)
 
