@@ -13,13 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.integration.prometheus_server import HOST, Server, free_port, until
+from tests.integration.prometheus_server import HOST, Server, started
 from tests.requirements import required
 
 AnyDatabase = TypeVar("AnyDatabase", bound="Database")
-
-ATTEMPTS = 5
-"""Another process may take a free port first."""
 
 
 class Database(Server):
@@ -33,8 +30,8 @@ class Database(Server):
     def url(self) -> str:
         return f"{self.scheme}{HOST}:{self.port}"
 
-    def is_ready_or_over(self) -> bool:
-        return self.ready in self.said() or self.process.poll() is not None
+    def is_ready(self) -> bool:
+        return self.ready in self.said()
 
 
 class PostgreSQL(Database):
@@ -117,19 +114,8 @@ def _serving(
     kind: type[AnyDatabase], folder: Path, command: Sequence[str], **options: Any
 ) -> Iterator[AnyDatabase]:
     """Run a server at a free port, which is added to the command, and end it."""
-    for attempt in range(ATTEMPTS):
-        port = free_port()
-        log = folder / f"{kind.__name__}-{attempt}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [*command, str(port)], stdout=file, stderr=subprocess.STDOUT, **options
-            )
-        server = kind(process, log, port)
-        try:
-            until(server.is_ready_or_over)
-            if process.poll() is None:
-                yield server
-                return
-        finally:
-            server.end()
-        assert attempt < ATTEMPTS - 1, server.said()
+    server = started(kind, folder, lambda port, _: [*command, str(port)], kind.is_ready, **options)
+    try:
+        yield server
+    finally:
+        server.end()

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from tests.integration.prometheus_server import HOST, Server, free_port, until
+from tests.integration.prometheus_server import HOST, Server, free_port, started, until
 from tests.requirements import required
 
 S = TypeVar("S", bound=Server)
@@ -239,32 +237,9 @@ def victoria_metrics(folder: Path) -> Iterator[VictoriaMetrics]:
 
 
 def _started(kind: type[S], folder: Path, command: Callable[[int, int], list[str]]) -> S:
-    """Start a server; another process may take the free port first, so this tries again."""
-    for attempt in range(5):
-        port = free_port()
-        log = folder / f"{kind.__name__}-{attempt}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                command(port, attempt),
-                cwd=folder,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=os.environ | LIBRARIES,
-            )
-        server = kind(process, log, port)
-        try:
-            until(partial(_listens_or_is_over, server))
-        except BaseException:
-            server.end()
-            raise
-        if server.process.poll() is None:
-            return server
-        assert attempt < 4, server.said()
-    raise AssertionError
+    return started(kind, folder, command, _listens, env=os.environ | LIBRARIES)
 
 
-def _listens_or_is_over(server: Server) -> bool:
-    if server.process.poll() is not None:
-        return True
+def _listens(server: Server) -> bool:
     with socket.socket() as asking:
         return asking.connect_ex((HOST, server.port)) == 0

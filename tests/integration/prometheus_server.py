@@ -27,6 +27,8 @@ HOST = "127.0.0.1"
 LIMIT = 20.0
 """Seconds that anything may take before a test fails."""
 
+ATTEMPTS = 5
+
 PROGRAM = Path(__file__).resolve().parents[2] / "examples" / "service" / "service.py"
 LISTENING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 
@@ -254,53 +256,79 @@ def prometheus(folder: Path, target: Server, rules: Sequence[Path]) -> Iterator[
         ],
     }
     config.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
-    server = _started(folder, config)
+    program = required("prometheus")
+
+    def command(port: int, attempt: int) -> list[str]:
+        return [
+            program,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / f'data-{attempt}'}",
+            f"--web.listen-address={HOST}:{port}",
+        ]
+
+    server = started(Prometheus, folder, command, _is_ready, "address already in use")
     try:
         yield server
     finally:
         server.end()
 
 
-def _started(folder: Path, config: Path) -> Prometheus:
-    """Start a Prometheus; another process may take the free port first, so this tries again."""
-    program = required("prometheus")
-    for attempt in range(5):
+def _is_ready(server: Server) -> bool:
+    try:
+        return server.get("/-/ready").status == 200
+    except OSError:
+        return False
+
+
+# Starting servers at free ports
+
+
+def started(
+    kind: type[AnyServer],
+    folder: Path,
+    command: Callable[[int, int], Sequence[str]],
+    is_ready: Callable[[AnyServer], bool],
+    taken: str = "",
+    **options: Any,
+) -> AnyServer:
+    """Start a server; another process may take the free port first, so this tries again.
+
+    Args:
+        kind: of the server.
+        folder: where it runs, and of the file of its output.
+        command: returns what runs it at a port, given the number of the attempt.
+        is_ready: returns whether it serves.
+        taken: what it logs if another process has its port.
+        options: of the process.
+    """
+    for attempt in range(ATTEMPTS):
         port = free_port()
-        log = folder / f"prometheus-{attempt}.log"
+        log = folder / f"{kind.__name__}-{attempt}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={folder / f'data-{attempt}'}",
-                    f"--web.listen-address={HOST}:{port}",
-                ],
-                cwd=folder,
+                command(port, attempt),
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                **{"cwd": folder, **options},
             )
-        server = Prometheus(process, log, port)
+        server = kind(process, log, port)
         try:
-            until(partial(is_ready_or_over, server))
+            until(partial(_is_ready_or_over, server, is_ready))
         except BaseException:
             server.end()
             raise
-        if server.process.poll() is None:
+        if process.poll() is None:
             return server
-        assert "address already in use" in server.said(), server.said()
-    raise AssertionError("no port stayed free")
+        assert taken in server.said(), server.said()
+        assert attempt < ATTEMPTS - 1, server.said()
+    raise AssertionError
+
+
+def _is_ready_or_over(server: AnyServer, is_ready: Callable[[AnyServer], bool]) -> bool:
+    return server.process.poll() is not None or is_ready(server)
 
 
 def free_port() -> int:
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def is_ready_or_over(server: Server) -> bool:
-    if server.process.poll() is not None:
-        return True
-    try:
-        return server.get("/-/ready").status == 200
-    except OSError:
-        return False
