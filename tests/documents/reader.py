@@ -116,7 +116,7 @@ class Reader:
     collector: Rotel | None = None
 
     def own(self, text: str) -> str:
-        """Return a text of the page with the ports and folders that stand for those in it."""
+        """Return a text of the page with the ports that stand for those in it."""
         for port, taken in self.ports.items():
             text = re.sub(rf"\b{port}\b", str(taken), text)
         return text

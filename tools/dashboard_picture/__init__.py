@@ -1,1 +1,1 @@
-"""`make grafana` draws the Grafana dashboard with real data: see the module `draw`."""
+"""`make grafana-picture` draws the Grafana dashboard with real data: see the module `draw`."""
