@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 async def fetch(page: str) -> dict[str, str]:
     if page.startswith("missing"):
         raise LookupError(f"there is no page {page!r}")
-    await asyncio.sleep(1 if page.startswith("slow") else 0.01)
+    await asyncio.sleep(ATTEMPT_SECONDS / 2 if page.startswith("slow") else 0.01)
     return {"page": page, "text": f"All that is known of {page}"}
 
 

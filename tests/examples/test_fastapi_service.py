@@ -93,7 +93,7 @@ def serving(folder: Path, **settings: float) -> Iterator[Words]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Words]:
     folder = tmp_path_factory.mktemp("words")
-    with serving(folder, request_seconds=0.4, stall_seconds=0.3) as server:
+    with serving(folder, request_seconds=0.4, attempt_seconds=6, stall_seconds=0.3) as server:
         yield server
 
 
@@ -200,6 +200,7 @@ def test_health_names_the_stage_that_is_stalled(served: Words) -> None:
     path = served.job("slow-stalled")
     until(lambda: served.get("/healthz").status == 503)
     assert served.get("/healthz").json == {"status": "stalled", "stalled": ["Fetch"]}
+    served.ask("DELETE", path)
     served.ended_job(path)
     assert served.get("/healthz").json == {"status": "ok", "stalled": []}
 
@@ -236,12 +237,15 @@ class Load:
         return {page for page, status in self.answers.items() if status in {200, 202}}
 
 
-@pytest.mark.parametrize(("drain_seconds", "is_all_done"), [(10, True), (0.2, False)])
+@pytest.mark.parametrize(
+    ("settings", "is_all_done"),
+    [({"drain_seconds": 10}, True), ({"drain_seconds": 0.2, "attempt_seconds": 6}, False)],
+)
 def test_sigterm_under_load_loses_nothing(
-    tmp_path: Path, drain_seconds: float, is_all_done: bool
+    tmp_path: Path, settings: dict[str, float], is_all_done: bool
 ) -> None:
     clients = 12
-    with serving(tmp_path, drain_seconds=drain_seconds) as server:
+    with serving(tmp_path, **settings) as server:
         load = Load(server)
         with ThreadPoolExecutor(clients) as threads:
             asking = [threads.submit(load.ask, client) for client in range(clients)]
