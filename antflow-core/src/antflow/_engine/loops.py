@@ -31,7 +31,7 @@ def work(worker: Worker) -> Coroutine[Any, Any, None]:
     """Return the loop that serves the worker's stage, to be run as a task."""
     if not worker.stage.is_simple:
         return _guarded(worker, run_general)
-    if worker.stage.dispatcher.is_silent and worker.stage.limiter is None:
+    if worker.stage.dispatcher.is_silent:
         worker.calls_without_hooks = True
         return run_fast(worker)
     return _guarded(worker, run_observed)
@@ -50,6 +50,7 @@ async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, 
 
 async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a call per item is 5% of its time
     """Serve a stage of one task without observers: one clock reading and no call per item."""
+    # Where the stage has limits, taking and releasing them are two calls.
     await worker.run.leave_eager_step()
     _begin(worker)
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
@@ -64,16 +65,27 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
     receivers, take, append = input_.receivers, queue.popleft, forwarded.append
     item: PipelineResult | None
     outcome: Outcome | None
-    call, total = stage.tasks[0].call, SUM
+    call, total, limiter, grant = stage.tasks[0].call, SUM, stage.limiter, None
     waits, durations = stage.counters.queue_wait, stage.tasks[0].counters.duration
     # Most durations fall into the bucket of the one before.
     wait_above = wait_up_to = duration_above = duration_up_to = 0.0
     wait_bucket = duration_bucket = 0
     while (now := await _wait_for_item(worker)) is not None:
-        while queue:
-            item = take()
-            if waiters.any:
-                waiters.wake()
+        while queue or limiter is not None:
+            if limiter is None:
+                item = take()
+                if waiters.any:
+                    waiters.wake()
+            else:
+                item = input_.get_nowait()
+                if item is None:
+                    break
+                grant = worker.grant = limiter.last_grant
+                if grant is not None and grant.error is not None:
+                    now = await _conclude_refused(worker, item, now)
+                    if receivers.surplus:
+                        break
+                    continue
             waited = now - item.queued_at  # the end of one item is the start of the next
             if not wait_above < waited <= wait_up_to:
                 waited = max(waited, 0.0)  # a retry's timer may fire a moment early
@@ -98,6 +110,9 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 worker.completed_at = now = item.queued_at = end
                 item.value = value
                 # No await from here to the deposit: an item is never in between.
+                if grant is not None:
+                    worker.grant = None
+                    grant.release(end, has_succeeded=True)
                 if output.append_directly:
                     append(item)
                     may_be_overfull = is_bounded and len(forwarded) > capacity
@@ -122,8 +137,8 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
             worker.attempt = FIRST if item.details is None else worker.attempt_of(item)
             outcome = judge(worker, item, stage.tasks[0], failed, end - now)
             del failed  # or its traceback and this frame would keep each other
-            if outcome.kind is RETRY_TASK and end <= budget.until:  # nothing else follows
-                retry_task(worker, item, outcome, end)
+            if outcome.kind is RETRY_TASK and end <= budget.until and limiter is None:
+                retry_task(worker, item, outcome, end)  # nothing else follows
                 now = end
             else:
                 now = await _conclude(worker, now, await finish(worker, item, outcome))
@@ -131,7 +146,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
             worker.since = now
             if receivers.surplus:
                 break
-        item = value = outcome = None  # an idle worker keeps nothing of the last item alive
+        item = value = outcome = grant = None  # an idle worker keeps nothing of the last item alive
 
 
 async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - as above
@@ -160,17 +175,17 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
                 if item is None:
                     break
                 worker.grant = limiter.last_grant
+                if worker.grant is not None and worker.grant.error is not None:
+                    now = await _conclude_refused(worker, item, now)
+                    if receivers.surplus:
+                        break
+                    continue
             worker.waited = now - item.queued_at if now > item.queued_at else 0.0
             add(waits, worker.waited)
             attempt = FIRST if item.details is None else worker.attempt_of(item)
             worker.item, worker.bound_task, worker.attempt = item, bound, attempt
             worker.since = begun = now
             worker.status = None
-            if worker.grant is not None and worker.grant.error is not None:
-                now = await _conclude(worker, begun, await _refuse(worker, item))
-                if receivers.surplus:
-                    break
-                continue
             if dispatcher.status and attempt.task == 1:
                 pending = emit_status(worker, item, "in_progress")
                 if pending is not None:
@@ -258,6 +273,16 @@ async def _refuse(worker: Worker, item: PipelineResult) -> Channel:
     assert worker.grant is not None
     assert worker.grant.error is not None
     return await finish(worker, item, Outcome(Kind.FAIL, worker.grant.error))
+
+
+async def _conclude_refused(worker: Worker, item: PipelineResult, now: float) -> float:
+    """Fail an item as `_refuse` does, in a loop for one task; return the time."""
+    worker.waited = max(0.0, now - item.queued_at)
+    add(worker.stage.counters.queue_wait, worker.waited)
+    worker.item, worker.bound_task = item, worker.stage.tasks[0]
+    worker.attempt = FIRST if item.details is None else worker.attempt_of(item)
+    worker.since, worker.status = now, None
+    return await _conclude(worker, now, await _refuse(worker, item))
 
 
 def _begin(worker: Worker) -> Task[Any]:
