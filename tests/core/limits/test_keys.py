@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 
-from antflow import Limit, Pipeline
+from antflow import ItemHandle, Limit, Pipeline
 from tests.helpers.attempts import Attempts, run_limited
-from tests.helpers.runs import Counted, now, raised_by, stage, start_with, stats_of
+from tests.helpers.runs import Counted, now, piped, raised_by, stage, start_with, stats_of
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, settle
 
@@ -123,6 +124,43 @@ async def test_three_hosts_one_of_them_slow_do_not_hold_each_other_up() -> None:
     assert with_slow["one"] <= 1.1 * alone["one"]
     assert with_slow["two"] <= 1.1 * alone["two"]
     assert with_slow["slow"] == pytest.approx(60, rel=0.02)
+
+
+@pytest.mark.parametrize("rate", [1, 1000], ids=["others wait for keys", "nothing waits"])
+@pytest.mark.parametrize("watched", [False, True])
+@simulated(tick=0.0)
+async def test_a_key_may_submit_an_item_that_goes_first(rate: int, watched: bool) -> None:
+    def key(value: str) -> str:
+        if value == "b1":
+            pipeline.submit_nowait("c1", priority=1)
+        return value[0]
+
+    task = Attempts()
+    limits = [Limit(rate=rate, burst=1, key=key)]
+    pipeline: Pipeline[Any, Any] = piped(stage(task, limits=limits), watched=watched)
+    await pipeline.run(["a1", "a2", "b1", "b2"])
+    assert sorted(task.values) == ["a1", "a2", "b1", "b2", "c1"]
+    assert task.values.index("c1") < task.values.index("b1")
+
+
+@pytest.mark.parametrize("rate", [1, 1000], ids=["others wait for keys", "nothing waits"])
+@pytest.mark.parametrize("watched", [False, True])
+@simulated(tick=0.0)
+async def test_a_key_may_cancel_its_item(rate: int, watched: bool) -> None:
+    handles: dict[str, ItemHandle[Any]] = {}
+
+    def key(value: str) -> str:
+        if value == "b1":
+            handles[value].cancel()
+        return value[0]
+
+    task = Attempts()
+    limits = [Limit(rate=rate, burst=1, key=key)]
+    pipeline: Pipeline[Any, Any] = piped(stage(task, limits=limits), watched=watched)
+    async with pipeline.running():
+        for value in ["a1", "a2", "b1", "b2"]:
+            handles[value] = pipeline.submit_nowait(value)
+    assert sorted(task.values) == ["a1", "a2", "b2"]
 
 
 @simulated(tick=0.0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from antflow import Limit, Pipeline, current_limits
+from antflow.testing import Clock
 from tests.helpers.attempts import Attempts, run_limited, worst_window
 from tests.helpers.runs import now, only_error, stage, stats_of
 from tests.helpers.simulated import simulated
@@ -220,3 +221,20 @@ async def test_a_cost_that_no_window_holds_is_the_failure_of_its_item() -> None:
     assert "5 units, and limit 'tokens' allows 4 in 1 s; split the item" in str(error)
     assert (found.failed_items, found.retried_attempts) == (1, 0)
     assert (limit.stats().in_use, limit.stats().waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("host", ["any", None], ids=["with a key", "without"])
+def test_a_cost_that_takes_long_to_compute_exceeds_no_window(host: str | None) -> None:
+    clock, starts = Clock(), list[tuple[float, float]]()
+
+    async def task(value: int) -> int:
+        starts.append((clock.time(), 1.0))
+        return value
+
+    def cost(value: int) -> float:
+        clock.advance(0.4 if value % 5 == 0 else 0.0)
+        return 1.0
+
+    limit = Limit(rate=3, burst=3, cost=cost, key=(lambda _: host) if host else None)
+    clock.run(Pipeline([stage(task, workers=4, limits=[limit])]).run(range(30)))
+    assert worst_window(starts, 1.0) <= 3

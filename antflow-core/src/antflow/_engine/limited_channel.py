@@ -43,7 +43,10 @@ class LimitedChannel(Channel):
         self.limiter = limiter
         self.is_limited = False  # whether items wait for a limit
         self.on_limited: Callable[[], None] | None = None  # called when that has changed
-        self._is_uniform = limiter.is_constant  # all items need the same, and the first goes first
+        # Takes the limits for the first ready item if it may start at once.
+        self._take_if_free: Callable[[PipelineResult], bool] = (
+            limiter.take_if_free if limiter.is_constant else self._take_if_open
+        )
         self._lines = KeyLines(self, self.queue.rank)
         self._ready = LimitWaiter(self)  # waits for the first ready item
         self._seen: dict[int, Candidate] = {}  # ready items that were looked at, by `id()`
@@ -114,21 +117,42 @@ class LimitedChannel(Channel):
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
         queue = self.queue
-        is_open = self._is_uniform and queue and self._stuck is None
-        if is_open and self.limiter.take_if_free(queue[0]):  # as mostly: this spares the rest
+        item: PipelineResult | None
+        # As mostly; this spares the rest.
+        if queue and self._stuck is None and self._take_if_free(queue[0]):
             self.held += 1
+            item = queue.popleft()
             if self._seen:
-                self._seen.clear()
-            item: PipelineResult | None = queue.popleft()
+                self._seen.pop(id(item), None)
             if self.waiters.any:
                 self.waiters.wake()
             return item
         with LOCK:
-            now = self.limiter.clock()
-            found = self._find(now)
-            item = None if found is None else self._start(*found, now)
+            found = self._find()
+            item = None if found is None else self._start(*found)
         self._update_limited()
         return item
+
+    def _take_if_open(self, item: PipelineResult) -> bool:
+        """Take the limits for the first ready item if it may start and nothing waits for a limit.
+
+        Items may need different units, or have different keys.
+        """
+        if self._lines or self._is_asleep or self._ready.meter is not None:
+            return False
+        candidate = self._candidate(item)
+        return self.peek() is item and self.limiter.take_if_open(candidate)
+
+    def _candidate(self, item: PipelineResult) -> Candidate:
+        """Return a ready item with what it needs."""
+        candidate = self._seen.get(id(item))
+        if candidate is None:
+            candidate = self.limiter.candidate(item)
+            # Kept until the item goes: `key` and `cost` are called once, also if a more urgent one
+            # comes before it. They may have submitted one, or cancelled this one.
+            if self.peek() is item or any(each is item for each in self.queue):
+                self._seen[id(item)] = candidate
+        return candidate
 
     def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
         if self._is_asleep or self._stuck is not None:  # others have to be looked at again
@@ -161,8 +185,8 @@ class LimitedChannel(Channel):
                 each.pass_on()
         self._goes_first = False
 
-    def _find(self, now: float) -> tuple[LimitWaiter, Candidate] | None:
-        """Return the first item that may start; those before it are held back."""
+    def _find(self) -> tuple[LimitWaiter, Candidate, float] | None:
+        """Return the first item that may start, and the time; those before it are held back."""
         for _ in range(MAX_MOVED):
             found = self._next()
             if found is None:
@@ -171,12 +195,13 @@ class LimitedChannel(Channel):
                     self._ready.wait(self._stuck_by)
                 return None
             waiter, candidate = found
+            now = self.limiter.clock()  # after `key` and `cost`, which may take a while
             need = None
             if self._lines and waiter is self._ready:
                 need = self._lines.need_of(candidate)
             blocked = None if need is not None else self.limiter.check(candidate, waiter, now)
             if need is None and blocked is None:
-                return found
+                return waiter, candidate, now
             if blocked is not None:
                 if candidate.limit is None:
                     candidate.since = blocked.now
@@ -202,12 +227,8 @@ class LimitedChannel(Channel):
             if ready is None or first.item.priority <= ready.priority:
                 return line, first
         assert ready is not None
-        candidate = self._seen.get(id(ready))
-        if candidate is None:
-            # Kept until the item goes: `key` and `cost` are called once, also if a more urgent one
-            # comes before it.
-            candidate = self._seen[id(ready)] = self.limiter.candidate(ready)
-        return self._ready, candidate
+        candidate = self._candidate(ready)
+        return (self._ready, candidate) if self.peek() is ready else self._next()
 
     # Holding back
 
@@ -289,7 +310,7 @@ class LimitedChannel(Channel):
         if self.closed:
             return
         with LOCK:
-            has_found = self.receivers.has_idle and self._find(self.limiter.clock()) is not None
+            has_found = self.receivers.has_idle and self._find() is not None
         self._update_limited()
         if has_found and self._wants_receiver:
             self.receivers.wake(1)
@@ -325,4 +346,4 @@ class LimitedPullChannel(LimitedChannel, PullChannel):
     def __init__(self, receivers: int, limiter: Limiter) -> None:
         PullChannel.__init__(self, receivers)
         self._limit_by(limiter)
-        self._is_uniform = False  # one that is due may go before the first
+        self._take_if_free = lambda _: False  # one that is due may go before the first

@@ -79,6 +79,20 @@ class Limiter:
             release()
         return True
 
+    def take_if_open(self, candidate: Candidate) -> bool:
+        """Take the limits for an item if it may start now, and no stage waits for one of them."""
+        acquire()
+        try:
+            now = self.clock()
+            for need in candidate.needs:
+                meter = need.meters.single or need.meters.of(need.key, now)
+                if meter.waiters or meter.due(need.units, now) > now:
+                    return False
+            self.take(candidate, now)
+        finally:
+            release()
+        return True
+
     def candidate(self, item: PipelineResult) -> Candidate:
         """Return an item with what it needs of the limits; this calls `key` and `cost`."""
         if self._constant is not None:
