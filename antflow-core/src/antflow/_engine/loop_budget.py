@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 
 BUDGET_SECONDS = 0.002
 WOKEN_PER_TURN = 8
+LONG_SECONDS = 0.01
+"""Tasks that compute for long hold a turn for so long; then one worker at a time goes on."""
 BETWEEN_NAPS_SECONDS = 0.01
 NAP_SECONDS = 1e-6
 """The shortest sleep, which takes about 80 us. Without it, metrics were served late, and a batch
@@ -28,7 +30,8 @@ class LoopBudget:
     asyncio does not say when a turn begins. The first worker that finds `until` passed schedules
     `_on_turn` for the next turn, and may go on for the budget once more. If `until` passes again
     before `_on_turn` has run, the turn is still the same one, and the worker yields. `_on_turn`
-    wakes a few of those that have yielded, in order, and each works on at least one item.
+    wakes a few of those that have yielded, in order, and each works on at least one item; after a
+    long turn it wakes one.
 
     Other threads have their turn, too. One that waits for the interpreter asks for it after a
     switch interval of 5 ms; but each turn of the loop gives it up and takes it back before the
@@ -57,6 +60,10 @@ class LoopBudget:
         self._mark(now)
         return False
 
+    def is_long(self, now: float) -> bool:
+        """Return whether this turn has been held for so long that no worker may take an item."""
+        return now - self._marked_at > LONG_SECONDS
+
     async def maybe_yield(self, start: float) -> float:
         """Yield if the turn has been held for too long, and return the time.
 
@@ -81,10 +88,11 @@ class LoopBudget:
         get_running_loop().call_soon(self._on_turn)
 
     def _on_turn(self) -> None:
+        most = 1 if self.is_long(self._clock()) else WOKEN_PER_TURN
         self._marked_at = inf
         self._let_threads_run()
         woken = 0
-        while self._yielding and woken < WOKEN_PER_TURN:
+        while self._yielding and woken < most:
             waiter = self._yielding.popleft()
             if not waiter.done():
                 waiter.set_result(None)
