@@ -164,6 +164,21 @@ async def test_a_key_may_cancel_its_item(rate: int, watched: bool) -> None:
 
 
 @simulated(tick=0.0)
+async def test_a_key_that_cannot_be_compared_fails_its_item() -> None:
+    class Ambiguous:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            raise TypeError("ambiguous")
+
+    total, each = Limit(rate=1, per=0.1), Limit(concurrency=1, key=lambda value: Ambiguous())
+    pipeline = Pipeline([stage(Attempts(), workers=2, limits=[total, each])])
+    assert len(await pipeline.run(range(4))) == 1  # there is no other key yet
+    assert [str(item.error) for item in pipeline.failures] == ["ambiguous"] * 3
+
+
+@simulated(tick=0.0)
 async def test_a_key_is_forgotten_some_time_after_its_use() -> None:
     limit = Limit(rate=1, per=2, key=lambda value: value)
     task = Attempts()

@@ -17,6 +17,9 @@ from tests.helpers.runs import now, same, stage, start_with, values
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import Gate, begun, settle
 
+PATIENCE_SECONDS = 10
+"""How long a test that is broken waits for a thread."""
+
 some_seeds = pytest.mark.parametrize("seed", [None, *range(5)])
 
 
@@ -174,6 +177,56 @@ def test_what_another_loop_releases_wakes_this_one(key: Any) -> None:
     finally:
         may_end.set()
         thread.join()
+
+
+def test_a_loop_that_waits_first_and_is_busy_holds_up_no_other() -> None:
+    limit, waits, may_end = Limit(concurrency=1), threading.Event(), threading.Event()
+
+    async def wait_and_be_busy() -> None:
+        run = asyncio.ensure_future(Pipeline([stage(same, limits=[limit])]).run([1]))
+        while not limit.stats().waiting:
+            await asyncio.sleep(0)
+        waits.set()
+        may_end.wait(PATIENCE_SECONDS)
+        await run
+
+    async def use_it() -> None:
+        gate, thread = Gate(), threading.Thread(target=lambda: asyncio.run(wait_and_be_busy()))
+        held = Pipeline([stage(gate, limits=[limit])])
+        await held.start()
+        await held.feed([1])
+        while not gate.waiting:
+            await asyncio.sleep(0)
+        thread.start()
+        await asyncio.to_thread(waits.wait, PATIENCE_SECONDS)
+        runs = [Pipeline([stage(same, limits=[limit])]).run(range(4)) for _ in range(3)]
+        all_runs = asyncio.gather(*runs)
+        while limit.stats().waiting < 1 + 3 * 4:
+            await asyncio.sleep(0)
+        gate.open()
+        await asyncio.wait_for(all_runs, PATIENCE_SECONDS / 2)
+        may_end.set()
+        await held.join()
+        await asyncio.to_thread(thread.join)
+
+    try:
+        asyncio.run(use_it())
+    finally:
+        may_end.set()
+
+
+def test_a_key_may_wait_for_another_thread_that_uses_a_limit() -> None:
+    def key(value: int) -> str:
+        thread = threading.Thread(target=limit.pause, args=(0.0,))
+        thread.start()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+        return "all"
+
+    limit = Limit(rate=20, key=key)
+    pipeline: Pipeline[int, int] = Pipeline([stage(same, limits=[limit])])
+    assert len(asyncio.run(pipeline.run(range(4)))) == 4
+    assert not pipeline.failures
 
 
 @pytest.mark.parametrize("key", [None, lambda value: "all"], ids=["no keys", "a key"])

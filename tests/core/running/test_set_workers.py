@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from antflow import Limit, Pipeline, PipelineError, TaskEvent, hookimpl
+from antflow import ItemHandle, Limit, Pipeline, PipelineError, TaskEvent, hookimpl
+from antflow.testing import Clock
 from tests.helpers.runs import (
     SEEDS,
     fail_later,
@@ -110,6 +111,50 @@ async def test_more_workers_start_at_once_and_surplus_ones_stop_after_their_item
     await pipeline.join()
     assert sorted(values(pipeline.results)) == list(range(20))
     assert sleeper.began == [0.0] * 5 + [float(second) for second in range(1, 16)]
+
+
+@pytest.mark.parametrize("kind", ["plain", "observed", "limit"])
+def test_surplus_workers_stop_though_they_never_wait(kind: str) -> None:
+    clock, before, after = Clock(), set[str](), set[str]()
+    names = before
+
+    def leave_one() -> None:
+        nonlocal names
+        pipeline.set_workers("Work", 1)
+        names = after
+
+    async def compute(value: int) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        names.add(task.get_name())
+        clock.advance(0.0012)
+        if value == 100:
+            asyncio.get_running_loop().call_soon(leave_one)
+
+    pipeline = made(kind, compute, workers=3)
+    clock.run(pipeline.run(range(300)))
+    assert (len(before), len(after)) == (3, 1)
+
+
+@simulated(tick=0.0)
+async def test_a_surplus_worker_takes_no_item_after_one_that_was_not_attempted() -> None:
+    gate, handles = Gate(), dict[int, ItemHandle[Any]]()
+
+    class Canceller:
+        @hookimpl
+        def antflow_task_start(self, event: TaskEvent) -> None:
+            if event.item_id == 1:
+                handles[1].cancel()
+                pipeline.set_workers("Work", 1)
+
+    pipeline: Pipeline[Any, Any] = Pipeline([stage(gate, workers=2)], plugins=[Canceller()])
+    async with pipeline.running():
+        for value in range(4):
+            handles[value] = pipeline.submit_nowait(value)
+        await settle()
+        assert gate.entered == [0]
+        gate.open()
+    assert gate.entered == [0, 2, 3]
 
 
 @simulated()

@@ -127,9 +127,7 @@ class LimitedChannel(Channel):
             if self.waiters.any:
                 self.waiters.wake()
             return item
-        with LOCK:
-            found = self._find()
-            item = None if found is None else self._start(*found)
+        item = self._find(is_taken=True)
         self._update_limited()
         return item
 
@@ -185,32 +183,39 @@ class LimitedChannel(Channel):
                 each.pass_on()
         self._goes_first = False
 
-    def _find(self) -> tuple[LimitWaiter, Candidate, float] | None:
-        """Return the first item that may start, and the time; those before it are held back."""
+    def _find(self, *, is_taken: bool) -> PipelineResult | None:
+        """Return the first item that may start; those before it are held back.
+
+        Args:
+            is_taken: whether to take it, with its limits.
+        """
         for _ in range(MAX_MOVED):
-            found = self._next()
-            if found is None:
-                if self._stuck is not None and not self._is_asleep:
-                    # Not before the lines were looked at: one may use the turn of this stage.
-                    self._ready.wait(self._stuck_by)
-                return None
-            waiter, candidate = found
-            now = self.limiter.clock()  # after `key` and `cost`, which may take a while
-            need = None
-            if self._lines and waiter is self._ready:
-                need = self._lines.need_of(candidate)
-            blocked = None if need is not None else self.limiter.check(candidate, waiter, now)
-            if need is None and blocked is None:
-                return waiter, candidate, now
-            if blocked is not None:
-                if candidate.limit is None:
-                    candidate.since = blocked.now
-                need, candidate.limit = blocked.need, blocked.need.name
-            assert need is not None
-            self._hold_back(waiter, candidate, need, blocked)
+            found = self._next()  # without the lock: `key` and `cost` may wait for another thread
+            with LOCK:
+                if found is None:
+                    if self._stuck is not None and not self._is_asleep:
+                        # Not before the lines were looked at: one may use the turn of this stage.
+                        self._ready.wait(self._stuck_by)
+                    return None
+                waiter, candidate = found
+                need = self._need_in_line(waiter, candidate)
+                blocked = None
+                if need is None:
+                    now = self.limiter.clock()  # after `key` and `cost`, which may take a while
+                    blocked = self.limiter.check(candidate, waiter, now)
+                    if blocked is None:
+                        return self._start(*found, now) if is_taken else candidate.item
+                    if candidate.limit is None:
+                        candidate.since = now
+                    need, candidate.limit = blocked.need, blocked.need.name
+                self._hold_back(waiter, candidate, need, blocked)
         self._has_more = True
         self._schedule_look()
         return None
+
+    def _need_in_line(self, waiter: LimitWaiter, candidate: Candidate) -> Need | None:
+        """Return for which key others wait already, so that a ready item has to line up."""
+        return self._lines.need_of(candidate) if self._lines and waiter is self._ready else None
 
     def _next(self) -> tuple[LimitWaiter, Candidate] | None:
         """Return what to look at next: the first ready item, or the first of a line."""
@@ -309,8 +314,7 @@ class LimitedChannel(Channel):
         self._is_look_scheduled = self._has_more = False
         if self.closed:
             return
-        with LOCK:
-            has_found = self.receivers.has_idle and self._find() is not None
+        has_found = self.receivers.has_idle and self._find(is_taken=False) is not None
         self._update_limited()
         if has_found and self._wants_receiver:
             self.receivers.wake(1)

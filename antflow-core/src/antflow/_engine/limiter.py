@@ -224,7 +224,7 @@ def needs_of(limits: Mapping[str, Limit], value: Any) -> tuple[Need, ...]:
     Raises:
         TypeError: a key cannot be a key of a dict.
         ValueError: a cost is not a number, or is more than a window holds.
-        BaseException: what `key` or `cost` raised.
+        BaseException: what `key` or `cost` raised, or `__eq__` of a key.
     """
     needs = [need for name, limit in limits.items() if (need := _need(name, limit, value))]
     if len(needs) < 2:
@@ -235,11 +235,14 @@ def needs_of(limits: Mapping[str, Limit], value: Any) -> tuple[Need, ...]:
 
 
 def _need(name: str, limit: Limit, value: Any) -> Need | None:
-    key = None if limit.key is None else _key(name, limit.key(value))
-    if limit.key is not None and key is None:
-        return None
+    meters, key = meters_of(limit), None
+    if limit.key is not None:
+        key = _key(name, limit.key(value))
+        if key is None:
+            return None
+        meters.has(key)  # so that an `__eq__` that raises fails this item alone
     units = 1.0 if limit.cost is None else _units(name, limit, limit.cost(value))
-    return Need(meters_of(limit), key, units, name, limit.key is not None)
+    return Need(meters, key, units, name, limit.key is not None)
 
 
 def _key(name: str, key: Any) -> Hashable:

@@ -130,6 +130,8 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                     worker.item = None
                     await budget.yield_now()
                     worker.since = now = clock()
+                    if receivers.surplus:
+                        break
                 continue
             worker.waited = waited
             end = clock()
@@ -203,6 +205,8 @@ async def run_observed(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 
             ):
                 outcome = await end_unmade(worker, item, bound) if is_observed else UNMADE
                 now = await _conclude(worker, begun, await finish(worker, item, outcome))
+                if receivers.surplus:
+                    break
                 continue
             start = clock()
             worker.is_calling = True

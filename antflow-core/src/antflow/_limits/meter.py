@@ -228,15 +228,16 @@ class Meter:
             self.call_next()
 
     def call_next(self) -> None:
-        """Call the first waiter whose items can start, and those before it."""
+        """Call the first waiter of each event loop whose items can start, and those before it."""
         # Those before it look for themselves as soon as one of their workers is free.
+        goes_first = set[AbstractEventLoop]()  # the loops of which one goes first
         for waiter in sorted(self.waiters, key=_turn):
             if waiter.loop.is_closed():  # without notice, so that nothing of it will start
                 del self.waiters[waiter]
-                continue
-            waiter.call()
-            if len(self.waiters) > 1 and waiter.goes_first():
-                break
+            elif waiter.loop not in goes_first:
+                waiter.call()
+                if len(self.waiters) > 1 and waiter.goes_first():
+                    goes_first.add(waiter.loop)
 
     def is_idle(self, now: float, per: float) -> bool:
         """Return whether it can be forgotten: it is in no use, and a new one would allow no more.

@@ -62,6 +62,10 @@ class Meters:
             meter = self._by_key[key] = self._make(self, key)
         return meter
 
+    def has(self, key: Hashable) -> bool:
+        """Return whether a key is in use; this compares it to others."""
+        return key in self._by_key
+
     def all(self) -> list[Meter]:
         """Return the meters; with keys, those of the keys that are not forgotten."""
         return [self._single] if self._single is not None else list(self._by_key.values())
@@ -79,7 +83,9 @@ class Meters:
     @property
     def waiting(self) -> int:
         """Number of items that wait for the limit, in all runs."""
-        return sum(user.waiting_for(self) for user in list(self._users))
+        with LOCK:
+            users = list(self._users)
+        return sum(user.waiting_for(self) for user in users)
 
     def pause(self, until: float) -> None:
         """Let no attempt start until that time, whatever its key."""
@@ -89,11 +95,13 @@ class Meters:
 
     def join(self, user: User) -> None:
         """Note that a stage uses the limit from now on."""
-        self._users.add(user)
+        with LOCK:
+            self._users.add(user)
 
     def leave(self, user: User) -> None:
         """Note that the run of a stage has ended."""
-        self._users.discard(user)
+        with LOCK:
+            self._users.discard(user)
 
     def recheck_at(self, loop: AbstractEventLoop, now: float) -> float:
         """Return when to look again at a limit that attempts hold; release lost ones.
