@@ -77,9 +77,10 @@ class Model:
             current_limits()["tokens"].correct(answer["tokens"])  # free what it did not use
             return str(answer["text"])
         error = StatusError(response.status)
-        if response.status == 429:  # it concerns all calls, so that none may start
-            raise RetryAfter(float(response.headers["Retry-After"]), error, pause=True)
-        if response.status < 500:  # the same call will fail again
+        seconds = response.headers["Retry-After"]
+        if response.status == 429 and seconds:  # it concerns all calls, so that none may start
+            raise RetryAfter(float(seconds), error, pause=True)
+        if response.status < 500 and response.status != 429:  # the same call will fail again
             raise GiveUp(error)
         raise error
 

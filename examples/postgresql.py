@@ -61,7 +61,7 @@ PERMANENT = (
 
 
 async def count_stars(text: str) -> int:
-    """Return how good a review is; it plays the API of a model."""
+    """Return how good a review is; it stands in for the API of a model."""
     await asyncio.sleep(0.02)
     if not text:
         raise ValueError("the review has no text")

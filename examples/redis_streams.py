@@ -118,7 +118,7 @@ class Consumer:
 
 
 async def ship(order: dict[str, str]) -> dict[str, str]:
-    """Ship an order; it plays a call of another service, which takes some seconds."""
+    """Ship an order; it stands in for a call of another service, which takes some seconds."""
     await asyncio.sleep(float(order["seconds"]))
     if int(order["number"]) % 50 == 0:
         raise ValueError("there is no such address")

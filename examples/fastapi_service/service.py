@@ -36,7 +36,8 @@ logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
 logger = logging.getLogger(__name__)
 
 
-# The pipeline. `fetch` and `store` play a remote API and a database: replace them with your own.
+# The pipeline. `fetch` and `store` stand in for a remote API and a database: replace them with
+# your own.
 
 
 async def fetch(page: str) -> dict[str, str]:

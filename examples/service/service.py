@@ -6,8 +6,8 @@
     GET  /metrics    for Prometheus
 
 The pipeline fetches pages from a remote API, parses them in a thread, and stores what they say.
-`Upstream` and `store` play the remote API and the database: replace them with your own. To see
-what happens when the API hangs, POST /upstream/hang, and then /upstream/resume.
+`Upstream` and `store` stand in for the remote API and the database: replace them with your own. To
+see what happens when the API hangs, POST /upstream/hang, and then /upstream/resume.
 
 At SIGTERM the service takes no new requests. A request that is open waits for its items for
 `--request-seconds` at most, as always. Then the pipeline has `--drain-seconds` to finish what it

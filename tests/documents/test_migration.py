@@ -19,6 +19,7 @@ import pytest
 
 import antflow
 from antflow import (
+    AsyncFuture,
     Pipeline,
     StageValidationError,
     StatusEvent,
@@ -96,6 +97,18 @@ COVERED = {
             "a_dashboard_that_raises_is_logged_and_dropped_and_the_run_goes_on"
         ),
         "on_finish": "the_dashboard_of_a_run_that_an_error_ends_finishes",
+    },
+    "executor/test_attempts": {
+        "Plain functions in an executor": (
+            "a_plain_function_sees_arguments_and_may_return_a_coroutine"
+        ),
+    },
+    "executor/test_calls": {
+        "Timeouts of map and map_iter": "errors_and_time_limits",
+        "Errors in map and map_iter": "a_map_that_is_left_cancels_its_calls",
+        "Input of map_iter": "map_iter_reads_no_more_than_it_runs",
+        "exception() of a call that has not ended": "errors_and_time_limits",
+        "Calls that a shutdown cancels": "shutdown_cancels_what_waits_and_lets_running_calls_end",
     },
     "failures/test_failures": {
         "Failed and skipped items": (
@@ -252,6 +265,10 @@ RETURNED: dict[str, tuple[Callable[[], Any], Any]] = {
     "Type hints": (lambda: Path(antflow.__file__).with_name("py.typed").exists(), True),
     "Stages of a pipeline": (lambda: type(Pipeline([stage(same)]).stages), tuple),
     "Methods of a stream": (attributes_of_a_stream, [True, True, True, False]),
+    "set_result and set_exception": (
+        lambda: [hasattr(AsyncFuture, name) for name in ("set_result", "set_exception")],
+        [False, False],
+    ),
     "Statuses": (
         lambda: " ".join(StatusTracker().get_stats()),
         "queued in_progress completed failed retrying skipped dropped unprocessed",

@@ -112,6 +112,10 @@ PAGES = {
                 "jq", 1, says=r"http://example\.net is not safe", makes={"lengths.jsonl": LENGTHS}
             ),
             Line("antflow run", 1, added="2>&1", says=r"pages\.py:9, in fetch\)\nTraceback "),
+            Line(
+                "antflow run squares.py",
+                makes={"squares.jsonl": shown_on("docs/command-line.md", '{"id": "a"')},
+            ),
             Line("antflow run", 1, makes={"lengths.jsonl": LENGTHS}),
         )
     ),

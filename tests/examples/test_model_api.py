@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from http.client import HTTPMessage
 from pathlib import Path
+
+import pytest
 
 from antflow import Pipeline
 from examples import model_api as program
@@ -57,6 +60,21 @@ async def test_after_a_429_nothing_starts_until_the_server_allows_it() -> None:
     assert 0 < server.answers[429] <= 2 * pipeline.stages[0].workers
     assert server.requests.fullest <= program.REQUESTS
     assert server.tokens.fullest <= program.TOKENS
+
+
+async def test_a_429_that_does_not_say_how_long_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    statuses = iter([429, 200])
+    monkeypatch.setattr(program.ModelServer, "answer", lambda *_: (next(statuses), 0.0, 5))
+
+    def found(message: HTTPMessage, name: str) -> str | None:
+        return None if name == "Retry-After" else message.get(name)
+
+    monkeypatch.setattr(HTTPMessage, "__getitem__", found)
+    with program.serving() as server:
+        (result,) = await program.asking(server.host).run(["why"])
+    assert (result.value, result.attempts) == ("about 'why'", 2)
 
 
 async def test_a_prompt_that_is_refused_is_not_sent_again() -> None:

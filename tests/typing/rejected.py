@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from antflow import ItemHandle, Pipeline, PipelineResult
+from antflow import ItemHandle, Pipeline, PipelineResult, Stage
 
 
 async def fetch(page: str) -> bytes:
@@ -25,6 +25,12 @@ async def find(number: int) -> str | None:
 
 def nothing() -> None:
     """It takes no value."""
+
+
+def waits() -> None:
+    Stage("Fetch", 1, [fetch], retry_wait=lambda attempt, error: 2.0 * attempt)
+    Stage("Fetch", 1, [fetch], retry_wait=lambda attempt: 2.0 * attempt)  # type: ignore[misc]
+    Stage("Fetch", 1, [fetch], retry_wait="2 s")  # type: ignore[arg-type]
 
 
 async def chains() -> None:

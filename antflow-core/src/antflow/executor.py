@@ -60,10 +60,11 @@ CALLS_PER_TURN = 100
 
 
 class AsyncExecutor:
-    """Calls functions, of which so many run at once: `concurrent.futures`, for asyncio.
+    """Calls functions, at most `max_workers` at once, and returns a future for each.
 
-    It is a pipeline of one stage, so that statistics, hooks and displays see its calls as they see
-    items. It begins with its first call, and calls run with the context variables of that moment.
+    It is `concurrent.futures` for asyncio, and a pipeline of one stage, so that statistics, hooks
+    and displays see its calls as they see items. It begins with its first call, and calls run with
+    the context variables of that moment.
 
     Args:
         max_workers: how many calls run at once.

@@ -89,10 +89,10 @@ def antflow_pipeline_start(pipeline: Any, total_items: int | None) -> object:
 def antflow_item_start(event: StatusEvent) -> None:
     """Called when an item enters the run; exactly one `antflow_item_finish` follows.
 
-    It is called in the context of the code that feeds the item; for items fed before the run began,
-    an observer of this run only is called in the context of the code that begins it. A plugin that
-    needs only this hook and `antflow_item_finish` gets two events per item, whatever the number of
-    stages.
+    It is called in the context of the code that feeds the item. For an item that was fed before the
+    run began, an observer returned by `antflow_pipeline_start` is called in the context of the code
+    that begins the run. A plugin that needs only this hook and `antflow_item_finish` gets two
+    events per item, whatever the number of stages.
 
     Args:
         event: the item, and the stage that it is queued for.

@@ -159,7 +159,7 @@ class Limit:
         return f"Limit({', '.join(shown_fields)})"
 
     def correct(self, units: float) -> None:
-        """Enter how many units the present attempt has really used, in place of its cost.
+        """Replace the cost of the current attempt by the units that it really used.
 
         Call it in a task of a stage with this limit. Units above the cost delay later starts; units
         below it are free again. Several calls in one attempt: the last one counts.

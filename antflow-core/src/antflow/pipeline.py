@@ -692,8 +692,8 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         the number of the definition.
 
         Statistics show the workers that are there, so one that has to stop until it has stopped.
-        New workers get the lowest numbers that are free: the names in a run are as few as the most
-        workers that there were at once, and a name that is used again goes on counting.
+        New workers get the lowest free numbers, so a run has only as many names as it had workers
+        at once. When a new worker gets a name that was used before, its counts continue.
 
         Args:
             stage: name of the stage.

@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 
 ItemOutcome = Literal["succeeded", "failed", "dropped", "expanded"]
-"""How an item ended: it passed every stage, failed, was dropped on purpose, or was expanded."""
+"""How an item ended: it passed every stage, failed, or was dropped on purpose. "expanded" is
+reserved: no task can expand an item yet."""
 
 
 # Python's garbage collector stops tracking plain tuples of atoms, but no other records. A
@@ -161,8 +162,8 @@ class PipelineResult(_Record, Generic[Value_co]):
         stage: name of the stage in which the item failed or was dropped; None for a success.
         attempts: attempts made in the item's last stage: at its last task, or, with
             `retry="per_stage"`, at the whole stage; 0 if the stage skipped the item.
-        outcome: "succeeded", "failed", "dropped" or "expanded"; None for "failed" if there is an
-            error, and else for "succeeded".
+        outcome: "succeeded", "failed" or "dropped"; None for "failed" if there is an error, and
+            else for "succeeded".
         reason: why the item was dropped; None for others.
     """
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import isawaitable, iscoroutine
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ._errors.tracebacks import set_on
 from .exceptions import MAX_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
@@ -62,9 +62,19 @@ class Backoff:
         return longest * chance if self.jitter else longest
 
 
-RetryWait = float | Backoff | Callable[[int, BaseException], float]
-"""Seconds, a `Backoff`, a wait strategy of tenacity, or a function that is called with the number
-of the attempt that failed and with its error, and returns seconds."""
+class WaitOfTenacity(Protocol):
+    """A wait strategy of tenacity, such as `tenacity.wait_fixed(1)`."""
+
+    def __call__(self, retry_state: Any) -> float:
+        """Return how many seconds to wait."""
+
+
+Wait = float | Backoff | Callable[[int, BaseException], float]
+"""Seconds, a `Backoff`, or a function that is called with the number of the attempt that failed and
+with its error, and returns seconds."""
+
+RetryWait = Wait | WaitOfTenacity
+"""What a stage takes as `retry_wait`."""
 
 ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -92,7 +102,7 @@ class RetryPolicy:
     # channel parks the item.
 
     attempts: int
-    wait: RetryWait = 0.0
+    wait: Wait = 0.0
     retry_on: RetryOn = Exception
     never: ErrorTypes = ()
     timeout: float | None = None
@@ -110,7 +120,7 @@ class RetryPolicy:
 
         Raises:
             ValueError: a function returned no number of seconds.
-        TypeError: a function returned an awaitable.
+            TypeError: a function returned an awaitable.
             Exception: a function of the user raised it.
         """
         # KeyboardInterrupt, CancelledError and the like ask for an end, not for a repetition.
@@ -180,10 +190,10 @@ def failure_of(error: BaseException) -> BaseException:
     return cause
 
 
-def checked_wait(wait: object) -> RetryWait | None:
+def checked_wait(wait: object) -> Wait | None:
     """Return a `retry_wait` as a policy takes it; None if it is invalid."""
     if isinstance(wait, Backoff) or is_duration(wait):
-        return cast("RetryWait", wait)
+        return cast("Wait", wait)
     if not callable(wait) or isinstance(wait, type):
         return None
     is_strategy = any(

@@ -126,7 +126,7 @@ class Stage:
         retry_on: the errors after which an attempt is repeated: a type, a tuple of types, or a
             function that is called with an error and returns whether it is.
         never_retry: a type of errors, or a tuple of types, that another attempt does not cure, such
-            as NameError; an item that fails with one of them has failed at once.
+            as NameError; an item whose attempt raises one of them fails at once.
         retry_timeout: seconds from the start of the first attempt, after which no other attempt is
             due; one that is due before begins when a worker is free. None for no limit.
         max_parked: how many items may wait for their next attempt, and as many for the key of a

@@ -12,7 +12,7 @@ from antflow._limits.meters import Meters
 from antflow.exceptions import RetryAfter
 from antflow.limits import Limit, meters_of
 from antflow.results import PipelineResult
-from antflow.retry import Backoff, RetryPolicy
+from antflow.retry import Backoff, RetryPolicy, Wait
 from antflow.stage import Stage, task_name
 
 from .limit_waiter import Candidate
@@ -109,7 +109,8 @@ class CallStage(Stage):
     """A stage whose items are calls."""
 
     def _policy(self, attempts: int, seconds: float) -> RetryPolicy:
-        return CallPolicy(attempts, self.retry_wait or seconds, self.retry_on)
+        wait = cast("Wait", self.retry_wait)  # the executor's own function
+        return CallPolicy(attempts, wait, self.retry_on)
 
 
 class LimitsOfCalls(WeakValueDictionary[str, Limit]):

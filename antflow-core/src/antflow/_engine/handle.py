@@ -31,9 +31,9 @@ class Canceller(Protocol):
 class ItemHandle(Generic[Value_co]):
     """One item that was submitted; awaiting the handle returns the item's `PipelineResult`.
 
-    The result, failed or not, is kept nowhere else. It may be awaited several times; to cancel what
-    awaits it does not cancel the item. If the pipeline stops before the item has ended, awaiting
-    raises PipelineError, and the item is in `pipeline.unprocessed`.
+    The result, failed or not, is kept nowhere else. The handle may be awaited several times.
+    Cancelling a task that awaits it does not cancel the item. If the pipeline stops before the item
+    has ended, awaiting raises PipelineError, and the item is in `pipeline.unprocessed`.
     """
 
     __slots__ = (
@@ -69,8 +69,8 @@ class ItemHandle(Generic[Value_co]):
     def status(self) -> ItemStatus:
         """Where the item is: "waiting" or "running", or how it ended.
 
-        That is "succeeded", "failed", "dropped" or "expanded", or "unprocessed" if its pipeline
-        stopped before. An item waits in front of a stage, for a retry or for a limit.
+        That is "succeeded", "failed" or "dropped", or "unprocessed" if its pipeline stopped before.
+        An item waits in front of a stage, for a retry or for a limit.
         """
         if isinstance(self._outcome, PipelineResult):
             return self._outcome.outcome

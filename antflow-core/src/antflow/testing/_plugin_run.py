@@ -70,7 +70,7 @@ def run_pipeline(
 
     Raises:
         PluginFaultError: a plugin raised an exception.
-        LookupError: no plugin with a given name is load_installed.
+        LookupError: no plugin with a given name is installed.
         PluginError: a plugin cannot be loaded, or cannot take part.
         StuckError: the run can never end.
         RuntimeError: an event loop is running already.
