@@ -11,6 +11,7 @@ from antflow._engine import loop_budget
 from antflow._engine.loop_budget import (
     BETWEEN_NAPS_SECONDS,
     BUDGET_SECONDS,
+    LONG_SECONDS,
     SHARE,
     WOKEN_PER_TURN,
     LoopBudget,
@@ -130,7 +131,12 @@ def test_all_that_yield_are_woken_in_any_order_of_callbacks(work: Work, seed: in
     assert sorted(work.log) == sorted(names * 4)
 
 
-def test_a_few_are_woken_at_once_and_their_budget_begins_then(work: Work) -> None:
+@pytest.mark.parametrize(
+    ("held", "woken_per_turn"), [(TOO_LONG, WOKEN_PER_TURN), (2 * LONG_SECONDS, 1)]
+)
+def test_a_few_are_woken_at_once_and_their_budget_begins_then(
+    work: Work, held: float, woken_per_turn: int
+) -> None:
     async def main() -> None:
         woken: list[int] = []
         budget = work.budget
@@ -144,13 +150,14 @@ def test_a_few_are_woken_at_once_and_their_budget_begins_then(work: Work) -> Non
         yielding = [asyncio.ensure_future(yield_as(n)) for n in range(3 * WOKEN_PER_TURN)]
         await asyncio.sleep(0)
         budget.should_yield(work.now, work.now)
-        work.advance(1.0)
+        work.advance(held)
         seen = [0]
         while not all(task.done() for task in yielding):
             await asyncio.sleep(0)
             if len(woken) != seen[-1]:
                 seen.append(len(woken))
-        assert seen == [0, WOKEN_PER_TURN, 2 * WOKEN_PER_TURN, 3 * WOKEN_PER_TURN]
+        assert seen[:2] == [0, woken_per_turn]
+        assert seen[2] == seen[1] + WOKEN_PER_TURN  # the turn of the first was short
         assert woken == sorted(woken)
 
     simulate(main)

@@ -189,7 +189,7 @@ async def test_at_most_ten_threads_of_a_worker_are_abandoned_at_once() -> None:
     released.set()
     (result,) = await running
     assert result.is_success
-    assert calls == 11
+    assert 11 <= calls <= 15  # it may take 10 ms for a thread to start
 
 
 # Items
