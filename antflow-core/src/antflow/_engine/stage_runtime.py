@@ -201,7 +201,10 @@ class WorkerNames(Sequence[str]):
 
 
 def stage_named(
-    stages: Sequence[StageRuntime], name: str, pipeline: str, item: PipelineResult | None = None
+    stages: Sequence[StageRuntime],
+    name: str,
+    pipeline: str,
+    item: PipelineResult | UnprocessedItem | None = None,
 ) -> StageRuntime:
     """Return a stage by its name.
 
