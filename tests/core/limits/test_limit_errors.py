@@ -175,6 +175,12 @@ async def test_correct_and_pause_refuse_what_makes_no_sense() -> None:
             limit.pause(units)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="got key='a', and the limit has no keys; leave it out"):
         limit.pause(1, key="a")
+    by_host = Limit(concurrency=1, key=str)
+    with pytest.raises(ValueError, match=r"key=None, .* not limited; leave it out to pause all"):
+        by_host.pause(1, key=None)
+    with pytest.raises(ValueError, match=r"key=\['a'\], which cannot be a key of a dict; give"):
+        by_host.pause(1, key=["a"])  # type: ignore[arg-type]
+    assert by_host.stats().keys == 0
     with pytest.raises(RuntimeError, match=r"called for the limit, which has no rate"):
         calls.correct(1)
     with pytest.raises(RuntimeError, match=r"outside of a task of a stage with this limit; give"):
