@@ -18,7 +18,7 @@ from ._limits.grant import CURRENT_HOLDER, Grant
 from ._limits.meter import Meter
 from ._limits.meters import LOCK, Meters
 from ._limits.window import Window
-from .retry import MIN_RATE, is_amount, is_count, is_duration, is_positive
+from .retry import MIN_RATE, is_amount, is_count, is_duration, is_other_number, is_positive
 from .stats import KeyStats, LimitStats
 
 BUSIEST_KEYS = 20
@@ -174,7 +174,7 @@ class Limit:
         """
         if not is_amount(units):
             raise ValueError(
-                f"correct() of {self._label} got {units!r}; give a number of units, 0 or more"
+                f"correct() of {self._label} got {units!r}; give an int or float, 0 or more"
             )
         if self._rate is None:
             raise RuntimeError(
@@ -324,6 +324,9 @@ def _check(limit: Limit) -> None:
     """
     if limit.rate is None and limit.concurrency is None:
         raise ValueError("A Limit without rate and concurrency bounds nothing; give one of them")
+    for name in ("rate", "per", "burst", "concurrency"):
+        if is_other_number(value := getattr(limit, name)):
+            raise ValueError(f"{name} of Limit is {value!r}; give an int or float of Python")
     if not is_positive(limit.per):
         raise ValueError(f"per of Limit is {limit.per!r}; give seconds, above 0")
     _check_rate(limit)
