@@ -134,10 +134,12 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
 def current_limits() -> Mapping[str, Limit]:
     """Return the limits of the current task's stage, by name; none outside a task.
 
-    A limit without a name is "limit"; a second one is "limit-2".
+    A limit without a name is "limit"; a second one is "limit-2". In a call of an `AsyncExecutor`,
+    these are the limits of all its calls.
     """
     worker = CURRENT_WORKER.get()
-    return {} if worker is None else MappingProxyType(worker.stage.limits)
+    # Copied, since those of an executor's calls come and go, also while a thread asks.
+    return MappingProxyType({} if worker is None else dict(worker.stage.limits.items()))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from ._engine import stop_calls
-from ._engine.call_checks import check_called_on_loop, check_not_worker
+from ._engine.call_checks import check_executor_loop, check_not_worker
 from ._engine.call_limiter import Call, CallStage
 from ._engine.display_request import requested_display
 from ._engine.run import Run
@@ -42,7 +42,7 @@ from ._executor.calls import (
     has_retries,
     seconds_to_wait,
 )
-from ._executor.future import AsyncFuture
+from ._executor.future import AsyncFuture, check_timeout
 from ._executor.waiting import Wait, WaitStrategy, cancelling, results_of
 from ._plugins.selection import select_plugins
 from .exceptions import ExecutorShutdownError, PipelineError
@@ -238,8 +238,10 @@ class AsyncExecutor:
         Raises:
             TimeoutError: not all calls have ended by then. All others are cancelled, as they are
                 after an error.
+            ValueError: `timeout` is not a number, or as from `submit`.
             BaseException: the first error; of several, that of the earliest call.
         """
+        check_timeout(timeout)
         futures: list[AsyncFuture[Any]] = []
         calls = calls_of(fn, iterables, retries, retry_delay)
         with cancelling(futures):
@@ -296,8 +298,10 @@ class AsyncExecutor:
 
         Raises:
             TimeoutError: as from `map`.
+            ValueError: as from `map`.
             BaseException: the first error, when it is the turn of its result.
         """
+        check_timeout(timeout)
         futures: deque[AsyncFuture[Any]] = deque()
         calls = calls_of(fn, iterables, retries, retry_delay)
         loop = get_running_loop()
@@ -335,8 +339,9 @@ class AsyncExecutor:
 
         Raises:
             TimeoutError: with ALL_COMPLETED, not all have ended by then.
-            ValueError: `return_when` is not a WaitStrategy.
+            ValueError: `return_when` is not a WaitStrategy, or `timeout` is not a number.
         """
+        check_timeout(timeout)
         if not isinstance(return_when, WaitStrategy):
             raise ValueError(f"return_when is {return_when!r}; give a WaitStrategy")
         waiting = Wait(set(futures), return_when)
@@ -362,7 +367,9 @@ class AsyncExecutor:
 
         Raises:
             TimeoutError: not all have ended by then.
+            ValueError: `timeout` is not a number.
         """
+        check_timeout(timeout)
         left = dict.fromkeys(futures)
         ended: Queue[AsyncFuture[T]] = Queue()
         loop = get_running_loop()
@@ -397,7 +404,11 @@ class AsyncExecutor:
             BaseException: what ended the executor, such as a KeyboardInterrupt in a call.
         """
         if self._run is not None:
-            check_called_on_loop(self._run, "shutdown")
+            check_executor_loop(
+                self._run,
+                "shutdown()",
+                "asyncio.run_coroutine_threadsafe(executor.shutdown(), loop)",
+            )
             check_not_worker(self._run)
         self._is_shut_down = True
         if self._run is None:
@@ -457,7 +468,12 @@ class AsyncExecutor:
 
     def _submit(self, call: Call) -> AsyncFuture[Any]:
         run = self._open()
-        check_called_on_loop(run, "submit")
+        check_executor_loop(
+            run,
+            "call",
+            "asyncio.run_coroutine_threadsafe(coroutine, loop), with a coroutine that makes the "
+            "call and awaits it",
+        )
         try:
             handle = run.submitter.submit_nowait(call, DEFAULT_PRIORITY, None)
         except PipelineError as error:
@@ -465,4 +481,4 @@ class AsyncExecutor:
                 f"Executor {self._pipeline.name!r} has ended and takes no more calls; make a new "
                 "AsyncExecutor"
             ) from (run.error or error)
-        return AsyncFuture(handle, self._pending)
+        return AsyncFuture(handle, run, self._pending)

@@ -59,5 +59,7 @@ def checked_priority(priority: int) -> int:
     """
     # NaN is neither above nor below any other, so it would break the order of the queue.
     if not isinstance(priority, int | float) or isnan(priority):
-        raise ValueError(f"A priority is a number, lower first; give one instead of {priority!r}")
+        raise ValueError(
+            f"A priority is an int or float, lower first; give one instead of {priority!r}"
+        )
     return priority

@@ -12,13 +12,13 @@ from time import time
 from typing import Any
 
 from ._clock import CLOCK
-from ._errors.texts import one_line
+from ._errors.texts import one_line, short
 from ._limits.adaptive import AdaptiveConcurrency
 from ._limits.grant import CURRENT_HOLDER, Grant
 from ._limits.meter import Meter
 from ._limits.meters import LOCK, Meters
 from ._limits.window import Window
-from .retry import MIN_RATE, is_amount, is_count, is_duration, is_positive
+from .retry import MIN_RATE, is_amount, is_count, is_duration, is_other_number, is_positive
 from .stats import KeyStats, LimitStats
 
 BUSIEST_KEYS = 20
@@ -161,7 +161,8 @@ class Limit:
     def correct(self, units: float) -> None:
         """Replace the cost of the current attempt by the units that it really used.
 
-        Call it in a task of a stage with this limit. Units above the cost delay later starts; units
+        Call it in a task of a stage with this limit, while the task runs: code that a task leaves
+        running would correct the worker's next item. Units above the cost delay later starts; units
         below it are free again. Several calls in one attempt: the last one counts.
 
         Args:
@@ -173,7 +174,7 @@ class Limit:
         """
         if not is_amount(units):
             raise ValueError(
-                f"correct() of {self._label} got {units!r}; give a number of units, 0 or more"
+                f"correct() of {self._label} got {units!r}; give an int or float, 0 or more"
             )
         if self._rate is None:
             raise RuntimeError(
@@ -191,14 +192,13 @@ class Limit:
             key: pauses this key alone; without it, all keys are paused.
 
         Raises:
-            ValueError: `seconds` is not a number, 0 or more, or the limit has no keys.
+            ValueError: `seconds` is not a number, 0 or more, the limit has no keys, or `key` is not
+                one of an item: None, or what cannot be a key of a dict.
         """
         if not is_duration(seconds):
             raise ValueError(f"pause() of {self._label} got {seconds!r}; give seconds, 0 or more")
-        if key is not _ALL_KEYS and self._key is None:
-            raise ValueError(
-                f"pause() of {self._label} got key={key!r}, and the limit has no keys; leave it out"
-            )
+        if key is not _ALL_KEYS and (problem := self._key_problem(key)) is not None:
+            raise ValueError(f"pause() of {self._label} got key={short(key)}, {problem}")
         with LOCK:
             now = CLOCK.get()()
             if key is not _ALL_KEYS:
@@ -213,6 +213,17 @@ class Limit:
     def stats(self) -> LimitStats:
         """Return what is in use and what waits, over all stages and runs; from any thread."""
         return limit_stats(self)
+
+    def _key_problem(self, key: object) -> str | None:
+        if self._key is None:
+            return "and the limit has no keys; leave it out"
+        if key is None:
+            return "and items whose key is None are not limited; leave it out to pause all keys"
+        try:
+            hash(key)
+        except TypeError:
+            return "which cannot be a key of a dict; give what the function `key` returns"
+        return None
 
     @property
     def _label(self) -> str:
@@ -313,6 +324,9 @@ def _check(limit: Limit) -> None:
     """
     if limit.rate is None and limit.concurrency is None:
         raise ValueError("A Limit without rate and concurrency bounds nothing; give one of them")
+    for name in ("rate", "per", "burst", "concurrency"):
+        if is_other_number(value := getattr(limit, name)):
+            raise ValueError(f"{name} of Limit is {value!r}; give an int or float of Python")
     if not is_positive(limit.per):
         raise ValueError(f"per of Limit is {limit.per!r}; give seconds, above 0")
     _check_rate(limit)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import isawaitable, iscoroutine
+from numbers import Number
 from typing import Any, Protocol, cast
 
 from ._errors.tracebacks import set_on
@@ -236,6 +237,11 @@ def is_count(value: object, least: int) -> bool:
     """Return whether a value is a whole number, and not below the least."""
     # Python counts True as 1, but `workers=True` is an argument in the wrong position.
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_other_number(value: object) -> bool:
+    """Return whether a value is a number and neither an int nor a float, such as one of numpy."""
+    return isinstance(value, Number) and not isinstance(value, int | float)
 
 
 def is_positive(value: object) -> bool:

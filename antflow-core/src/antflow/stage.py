@@ -21,6 +21,7 @@ from .retry import (
     checked_wait,
     is_count,
     is_duration,
+    is_other_number,
     is_positive,
 )
 
@@ -231,6 +232,12 @@ def _check_name(stage: Stage) -> None:
         raise StageValidationError(f"A stage's name must be a non-empty string, not {stage.name!r}")
 
 
+def _check_kinds_of_numbers(stage: Stage) -> None:
+    for each in fields(stage):
+        if is_other_number(value := getattr(stage, each.name)):
+            raise _invalid(stage, f"has {each.name}={value!r}; give an int or float of Python")
+
+
 def _check_tasks(stage: Stage) -> None:
     if callable(stage.tasks):  # the most likely mistake, so its remedy is written out
         raise _invalid(
@@ -433,6 +440,7 @@ def _invalid(stage: Stage, text: str) -> StageValidationError:
 
 _CHECKS: Sequence[Callable[[Stage], None]] = (
     _check_name,
+    _check_kinds_of_numbers,
     _check_tasks,
     _check_retry,
     _check_policy,

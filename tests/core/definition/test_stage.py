@@ -7,6 +7,8 @@ import functools
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from math import inf, nan
 from types import MappingProxyType
 from typing import Any
@@ -85,6 +87,7 @@ NOT_CALLS = [value for value in NOT_COUNTS if value is not None]
 NOT_POSITIVE = [0, 0.0, -0.0, -1, -0.5, nan, inf, -inf, 1e10, "1", True, False, [1]]
 NOT_FUNCTIONS = [5, "double", ["double"], True]
 NOT_EXCEPTIONS = ["NameError", NameError("x"), [NameError], (int,), None, (1,)]
+OTHER_NUMBERS = [Decimal(2), Fraction(2)]  # as those of numpy are
 ITERATORS = [5, object(), iter([double]), (task for task in [double])]
 BAD: list[tuple[str, list[Any], str]] = [
     ("workers", NOT_COUNTS, "must have at least 1 worker, not {!r}; set workers to 1 or more"),
@@ -99,6 +102,10 @@ BAD: list[tuple[str, list[Any], str]] = [
         "retry",
         ["", "never", None, 3, True, ["per_task"]],
         "has retry={!r}. Invalid retry policy; use 'per_task' or 'per_stage'",
+    ),
+    *(
+        (field, OTHER_NUMBERS, f"has {field}={{!r}}; give an int or float of Python")
+        for field in ("workers", "task_attempts", "task_timeout", "retry_wait", "call_rate")
     ),
     ("never_retry", NOT_EXCEPTIONS, "has never_retry={!r}; give a type of exceptions, or a tuple "),
     ("queue_capacity", NOT_CAPACITIES, "has queue_capacity={!r}; give a number of items, 0 for no"),

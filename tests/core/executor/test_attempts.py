@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from antflow import AsyncExecutor, Limit, RetryAfter, hookimpl
+from antflow import AsyncExecutor, Limit, RetryAfter, current_limits, hookimpl
 from antflow._engine.call_limiter import LimitsOfCalls
 from tests.helpers.runs import now, raised_by
 from tests.helpers.simulated import simulated
@@ -153,6 +153,21 @@ async def test_each_limit_is_in_the_statistics_while_it_is_alive() -> None:
         del limits, futures, stats
         gc.collect()
         assert not executor.get_stats().stage_stats["executor"].limits
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+@simulated()
+async def test_a_call_corrects_its_limit(in_thread: bool) -> None:
+    def correct(value: Any) -> None:
+        current_limits()["tokens"].correct(50)
+
+    async def correct_on_loop(value: Any) -> None:
+        correct(value)
+
+    limit = Limit(rate=100, burst=100, cost=lambda value: 10, name="tokens")
+    async with AsyncExecutor() as executor:
+        await executor.submit(correct if in_thread else correct_on_loop, 1, semaphore=limit)
+    assert limit.stats().available == pytest.approx(50, abs=1)
 
 
 @simulated()

@@ -8,8 +8,9 @@ import threading
 import traceback
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal
 from functools import partial
-from math import nan
+from math import inf, nan
 from types import TracebackType
 from typing import Any
 
@@ -220,6 +221,25 @@ async def time_limit_of_map_iter(executor: AsyncExecutor) -> None:
     assert executor.get_stats().items_in_flight == 0
 
 
+async def time_limits_that_are_none(executor: AsyncExecutor) -> None:
+    future = executor.submit(after, 1)
+    for timeout in (nan, "1", Decimal(1)):
+        limit: Any = timeout
+        for call in (
+            executor.map(after, [1], timeout=limit),
+            all_of(executor.map_iter(after, [1], timeout=limit)),
+            executor.wait([future], limit),
+            all_of(executor.as_completed([future], limit)),
+            future.result(limit),
+        ):
+            error = await raised_by(call)
+            assert isinstance(error, ValueError)
+            assert str(error) == f"timeout is {timeout!r}; give seconds, or None for no limit"
+    assert executor.get_stats().items_fed == 1
+    assert isinstance(await raised_by(future.result(-1)), TimeoutError)
+    assert await executor.map(at_once, [1], timeout=inf) == [1]
+
+
 async def error_of_map(executor: AsyncExecutor) -> None:
     results = ["a", failing(1), failing(2), "d"]
     error = await raised_by(executor.map(after, [9, 1, 1, 9], results))
@@ -304,6 +324,7 @@ RAISES = [
     time_limit_of_as_completed,
     time_limit_of_map,
     time_limit_of_map_iter,
+    time_limits_that_are_none,
     error_of_map,
     error_of_map_iter,
     error_of_an_iterable,
@@ -488,22 +509,54 @@ def test_a_call_needs_a_running_loop() -> None:
         AsyncExecutor().submit(at_once, 1)
 
 
-def test_a_call_from_another_thread_is_refused() -> None:
+async def submit(executor: AsyncExecutor, future: AsyncFuture[Any]) -> Any:
+    return await executor.submit(at_once, 1)
+
+
+async def map_over(executor: AsyncExecutor, future: AsyncFuture[Any]) -> Any:
+    return (await executor.map(at_once, [1]))[0]
+
+
+async def await_future(executor: AsyncExecutor, future: AsyncFuture[Any]) -> Any:
+    return await future
+
+
+async def cancel_future(executor: AsyncExecutor, future: AsyncFuture[Any]) -> Any:
+    return future.cancel()
+
+
+async def shut_down(executor: AsyncExecutor, future: AsyncFuture[Any]) -> Any:
+    await executor.shutdown()
+
+
+ELSEWHERE: dict[Any, tuple[str, Any]] = {
+    submit: ("run_coroutine_threadsafe(coroutine, loop), with a coroutine that", 1),
+    map_over: ("run_coroutine_threadsafe(coroutine, loop), with a coroutine that", 1),
+    await_future: ("run_coroutine_threadsafe(future.result(), loop)", "value"),
+    cancel_future: ("call_soon_threadsafe(future.cancel)", True),
+    shut_down: ("run_coroutine_threadsafe(executor.shutdown(), loop)", None),
+}
+
+
+@pytest.mark.parametrize("use", ELSEWHERE, ids=lambda use: use.__name__)
+def test_on_another_loop_an_executor_names_the_call_for_other_loops(use: Any) -> None:
+    remedy, expected = ELSEWHERE[use]
+
     async def main() -> None:
-        async with AsyncExecutor() as executor:
-            assert await executor.submit(at_once, 1) == 1
-            error = await asyncio.to_thread(lambda: _raised(executor.submit, at_once, 1))
-            assert isinstance(error, PipelineError)
+        executor, loop = AsyncExecutor(name="calls"), asyncio.get_running_loop()
+        future = executor.submit(after, 0.01, "value")
+
+        def elsewhere() -> Any:
+            with pytest.raises(PipelineError, match="'calls' belongs to another") as raised:
+                asyncio.run(use(executor, future))
+            assert remedy in str(raised.value)
+            return asyncio.run_coroutine_threadsafe(use(executor, future), loop).result()
+
+        assert await asyncio.to_thread(elsewhere) == expected
+        await executor.shutdown()
+        assert future.cancel() is False
 
     asyncio.run(main())
-
-
-def _raised(call: Callable[..., Any], *args: Any) -> BaseException | None:
-    try:
-        call(*args)
-    except Exception as error:
-        return error
-    return None
 
 
 # Lost errors

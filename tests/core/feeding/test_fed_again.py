@@ -203,22 +203,25 @@ async def test_a_copy_of_a_failure_keeps_what_the_item_has(
 
 @pytest.mark.parametrize("end", ["failed", "left"])
 @simulated()
-async def test_an_item_that_is_fed_again_twice_has_two_copies_of_its_carrier(end: str) -> None:
-    seen: list[str | None] = []
+async def test_an_item_that_is_fed_again_twice_has_two_copies_of_what_it_has(end: str) -> None:
+    seen: list[Any] = []
 
     async def work(value: Any) -> None:
-        carrier = the_item().carrier
-        seen.append(carrier.get("trace"))
-        carrier["trace"] = f"call {len(seen)}"
+        item = the_item()
+        seen.append((item.carrier.get("trace"), item.metadata["size"]))
+        item.carrier["trace"] = f"call {len(seen)}"
+        item.metadata["size"] = "L"
         if len(seen) == 1:
             await (fail(value) if end == "failed" else asyncio.sleep(9))
 
     pipeline = Pipeline([stage(work)])
-    await start_with(pipeline, [1])
+    await start_with(pipeline, [Item(1, metadata={"size": "S"})])
     left = await pipeline.shutdown(timeout=0)
     again: list[Any] = [*pipeline.failures, *left]
+    again[0].metadata["size"] = "M"
     await pipeline.run(again * 2)
-    assert seen == [None, "call 1", "call 1"]
+    assert seen == [(None, "S"), ("call 1", "M"), ("call 1", "M")]
+    assert again[0].metadata == {"size": "M"}
 
 
 @simulated()

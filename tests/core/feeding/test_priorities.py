@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from fractions import Fraction
 from math import nan
 from typing import Any
 
@@ -65,7 +66,7 @@ ENTER: dict[str, Enter] = {
 
 
 @pytest.mark.parametrize("enter", ENTER.values(), ids=ENTER)
-@pytest.mark.parametrize("priority", ["high", None, nan])
+@pytest.mark.parametrize("priority", ["high", None, nan, Fraction(5)])
 @simulated()
 async def test_a_bad_priority_is_refused_before_anything_is_counted(
     enter: Enter, priority: Any
@@ -73,7 +74,7 @@ async def test_a_bad_priority_is_refused_before_anything_is_counted(
     pipeline = Pipeline([stage(same_later)])
     await pipeline.start()
     await pipeline.feed([1])
-    with pytest.raises(ValueError, match=re.escape(repr(priority))):
+    with pytest.raises(ValueError, match="an int or float.*" + re.escape(repr(priority))):
         await enter(pipeline, priority)
     await pipeline.feed([2])
     await pipeline.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ LIMITS: dict[str, tuple[dict[str, Any], str]] = {
     "a text as rate": ({"rate": "5"}, "rate of Limit is '5'"),
     "True as rate": ({"rate": True}, "rate of Limit is True"),
     "nan as rate": ({"rate": float("nan")}, "rate of Limit is nan"),
+    "a rate that is not Python's": ({"rate": Fraction(5)}, "give an int or float of Python"),
     "no end of rate": ({"rate": float("inf")}, "rate of Limit is inf"),
     "less than one": ({"rate": 0.5, "per": 2}, "no window holds an item; give rate=1 and per=4"),
     "no time": ({"rate": 1, "per": 0}, "per of Limit is 0; give seconds, above 0"),
@@ -166,15 +168,21 @@ async def test_an_error_of_key_or_cost_is_the_failure_of_its_item(
 @simulated()
 async def test_correct_and_pause_refuse_what_makes_no_sense() -> None:
     limit, calls = Limit(rate=5, name="api"), Limit(concurrency=1)
-    for units in (-1, "1", None, True, float("nan"), float("inf")):
+    for units in (-1, "1", None, True, Fraction(5), float("nan"), float("inf")):
         with pytest.raises(
-            ValueError, match=r"correct\(\) of limit 'api' got .*; give a number of"
+            ValueError, match=r"correct\(\) of limit 'api' got .*; give an int or float"
         ):
             limit.correct(units)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"pause\(\) of limit 'api' got .*; give seconds, 0"):
             limit.pause(units)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="got key='a', and the limit has no keys; leave it out"):
         limit.pause(1, key="a")
+    by_host = Limit(concurrency=1, key=str)
+    with pytest.raises(ValueError, match=r"key=None, .* not limited; leave it out to pause all"):
+        by_host.pause(1, key=None)
+    with pytest.raises(ValueError, match=r"key=\['a'\], which cannot be a key of a dict; give"):
+        by_host.pause(1, key=["a"])  # type: ignore[arg-type]
+    assert by_host.stats().keys == 0
     with pytest.raises(RuntimeError, match=r"called for the limit, which has no rate"):
         calls.correct(1)
     with pytest.raises(RuntimeError, match=r"outside of a task of a stage with this limit; give"):

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from antflow import ItemHandle, Pipeline, PipelineError, PipelineFullError, StatusEvent, hookimpl
+from antflow import (
+    ItemHandle,
+    Pipeline,
+    PipelineError,
+    PipelineFullError,
+    StatusEvent,
+    UnprocessedItem,
+    hookimpl,
+)
 from tests.helpers.runs import (
     Failing,
     cancel,
@@ -146,6 +154,30 @@ async def test_submit_waits_for_room_and_submit_nowait_does_not() -> None:
     gate.open()
     assert (await (await call)).value == 3
     assert (await pipeline.submit_nowait(5)).value == 5
+    await pipeline.join()
+
+
+@each_way
+@simulated()
+async def test_there_is_room_if_the_stage_where_an_item_was_left_has_room(submit: Any) -> None:
+    first, second = Gate(), Gate()
+    pipeline = Pipeline(
+        [stage(first, name="A", queue_capacity=1), stage(second, name="B", queue_capacity=1)]
+    )
+    left = UnprocessedItem("x", 0, {}, 100, "B", 0)
+    await pipeline.start()
+    await pipeline.feed([1, 2])
+    await settle()
+    with pytest.raises(PipelineFullError, match="stage 'A' is full"):
+        pipeline.submit_nowait(3)
+    handles = [await submit(pipeline, left)]
+    await settle()
+    handles.append(await submit(pipeline, left))
+    with pytest.raises(PipelineFullError, match="stage 'B' is full"):
+        pipeline.submit_nowait(left)
+    first.open()
+    second.open()
+    assert values([await handle for handle in handles]) == [0, 0]
     await pipeline.join()
 
 
@@ -304,6 +336,26 @@ async def test_a_task_that_submits_to_its_own_full_pipeline_does_not_wait() -> N
     await pipeline.join()
     assert pipeline.get_stats().items_processed == 6
     assert pipeline.results == []
+
+
+@each_way
+@pytest.mark.parametrize("is_observed", [False, True])
+@simulated()
+async def test_a_task_submits_while_its_pipeline_drains(submit: Any, is_observed: bool) -> None:
+    async def visit(url: str) -> str:
+        await asyncio.sleep(1)
+        if len(url) < 3:
+            for page in "ab":
+                await submit(pipeline, url + page)
+        return url
+
+    observer = SlowStart()
+    observer.gate.open()
+    pipeline = Pipeline([stage(visit)], plugins=[observer] if is_observed else ())
+    async with pipeline.running():
+        await submit(pipeline, "/")
+    stats = pipeline.get_stats()
+    assert (stats.items_processed, stats.items_failed) == (7, 0)
 
 
 @simulated()

@@ -10,6 +10,7 @@ from antflow.exceptions import PipelineError
 
 from .limit_waiter import is_running
 from .run import Run
+from .run_state import RunState
 from .task_internals import awaited_by, tasks_waiting_for
 from .worker import Worker
 
@@ -85,6 +86,21 @@ def check_called_on_loop(run: Run, call: str) -> None:
         raise PipelineError(
             f"{call}() of pipeline {run.name!r} must be called on the event loop of its run; in "
             f"other threads, use loop.call_soon_threadsafe(pipeline.{call}, ...)"
+        )
+
+
+def check_executor_loop(run: RunState, call: str, remedy: str) -> None:
+    """Raise PipelineError unless a call is made by the event loop of an executor.
+
+    Args:
+        run: the executor's.
+        call: as the error names it.
+        remedy: what to do instead.
+    """
+    if run.loop is not None and not is_running(run.loop):
+        raise PipelineError(
+            f"Executor {run.name!r} belongs to another event loop than this {call}; on other loops "
+            f"and in other threads, use {remedy}"
         )
 
 

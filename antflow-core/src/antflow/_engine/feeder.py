@@ -177,6 +177,10 @@ class Feeder:
         pending = self.depositor.deposit(item, stage)
         return (pending is None or await pending) and accepted
 
+    def accepts(self) -> bool:
+        """Return whether items are still taken from the present code."""
+        return self._run.accepts_input or self._is_accepted(self._run.is_inside())
+
     def _is_accepted(self, inside: bool) -> bool:
         """Return whether items are still taken; those of the run's own tasks until it is over."""
         run = self._run

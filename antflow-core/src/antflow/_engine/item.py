@@ -56,9 +56,11 @@ def make_item(source: Any, sequence_id: int, priority: int) -> PipelineResult:
 def from_unprocessed(left: UnprocessedItem, sequence_id: int) -> PipelineResult:
     """Make an item of one that an earlier run left unprocessed."""
     item = new_item(left.id, left.value, sequence_id, checked_priority(left.priority))
-    item.metadata = left.metadata
+    # Of its own, should the same be fed twice.
+    if left.metadata:
+        item.metadata = dict(left.metadata)
     if left.carrier:
-        item.carrier = dict(left.carrier)  # of its own, should the same be fed twice
+        item.carrier = dict(left.carrier)
     return item
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from antflow.results import PipelineResult, UnprocessedItem
 
@@ -57,7 +57,7 @@ class ItemFactory:
                 item = from_failed(value, number, priority)
             else:
                 item = from_unprocessed(value, number)
-            stage = stage_named(self._stages, cast("str", value.stage), self._pipeline, item)
+            stage = self.stage_for(value, stage)
             self.ids.take(number)
         else:
             item = make_item(value, self.ids.next, priority)
@@ -65,6 +65,20 @@ class ItemFactory:
         if item.priority != priority:
             self.note_priority(item.priority)
         return item, stage
+
+    def stage_for(self, value: Any, stage: StageRuntime) -> StageRuntime:
+        """Return the stage that a value enters.
+
+        Args:
+            value: the value, or an item of an earlier run, which goes to where it was.
+            stage: where values enter, and results that belong to no stage, which `make` refuses.
+
+        Raises:
+            ValueError: there is no stage of that name.
+        """
+        if isinstance(value, EARLIER) and value.stage is not None:
+            return stage_named(self._stages, value.stage, self._pipeline, value)
+        return stage
 
     def note_priority(self, priority: int) -> None:
         """Have items sorted from the second priority on."""

@@ -64,8 +64,9 @@ class StageRuntime:
         self.name = stage.name
         self.workers = stage.workers  # how many there are to be now
         self.stopped: list[int] = []  # a heap: numbers of workers that were too many and stopped
-        self.limits: Mapping[str, Limit] = named(stage.limits)
-        self.limiter = CallLimiter() if isinstance(stage, CallStage) else limiter_of(self.limits)
+        is_of_calls = isinstance(stage, CallStage)
+        self.limiter = CallLimiter() if is_of_calls else limiter_of(named(stage.limits))
+        self.limits: Mapping[str, Limit] = {} if self.limiter is None else self.limiter.limits
         self.input = _channel(stage, self.limiter)
         self.next_stage = next_stage
         self.output: Channel = results if next_stage is None else next_stage.input
@@ -201,7 +202,10 @@ class WorkerNames(Sequence[str]):
 
 
 def stage_named(
-    stages: Sequence[StageRuntime], name: str, pipeline: str, item: PipelineResult | None = None
+    stages: Sequence[StageRuntime],
+    name: str,
+    pipeline: str,
+    item: PipelineResult | UnprocessedItem | None = None,
 ) -> StageRuntime:
     """Return a stage by its name.
 

@@ -17,11 +17,11 @@ from .stage_runtime import StageRuntime
 
 
 class Submitter:
-    """Submits items to the first stage of one run.
+    """Submits items to one run.
 
     Args:
         run: the state of the run.
-        stage: the first one.
+        stage: where values enter.
         items: makes the items.
         feeder: feeds those that wait for room.
         results: where items end.
@@ -79,18 +79,14 @@ class Submitter:
     def submit_at_once(
         self, source: Any, priority: int, expires_in: float | None
     ) -> ItemHandle | None:
-        """Feed one item and return its handle; None if there is no room."""
-        run = self._run
-        if not (run.accepts_input and self._stage.input.has_room()):
+        """Feed one item and return its handle; None if the run takes no more, or has no room."""
+        stage = self._items.stage_for(source, self._stage)
+        if not (self._feeder.accepts() and stage.input.has_room()):
             return None
         handle, item, stage = self._new_handle(source, priority)
-        if not stage.input.has_room():  # where an earlier run has left the item
-            self._results.withdraw(handle)
-            self._items.ids.give_back(item.sequence_id)
-            return None
         pending = self._depositor.deposit(item, stage)
         if pending is not None:
-            run.spawn(pending)
+            self._run.spawn(pending)
         if expires_in is not None:
             self._dropper.expire_after(handle, expires_in)
         return handle
@@ -105,11 +101,12 @@ class Submitter:
         handle = self.submit_at_once(source, priority, expires_in)
         if handle is not None:
             return handle
-        if not self._run.accepts_input:
+        if not self._feeder.accepts():
             raise self._not_taken()
+        full = self._items.stage_for(source, self._stage)
         raise PipelineFullError(
-            f"Pipeline {self._run.name!r} has no room for another item: stage "
-            f"{self._stage.name!r} is full; await submit(), or refuse the request"
+            f"Pipeline {self._run.name!r} has no room for another item: stage {full.name!r} is "
+            "full; await submit(), or refuse the request"
         )
 
     def fail_handles(self) -> None:

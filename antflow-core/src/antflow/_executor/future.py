@@ -7,10 +7,14 @@ from asyncio import CancelledError, InvalidStateError
 from asyncio import timeout as time_limit
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from math import isnan
+from numbers import Real
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from antflow._engine.call_checks import check_executor_loop
 from antflow._engine.handle import ItemHandle
+from antflow._engine.run_state import RunState
 from antflow._errors.safe_logging import log_error
 from antflow._errors.texts import one_line, short
 from antflow.exceptions import ExecutorShutdownError, PipelineError
@@ -21,6 +25,13 @@ T = TypeVar("T")
 _logger = logging.getLogger("antflow.executor")
 
 
+def check_timeout(timeout: float | None) -> None:
+    """Raise ValueError if a time limit is not a number; one of less than 0 is over at once."""
+    # NaN is neither before nor after any time: as a timer it breaks the order of the loop's others.
+    if timeout is not None and (not isinstance(timeout, Real) or isnan(timeout)):
+        raise ValueError(f"timeout is {short(timeout)}; give seconds, or None for no limit")
+
+
 class AsyncFuture(Generic[T]):
     """The result of a call that an executor makes, or will make; await it for the result.
 
@@ -28,10 +39,11 @@ class AsyncFuture(Generic[T]):
     without anything having asked for the result, the error is logged.
     """
 
-    __slots__ = ("_callbacks", "_handle", "_is_received", "_pending", "_traceback")
+    __slots__ = ("_callbacks", "_handle", "_is_received", "_pending", "_run", "_traceback")
 
-    def __init__(self, handle: ItemHandle, pending: set[AsyncFuture[Any]]) -> None:
+    def __init__(self, handle: ItemHandle, run: RunState, pending: set[AsyncFuture[Any]]) -> None:
         self._handle = handle
+        self._run = run
         self._pending = pending  # the executor's futures that have not ended
         pending.add(self)
         self._callbacks: list[Callable[[AsyncFuture[T]], object]] = []
@@ -67,15 +79,16 @@ class AsyncFuture(Generic[T]):
         Raises:
             PipelineError: the executor runs on another event loop, or in another thread.
         """
+        if self.done():
+            return False
+        check_executor_loop(self._run, "cancel()", "loop.call_soon_threadsafe(future.cancel)")
         return self._handle.cancel()
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done():
-            try:
+            self._check_await()
+            with suppress(PipelineError):  # an error ended the executor, as `_received` says
                 yield from self._handle.__await__()
-            except PipelineError:
-                if not self.done():  # the present code cannot wait for it
-                    raise
         try:
             return self._received()
         finally:
@@ -91,8 +104,10 @@ class AsyncFuture(Generic[T]):
             TimeoutError: the call has not ended by then.
             CancelledError: the call was cancelled.
             ExecutorShutdownError: an error ended the executor before the call had ended.
+            ValueError: `timeout` is not a number.
             BaseException: what the function raised.
         """
+        check_timeout(timeout)
         try:
             async with time_limit(timeout):
                 return await self
@@ -194,6 +209,9 @@ class AsyncFuture(Generic[T]):
     def _check_await(self) -> None:
         """Raise PipelineError if the present code cannot wait for the call."""
         if not self.done():
+            check_executor_loop(
+                self._run, "await", "asyncio.run_coroutine_threadsafe(future.result(), loop)"
+            )
             self._handle.check_await()
 
     def _remove_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
