@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext, suppress
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -48,6 +49,7 @@ async def test_a_burst_starts_at_once_and_the_rest_is_evenly_spaced(
         ({"rate": 4, "burst": 4}, [2, 3], [0, 1]),  # though the window has room for 2 more
         ({"rate": 2}, [0, 0, 0, 1, 2], [0, 0, 0, 0, 1]),
         ({"rate": 0.5, "per": 2}, [0.25, 0.25, 0.5], [0, 0, 2]),
+        ({"rate": 4}, [Fraction(1), Fraction(2), 1, 4], [0, 0.25, 0.75, 1.75]),  # as of numpy
     ],
     ids=str,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Collection, Hashable, Mapping
 from math import inf
+from numbers import Real
 from types import CoroutineType
 from typing import Any
 
@@ -262,6 +263,8 @@ def _key(name: str, key: Any) -> Hashable:
 
 
 def _units(name: str, limit: Limit, units: Any) -> float:
+    if not isinstance(units, int | float) and isinstance(units, Real):
+        units = float(units)  # such as a number of numpy
     if not is_amount(units):
         raise ValueError(
             f"cost of limit {name!r} returned {short(units)}; return a number of units, 0 or more"
