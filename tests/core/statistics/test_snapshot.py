@@ -154,6 +154,22 @@ async def test_what_a_pull_stage_has_not_taken_is_in_progress_in_the_stage_befor
 
 
 @simulated()
+async def test_a_skipped_item_that_a_pull_stage_has_not_taken_is_in_progress_too() -> None:
+    gate = Gate()
+    made = stage(same, name="Made", workers=4, skip_if=lambda value: value % 2 == 1)
+    pipeline = Pipeline([made, stage(gate, name="P", pull=True)])
+    await start_with(pipeline, range(6))
+    found = []
+    for value in range(6):
+        stats = stats_of(pipeline, "Made")
+        found.append((stats.in_progress_items, stats.completed_items, stats.skipped_items))
+        gate.let(value)
+        await settle()
+    assert found == [(4, 1, 0), (4, 2, 1), (3, 3, 1), (2, 4, 2), (1, 5, 2), (0, 6, 3)]
+    await pipeline.join()
+
+
+@simulated()
 async def test_a_pull_stage_takes_what_is_held_by_priority_and_then_by_arrival() -> None:
     gate = Gate()
     pipeline = Pipeline([stage(same, name="Made", workers=4), stage(gate, name="P", pull=True)])

@@ -361,8 +361,10 @@ def _release(worker: Worker) -> None:
 async def _wait_for_room(worker: Worker, output: Channel) -> float:
     """Wait, the item being handed over, until the next stage takes more; return the time."""
     worker.set_state(BLOCKED)
+    # Of an item that was skipped, no task was run.
+    has_skipped = worker.bound_task is None and worker.stage.stage.skip_if is not None
     try:
-        await output.waiters.wait_as_sender()
+        await output.waiters.wait_as_sender(has_skipped=has_skipped)
     finally:
         now = worker.set_state(BUSY)
     return now

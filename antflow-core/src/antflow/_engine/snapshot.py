@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isinf
 from time import time
+from typing import NamedTuple
 
 from antflow._stats.counters import BLOCKED, STATES
 from antflow._stats.histogram import count, freeze
@@ -13,6 +14,7 @@ from antflow.stats import LimitStats, PipelineStats, StageStats, TaskStats
 
 from .run import Run
 from .stage_runtime import MAX_LISTED_WORKERS, StageRuntime, error_summary
+from .waiters import SkippedSender
 from .worker import Worker
 
 MOST_FAILED_ITEMS = 1000
@@ -27,7 +29,8 @@ def pipeline_stats(run: Run) -> PipelineStats:
     below 0.
     """
     stages: dict[str, StageStats] = {}
-    passed_on = completed = _passed_on(run, len(run.stages) - 1)
+    passed_on = _passed_on(run, len(run.stages) - 1)
+    completed = passed_on.items
     for index in reversed(range(len(run.stages))):
         stage, passed_on = _stage_stats(run, index, passed_on)
         stages[stage.stage_name] = stage
@@ -131,35 +134,55 @@ def _to_unix(run: Run) -> float:
     return time() - run.clock()
 
 
-def _passed_on(run: Run, index: int) -> int:
-    """Return how many items a stage has handed on; what waits for a pull stage it still holds."""
-    after = run.stages[index + 1 : index + 2]
-    held = sum(len(runtime.input.waiters.senders) for runtime in after if runtime.stage.pull)
-    return run.workers.teams[index].processed - held
+class _PassedOn(NamedTuple):
+    """How many items a stage has handed on, and how many of them it skipped."""
+
+    items: int = 0
+    skipped: int = 0
 
 
-def _stage_stats(run: Run, index: int, passed_on: int) -> tuple[StageStats, int]:
-    """Return a stage's statistics, and how many items the stage before has handed on."""
+def _passed_on(run: Run, index: int) -> _PassedOn:
+    """Return what a stage has handed on; what waits for a pull stage it still holds."""
+    held: list[object] = []
+    for runtime in run.stages[index + 1 : index + 2]:
+        if runtime.stage.pull:
+            held = list(runtime.input.waiters.senders)
+    items = run.workers.teams[index].processed - len(held)
+    # An item is counted as skipped first, and read as such last: never fewer than were skipped.
+    skipped = run.stages[index].counters.skipped
+    skipped -= sum(isinstance(sender, SkippedSender) for sender in held)
+    return _PassedOn(items, min(items, skipped))
+
+
+def _stage_stats(run: Run, index: int, passed_on: _PassedOn) -> tuple[StageStats, _PassedOn]:
+    """Return a stage's statistics, and what the stage before has handed on.
+
+    Args:
+        run: the run.
+        index: of the stage.
+        passed_on: what it has handed on.
+    """
     runtime = run.stages[index]
     counters = runtime.counters
     failed, dropped, left = counters.failed, counters.dropped, len(runtime.input.unprocessed)
     pending, parked = runtime.input.pending, runtime.input.parked
-    received = _passed_on(run, index - 1) if index else 0
-    entered = counters.fed + received
+    received = _passed_on(run, index - 1) if index else _PassedOn()
+    entered = counters.fed + received.items
+    done = passed_on.items + failed + dropped
     now = run.clock()
     states = list(zip(STATES, counters.states(now), strict=True))
     stats = StageStats(
         stage_name=runtime.name,
         pending_items=pending,
-        in_progress_items=max(0, entered - passed_on - failed - dropped - pending - parked - left),
-        completed_items=passed_on,
+        in_progress_items=max(0, entered - done - pending - parked - left),
+        completed_items=passed_on.items,
         failed_items=failed,
         parked_items=parked,
         capacity=None if isinf(runtime.input.capacity) else int(runtime.input.capacity),
         workers={state: workers for state, (_, workers) in states},
         seconds={state: seconds for state, (seconds, _) in states},
         fed_items=entered,
-        skipped_items=counters.skipped,
+        skipped_items=passed_on.skipped,
         dropped_items=dropped,
         unprocessed_items=left,
         retried_attempts=counters.retried,

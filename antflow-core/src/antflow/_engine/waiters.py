@@ -10,6 +10,12 @@ _Line = deque["Future[bool]"]
 """The result of each is whether there was room."""
 
 
+class SkippedSender(Future[bool]):
+    """The future of a sender whose stage skipped the item; statistics tell it from the others."""
+
+    __slots__ = ()
+
+
 class RoomWaiters:
     """Senders, which have deposited their item, and feeders, which have not.
 
@@ -47,13 +53,21 @@ class RoomWaiters:
         """Whether a feeder waits."""
         return bool(self._feeders)
 
-    async def wait_as_sender(self) -> None:
-        """Wait, having deposited, until there is room again or the channel is closed."""
-        await self._wait(self.senders)
+    async def wait_as_sender(self, *, has_skipped: bool = False) -> None:
+        """Wait, having deposited, until there is room again or the channel is closed.
+
+        Args:
+            has_skipped: whether the sender's stage skipped the item.
+        """
+        loop = get_running_loop()
+        waiter = SkippedSender(loop=loop) if has_skipped else loop.create_future()
+        await self._wait(self.senders, waiter)
 
     async def wait_as_feeder(self) -> None:
         """Wait until a feeder may deposit one item, is dismissed or the channel is closed."""
-        if not self._refuses_feeders and await self._wait(self._feeders):
+        if self._refuses_feeders:
+            return
+        if await self._wait(self._feeders, get_running_loop().create_future()):
             self.reserved -= 1
 
     def wake(self) -> None:
@@ -78,8 +92,7 @@ class RoomWaiters:
         _refuse(self._feeders)
         self.any = False
 
-    async def _wait(self, line: _Line) -> bool:
-        waiter: Future[bool] = get_running_loop().create_future()
+    async def _wait(self, line: _Line, waiter: Future[bool]) -> bool:
         line.append(waiter)
         self.any = True
         try:
