@@ -90,15 +90,7 @@ class Prometheus:
     def antflow_pipeline_finish(self, pipeline: Pipeline) -> Awaitable[None] | None:
         """Keep the totals of the run, and push them if a Pushgateway is configured."""
         self._collector.totals.finish_run(pipeline)
-        return None if self._pusher is None else self._push(pipeline, self._pusher)
-
-    async def _push(self, pipeline: Pipeline, pusher: Pusher) -> None:
-        """Push, and count a failure here, because the run's faults were counted before."""
-        try:
-            await pusher.push()
-        except OSError:
-            self._collector.totals.add_fault(pipeline, self.antflow_name)
-            raise
+        return None if self._pusher is None else self._pusher.push()
 
 
 def _check_buckets(buckets: Iterable[float]) -> Buckets:

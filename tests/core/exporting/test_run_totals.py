@@ -9,13 +9,23 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Event, Lock
+from threading import Event, Lock, RLock, current_thread, main_thread
 from typing import Any
 from weakref import ref
 
 import pytest
 
-from antflow import Adaptive, GiveUp, Limit, Pipeline, PipelineStats, RetryAfter, Stage, hookimpl
+from antflow import (
+    Adaptive,
+    ErrorSummary,
+    GiveUp,
+    Limit,
+    Pipeline,
+    PipelineStats,
+    RetryAfter,
+    Stage,
+    hookimpl,
+)
 from antflow.exporting import METRICS, RunTotals, reset_after_fork
 from tests.helpers.forks import in_a_child, needs_fork
 from tests.helpers.virtual_time import Gate, settle, simulate
@@ -309,18 +319,87 @@ def test_of_a_limit_that_runs_share_what_is_theirs_is_added_up_and_nothing_else(
     simulate(main)
 
 
-def test_faults_are_counted_and_one_after_the_end_can_be_added() -> None:
+class Faulty:
+    """A plugin whose hooks raise at each call; the one of the end hangs in a cancelled run."""
+
+    @hookimpl(tryfirst=True)
+    def antflow_pipeline_start(self) -> None:
+        raise ValueError
+
+    @hookimpl
+    def antflow_item_finish(self) -> None:
+        raise ValueError
+
+    @hookimpl(trylast=True)
+    async def antflow_pipeline_finish(self, error_summary: ErrorSummary) -> None:
+        if error_summary.total_failed:
+            raise ValueError
+        await asyncio.Event().wait()
+
+
+def faults_in(exporter: Exporter) -> float:
+    return exporter.values("plugin_faults")["p", "Faulty"]
+
+
+def test_faults_are_counted_whichever_plugin_is_called_first_and_last() -> None:
     exporter = Exporter()
 
     async def main() -> None:
-        pipeline = exporter.pipeline()
-        await pipeline.run([1])
-        for _ in range(2):
-            exporter.totals.add_fault(pipeline, "sender")
+        async def work(seconds: int) -> None:
+            await asyncio.sleep(seconds)
+            raise KeyError
+
+        stage = Stage("Work", 1, [work], task_attempts=1)
+        plugins = [exporter, Faulty()]
+        pipeline = Pipeline([stage], name="p", plugins=plugins, autoload=False)
+        for number in (1, 2):
+            await pipeline.run([0, 0])
+            assert pipeline.plugin_faults == {"Faulty": 4}
+            assert faults_in(exporter) == 4 * number
+        run = asyncio.ensure_future(pipeline.run([1000]))
+        await settle()
+        assert faults_in(exporter) == 9
+        run.cancel()
+        await asyncio.wait([run])
+        assert faults_in(exporter) == 11
 
     simulate(main)
-    assert exporter.values("plugin_faults") == {("p", "Exporter"): 0, ("p", "sender"): 2}
-    assert exporter.value("pipeline_runs") == 1
+    assert exporter.value("pipeline_runs") == 3
+
+
+def test_a_pipeline_that_runs_again_while_it_is_read_counts_no_fault_twice() -> None:
+    exporter, is_read, goes_on = Exporter(), Event(), Event()
+
+    class SlowlyRead(Pipeline):
+        def get_stats(self) -> PipelineStats:
+            stats = super().get_stats()
+            if current_thread() is not main_thread():
+                is_read.set()
+                goes_on.wait()
+            return stats
+
+    class Raising:
+        @hookimpl
+        def antflow_item_finish(self) -> None:
+            raise ValueError
+
+    async def main() -> None:
+        gate = Gate()
+        stage = Stage("Work", 1, [gate])
+        plugins = [exporter, Raising()]
+        pipeline = SlowlyRead([stage], name="p", plugins=plugins, autoload=False)
+        await pipeline.start()
+        await pipeline.feed([1])
+        reading = asyncio.ensure_future(asyncio.to_thread(exporter.totals.read))
+        await asyncio.to_thread(is_read.wait)
+        gate.open()
+        await pipeline.join()
+        await pipeline.run(range(5))
+        goes_on.set()
+        await reading
+
+    asyncio.run(main())
+    assert exporter.value("plugin_faults", "p", "Raising") == 6
 
 
 def test_the_end_of_a_run_that_was_not_added_changes_nothing() -> None:
@@ -638,12 +717,15 @@ class TestForks:
 
 @contextmanager
 def all_locks_of(holder: object) -> Iterator[None]:
-    locks = [each for each in vars(holder).values() if isinstance(each, type(Lock()))]
-    assert locks
-    for lock in locks:
-        lock.acquire()
-    try:
-        yield
-    finally:
+    """Hold the locks of an object in another thread."""
+    kinds = type(Lock()) | type(RLock())
+    locks = [each for each in vars(holder).values() if isinstance(each, kinds)]
+    assert len(locks) == 2
+    with ThreadPoolExecutor(1) as thread:
         for lock in locks:
-            lock.release()
+            thread.submit(lock.acquire).result()
+        try:
+            yield
+        finally:
+            for lock in locks:
+                thread.submit(lock.release).result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 from antflow._errors.suggestions import explains_keywords
@@ -118,6 +118,10 @@ class RunInspection(RunControl, Generic[Out_co]):
         The first exception of each hook is logged.
         """
         return dict(self._current_run().dispatcher.faults)
+
+    def _on_fault(self, listener: Callable[[str], None]) -> None:  # for `antflow.exporting`
+        """Call a function with the plugin's name at each further exception in the present run."""
+        self._current_run().dispatcher.fault_listeners.append(listener)
 
     @property
     def plugin_names(self) -> tuple[str, ...]:

@@ -142,21 +142,19 @@ def yield_gil() -> None:
 def measure(
     stats: PipelineStats,
     plugins: Iterable[str],
-    faults: Mapping[str, int],
     pipeline: str,
     limiter: LabelLimiter,
 ) -> Measurements:
-    """Return the metrics of one run.
+    """Return the metrics of one run, without the faults of its plugins.
 
     Args:
         stats: the statistics of the run.
         plugins: the names of the plugins that take part.
-        faults: how often each plugin raised, by its name.
         pipeline: the pipeline's label.
         limiter: gives the other labels.
     """
     measured = Measurements()
-    for number, value in enumerate(_of_run(stats, plugins, faults, pipeline, limiter)):
+    for number, value in enumerate(_of_run(stats, plugins, pipeline, limiter)):
         if number % VALUES_AT_ONCE == VALUES_AT_ONCE - 1:
             yield_gil()
         measured.add_value(*value)
@@ -166,7 +164,6 @@ def measure(
 def _of_run(
     stats: PipelineStats,
     plugins: Iterable[str],
-    faults: Mapping[str, int],
     pipeline: str,
     limiter: LabelLimiter,
 ) -> Iterator[Measurement]:
@@ -179,8 +176,8 @@ def _of_run(
     yield metrics.ITEMS, (pipeline, "dropped"), stats.items_dropped
     yield metrics.ITEMS, (pipeline, "unprocessed"), stats.items_unprocessed
     yield metrics.ITEMS_OUTSTANDING, labels, stats.items_outstanding
-    for plugin, number in {**dict.fromkeys(plugins, 0), **faults}.items():
-        yield metrics.PLUGIN_FAULTS, limiter.limit("plugin", plugin, pipeline), number
+    for plugin in plugins:
+        yield metrics.PLUGIN_FAULTS, limiter.limit("plugin", plugin, pipeline), 0
     for stage in stats.stage_stats.values():
         stage_labels = limiter.limit("stage", stage.stage_name, pipeline)
         yield from _of_stage(stage, stage_labels)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, get_running_loop
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from threading import Lock
+from functools import partial
+from threading import Lock, RLock
 from weakref import ref
 
 from antflow.pipeline import Pipeline
 from antflow.stats import PipelineStats
 
 from .forks import reset_after_fork
-from .labels import LabelLimiter
+from .labels import LabelLimiter, Labels
 from .measurements import Measurements, Sample, measure, yield_gil
 from .metrics import PLUGIN_FAULTS
 
@@ -40,7 +41,7 @@ class _ActiveRun:
         self._pipeline = ref(pipeline)
         self._loop = ref(loop)
         self._limiter = limiter
-        self.measured = measure(NOT_MEASURED, (), {}, label, limiter)
+        self.measured = measure(NOT_MEASURED, (), label, limiter)
 
     @property
     def loop(self) -> AbstractEventLoop | None:
@@ -64,18 +65,16 @@ class _ActiveRun:
         stats = pipeline.get_stats()
         if stats.run_id != self.run_id:
             return False
-        self.merge(stats, pipeline.plugin_names, pipeline.plugin_faults)
+        self.merge(stats, pipeline.plugin_names)
         return True
 
     def last(self) -> Measurements:
         """Return the last measurements."""
         return self.measured
 
-    def merge(
-        self, stats: PipelineStats, plugins: tuple[str, ...], faults: dict[str, int]
-    ) -> Measurements:
+    def merge(self, stats: PipelineStats, plugins: tuple[str, ...]) -> Measurements:
         """Update the measurements by these statistics, and return them."""
-        later = measure(stats, plugins, faults, self.label, self._limiter)
+        later = measure(stats, plugins, self.label, self._limiter)
         self.measured.merge_monotonic(later)
         return self.measured
 
@@ -100,12 +99,14 @@ class RunTotals:
 
     def reset(self) -> None:
         """Start from zero, with new locks: a forked child may inherit some that are held."""
-        self._lock = Lock()
+        # Reentrant: what the garbage collector destroys under it may be a hook that raises.
+        self._lock = RLock()
         self._sum_lock = Lock()
         self.limiter = LabelLimiter()
         self._active: dict[str, _ActiveRun] = {}
         self._pending: deque[Callable[[], Measurements]] = deque()
         self._ended = Measurements()
+        self._faults: Counter[Labels] = Counter()
         self._drop_at = MAX_PENDING
 
     def start_run(self, pipeline: Pipeline) -> bool:
@@ -127,6 +128,11 @@ class RunTotals:
             self._active[pipeline.run_id] = _ActiveRun(pipeline, loop, label, self.limiter)
             if len(self._active) > self._drop_at:
                 self._drop_abandoned()
+        # Each is counted as it happens: hooks are called after this exporter's last one, too.
+        count = partial(self._count_fault, self._faults, label)
+        for plugin in Counter(pipeline.plugin_faults).elements():
+            count(plugin)
+        pipeline._on_fault(count)  # noqa: SLF001 - for exporting only
         self._sum_pending()
         return True
 
@@ -140,26 +146,12 @@ class RunTotals:
             run = self._active.get(pipeline.run_id)
         if run is None:
             return
-        stats, plugins, faults = pipeline.get_stats(), pipeline.plugin_names, pipeline.plugin_faults
+        stats, plugins = pipeline.get_stats(), pipeline.plugin_names
         with self._lock:
             if self._active.pop(run.run_id, None) is not None:
                 # The statistics are final, so they can be merged later, outside of the event loop.
-                self._pending.append(lambda: run.merge(stats, plugins, faults))
+                self._pending.append(lambda: run.merge(stats, plugins))
         self._sum_pending()
-
-    def add_fault(self, pipeline: Pipeline, plugin: str) -> None:
-        """Count a fault of a plugin that comes after the end of a run.
-
-        Args:
-            pipeline: the pipeline of the run.
-            plugin: the plugin's name.
-        """
-        with self._lock:
-            labels = self.limiter.limit("pipeline", pipeline.name)
-            labels = self.limiter.limit("plugin", plugin, *labels)
-            fault = Measurements()
-            fault.add_value(PLUGIN_FAULTS, labels, 1)
-            self._pending.append(lambda: fault)
 
     def read(self) -> list[Sample]:
         """Return samples of all metrics now, in the order of `METRICS`.
@@ -171,6 +163,7 @@ class RunTotals:
                 active = list(self._active.values())
                 pending = list(self._pending)
                 self._pending.clear()
+                faults = self._faults.copy()
             for measured in pending:
                 yield_gil()
                 self._ended.add(measured(), has_ended=True)
@@ -179,6 +172,8 @@ class RunTotals:
             for run in still_active:
                 yield_gil()
                 sums.add(run.measured, has_ended=False)
+            for labels, number in faults.items():
+                sums.add_value(PLUGIN_FAULTS, labels, number)
         return list(sums.samples())
 
     def event_loops(self) -> dict[str, set[AbstractEventLoop]]:
@@ -190,6 +185,10 @@ class RunTotals:
             if (loop := run.loop) is not None:
                 loops.setdefault(run.label, set()).add(loop)
         return loops
+
+    def _count_fault(self, faults: Counter[Labels], label: str, plugin: str) -> None:
+        with self._lock:
+            faults[self.limiter.limit("plugin", plugin, label)] += 1
 
     def _update(self, active: list[_ActiveRun]) -> list[_ActiveRun]:
         """Measure runs, end the abandoned runs, and return the others."""

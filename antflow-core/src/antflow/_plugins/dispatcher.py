@@ -112,6 +112,7 @@ class Dispatcher:
         "_abort",
         "_logged",
         "_plugins",
+        "fault_listeners",
         "faults",
         "item_finish",
         "item_start",
@@ -132,6 +133,7 @@ class Dispatcher:
         # Random, so that runs of several processes, or of a forked one, differ.
         self.run_id = f"{pipeline}-{urandom(8).hex()}"
         self.faults: Counter[str] = Counter()
+        self.fault_listeners: list[Callable[[str], None]] = []  # called with the plugin's name
         self.strict = False
         self._abort = abort
         self._logged: set[tuple[str, str]] = set()
@@ -276,6 +278,8 @@ class Dispatcher:
     def note_fault(self, name: str, hook: str, error: BaseException, event: Any = None) -> None:
         """Count an error of a plugin, and log the first of each hook; if strict, end the run."""
         self.faults[name] += 1
+        for count in self.fault_listeners:
+            count(name)
         limit_traceback(error)
         # Logged once: a plugin that raises for each item would fill the log.
         if (name, hook) not in self._logged:
