@@ -1,28 +1,4 @@
-"""The names of attributes: those of the semantic conventions, and our own.
-
-| name | is | of spans | of metrics |
-|---|---|---|---|
-| `antflow.pipeline.name` | string | of runs, items and stages | of all |
-| `antflow.run.id` | string, unique in the process | of runs and items | |
-| `antflow.run.total_items` | int; absent where it is unknown | of runs | |
-| `antflow.run.failed_items` | int; absent where it is 0 | of runs | |
-| `antflow.item.id` | string | of items | |
-| `antflow.item.state` | string: pending, in_progress, parked | | of items in a stage |
-| `antflow.stage.name` | string | of stages and attempts | of stages and tasks |
-| `antflow.stage.queue_wait` | double, in seconds | of stages | |
-| `antflow.worker.name` | string | of stages | |
-| `antflow.worker.state` | string: idle, busy, waiting, blocked | | of workers |
-| `antflow.task.name` | string | of attempts | of tasks |
-| `antflow.attempt.number` | int, from 1 | of attempts | |
-| `antflow.attempt.delay` | double, in seconds | of attempts that another follows | |
-| `antflow.limit.name` | string | of events of attempts | of limits |
-| `antflow.limit.wait_duration` | double, in seconds | of events of attempts | |
-| `antflow.outcome` | string | of all that did not simply succeed | of items |
-| `antflow.plugin.name` | string | | of plugin errors |
-| `antflow.quantile` | string | | of quantiles |
-| `code.function.name` | string | of attempts | |
-| `error.type` | string | of failed attempts and items | of failures |
-"""
+"""The names of attributes: those of the semantic conventions, and our own."""
 
 from __future__ import annotations
 
