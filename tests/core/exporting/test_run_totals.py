@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Event, Lock, RLock, current_thread, main_thread
 from typing import Any
 from weakref import ref
@@ -702,6 +703,29 @@ class TestForks:
         reset_after_fork(counter)
         assert in_a_child(lambda: str(counter.count)) == "0"
         assert counter.count == 3
+
+    def test_each_object_is_reset_whatever_it_is_equal_to_and_another_raises(self) -> None:
+        @dataclass
+        class Counter:
+            count: int
+
+            def reset(self) -> None:
+                number, self.count = self.count, 0
+                if number == 4:
+                    raise OSError("reset raised")
+
+        def work() -> str:
+            reported.append(str([counter.count for counter in counters]))
+            return " ".join(reported)
+
+        reported: list[str] = []
+        counters = [Counter(number) for number in (3, 3, 4, 5, 5)]
+        for counter in counters:
+            reset_after_fork(counter)
+        with pytest.MonkeyPatch.context() as patch:
+            report = lambda raised: reported.append(str(raised.exc_value))  # noqa: E731
+            patch.setattr(sys, "unraisablehook", report)
+            assert in_a_child(work) == "reset raised [0, 0, 0, 0, 0]"
 
     def test_runs_of_a_child_have_ids_of_their_own(self) -> None:
         pipeline = Exporter().pipeline()
