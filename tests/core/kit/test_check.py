@@ -117,6 +117,18 @@ def test_a_correct_plugin_passes(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(("seconds", "skipped"), [(0.1, set()), (3600, {"antflow run"})])
+def test_the_command_which_takes_real_time_is_left_out_if_the_plugin_waits_for_long(
+    seconds: float, skipped: set[str]
+) -> None:
+    class Waiting:
+        @hookimpl
+        async def antflow_item_finish(self) -> None:
+            await asyncio.sleep(seconds)
+
+    assert {*SCENARIOS} - {*check_plugin(Waiting).scenarios} == skipped
+
+
 def test_every_hook_is_called_with_every_status() -> None:
     recorder = Recorder()
     check_plugin(recorder, ignore=["references"])

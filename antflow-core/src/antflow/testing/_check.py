@@ -31,6 +31,9 @@ from ._virtual_clock import Clock
 MUTED_LOGGERS = (engine_run.__name__, runners.__name__, "antflow")
 """Loggers of unprocessed and failed items and of abandoned threads, which scenarios cause."""
 
+MAX_SECONDS = 20.0
+"""Simulated seconds that the scenarios may take for `antflow run`, in real time, to follow."""
+
 KEEP_BY_RUN = "keep it in an object that antflow_pipeline_start returns, or by weak reference"
 KEEP_TEXT = "keep the text of the error, since its traceback holds what was run"
 
@@ -45,8 +48,9 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
     the last attempt and as a run stops, skip, no items, cancellation, shutdown, a stream that is
     left early, an input that raises, a second run, the plugin's displays, its command-line options,
     and, if all is well so far, `antflow run`. Ids are numbers and strings. Waits take no time, but
-    for the command, which runs in the main thread only. A plugin may keep what it opens or starts
-    in its first runs, such as a server; if more is left with each run, that is a leak.
+    for the command, which runs in the main thread only; it is left out if the plugin's waits add up
+    to more than 20 seconds. A plugin may keep what it opens or starts in its first runs, such as a
+    server; if more is left with each run, that is a leak.
 
     Args:
         plugin: an object, a class or a module, as for a Pipeline; or the name of an installed
@@ -67,7 +71,8 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         ValueError: `ignore` has an unknown kind.
         RuntimeError: an event loop is running already.
     """
-    Clock().run(asyncio.sleep(0))  # raises where an event loop is running
+    clock = Clock()
+    clock.run(asyncio.sleep(0))  # raises where an event loop is running
     findings, spy = Findings(ignore), HookSpy()
     name, found = plugin if isinstance(plugin, str) else "", None
     try:
@@ -79,23 +84,25 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         for violation in rule_violations(found, plugin):
             findings.add("rules", violation)
     scenarios = SCENARIOS if found is not None and validation_error(found) is None else {}
+    played: list[str] = []
     join_budget = JoinBudget()
     gc.freeze()  # otherwise each scenario's collections go through all that pytest holds
     try:
         has_ended = True
         for title, scenario in scenarios.items():
-            # in real time a hook that never ends would hang the check, and other problems are known
-            is_in_real_time = not iscoroutinefunction(scenario)
-            if is_in_real_time and (findings.problems() or not has_ended):
+            # in real time a hook that waits for long would hold the check
+            is_in_real_time, waits = not iscoroutinefunction(scenario), clock.time() > MAX_SECONDS
+            if is_in_real_time and (findings.problems() or not has_ended or waits):
                 continue
+            played.append(title)
             # threads and files of the first runs are the plugin's to keep
             checked_budget = None if title in FIRST_RUNS else join_budget
             add_problem = partial(findings.add, scenario=title)
-            has_ended &= check_scenario(found, scenario, spy, add_problem, checked_budget)
+            has_ended &= check_scenario(found, scenario, clock, spy, add_problem, checked_budget)
     finally:
         collect_runs()
         gc.unfreeze()
-    report = PluginReport(name, tuple(scenarios), spy.calls, findings.problems())
+    report = PluginReport(name, tuple(played), spy.calls, findings.problems())
     if report.problems:
         raise PluginProblemsError(report)
     return report
@@ -141,6 +148,7 @@ def _attribute(plugin: object, name: str) -> object:
 def check_scenario(
     plugin: object,
     scenario: Scenario,
+    clock: Clock,
     spy: HookSpy,
     add_problem: AddProblem,
     join_budget: JoinBudget | None,
@@ -150,6 +158,7 @@ def check_scenario(
     Args:
         plugin: the object itself.
         scenario: runs pipelines with the plugin.
+        clock: simulates the time of coroutine functions.
         spy: counts the plugin's hook calls.
         add_problem: called with each problem.
         join_budget: time to wait for threads; None if threads and files may be left.
@@ -162,7 +171,7 @@ def check_scenario(
     harness = Harness(plugin, dashboards_of(plugin), spy, add_problem)
     with capture_faults(MUTED_LOGGERS, names_items=False) as capture, check_warnings(add_problem):
         # leaks are searched only after a scenario that ended: one that broke off leaves anything
-        is_ended = run_to_end(scenario, harness, add_problem)
+        is_ended = run_to_end(scenario, clock, harness, add_problem)
         if is_ended and join_budget is not None:
             before.check_threads(join_budget, add_problem)
         gc.collect()
@@ -186,11 +195,11 @@ def collect_runs() -> None:
         gc.collect()
 
 
-def run_to_end(scenario: Scenario, harness: Harness, add_problem: AddProblem) -> bool:
+def run_to_end(scenario: Scenario, clock: Clock, harness: Harness, add_problem: AddProblem) -> bool:
     """Run a scenario, report what it raises, and return whether it came to its end."""
     try:
         if iscoroutinefunction(scenario):
-            Clock().run(run_scenario(scenario, harness, add_problem))
+            clock.run(run_scenario(scenario, harness, add_problem))
         else:
             scenario(harness)
     except KeyboardInterrupt:
