@@ -72,6 +72,23 @@ def test_one_that_cannot_take_part_leaves_the_others(caplog: pytest.LogCaptureFi
     assert "What it returned cannot take part" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Watching, "'Watching' is a class; return an object of it"),
+        ([object()], "'object' has no hooks; return an observer, or a list of them"),
+        ((each for each in [1]), "'generator' has no hooks; return an observer, or a list of them"),
+    ],
+)
+def test_what_has_no_hooks_is_a_fault(
+    answer: object, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = pipeline(answer)
+    simulate(lambda: one.run([1]))
+    assert one.plugin_faults == {"returning": 1}
+    assert f"What it returned cannot take part: {reason}" in caplog.text
+
+
 def test_a_run_has_the_id_of_its_events_and_statistics() -> None:
     seen: list[str] = []
 

@@ -19,7 +19,7 @@ from antflow._plugins.dispatcher import (
     present_task,
 )
 from antflow._plugins.plugin_set import PluginSet, unused_name
-from antflow._plugins.validation import validation_error
+from antflow._plugins.validation import observer_error
 from antflow.exceptions import PluginError
 from antflow.results import PipelineResult
 
@@ -126,7 +126,7 @@ class Lifecycle:
         dispatcher = self._dispatcher
         scoped: dict[str, object] = {}
         for name, observer in _observers_of(answers):
-            if (reason := validation_error(observer)) is None:
+            if (reason := observer_error(observer)) is None:
                 scoped[unused_name(f"{name}.run", scoped)] = observer
             else:
                 error = PluginError(f"What it returned cannot take part: {reason}", plugin=name)

@@ -126,9 +126,25 @@ def validation_error(plugin: object) -> str | None:
     """Return why an object cannot be a plugin; None if it can."""
     if plugin is None or isinstance(plugin, NOT_PLUGINS):
         return f"{type(plugin).__name__!r} has no hooks; give an object, a class or a module"
+    # A manager of its own: a plugin that fails half way leaves nothing behind in a shared one.
+    return _registration_error(Manager(), plugin)
+
+
+def observer_error(observer: object) -> str | None:
+    """Return why what `antflow_pipeline_start` returned cannot observe a run; None if it can."""
+    manager = Manager()
+    reason = _registration_error(manager, observer)
+    if reason is not None and inspect.isclass(observer):
+        return f"{observer.__name__!r} is a class; return an object of it"
+    # Hooks that only other versions of antflow have count, too.
+    if reason is None and not any(hook.get_hookimpls() for hook in vars(manager.hook).values()):
+        return f"{type(observer).__name__!r} has no hooks; return an observer, or a list of them"
+    return reason
+
+
+def _registration_error(manager: Manager, plugin: object) -> str | None:
     try:
-        # A manager of its own: a plugin that fails half way leaves nothing behind in a shared one.
-        Manager().register(plugin, name_of(plugin))
+        manager.register(plugin, name_of(plugin))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the plugin's properties run here, and may raise anything
