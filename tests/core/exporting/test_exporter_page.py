@@ -8,8 +8,9 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import ModuleType
 from typing import Any
 
@@ -97,6 +98,50 @@ def test_a_server_gets_what_hundreds_of_short_runs_count(page: ModuleType) -> No
         assert server.counters[task] == 200
         assert server.counters[f"{task}.sum"] > 0
         assert server.gauges[f"antflow.pipeline_runs_active.{name}"] == 0
+
+
+def test_what_could_not_be_sent_is_sent_the_next_time(
+    page: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server()
+    exporter = page.StatsD(port=server.port)
+    pipeline = Pipeline([Stage("Work", 1, [same])], name="p", plugins=[exporter], autoload=False)
+
+    class Unreachable(socket.socket):
+        def sendto(self, *_: Any) -> int:
+            raise OSError("Network is unreachable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", Unreachable)
+        asyncio.run(pipeline.run(range(5)))
+        assert pipeline.plugin_faults == {"statsd": 1}
+    asyncio.run(pipeline.run(range(3)))
+    server.close()
+    assert server.counters["antflow.pipeline_items.p.succeeded"] == 8
+
+
+def test_a_run_starts_while_a_datagram_is_being_sent(
+    page: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sends, goes_on = Event(), Event()
+
+    class Slow(socket.socket):
+        def sendto(self, *_: Any) -> int:
+            sends.set()
+            assert goes_on.wait(10)
+            return 0
+
+    async def work(_: Any) -> None:
+        goes_on.set()
+
+    exporter = page.StatsD()
+    pipeline = Pipeline([Stage("Work", 1, [work])], plugins=[exporter], autoload=False)
+    monkeypatch.setattr(page.socket, "socket", Slow)
+    with ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(exporter.send)
+        sends.wait()
+        asyncio.run(pipeline.run([1]))
+        sending.result()
 
 
 def test_it_is_a_valid_plugin(page: ModuleType) -> None:
