@@ -195,6 +195,11 @@ class OneDisplay(Everything):
     antflow_dashboards = "lines"
 
 
+class Unlicensed:
+    def __init__(self) -> None:
+        sys.exit("no licence")
+
+
 WrongArgument = plugin_of("WrongArgument", antflow_task_start=lambda self, task_event: None)
 Misspelt = plugin_of(antflow_task_starts=lambda self, event: None)
 Greedy = plugin_of("Greedy", antflow_dashboard=lambda self: Lines())
@@ -208,6 +213,7 @@ Greedy = plugin_of("Greedy", antflow_dashboard=lambda self: Lines())
         (Misspelt, "'antflow_task_start' may be meant"),
         (Hookless, "It implements no hook"),
         (Needy, "Plugin 'Needy' cannot be made: TypeError"),
+        (Unlicensed, "Plugin 'Unlicensed' cannot be made: SystemExit: no licence; give an object"),
         (Numbered, "antflow_name is 7; give a string, the name of the entry point."),
         (OneDisplay, "antflow_dashboards is 'lines'; give a tuple of names."),
         (None, "'NoneType' has no hooks; give an object, a class or a module"),

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from antflow._errors.texts import message_text
 from antflow._errors.tracebacks import callers_level
-from antflow.exceptions import PluginWarning, text_of
+from antflow.exceptions import PluginError, PluginWarning
 
 from .plugin_set import EMPTY_SET, PluginSet
 from .switches import is_off
-from .validation import declared_name, hooks_of, instantiate, validation_error
+from .validation import declared_name, explain_errors, hooks_of, instantiate, validation_error
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -214,11 +214,10 @@ def _load_entry(
 def _load(entry: EntryPoint) -> tuple[object, str]:
     """Return a plugin and "", or None and the reason why it cannot take part."""
     try:
-        plugin = instantiate(entry.load())
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: an import must not end the user's program
-        return None, f"it cannot be loaded: {type(error).__name__}: {text_of(error)}"
+        with explain_errors("it cannot be loaded", entry.name):
+            plugin = instantiate(entry.load())
+    except PluginError as error:
+        return None, str(error)
     reason = validation_error(plugin)
     return (plugin, "") if reason is None else (None, reason)
 

@@ -23,6 +23,7 @@ from .validation import (
     check_dashboard,
     dashboards_of,
     declared_name,
+    explain_errors,
     has_hooks,
     instantiate,
     name_of,
@@ -73,19 +74,11 @@ def resolve(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
 
 
 def _instantiate_for(plugin: object, pipeline: str) -> tuple[str, object]:
-    try:
+    kind = plugin if isinstance(plugin, type) else type(plugin)
+    what = f"Plugin {kind.__name__!r} of pipeline {pipeline!r} cannot be made or named"
+    with explain_errors(what, kind.__name__, "; give an object that can"):
         plugin = instantiate(plugin)
         return name_of(plugin), plugin
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # as from the discovery: a plugin may raise anything
-        kind = plugin if isinstance(plugin, type) else type(plugin)
-        name = kind.__name__
-        raise PluginError(
-            f"Plugin {name!r} of pipeline {pipeline!r} cannot be made or named: "
-            f"{type(error).__name__}: {text_of(error)}; give an object that can",
-            plugin=name,
-        ) from error
 
 
 def unused_name(name: str, taken: Mapping[str, object]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from pluggy import PluginManager, PluginValidationError
 
 from antflow import hookspecs
 from antflow._errors.suggestions import nearest
-from antflow.exceptions import text_of
+from antflow.exceptions import PluginError, text_of
 
 PREFIX = "antflow_"
 
@@ -169,6 +170,24 @@ def has_hooks(thing: object) -> bool:
         or PluginManager.parse_hookimpl_opts(manager, thing, name) is not None
         for name in dir(thing)
     )
+
+
+@contextmanager
+def explain_errors(what: str, plugin: str, remedy: str = "") -> Iterator[None]:
+    """Raise a PluginError in place of what a plugin's code raises while it is loaded or made.
+
+    Args:
+        what: what cannot be done; the text begins with it.
+        plugin: the plugin's name.
+        remedy: what to do about it; the text ends with it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin must not end the user's program
+        text = f"{what}: {type(error).__name__}: {text_of(error)}{remedy}"
+        raise PluginError(text, plugin=plugin) from error
 
 
 def instantiate(plugin: object) -> object:

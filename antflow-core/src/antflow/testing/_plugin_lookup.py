@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from antflow._plugins.discovery import GROUP
-from antflow._plugins.validation import instantiate
-from antflow.exceptions import PluginError, text_of
+from antflow._plugins.validation import explain_errors, instantiate
 
 
 def resolve_plugin(plugin: object) -> object:
@@ -19,14 +18,9 @@ def resolve_plugin(plugin: object) -> object:
     """
     name = plugin if isinstance(plugin, str) else getattr(plugin, "__name__", repr(plugin))
     found = load_installed(plugin) if isinstance(plugin, str) else plugin
-    try:
+    remedy = "; give an object, or a class that needs no arguments"
+    with explain_errors(f"Plugin {name!r} cannot be made", str(name), remedy):
         return instantiate(found)
-    except Exception as error:
-        raise PluginError(
-            f"Plugin {name!r} cannot be made: {type(error).__name__}: {text_of(error)}; give an "
-            "object, or a class that needs no arguments",
-            plugin=str(name),
-        ) from error
 
 
 def load_installed(name: str) -> object:
@@ -46,11 +40,6 @@ def load_installed(name: str) -> object:
             "such as by `pip install --editable .`, or give the plugin itself"
         )
     entry = entries[name]
-    try:
+    what = f"Plugin {name!r} ({entry.value}) cannot be loaded"
+    with explain_errors(what, name, "; fix the entry point or what it leads to"):
         return entry.load()
-    except Exception as error:
-        raise PluginError(
-            f"Plugin {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: "
-            f"{text_of(error)}; fix the entry point or what it leads to",
-            plugin=name,
-        ) from error
