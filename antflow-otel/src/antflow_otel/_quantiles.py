@@ -41,11 +41,7 @@ class SlidingWindow:
             self._records.append((now, histograms))
         for sample in samples:
             latest, before = histograms[sample.labels], oldest.get(sample.labels)
-            # Counts start from zero in a forked child process.
-            if before is None or latest.count < before.count:
-                yield sample, latest
-            else:
-                yield sample, _difference(latest, before)
+            yield sample, latest if before is None else _difference(latest, before)
 
 
 def _difference(latest: Histogram, before: Histogram) -> Histogram:

@@ -65,11 +65,3 @@ def test_rare_collections_make_the_window_longer() -> None:
     for number in range(1, 4):
         watched.now += 10 * WINDOW
         assert watched.recent(counts(b1=number)) == counts(b1=1)
-
-
-def test_counts_that_restart_are_recent() -> None:
-    watched = Watched()
-    watched.now += STEP
-    watched.recent(counts(b1=5))
-    watched.now += WINDOW
-    assert watched.recent(counts(b2=2)) == counts(b2=2)
