@@ -37,6 +37,7 @@ class ItemHandle(Generic[Value_co]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_awaited",
         "_callbacks",
         "_canceller",
