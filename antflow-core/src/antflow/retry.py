@@ -11,7 +11,7 @@ from numbers import Number
 from typing import Any, Protocol, cast
 
 from ._errors.tracebacks import set_on
-from .exceptions import MAX_SECONDS, GiveUp, ItemTimeoutError, RetryAfter
+from .exceptions import MAX_SECONDS, GiveUp, RetryAfter
 
 MAX_UNITS = 10.0**18  # more bytes than a network carries: more is a mistake, such as infinity
 MIN_RATE = 1 / MAX_SECONDS
@@ -83,7 +83,7 @@ RetryOn = ErrorTypes | Callable[[BaseException], bool]
 """A type of errors, a tuple of types, or a function that is called with an error."""
 
 
-FINAL = (GiveUp, ItemTimeoutError)
+FINAL = (GiveUp,)
 """Errors after which no policy makes another attempt."""
 
 

@@ -138,7 +138,8 @@ class Stage:
             limit.
         item_timeout: seconds that an item may take in the stage, from the moment when a worker
             first takes it, with all attempts and the waits between them; then it fails with an
-            ItemTimeoutError. None for no limit.
+            ItemTimeoutError. One that waits for a worker or a limit by then fails when a worker
+            takes it. None for no limit.
         limits: all of them have to allow an item to start, see `Limit`; an item that waits for one
             holds no worker.
 

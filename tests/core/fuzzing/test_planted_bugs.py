@@ -397,10 +397,14 @@ def errors_that_are_never_retried_are(
     return cast("Outcome", original(error, attempt, *policies, **options))
 
 
-@replaces(processing, "_count_kind", ("stream", 45))
-def timeouts_of_items_alone_are_counted(original: Any, stage: Any, error: BaseException) -> None:
-    if not isinstance(error, AttemptTimeoutError):
-        original(stage, error)
+@replaces(processing, "judge", ("stream", 45))
+def timeouts_of_items_alone_are_counted(original: Any, worker: Any, *arguments: Any) -> Outcome:
+    counters = worker.stage.counters
+    before = counters.timeouts
+    found: Outcome = original(worker, *arguments)
+    if isinstance(found.error, AttemptTimeoutError):
+        counters.timeouts = before
+    return found
 
 
 @replaces(time_limits._TimeLimit, "__exit__")

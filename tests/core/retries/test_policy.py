@@ -69,7 +69,7 @@ def test_only_an_exception_is_tried_again(error: BaseException) -> None:
         (lambda _: True, (KeyError, ValueError), BROKEN, False),
         (Exception, (), AttemptTimeoutError("late"), True),
         (TimeoutError, (), AttemptTimeoutError("late"), True),
-        (Exception, (), ItemTimeoutError("late"), False),
+        (Exception, (), ItemTimeoutError("of an inner pipeline"), True),
         (Exception, (), GiveUp(BROKEN), False),
     ],
 )

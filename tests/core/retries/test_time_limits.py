@@ -247,6 +247,31 @@ async def test_waiting_for_a_tasks_limit_counts() -> None:
     assert (seconds, stats.timeouts) == (10, 2)
 
 
+@pytest.mark.parametrize("in_time", [False, True])
+@pytest.mark.parametrize("limit", ["item_timeout", "task_timeout"])
+@simulated(tick=0.0)
+async def test_a_timeout_of_an_inner_pipeline_is_an_error_like_any_other(
+    limit: str, in_time: bool
+) -> None:
+    async def run_inner(_: object) -> None:
+        options: dict[str, Any] = {limit: 5, "task_attempts": 1}
+        inner = Pipeline([Stage(name="Inner", workers=1, tasks=[hang], **options)], autoload=False)
+        (result,) = await inner.run([1], return_exceptions=True)
+        result.unwrap()
+
+    options = {} if in_time else {"item_timeout": 12, "task_timeout": 11}
+    (result,), seconds, stats, _ = await run(run_inner, retry_wait=0, **options)
+    if in_time:
+        kind = ItemTimeoutError if limit == "item_timeout" else AttemptTimeoutError
+        assert isinstance(result.error, kind)
+        assert "'Inner'" in str(result.error)
+        assert (seconds, result.attempts, stats.timeouts) == (15, 3, 0)
+    else:  # the third attempt ends with the time of the item
+        assert isinstance(result.error, ItemTimeoutError)
+        assert "'Work'" in str(result.error)
+        assert (seconds, result.attempts, stats.timeouts) == (12, 3, 1)
+
+
 # What may coincide with a time limit
 
 

@@ -7,11 +7,12 @@ import gc
 import itertools
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PluginError, TaskFunc, hookimpl
+from antflow import ItemHandle, Pipeline, PipelineError, PluginError, TaskFunc, hookimpl
 from tests.helpers.runs import (
     Use,
     by_feed,
@@ -205,3 +206,39 @@ def test_a_pipeline_whose_loop_was_closed_asks_for_a_start(
     start_on_a_loop_that_is_closed(pipeline, lambda pipeline: pipeline.feed([1]))
     with pytest.raises(PipelineError, match=r"call start\(\)"):
         on_real_loop(lambda: call(pipeline))
+
+
+async def _await(handle: ItemHandle) -> Any:
+    return await handle
+
+
+async def _cancel(handle: ItemHandle) -> bool:
+    return handle.cancel()
+
+
+@leaves_a_run_on_a_closed_loop
+def test_an_item_whose_loop_was_closed_never_ends() -> None:
+    async def wait_for_ever(_: int) -> None:
+        await asyncio.Event().wait()
+
+    async def submit(pipeline: Pipeline) -> None:
+        handles.append(await pipeline.submit(1))
+
+    handles = list[ItemHandle]()
+    start_on_a_loop_that_is_closed(Pipeline([stage(wait_for_ever)]), submit)
+    (handle,) = handles
+    for call in (_await, _cancel):
+        with pytest.raises(PipelineError, match=r"loop .* was closed.* item is lost; submit"):
+            on_real_loop(partial(call, handle))
+    with pytest.raises(PipelineError, match=r"loop .* was closed"):
+        handle.cancel()
+
+
+def test_an_item_that_has_ended_is_not_cancelled_after_its_loop() -> None:
+    async def main() -> ItemHandle:
+        async with Pipeline([stage(same)]).running() as pipeline:
+            return await pipeline.submit(1)
+
+    handle = asyncio.run(main())
+    assert not handle.cancel()
+    assert not on_real_loop(partial(_cancel, handle))

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from contextvars import ContextVar
@@ -191,6 +192,32 @@ def test_the_run_goes_on_while_the_consumer_does_other_work() -> None:
     assert next(stream).value == 0
     assert reached.wait(SECONDS)
     assert values(stream) == list(range(1, 10))
+
+
+def test_a_result_that_is_taken_while_a_worker_begins_to_wait_for_room() -> None:
+    async def slow(value: int) -> int:
+        loop, worker = asyncio.get_running_loop(), asyncio.current_task()
+        create_future = loop.create_future
+
+        def create_late() -> asyncio.Future[Any]:
+            if asyncio.current_task() is worker:  # it has found no room
+                time.sleep(0.02)  # the consumer takes all results meanwhile
+            return create_future()
+
+        if value == 0:
+            loop.create_future = create_late  # type: ignore[method-assign]
+        return value
+
+    def take() -> None:
+        for result in pipeline.stream_sync(range(10), buffer_size=1):
+            taken.append(result.value)
+            time.sleep(0.002)
+
+    pipeline, taken = Pipeline([stage(slow, workers=1)]), list[int]()
+    consumer = threading.Thread(target=take, daemon=True)
+    consumer.start()
+    consumer.join(SECONDS)
+    assert taken == list(range(10))
 
 
 def test_nothing_runs_before_the_first_result_is_asked_for() -> None:

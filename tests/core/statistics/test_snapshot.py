@@ -508,6 +508,34 @@ def test_statistics_read_from_another_thread_are_never_negative() -> None:
     assert set(lowest.values()) == {0}
 
 
+def test_a_run_begins_while_another_thread_reads() -> None:
+    async def use(pipeline: Pipeline) -> None:
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.is_set():
+                pipeline.get_stats()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            async with pipeline.running():
+                handle = await pipeline.submit(0)
+                assert (await handle).value == 0
+                await pipeline.feed([1, 2])
+        finally:
+            over.set()
+            watcher.join()
+        assert sorted(values(pipeline.results)) == [1, 2]
+        assert pipeline.get_stats().items_processed == 3
+
+    async def main() -> None:
+        for _ in range(50):  # about ten of which failed while reading could replace the run
+            await use(Pipeline([stage(same, name=f"Stage {number}") for number in range(3)]))
+
+    asyncio.run(main())
+
+
 # All at once
 
 

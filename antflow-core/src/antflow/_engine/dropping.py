@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import current_task
 from collections.abc import Sequence
 from functools import partial
+from weakref import ref
 
 from antflow._plugins.dispatcher import Dispatcher
 from antflow.results import PipelineResult
@@ -18,7 +19,7 @@ from .worker import WORKING, Worker
 from .worker_pool import WorkerPool
 
 MIN_PRUNED = 1000
-"""So many handles may be kept until they expire, though their items have ended."""
+"""So many entries may be kept until they are due, though their items have ended."""
 
 
 class Dropper:
@@ -45,7 +46,9 @@ class Dropper:
         self._workers = workers
         self._results = results
         self._dispatcher = dispatcher
-        self._expiring = ParkedItems[ItemHandle](ItemHandle.expire, lambda: None)
+        # Weakly, or they would keep results until they are due. `results` has the handles of items
+        # that have not ended.
+        self._expiring = ParkedItems[ref[ItemHandle]](_expire, lambda: None)
 
     def drop(self, item: PipelineResult, reason: str, *, interrupts: bool) -> None:
         """Drop an item that has not ended.
@@ -71,10 +74,10 @@ class Dropper:
 
     def expire_after(self, handle: ItemHandle, seconds: float) -> None:
         """Drop the item of a handle after some seconds, unless it has ended by then."""
-        self._expiring.add(handle, seconds)
+        self._expiring.add(ref(handle), seconds)
         # Those of items that have ended would otherwise be kept until they are due.
         if len(self._expiring) > MIN_PRUNED + 2 * self._results.expected:
-            self._expiring.retain(lambda each: not each.done())
+            self._expiring.retain(_may_expire)
 
     def stop(self) -> None:
         """Let nothing expire any more."""
@@ -117,6 +120,15 @@ class Dropper:
         self._results.put(item)
         if self._run.loop is not None:  # not at once: a worker may be depositing the item
             self._run.loop.call_soon(self._run.check_done)
+
+
+def _expire(handle: ref[ItemHandle]) -> None:
+    if (kept := handle()) is not None:
+        kept.expire()
+
+
+def _may_expire(handle: ref[ItemHandle]) -> bool:
+    return (kept := handle()) is not None and not kept.done()
 
 
 def _attempts_made(item: PipelineResult, stage: StageRuntime) -> int:

@@ -37,6 +37,7 @@ class ItemHandle(Generic[Value_co]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_awaited",
         "_callbacks",
         "_canceller",
@@ -93,11 +94,12 @@ class ItemHandle(Generic[Value_co]):
             False if the item has ended already.
 
         Raises:
-            PipelineError: the pipeline runs on another event loop, or in another thread.
+            PipelineError: the item has not ended, and the pipeline runs on another event loop or in
+                another thread.
         """
-        self._check_loop("cancel()", "loop.call_soon_threadsafe(handle.cancel)")
         if self.done():
             return False
+        self._check_loop("cancel()", "loop.call_soon_threadsafe(handle.cancel)")
         self._canceller.drop(self._item, CANCELLED, interrupts=True)
         return True
 
@@ -171,6 +173,12 @@ class ItemHandle(Generic[Value_co]):
             callback()
 
     def _check_loop(self, call: str, remedy: str) -> None:
+        if self._run.is_loop_closed:
+            raise PipelineError(
+                f"The event loop of pipeline {self._run.name!r} was closed before item "
+                f"{shown(self.id)} had ended, so the item is lost; submit the item again, and call "
+                "join() or shutdown() before the loop is closed"
+            )
         try:
             is_other = self._run.is_on_other_loop
         except RuntimeError:  # no loop runs in this thread

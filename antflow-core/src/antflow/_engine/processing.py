@@ -13,18 +13,12 @@ from typing import Any
 
 from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
 from antflow._runners.calls import Call
-from antflow._runners.time_limits import call_in_time
+from antflow._runners.time_limits import TimeLimitReached, call_in_time
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
 from antflow.events import READ_ONLY_TASK_EVENT, TaskEvent, TaskEventType
-from antflow.exceptions import (
-    AntFlowError,
-    AttemptTimeoutError,
-    GiveUp,
-    ItemTimeoutError,
-    RetryAfter,
-)
+from antflow.exceptions import GiveUp, ItemTimeoutError, RetryAfter
 from antflow.results import PipelineResult
 
 from .attempt import FIRST, UNMADE, Attempt, Kind, Outcome, classify_error
@@ -35,7 +29,6 @@ from .stage_runtime import BoundTask, StageRuntime
 from .worker import Worker
 
 OVERLOADS = (RetryAfter, TimeoutError)
-TIMEOUTS = (AttemptTimeoutError, ItemTimeoutError)
 RETRIES = (Kind.RETRY_TASK, Kind.RETRY_STAGE)
 
 
@@ -107,7 +100,7 @@ def _end_of_time(worker: Worker, cause: BaseException | None = None) -> Outcome:
     """Count an item for which no attempt can begin in its time, and return its outcome."""
     late = _item_timeout_error(worker)
     late.__cause__ = cause
-    _count_kind(worker.stage, late)
+    worker.stage.counters.timeouts += 1
     if cause is None and worker.grant is not None:  # no attempt was made at this task
         worker.grant.refund()
     return Outcome(Kind.FAIL, late)
@@ -117,7 +110,7 @@ async def _call(worker: Worker, item: PipelineResult, bound: BoundTask, value: A
     """Call a task of a stage with `item_timeout`, for as long as the item has."""
     seconds = _seconds_left(worker, item)
     if seconds <= 0:
-        raise _item_timeout_error(worker)
+        raise TimeLimitReached(_item_timeout_error(worker))
     if worker.grant is not None:
         worker.grant.is_used = True
     name = f"task {bound.name!r} of stage {worker.stage.name!r}"
@@ -275,11 +268,13 @@ def judge(
     if is_worker_cancelled and not isinstance(error, CancelledError):
         worker.uncancel_swallowed()
         is_worker_cancelled = task.cancelling() > 0
+    raised, error = error, _count_kind(stage, error)
+    is_out_of_time = error is not raised and isinstance(error, ItemTimeoutError)
     limit_traceback(error)
-    if isinstance(error, AntFlowError):
-        _count_kind(stage, error)
     if isinstance(error, OVERLOADS):
         error = slow_down(stage.name, stage.limiter, worker.grant, error)
+    if is_out_of_time:
+        return Outcome(Kind.FAIL, error)
     now, begun = 0.0, None
     if stage.has_retry_timeout:
         now = worker.run.clock()
@@ -300,11 +295,14 @@ def judge(
     return outcome if begun is None else replace(outcome, begun=begun)
 
 
-def _count_kind(stage: StageRuntime, error: BaseException) -> None:
-    if isinstance(error, TIMEOUTS):
+def _count_kind(stage: StageRuntime, error: BaseException) -> BaseException:
+    """Count an error that the statistics name, and return it as the user sees it."""
+    if isinstance(error, TimeLimitReached):
         stage.counters.timeouts += 1
-    elif isinstance(error, GiveUp):
+        return error.error
+    if isinstance(error, GiveUp):
         stage.counters.give_ups += 1
+    return error
 
 
 def _begin_of_first(worker: Worker, attempt: Attempt, begun: float) -> float:

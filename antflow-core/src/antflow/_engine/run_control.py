@@ -41,8 +41,8 @@ DEFAULT_PRIORITY = 100
 class RunControl:
     """The part of `Pipeline` that makes runs, and decides which run a call is for.
 
-    A run is made when it is first fed, started or asked for. So the run held here is active, or is
-    waiting for its start, or else is the last one, whose results can still be read.
+    A run is made when it is first fed or started. So the run held here is active, or is waiting for
+    its start, or else is the last one, whose results can still be read.
 
     Args:
         name: the pipeline's name.
@@ -74,6 +74,7 @@ class RunControl:
         self._plugins = plugins
         self._rates = CallRates()  # kept between runs: the called service counts across runs, too
         self._run: Run | None = None
+        self._first_run: Run | None = None  # made to be read, until it or another one begins
 
     # Beginning a run
 
@@ -113,7 +114,7 @@ class RunControl:
         total = length_of(source)
         run = self._run
         if run is None or not run.is_new:
-            run = self._run = self._make_run()
+            run = self._replace_run()
         shown = None if display is None else _make_display(display, self, total, run)
         if buffer_size is not None:
             run.results.stream(buffer_size)
@@ -174,8 +175,8 @@ class RunControl:
             if run is self._run:
                 return
 
-    def _make_run(self, previous: Run | None = None) -> Run:
-        run = Run(
+    def _make_run(self) -> Run:
+        return Run(
             self.name,
             self.stages,
             self._rates,
@@ -184,10 +185,17 @@ class RunControl:
             self._lifespan,
             collect=self.collect_results,
         )
+
+    def _replace_run(self, previous: Run | None = None) -> Run:
+        """Hold a run that has not begun, instead of the last one."""
+        run, self._first_run = self._first_run, None
+        if run is None or self._run is not None:
+            run = self._make_run()
         if previous is not None:
             # Results stay those of the last run until this one starts. The run before the last is
             # let go, so that runs do not form a chain that keeps all results.
             run.previous, previous.previous = previous, None
+        self._run = run
         return run
 
     # Which run a call is for
@@ -215,10 +223,14 @@ class RunControl:
             await self._run.finished.wait()
 
     def _current_run(self) -> Run:
-        """Return the run that is active or fed, or else the last one; make one if there is none."""
-        if self._run is None:
-            self._run = self._make_run()
-        return self._run
+        """Return the run to read: the active or fed one, or else the last, or else the first."""
+        # Any thread may read, and a run may begin while one is made here. So `_run` is not set.
+        run = self._run
+        if run is None:
+            run = self._first_run
+        if run is None:
+            run = self._first_run = self._make_run()
+        return run
 
     def _running_run(self) -> Run:
         """Return the active run.
@@ -256,7 +268,7 @@ class RunControl:
         await self._wait_abandoned()
         run = self._run
         if run is None or not (self._is_running() or run.is_new):
-            run = self._run = self._make_run(previous=run)
+            run = self._replace_run(previous=run)
         if run.is_new:
             run.feeding_loop = get_running_loop()
         return run

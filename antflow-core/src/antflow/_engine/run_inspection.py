@@ -109,7 +109,8 @@ class RunInspection(RunControl, Generic[Out_co]):
 
         The counts are exact. If not all failures are kept, the details cover the latest 10,000.
         """
-        return error_summary(self._current_run().stages, self._current_run().results)
+        run = self._current_run()
+        return error_summary(run.stages, run.results)
 
     @property
     def plugin_faults(self) -> dict[str, int]:

@@ -86,6 +86,10 @@ class ResultStream(Generic[Value_co]):
                 await run.wait()
                 run.failures.raise_exceeded()
                 return None
+            # `_take_ready` may have taken a result while a worker found no room, just before that
+            # worker waited: so nothing has woken it.
+            if results.waiters.any:
+                results.waiters.wake()
             await results.wait_for_item()
         return run
 

@@ -77,7 +77,8 @@ class AsyncFuture(Generic[T]):
             False if the call has ended already.
 
         Raises:
-            PipelineError: the executor runs on another event loop, or in another thread.
+            PipelineError: the call has not ended, and the executor runs on another event loop or in
+                another thread.
         """
         if self.done():
             return False

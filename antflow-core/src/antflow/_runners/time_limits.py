@@ -18,6 +18,20 @@ Call = Callable[[Any], Awaitable[Any]]
 _logger = logging.getLogger(__name__)
 
 
+class TimeLimitReached(Exception):  # noqa: N818 - no user sees it
+    """Raised in place of the error of a time limit.
+
+    A task may raise such an error, too: that of a pipeline that it runs.
+
+    Args:
+        error: the error.
+    """
+
+    def __init__(self, error: TimeoutError) -> None:
+        super().__init__()
+        self.error = error
+
+
 async def call_in_time(
     call: Call, value: Any, seconds: float, error: Callable[[], TimeoutError], name: str
 ) -> Any:
@@ -27,11 +41,11 @@ async def call_in_time(
         call: called with `value`.
         value: its argument.
         seconds: the time limit.
-        error: returns the exception to raise if the call has not returned by then.
+        error: returns the error of a call that has not returned by then.
         name: the name of the call in the log.
 
     Raises:
-        TimeoutError: the one of `error`.
+        TimeLimitReached: with that error.
     """
     with _TimeLimit(seconds, error, name):
         return await call(value)
@@ -42,7 +56,7 @@ class _TimeLimit:
 
     Args:
         seconds: the time limit.
-        error: returns the exception that replaces the cancellation.
+        error: returns the error that replaces the cancellation.
         name: the name of the block in the log.
     """
 
@@ -77,7 +91,8 @@ class _TimeLimit:
             return  # in time, or cancelled from outside, too
         if isinstance(raised, asyncio.CancelledError):
             # Its traceback shows what the function waited for.
-            raise self._error().with_traceback(raised.__traceback__) from None
+            error = self._error().with_traceback(raised.__traceback__)
+            raise TimeLimitReached(error) from None
 
     def _expire(self) -> None:
         self._is_over = True
