@@ -159,7 +159,8 @@ class Execution:
                 await self._pending.failures.close()
             await self._leave_target()  # here, so that signals end it if it takes too long
         self._is_over = True
-        return self._report()
+        self._signals.end_once(self._report)
+        return self._code
 
     @property
     def is_cut_short(self) -> bool:
@@ -230,15 +231,12 @@ class Execution:
         names = {name: getattr(self._options, name) for name in ("output", "failures")}
         return {name: escaped(given) for name, given in names.items() if given}
 
-    def _report(self) -> int:
-        """Print the report, and return the exit code."""
-        code = self._code
+    def _report(self) -> None:
         if self._signals.signal is None:
             for line in self._lines():
                 print_err(line)
         elif not print_err_in_time(self._lines(), GRACE_SECONDS):
-            self._end_process(code)  # Python's exit would wait for the lock of standard error
-        return code
+            self._end_process(self._code)  # Python's exit would wait for the lock of stderr
 
     @property
     def _code(self) -> int:
@@ -314,9 +312,11 @@ class Execution:
             exit_now(code)
 
     def _blocked_lines(self) -> Iterator[str]:
-        """Yield what kept the run from ending: files, or tasks that ignored their cancellation."""
+        """Yield what kept the run from ending: files, tasks, or the target's context manager."""
         lines = list(blocked_lines(self._pending, self._names))
-        if not lines or self._shutdowns:
+        if self._leaving is not None:
+            lines.append(f"the context manager {self._options.target} was not left in time")
+        elif not lines or self._shutdowns:
             lines.append("tasks that ignored their cancellation were left behind")
         for line in lines:
             yield f"{COMMAND}: {line}"

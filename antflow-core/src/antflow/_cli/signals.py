@@ -71,7 +71,8 @@ class SignalHandler:
         self._writer: socket
         self.is_stopped = False  # by `stop`
         self._is_exiting = Event()
-        self._exit_once = Lock()
+        self._ending = Lock()
+        self._has_ended = False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -167,9 +168,18 @@ class SignalHandler:
             self._loop.call_soon_threadsafe(action)
 
     def _exit(self) -> None:
-        if self._exit_once.acquire(blocking=False):  # the loop and the thread may both call this
-            self._is_exiting.set()
-            self._actions.exit_now()
+        self._is_exiting.set()
+        self.end_once(self._actions.exit_now)
+
+    def end_once(self, end: Callable[[], None]) -> None:
+        """Call the first function that ends the run; wait for it in other threads.
+
+        The run may end by itself while the thread of the signals is just about to end it.
+        """
+        with self._ending:
+            if not self._has_ended:
+                self._has_ended = True
+                end()
 
 
 @contextmanager
