@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -357,6 +359,33 @@ def test_a_block_says_what_it_is_written_in(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     openings = re.findall(r"^```(\w*)", text, re.MULTILINE)[::2]
     assert set(openings) <= languages
+
+
+def test_the_failures_that_the_page_tries_again_keep_their_ids() -> None:
+    (line,) = (each for each in shell_lines("docs/command-line.md") if each.startswith("jq -c"))
+    arguments = shlex.split(line.partition(" failures.jsonl ")[0])[1:]
+    records: list[dict[str, object]] = [
+        {"status": "malformed", "input": "{"},
+        {"status": "failed", "input": "text", "id": 1},
+        {"status": "unwritten", "input": None, "id": 2},
+        {"status": "failed", "input": {"value": 1}, "id": 3},
+        {"status": "unprocessed", "input": {"id": "a", "value": 1, "kind": "b"}, "id": "a"},
+        {"status": "failed", "input": {"id": None}, "id": None},
+    ]
+    ran = subprocess.run(
+        [required("jq"), *arguments],
+        input="".join(json.dumps(record) for record in records),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [json.loads(each) for each in ran.stdout.splitlines()] == [
+        {"id": 1, "value": "text"},
+        {"id": 2, "value": None},
+        {"id": 3, "value": {"value": 1}},
+        {"id": "a", "value": 1, "kind": "b"},
+        {"id": None},
+    ]
 
 
 ENDLESS = """

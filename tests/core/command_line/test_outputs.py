@@ -317,7 +317,7 @@ def test_files_that_cannot_be_written_are_reported(command: Command) -> None:
     assert ran.code == 1
     assert ran.report[:-1] == ["1 result could not be written", "failures has it"]
     assert ran.report[-1] in ends
-    assert ran.records("failures") == [{"status": "unwritten", "line": 1, "input": 1}]
+    assert ran.records("failures") == [{"status": "unwritten", "line": 1, "input": 1, "id": 0}]
     ran = command.run("--failures", FULL, given="x\n")
     assert ran.code == 1
     assert ran.report[-2] == "line 1 is neither in the output nor among the failures"
@@ -460,6 +460,25 @@ def test_a_failure_shows_the_input_and_the_error(command: Command) -> None:
     first, second = sorted(ran.records("failures"), key=lambda record: record["line"])
     assert first == {**failed, "line": 2, "input": '{"id": "a", "value": 1e999}', "id": "a"}
     assert second == {**failed, "line": 3, "input": [1.5], "id": 1}
+
+
+@pytest.mark.parametrize("kind", ["lines", "items"])
+def test_inputs_that_are_left_have_the_ids_of_their_items(command: Command, kind: str) -> None:
+    program = """
+async def task(number):
+    while number or pipeline.get_stats().items_fed < 4:
+        await asyncio.sleep(0)
+"""
+    given = '0\n{"id": "a", "value": 0}\n1\n{"id": "b", "value": 2}\n'
+    if kind == "items":
+        program += "items = [0, {'id': 'a', 'value': 0}, 1, {'id': 'b', 'value': 2}]\n"
+    options = "--output", "/dev/full", "--failures", "failures"
+    records = command.run(*options, program=program, given=given).records("failures")
+    left = {(each["status"], each["id"]) for each in records}
+    assert left == {
+        *(("unwritten", name) for name in (0, "a")),
+        *(("unprocessed", name) for name in (2, "b")),
+    }
 
 
 def test_an_input_that_json_does_not_have_is_shown_by_its_text(command: Command) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
 
+from antflow._engine.item import make_item
+from antflow._engine.item_factory import EARLIER
 from antflow._errors.texts import shown
 from antflow._stats.failure_tally import FailureTally
 from antflow.results import PipelineResult, UnprocessedItem
@@ -252,12 +254,19 @@ class PendingInputs:
             self._write_failure("unprocessed", item.sequence_id, described, about)
         for number in sorted({*self._origins, *self._finished} - self._reported):
             outcome: InputOutcome = "unwritten" if number in self._finished else "unprocessed"
-            self._write_failure(outcome, number, self._describe_input(number, None), {})
+            described = self._describe_input(number, None)
+            about = {"id": _id_of(described["input"], number)}
+            self._write_failure(outcome, number, described, about)
 
     def missing(self) -> tuple[list[int], int]:
         """Return which inputs are in no file: their positions, and how many have no position."""
         positions = sorted(position for position, _ in self._origins.values())
         return positions, len({*self._finished, *self._reported} - self._origins.keys())
+
+
+def _id_of(value: Any, number: int) -> Any:
+    """Return the id of the item that a value is, or becomes if it is fed."""
+    return value.id if isinstance(value, EARLIER) else make_item(value, number, 0).id
 
 
 def _label(described: dict[str, Any], about: dict[str, Any]) -> str:
