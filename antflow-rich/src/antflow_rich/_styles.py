@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rich.text import Text
+from itertools import accumulate
+
+from rich.cells import cell_len
+from rich.text import Span, Text
 
 # Colours. Each has one meaning, and none is the only sign of it: see NO_COLOR.
 SUCCESS = "green"  # also: busy workers
@@ -28,16 +31,18 @@ _SUBSTITUTES = str.maketrans("━─╱█▓▒░▁▂▃▄▅▆▇…▶µ
 def encodable(encoding: str, line: Text) -> Text:
     """Return a line with substitutes for what an encoding cannot write.
 
-    The result is at most as wide as the line was.
+    The result is as wide as the line was.
     """
     if can_encode(encoding, line.plain):
         return line
-    plain = "".join(
+    parts = [
         character if can_encode(encoding, character) else substitute(character)
         for character in line.plain
-    )
+    ]
     result = line.copy()
-    result.plain = plain
+    result.plain = "".join(parts)
+    place = [0, *accumulate(map(len, parts))]  # of each character, as some have two substitutes
+    result.spans = [Span(place[each.start], place[each.end], each.style) for each in line.spans]
     return result
 
 
@@ -51,6 +56,6 @@ def can_encode(encoding: str, text: str) -> bool:
 
 
 def substitute(character: str) -> str:
-    """Return the ASCII substitute for a character."""
+    """Return the ASCII substitute for a character, which is as wide."""
     plain = character.translate(_SUBSTITUTES)
-    return plain if plain.isascii() else "?"
+    return plain if plain.isascii() else "?" * cell_len(character)

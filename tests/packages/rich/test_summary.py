@@ -195,7 +195,7 @@ def test_what_the_encoding_of_a_stream_lacks_is_replaced(encoding: str) -> None:
         run.replay(MIDWAY)
         run.finish(MIDWAY.error_summary)
     lines = raw.getvalue().decode(encoding).splitlines()
-    name = "gr??er ?" if encoding == "ascii" else "größer ?"
+    name = "gr??er ??" if encoding == "ascii" else "größer ??"
     assert lines[1].startswith(f"{name}: 6,214 of 10,000")
     assert lines[-2].endswith(" orders.py:31, in parse")
     assert lines[-3].endswith("byte 0xe9 in position~")

@@ -10,8 +10,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 from antflow_rich import Rich
+from antflow_rich._styles import encodable
 from tests.packages.rich.screens import Shown, drawn, shown
 from tests.packages.rich.states import MIDWAY, only
 from tests.packages.rich.terminals import PseudoTerminal
@@ -159,11 +161,20 @@ def test_a_display_in_ascii_has_substitutes_of_the_same_width(display: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("encoding", "name"), [("ascii", "gr??er ? 12us"), ("latin-1", "größer ? 12µs")]
+    ("encoding", "name"), [("ascii", "gr??er ?? 12us"), ("latin-1", "größer ?? 12µs")]
 )
 def test_what_the_encoding_of_a_terminal_lacks_is_replaced(encoding: str, name: str) -> None:
     with shown("progress", encoding=encoding, name="größer 日 12µs") as run:
         assert run.update(only())[0].startswith(f"{name}  --")
+
+
+def test_styles_stay_where_a_wide_character_is_replaced() -> None:
+    line = encodable("ascii", Text.assemble("日本 ", ("ant", "bold"), " 日", ("bee", "dim")))
+    assert line.plain == "???? ant ??bee"
+    assert [(line.plain[each.start : each.end], each.style) for each in line.spans] == [
+        ("ant", "bold"),
+        ("bee", "dim"),
+    ]
 
 
 def test_a_program_s_character_that_the_encoding_lacks_becomes_a_question_mark() -> None:
