@@ -74,6 +74,7 @@ def test_bytes_that_are_no_text_are_a_failure(command: Command) -> None:
     assert ran.values == ["a"]
     assert [(each["line"], each["input"]) for each in ran.records("failures")] == [(2, "b\\xff")]
     assert "a line of input is JSON; --lines reads text" not in ran.report
+    assert "input is UTF-8; decompress or convert it first, as in zcat FILE |" in ran.report
 
 
 def test_blank_lines_do_not_hold_the_event_loop(command: Command) -> None:

@@ -55,8 +55,14 @@ def test_items_and_options_may_be_mixed(command: Command) -> None:
         (["run", TARGET, "--over_write"], "; did you mean --overwrite?\n"),
         (["run", TARGET, "--log=info"], "; did you mean --log-level?\n"),
         (["run", TARGET, "--plugin=a"], "; did you mean --plugins?\n"),
-        (["run", TARGET, "--quiet"], "--quiet; a plugin's options need the plugin, installed and"),
-        (["run", TARGET, "-x"], "-x; a plugin's options need the plugin, installed and active"),
+        (
+            ["run", TARGET, "--quiet"],
+            "; a plugin's options need the plugin, installed and active: ",
+        ),
+        (
+            ["run", TARGET, "-x"],
+            "-x; put items that begin with - after --; a plugin's options need",
+        ),
         *(
             (["run", TARGET, f"--drain-seconds={text}"], f"{text!r} is not a number of seconds; gi")
             for text in ("-1", "nan", "inf", "soon")

@@ -201,6 +201,10 @@ pipeline = make
         (["--input", "none"], "--input none cannot be read: No such file or directory; give an"),
         (["--input", "."], "--input . is a directory; give a file"),
         (["--input", "a\0b"], "cannot be read: "),
+        (
+            ["--output", ""],
+            "--output '' cannot be written: No such file or directory; give another",
+        ),
         (["--failures", "."], "--failures . cannot be written: Is a directory; give another file"),
         (["--failures", "-"], "--failures takes the name of a file; for standard error, /dev/std"),
         (["--output", "/dev/fd/9999"], "--output /dev/fd/9999 cannot be written: Bad file"),
@@ -219,6 +223,13 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_reason(
     assert ran.code == 2
     assert reason in ran.err
     assert ran.files["in"] == "1\n"
+
+
+@pytest.mark.parametrize("failures", ["old", ".", "none/new", "new"])
+def test_a_run_that_is_refused_leaves_no_new_file(command: Command, failures: str) -> None:
+    command.write("old", "precious")
+    ran = command.run("--output", "new", "--failures", failures)
+    assert (ran.code, dict(ran.files)) == (2, {"old": "precious"})
 
 
 def test_standard_output_and_failures_are_two_files(command: Command) -> None:
@@ -445,7 +456,7 @@ def test_a_result_that_json_does_not_have_is_a_failure_with_the_remedy(command: 
     records = ran.records("failures")
     assert (ran.out, [each["input"] for each in records]) == ("", list(range(len(values))))
     assert {each["error_type"] for each in records} == {"UnwritableError"}
-    assert all("have the last stage return what JSON has" in each["error"] for each in records)
+    assert all("have the last task return what JSON has" in each["error"] for each in records)
     assert "JSON has nothing for a object" in records[0]["error"]
     assert "cannot be written as JSON: SystemExit; have" in records[-1]["error"]
 

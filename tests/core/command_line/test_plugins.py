@@ -137,6 +137,15 @@ def test_a_plugin_that_is_not_chosen_is_not_imported(
     assert [name.lower() for name in ran.values[0]] == active
 
 
+@pytest.mark.parametrize("option", ["--plugins", "--disable-plugins"])
+def test_an_option_that_names_no_plugin_is_a_warning(
+    command: Command, fast: Fast, option: str
+) -> None:
+    ran = command.run("1", "--values", option, "fats")
+    assert (ran.code, ran.out) == (0, '"1"\n')
+    assert ran.err.startswith(f"warning: {option} names 'fats', and no plugin of that name is ins")
+
+
 def test_a_plugin_that_cannot_be_loaded_is_a_warning(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

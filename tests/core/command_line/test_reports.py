@@ -104,6 +104,14 @@ items = range(3)
     )
 
 
+def test_useless_retries_of_a_task_are_reported_with_its_options(command: Command) -> None:
+    command.write("tasks.py", "def task(item):\n    raise NameError\n")
+    ran = command("run", "tasks.py:task", "ant", "--retry-wait", "0")
+    assert ran.report[-2] == (
+        "2 attempts were spent on errors that no retry cures; give --retries 1, or raise GiveUp"
+    )
+
+
 def test_texts_of_users_are_shown_on_one_line_escaped_and_cut(command: Command) -> None:
     program = r"""
 Odd = type("Odd\x1b", (Exception,), {})

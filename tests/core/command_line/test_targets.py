@@ -172,13 +172,34 @@ def test_a_file_finds_its_neighbours_and_itself(command: Command) -> None:
     assert run_target(command, "deep/jobs.py:me.pipeline") == (0, '"ready"\n', "")
 
 
-@pytest.mark.parametrize("name", ["json", "pytest", "my-jobs"])
+@pytest.mark.parametrize("name", ["json", "pytest", "my.jobs"])
 def test_the_name_of_a_file_hides_no_module(command: Command, name: str) -> None:
     text = f"async def task(_): return sys.modules.get({name!r}) is None or __name__"
     command.write(f"{name}.py", f"{PRELUDE}{text}\npipeline = one(task)\n")
     code, out, _ = run_target(command, f"{name}.py:pipeline")
-    module = f"antflow_run_{name.replace('-', '_')}"
+    module = f"antflow_run_{name.replace('.', '_')}"
     assert (code, out) == (0, "true\n" if name not in sys.modules else f'"{module}"\n')
+
+
+def test_child_processes_import_a_file_by_its_name(command: Command) -> None:
+    program = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+
+def double(number):
+    return 2 * number
+
+@asynccontextmanager
+async def service():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        async def task(number):
+            return await asyncio.get_running_loop().run_in_executor(pool, double, number)
+        yield one(task)
+"""
+    command.write("my-jobs 2.py", PRELUDE + program)
+    ran = command("run", "my-jobs 2.py:service", "--values", given="4\n")
+    assert (ran.code, ran.out, ran.err) == (0, "8\n", "")
 
 
 TASKS = """
@@ -208,6 +229,9 @@ async def hanging(name):
 
 def generating(name): yield name
 def two(name, mark): ...
+def optional(name="ant"): return name
+def decorate(task): return lambda *arguments: task(*arguments)
+decorated = decorate(shout)
 def named(*, name): ...
 """
 
@@ -279,8 +303,17 @@ def test_options_of_a_task_need_a_task(
         *((f"--retries={text}", "number of attempts; it") for text in ("0", "-1", "1.5", "x", "")),
         (f"--retries={'9' * 5_000}", "number of attempts; it"),
         *((f"--retry-wait={text}", "number of seconds; give 0") for text in ("-1", "nan", "soon")),
-        *((f"--timeout={text}", "number of seconds; give 0") for text in ("-1", "inf", "")),
-        ("--timeout=0", "'0' leaves no time; give seconds above 0"),
+        *(
+            (f"--timeout={text}", f"{text!r} is not a time limit; give seconds above 0")
+            for text in ("-1", "inf", "", "0")
+        ),
+        *(
+            (
+                f"--limit={text}",
+                f"{text!r} starts less than one attempt in its window; give {right}",
+            )
+            for text, right in (("0.5/1", "1/2\n"), ("0.1/60", "1/600\n"))
+        ),
         *(
             (f"--limit={text}", f"{text!r} is not a rate; give RATE/SECONDS, such as 100/60")
             for text in (
@@ -329,15 +362,23 @@ FORM = "write module:pipeline or file.py:pipeline"
         ("./notes.txt:pipeline", f"./notes.txt is not a Python file; {FORM}"),
         ("none:pipeline", "There is no module 'none', here or installed; run this where it is, "),
         ("folder.none:pipeline", "There is no module 'folder.none', here or installed; "),
-        ("jobs.py:pipelines", "jobs.py has no 'pipelines'; its pipelines are: pipeline, builder, "),
-        ("jobs.py:make.x", "jobs.py has no 'make.x'; its pipelines are: "),
+        ("jobs.py:pipelines", "jobs.py has no 'pipelines'; did you mean 'pipeline'?"),
+        ("jobs.py:make.x", "jobs.py has no 'make.x'; did you mean 'make'?"),
+        ("jobs.py:manged", "did you mean 'managed'?"),
+        ("jobs.py:zzz", "jobs.py has no 'zzz'; its pipelines are: pipeline, builder, unfinished"),
         ("near.py:makepipeline", "did you mean 'make_pipeline'?"),
         ("near.py:zzz", "'zzz'; name a Pipeline, a builder, a function without arguments that"),
         ("main.py:pipeline", "it has to stand at the top level of the program, in no function"),
-        ("jobs.py:number", "jobs.py:number is of type int; name a Pipeline, a builder, a function"),
+        (
+            "jobs.py:number",
+            "jobs.py:number is a value of type int; name a Pipeline, a builder, a function",
+        ),
         ("tasks.py:two", "tasks.py:two takes arguments, (name, mark); name a Pipeline"),
         ("tasks.py:named", "tasks.py:named takes arguments, (*, name); name a Pipeline"),
         ("tasks.py:generating", "cannot be run as a task: StageValidationError: Stage 'Generating"),
+        ("tasks.py:optional", "tasks.py:optional returned a value of type str; it can be called"),
+        ("tasks.py:decorated", "raised when it was called; it can be called without an argument, "),
+        (f"{'long' * 100}.py:pipeline", f"cannot be read: File name too long; {FORM}"),
         ("jobs.py:nothing", "jobs.py:nothing returned None; name a Pipeline"),
         ("jobs.py:raising", "jobs.py:raising raised: LookupError: no account"),
         (
@@ -421,7 +462,7 @@ pipeline = make
 @pytest.mark.parametrize(
     ("items", "error"),
     [
-        ("items = 3", "is of type int; make it an iterable or async iterable"),
+        ("items = 3", "is a value of type int; make it an iterable or async iterable"),
         ("items = 'text'", "must be many items, but the str 'text' is one; give [text], or"),
         ("items = {1: 'one'}", "must be many items, but the dict {1: 'one'} is one"),
         ("def items(): return None", "is None; make it"),

@@ -7,7 +7,8 @@ import logging
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, ExitStack, contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 
 from antflow.logs import TerminalFormatter
@@ -204,29 +205,43 @@ async def _execute(
     async with AsyncExitStack() as entered:
         pipeline = await target.pipeline(task_options, entered)
         descriptor, items = await _open_input(target, options, standard_input)
-        with interruptible():
-            files = _open_outputs(options, descriptor, items, standard_output)
-        private.add(files.input, files.output, files.failures)
-        try:
-            execution = Execution(pipeline, options, files, entered.aclose, is_process=is_process)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        if options.append:
-            end_last_line(options.output, "--output", files.output)
-            if files.failures is not None:
-                end_last_line(options.failures, "--failures", files.failures)
+        with ExitStack() as refusal:
+            with interruptible():
+                files = _open_outputs(options, descriptor, items, standard_output, refusal)
+            private.add(files.input, files.output, files.failures)
+            try:
+                execution = Execution(
+                    pipeline,
+                    options,
+                    files,
+                    entered.aclose,
+                    is_task=target.is_task,
+                    is_process=is_process,
+                )
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+            if options.append:
+                end_last_line(options.output, "--output", files.output)
+                if files.failures is not None:
+                    end_last_line(options.failures, "--failures", files.failures)
+            refusal.pop_all()
         main.on_loop_end = execution.stop
         return execution, await execution.run()
 
 
 def _open_outputs(
-    options: Namespace, descriptor: int | None, items: Items, standard_output: int
+    options: Namespace,
+    descriptor: int | None,
+    items: Items,
+    standard_output: int,
+    refusal: ExitStack,
 ) -> OpenFiles:
-    append = options.append
-    output = open_output(options.output, "--output", standard_output, append=append)
-    failures = None
+    open_one = partial(
+        open_output, standard_output=standard_output, append=options.append, refusal=refusal
+    )
+    output, failures = open_one(options.output, "--output"), None
     if options.failures is not None:
-        failures = open_output(options.failures, "--failures", standard_output, append=append)
+        failures = open_one(options.failures, "--failures")
     is_standard = inherited_descriptor(options.output) == STDOUT
     check_distinct(
         {

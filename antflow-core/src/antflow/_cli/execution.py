@@ -84,6 +84,7 @@ class Execution:
         options: of the command.
         files: the input and the outputs.
         leave: leaves the context manager that yielded the pipeline, if one did.
+        is_task: whether the pipeline was made of a task.
         is_process: whether the command is the whole process, which may be ended then.
     """
 
@@ -94,6 +95,7 @@ class Execution:
         files: OpenFiles,
         leave: Callable[[], Awaitable[None]],
         *,
+        is_task: bool = False,
         is_process: bool = True,
     ) -> None:
         self._pipeline = pipeline
@@ -105,7 +107,8 @@ class Execution:
         if files.input is not None:
             describe = describe_text_line if options.lines else describe_json_line
         record = value_record if options.values else result_record
-        tally = FailureTally(format_task_error if options.traceback else None)
+        remedy = "give --retries 1, or raise GiveUp" if is_task else None
+        tally = FailureTally(format_task_error if options.traceback else None, remedy)
         self._pending = PendingInputs(describe, record, ordered=options.ordered, tally=tally)
         noun = "item" if files.input is None else "line"
         self._input = CommandInput(self._pending, self._number_of, noun, self._begin_writing)

@@ -7,7 +7,7 @@ import stat
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from os.path import samestat
 from pathlib import Path
@@ -201,7 +201,12 @@ def keep_standard_input() -> Iterator[StandardInput]:
 
 
 def open_output(
-    name: str, option: str, standard_output: int = STDOUT, *, append: bool = False
+    name: str,
+    option: str,
+    standard_output: int = STDOUT,
+    *,
+    append: bool = False,
+    refusal: ExitStack,
 ) -> int:
     """Open a file for writing, and return its descriptor; `empty` empties it later.
 
@@ -210,15 +215,22 @@ def open_output(
         option: the one that names it.
         standard_output: descriptor of standard output, or of its copy.
         append: whether each write goes to the end of the file.
+        refusal: removes a file that this makes.
 
     Raises:
         FileError: it cannot be opened.
     """
     descriptor = inherited_descriptor(name)
     with _explain(name, option, "written"):
-        if descriptor is None:
-            return _open(name, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0))
-        return os.dup(standard_output if descriptor == STDOUT else descriptor)
+        if descriptor is not None:
+            return os.dup(standard_output if descriptor == STDOUT else descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0)
+        try:
+            made = _open(name, flags | os.O_EXCL)
+        except FileExistsError:
+            return _open(name, flags)
+        refusal.callback(Path(name).unlink, missing_ok=True)
+        return made
 
 
 def check_empty(name: str, option: str, descriptor: int) -> None:
@@ -329,7 +341,9 @@ def _explain(name: str, option: str, done: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(f"{option} {name} cannot be {done}: {reason}; give another file") from error
+        shown = name or repr(name)
+        text = f"{option} {shown} cannot be {done}: {reason}; give another file"
+        raise FileError(text) from error
 
 
 @contextmanager

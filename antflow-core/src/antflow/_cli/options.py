@@ -26,11 +26,12 @@ USAGE = "antflow run [OPTIONS] TARGET [ITEM ...]"
 DESCRIPTION = """\
 Runs the items of an input through a pipeline, and writes the results as they come.
 
-TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, a function, maybe async, that
-returns either, or a task, which is a function of one argument. The items are: the arguments after
-TARGET, as text; else the lines of --input; else the iterable `items` of the program; else the lines
-of standard input. A line is JSON, and an object with an "id" names its item; with --lines it is
-text.
+TARGET is module:pipeline or file.py:pipeline: a Pipeline, a builder, a function (plain or async)
+that returns one, an async context manager that yields one, or a task, which is a function of one
+argument. The items are: the arguments after TARGET, as text; else the lines of --input; else
+`items` of the program, which are an iterable, an async iterable, or a function that returns one;
+else the lines of standard input. A line is JSON, and an object with an "id" names its item; with
+--lines it is text.
 
 Results are written as lines of JSON, {"id": ..., "value": ...}, which another pipeline can read."""
 
@@ -84,7 +85,12 @@ def run_parser() -> Parser:
     parser.add_argument(
         "target", metavar="TARGET", nargs="?", help="what to run, as file.py:pipeline"
     )
-    parser.add_argument("items", metavar="ITEM", nargs="*", help="an item, as text")
+    parser.add_argument(
+        "items",
+        metavar="ITEM",
+        nargs="*",
+        help="an item, as text; put items that begin with - after --",
+    )
     _add_input_and_output(parser)
     _add_running(parser)
     _add_task(parser)
@@ -203,30 +209,41 @@ def _attempts(text: str) -> int:
 
 def _rate(text: str) -> tuple[float, float]:
     rate, _, seconds = text.partition("/")
+    start, per = _finite(rate), _finite(seconds)
+    if 0 < start < 1 and per > 0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} starts less than one attempt in its window; give 1/{per / start:g}"
+        )
     try:
-        numbers = float(rate), float(seconds)
-        Limit(rate=numbers[0], per=numbers[1])
+        Limit(rate=start, per=per)
     except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a rate; give RATE/SECONDS, such as 100/60"
         ) from error
-    return numbers
+    return start, per
 
 
 def _time_limit(text: str) -> float:
-    if (seconds := _seconds(text)) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} leaves no time; give seconds above 0")
+    seconds = _finite(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time limit; give seconds above 0")
     return seconds
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
+    seconds = _finite(text)
+    if not seconds >= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; give 0 or more")
     return seconds
+
+
+def _finite(text: str) -> float:
+    """Return a finite number, or NaN."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def name_of(action: Action) -> str:

@@ -6,13 +6,13 @@ import os
 import sys
 import warnings
 from argparse import SUPPRESS, Action, ArgumentError, ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from copy import copy
 from typing import Any
 
 from antflow._errors.texts import shown
-from antflow._plugins.discovery import INSTALLED, FoundPlugin
+from antflow._plugins.discovery import INSTALLED, ONLY, WITHOUT, FoundPlugin
 from antflow._plugins.switches import STRICT, is_on
 from antflow.exceptions import PluginError, text_of
 
@@ -20,16 +20,24 @@ from .options import DASHBOARD, Parser, name_of, plugin_choice_parser, plugin_en
 from .printing import print_warning
 
 ADD_OPTIONS, CONFIGURE = "antflow_add_options", "antflow_configure"
+OPTIONS = {ONLY: "--plugins", WITHOUT: "--disable-plugins"}
+"""Options that name plugins, by the variable that does so."""
 
 
-def find_plugins() -> tuple[FoundPlugin, ...]:
-    """Return the installed plugins; print warnings about them on standard error."""
+def find_plugins(options: Collection[str] = ()) -> tuple[FoundPlugin, ...]:
+    """Return the installed plugins; print warnings about them on standard error.
+
+    Args:
+        options: variables whose values are those of options, which warnings name instead.
+    """
     # Plugins may print at their import; standard output is for the command's JSON.
     with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr):
         warnings.simplefilter("always")
         found = INSTALLED.found()
     for warning in caught:
-        print_warning(str(warning.message))
+        subject, space, rest = str(warning.message).partition(" ")
+        subject = OPTIONS[subject] if subject in options else subject
+        print_warning(f"{subject}{space}{rest}")
     return found
 
 
@@ -48,8 +56,10 @@ class PluginOptions:
         self._arguments = arguments
         # Discovery reads the environment, so the choice comes before any plugin is imported.
         chosen, _ = plugin_choice_parser().parse_known_args(arguments)
-        os.environ.update(plugin_environment(chosen))
-        origins = {each.name: f"{each.distribution} {each.version}" for each in find_plugins()}
+        variables = plugin_environment(chosen)
+        os.environ.update(variables)
+        found = find_plugins(variables)
+        origins = {each.name: f"{each.distribution} {each.version}" for each in found}
         for listener in INSTALLED.active().listeners(ADD_OPTIONS):
             with self._leaving_out(listener.name, "cannot add its options"):
                 title = f"plugin {listener.name} ({origins[listener.name]})"
@@ -67,8 +77,8 @@ class PluginOptions:
         if unknown:
             self._parser.reject_unknown(
                 unknown,
-                "a plugin's options need the plugin, installed and active: see antflow run --help, "
-                "and antflow plugins",
+                "put items that begin with - after --; a plugin's options need the plugin, "
+                "installed and active: see antflow run --help, and antflow plugins",
             )
         if len(displays := self._parser.given.get(DASHBOARD, {})) > 1:
             self._parser.error(f"{' and '.join(displays)} ask for a display each; give one of them")

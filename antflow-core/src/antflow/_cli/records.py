@@ -72,7 +72,7 @@ def encode_line(record: object) -> bytes:
     except BaseException as error:  # properties of the value may raise anything, SystemExit too
         reason = text_of(error) or type(error).__name__
         raise UnwritableError(
-            f"The result cannot be written as JSON: {reason}; have the last stage return "
+            f"The result cannot be written as JSON: {reason}; have the last task return "
             "what JSON has: objects, arrays, text, finite numbers, true, false and null"
         ) from (error if has_users_frame(error) else None)
 

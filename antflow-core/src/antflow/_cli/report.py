@@ -108,6 +108,8 @@ def _outcome_lines(pending: PendingInputs) -> Iterator[str]:
         yield remedy
     if outcomes["malformed"] and pending.tally.has("JSONDecodeError"):
         yield "a line of input is JSON; --lines reads text"
+    if outcomes["malformed"] and pending.tally.has("UnicodeDecodeError"):
+        yield "input is UTF-8; decompress or convert it first, as in zcat FILE |"
     if left := outcomes["unprocessed"]:
         yield f"{many(left, 'item')} {'was' if left == 1 else 'were'} read and left unprocessed"
     if unwritten := outcomes["unwritten"]:

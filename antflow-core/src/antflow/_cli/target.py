@@ -30,6 +30,10 @@ WANTED = (
     "a Pipeline, a builder, a function without arguments that returns either, an async context "
     "manager that yields either, or a task, which is a function of one argument"
 )
+NO_TASK = (
+    "it can be called without an argument, so it is not taken as a task; give a task exactly one "
+    "required argument (a decorator needs functools.wraps)"
+)
 
 
 class TargetError(Exception):
@@ -80,6 +84,14 @@ class Target:
     module: ModuleType
     found: object
 
+    @property
+    def is_task(self) -> bool:
+        """Whether it is a function of one argument."""
+        found = self.found
+        if isinstance(found, Pipeline | PipelineBuilder) or _is_manager(found):
+            return False
+        return callable(found) and not _accepts(found) and _accepts(found, None)
+
     async def pipeline(self, task_options: TaskOptions, entered: AsyncExitStack) -> Pipeline:
         """Return the pipeline; build it, call what returns it, enter what yields it, or make it.
 
@@ -92,17 +104,20 @@ class Target:
                 task, and there are options of a task.
         """
         found = self.found
-        if not _is_manager(found) and _is_task(found):
+        if self.is_task:
             return self._of_task(task_options)
         if options := [f"--{name.replace('_', '-')}" for name in task_options.given()]:
             raise TargetError(
                 f"{self.text} is no task; the stages of a pipeline have their own attempts and "
                 f"limits, so leave out {' and '.join(options)}"
             )
-        what = "is "
+        what, remedy = "is ", f"name {WANTED}"
         is_made = isinstance(found, Pipeline | PipelineBuilder) or _is_manager(found)
         if not is_made and callable(found):
-            found, what = await _call(found, self.text, f"name {WANTED}"), "returned "
+            when = ""
+            if _accepts(found, None):
+                when, remedy = f" when it was called; {NO_TASK}", NO_TASK
+            found, what = await _call(found, self.text, remedy, when), "returned "
         if _is_manager(found):
             manager = TargetManager(cast("AbstractAsyncContextManager[object]", found), self.text)
             found, what = await entered.enter_async_context(manager), "yielded "
@@ -112,7 +127,7 @@ class Target:
             except Exception as error:
                 raise _target_error(f"{self.text} cannot be built", error) from error
         if not isinstance(found, Pipeline):
-            raise TargetError(f"{self.text} {what}{_kind(found)}; name {WANTED}")
+            raise TargetError(f"{self.text} {what}{_kind(found)}; {remedy}")
         if await found._is_taken():  # noqa: SLF001 - for the command only
             raise TargetError(f"{self.text} is running already; leave its start to antflow run")
         return found
@@ -181,15 +196,19 @@ def load(text: str) -> Target:
 
 def _from_file(program: str) -> ModuleType:
     path = Path(program)
-    if not path.is_file():
-        what = "is not a file" if path.exists() else f"is not there, seen from {Path.cwd()}"
-        raise TargetError(f"{program} {what}; {FORM}")
-    path = path.resolve()
+    try:
+        if not path.is_file():
+            what = "is not a file" if path.exists() else f"is not there, seen from {Path.cwd()}"
+            raise TargetError(f"{program} {what}; {FORM}")
+        path = path.resolve()
+    except OSError as error:  # a folder is closed to the user, or the name is too long
+        raise TargetError(f"{program} cannot be read: {error.strerror}; {FORM}") from None
     sys.path.insert(0, str(path.parent))  # as `python file.py` does
     name = path.stem
-    # A file named json.py must not replace the module that others import.
-    if not name.isidentifier() or name in sys.modules or name in sys.stdlib_module_names:
-        name = f"antflow_run_{''.join(c if c.isalnum() else '_' for c in name)}"
+    # A file named json.py must not replace the module that others import. Any other has the name
+    # by which child processes import it.
+    if "." in name or name in sys.modules or name in sys.stdlib_module_names:
+        name = f"antflow_run_{name.replace('.', '_')}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TargetError(f"{program} is not a Python file; {FORM}")
@@ -214,19 +233,20 @@ def _from_module(program: str) -> ModuleType:
             ) from None
 
 
+def _may_be_target(found: object) -> bool:
+    is_function = callable(found) and not isinstance(found, type)
+    return is_function or isinstance(found, Pipeline | PipelineBuilder) or _is_manager(found)
+
+
 def _suggestion(module: ModuleType, name: str) -> str:
     """Return the end of an error message: similar names, or the accepted kinds."""
-    there = [
-        each
-        for each, value in vars(module).items()
-        if isinstance(value, Pipeline | PipelineBuilder) and not each.startswith("_")
-    ]
-    if there:
-        return f"its pipelines are: {', '.join(there)}"
-    own = [each for each, value in vars(module).items() if not isinstance(value, type)]
-    close = nearest(name, own)
-    if close is not None:
+    public = {each: value for each, value in vars(module).items() if not each.startswith("_")}
+    targets = [each for each, value in public.items() if _may_be_target(value)]
+    if (close := nearest(name, targets)) is not None:
         return f"did you mean {close!r}?"
+    pipelines = [each for each in targets if isinstance(public[each], Pipeline | PipelineBuilder)]
+    if pipelines:
+        return f"its pipelines are: {', '.join(pipelines)}"
     return f"name {WANTED}; it has to stand at the top level of the program, in no function"
 
 
@@ -251,9 +271,9 @@ class TargetManager:
             await self._manager.__aexit__(None, None, None)
 
 
-async def _call(function: Any, name: str, remedy: str) -> Any:
+async def _call(function: Any, name: str, remedy: str, when: str = "") -> Any:
     _check_signature(function, name, remedy)
-    with _explain_error(name):
+    with _explain_error(name, when):
         made = function()
         return await made if inspect.isawaitable(made) else made
 
@@ -324,13 +344,6 @@ def _is_manager(found: object) -> bool:
     return isinstance(found, AbstractAsyncContextManager) and not isinstance(found, Pipeline)
 
 
-def _is_task(found: object) -> bool:
-    """Return whether an object is a function of one argument."""
-    if isinstance(found, Pipeline | PipelineBuilder) or not callable(found):
-        return False
-    return not _accepts(found) and _accepts(found, None)
-
-
 def _accepts(function: Any, *arguments: object) -> bool:
     try:
         signature = inspect.signature(function)
@@ -352,7 +365,7 @@ def _check_signature(function: Any, name: str, remedy: str) -> None:
 def _kind(value: object) -> str:
     if inspect.isasyncgen(value):
         return "an async generator, whose function lacks contextlib.asynccontextmanager"
-    return "None" if value is None else f"of type {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _target_error(what: str, error: BaseException) -> TargetError:

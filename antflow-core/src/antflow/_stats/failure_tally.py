@@ -65,6 +65,7 @@ class FailureTally:
 
     Args:
         trace_of: returns the traceback of an error, "" for none; None if tracebacks are not shown.
+        remedy: against futile retries; None for that of a stage.
     """
 
     __slots__ = (
@@ -73,17 +74,23 @@ class FailureTally:
         "_futile_attempts",
         "_futile_stages",
         "_max_examples",
+        "_remedy",
         "_trace_of",
         "total",
     )
 
-    def __init__(self, trace_of: Callable[[BaseException], str] | None = None) -> None:
+    def __init__(
+        self,
+        trace_of: Callable[[BaseException], str] | None = None,
+        remedy: str | None = None,
+    ) -> None:
         self.total = 0
         self._counts: Counter[_Kind] = Counter()
         self._examples: dict[_Kind, _Example] = {}
         self._futile_attempts = 0
         self._futile_stages: dict[str, None] = {}
         self._trace_of = trace_of
+        self._remedy = remedy
         self._max_examples = MAX_EXAMPLES if trace_of is None else MAX_TRACES
 
     def add(self, item: PipelineResult, attempts: int) -> None:
@@ -211,7 +218,8 @@ class FailureTally:
         )
         stages = f"stage{'s' * (len(self._futile_stages) > 1)} "
         stages += ", ".join(safe_repr(name, _LONGEST_NAME) for name in self._futile_stages)
-        return f"{spent} that no retry cures; give {stages} never_retry=(NameError, TypeError)"
+        remedy = self._remedy or f"give {stages} never_retry=(NameError, TypeError)"
+        return f"{spent} that no retry cures; {remedy}"
 
 
 def too_many_failures(
