@@ -60,9 +60,10 @@ class LoopBudget:
         self._mark(now)
         return False
 
-    def is_long(self, now: float) -> bool:
+    def is_long(self) -> bool:
         """Return whether this turn has been held for so long that no worker may take an item."""
-        return now - self._marked_at > LONG_SECONDS
+        # Without a mark, which is left by the first that holds it, the clock need not be read.
+        return self._marked_at is not inf and self._clock() - self._marked_at > LONG_SECONDS
 
     async def maybe_yield(self, start: float) -> float:
         """Yield if the turn has been held for too long, and return the time.
@@ -88,7 +89,7 @@ class LoopBudget:
         get_running_loop().call_soon(self._on_turn)
 
     def _on_turn(self) -> None:
-        most = 1 if self.is_long(self._clock()) else WOKEN_PER_TURN
+        most = 1 if self.is_long() else WOKEN_PER_TURN
         self._marked_at = inf
         self._let_threads_run()
         woken = 0

@@ -318,7 +318,7 @@ async def _wait_for_item(worker: Worker) -> float | None:
             return None
         if not await input_.wait_for_item(worker.leave):
             return None  # at once: the worker's number may be in use again
-        if run.budget.is_long(run.clock()):  # many may have been woken in this turn
+        if run.budget.is_long():  # many may have been woken in this turn
             await run.budget.yield_now()
     worker.since = worker.set_state(BUSY)
     return worker.since
