@@ -14,6 +14,8 @@ from antflow._limits.meter import Meter
 from antflow._limits.meters import LOCK, Meters
 from antflow.results import PipelineResult
 
+from .parking import ParkedItems
+
 _turns = count()
 
 Line = tuple[Meters, Hashable]
@@ -91,6 +93,10 @@ class WaitingStage(Protocol):
     def pending(self) -> int:
         """Number of ready items."""
 
+    @property
+    def calls(self) -> ParkedItems[LimitWaiter]:
+        """Calls waiters when they are due."""
+
     def can_start(self, waiter: LimitWaiter) -> bool:
         """Return whether a worker is free for the first item of a waiter."""
 
@@ -99,9 +105,6 @@ class WaitingStage(Protocol):
 
     def on_called(self, waiter: LimitWaiter) -> None:
         """Look again whether the first of a waiter's items may start."""
-
-    def look_again_at(self, waiter: LimitWaiter, delay: float) -> None:
-        """Call a waiter after some seconds."""
 
 
 class LimitWaiter:
@@ -167,7 +170,7 @@ class LimitWaiter:
         self.need, self.is_called = blocked.need, False
         if blocked.due < self._due:  # or an earlier call looks again
             self._due = blocked.due
-            self.stage.look_again_at(self, blocked.due - blocked.now)
+            self.stage.calls.add(self, blocked.due - blocked.now)
 
     def stop(self) -> None:
         """Wait no more, and use up the turn; what it waited for is passed on to the next waiter."""

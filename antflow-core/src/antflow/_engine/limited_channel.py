@@ -14,6 +14,7 @@ from .limit_waiter import Blocked, Candidate, LimitWaiter, Need
 from .limiter import Limiter
 from .parking import ParkedItems
 from .pull_channel import PullChannel
+from .seen_items import SeenItems
 
 MAX_MOVED = 200
 """So many items at most are moved to lines before other work on the event loop gets a turn."""
@@ -49,13 +50,13 @@ class LimitedChannel(Channel):
         )
         self._lines = KeyLines(self, self.queue.rank)
         self._ready = LimitWaiter(self)  # waits for the first ready item
-        self._seen: dict[int, Candidate] = {}  # ready items that were looked at, by `id()`
+        self._seen = SeenItems(self.queue, limiter)
         self._stuck: PipelineResult | None = None  # the first ready item, while it is blocked
         self._stuck_by: Blocked | None = None  # why; None if others wait for its key
         self._is_asleep = False  # nothing can start
         self._goes_first = False  # others let it since a worker was free
         self._has_more = False  # items to look at in the next iteration of the loop
-        self._calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
+        self.calls = ParkedItems[LimitWaiter](LimitWaiter.call_by_clock, lambda: None)
         self._is_look_scheduled = False
         self.receivers.on_removed = self._pass_on_turns
 
@@ -138,19 +139,8 @@ class LimitedChannel(Channel):
         """
         if self._lines or self._is_asleep or self._ready.meter is not None:
             return False
-        candidate = self._candidate(item)
+        candidate = self._seen.look_at(item)
         return self.peek() is item and self.limiter.take_if_open(candidate)
-
-    def _candidate(self, item: PipelineResult) -> Candidate:
-        """Return a ready item with what it needs."""
-        candidate = self._seen.get(id(item))
-        if candidate is None:
-            candidate = self.limiter.candidate(item)
-            # Kept until the item goes: `key` and `cost` are called once, also if a more urgent one
-            # comes before it. They may have submitted one, or cancelled this one.
-            if self.peek() is item or any(each is item for each in self.queue):
-                self._seen[id(item)] = candidate
-        return candidate
 
     def _start(self, waiter: LimitWaiter, candidate: Candidate, now: float) -> PipelineResult:
         if self._is_asleep or self._stuck is not None:  # others have to be looked at again
@@ -198,7 +188,8 @@ class LimitedChannel(Channel):
                         self._ready.wait(self._stuck_by)
                     return None
                 waiter, candidate = found
-                need = self._need_in_line(waiter, candidate)
+                # Others may wait for its key already, so that a ready item has to line up.
+                need = self._lines.need_of(candidate) if waiter is self._ready else None
                 blocked = None
                 if need is None:
                     now = self.limiter.clock()  # after `key` and `cost`, which may take a while
@@ -212,10 +203,6 @@ class LimitedChannel(Channel):
         self._has_more = True
         self._schedule_look()
         return None
-
-    def _need_in_line(self, waiter: LimitWaiter, candidate: Candidate) -> Need | None:
-        """Return for which key others wait already, so that a ready item has to line up."""
-        return self._lines.need_of(candidate) if self._lines and waiter is self._ready else None
 
     def _next(self) -> tuple[LimitWaiter, Candidate] | None:
         """Return what to look at next: the first ready item, or the first of a line."""
@@ -232,7 +219,7 @@ class LimitedChannel(Channel):
             if ready is None or first.item.priority <= ready.priority:
                 return line, first
         assert ready is not None
-        candidate = self._candidate(ready)
+        candidate = self._seen.look_at(ready)
         return (self._ready, candidate) if self.peek() is ready else self._next()
 
     # Holding back
@@ -300,10 +287,6 @@ class LimitedChannel(Channel):
             self._lines.note_called(waiter)
         self._schedule_look()
 
-    def look_again_at(self, waiter: LimitWaiter, delay: float) -> None:
-        """Call a waiter after some seconds."""
-        self._calls.add(waiter, delay)
-
     def _schedule_look(self) -> None:
         if not self._is_look_scheduled:
             self._is_look_scheduled = True
@@ -333,7 +316,7 @@ class LimitedChannel(Channel):
         self.unprocessed.extend(self._lines.clear())
         with LOCK:
             self._ready.stop()
-        self._calls.clear()
+        self.calls.clear()
         self._seen.clear()
         self._stuck = None
         self._update_limited()
