@@ -43,6 +43,8 @@ def encodable(encoding: str, line: Text) -> Text:
     result.plain = "".join(parts)
     place = [0, *accumulate(map(len, parts))]  # of each character, as some have two substitutes
     result.spans = [Span(place[each.start], place[each.end], each.style) for each in line.spans]
+    # A sequence of characters, such as a joined emoji, has other cells than its characters.
+    result.truncate(line.cell_len, overflow="crop", pad=True)
     return result
 
 

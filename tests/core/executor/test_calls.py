@@ -377,12 +377,16 @@ async def test_cancelling_what_awaits_a_call_does_not_cancel_it() -> None:
         assert await future == 2
 
 
-@pytest.mark.parametrize("left_by", ["break", "cancel"])
+@pytest.mark.parametrize("left_by", ["break", "cancel", "error", "error of an iterator"])
 @simulated()
 async def test_a_map_that_is_left_cancels_its_calls(left_by: str) -> None:
     async with AsyncExecutor(max_workers=2) as executor:
         if left_by == "cancel":
             await cancelled(await begun(executor.map(after, [9, 9, 9])))
+        elif left_by == "error":
+            await raised_by(executor.map(after, [1, 9, 9], [failing(1), "b", "c"]))
+        elif left_by == "error of an iterator":
+            await raised_by(all_of(executor.map_iter(after, [1, 9, 9], [failing(1), "b", "c"])))
         else:
             results = executor.map_iter(after, [1, 9, 9])
             async for _ in results:
@@ -544,12 +548,20 @@ def test_on_another_loop_an_executor_names_the_call_for_other_loops(use: Any) ->
 
     async def main() -> None:
         executor, loop = AsyncExecutor(name="calls"), asyncio.get_running_loop()
-        future = executor.submit(after, 0.01, "value")
+        may_end = asyncio.Event()
+
+        async def wait_and_return(value: str) -> str:
+            await may_end.wait()
+            return value
+
+        future = executor.submit(wait_and_return, "value")
 
         def elsewhere() -> Any:
             with pytest.raises(PipelineError, match="'calls' belongs to another") as raised:
                 asyncio.run(use(executor, future))
             assert remedy in str(raised.value)
+            if use is not cancel_future:
+                loop.call_soon_threadsafe(may_end.set)
             return asyncio.run_coroutine_threadsafe(use(executor, future), loop).result()
 
         assert await asyncio.to_thread(elsewhere) == expected

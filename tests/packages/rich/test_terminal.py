@@ -177,6 +177,13 @@ def test_styles_stay_where_a_wide_character_is_replaced() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["👩\u200d🔧x", "❤\ufe0fx", "日x"])
+def test_a_line_keeps_its_width_where_characters_are_replaced(text: str) -> None:
+    line = encodable("ascii", Text(text))
+    assert line.cell_len == Text(text).cell_len
+    assert line.plain.isascii()
+
+
 def test_a_program_s_character_that_the_encoding_lacks_becomes_a_question_mark() -> None:
     with shown("progress", encoding="ascii", before="") as run:
         run.update(only())

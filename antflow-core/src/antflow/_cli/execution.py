@@ -316,8 +316,9 @@ class Execution:
 
     def _blocked_lines(self) -> Iterator[str]:
         """Yield what kept the run from ending: files, tasks, or the target's context manager."""
+        is_leaving = self._leaving is not None  # before the main thread has left it
         lines = list(blocked_lines(self._pending, self._names))
-        if self._leaving is not None:
+        if is_leaving:
             lines.append(f"the context manager {self._options.target} was not left in time")
         elif not lines or self._shutdowns:
             lines.append("tasks that ignored their cancellation were left behind")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from stat import S_ISREG
 from types import ModuleType
 from typing import Any, cast
 
@@ -31,8 +32,8 @@ WANTED = (
     "manager that yields either, or a task, which is a function of one argument"
 )
 NO_TASK = (
-    "it can be called without an argument, so it is not taken as a task; give a task exactly one "
-    "required argument (a decorator needs functools.wraps)"
+    "it was called for a pipeline, since it needs no argument; if it is meant as a task, give it "
+    "exactly one required argument (a decorator needs functools.wraps)"
 )
 
 
@@ -116,7 +117,7 @@ class Target:
         if not is_made and callable(found):
             when = ""
             if _accepts(found, None):
-                when, remedy = f" when it was called; {NO_TASK}", NO_TASK
+                when, remedy = f"; {NO_TASK}", NO_TASK
             found, what = await _call(found, self.text, remedy, when), "returned "
         if _is_manager(found):
             manager = TargetManager(cast("AbstractAsyncContextManager[object]", found), self.text)
@@ -197,10 +198,11 @@ def load(text: str) -> Target:
 def _from_file(program: str) -> ModuleType:
     path = Path(program)
     try:
-        if not path.is_file():
-            what = "is not a file" if path.exists() else f"is not there, seen from {Path.cwd()}"
-            raise TargetError(f"{program} {what}; {FORM}")
+        if not S_ISREG(path.stat().st_mode):
+            raise TargetError(f"{program} is not a file; {FORM}")
         path = path.resolve()
+    except (FileNotFoundError, NotADirectoryError):
+        raise TargetError(f"{program} is not there, seen from {Path.cwd()}; {FORM}") from None
     except OSError as error:  # a folder is closed to the user, or the name is too long
         raise TargetError(f"{program} cannot be read: {error.strerror}; {FORM}") from None
     sys.path.insert(0, str(path.parent))  # as `python file.py` does
