@@ -377,7 +377,7 @@ FORM = "write module:pipeline or file.py:pipeline"
         ("tasks.py:named", "tasks.py:named takes arguments, (*, name); name a Pipeline"),
         ("tasks.py:generating", "cannot be run as a task: StageValidationError: Stage 'Generating"),
         ("tasks.py:optional", "tasks.py:optional returned a value of type str; it was called"),
-        ("tasks.py:decorated", "raised; it was called for a pipeline, since it needs no argument; "),
+        ("tasks.py:decorated", "raised; it was called for a pipeline, since it needs no "),
         (f"{'long' * 100}.py:pipeline", f"cannot be read: File name too long; {FORM}"),
         ("jobs.py:nothing", "jobs.py:nothing returned None; name a Pipeline"),
         ("jobs.py:raising", "jobs.py:raising raised: LookupError: no account"),

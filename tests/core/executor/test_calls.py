@@ -571,6 +571,22 @@ def test_on_another_loop_an_executor_names_the_call_for_other_loops(use: Any) ->
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore:.*its event loop closed:ResourceWarning")
+@pytest.mark.parametrize("use", ELSEWHERE, ids=lambda use: use.__name__)
+def test_an_executor_whose_loop_was_closed_asks_for_another(use: Any) -> None:
+    async def begin() -> tuple[AsyncExecutor, AsyncFuture[Any]]:
+        executor = AsyncExecutor(name="calls")
+        return executor, executor.submit(after, 9, "value")
+
+    loop = asyncio.new_event_loop()
+    executor, future = loop.run_until_complete(begin())
+    loop.close()
+    with pytest.raises(PipelineError, match="executor 'calls' was closed"):
+        asyncio.run(use(executor, future))
+    del executor, future
+    gc.collect()
+
+
 # Lost errors
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from typing import Any
 
 import pytest
@@ -161,6 +162,25 @@ async def test_a_key_may_cancel_its_item(rate: int, watched: bool) -> None:
         for value in ["a1", "a2", "b1", "b2"]:
             handles[value] = pipeline.submit_nowait(value)
     assert sorted(task.values) == ["a1", "a2", "b2"]
+
+
+@simulated(tick=0.0)
+async def test_a_key_may_cancel_any_number_of_items_in_a_row() -> None:
+    handles: dict[int, ItemHandle[Any]] = {}
+
+    def key(value: int) -> str:
+        if value:
+            handles[value].cancel()
+        return "all"
+
+    items = range(2 * sys.getrecursionlimit())
+    work = stage(Attempts(), limits=[Limit(rate=1e6, key=key)], queue_capacity=len(items))
+    pipeline: Pipeline[Any, Any] = Pipeline([work])
+    async with pipeline.running():
+        for value in items:
+            handles[value] = pipeline.submit_nowait(value)
+    stats = pipeline.get_stats()
+    assert (stats.items_processed, stats.items_dropped) == (1, len(items) - 1)
 
 
 @simulated(tick=0.0)

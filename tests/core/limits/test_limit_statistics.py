@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from antflow import Limit, LimitStats, Pipeline, StatusTracker, TaskEvent, mark_waiting
+from antflow.testing import Clock
 from tests.helpers.attempts import Attempts
 from tests.helpers.runs import (
     assert_all_are_somewhere,
@@ -263,3 +265,40 @@ async def test_quick_takes_limits_for_each_of_its_stages() -> None:
     results = await Pipeline.quick(range(2), [first, second], limits=[limit])
     assert len(results) == 2
     assert sorted(first.times + second.times) == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_time_of_cost_is_no_part_of_the_attempt(watched: bool) -> None:
+    clock = Clock()
+
+    def cost(value: int) -> float:
+        clock.advance(2)
+        return 1
+
+    async def fail(value: int) -> None:
+        raise OSError
+
+    fields = {"task_attempts": 3, "retry_wait": 1, "retry_timeout": 2.5}
+    pipeline = piped(stage(fail, limits=[Limit(rate=100, cost=cost)], **fields), watched=watched)
+    clock.run(pipeline.run([0]))
+    (task,) = stats_of(pipeline).tasks.values()
+    # The second attempt is due a second after the first, and the third would be too late.
+    assert (task.attempts, task.duration.sum) == (2, 0)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@simulated(tick=0.0)
+async def test_work_begins_after_an_item_that_its_cost_has_failed(watched: bool) -> None:
+    async def wait(*_: Any) -> None:
+        await asyncio.sleep(30)
+
+    async def note_since(value: int) -> None:
+        (state,) = pipeline.get_worker_states().values()
+        assert state.processing_since is not None
+        worked.append(round(time.time() - state.processing_since, 3))
+
+    worked = list[float]()
+    limit = Limit(rate=100, cost=lambda value: -1 if value == 0 else 1)
+    pipeline = piped(stage(note_since, limits=[limit], on_failure=wait), watched=watched)
+    await pipeline.run([0, 1])
+    assert worked == [0]

@@ -178,7 +178,7 @@ async def test_at_most_ten_threads_of_a_worker_are_abandoned_at_once() -> None:
         released.wait(30)
 
     stage = Stage(
-        name="Work", workers=1, tasks=[block], task_timeout=0.01, task_attempts=15, retry_wait=0
+        name="Work", workers=1, tasks=[block], task_timeout=0.03, task_attempts=15, retry_wait=0
     )
     pipeline = Pipeline([stage], autoload=False)
     running = asyncio.ensure_future(pipeline.run([1], return_exceptions=True))
@@ -189,7 +189,7 @@ async def test_at_most_ten_threads_of_a_worker_are_abandoned_at_once() -> None:
     released.set()
     (result,) = await running
     assert result.is_success
-    assert 11 <= calls <= 15  # it may take 10 ms for a thread to start
+    assert calls >= 11  # it may take a while for a thread to start
 
 
 # Items

@@ -97,7 +97,12 @@ def check_executor_loop(run: RunState, call: str, remedy: str) -> None:
         call: as the error names it.
         remedy: what to do instead.
     """
-    if run.loop is not None and not is_running(run.loop):
+    if run.is_loop_closed:
+        raise PipelineError(
+            f"The event loop of executor {run.name!r} was closed before its shutdown(), so the "
+            "calls that had not ended are lost; make another executor"
+        )
+    if run.loop is not None and not (run.is_over or is_running(run.loop)):
         raise PipelineError(
             f"Executor {run.name!r} belongs to another event loop than this {call}; on other loops "
             f"and in other threads, use {remedy}"

@@ -181,6 +181,8 @@ class LimitedChannel(Channel):
         """
         for _ in range(MAX_MOVED):
             found = self._next()  # without the lock: `key` and `cost` may wait for another thread
+            if found is not None and found[0] is self._ready and self.peek() is not found[1].item:
+                continue  # they have submitted an item that goes first, or cancelled this one
             with LOCK:
                 if found is None:
                     if self._stuck is not None and not self._is_asleep:
@@ -219,8 +221,7 @@ class LimitedChannel(Channel):
             if ready is None or first.item.priority <= ready.priority:
                 return line, first
         assert ready is not None
-        candidate = self._seen.look_at(ready)
-        return (self._ready, candidate) if self.peek() is ready else self._next()
+        return self._ready, self._seen.look_at(ready)
 
     # Holding back
 

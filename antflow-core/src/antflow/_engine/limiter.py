@@ -241,7 +241,7 @@ def _need(name: str, limit: Limit, value: Any) -> Need | None:
         key = _key(name, limit.key(value))
         if key is None:
             return None
-        meters.has(key)  # so that an `__eq__` that raises fails this item alone
+        meters.has(key)  # an `__eq__` that raises fails the item, if it is asked now
     units = 1.0 if limit.cost is None else _units(name, limit, limit.cost(value))
     return Need(meters, key, units, name, limit.key is not None)
 

@@ -61,7 +61,7 @@ class LoopBudget:
         return False
 
     def is_long(self) -> bool:
-        """Return whether this turn has been held for so long that no worker may take an item."""
+        """Return whether a worker that was woken in this turn leaves the turn to others first."""
         # Without a mark, which is left by the first that holds it, the clock need not be read.
         return self._marked_at is not inf and self._clock() - self._marked_at > LONG_SECONDS
 

@@ -86,6 +86,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                     if receivers.surplus:
                         break
                     continue
+                now = clock()  # `key` and `cost` are no part of the attempt
             waited = now - item.queued_at  # the end of one item is the start of the next
             if not wait_above < waited <= wait_up_to:
                 waited = max(waited, 0.0)  # a retry's timer may fire a moment early
@@ -286,7 +287,8 @@ async def _conclude_refused(worker: Worker, item: PipelineResult, now: float) ->
     worker.item, worker.bound_task = item, worker.stage.tasks[0]
     worker.attempt = FIRST if item.details is None else worker.attempt_of(item)
     worker.since, worker.status = now, None
-    return await _conclude(worker, now, await _refuse(worker, item))
+    worker.since = await _conclude(worker, now, await _refuse(worker, item))
+    return worker.since
 
 
 def _begin(worker: Worker) -> Task[Any]:
