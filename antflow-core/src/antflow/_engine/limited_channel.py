@@ -118,7 +118,6 @@ class LimitedChannel(Channel):
     def get_nowait(self) -> PipelineResult | None:
         """Take the first item that may start, with its limits; None if there is none."""
         queue = self.queue
-        item: PipelineResult | None
         # As mostly; this spares the rest.
         if queue and self._stuck is None and self._take_if_free(queue[0]):
             self.held += 1
@@ -128,9 +127,9 @@ class LimitedChannel(Channel):
             if self.waiters.any:
                 self.waiters.wake()
             return item
-        item = self._find(is_taken=True)
+        found = self._find(is_taken=True)
         self._update_limited()
-        return item
+        return found
 
     def _take_if_open(self, item: PipelineResult) -> bool:
         """Take the limits for the first ready item if it may start and nothing waits for a limit.

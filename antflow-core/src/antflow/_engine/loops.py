@@ -50,7 +50,7 @@ async def _guarded(worker: Worker, loop: Callable[[Worker], Coroutine[Any, Any, 
 
 async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a call per item is 5% of its time
     """Serve a stage of one task without observers: one clock reading and no call per item."""
-    # Where the stage has limits, taking and releasing them are two calls.
+    # Where the stage has limits, there are two readings, and two calls that take and release them.
     await worker.run.leave_eager_step()
     _begin(worker)
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
