@@ -123,10 +123,10 @@ def top(module: str) -> str:
     ("line", "expected"),
     [
         ("import antflow", True),
-        ("import antflow._engine.run", False),
+        ("import antflow._engine.running.run", False),
         ("from antflow import Pipeline, __version__", True),
         ("from antflow import _engine", False),
-        ("from antflow._engine.item import new_item", False),
+        ("from antflow._engine.base.item import new_item", False),
         ("from antflow.types import PipelineStats, ActivityState, StatusEvent", True),
         ("from antflow.types import dataclass", False),
         ("from antflow.types import _Record", False),

@@ -6,7 +6,7 @@ from asyncio import CancelledError
 
 import pytest
 
-from antflow._engine.attempt import FIRST, Attempt, Kind, Outcome, classify_error
+from antflow._engine.base.outcome import FIRST, Attempt, Kind, Outcome, classify_error
 from antflow.retry import ONCE, RetryPolicy
 
 DRAWN = {"elapsed": 0.0, "chance": 1.0}

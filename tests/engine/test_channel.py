@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from antflow._engine import channel as channel_module
-from antflow._engine.channel import Channel
+from antflow._engine.channels import channel as channel_module
+from antflow._engine.channels.channel import Channel
 from antflow.results import PipelineResult
 from tests.helpers.channel_script import Script, feed, item, make_channel, play, receive, send
 from tests.helpers.virtual_time import simulate

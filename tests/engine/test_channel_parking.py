@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from antflow._engine import channel as channel_module
-from antflow._engine.channel import Channel
-from antflow._engine.pull_channel import PullChannel
+from antflow._engine.channels import channel as channel_module
+from antflow._engine.channels.channel import Channel
+from antflow._engine.channels.pull_channel import PullChannel
 from tests.helpers.channel_script import Script, item, play
 from tests.helpers.runs import run_exactly
 from tests.helpers.virtual_time import SimulatedLoop, settle, simulate

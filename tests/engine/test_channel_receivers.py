@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antflow._engine.channel import Channel
+from antflow._engine.channels.channel import Channel
 from tests.helpers.channel_script import item, play
 from tests.helpers.virtual_time import settle, simulate
 

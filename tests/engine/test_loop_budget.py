@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from antflow._engine import loop_budget
-from antflow._engine.loop_budget import (
+from antflow._engine.base import loop_budget
+from antflow._engine.base.loop_budget import (
     BETWEEN_NAPS_SECONDS,
     BUDGET_SECONDS,
     LONG_SECONDS,

@@ -9,10 +9,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from antflow._engine.handle import ItemHandle
-from antflow._engine.item import new_item
-from antflow._engine.result_queue import ResultQueue
-from antflow._engine.run_state import RunState
+from antflow._engine.base.item import new_item
+from antflow._engine.base.run_state import RunState
+from antflow._engine.channels.handle import ItemHandle
+from antflow._engine.channels.result_queue import ResultQueue
 from antflow.results import PipelineResult
 from tests.helpers.virtual_time import begun, settle, simulate
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow._engine.sequence_ids import SequenceIds
+from antflow._engine.feeding.item_factory import SequenceIds
 
 
 def numbered(*entering: int | str) -> list[int]:

@@ -25,9 +25,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from antflow._engine.channel import Channel
-from antflow._engine.item import new_item
-from antflow._engine.pull_channel import PullChannel
+from antflow._engine.base.item import new_item
+from antflow._engine.channels.channel import Channel
+from antflow._engine.channels.pull_channel import PullChannel
 from antflow.results import PipelineResult
 from tests.helpers.runs import run_exactly, values
 from tests.helpers.virtual_time import others, settle

@@ -1,6 +1,6 @@
 """Runs items through multi-stage asynchronous pipelines. Begin with `Stage` and `Pipeline`."""
 
-from ._engine.handle import ItemHandle
+from ._engine.channels.handle import ItemHandle
 from ._version import __version__
 from .context import (
     CurrentItem,

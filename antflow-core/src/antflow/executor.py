@@ -26,13 +26,13 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from ._engine import stop_calls
-from ._engine.call_checks import check_executor_loop, check_not_worker
-from ._engine.call_limiter import Call, CallStage
-from ._engine.display_request import requested_display
-from ._engine.run import Run
-from ._engine.run_control import DEFAULT_PRIORITY
-from ._engine.run_inspection import RunInspection
+from ._engine.calls import feed_calls
+from ._engine.calls.call_checks import check_executor_loop, check_not_worker
+from ._engine.calls.run_control import DEFAULT_PRIORITY
+from ._engine.calls.run_inspection import RunInspection
+from ._engine.limiting.executor_stage import Call, ExecutorStage
+from ._engine.running.display import requested_display
+from ._engine.running.run import Run
 from ._errors.texts import one_line, short
 from ._executor.calls import (
     MOST,
@@ -95,7 +95,7 @@ class AsyncExecutor:
         if not isinstance(name, str) or not name:
             raise PipelineError(f"An executor's name must be a non-empty string, not {name!r}")
         self._runner = CallRunner()
-        stage = CallStage(
+        stage = ExecutorStage(
             name,
             max_workers,
             [self._runner.run_call],
@@ -419,7 +419,7 @@ class AsyncExecutor:
                 if future._state == "waiting":
                     future.cancel()
         if wait:
-            await stop_calls.drain(self._run)
+            await feed_calls.drain(self._run)
         else:
             self._run.is_joined = True
             self._run.close_input()
@@ -436,7 +436,7 @@ class AsyncExecutor:
     ) -> None:
         self._is_shut_down = True
         if isinstance(error, CancelledError | GeneratorExit):  # nothing waits for the results
-            await stop_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=True)
+            await feed_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=True)
         else:
             await self.shutdown()
 

@@ -18,17 +18,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypedDict, Unpack, cast, overload
 
-from ._engine import feed_calls, stop_calls
-from ._engine.call_checks import check_outside_tasks
-from ._engine.display_request import DisplayRequest, requested_display
-from ._engine.handle import ItemHandle
-from ._engine.lifespan import checked_lifespan
-from ._engine.run_control import DEFAULT_PRIORITY
-from ._engine.run_inspection import RunInspection
-from ._engine.sources import Input, Inputs, Source, checked_source
-from ._engine.stage_runtime import stage_named
-from ._engine.stream import ResultStream
-from ._engine.sync_calls import SyncStream, run_sync
+from ._engine.calls import feed_calls
+from ._engine.calls.call_checks import check_outside_tasks
+from ._engine.calls.run_control import DEFAULT_PRIORITY
+from ._engine.calls.run_inspection import RunInspection
+from ._engine.calls.stream import ResultStream
+from ._engine.calls.sync_calls import SyncStream, run_sync
+from ._engine.channels.handle import ItemHandle
+from ._engine.feeding.sources import Input, Inputs, Source, checked_source
+from ._engine.running.display import DisplayRequest, requested_display
+from ._engine.running.lifespan import checked_lifespan
+from ._engine.workers.stage_runtime import stage_named
 from ._errors.suggestions import explains_keywords
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
@@ -548,9 +548,9 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         try:
             yield self
         except BaseException:
-            await stop_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=False)
+            await feed_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=False)
             raise
-        await stop_calls.drain(self._run)
+        await feed_calls.drain(self._run)
 
     async def submit(
         self,
@@ -724,7 +724,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
             TooManyFailuresError: more items failed than `max_failures` allows.
             BaseException: the exception that ended the run.
         """
-        await stop_calls.join(self._run_to_join())
+        await feed_calls.join(self._run_to_join())
 
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
@@ -750,7 +750,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
             )
-        return await stop_calls.stop(
+        return await feed_calls.stop(
             self._run, drain=drain, timeout=timeout, returns_unprocessed=True
         )
 
@@ -765,7 +765,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
     ) -> None:
         # An error in the block cancels attempts at once; without one they may end.
         timeout = None if error is None else 0
-        await stop_calls.stop(self._run, drain=False, timeout=timeout, returns_unprocessed=False)
+        await feed_calls.stop(self._run, drain=False, timeout=timeout, returns_unprocessed=False)
 
     def _requested_display(
         self,

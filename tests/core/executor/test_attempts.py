@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from antflow import AsyncExecutor, Limit, RetryAfter, current_limits, hookimpl
-from antflow._engine.call_limiter import LimitsOfCalls
+from antflow._engine.limiting.executor_stage import LimitsOfCalls
 from tests.helpers.runs import now, raised_by
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import settle

@@ -18,7 +18,7 @@ from antflow import (
     StageStats,
     UnprocessedItem,
 )
-from antflow._engine import channel
+from antflow._engine.channels import channel
 
 from .policies import PolicyBook
 from .scenarios import UNKNOWN, Calls, Scenario, ServicePlan, StagePlan, StreamPlan, outcome

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from antflow import Pipeline
-from antflow._engine.channel import Channel
-from antflow._engine.limit_waiter import Candidate, LimitWaiter, Need
-from antflow._engine.limited_channel import LimitedChannel
+from antflow._engine.channels.channel import Channel
+from antflow._engine.limiting.limit_waiter import Candidate, LimitWaiter, Need
+from antflow._engine.limiting.limited_channel import LimitedChannel
 from antflow._limits.meter import Meter
 
 

@@ -19,26 +19,25 @@ from unittest.mock import Mock
 import pytest
 
 from antflow import AttemptTimeoutError, ItemHandle, RetryAfter, retry
-from antflow._engine import loops, outcome, processing
-from antflow._engine.attempt import FIRST, UNMADE, Kind, Outcome
-from antflow._engine.channel import Channel
-from antflow._engine.display import Display
-from antflow._engine.dropping import Dropper
-from antflow._engine.feeder import Feeder
-from antflow._engine.key_lines import KeyLines
-from antflow._engine.lifecycle import Lifecycle
-from antflow._engine.limit_waiter import LimitWaiter
-from antflow._engine.limited_channel import LimitedChannel
-from antflow._engine.limiter import Limiter
-from antflow._engine.parking import ParkedItems
-from antflow._engine.pull_channel import PullChannel
-from antflow._engine.ready_items import ReadyItems
-from antflow._engine.result_queue import ResultQueue
-from antflow._engine.run import Run
-from antflow._engine.run_state import RunState
-from antflow._engine.stage_runtime import StageRuntime
-from antflow._engine.waiters import Receivers, RoomWaiters
-from antflow._engine.worker import Worker
+from antflow._engine.base.outcome import FIRST, UNMADE, Kind, Outcome
+from antflow._engine.base.run_state import RunState
+from antflow._engine.channels.channel import Channel, ReadyItems
+from antflow._engine.channels.parking import ParkedItems
+from antflow._engine.channels.pull_channel import PullChannel
+from antflow._engine.channels.result_queue import ResultQueue
+from antflow._engine.channels.waiters import Receivers, RoomWaiters
+from antflow._engine.feeding.dropping import Dropper
+from antflow._engine.feeding.feeder import Feeder
+from antflow._engine.limiting.key_lines import KeyLines
+from antflow._engine.limiting.limit_waiter import LimitWaiter
+from antflow._engine.limiting.limited_channel import LimitedChannel
+from antflow._engine.limiting.limiter import Limiter
+from antflow._engine.running.display import Display
+from antflow._engine.running.lifecycle import Lifecycle
+from antflow._engine.running.run import Run
+from antflow._engine.workers import exits, loops, processing
+from antflow._engine.workers.stage_runtime import StageRuntime
+from antflow._engine.workers.worker import Worker
 from antflow._limits import call_limits
 from antflow._limits.grant import Grant
 from antflow._limits.meter import Meter
@@ -282,7 +281,7 @@ plant(
 )
 
 
-@replaces(outcome, "_retry_stage", ("stream", 2))
+@replaces(exits, "_retry_stage", ("stream", 2))
 def stage_attempts_are_not_counted(
     original: Any, worker: Worker, item: Any, failed: Outcome, now: float
 ) -> None:
@@ -290,7 +289,7 @@ def stage_attempts_are_not_counted(
     item.details.retry = (*item.details.retry[:2], 1, *item.details.retry[3:])
 
 
-@replaces(outcome, "retry_task", ("stream", 11))
+@replaces(exits, "retry_task", ("stream", 11))
 def retries_resume_at_the_first_task(
     original: Any, worker: Worker, item: Any, failed: Outcome, now: float, *_task: Any
 ) -> None:
@@ -302,7 +301,7 @@ def cancelled_items_are_not_given_back(patch: pytest.MonkeyPatch) -> None:
         if not worker.run.is_closed:
             worker.run.abort(error)
 
-    for module in (outcome, processing):
+    for module in (exits, processing):
         patch.setattr(module, "give_back", give_back)
 
 
@@ -505,7 +504,7 @@ plant("permits are not given back", call_limits, "Semaphore", ForgetfulSemaphore
 
 
 def limits_are_released_after_the_wait_for_room(patch: pytest.MonkeyPatch) -> None:
-    forward, conclude = outcome.forward, loops._conclude
+    forward, conclude = exits.forward, loops._conclude
     held: dict[Worker, Grant] = {}
 
     def forward_first(worker: Worker, item: Any) -> None:
@@ -520,7 +519,7 @@ def limits_are_released_after_the_wait_for_room(patch: pytest.MonkeyPatch) -> No
             if worker in held:
                 held.pop(worker).release(worker.run.clock(), has_succeeded=True)
 
-    patch.setattr(outcome, "forward", forward_first)
+    patch.setattr(exits, "forward", forward_first)
     patch.setattr(loops, "_conclude", conclude_and_release)
     patch.setattr(loops, "_has_to_pause", lambda *_: True)
 
@@ -585,13 +584,13 @@ def the_lines_of_keys_are_lost_at_the_close(original: Any, self: LimitedChannel)
 
 
 def cancelled_items_keep_their_limits(patch: pytest.MonkeyPatch) -> None:
-    original = outcome.give_back
+    original = exits.give_back
 
     def give_back(worker: Worker, item: Any, error: BaseException) -> None:
         worker.grant = None
         original(worker, item, error)
 
-    for module in (outcome, processing, loops):
+    for module in (exits, processing, loops):
         patch.setattr(module, "give_back", give_back)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 from antflow import Pipeline, PipelineResult, UnprocessedItem
-from antflow._engine import channel, processing
+from antflow._engine.channels import channel
+from antflow._engine.workers import processing
 from antflow._limits import window
 from tests.helpers.observers import observe
 from tests.helpers.virtual_time import SimulatedLoop, settle, simulate

@@ -69,7 +69,7 @@ def test_the_process_is_left_as_it_was() -> None:
     def state() -> tuple[Any, ...]:
         streams = sys.stdin, sys.stdout, sys.stderr
         handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-        engine = logging.getLogger("antflow._engine.run").level
+        engine = logging.getLogger("antflow._engine.running.run").level
         logs = [*root.handlers], root.level, engine
         return dict(os.environ), [*sys.path], set(sys.modules), streams, handlers, logs
 

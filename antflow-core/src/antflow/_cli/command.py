@@ -43,7 +43,7 @@ from .signals import exit_in_time, exit_now, interruptible
 from .target import Target, TargetError, TaskOptions, load
 
 INTERRUPTED = 130
-RUN_LOGGER = "antflow._engine.run"
+RUN_LOGGER = "antflow._engine.running.run"
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

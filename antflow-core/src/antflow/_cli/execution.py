@@ -20,7 +20,7 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from antflow._engine.sources import length_of
+from antflow._engine.feeding.sources import length_of
 from antflow._errors.texts import escaped
 from antflow._stats.failure_tally import FailureTally
 from antflow.exceptions import PluginError

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
 
-from antflow._engine.item import make_item
-from antflow._engine.item_factory import EARLIER
+from antflow._engine.base.item import make_item
+from antflow._engine.feeding.item_factory import EARLIER
 from antflow._errors.texts import shown
 from antflow._stats.failure_tally import FailureTally
 from antflow.results import PipelineResult, UnprocessedItem

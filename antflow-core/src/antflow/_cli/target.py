@@ -15,7 +15,7 @@ from stat import S_ISREG
 from types import ModuleType
 from typing import Any, cast
 
-from antflow._engine.sources import single_item
+from antflow._engine.feeding.sources import single_item
 from antflow._errors.suggestions import nearest
 from antflow.builder import stages_for
 from antflow.exceptions import AntFlowError, text_of

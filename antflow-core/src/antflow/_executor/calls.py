@@ -8,8 +8,8 @@ from inspect import CO_COROUTINE, isawaitable
 from types import FunctionType
 from typing import Any
 
-from antflow._engine.call_limiter import Call
-from antflow._engine.worker import Worker
+from antflow._engine.limiting.executor_stage import Call
+from antflow._engine.workers.worker import Worker
 from antflow._errors.texts import short
 from antflow._runners.threads import Threads
 from antflow.context import CURRENT_WORKER, acquire

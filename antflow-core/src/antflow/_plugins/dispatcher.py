@@ -104,7 +104,7 @@ class Dispatcher:
 
     # A cancellation is remembered by asyncio alone, in the task's `cancelling()`: it ends the hook
     # that it meets, the remaining hooks are called, and the worker looks at the task once it has
-    # applied the item's outcome (`_conclude` in `_engine.loops`). So each start
+    # applied the item's outcome (`_conclude` in `_engine.workers.loops`). So each start
     # that was emitted has its end, and no flag of ours can disagree with asyncio.
 
     __slots__ = (

@@ -12,7 +12,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
-from antflow._engine import run as engine_run
+from antflow._engine.running import run as engine_run
 from antflow._errors.texts import shown
 from antflow._plugins.validation import dashboards_of, hooks_of, name_of, validation_error
 from antflow._runners import threads as runners

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from antflow._engine import display as engine_display
+from antflow._engine.running import display as engine_display
 from antflow._errors.safe_logging import can_be_shown
 from antflow._plugins import dispatcher, plugin_set
 from antflow.exceptions import text_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from antflow._engine.sources import Source
+from antflow._engine.feeding.sources import Source
 from antflow.pipeline import Pipeline
 from antflow.results import PipelineResult
 from antflow.stage import Stage

@@ -1,0 +1,1 @@
+"""What all wings share: items, outcomes, the state of a run, cancellation and the loop's budget."""

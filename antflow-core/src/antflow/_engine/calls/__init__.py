@@ -1,0 +1,1 @@
+"""What the methods of `Pipeline` do: run, stream, feed, stop, read statistics."""

@@ -1,0 +1,1 @@
+"""How items enter a run: sources, readers, feeders, submitted and dropped items."""

@@ -1,0 +1,1 @@
+"""Which items the limits of a stage admit."""
