@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from antflow._plugins.dispatcher import cancellations
+from antflow._cancellation import cancellations
 from tests.helpers.virtual_time import settle, simulate
 
 

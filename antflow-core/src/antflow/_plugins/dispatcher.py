@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
-from asyncio import CancelledError, Task, current_task, timeout
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Iterator
 from inspect import isawaitable
@@ -13,6 +12,13 @@ from time import time
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
+from antflow._cancellation import (
+    await_in_time,
+    cancellations,
+    is_closing,
+    present_task,
+    uncancel_group,
+)
 from antflow._errors.safe_logging import log_error
 from antflow._errors.texts import shown
 from antflow._errors.tracebacks import limit_traceback
@@ -44,9 +50,6 @@ START = "antflow_pipeline_start"
 
 WaitFor = Callable[[Awaitable[Any]], Awaitable[Any]]
 """Awaits an awaitable for a limited time."""
-
-HOOK_SECONDS = 5.0
-"""How long code that was cancelled waits for a hook, which could hold it for ever."""
 
 Listeners = tuple[Listener, ...]
 """Functions in the order of their calls."""
@@ -258,7 +261,7 @@ class Dispatcher:
             if is_closing(error, task):
                 raise
             if isinstance(error, BaseExceptionGroup) and task is not None:
-                _uncancel_group(task, before)
+                uncancel_group(task, before)
             self._on_error(listener, error, event)
             return None
 
@@ -333,80 +336,3 @@ def _event_text(event: Any) -> str:
 def listeners_of(listeners: Listeners, names: Container[str]) -> Listeners:
     """Return the listeners whose plugin has one of these names."""
     return tuple(listener for listener in listeners if listener.name in names)
-
-
-def present_task() -> Task[Any] | None:
-    """Return the task that is running; None outside of any task and event loop."""
-    # Coroutines of a loop that was closed are destroyed by the garbage collector, outside of it.
-    try:
-        return current_task()
-    except RuntimeError:
-        return None
-
-
-def cancellations(task: Task[Any] | None = None) -> int:
-    """Return how many cancellations a task, or the present one, has been sent."""
-    task = task or present_task()
-    return 0 if task is None else task.cancelling()
-
-
-def is_closing(error: BaseException, task: Task[Any] | None) -> bool:
-    """Return whether the coroutine that an error ends is being closed, and must not await again.
-
-    Otherwise a GeneratorExit is an error like others, which a user's function has raised.
-
-    Args:
-        error: the error.
-        task: the task in which the coroutine ran before.
-    """
-    if not isinstance(error, GeneratorExit):
-        return False
-    return task is None or present_task() is not task  # no task runs what it closes
-
-
-def delivered_cancellations() -> int:
-    """Return how many cancellations have reached the present task; a pending one has not."""
-    task = present_task()
-    return 0 if task is None else task.cancelling() - is_cancellation_pending(task)
-
-
-async def await_in_time(answer: Awaitable[Any]) -> Any:
-    """Await what users' code returned to code that was cancelled, for a limited time.
-
-    Raises:
-        TimeoutError: it did not return in time, and was cancelled.
-    """
-    limit = timeout(HOOK_SECONDS)
-    try:
-        async with limit:
-            return await answer
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise late_error(HOOK_SECONDS) from None
-
-
-def late_error(seconds: float) -> TimeoutError:
-    """Return the error of an awaitable that was cancelled after some seconds."""
-    return TimeoutError(
-        f"It did not return within {seconds:g} seconds, and was cancelled; let it return earlier, "
-        "and do slow work in a task of its own"
-    )
-
-
-def _uncancel_group(task: Task[Any], before: int) -> None:
-    """Take back the cancellation that a failing TaskGroup leaves behind before Python 3.13.
-
-    Args:
-        task: in which the group has failed.
-        before: how many cancellations the task had been sent before.
-    """
-    if sys.version_info < (3, 13) and not is_cancellation_pending(task):
-        while task.cancelling() > before:
-            task.uncancel()
-
-
-def is_cancellation_pending(task: Task[Any]) -> bool:
-    """Return whether a cancellation of a task has not reached it yet."""
-    # asyncio has no public name for this. A task of another kind without it has none pending.
-    return bool(getattr(task, "_must_cancel", False))

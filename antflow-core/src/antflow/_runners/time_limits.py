@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
+from antflow._cancellation import is_cancellation_due
 from antflow.exceptions import AttemptTimeoutError
 
 GRACE_SECONDS = 5.0
@@ -96,19 +97,10 @@ class _TimeLimit:
 
     def _expire(self) -> None:
         self._is_over = True
-        if not _is_cancellation_due(self._task):
+        if not is_cancellation_due(self._task):
             self._before = self._task.cancelling()  # the function has caught those, and goes on
         self._task.cancel()
         self._timer = self._loop.call_later(GRACE_SECONDS, _warn, self._name, self._seconds)
-
-
-def _is_cancellation_due(task: asyncio.Task[Any]) -> bool:
-    """Return whether a suspended task is about to receive a cancellation."""
-    # asyncio has no public name for this. A task of another kind without it has none.
-    awaited = getattr(task, "_fut_waiter", None)
-    is_cancelled = awaited is not None and awaited.cancelled()
-    is_cancelling = isinstance(awaited, asyncio.Task) and awaited.cancelling() > 0
-    return is_cancelled or is_cancelling or bool(getattr(task, "_must_cancel", False))
 
 
 def limited(call: Call, seconds: float, stage: str, task: str) -> Call:

@@ -10,7 +10,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import ref
 
-from antflow._plugins.dispatcher import present_task
+from antflow._cancellation import present_task
 
 ACTIVE_RUNS: ContextVar[tuple[object, ...]] = ContextVar("antflow_active_runs", default=())
 """The runs that the present code belongs to: of its worker or observer, and those around it."""

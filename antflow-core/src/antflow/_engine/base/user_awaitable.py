@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from contextvars import Context
 from typing import Any
 
-from antflow._plugins.dispatcher import late_error, present_task
+from antflow._cancellation import late_error, present_task
 
 from .reentrancy import hide_when_destroyed
 

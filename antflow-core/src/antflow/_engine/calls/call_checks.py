@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from asyncio import sleep, wait
 
+from antflow._cancellation import present_task
 from antflow._engine.base.reentrancy import awaited_by, tasks_waiting_for
 from antflow._engine.base.run_state import RunState
 from antflow._engine.limiting.limit_waiter import is_running
 from antflow._engine.running.run import Run
 from antflow._engine.workers.worker import Worker
-from antflow._plugins.dispatcher import present_task
 from antflow.context import CURRENT_WORKER
 from antflow.exceptions import PipelineError
 

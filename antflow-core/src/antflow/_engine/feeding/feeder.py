@@ -7,11 +7,12 @@ from asyncio import CancelledError
 from collections.abc import AsyncIterable, Awaitable, Iterable
 from typing import Any
 
+from antflow._cancellation import delivered_cancellations
 from antflow._engine.base.item import SPECIAL, new_item
 from antflow._engine.base.reentrancy import ACTIVE_RUNS, runs_with
 from antflow._engine.base.run_state import RunState
 from antflow._engine.workers.stage_runtime import StageRuntime
-from antflow._plugins.dispatcher import Dispatcher, delivered_cancellations
+from antflow._plugins.dispatcher import Dispatcher
 from antflow.results import PipelineResult
 
 from .item_factory import ItemFactory

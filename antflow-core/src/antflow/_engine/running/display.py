@@ -10,10 +10,10 @@ from inspect import isawaitable
 from threading import Thread
 from typing import Any, NamedTuple
 
+from antflow._cancellation import cancellations, is_closing, present_task
 from antflow._engine.base.reentrancy import hide_when_destroyed
 from antflow._engine.base.user_awaitable import UserAwaitable
 from antflow._errors.safe_logging import log_error
-from antflow._plugins.dispatcher import cancellations, is_closing, present_task
 from antflow._plugins.plain_progress import PROGRESS
 from antflow.dashboards import DashboardProtocol, DashboardSnapshot
 from antflow.results import ErrorSummary, PipelineResult

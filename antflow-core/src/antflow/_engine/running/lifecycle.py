@@ -9,21 +9,14 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+from antflow._cancellation import HOOK_SECONDS, cancellations, delivered_cancellations, present_task
 from antflow._engine.base.reentrancy import hide_when_destroyed
 from antflow._engine.base.run_state import Phase, RunState
 from antflow._engine.base.user_awaitable import UserAwaitable
 from antflow._engine.channels.result_queue import ResultQueue
 from antflow._engine.feeding.feeder import Feeder
 from antflow._engine.workers.stage_runtime import StageRuntime, error_summary
-from antflow._plugins.dispatcher import (
-    HOOK_SECONDS,
-    START,
-    Dispatcher,
-    cancellations,
-    delivered_cancellations,
-    listeners_of,
-    present_task,
-)
+from antflow._plugins.dispatcher import START, Dispatcher, listeners_of
 from antflow._plugins.plugin_set import PluginSet, unused_name
 from antflow._plugins.validation import observer_error
 from antflow.exceptions import PluginError

@@ -9,11 +9,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import Context
 from typing import Any
 
+from antflow._cancellation import HOOK_SECONDS, cancellations, is_closing, present_task
 from antflow._engine.base.run_state import RunState
 from antflow._engine.base.user_awaitable import UserAwaitable
 from antflow._errors.safe_logging import log_error
 from antflow._errors.texts import short
-from antflow._plugins.dispatcher import HOOK_SECONDS, cancellations, is_closing, present_task
 from antflow.builder import LifespanFunc
 from antflow.exceptions import PipelineError
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from warnings import warn
 
+from antflow._cancellation import present_task
 from antflow._engine.base.loop_budget import budget_of
 from antflow._engine.base.reentrancy import enter, new_context
 from antflow._engine.base.run_state import Phase, RunState
@@ -26,7 +27,7 @@ from antflow._engine.workers.failures import Failures
 from antflow._engine.workers.stage_runtime import StageRuntime
 from antflow._engine.workers.worker_pool import WorkerPool
 from antflow._limits.call_limits import CallRates
-from antflow._plugins.dispatcher import Dispatcher, present_task
+from antflow._plugins.dispatcher import Dispatcher
 from antflow._plugins.plugin_set import PluginSet
 from antflow._plugins.switches import STRICT, is_on
 from antflow.builder import LifespanFunc

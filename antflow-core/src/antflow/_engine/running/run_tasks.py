@@ -8,10 +8,10 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+from antflow._cancellation import present_task
 from antflow._engine.base.reentrancy import hide_when_destroyed
 from antflow._engine.base.run_state import RunState
 from antflow._engine.workers.exits import cancelled_from_outside
-from antflow._plugins.dispatcher import present_task
 
 
 class RunTasks:

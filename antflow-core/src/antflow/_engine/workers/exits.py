@@ -10,6 +10,7 @@ from inspect import isawaitable
 from time import time
 from typing import Any
 
+from antflow._cancellation import await_in_time, is_closing
 from antflow._engine.base.item import describe, note_attempts
 from antflow._engine.base.outcome import FIRST, NO_ATTEMPT, UNMADE, Kind, Outcome
 from antflow._engine.channels.channel import Channel
@@ -21,7 +22,6 @@ from antflow._errors.tracebacks import (
     remove_own_frames,
     unchanged_traceback,
 )
-from antflow._plugins.dispatcher import await_in_time, is_closing
 from antflow.events import StatusType
 from antflow.exceptions import PipelineError, text_of
 from antflow.results import FailedItem, PipelineResult

@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 from heapq import heappush
 from typing import Any, NamedTuple
 
+from antflow._cancellation import is_cancellation_pending
 from antflow._engine.base.outcome import FIRST, Attempt
 from antflow._engine.base.run_state import RunState
 from antflow._engine.channels.channel import is_cancelled
 from antflow._engine.limiting.limit_waiter import is_running
 from antflow._limits.grant import Grant
-from antflow._plugins.dispatcher import is_cancellation_pending
 from antflow._stats.counters import BUSY, IDLE, WAITING
 from antflow.context import CurrentItem
 from antflow.results import PipelineResult
