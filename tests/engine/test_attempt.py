@@ -6,14 +6,14 @@ from asyncio import CancelledError
 
 import pytest
 
-from antflow._engine.base.outcome import FIRST, Attempt, Kind, Outcome, classify_error
+from antflow._engine.base.outcome import FIRST, AttemptCounts, Kind, Outcome, classify_error
 from antflow.retry import ONCE, RetryPolicy
 
 DRAWN = {"elapsed": 0.0, "chance": 1.0}
 TASK = RetryPolicy(3, wait=2.0, never=(KeyError,))
 STAGE = RetryPolicy(2, wait=5.0, never=(LookupError,))
 BROKEN = ValueError("broken")
-LAST = Attempt(3, 2, 3)
+LAST = AttemptCounts(3, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -22,14 +22,14 @@ LAST = Attempt(3, 2, 3)
         # The task is tried again first, and then the stage, each by its own number.
         (BROKEN, FIRST, ONCE, ONCE, Kind.FAIL, 0.0),
         (BROKEN, FIRST, TASK, ONCE, Kind.RETRY_TASK, 2.0),
-        (BROKEN, Attempt(2, 1, 2), TASK, ONCE, Kind.RETRY_TASK, 2.0),
-        (BROKEN, Attempt(3, 1, 3), TASK, ONCE, Kind.FAIL, 0.0),
+        (BROKEN, AttemptCounts(2, 1, 2), TASK, ONCE, Kind.RETRY_TASK, 2.0),
+        (BROKEN, AttemptCounts(3, 1, 3), TASK, ONCE, Kind.FAIL, 0.0),
         (BROKEN, FIRST, ONCE, STAGE, Kind.RETRY_STAGE, 5.0),
-        (BROKEN, Attempt(1, 2, 2), ONCE, STAGE, Kind.FAIL, 0.0),
+        (BROKEN, AttemptCounts(1, 2, 2), ONCE, STAGE, Kind.FAIL, 0.0),
         (BROKEN, FIRST, TASK, STAGE, Kind.RETRY_TASK, 2.0),
-        (BROKEN, Attempt(3, 1, 3), TASK, STAGE, Kind.RETRY_STAGE, 5.0),
-        (BROKEN, Attempt(1, 2, 2), TASK, STAGE, Kind.RETRY_TASK, 2.0),
-        (BROKEN, Attempt(1, 3, 3), TASK, RetryPolicy(5), Kind.RETRY_TASK, 2.0),
+        (BROKEN, AttemptCounts(3, 1, 3), TASK, STAGE, Kind.RETRY_STAGE, 5.0),
+        (BROKEN, AttemptCounts(1, 2, 2), TASK, STAGE, Kind.RETRY_TASK, 2.0),
+        (BROKEN, AttemptCounts(1, 3, 3), TASK, RetryPolicy(5), Kind.RETRY_TASK, 2.0),
         (BROKEN, LAST, TASK, STAGE, Kind.FAIL, 0.0),
         # Without a wait it is a retry all the same.
         (BROKEN, FIRST, RetryPolicy(2), ONCE, Kind.RETRY_TASK, 0.0),
@@ -45,7 +45,7 @@ LAST = Attempt(3, 2, 3)
 )
 def test_an_error_is_followed_as_the_policies_say(
     error: BaseException,
-    attempt: Attempt,
+    attempt: AttemptCounts,
     task_policy: RetryPolicy,
     stage_policy: RetryPolicy,
     kind: Kind,
@@ -69,14 +69,14 @@ def test_an_error_is_followed_as_the_policies_say(
         (KeyboardInterrupt(), FIRST, True, False, Kind.FAIL),
         # Once the run is closed no attempt can follow: what could be retried is unprocessed.
         (BROKEN, FIRST, False, True, Kind.CANCEL),
-        (BROKEN, Attempt(3, 1, 3), False, True, Kind.CANCEL),
+        (BROKEN, AttemptCounts(3, 1, 3), False, True, Kind.CANCEL),
         (BROKEN, LAST, False, True, Kind.FAIL),
         (CancelledError(), FIRST, False, True, Kind.FAIL),
         (KeyboardInterrupt(), FIRST, False, True, Kind.FAIL),
     ],
 )
 def test_an_end_of_the_worker_or_the_run_comes_first(
-    error: BaseException, attempt: Attempt, is_cancelled: bool, is_closed: bool, kind: Kind
+    error: BaseException, attempt: AttemptCounts, is_cancelled: bool, is_closed: bool, kind: Kind
 ) -> None:
     outcome = classify_error(
         error, attempt, TASK, STAGE, is_cancelled=is_cancelled, is_closed=is_closed, **DRAWN

@@ -12,6 +12,7 @@ import pytest
 
 from antflow._engine.channels import channel as channel_module
 from antflow._engine.channels.channel import Channel
+from antflow._engine.channels.pull_channel import PullChannel
 from antflow.results import PipelineResult
 from tests.helpers.channel_script import Script, feed, item, make_channel, play, receive, send
 from tests.helpers.virtual_time import simulate
@@ -234,6 +235,7 @@ class Traffic:
     def __init__(self, channel: Channel, random: Random) -> None:
         self.channel = channel
         self.arrived: list[Any] = []
+        self.held = 0  # items that receivers are not done with
         self.deposited: list[Any] = []
         self._random = random
 
@@ -249,15 +251,18 @@ class Traffic:
 
     async def receive(self) -> None:
         while (taken := await receive(self.channel)) is not None:
+            self.held += 1
             await asyncio.sleep(self._random.choice((0, 0, 0.5)))
             if self._random.random() < 0.3:
                 self.channel.park(taken, self._random.choice((0, 1, 1, 2)))
             else:
                 self.arrived.append(taken.value)
-            self.channel.held -= 1
+            self.held -= 1
+            if isinstance(self.channel, PullChannel):
+                self.channel.held -= 1
 
     def is_empty(self) -> bool:
-        return not (self.channel.queue or self.channel.held or self.channel.parked)
+        return not (self.channel.queue or self.held or self.channel.parked)
 
 
 @pytest.mark.parametrize("seed", range(150))

@@ -129,7 +129,8 @@ class Script:
         self.channel.park(self._deposit(value), float(delay))
 
     def _finish(self, _word: str) -> None:
-        self.channel.held -= 1
+        if isinstance(self.channel, PullChannel):
+            self.channel.held -= 1
 
     def _dismiss(self, _word: str) -> None:
         self._is_dismissed = True

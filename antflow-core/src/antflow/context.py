@@ -80,6 +80,16 @@ class Waits(Protocol):
         """Mark the worker as waiting; also from a thread in which the task runs."""
 
 
+class CurrentAttempt(Protocol):
+    """What these functions need of the attempt that calls the task."""
+
+    def current_item(self) -> CurrentItem | None:
+        """Return the item that the attempt is made at."""
+
+    def set_status_text(self, text: str, min_interval: float) -> bool:
+        """Set the status text; return False if less than `min_interval` seconds have passed."""
+
+
 class CurrentWorker(Protocol):
     """What these functions need of the worker that runs the task."""
 
@@ -88,14 +98,12 @@ class CurrentWorker(Protocol):
         """The stage."""
 
     @property
+    def attempt(self) -> CurrentAttempt:
+        """The present attempt."""
+
+    @property
     def waits(self) -> Waits:
         """The waits inside of the present attempt."""
-
-    def current_item(self) -> CurrentItem | None:
-        """Return the item that the worker holds."""
-
-    def set_status_text(self, text: str, min_interval: float) -> bool:
-        """Set the status text; return False if less than `min_interval` seconds have passed."""
 
 
 CURRENT_WORKER: ContextVar[CurrentWorker | None] = ContextVar(
@@ -111,7 +119,7 @@ def current_item() -> CurrentItem | None:
     such as an abandoned thread, would see the worker's next item.
     """
     worker = CURRENT_WORKER.get()
-    return None if worker is None else worker.current_item()
+    return None if worker is None else worker.attempt.current_item()
 
 
 def set_task_status(text: str, min_interval: float = 0.0) -> bool:
@@ -128,7 +136,7 @@ def set_task_status(text: str, min_interval: float = 0.0) -> bool:
         Whether the text was set; False outside a task, or if it came too early.
     """
     worker = CURRENT_WORKER.get()
-    return worker is not None and worker.set_status_text(text, min_interval)
+    return worker is not None and worker.attempt.set_status_text(text, min_interval)
 
 
 def current_limits() -> Mapping[str, Limit]:

@@ -35,7 +35,8 @@ from antflow._engine.limiting.limiter import Limiter
 from antflow._engine.running.display import Display
 from antflow._engine.running.lifecycle import Lifecycle
 from antflow._engine.running.run import Run
-from antflow._engine.workers import exits, loops, processing
+from antflow._engine.workers import attempt_steps, exits, loops
+from antflow._engine.workers.attempt import Attempt
 from antflow._engine.workers.stage_runtime import StageRuntime
 from antflow._engine.workers.worker import Worker
 from antflow._limits import call_limits
@@ -274,60 +275,59 @@ async def a_wake_up_is_lost_with_a_surplus_worker(
 
 plant(
     "attempts are numbered by task",
-    Worker,
-    "attempt_number",
-    property(lambda self: (self.attempt or FIRST).task),
+    Attempt,
+    "number",
+    property(lambda self: (self.counts or FIRST).task),
     ("stream", 2),
 )
 
 
 @replaces(exits, "_retry_stage", ("stream", 2))
-def stage_attempts_are_not_counted(
-    original: Any, worker: Worker, item: Any, failed: Outcome, now: float
-) -> None:
-    original(worker, item, failed, now)
+def stage_attempts_are_not_counted(original: Any, worker: Any, failed: Outcome, now: float) -> None:
+    item = worker.attempt.item
+    original(worker, failed, now)
     item.details.retry = (*item.details.retry[:2], 1, *item.details.retry[3:])
 
 
 @replaces(exits, "retry_task", ("stream", 11))
 def retries_resume_at_the_first_task(
-    original: Any, worker: Worker, item: Any, failed: Outcome, now: float, *_task: Any
+    original: Any, worker: Worker, failed: Outcome, now: float
 ) -> None:
-    original(worker, item, failed, now)
+    worker.attempt.index = 0
+    original(worker, failed, now)
 
 
 def cancelled_items_are_not_given_back(patch: pytest.MonkeyPatch) -> None:
-    def give_back(worker: Worker, _item: Any, error: BaseException) -> None:
+    def give_back(worker: Worker, error: BaseException) -> None:
         if not worker.run.is_closed:
             worker.run.abort(error)
 
-    for module in (exits, processing):
+    for module in (exits, attempt_steps):
         patch.setattr(module, "give_back", give_back)
 
 
 PLANTED["cancelled items are not given back"] = STREAM, cancelled_items_are_not_given_back
 
 
-@replaces(processing, "_emit_end", ("run", 4))
+@replaces(attempt_steps, "_emit_end", ("run", 4))
 async def retries_are_emitted_as_failures(
-    original: Any, worker: Worker, item: Any, bound: Any, ended: Outcome, took: Any
+    original: Any, worker: Worker, ended: Outcome, took: Any
 ) -> None:
     kind = Kind.CANCEL if ended.kind is Kind.CANCEL else Kind.FAIL
-    await original(worker, item, bound, replace(ended, kind=kind), took)
+    await original(worker, replace(ended, kind=kind), took)
 
 
 def attempts_that_are_not_made_do_not_end(patch: pytest.MonkeyPatch) -> None:
     async def end_unmade(*_arguments: Any) -> Outcome:
         return UNMADE
 
-    for module in (processing, loops):
-        patch.setattr(module, "end_unmade", end_unmade)
+    patch.setattr(loops, "end_unmade", end_unmade)
 
 
 PLANTED["attempts that are not made do not end"] = ("run", 3), attempts_that_are_not_made_do_not_end
 
 
-@replaces(processing, "classify_error", ("service", 8))
+@replaces(attempt_steps, "classify_error", ("service", 8))
 def failures_after_the_close_are_final(
     original: Any, error: BaseException, *arguments: Any, **options: Any
 ) -> Outcome:
@@ -357,30 +357,30 @@ def max_parked_is_ignored(
     original(self, capacity)
 
 
-@replaces(processing, "_set_deadline", ("run", 3))
+@replaces(attempt_steps, "_set_deadline", ("run", 3))
 def the_time_of_an_item_goes_on_in_the_next_stage(
-    _original: Any, worker: Worker, item: Any, seconds: float
+    _original: Any, worker: Any, seconds: float
 ) -> None:
-    details = item.get_details()
+    details = worker.attempt.item.get_details()
     if details.deadline is None:
-        details.deadline = worker.since + seconds
+        details.deadline = worker.attempt.since + seconds
 
 
-@replaces(processing, "_set_deadline", ("stream", 44))
+@replaces(attempt_steps, "_set_deadline", ("stream", 44))
 def the_time_of_an_item_begins_with_each_attempt(
-    _original: Any, worker: Worker, item: Any, seconds: float
+    _original: Any, worker: Any, seconds: float
 ) -> None:
-    item.get_details().deadline = worker.since + seconds
+    worker.attempt.item.get_details().deadline = worker.attempt.since + seconds
 
 
-@replaces(processing, "_begin_of_first", ("run", 3))
+@replaces(attempt_steps, "_begin_of_first", ("run", 3))
 def retry_timeout_counts_from_the_last_attempt(
     _original: Any, _worker: Worker, _attempt: Any, begun: float
 ) -> float:
     return begun
 
 
-@replaces(processing, "classify_error", ("run", 0))
+@replaces(attempt_steps, "classify_error", ("run", 0))
 def the_seconds_of_retry_after_are_ignored(
     original: Any, error: BaseException, *arguments: Any, **options: Any
 ) -> Outcome:
@@ -388,7 +388,7 @@ def the_seconds_of_retry_after_are_ignored(
     return replace(found, delay=0.0) if isinstance(error, RetryAfter) else found
 
 
-@replaces(processing, "classify_error", ("run", 1))
+@replaces(attempt_steps, "classify_error", ("run", 1))
 def errors_that_are_never_retried_are(
     original: Any, error: BaseException, attempt: Any, *policies: Any, **options: Any
 ) -> Outcome:
@@ -396,7 +396,7 @@ def errors_that_are_never_retried_are(
     return cast("Outcome", original(error, attempt, *policies, **options))
 
 
-@replaces(processing, "judge", ("stream", 45))
+@replaces(attempt_steps, "judge", ("stream", 45))
 def timeouts_of_items_alone_are_counted(original: Any, worker: Any, *arguments: Any) -> Outcome:
     counters = worker.stage.counters
     before = counters.timeouts
@@ -454,10 +454,10 @@ def an_item_is_not_counted_as_ended(patch: pytest.MonkeyPatch) -> None:
     calls = count(1)
 
     def set_ended(self: Any, value: int) -> None:
-        if not hasattr(self, "_ended_items") or next(calls) % 9:
-            self._ended_items = value
+        if not hasattr(self, "_ended_early") or next(calls) % 9:
+            self._ended_early = value
 
-    patch.setattr(RunState, "ended_items", property(lambda s: s._ended_items, set_ended), False)
+    patch.setattr(RunState, "ended_early", property(lambda s: s._ended_early, set_ended), False)
 
 
 PLANTED["an item is not counted as ended"] = STREAM, an_item_is_not_counted_as_ended
@@ -467,12 +467,12 @@ PLANTED["an item is not counted as ended"] = STREAM, an_item_is_not_counted_as_e
 async def an_item_is_counted_before_it_waits(
     original: Any, self: Feeder, item: Any, stage: Any, inside: bool
 ) -> bool:
-    stage.counters.fed += 1
+    stage.entry.received += 1
     try:
         put: bool = await original(self, item, stage, inside)
         return put
     finally:
-        stage.counters.fed -= 1
+        stage.entry.received -= 1
 
 
 @replaces(Run, "wait_closed", ("run", 50))
@@ -507,21 +507,22 @@ def limits_are_released_after_the_wait_for_room(patch: pytest.MonkeyPatch) -> No
     forward, conclude = exits.forward, loops._conclude
     held: dict[Worker, Grant] = {}
 
-    def forward_first(worker: Worker, item: Any) -> None:
-        if worker.grant is not None:
-            held[worker], worker.grant = worker.grant, None
-        forward(worker, item)
+    def forward_first(worker: Worker) -> None:
+        grant = worker.attempt.take_grant()
+        if grant is not None:
+            held[worker] = grant
+        forward(worker)
 
-    async def conclude_and_release(worker: Worker, start: float, sent_to: Channel) -> float:
+    async def conclude_and_release(worker: Worker, start: float) -> float:
         try:
-            return await conclude(worker, start, sent_to)
+            return await conclude(worker, start)
         finally:
             if worker in held:
                 held.pop(worker).release(worker.run.clock(), has_succeeded=True)
 
     patch.setattr(exits, "forward", forward_first)
     patch.setattr(loops, "_conclude", conclude_and_release)
-    patch.setattr(loops, "_has_to_pause", lambda *_: True)
+    patch.setattr(Channel, "append_directly", property(lambda _: False, lambda *_: None))
 
 
 PLANTED["limits are released after the wait for room"] = (
@@ -586,11 +587,11 @@ def the_lines_of_keys_are_lost_at_the_close(original: Any, self: LimitedChannel)
 def cancelled_items_keep_their_limits(patch: pytest.MonkeyPatch) -> None:
     original = exits.give_back
 
-    def give_back(worker: Worker, item: Any, error: BaseException) -> None:
-        worker.grant = None
-        original(worker, item, error)
+    def give_back(worker: Worker, error: BaseException) -> None:
+        worker.attempt.grant = None
+        original(worker, error)
 
-    for module in (exits, processing, loops):
+    for module in (exits, attempt_steps, loops):
         patch.setattr(module, "give_back", give_back)
 
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from antflow import Pipeline, PipelineResult, UnprocessedItem
 from antflow._engine.channels import channel
-from antflow._engine.workers import processing
+from antflow._engine.workers import attempt_steps
 from antflow._limits import window
 from tests.helpers.observers import observe
 from tests.helpers.virtual_time import SimulatedLoop, settle, simulate
@@ -47,7 +47,7 @@ def run_scenario(scenario: Scenario) -> None:
             patch.object(channel, "MIN_PARKED", MIN_PARKED[scenario.seed % len(MIN_PARKED)]),
             patch.object(window, "MAX_EXACT_ENTRIES", MAX_EXACT_ENTRIES[scenario.seed % 2]),
             patch.object(window, "MERGED_SHARE", MERGED_SHARE[scenario.seed % 2]),
-            patch.object(processing, "random", Random(scenario.seed).random),
+            patch.object(attempt_steps, "random", Random(scenario.seed).random),
         ):
             simulate(
                 lambda: try_scenario(scenario),

@@ -105,9 +105,10 @@ def _present_call() -> tuple[Call, int]:
     """Return the call whose attempt failed, and the number of the attempt."""
     worker = CURRENT_WORKER.get()
     assert isinstance(worker, Worker)
-    assert worker.item is not None
-    call: Call = worker.item.value
-    return call, worker.attempt_number
+    attempt = worker.attempt
+    assert attempt.item is not None
+    call: Call = attempt.item.value
+    return call, attempt.number
 
 
 def has_retries(error: BaseException) -> bool:

@@ -49,7 +49,6 @@ class StageCounters:
         "dropped",
         "errors_by_type",
         "failed",
-        "fed",
         "give_ups",
         "queue_wait",
         "retried",
@@ -59,7 +58,6 @@ class StageCounters:
     )
 
     def __init__(self, task_names: Iterable[str], workers: int) -> None:
-        self.fed = 0
         self.failed = 0
         self.skipped = 0
         self.dropped = 0

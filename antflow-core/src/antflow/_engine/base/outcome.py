@@ -45,8 +45,8 @@ UNMADE = Outcome(Kind.CANCEL, CancelledError())
 """The outcome of an attempt that was not made, since the run or the worker is ending."""
 
 
-class Attempt(NamedTuple):
-    """The numbers of an attempt, from 1.
+class AttemptCounts(NamedTuple):
+    """How many attempts an item has taken, from 1, with the present one.
 
     Args:
         task: attempts at the task.
@@ -62,15 +62,15 @@ class Attempt(NamedTuple):
     begun: float | None = None
 
 
-FIRST = Attempt(1, 1, 1)
+FIRST = AttemptCounts(1, 1, 1)
 
-NO_ATTEMPT = Attempt(0, 0, 0)
+NO_ATTEMPT = AttemptCounts(0, 0, 0)
 """What is noted of an item that was skipped."""
 
 
 def classify_error(
     error: BaseException,
-    attempt: Attempt,
+    counts: AttemptCounts,
     task_policy: RetryPolicy,
     stage_policy: RetryPolicy,
     *,
@@ -83,7 +83,7 @@ def classify_error(
 
     Args:
         error: what the attempt raised.
-        attempt: its numbers.
+        counts: which attempt it was.
         task_policy: how attempts at a task are repeated.
         stage_policy: how attempts at the stage are repeated.
         elapsed: seconds since the start of the first attempt.
@@ -96,10 +96,10 @@ def classify_error(
         return Outcome(Kind.CANCEL, error)
     try:
         kind = RETRY_TASK
-        delay = task_policy.delay(attempt.task, error, elapsed=elapsed, chance=chance)
+        delay = task_policy.delay(counts.task, error, elapsed=elapsed, chance=chance)
         if delay is None:
             kind = Kind.RETRY_STAGE
-            delay = stage_policy.delay(attempt.stage, error, elapsed=elapsed, chance=chance)
+            delay = stage_policy.delay(counts.stage, error, elapsed=elapsed, chance=chance)
     except BaseException as fault:  # of a function of the user
         if fault is not error:
             set_on(fault, "__cause__", error)

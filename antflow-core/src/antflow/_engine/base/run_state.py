@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Task, get_running_loop, sleep
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from antflow._clock import CLOCK
 
@@ -33,6 +33,14 @@ class Phase(IntEnum):
     """No task of the run is left."""
 
 
+class Counted(Protocol):
+    """What counts the items that came over it: an edge."""
+
+    @property
+    def received(self) -> int:
+        """How many."""
+
+
 class RunState:
     """The state of one run, as its parts know it; `Run` adds its tasks.
 
@@ -57,13 +65,21 @@ class RunState:
         self.is_raised = False  # the error was, by a call that waited for the run
         self.finished = Event()
         self.reentrancy = Reentrancy(self)
-        self.ended_items = 0
+        self.entries: Sequence[Counted] = ()
+        self.ends: Sequence[Counted] = ()
+        self.ended_early = 0  # items that failed or were dropped
         self.active_feeds = 0
         self.announced_items = 0  # whose "queued" is emitted, and that are not deposited yet
 
+    @property
     def fed_items(self) -> int:
-        """Return how many items were fed."""
-        raise NotImplementedError
+        """How many items were fed."""
+        return sum(edge.received for edge in self.entries)
+
+    @property
+    def succeeded_items(self) -> int:
+        """How many items went through every stage."""
+        return sum(edge.received for edge in self.ends)
 
     def close(self) -> None:
         """Take no more; attempts that run may end."""
@@ -162,7 +178,7 @@ class RunState:
         # has reported what it ended by then, so that no item costs a comparison.
         if (
             self.phase in (Phase.INPUT_CLOSED, Phase.DRAINING)
-            and self.fed_items() == self.ended_items
+            and self.fed_items == self.ended_early + self.succeeded_items
             and not (self.active_feeds and self.accepts_input)
             and not (self.announced_items or self.reentrancy.has_observing)
         ):

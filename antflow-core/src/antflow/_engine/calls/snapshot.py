@@ -6,6 +6,8 @@ from math import isinf
 from time import time
 from typing import NamedTuple
 
+from antflow._engine.channels.edge import Edge
+from antflow._engine.channels.pull_channel import PullChannel
 from antflow._engine.channels.waiters import SkippedSender
 from antflow._engine.running.run import Run
 from antflow._engine.workers.stage_runtime import MAX_LISTED_WORKERS, StageRuntime, error_summary
@@ -28,15 +30,14 @@ def pipeline_stats(run: Run) -> PipelineStats:
     below 0.
     """
     stages: dict[str, StageStats] = {}
-    passed_on = _passed_on(run, len(run.stages) - 1)
-    completed = passed_on.items
-    for index in reversed(range(len(run.stages))):
-        stage, passed_on = _stage_stats(run, index, passed_on)
-        stages[stage.stage_name] = stage
+    readings = {edge: _read(edge) for edge in run.ends}
+    completed = sum(reading.items for reading in readings.values())
+    for runtime, team in reversed(list(zip(run.stages, run.workers.teams, strict=True))):
+        stages[runtime.name] = _stage_stats(run, runtime, team.workers, readings)
     failed = sum(stage.failed_items for stage in stages.values())
     dropped = sum(stage.dropped_items for stage in stages.values())
     unprocessed = sum(stage.unprocessed_items for stage in stages.values())
-    fed = sum(runtime.counters.fed for runtime in run.stages)
+    fed = sum(readings[edge].items for edge in run.entries)
     outstanding = fed - completed - failed - dropped - unprocessed
     stages = {runtime.name: stages[runtime.name] for runtime in run.stages}
     return PipelineStats(
@@ -103,7 +104,8 @@ def _metrics_of(workers: _ListedWorkers, run: Run) -> dict[str, WorkerMetrics]:
 
 
 def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
-    item, stage = worker.item, worker.stage
+    attempt, stage = worker.attempt, worker.stage
+    item = attempt.item
     has_handed_on = worker.state == BLOCKED and not stage.keeps_items
     if item is None or has_handed_on:
         return WorkerState(worker.name, stage.name, "idle")
@@ -112,10 +114,10 @@ def _worker_state(worker: Worker, to_unix: float) -> WorkerState:
         stage.name,
         "busy",
         item.id,
-        worker.status_text,
+        attempt.status_text,
         worker.taken_at + to_unix,
-        worker.current_task.name,
-        worker.attempt_number,
+        attempt.task.name,
+        attempt.number,
     )
 
 
@@ -133,44 +135,41 @@ def _to_unix(run: Run) -> float:
     return time() - run.clock()
 
 
-class _PassedOn(NamedTuple):
-    """How many items a stage has handed on, and how many of them it skipped."""
+class _Reading(NamedTuple):
+    """How many items came over an edge, and how many senders that skipped one still hold it."""
 
-    items: int = 0
-    skipped: int = 0
-
-
-def _passed_on(run: Run, index: int) -> _PassedOn:
-    """Return what a stage has handed on; what waits for a pull stage it still holds."""
-    held: list[object] = []
-    for runtime in run.stages[index + 1 : index + 2]:
-        if runtime.stage.pull:
-            held = list(runtime.input.waiters.senders)
-    items = run.workers.teams[index].processed - len(held)
-    # An item is counted as skipped first, and read as such last: never fewer than were skipped.
-    skipped = run.stages[index].counters.skipped
-    skipped -= sum(isinstance(sender, SkippedSender) for sender in held)
-    return _PassedOn(items, min(items, skipped))
+    items: int
+    skipped_held: int
 
 
-def _stage_stats(run: Run, index: int, passed_on: _PassedOn) -> tuple[StageStats, _PassedOn]:
-    """Return a stage's statistics, and what the stage before has handed on.
+def _read(edge: Edge) -> _Reading:
+    """Read an edge; what waits for a pull stage has not come over it yet."""
+    held = list(edge.channel.waiters.senders) if isinstance(edge.channel, PullChannel) else []
+    skipped = sum(isinstance(sender, SkippedSender) for sender in held)
+    return _Reading(edge.received - len(held), skipped)
+
+
+def _stage_stats(
+    run: Run, runtime: StageRuntime, team: list[Worker], readings: dict[Edge, _Reading]
+) -> StageStats:
+    """Return the statistics of a stage.
 
     Args:
-        run: the run.
-        index: of the stage.
-        passed_on: what it has handed on.
+        team: its workers.
+        readings: of the edges from it; those of the edges to it are added.
     """
-    runtime = run.stages[index]
-    counters = runtime.counters
+    counters, passed_on = runtime.counters, readings[runtime.output]
     failed, dropped, left = counters.failed, counters.dropped, len(runtime.input.unprocessed)
     pending, parked = runtime.input.pending, runtime.input.parked
-    received = _passed_on(run, index - 1) if index else _PassedOn()
-    entered = counters.fed + received.items
+    readings.update((edge, _read(edge)) for edge in runtime.inputs)
+    readings[runtime.entry] = _Reading(runtime.entry.received, 0)  # feeders hold no item
+    entered = sum(readings[edge].items for edge in runtime.inputs)
     done = passed_on.items + failed + dropped
+    # An item is counted as skipped first, and read as such last: never fewer than were skipped.
+    skipped = min(passed_on.items, counters.skipped - passed_on.skipped_held)
     now = run.clock()
     states = list(zip(STATES, counters.states(now), strict=True))
-    stats = StageStats(
+    return StageStats(
         stage_name=runtime.name,
         pending_items=pending,
         in_progress_items=max(0, entered - done - pending - parked - left),
@@ -181,12 +180,12 @@ def _stage_stats(run: Run, index: int, passed_on: _PassedOn) -> tuple[StageStats
         workers={state: workers for state, (_, workers) in states},
         seconds={state: seconds for state, (seconds, _) in states},
         fed_items=entered,
-        skipped_items=passed_on.skipped,
+        skipped_items=skipped,
         dropped_items=dropped,
         unprocessed_items=left,
         retried_attempts=counters.retried,
         queue_wait=freeze(counters.queue_wait),
-        last_completion=_last_completion(run, run.workers.teams[index].workers),
+        last_completion=_last_completion(run, team),
         errors_by_type=counters.errors_by_type.copy(),
         tasks=_task_stats(runtime),
         abandoned_threads=runtime.threads.abandoned,
@@ -196,7 +195,6 @@ def _stage_stats(run: Run, index: int, passed_on: _PassedOn) -> tuple[StageStats
         next_retry=_next_retry(run, runtime),
         limits=_limit_stats(runtime),
     )
-    return stats, received
 
 
 def _next_retry(run: Run, runtime: StageRuntime) -> float | None:

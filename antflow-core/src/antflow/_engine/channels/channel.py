@@ -86,7 +86,6 @@ class Channel:
         "append_directly",
         "capacity",
         "closed",
-        "held",
         "parked_items",
         "queue",
         "receivers",
@@ -100,7 +99,6 @@ class Channel:
         self.unprocessed: list[PipelineResult] = []
         self.append_directly = True
         self.closed = False
-        self.held = 0  # items that receivers have taken by `get_nowait` and are not done with
         self._max_parked = max(MIN_PARKED, capacity) if max_parked is None else max_parked
         self.parked_items = ParkedItems[PipelineResult](self._put_due, self._on_released)
         self.receivers = Receivers(self.startable, self._update_flags)
@@ -231,7 +229,6 @@ class Channel:
         """Take the first item that may start; None if there is none."""
         if not self.queue:
             return None
-        self.held += 1
         item = self.queue.popleft()
         if self.waiters.any:
             self.waiters.wake()

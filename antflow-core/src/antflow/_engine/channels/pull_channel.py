@@ -18,11 +18,12 @@ class PullChannel(Channel):
         receivers: how many there are.
     """
 
-    __slots__ = ("_fed", "_retrying", "max_held")
+    __slots__ = ("_fed", "_retrying", "held", "max_held")
 
     def __init__(self, receivers: int) -> None:
         super().__init__(0)
         self.max_held = receivers
+        self.held = 0  # items that receivers have taken and are not done with
         self._retrying = 0  # parked, or due and not taken yet
         self._fed: set[int] = set()  # items that wait and came from feeders, by id
 

@@ -87,13 +87,19 @@ class Dropper:
         return self._holder(item) is not None
 
     def _holder(self, item: PipelineResult) -> Worker | None:
-        workers = self._workers.begun()
-        return next((each for each in workers if each.item is item and each.state in WORKING), None)
+        return next(
+            (
+                worker
+                for worker in self._workers.begun()
+                if worker.attempt.item is item and worker.state in WORKING
+            ),
+            None,
+        )
 
     def _interrupt(self, item: PipelineResult) -> None:
         """Cancel the attempt at an item, if it is running, and nothing of its worker."""
         worker = self._holder(item)
-        if worker is None or worker.task is None or not worker.is_interruptible:
+        if worker is None or worker.task is None or not worker.attempt.is_calling:
             return
         if worker.task is current_task():  # its cancellation could come when the attempt has ended
             assert self._run.loop is not None
@@ -109,7 +115,7 @@ class Dropper:
         item.stage, item.attempts = stage.name, _attempts_made(item, stage)
         details.retry = None  # or the result would keep the input of a task
         stage.counters.dropped += 1
-        self._run.ended_items += 1
+        self._run.ended_early += 1
         if self._dispatcher.item_finish:
             pending = self._dispatcher.emit_status(
                 item, stage.name, "dropped", metadata={"reason": reason}, final=True

@@ -70,7 +70,7 @@ class Feeder:
         self, source: Iterable[Any], stage: StageRuntime, priority: int, inside: bool
     ) -> bool:
         """Feed from an iterable, at the price of no call for a value that has room at once."""
-        run, input_, counters, ids = self._run, stage.input, stage.counters, self._items.ids
+        run, input_, entry, ids = self._run, stage.input, stage.entry, self._items.ids
         queue, budget, clock, capacity = input_.queue, run.budget, run.clock, input_.capacity
         dispatcher, plain, waiters = self._dispatcher, self._plain, input_.waiters
         for value in source:
@@ -100,7 +100,7 @@ class Feeder:
                         return False
                     continue
             item.queued_at = now
-            counters.fed += 1
+            entry.received += 1
             if input_.append_directly:
                 queue.append(item)
             else:
@@ -316,5 +316,5 @@ class Depositor:
 
     def _put(self, item: PipelineResult, stage: StageRuntime) -> None:
         item.queued_at = self._run.clock()
-        stage.counters.fed += 1
+        stage.entry.received += 1
         stage.input.put_fed(item)

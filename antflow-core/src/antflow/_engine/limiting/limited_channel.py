@@ -119,7 +119,6 @@ class LimitedChannel(Channel):
         queue = self.queue
         # As mostly; this spares the rest.
         if queue and self._stuck is None and self._take_if_free(queue[0]):
-            self.held += 1
             item = queue.popleft()
             if self._seen:
                 self._seen.pop(id(item), None)
@@ -153,7 +152,6 @@ class LimitedChannel(Channel):
                 self._lines.called.rotate(-1)  # so that lines take turns
             if self._lines.called and self.receivers.has_idle:  # the next in line may start, too
                 self._schedule_look()
-            self.held += 1
             if self.waiters.any:
                 self.waiters.wake()
         waiter.stop()  # that their turn is used makes room for other stages

@@ -15,6 +15,7 @@ from antflow._cancellation import present_task
 from antflow._engine.base.loop_budget import budget_of
 from antflow._engine.base.reentrancy import enter, new_context
 from antflow._engine.base.run_state import Phase, RunState
+from antflow._engine.channels.edge import Edge
 from antflow._engine.channels.result_queue import ResultQueue
 from antflow._engine.feeding.dropping import Dropper
 from antflow._engine.feeding.feeder import Feeder
@@ -58,6 +59,9 @@ class Run(RunState):
         collect: whether successes are kept.
     """
 
+    entries: list[Edge]
+    ends: list[Edge]
+
     def __init__(
         self,
         name: str,
@@ -78,11 +82,11 @@ class Run(RunState):
         self.dispatcher.listen(plugins)
         self.results = ResultQueue(stages[-1].name, keep=collect)
         self.stages = _connect(stages, self.results, self.dispatcher)
+        self.entries = [stage.entry for stage in self.stages]
+        self.ends = [stage.output for stage in self.stages if stage.output.stage is None]
         self._tasks = RunTasks(self, self._on_task_end)
         self.workers = WorkerPool(self, self.stages, self._tasks.create)
-        self.failures = Failures(
-            self, self.stages, self.results, max_failures, successes=self.workers.successes
-        )
+        self.failures = Failures(self, self.stages, self.results, max_failures)
         self.items = ItemFactory(name, self.stages)
         self.feeder = Feeder(self, self.items, self.dispatcher)
         self.dropper = Dropper(self, self.stages, self.workers, self.results, self.dispatcher)
@@ -197,10 +201,6 @@ class Run(RunState):
         """Return whether a feed may begin; inside, as long as the run lasts."""
         return self.phase < Phase.INPUT_CLOSED or (not self.is_finalized and self.is_inside())
 
-    def fed_items(self) -> int:
-        """Return how many items were fed."""
-        return sum(stage.counters.fed for stage in self.stages)
-
     # Ending
 
     def close(self) -> None:
@@ -306,8 +306,8 @@ def _connect(
     """Set up each stage so that its output is the input of the next."""
     runtimes: list[StageRuntime] = []
     for stage in reversed(list(stages)):
-        next_stage = runtimes[-1] if runtimes else None
-        runtimes.append(StageRuntime(stage, results, next_stage, dispatcher))
+        output = runtimes[-1].new_input() if runtimes else Edge(results, None)
+        runtimes.append(StageRuntime(stage, results, output, dispatcher))
     return runtimes[::-1]
 
 

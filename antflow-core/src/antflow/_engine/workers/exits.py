@@ -1,10 +1,14 @@
-"""Apply the outcome of an attempt: pass the item on, park it, fail it, or give it back."""
+"""The ways of an item out of an attempt: on, back to wait, to the failures, or left unprocessed.
+
+Every outcome leaves by `settle`, which emits what it means and applies it. Only the loop without
+observers may append a success to the next channel itself.
+"""
 
 from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from inspect import isawaitable
 from time import time
@@ -13,7 +17,6 @@ from typing import Any
 from antflow._cancellation import await_in_time, is_closing
 from antflow._engine.base.item import describe, note_attempts
 from antflow._engine.base.outcome import FIRST, NO_ATTEMPT, UNMADE, Kind, Outcome
-from antflow._engine.channels.channel import Channel
 from antflow._errors.safe_logging import log_error
 from antflow._errors.texts import shown
 from antflow._errors.tracebacks import (
@@ -27,193 +30,216 @@ from antflow.exceptions import PipelineError, text_of
 from antflow.results import FailedItem, PipelineResult
 from antflow.stage import ItemCallback
 
-from .stage_runtime import StageRuntime
 from .worker import Worker
 
 _logger = logging.getLogger(__name__)
 
 
-# An item that is passed on
+def settle(worker: Worker, outcome: Outcome | None) -> Awaitable[None] | None:
+    """Emit what an outcome means for the item, call back, and apply it.
 
-
-async def pass_on(
-    worker: Worker, item: PipelineResult, status: StatusType, callback: ItemCallback | None
-) -> None:
-    """Hand an item on; its outcome stands, whatever becomes of observers and the callback."""
-    # The deposit is in `finally`, so that a cancellation during a hook does not lose the item.
-    dispatcher, next_stage = worker.stage.dispatcher, worker.stage.next_stage
-    try:
-        if dispatcher.item_finish if next_stage is None else dispatcher.status:
-            pending = emit_status(worker, item, status, final=next_stage is None)
-            if pending is not None:
-                await pending
-        if callback is not None:
-            await _call_back(worker, callback, item, item.value)
-        if dispatcher.status and next_stage is not None:
-            pending = dispatcher.emit_status(item, next_stage.name, "queued")
-            if pending is not None:
-                await pending
-    finally:
-        if status == "skipped":
-            worker.stage.counters.skipped += 1
-            worker.attempt = NO_ATTEMPT
-            if worker.grant is not None:
-                worker.grant.refund()
-                worker.release_limits()
-        forward(worker, item)
-
-
-def pass_on_at_once(worker: Worker, item: PipelineResult) -> Awaitable[None] | None:
-    """Hand a completed item on, at once if no observer has to be awaited for that.
+    Args:
+        worker: has made the attempt.
+        outcome: None if the stage is done with the item, whose value is that of the attempt.
 
     Returns:
-        An awaitable that hands it on; None if that is done.
+        None if all is done, or else an awaitable that does the rest.
     """
-    dispatcher, next_stage = worker.stage.dispatcher, worker.stage.next_stage
-    if dispatcher.item_finish if next_stage is None else dispatcher.status:
-        pending = emit_status(worker, item, "completed", final=next_stage is None)
-        if pending is not None:
-            return _pass_on_after(pending, worker, item, next_stage)
-        if next_stage is not None:
-            pending = dispatcher.emit_status(item, next_stage.name, "queued")
-            if pending is not None:
-                return _pass_on_after(pending, worker, item, None)
-    forward(worker, item)
+    if outcome is None:
+        attempt, stage = worker.attempt, worker.stage
+        assert attempt.item is not None
+        attempt.item.value = attempt.value
+        dispatcher = stage.dispatcher
+        listeners = dispatcher.item_finish if stage.output.stage is None else dispatcher.status
+        if not listeners and not stage.may_call_back:
+            forward(worker)
+            return None
+    # The outcome stands, whatever becomes of observers and callbacks.
+    steps = _announcements(worker, outcome)
+    try:
+        pending = next(steps, None)
+    except BaseException:
+        apply(worker, outcome)
+        raise
+    if pending is not None:
+        return _settle_after(pending, steps, worker, outcome)
+    apply(worker, outcome)
     return None
 
 
-async def _pass_on_after(
+async def _settle_after(
     pending: Awaitable[None],
+    steps: Iterator[Awaitable[None]],
     worker: Worker,
-    item: PipelineResult,
-    next_stage: StageRuntime | None,
+    outcome: Outcome | None,
 ) -> None:
     try:
         await pending
-        if next_stage is not None:
-            queued = worker.stage.dispatcher.emit_status(item, next_stage.name, "queued")
-            if queued is not None:
-                await queued
+        for each in steps:
+            await each
     finally:
-        forward(worker, item)
+        apply(worker, outcome)
 
 
-def forward(worker: Worker, item: PipelineResult) -> None:
-    """Deposit an item in the next stage or the results."""
-    worker.processed += 1
-    if item.details is not None or worker.attempt is not FIRST:
-        note_attempts(item, worker.stage.name, worker.attempt_number)
-    worker.attempt = None  # the outcome is applied
-    worker.completed_at = item.queued_at = worker.run.clock()
-    output = worker.stage.output
-    # Before the worker waits for room: two stages that share a limit could wait for each other.
-    grant = worker.grant
-    if grant is not None:
-        worker.grant = None
-        grant.release(worker.completed_at, has_succeeded=True)
-    if output.append_directly:
-        output.queue.append(item)
-    else:
-        output.put(item)
+# What observers and callbacks are told; each step that is not done at once is yielded
 
 
-# An attempt that did not succeed
+def _announcements(worker: Worker, outcome: Outcome | None) -> Iterator[Awaitable[None]]:
+    if outcome is None:
+        return _announce_passed(worker)
+    if outcome.kind is Kind.FAIL:
+        return _announce_failed(worker, outcome.error)
+    if outcome.kind is Kind.RETRY_STAGE and worker.stage.dispatcher.status:
+        return _announce_retry(worker, outcome.error)
+    return iter(())
 
 
-async def finish(
-    worker: Worker,
-    item: PipelineResult,
-    outcome: Outcome,
-    task_index: int = 0,
-    task_input: Any = None,
-) -> Channel:
-    """Emit what an outcome means for the item, apply it, and return where the item went.
-
-    Args:
-        worker: holds the item.
-        item: the item.
-        outcome: of its attempt.
-        task_index: which task of the stage was attempted.
-        task_input: what it was called with.
-    """
-    stage, dispatcher = worker.stage, worker.stage.dispatcher
-    try:
-        if outcome.kind is Kind.FAIL:
-            remove_own_frames(outcome.error)
-            with unchanged_traceback(outcome.error):
-                await _emit_failed(worker, item, outcome.error)
-        elif outcome.kind is Kind.RETRY_STAGE and dispatcher.status:
-            described = error_fields(outcome.error)
-            coming = {"attempt": worker.attempt_number + 1, "retry": True, **described}
-            pending = emit_status(worker, item, "retrying", coming)
-            if pending is not None:
-                await pending
-    finally:
-        apply(worker, item, outcome, task_index, task_input)
-    return stage.results if outcome.kind is Kind.FAIL else stage.input
-
-
-async def _emit_failed(worker: Worker, item: PipelineResult, error: BaseException) -> None:
-    if worker.stage.dispatcher.item_finish:
-        pending = emit_status(worker, item, "failed", error_fields(error), final=True)
+def _announce_passed(worker: Worker) -> Iterator[Awaitable[None]]:
+    attempt, stage = worker.attempt, worker.stage
+    dispatcher, following = stage.dispatcher, stage.output.stage
+    assert attempt.item is not None
+    status: StatusType = "skipped" if attempt.is_skipped else "completed"
+    callback = stage.stage.on_skip if attempt.is_skipped else stage.stage.on_success
+    if dispatcher.item_finish if following is None else dispatcher.status:
+        pending = emit_status(worker, status, final=following is None)
         if pending is not None:
-            await pending
-    if worker.stage.stage.on_failure is not None:
-        await _call_back(worker, worker.stage.stage.on_failure, item, error)
+            yield pending
+    if callback is not None:
+        yield _call_back(worker, callback, attempt.item.value)
+    if dispatcher.status and following is not None:
+        pending = dispatcher.emit_status(attempt.item, following, "queued")
+        if pending is not None:
+            yield pending
 
 
-def apply(
+def _announce_retry(worker: Worker, error: BaseException) -> Iterator[Awaitable[None]]:
+    coming = {"attempt": worker.attempt.number + 1, "retry": True, **error_fields(error)}
+    pending = emit_status(worker, "retrying", coming)
+    if pending is not None:
+        yield pending
+
+
+def _announce_failed(worker: Worker, error: BaseException) -> Iterator[Awaitable[None]]:
+    remove_own_frames(error)
+    with unchanged_traceback(error):
+        if worker.stage.dispatcher.item_finish:
+            pending = emit_status(worker, "failed", error_fields(error), final=True)
+            if pending is not None:
+                yield pending
+        if worker.stage.stage.on_failure is not None:
+            yield _call_back(worker, worker.stage.stage.on_failure, error)
+
+
+def emit_status(
     worker: Worker,
-    item: PipelineResult,
-    outcome: Outcome,
-    task_index: int = 0,
-    task_input: Any = None,
-) -> None:
-    """Do with an item what its outcome says, in one synchronous step."""
-    if outcome.kind is Kind.RETRY_TASK:
-        retry_task(worker, item, outcome, worker.run.clock(), task_index, task_input)
-    elif outcome.kind is Kind.RETRY_STAGE:
-        _retry_stage(worker, item, outcome, worker.run.clock())
-    elif outcome.kind is Kind.FAIL:
+    status: StatusType,
+    metadata: dict[str, Any] | None = None,
+    *,
+    final: bool = False,
+) -> Awaitable[None] | None:
+    """Emit that the worker's item changed its status in its stage."""
+    item, stage = worker.attempt.item, worker.stage
+    assert item is not None
+    return stage.dispatcher.emit_status(
+        item, stage.name, status, worker.name, metadata, final=final
+    )
+
+
+def error_fields(error: BaseException) -> dict[str, str]:
+    """Return an error as events and summaries show it: its text and the name of its class."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = text_of(error)
+    return {"error": text, "error_type": type(error).__name__}
+
+
+# What becomes of the item, each in one synchronous step
+
+
+def apply(worker: Worker, outcome: Outcome | None) -> None:
+    """Do with the item what an outcome says, and release the limits that it holds."""
+    attempt = worker.attempt
+    if outcome is None:
+        if attempt.is_skipped:
+            _note_skipped(worker)
+        forward(worker)
+        return
+    item = attempt.item
+    assert item is not None
+    if outcome.kind is Kind.FAIL:
         _fail(worker, item, outcome.error)
-    elif outcome.kind is Kind.DROP:
-        note_attempts(item, worker.stage.name, worker.attempt_number)
-        worker.stage.input.enqueue(item)  # which drops it
     else:
-        if outcome is not UNMADE:
-            note_attempts(item, worker.stage.name, worker.attempt_number)
-        if isinstance(outcome.error, Exception) and worker.bound_task is not None:
-            worker.bound_task.counters.failed += 1
-        give_back(worker, item, outcome.error)
-    worker.attempt = None
-    if worker.grant is not None:
+        attempt.sent_to = worker.stage.input
+        if outcome.kind is Kind.RETRY_TASK:
+            retry_task(worker, outcome, worker.run.clock())
+        elif outcome.kind is Kind.RETRY_STAGE:
+            _retry_stage(worker, outcome, worker.run.clock())
+        elif outcome.kind is Kind.DROP:
+            note_attempts(item, worker.stage.name, attempt.number)
+            worker.stage.input.enqueue(item)  # which drops it
+        else:
+            if outcome is not UNMADE:
+                note_attempts(item, worker.stage.name, attempt.number)
+            if isinstance(outcome.error, Exception):
+                attempt.task.counters.failed += 1
+            give_back(worker, outcome.error)
+    attempt.counts = attempt.status = None  # the outcome is applied
+    worker.release_limits()
+
+
+def forward(worker: Worker) -> None:
+    """Deposit the item in the next stage or the results."""
+    attempt, stage = worker.attempt, worker.stage
+    item, edge = attempt.item, stage.output
+    assert item is not None
+    worker.processed += 1
+    edge.received += 1
+    if item.details is not None or attempt.counts is not FIRST:
+        note_attempts(item, stage.name, attempt.number)
+    attempt.counts = None
+    worker.completed_at = item.queued_at = worker.run.clock()
+    # Before the worker waits for room: two stages that share a limit could wait for each other.
+    if attempt.grant is not None:
+        grant, attempt.grant = attempt.grant, None
+        grant.release(worker.completed_at, has_succeeded=True)
+    channel = attempt.sent_to = edge.channel
+    if channel.append_directly:
+        channel.queue.append(item)
+    else:
+        channel.put(item)
+
+
+def _note_skipped(worker: Worker) -> None:
+    attempt = worker.attempt
+    worker.stage.counters.skipped += 1
+    attempt.counts = NO_ATTEMPT
+    if attempt.grant is not None:
+        attempt.grant.refund()
         worker.release_limits()
 
 
-def retry_task(
-    worker: Worker,
-    item: PipelineResult,
-    outcome: Outcome,
-    now: float,
-    task_index: int = 0,
-    task_input: Any = None,
-) -> None:
-    """Park an item until it resumes at the task that failed, with that task's input."""
+def retry_task(worker: Worker, outcome: Outcome, now: float) -> None:
+    """Park the item until it resumes at the task that failed, with that task's input."""
     attempt, stage = worker.attempt, worker.stage
-    assert attempt is not None
-    begun = outcome.begun
-    retry = stage.name, attempt.task + 1, attempt.stage, task_index, task_input, begun
+    item, counts = attempt.item, attempt.counts
+    assert item is not None
+    assert counts is not None
+    task_input = attempt.value if attempt.index else None  # the first task's is the item's value
+    retry = stage.name, counts.task + 1, counts.stage, attempt.index, task_input, outcome.begun
     item.get_details().retry = retry
     _count_retry(worker, item, now + outcome.delay)
     stage.input.park(item, outcome.delay)
 
 
-def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome, now: float) -> None:
-    """Park an item until it begins anew with the first task."""
+def _retry_stage(worker: Worker, outcome: Outcome, now: float) -> None:
+    """Park the item until it begins anew with the first task."""
     attempt, stage = worker.attempt, worker.stage
-    assert attempt is not None
+    item, counts = attempt.item, attempt.counts
+    assert item is not None
+    assert counts is not None
     details = item.get_details()
-    details.retry = stage.name, 1, attempt.stage + 1, 0, None, outcome.begun
+    details.retry = stage.name, 1, counts.stage + 1, 0, None, outcome.begun
     _count_retry(worker, item, now + outcome.delay)
     if outcome.delay > 0:
         stage.input.park(item, outcome.delay)
@@ -225,19 +251,18 @@ def _retry_stage(worker: Worker, item: PipelineResult, outcome: Outcome, now: fl
 def _count_retry(worker: Worker, item: PipelineResult, due: float) -> None:
     item.queued_at = due
     worker.stage.counters.retried += 1
-    if worker.bound_task is not None:
-        worker.bound_task.counters.retried += 1
+    worker.attempt.task.counters.retried += 1
 
 
 def _fail(worker: Worker, item: PipelineResult, error: BaseException) -> None:
-    stage = worker.stage
-    if worker.bound_task is not None:
-        worker.bound_task.counters.failed += 1
-    note_attempts(item, stage.name, worker.attempt_number)
+    attempt, stage = worker.attempt, worker.stage
+    attempt.sent_to = stage.results
+    attempt.task.counters.failed += 1
+    note_attempts(item, stage.name, attempt.number)
     item.error, item.stage = error, stage.name
     worker.failed += 1
     worker.failed_at = worker.run.clock()
-    worker.run.ended_items += 1
+    worker.run.ended_early += 1
     stage.counters.count_failure(error)
     described = error_fields(error)
     failed = FailedItem(
@@ -254,20 +279,22 @@ def _fail(worker: Worker, item: PipelineResult, error: BaseException) -> None:
         worker.run.abort(error)
 
 
-def give_back(worker: Worker, item: PipelineResult, error: BaseException) -> None:
-    """Put back an item whose attempt was cancelled or not made.
+def give_back(worker: Worker, error: BaseException) -> None:
+    """Put back the item of an attempt that was cancelled or not made.
 
     A run that is not closing is ended first, or another worker might take the item.
     """
+    attempt = worker.attempt
+    item = attempt.item
+    assert item is not None
     with suppress(RuntimeError):  # the loop is closed already
         if isinstance(error, GeneratorExit):
             worker.run.abort(error)
         # A worker that was cancelled from outside is gone: the pool must not shrink silently.
         elif worker.is_cancelled and not worker.run.is_closed:
             worker.run.abort(cancelled_from_outside(worker.run.name, worker.name))
-    worker.attempt = None
-    if worker.grant is not None:
-        worker.release_limits()
+    attempt.counts = None
+    worker.release_limits()
     worker.stage.input.put(item)
 
 
@@ -280,63 +307,36 @@ def cancelled_from_outside(pipeline: str, worker: str) -> PipelineError:
     )
 
 
-def emit_status(
-    worker: Worker,
-    item: PipelineResult,
-    status: StatusType,
-    metadata: dict[str, Any] | None = None,
-    *,
-    final: bool = False,
-) -> Awaitable[None] | None:
-    """Emit that an item changed its status in the worker's stage."""
-    stage = worker.stage
-    return stage.dispatcher.emit_status(
-        item, stage.name, status, worker.name, metadata, final=final
-    )
-
-
-def error_fields(error: BaseException) -> dict[str, str]:
-    """Return an error as events and summaries show it: its text and the name of its class."""
-    try:
-        text = str(error)
-    except BaseException:
-        text = text_of(error)
-    return {"error": text, "error_type": type(error).__name__}
-
-
 # The user's other functions
 
 
-async def is_skipped(worker: Worker, skip_if: Callable[[Any], Any], item: PipelineResult) -> bool:
-    """Return what `skip_if` says of an item; one that raises does not skip it."""
+async def ask_skip_if(worker: Worker, skip_if: Callable[[Any], Any]) -> bool:
+    """Return whether `skip_if` says that the item skips the stage; one that raises does not."""
     is_cancelled, is_true = worker.is_cancelled, False
     try:
-        answer = skip_if(item.value)
+        answer = skip_if(worker.attempt.value)
         is_true = bool(await answer if isawaitable(answer) else answer)
     except BaseException as error:
-        is_cancelled |= _on_callback_error(worker, error, "skip_if", item)
+        is_cancelled |= _on_callback_error(worker, error, "skip_if")
     if not is_cancelled:
         worker.uncancel_swallowed()
     return is_true
 
 
-async def _call_back(
-    worker: Worker, callback: ItemCallback, item: PipelineResult, argument: Any
-) -> None:
-    is_cancelled = worker.is_cancelled
+async def _call_back(worker: Worker, callback: ItemCallback, argument: Any) -> None:
+    item, is_cancelled = worker.attempt.item, worker.is_cancelled
+    assert item is not None
     try:
         answer = callback(item.id, argument, describe(item))
         if isawaitable(answer):
             await (await_in_time(answer) if is_cancelled else answer)
     except BaseException as error:
-        is_cancelled |= _on_callback_error(worker, error, "callback", item)
+        is_cancelled |= _on_callback_error(worker, error, "callback")
     if not is_cancelled:
         worker.uncancel_swallowed()
 
 
-def _on_callback_error(
-    worker: Worker, error: BaseException, role: str, item: PipelineResult
-) -> bool:
+def _on_callback_error(worker: Worker, error: BaseException, role: str) -> bool:
     """Log an error beside the tasks; only what no task may raise ends the run.
 
     Returns:
@@ -350,6 +350,8 @@ def _on_callback_error(
     if not isinstance(error, Exception | CancelledError):
         worker.run.abort(error)
         return False
+    item = worker.attempt.item
+    assert item is not None
     log_error(
         _logger,
         error,

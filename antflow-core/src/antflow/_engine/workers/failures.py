@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from antflow._engine.base.run_state import RunState
 from antflow._engine.channels.result_queue import ResultQueue
@@ -30,7 +30,6 @@ class Failures:
         stages: of the run.
         results: where the items go.
         limit: how many items may fail, as `Pipeline` takes it.
-        successes: returns how many items went through every stage.
     """
 
     def __init__(
@@ -39,7 +38,6 @@ class Failures:
         stages: Sequence[StageRuntime],
         results: ResultQueue,
         limit: float | None,
-        successes: Callable[[], int],
     ) -> None:
         self.all = FailureTally()
         self.kept = FailureTally()
@@ -48,7 +46,6 @@ class Failures:
         self._run = run
         self._stages = stages
         self._results = results
-        self._successes = successes
         self._limit = limit
 
     def add(self, item: PipelineResult, failed: FailedItem) -> None:
@@ -77,7 +74,7 @@ class Failures:
             # More successes make the share smaller: the workers need not be summed.
             self._watch_successes(failed < MIN_ITEMS_FOR_SHARE)
             return
-        ended = failed + self._successes()
+        ended = failed + self._run.succeeded_items
         self.is_exceeded = exceeds(self._limit, failed, ended, at_end=at_end)
         self._watch_successes(ended < MIN_ITEMS_FOR_SHARE and not self.is_exceeded)
         if self.is_exceeded:
@@ -91,7 +88,7 @@ class Failures:
 
     def summary(self, tally: FailureTally) -> str:
         """Return one line about the items that failed."""
-        return tally.summary(self._run.fed_items(), self._run.name)
+        return tally.summary(self._run.fed_items, self._run.name)
 
     def warn(self) -> None:
         """Log one warning about the failures, unless the caller receives them anyway."""

@@ -11,6 +11,7 @@ from typing import overload
 
 from antflow._engine.base.item import to_unprocessed
 from antflow._engine.channels.channel import Channel
+from antflow._engine.channels.edge import Edge
 from antflow._engine.channels.pull_channel import PullChannel
 from antflow._engine.channels.result_queue import ResultQueue
 from antflow._engine.limiting.executor_stage import ExecutorLimiter, ExecutorStage
@@ -32,7 +33,7 @@ MAX_LISTED_WORKERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class BoundTask:
+class StageTask:
     """One task of a stage: its name, how it is called, its counters and its limit."""
 
     name: str
@@ -47,8 +48,7 @@ class StageRuntime:
     Args:
         stage: the definition.
         results: where items end.
-        next_stage: the stage that items go on to; None for the last, from which they go to
-            `results`.
+        output: where items go on to.
         dispatcher: calls the run's observers.
     """
 
@@ -56,7 +56,7 @@ class StageRuntime:
         self,
         stage: Stage,
         results: ResultQueue,
-        next_stage: StageRuntime | None,
+        output: Edge,
         dispatcher: Dispatcher,
     ) -> None:
         self.stage = stage
@@ -67,8 +67,9 @@ class StageRuntime:
         self.limiter = ExecutorLimiter() if is_of_calls else limiter_of(named(stage.limits))
         self.limits: Mapping[str, Limit] = {} if self.limiter is None else self.limiter.limits
         self.input = _channel(stage, self.limiter)
-        self.next_stage = next_stage
-        self.output: Channel = results if next_stage is None else next_stage.input
+        self.inputs: list[Edge] = []
+        self.entry = self.new_input()  # of what is fed
+        self.output = output
         self.results = results
         self.dispatcher = dispatcher
         self.call_limits = CallLimits(stage.task_concurrency_limits, stage.call_concurrency)
@@ -76,7 +77,7 @@ class StageRuntime:
         names = [task_name(task) for task in stage.tasks]
         self.counters = StageCounters(names, stage.workers)
         self.tasks = [
-            BoundTask(
+            StageTask(
                 name,
                 prepare(task, stage, self.threads),
                 self.counters.tasks[name],
@@ -86,7 +87,15 @@ class StageRuntime:
         ]
         self.task_policy = stage.task_policy
         self.stage_policy = stage.stage_policy
+        self.may_call_back = stage.on_success is not None or stage.skip_if is not None
         self.has_retry_timeout = stage.retry_timeout is not None
+        self.has_item_timeout = stage.item_timeout is not None
+
+    def new_input(self) -> Edge:
+        """Return a new edge that leads to the stage."""
+        edge = Edge(self.input, self.name)
+        self.inputs.append(edge)
+        return edge
 
     def begin(self, rate: Rate | None, clock: Callable[[], float]) -> None:
         """Begin to count time.
@@ -118,7 +127,7 @@ class StageRuntime:
 
     def note_surplus(self) -> None:
         """Have workers look, after each item, whether they are too many; or not any more."""
-        self.output.note_senders(has_surplus=self.input.receivers.surplus > 0)
+        self.output.channel.note_senders(has_surplus=self.input.receivers.surplus > 0)
 
     def end(self, now: float) -> None:
         """Stop to count time, the workers being gone, and let idle threads end."""
@@ -130,20 +139,24 @@ class StageRuntime:
     @property
     def keeps_items(self) -> bool:
         """Whether its workers hold an item that is done until the next stage takes it."""
-        return self.next_stage is not None and self.next_stage.stage.pull
+        return isinstance(self.output.channel, PullChannel)
+
+    @property
+    def has_permits(self) -> bool:
+        """Whether an attempt may have to wait for its task's limit, or may come too late."""
+        return self.has_item_timeout or any(task.semaphore for task in self.tasks)
+
+    @property
+    def has_one_call(self) -> bool:
+        """Whether a worker makes one attempt at an item, with nothing to ask or wait for before."""
+        one_task = len(self.tasks) == 1 and self.tasks[0].semaphore is None
+        return one_task and self.stage.skip_if is None and not self.has_item_timeout
 
     @property
     def is_simple(self) -> bool:
         """Whether an item that does not fail needs nothing but one call."""
         stage = self.stage
-        return (
-            len(self.tasks) == 1
-            and self.tasks[0].semaphore is None
-            and stage.skip_if is None
-            and stage.item_timeout is None
-            and stage.on_success is None
-            and not stage.pull
-        )
+        return self.has_one_call and stage.on_success is None and not stage.pull
 
 
 def _channel(stage: Stage, limiter: Limiter | None) -> Channel:

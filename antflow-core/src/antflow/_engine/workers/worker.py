@@ -1,4 +1,4 @@
-"""The state of one worker: its item and attempt, its time, and what its tasks may ask."""
+"""The state of one worker: its asyncio task, how its time goes, and the waits of its attempt."""
 
 from __future__ import annotations
 
@@ -6,32 +6,20 @@ from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from heapq import heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 from antflow._cancellation import is_cancellation_pending
-from antflow._engine.base.outcome import FIRST, Attempt
 from antflow._engine.base.run_state import RunState
 from antflow._engine.channels.channel import is_cancelled
 from antflow._engine.limiting.limit_waiter import is_running
-from antflow._limits.grant import Grant
 from antflow._stats.counters import BUSY, IDLE, WAITING
-from antflow.context import CurrentItem
-from antflow.results import PipelineResult
 
+from .attempt import Attempt
 from .failures import Failures
-from .stage_runtime import BoundTask, StageRuntime, worker_name
+from .stage_runtime import StageRuntime, worker_name
 
 WORKING = (BUSY, WAITING)
 """The states of a worker that holds an item which it is not done with."""
-
-
-class _StatusText(NamedTuple):
-    """What a task has set: at which item, in which task, and when on the run's clock."""
-
-    sequence_id: int
-    task: BoundTask
-    text: str
-    at: float
 
 
 class Worker:
@@ -54,27 +42,18 @@ class Worker:
         "_waits",
         "_working_since",
         "attempt",
-        "bound_task",
-        "calls_without_hooks",
         "completed_at",
         "failed",
         "failed_at",
         "failures",
-        "grant",
-        "is_calling",
         "is_interrupted",
-        "item",
         "name",
         "number",
         "processed",
-        "reported",
         "run",
-        "since",
         "stage",
         "state",
-        "status",
         "task",
-        "waited",
     )
 
     def __init__(self, number: int, stage: StageRuntime, run: RunState, failures: Failures) -> None:
@@ -84,24 +63,15 @@ class Worker:
         self.run = run
         self.failures = failures
         self.task: Task[Any] | None = None
-        self.item: PipelineResult | None = None
-        self.bound_task: BoundTask | None = None
-        self.attempt: Attempt | None = None  # None in the loop without observers, and in between
-        self.grant: Grant | None = None  # what its item holds of the stage's limits
-        self.is_calling = False  # whether the task's function runs, or waits for its limit
+        self.attempt = Attempt(stage, run)
         self.is_interrupted = False  # whether a cancellation of its attempt is to be taken back
-        self.calls_without_hooks = False  # so that `attempt` says it; see `is_interruptible`
-        self.waited = 0.0  # seconds for which the item waited in front of the stage
         self.processed = 0
-        self.reported = 0  # of those, when items that have ended were last counted
         self.failed = 0
-        self.since = 0.0
         self.completed_at = 0.0
         self.failed_at = 0.0
         self.state = IDLE
         self._spent = 0.0
         self._working_since = 0.0
-        self.status: _StatusText | None = None  # what a task has set
         self._waits: AttemptWaits | None = None
 
     # Its asyncio task
@@ -117,18 +87,11 @@ class Worker:
         return self.task is not None and is_cancellation_pending(self.task)
 
     @property
-    def is_interruptible(self) -> bool:
-        """Whether a cancellation now ends the attempt alone: not a hook, and not the worker."""
-        if self.calls_without_hooks:
-            return self.attempt is None
-        return self.is_calling
-
-    @property
     def must_stop(self) -> bool:
         """Whether no further attempt is to be made, at this item or at any."""
         if self.stage.input.closed or (self.task is not None and self.task.cancelling() > 0):
             return True
-        item = self.item
+        item = self.attempt.item
         return item is not None and item.details is not None and is_cancelled(item)
 
     def interrupt(self) -> None:
@@ -184,7 +147,7 @@ class Worker:
     def taken_at(self) -> float:
         """When the worker took the item that it holds, on the run's clock."""
         # Snapshots of thousands of workers ask; `max` would be a tenth of their time.
-        since, completed = self.since, self.completed_at
+        since, completed = self.attempt.since, self.completed_at
         return since if since > completed else completed  # noqa: FURB136
 
     @property
@@ -201,13 +164,14 @@ class Worker:
 
     def release_limits(self) -> None:
         """Release the limits that its item holds; it has not succeeded."""
-        grant, self.grant = self.grant, None
+        grant = self.attempt.take_grant()
         if grant is not None:
             grant.release(self.run.clock())
 
     def stop(self) -> None:
         """Hold nothing any more, the run being over."""
-        self.item = self.status = self._waits = None
+        self.attempt.clear()
+        self.attempt.status = self._waits = None
         self._spent = self.seconds
         self.state = IDLE
 
@@ -218,71 +182,15 @@ class Worker:
         self.stage.counters.add(-1, self.run.clock())
         self.stage.note_surplus()
 
-    # Its attempt
-
-    def attempt_of(self, item: PipelineResult) -> Attempt:
-        """Return the numbers of the attempt that is due; those of another stage are not ours."""
-        details = item.details
-        retry = None if details is None else details.retry
-        if retry is None or retry[0] != self.stage.name:
-            return FIRST
-        _, task, stage, _, _, begun = retry
-        return Attempt(task, stage, max(task, stage), begun)
-
-    @property
-    def attempt_number(self) -> int:
-        """Number of the attempt, from 1: of the task, or of the stage where that is retried."""
-        if self.attempt is None:
-            return 1 if self.item is None else self.attempt_of(self.item).number
-        return self.attempt.number
-
-    @property
-    def current_task(self) -> BoundTask:
-        """The task that it runs, or else the first of its stage."""
-        return self.bound_task or self.stage.tasks[0]
-
-    # What the present task may ask of its worker
-
-    def current_item(self) -> CurrentItem | None:
-        """Return the item that it holds."""
-        item = self.item
-        if item is None:
-            return None
-        pipeline = self.stage.dispatcher.pipeline
-        return CurrentItem(item, self.stage.name, self.attempt_number, pipeline, self.run.state)
-
-    @property
-    def status_text(self) -> str:
-        """What the task has set, or else its name."""
-        item, last, task = self.item, self.status, self.current_task
-        if item is None or last is None:
-            return task.name
-        return last.text if (last.sequence_id, last.task) == (item.sequence_id, task) else task.name
-
-    def set_status_text(self, text: str, min_interval: float) -> bool:
-        """Set what the task is at; False if that was done less than `min_interval` seconds ago."""
-        item, last, now = self.item, self.status, self.run.clock()
-        if item is None:
-            return False
-        is_same = last is not None and last.sequence_id == item.sequence_id
-        if last is not None and is_same and now - last.at < min_interval:
-            return False
-        self.status = _StatusText(item.sequence_id, self.current_task, text, now)
-        return True
+    # Waits inside of its attempt
 
     @property
     def waits(self) -> AttemptWaits:
         """The waits inside of its present attempt."""
-        attempt = self.present_attempt
+        attempt = self.attempt.identity
         if self._waits is None or self._waits.attempt != attempt:
             self._waits = AttemptWaits(self, attempt)
         return self._waits
-
-    @property
-    def present_attempt(self) -> object:
-        """Identifies its present attempt; None between two items."""
-        item = self.item
-        return None if item is None else (item.sequence_id, self.current_task, self.attempt_number)
 
     def cancel_waits(self) -> None:
         """Cancel the attempt if it waits for a limit; the run is closed."""
@@ -357,7 +265,7 @@ class AttemptWaits:
 
     @property
     def _is_present(self) -> bool:
-        return self.attempt == self._worker.present_attempt
+        return self.attempt == self._worker.attempt.identity
 
 
 def _call_soon(loop: AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -86,10 +86,6 @@ class WorkerPool:
         """Yield the workers whose tasks have begun, and have not stopped."""
         return (worker for team in self.teams for worker in team.workers if worker.task is not None)
 
-    def successes(self) -> int:
-        """Return how many items went through every stage."""
-        return self.teams[-1].processed
-
 
 class Team:
     """The workers of one stage in one run.
@@ -105,11 +101,6 @@ class Team:
     def __init__(self, stage: StageRuntime) -> None:
         self.stage = stage
         self.workers: list[Worker] = []  # those that were ever started, by number
-
-    @property
-    def processed(self) -> int:
-        """How many items its workers have handed on."""
-        return sum(worker.processed for worker in self.workers)
 
     def next_worker(self, run: RunState, failures: Failures) -> Worker:
         """Return the worker that is to be started next."""
