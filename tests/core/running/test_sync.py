@@ -379,7 +379,7 @@ def interrupted_after(steps: int) -> type[BaseException] | None:
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal taken
-        is_wait = Path(frame.f_code.co_filename).name in ("sync_calls.py", "threading.py")
+        is_wait = Path(frame.f_code.co_filename).name in ("sync.py", "threading.py")
         if not is_wait or (not taken and frame.f_code.co_name != "result"):
             return None  # a callback of the garbage collector, for example
         frame.f_trace_opcodes = True
