@@ -31,6 +31,7 @@ from ._engine.calls.checks import check_executor_loop, check_not_worker
 from ._engine.calls.operations import DEFAULT_PRIORITY
 from ._engine.limiting.executor_stage import Call, ExecutorStage
 from ._engine.running.run import Run
+from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
 from ._executor.calls import (
     MOST,
@@ -56,6 +57,7 @@ CALLS_PER_TURN = 100
 """So many calls of an iterable are submitted before other work on the event loop gets a turn."""
 
 
+@explains_arguments
 class AsyncExecutor:
     """Calls functions, at most `max_workers` at once, and returns a future for each.
 

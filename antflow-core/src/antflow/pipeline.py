@@ -36,7 +36,7 @@ from ._engine.workers.stage_runtime import (
     stage_named,
     unprocessed_items,
 )
-from ._errors.suggestions import explains_keywords
+from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
 from ._stats.failure_tally import checked_max_failures
@@ -53,7 +53,7 @@ from ._task_types import (
     Returned,
     Yielded_co,
 )
-from .builder import BaseBuilder, LifespanFunc, stages_for
+from .builder import LifespanFunc, stage_of, stages_for
 from .dashboards import DashboardProtocol, DashboardSnapshot, WorkerMetrics, WorkerState
 from .exceptions import PipelineError
 from .items import checked_priority
@@ -86,7 +86,7 @@ class QuickOptions(TypedDict, total=False):
     limits: Sequence[Limit]
 
 
-@explains_keywords("Pipeline")
+@explains_arguments
 class Pipeline(Generic[In_contra, Out_co]):
     """A chain of stages through which items are run, one run at a time.
 
@@ -239,6 +239,7 @@ class Pipeline(Generic[In_contra, Out_co]):
     ) -> list[PipelineResult]: ...
 
     @classmethod
+    @explains_arguments
     async def quick(
         cls,
         items: Source,
@@ -290,6 +291,7 @@ class Pipeline(Generic[In_contra, Out_co]):
 
     # Running
 
+    @explains_arguments
     async def run(
         self,
         items: Inputs[In_contra],
@@ -958,13 +960,22 @@ class Pipeline(Generic[In_contra, Out_co]):
         )
 
 
-@explains_keywords("Pipeline", name="_name")
-class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
+class PipelineBuilder(Generic[In_contra, Out_co]):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 
     Args:
         name: names the pipeline in statistics, logs and errors.
     """
+
+    def __init__(self, name: str = "pipeline") -> None:
+        self._name = name
+        self._stages: list[Stage] = []
+        self._plugins: list[object] = []
+        self._options: dict[str, Any] = {}  # other keywords of Pipeline
+
+    @one_line
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {short(self._name)}: {chain_text(self._stages)}>"
 
     @overload
     def add(
@@ -1039,7 +1050,46 @@ class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
             StageValidationError: `others` has a name that is not a field of Stage; it is a
                 TypeError too.
         """
-        self._add(name, tasks, workers, retries, retry_policy, **others)
+        self._stages.append(stage_of(name, tasks, workers, retries, retry_policy, **others))
+        return self
+
+    def with_tracker(self, tracker: StatusTracker) -> Self:
+        """Use this StatusTracker."""
+        return self._with(status_tracker=tracker)
+
+    def with_plugins(self, *plugins: object, autoload: bool | None = None) -> Self:
+        """Add plugins to the installed ones.
+
+        Args:
+            plugins: the plugins; one with the same name as an installed plugin replaces it.
+            autoload: whether installed plugins take part; None leaves the setting as it is.
+        """
+        self._plugins += plugins
+        return self if autoload is None else self._with(autoload=autoload)
+
+    def with_max_failures(self, most: float | None) -> Self:
+        """Stop a run when more items than this have failed.
+
+        Args:
+            most: a whole number of items, or a share between 0 and 1, as for `Pipeline`.
+        """
+        return self._with(max_failures=most)
+
+    def with_lifespan(self, lifespan: LifespanFunc | None) -> Self:
+        """Open before each run, and close after it, what its tasks need, such as a database pool.
+
+        Args:
+            lifespan: a function of the pipeline that returns an async context manager, as for
+                `Pipeline`.
+        """
+        return self._with(lifespan=lifespan)
+
+    def collect_results(self, enabled: bool = True) -> Self:
+        """Set whether the pipeline keeps results."""
+        return self._with(collect_results=enabled)
+
+    def _with(self, **options: Any) -> Self:
+        self._options |= options
         return self
 
     def build(self) -> Pipeline[In_contra, Out_co]:
@@ -1051,16 +1101,7 @@ class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
             StageValidationError: a stage's configuration is invalid, or two stages have the same
                 name.
         """
-        return Pipeline(
-            self._stages,
-            self._collects,
-            self._tracker,
-            name=self._name,
-            plugins=self._plugins,
-            autoload=self._autoloads,
-            max_failures=self._max_failures,
-            lifespan=self._lifespan,
-        )
+        return Pipeline(self._stages, name=self._name, plugins=self._plugins, **self._options)
 
     async def run(
         self,
@@ -1099,52 +1140,6 @@ class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
     ) -> ResultStream[Out_co]:
         """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
-            items,
-            progress,
-            buffer_size,
-            dashboard=dashboard,
-            custom_dashboard=custom_dashboard,
-            dashboard_update_interval=dashboard_update_interval,
-            read_in_thread=read_in_thread,
-        )
-
-    def run_sync(
-        self,
-        items: Inputs[In_contra],
-        progress: bool = False,
-        dashboard: str | None = None,
-        custom_dashboard: DashboardProtocol | None = None,
-        dashboard_update_interval: float = 0.5,
-        *,
-        return_exceptions: bool = False,
-        raise_failures: bool = False,
-        read_in_thread: bool = False,
-    ) -> list[PipelineResult[Out_co]]:
-        """Build the pipeline and call its `run_sync`, with the same arguments and errors."""
-        return self.build().run_sync(
-            items,
-            progress,
-            dashboard,
-            custom_dashboard,
-            dashboard_update_interval,
-            return_exceptions=return_exceptions,
-            raise_failures=raise_failures,
-            read_in_thread=read_in_thread,
-        )
-
-    def stream_sync(
-        self,
-        items: Inputs[In_contra],
-        progress: bool = False,
-        buffer_size: int | None = None,
-        *,
-        dashboard: str | None = None,
-        custom_dashboard: DashboardProtocol | None = None,
-        dashboard_update_interval: float = 0.5,
-        read_in_thread: bool = False,
-    ) -> Generator[PipelineResult[Out_co], None, None]:
-        """Build the pipeline and call its `stream_sync`, with the same arguments and errors."""
-        return self.build().stream_sync(
             items,
             progress,
             buffer_size,

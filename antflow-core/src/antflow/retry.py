@@ -10,6 +10,7 @@ from inspect import isawaitable, iscoroutine
 from numbers import Number
 from typing import Any, Protocol, cast
 
+from ._errors.suggestions import explains_arguments
 from ._errors.tracebacks import set_on
 from .exceptions import MAX_SECONDS, GiveUp, RetryAfter
 
@@ -18,6 +19,7 @@ MIN_RATE = 1 / MAX_SECONDS
 """Units in a window, at least: seconds can be divided by them."""
 
 
+@explains_arguments
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Waits that grow from attempt to attempt, up to a maximum.

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from math import inf
 from typing import Any, Literal, TypedDict
 
-from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
+from ._errors.suggestions import explains_arguments, nearest
 from ._errors.texts import listed, one_line, short
 from .exceptions import PipelineError, StageValidationError
 from .limits import Limit
@@ -37,12 +37,6 @@ MAX_WORKERS = 10**9  # workers start when there is work for them; more are a mis
 RETRY_MODES = ("per_task", "per_stage")
 
 _CACHED = type(lru_cache(repr))  # has no public name
-
-BUILDER_KEYWORDS = {
-    "retries": "give task_attempts, or stage_attempts with retry='per_stage'",
-    "retry_policy": "did you mean 'retry'?",
-}
-"""Remedies for keywords that only the builder has."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -86,7 +80,7 @@ class AddOptions(CommonOptions, total=False):
     retry_policy: RetryMode
 
 
-@explains_keywords("Stage", error=UnknownFieldError, instead=BUILDER_KEYWORDS)
+@explains_arguments
 @dataclass(repr=False)
 class Stage:
     """One step of a pipeline: its tasks, its workers, and how failures are retried.
