@@ -76,7 +76,8 @@ class AsyncExecutor:
     Raises:
         ValueError: `max_workers` is not a whole number above 0, both displays are asked for, or the
             dashboard is not installed.
-        PipelineError: `name` is not a non-empty string, or two plugins have the same name.
+        PipelineError: `name` is not a non-empty string, `max_workers` is above 100,000, or two
+            plugins have the same name.
     """
 
     def __init__(

@@ -30,11 +30,10 @@ from ._engine.running.display import DisplayRequest, requested_display
 from ._engine.running.lifespan import checked_lifespan
 from ._engine.running.run import Definition
 from ._engine.workers.stage_runtime import (
-    MAX_LISTED_WORKERS,
-    WorkerNames,
     error_summary,
     stage_named,
     unprocessed_items,
+    worker_name,
 )
 from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
@@ -753,7 +752,7 @@ class Pipeline(Generic[In_contra, Out_co]):
 
         Args:
             stage: name of the stage.
-            n: number of its workers, from 1 to 1,000,000,000.
+            n: number of its workers, from 1 to 100,000.
 
         Raises:
             ValueError: there is no stage of that name, or `n` is not such a number.
@@ -878,27 +877,18 @@ class Pipeline(Generic[In_contra, Out_co]):
         """Return the statistics of the last run, or of the next one if it has been fed already."""
         return snapshot.pipeline_stats(self._runs.to_read())
 
-    def get_worker_names(self) -> dict[str, Sequence[str]]:
-        """Return the names of all workers, by stage, now or in the last run; also before any run.
-
-        They are lists, but for stages with more than 100,000 workers: there they are sequences that
-        make a name when it is read.
-        """
+    def get_worker_names(self) -> dict[str, list[str]]:
+        """Return the names of all workers, by stage, now or in the last run, or before any."""
         run = self._runs.latest
         if run is None:  # not to make one
-            names = [WorkerNames(stage, range(stage.workers)) for stage in self.stages]
-        else:
-            names = [team.names for team in run.workers.teams]
-        return {
-            stage.name: of_stage if len(of_stage) > MAX_LISTED_WORKERS else of_stage[:]
-            for stage, of_stage in zip(self.stages, names, strict=True)
-        }
+            return {
+                stage.name: [worker_name(stage, number) for number in range(stage.workers)]
+                for stage in self.stages
+            }
+        return {team.stage.name: [name for name, _ in team.listed()] for team in run.workers.teams}
 
     def get_worker_states(self) -> dict[str, WorkerState]:
-        """Return the present state of each worker, by the worker's name.
-
-        Of a stage with more than 100,000 workers, only those that have been started are among them.
-        """
+        """Return the present state of each worker, by the worker's name."""
         return snapshot.worker_states(self._runs.to_read())
 
     def get_dashboard_snapshot(self) -> DashboardSnapshot:
@@ -931,10 +921,7 @@ class Pipeline(Generic[In_contra, Out_co]):
         return tuple(self._runs.to_read().lifecycle.plugins.plugins)
 
     def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
-        """Return the counts and times of each worker in the last run, by the worker's name.
-
-        Of a stage with more than 100,000 workers, only those that have been started are among them.
-        """
+        """Return the counts and times of each worker in the last run, by the worker's name."""
         return snapshot.worker_metrics(self._runs.to_read())
 
     # For other modules of the package

@@ -33,7 +33,7 @@ TaskFunc = Callable[..., Any]
 """A task: a coroutine function runs on the event loop, a plain function in a thread."""
 
 CAPACITY_PER_WORKER = 10
-MAX_WORKERS = 10**9  # workers start when there is work for them; more are a mistake
+MAX_WORKERS = 100_000  # each is listed in every snapshot, also before there is work for it
 RETRY_MODES = ("per_task", "per_stage")
 
 _CACHED = type(lru_cache(repr))  # has no public name
@@ -87,7 +87,7 @@ class Stage:
 
     Args:
         name: names the stage in statistics, events and errors; unique within its pipeline.
-        workers: how many items the stage works on at once, up to 1,000,000,000; a worker is made
+        workers: how many items the stage works on at once, up to 100,000; a worker is made
             when there is an item for it.
         tasks: run in order on each item; each gets the value that the one before returned. A
             coroutine function runs on the event loop, a plain function in a thread.
