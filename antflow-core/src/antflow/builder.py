@@ -48,11 +48,6 @@ def stages_for(
 
     Args:
         tasks: one, or several in order; the second stage of one name gets the number 2.
-        workers: number of workers of each stage.
-        retries: the most attempts of each task, the first included.
-        retry_wait: as for Stage.
-        task_timeout: as for Stage.
-        limits: of each stage.
 
     Raises:
         PipelineError: `tasks` is neither a task nor a list of tasks.

@@ -276,7 +276,6 @@ def limit_stats(limit: Limit, waiting: int | None = None, in_use: int | None = N
     """Return the statistics of a limit.
 
     Args:
-        limit: the limit.
         waiting: items of one stage that wait for it; None for those of all.
         in_use: attempts of one stage that hold it; None for those of all.
     """

@@ -117,7 +117,6 @@ class RetryPolicy:
 
         Args:
             attempt: number of the attempt that failed, from 1.
-            error: the error of that attempt.
             elapsed: seconds since the start of the first attempt.
             chance: a number from 0 to 1 that is drawn at random, for waits with jitter.
 

@@ -102,11 +102,7 @@ async def feed(
 async def submit(
     run: Run, item: Any, priority: int, expires_in: float | None, *, call: str = "submit"
 ) -> ItemHandle:
-    """Submit an item to a run, as `Pipeline.submit` does.
-
-    Args:
-        call: the method of the pipeline, as an error names it.
-    """
+    """Submit an item to a run, as `Pipeline.submit` does."""
     try:
         check_accepts_items(run, call)
         submitter, handle = run.submitter, None
@@ -139,7 +135,6 @@ def call_threadsafe(run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Fut
     """Run a coroutine on the event loop of a run, from any thread.
 
     Args:
-        run: the run.
         make: returns the coroutine; called on the loop, so that none is made in vain.
 
     Raises:
@@ -159,8 +154,6 @@ def reader_in_thread(
     """Return a reader that iterates over an input in a thread.
 
     Args:
-        source: a plain iterable.
-        run: reads the input.
         stage: the stage that is fed; None for the first.
         context: copied for the thread; None for the present one.
     """
@@ -204,7 +197,6 @@ async def stop(
     """Stop a run, if there is one, and return the items left.
 
     Args:
-        run: the run.
         drain: finish all items that were fed first.
         timeout: seconds after which attempts are cancelled; None for no limit.
         returns_unprocessed: whether the caller gets the items left, as the log says of them.
@@ -236,7 +228,6 @@ async def _wait_or_abort(run: Run, timeout: float | None, *, is_inside: bool) ->
     """Wait until no task of a run is left; abort it after a time, or when this is cancelled.
 
     Args:
-        run: the run.
         timeout: seconds after which to abort; None for no limit.
         is_inside: whether the caller is code of the run, whose worker may come to wait for this.
     """

@@ -61,9 +61,7 @@ class PipelineRuns:
 
         Args:
             pipeline: what plugins and displays are called with.
-            context: copied for each worker.
             source: the input that the caller reads next; None if the run is fed.
-            display: shows the run.
             buffer_size: results that may wait for the consumer of a stream; None for no stream.
         """
         await self._wait_stopped()

@@ -154,13 +154,7 @@ def _passed_on(run: Run, index: int) -> _PassedOn:
 
 
 def _stage_stats(run: Run, index: int, passed_on: _PassedOn) -> tuple[StageStats, _PassedOn]:
-    """Return a stage's statistics, and what the stage before has handed on.
-
-    Args:
-        run: the run.
-        index: of the stage.
-        passed_on: what it has handed on.
-    """
+    """Return a stage's statistics, and what the stage before has handed on."""
     runtime = run.stages[index]
     counters = runtime.counters
     failed, dropped, left = counters.failed, counters.dropped, len(runtime.input.unprocessed)
