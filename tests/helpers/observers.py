@@ -37,7 +37,7 @@ class Unmarked:
 
 def observe(pipeline: Pipeline, *observers: object) -> Pipeline:
     """Have a pipeline observed, by nobody else."""
-    vars(pipeline)["_plugins"] = Unmarked(*observers)
+    pipeline._runs.definition.plugins = Unmarked(*observers)  # type: ignore[assignment]
     return pipeline
 
 

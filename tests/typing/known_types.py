@@ -93,9 +93,6 @@ async def builder() -> None:
     assert_type(second.build(), Pipeline[str, int])
     assert_type(await second.run(["/"]), list[PipelineResult[int]])
     assert_type(second.stream(pages()), ResultStream[int])
-    assert_type(second.run_sync(["/"]), list[PipelineResult[int]])
-    for result in second.stream_sync(["/"]):
-        assert_type(result, PipelineResult[int])
     third = second.add("Half", half, pull=True).add("Same", same)
     assert_type(third.build(), Pipeline[str, float | None])
     # What a stage with several tasks, `skip_if` or `unpack_args` returns is Any.

@@ -53,7 +53,7 @@ def steps() -> None:
     builder.add("Measure", measure).add("Measure", measure)  # type: ignore[arg-type]
     builder.add("Measure", measure).add("Find", find).add("Fetch", fetch)  # type: ignore[arg-type]
     builder.add("Nothing", nothing)  # type: ignore[arg-type]
-    builder.run_sync([1])  # type: ignore[list-item]
+    builder.stream([1])  # type: ignore[list-item]
 
 
 async def items(pages_to_lengths: Pipeline[str, int]) -> None:

@@ -71,12 +71,18 @@ def steps() -> None:
     builder = Pipeline.create()
     builder.add("Fetch", fetch)
     builder.add("Measure", measure)
-    show(builder.run_sync([1])[0].value + 1)
-    show(Pipeline.create().add("Add", lambda number: number + 1).run_sync([1])[0].value + 1)
+    show(builder.build().run_sync([1])[0].value + 1)
+    show(Pipeline.create().add("Add", lambda number: number + 1).build().run_sync([1])[0].value + 1)
     mixed = Pipeline.create().add("Fetch", fetch).add("Measure", measure).add("Parse", parse)
-    show(mixed.run_sync([1, "/"])[0].value)
-    show(Pipeline.create().add("All", *TASKS).add("Measure", measure).run_sync([1])[0].value + 1)
-    show(Pipeline.create().add("Both", fetch, measure, skip_if=bool).run_sync([1])[0].value + 1)
+    show(mixed.build().run_sync([1, "/"])[0].value)
+    show(
+        Pipeline.create().add("All", *TASKS).add("Measure", measure).build().run_sync([1])[0].value
+        + 1
+    )
+    show(
+        Pipeline.create().add("Both", fetch, measure, skip_if=bool).build().run_sync([1])[0].value
+        + 1
+    )
     options = {"workers": 2, "retries": 1}
     show(Pipeline.create().add("Fetch", fetch, unpack_args=True).build(), options)
 

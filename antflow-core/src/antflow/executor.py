@@ -1,6 +1,6 @@
 """`AsyncExecutor`, which calls functions as `concurrent.futures` does, on a pipeline's workers."""
 
-# ruff: noqa: SLF001 - futures are known to their executor
+# ruff: noqa: SLF001 - an executor knows its futures and its pipeline
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from ._engine.calls import feed_calls
-from ._engine.calls.call_checks import check_executor_loop, check_not_worker
-from ._engine.calls.run_control import DEFAULT_PRIORITY
-from ._engine.calls.run_inspection import RunInspection
+from ._engine.calls import operations
+from ._engine.calls.checks import check_executor_loop, check_not_worker
+from ._engine.calls.operations import DEFAULT_PRIORITY
 from ._engine.limiting.executor_stage import Call, ExecutorStage
-from ._engine.running.display import requested_display
 from ._engine.running.run import Run
+from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
 from ._executor.calls import (
     MOST,
@@ -44,11 +43,10 @@ from ._executor.calls import (
 )
 from ._executor.future import AsyncFuture, check_timeout
 from ._executor.waiting import Wait, WaitStrategy, cancelling, results_of
-from ._plugins.selection import select_plugins
 from .exceptions import ExecutorShutdownError, PipelineError
 from .limits import Limit
+from .pipeline import Pipeline
 from .retry import is_count
-from .stage import checked_stages
 from .stats import PipelineStats
 
 __all__ = ["AsyncExecutor", "AsyncFuture", "ExecutorShutdownError", "WaitStrategy"]
@@ -59,6 +57,7 @@ CALLS_PER_TURN = 100
 """So many calls of an iterable are submitted before other work on the event loop gets a turn."""
 
 
+@explains_arguments
 class AsyncExecutor:
     """Calls functions, at most `max_workers` at once, and returns a future for each.
 
@@ -77,7 +76,8 @@ class AsyncExecutor:
     Raises:
         ValueError: `max_workers` is not a whole number above 0, both displays are asked for, or the
             dashboard is not installed.
-        PipelineError: `name` is not a non-empty string, or two plugins have the same name.
+        PipelineError: `name` is not a non-empty string, `max_workers` is above 100,000, or two
+            plugins have the same name.
     """
 
     def __init__(
@@ -105,18 +105,10 @@ class AsyncExecutor:
             queue_capacity=0,
             max_parked=MOST,
         )
-        chosen = select_plugins(plugins, None, name, autoload=autoload)
-        self._pipeline = RunInspection(
-            name, checked_stages([stage], name), chosen, None, None, collect_results=False
+        self._pipeline: Pipeline[Call, Any] = Pipeline(
+            [stage], collect_results=False, name=name, plugins=plugins, autoload=autoload
         )
-        self._display = requested_display(
-            chosen.dashboard,
-            name,
-            progress=progress,
-            dashboard=dashboard,
-            custom_dashboard=None,
-            interval=0.5,
-        )
+        self._display = self._pipeline._requested_display(progress, dashboard)
         self._max_workers = max_workers
         self._run: Run | None = None
         self._pending: set[AsyncFuture[Any]] = set()
@@ -419,7 +411,7 @@ class AsyncExecutor:
                 if future._state == "waiting":
                     future.cancel()
         if wait:
-            await feed_calls.drain(self._run)
+            await operations.drain(self._run)
         else:
             self._run.is_joined = True
             self._run.close_input()
@@ -436,7 +428,7 @@ class AsyncExecutor:
     ) -> None:
         self._is_shut_down = True
         if isinstance(error, CancelledError | GeneratorExit):  # nothing waits for the results
-            await feed_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=True)
+            await operations.stop(self._run, drain=False, timeout=0, returns_unprocessed=True)
         else:
             await self.shutdown()
 
@@ -451,7 +443,9 @@ class AsyncExecutor:
             )
         if self._run is None:
             get_running_loop()  # or the run could not start
-            self._run = self._pipeline._begin_now(copy_context(), display=self._display)
+            self._run = self._pipeline._runs.begin_now(
+                self._pipeline, copy_context(), display=self._display
+            )
             self._runner.threads = self._run.stages[0].threads
         return self._run
 

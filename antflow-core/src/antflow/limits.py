@@ -12,6 +12,7 @@ from time import time
 from typing import Any
 
 from ._clock import CLOCK
+from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
 from ._limits.adaptive import AdaptiveConcurrency
 from ._limits.grant import CURRENT_HOLDER, Grant
@@ -33,6 +34,7 @@ class _AllKeys:
 _ALL_KEYS = _AllKeys()
 
 
+@explains_arguments
 @dataclass(frozen=True, slots=True)
 class Adaptive:
     """A number of attempts at once that follows what the called service can take.
@@ -64,6 +66,7 @@ class Adaptive:
             )
 
 
+@explains_arguments
 class Limit:
     """How many attempts of stages may start within a time, and how many may run at once.
 
@@ -273,7 +276,6 @@ def limit_stats(limit: Limit, waiting: int | None = None, in_use: int | None = N
     """Return the statistics of a limit.
 
     Args:
-        limit: the limit.
         waiting: items of one stage that wait for it; None for those of all.
         in_use: attempts of one stage that hold it; None for those of all.
     """

@@ -18,18 +18,24 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypedDict, Unpack, cast, overload
 
-from ._engine.calls import feed_calls
-from ._engine.calls.call_checks import check_outside_tasks
-from ._engine.calls.run_control import DEFAULT_PRIORITY
-from ._engine.calls.run_inspection import RunInspection
+from ._engine.calls import operations, snapshot
+from ._engine.calls.checks import check_outside_tasks
+from ._engine.calls.operations import DEFAULT_PRIORITY
+from ._engine.calls.pipeline_runs import PipelineRuns
 from ._engine.calls.stream import ResultStream
-from ._engine.calls.sync_calls import SyncStream, run_sync
+from ._engine.calls.sync import SyncStream, run_sync
 from ._engine.channels.handle import ItemHandle
 from ._engine.feeding.sources import Input, Inputs, Source, checked_source
 from ._engine.running.display import DisplayRequest, requested_display
 from ._engine.running.lifespan import checked_lifespan
-from ._engine.workers.stage_runtime import stage_named
-from ._errors.suggestions import explains_keywords
+from ._engine.running.run import Definition
+from ._engine.workers.stage_runtime import (
+    error_summary,
+    stage_named,
+    unprocessed_items,
+    worker_name,
+)
+from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
 from ._plugins.selection import select_plugins
 from ._stats.failure_tally import checked_max_failures
@@ -46,12 +52,12 @@ from ._task_types import (
     Returned,
     Yielded_co,
 )
-from .builder import BaseBuilder, LifespanFunc, stages_for
-from .dashboards import DashboardProtocol
+from .builder import LifespanFunc, stage_of, stages_for
+from .dashboards import DashboardProtocol, DashboardSnapshot, WorkerMetrics, WorkerState
 from .exceptions import PipelineError
 from .items import checked_priority
 from .limits import Limit
-from .results import PipelineResult, UnprocessedItem
+from .results import ErrorSummary, PipelineResult, UnprocessedItem
 from .retry import RetryWait, is_count, is_duration
 from .stage import (
     CAPACITY_PER_WORKER,
@@ -64,6 +70,7 @@ from .stage import (
     chain_text,
     checked_stages,
 )
+from .stats import PipelineStats
 from .tracker import StatusTracker
 
 __all__ = ["Pipeline", "PipelineBuilder", "ResultStream", "Stage"]
@@ -78,8 +85,8 @@ class QuickOptions(TypedDict, total=False):
     limits: Sequence[Limit]
 
 
-@explains_keywords("Pipeline")
-class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
+@explains_arguments
+class Pipeline(Generic[In_contra, Out_co]):
     """A chain of stages through which items are run, one run at a time.
 
     To type checkers, `Pipeline[In, Out]` takes values of type In, and its successes have values of
@@ -127,19 +134,60 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
             raise PipelineError(
                 f"status_tracker of pipeline {name!r} is {status_tracker!r}; give a StatusTracker"
             )
-        super().__init__(
+        definition = Definition(
             name,
             checked_stages(stages, name),
             select_plugins(plugins, status_tracker, name, autoload=autoload),
             checked_max_failures(max_failures, name),
             checked_lifespan(lifespan, name),
-            collect_results=collect_results,
+            collect_results,
         )
+        self._runs = PipelineRuns(definition)
 
     @one_line
     def __repr__(self) -> str:
-        state = "running" if self._is_running() else "not running"
+        state = "running" if self._runs.is_running() else "not running"
         return f"<{type(self).__name__} {short(self.name)}, {state}: {chain_text(self.stages)}>"
+
+    # The definition
+
+    @property
+    def name(self) -> str:
+        """Names the pipeline in statistics, logs and errors."""
+        return self._runs.definition.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._runs.definition.name = name
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The steps that each item goes through, in this order."""
+        return self._runs.definition.stages
+
+    @stages.setter
+    def stages(self, stages: tuple[Stage, ...]) -> None:
+        self._runs.definition.stages = stages
+
+    @property
+    def collect_results(self) -> bool:
+        """Whether the next run keeps its results."""
+        return self._runs.definition.collect_results
+
+    @collect_results.setter
+    def collect_results(self, enabled: bool) -> None:
+        self._runs.definition.collect_results = enabled
+
+    @property
+    def max_failures(self) -> float | None:
+        """How many items of the next run may fail before it is stopped; None for no limit."""
+        return self._runs.definition.max_failures
+
+    @max_failures.setter
+    def max_failures(self, most: float | None) -> None:
+        self._runs.definition.max_failures = most
+
+    # Making one in short
 
     @classmethod
     def create(cls, *, name: str = "pipeline") -> EmptyBuilder:
@@ -190,6 +238,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
     ) -> list[PipelineResult]: ...
 
     @classmethod
+    @explains_arguments
     async def quick(
         cls,
         items: Source,
@@ -241,6 +290,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
 
     # Running
 
+    @explains_arguments
     async def run(
         self,
         items: Inputs[In_contra],
@@ -302,11 +352,13 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         display = self._requested_display(
             progress, dashboard, custom_dashboard, dashboard_update_interval
         )
-        return await self._run_all(
+        run = await self._runs.begin(self, copy_context(), source, display)
+        return await operations.read_all(
+            run,
             source,
-            display,
-            return_exceptions=return_exceptions,
-            raise_failures=raise_failures,
+            returns_failures=return_exceptions,
+            raises_failures=raise_failures,
+            collects=self.collect_results,
             read_in_thread=read_in_thread,
         )
 
@@ -354,7 +406,8 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         # Arguments are checked, and the context is copied, here: in the call of the user, not at
         # the first result.
         begin = partial(
-            self._begin_stream,
+            self._runs.begin_stream,
+            self,
             copy_context(),
             source,
             display,
@@ -451,7 +504,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
             BaseException: what the lifespan raised on entering; items that were fed before are in
                 `unprocessed`.
         """
-        run = await self._begin(copy_context())
+        run = await self._runs.begin(self, copy_context())
         await run.wait_opened()  # so that errors at the beginning are raised here, not by `join`
 
     async def feed(
@@ -490,8 +543,8 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         source = checked_source(items, self.name, read_in_thread=read_in_thread)
         checked_priority(priority)
-        run = await self._run_to_feed()
-        await feed_calls.feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
+        run = await self._runs.to_feed()
+        await operations.feed(run, source, target_stage, priority, read_in_thread=read_in_thread)
 
     async def feed_async(
         self,
@@ -526,11 +579,11 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         source = checked_source(items, self.name)
         checked_priority(priority)
-        run = self._running_run()
+        run = self._runs.active()
         if target_stage is not None:
             stage_named(run.stages, target_stage, self.name)  # raises here, not only in the future
-        make = partial(feed_calls.feed, run, source, target_stage, priority)
-        return feed_calls.call_threadsafe(run, make)
+        make = partial(operations.feed, run, source, target_stage, priority)
+        return operations.call_threadsafe(run, make)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -548,9 +601,11 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         try:
             yield self
         except BaseException:
-            await feed_calls.stop(self._run, drain=False, timeout=0, returns_unprocessed=False)
+            await operations.stop(
+                self._runs.latest, drain=False, timeout=0, returns_unprocessed=False
+            )
             raise
-        await feed_calls.drain(self._run)
+        await operations.drain(self._runs.latest)
 
     async def submit(
         self,
@@ -582,13 +637,13 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
-        ready = self._run_with_room()
+        ready = self._runs.with_room()
         if ready is not None:
             handle = ready.submitter.submit_at_once(item, priority, expires_in)
             if handle is not None:
                 return handle
-        run = await self._run_to_submit()
-        return await feed_calls.submit(run, item, priority, expires_in)
+        run = await self._runs.to_submit()
+        return await operations.submit(run, item, priority, expires_in)
 
     def submit_nowait(
         self,
@@ -611,7 +666,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
-        run = self._run_with_room() or self._run_to_submit_nowait()
+        run = self._runs.with_room() or self._runs.to_submit_nowait()
         return run.submitter.submit_nowait(item, priority, expires_in)
 
     def _check_expiry(self, seconds: float | None) -> None:
@@ -647,8 +702,8 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
-        run = await self._run_to_process()
-        return await feed_calls.process(run, item, priority, expires_in)
+        run = await self._runs.to_process()
+        return await operations.process(run, item, priority, expires_in)
 
     def process_threadsafe(
         self,
@@ -677,11 +732,11 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         """
         checked_priority(priority)
         self._check_expiry(expires_in)
-        run = self._running_run()
+        run = self._runs.active()
         # A plain task runs in a thread with its context, so it is recognised there, too.
         check_outside_tasks(run, "process_threadsafe()", "use feed_threadsafe()")
-        make = partial(feed_calls.process, run, item, priority, expires_in)
-        return feed_calls.call_threadsafe(run, make)
+        make = partial(operations.process, run, item, priority, expires_in)
+        return operations.call_threadsafe(run, make)
 
     def set_workers(self, stage: str, n: int) -> None:
         """Set how many workers a stage has, for the rest of the active run.
@@ -697,7 +752,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
 
         Args:
             stage: name of the stage.
-            n: number of its workers, from 1 to 1,000,000,000.
+            n: number of its workers, from 1 to 100,000.
 
         Raises:
             ValueError: there is no stage of that name, or `n` is not such a number.
@@ -711,7 +766,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
                 f"Stage {short(stage)} of pipeline {self.name!r} cannot have {short(n)} workers; "
                 f"give a whole number from 1 to {MAX_WORKERS:,}"
             )
-        self._set_workers(stage, n)
+        operations.set_workers(self._runs.active(), stage, n)
 
     async def join(self) -> None:
         """Wait until all fed items have ended, and stop.
@@ -724,7 +779,7 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
             TooManyFailuresError: more items failed than `max_failures` allows.
             BaseException: the exception that ended the run.
         """
-        await feed_calls.join(self._run_to_join())
+        await operations.join(self._runs.to_join())
 
     async def shutdown(
         self, drain: bool = False, timeout: float | None = None
@@ -750,8 +805,8 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
             raise ValueError(
                 f"timeout of pipeline {self.name!r} is {timeout!r}; give seconds, 0 or more"
             )
-        return await feed_calls.stop(
-            self._run, drain=drain, timeout=timeout, returns_unprocessed=True
+        return await operations.stop(
+            self._runs.latest, drain=drain, timeout=timeout, returns_unprocessed=True
         )
 
     async def __aenter__(self) -> Self:
@@ -765,17 +820,125 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
     ) -> None:
         # An error in the block cancels attempts at once; without one they may end.
         timeout = None if error is None else 0
-        await feed_calls.stop(self._run, drain=False, timeout=timeout, returns_unprocessed=False)
+        await operations.stop(
+            self._runs.latest, drain=False, timeout=timeout, returns_unprocessed=False
+        )
+
+    # Results of the last run
+
+    @property
+    def results(self) -> list[PipelineResult[Out_co]]:
+        """Successes of the last run, in input order.
+
+        It is empty for a stream, or if results are not collected.
+        """
+        run = self._runs.last_started()
+        return run.results.kept() if run is not None else []
+
+    @property
+    def failures(self) -> list[PipelineResult]:
+        """Items that failed in the last run, in input order.
+
+        If the pipeline is fed or collects no results, only the latest 10,000 are kept. A stream
+        yields its failures instead.
+        """
+        run = self._runs.last_started()
+        return run.results.kept_failures() if run is not None else []
+
+    @property
+    def unprocessed(self) -> list[UnprocessedItem]:
+        """Items that the last run had accepted but not finished when it stopped."""
+        run = self._runs.last_started()
+        return unprocessed_items(run.stages) if run is not None and run.is_over else []
+
+    @property
+    def undelivered(self) -> list[PipelineResult[Out_co]]:
+        """Results that the last stream had not yielded when it was closed, in completion order."""
+        run = self._runs.last_started()
+        return run.results.undelivered() if run is not None else []
+
+    # Statistics and state
+
+    @property
+    def state(self) -> Any:
+        """What the lifespan of the active run yielded.
+
+        It is None before and after the run, and without a lifespan.
+        """
+        run = self._runs.latest
+        return None if run is None else run.state
+
+    @property
+    def run_id(self) -> str:
+        """Identifies the run of `get_stats`, across processes; its events have the same one."""
+        return self._runs.to_read().dispatcher.run_id
+
+    def get_stats(self) -> PipelineStats:
+        """Return the statistics of the last run, or of the next one if it has been fed already."""
+        return snapshot.pipeline_stats(self._runs.to_read())
+
+    def get_worker_names(self) -> dict[str, list[str]]:
+        """Return the names of all workers, by stage, now or in the last run, or before any."""
+        run = self._runs.latest
+        if run is None:  # not to make one
+            return {
+                stage.name: [worker_name(stage, number) for number in range(stage.workers)]
+                for stage in self.stages
+            }
+        return {team.stage.name: [name for name, _ in team.listed()] for team in run.workers.teams}
+
+    def get_worker_states(self) -> dict[str, WorkerState]:
+        """Return the present state of each worker, by the worker's name."""
+        return snapshot.worker_states(self._runs.to_read())
+
+    def get_dashboard_snapshot(self) -> DashboardSnapshot:
+        """Return workers, statistics and failures of the last run in one object."""
+        return snapshot.dashboard_snapshot(self._runs.to_read())
+
+    def get_error_summary(self) -> ErrorSummary:
+        """Return the failures of the last run: counts and details.
+
+        The counts are exact. If not all failures are kept, the details cover the latest 10,000.
+        """
+        run = self._runs.to_read()
+        return error_summary(run.stages, run.results)
+
+    @property
+    def plugin_faults(self) -> dict[str, int]:
+        """How many exceptions each plugin raised in the last run, by the plugin's name.
+
+        The first exception of each hook is logged.
+        """
+        return dict(self._runs.to_read().dispatcher.faults)
+
+    def _on_fault(self, listener: Callable[[str], None]) -> None:  # for `antflow.exporting`
+        """Call a function with the plugin's name at each further exception in the present run."""
+        self._runs.to_read().dispatcher.fault_listeners.append(listener)
+
+    @property
+    def plugin_names(self) -> tuple[str, ...]:
+        """Names of the plugins, including those that took part in the last run only."""
+        return tuple(self._runs.to_read().lifecycle.plugins.plugins)
+
+    def get_worker_metrics(self) -> dict[str, WorkerMetrics]:
+        """Return the counts and times of each worker in the last run, by the worker's name."""
+        return snapshot.worker_metrics(self._runs.to_read())
+
+    # For other modules of the package
+
+    async def _is_taken(self) -> bool:  # for the command
+        """Return whether no run can begin now; wait for the end of an abandoned one first."""
+        return await self._runs.is_taken()
 
     def _requested_display(
         self,
         progress: bool,
         dashboard: str | None,
-        custom_dashboard: DashboardProtocol | None,
-        interval: float,
+        custom_dashboard: DashboardProtocol | None = None,
+        interval: float = 0.5,
     ) -> DisplayRequest | None:
         return requested_display(
-            self._plugins.dashboard,
+            self._runs.definition.plugins.dashboard,
             self.name,
             progress=progress,
             dashboard=dashboard,
@@ -784,13 +947,22 @@ class Pipeline(RunInspection[Out_co], Generic[In_contra, Out_co]):
         )
 
 
-@explains_keywords("Pipeline", name="_name")
-class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
+class PipelineBuilder(Generic[In_contra, Out_co]):
     """Builds a pipeline step by step; begin with `Pipeline.create`.
 
     Args:
         name: names the pipeline in statistics, logs and errors.
     """
+
+    def __init__(self, name: str = "pipeline") -> None:
+        self._name = name
+        self._stages: list[Stage] = []
+        self._plugins: list[object] = []
+        self._options: dict[str, Any] = {}  # other keywords of Pipeline
+
+    @one_line
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {short(self._name)}: {chain_text(self._stages)}>"
 
     @overload
     def add(
@@ -865,7 +1037,46 @@ class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
             StageValidationError: `others` has a name that is not a field of Stage; it is a
                 TypeError too.
         """
-        self._add(name, tasks, workers, retries, retry_policy, **others)
+        self._stages.append(stage_of(name, tasks, workers, retries, retry_policy, **others))
+        return self
+
+    def with_tracker(self, tracker: StatusTracker) -> Self:
+        """Use this StatusTracker."""
+        return self._with(status_tracker=tracker)
+
+    def with_plugins(self, *plugins: object, autoload: bool | None = None) -> Self:
+        """Add plugins to the installed ones.
+
+        Args:
+            plugins: the plugins; one with the same name as an installed plugin replaces it.
+            autoload: whether installed plugins take part; None leaves the setting as it is.
+        """
+        self._plugins += plugins
+        return self if autoload is None else self._with(autoload=autoload)
+
+    def with_max_failures(self, most: float | None) -> Self:
+        """Stop a run when more items than this have failed.
+
+        Args:
+            most: a whole number of items, or a share between 0 and 1, as for `Pipeline`.
+        """
+        return self._with(max_failures=most)
+
+    def with_lifespan(self, lifespan: LifespanFunc | None) -> Self:
+        """Open before each run, and close after it, what its tasks need, such as a database pool.
+
+        Args:
+            lifespan: a function of the pipeline that returns an async context manager, as for
+                `Pipeline`.
+        """
+        return self._with(lifespan=lifespan)
+
+    def collect_results(self, enabled: bool = True) -> Self:
+        """Set whether the pipeline keeps results."""
+        return self._with(collect_results=enabled)
+
+    def _with(self, **options: Any) -> Self:
+        self._options |= options
         return self
 
     def build(self) -> Pipeline[In_contra, Out_co]:
@@ -877,16 +1088,7 @@ class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
             StageValidationError: a stage's configuration is invalid, or two stages have the same
                 name.
         """
-        return Pipeline(
-            self._stages,
-            self._collects,
-            self._tracker,
-            name=self._name,
-            plugins=self._plugins,
-            autoload=self._autoloads,
-            max_failures=self._max_failures,
-            lifespan=self._lifespan,
-        )
+        return Pipeline(self._stages, name=self._name, plugins=self._plugins, **self._options)
 
     async def run(
         self,
@@ -925,52 +1127,6 @@ class PipelineBuilder(BaseBuilder, Generic[In_contra, Out_co]):
     ) -> ResultStream[Out_co]:
         """Build the pipeline and call its `stream`, with the same arguments and errors."""
         return self.build().stream(
-            items,
-            progress,
-            buffer_size,
-            dashboard=dashboard,
-            custom_dashboard=custom_dashboard,
-            dashboard_update_interval=dashboard_update_interval,
-            read_in_thread=read_in_thread,
-        )
-
-    def run_sync(
-        self,
-        items: Inputs[In_contra],
-        progress: bool = False,
-        dashboard: str | None = None,
-        custom_dashboard: DashboardProtocol | None = None,
-        dashboard_update_interval: float = 0.5,
-        *,
-        return_exceptions: bool = False,
-        raise_failures: bool = False,
-        read_in_thread: bool = False,
-    ) -> list[PipelineResult[Out_co]]:
-        """Build the pipeline and call its `run_sync`, with the same arguments and errors."""
-        return self.build().run_sync(
-            items,
-            progress,
-            dashboard,
-            custom_dashboard,
-            dashboard_update_interval,
-            return_exceptions=return_exceptions,
-            raise_failures=raise_failures,
-            read_in_thread=read_in_thread,
-        )
-
-    def stream_sync(
-        self,
-        items: Inputs[In_contra],
-        progress: bool = False,
-        buffer_size: int | None = None,
-        *,
-        dashboard: str | None = None,
-        custom_dashboard: DashboardProtocol | None = None,
-        dashboard_update_interval: float = 0.5,
-        read_in_thread: bool = False,
-    ) -> Generator[PipelineResult[Out_co], None, None]:
-        """Build the pipeline and call its `stream_sync`, with the same arguments and errors."""
-        return self.build().stream_sync(
             items,
             progress,
             buffer_size,

@@ -10,6 +10,7 @@ from inspect import isawaitable, iscoroutine
 from numbers import Number
 from typing import Any, Protocol, cast
 
+from ._errors.suggestions import explains_arguments
 from ._errors.tracebacks import set_on
 from .exceptions import MAX_SECONDS, GiveUp, RetryAfter
 
@@ -18,6 +19,7 @@ MIN_RATE = 1 / MAX_SECONDS
 """Units in a window, at least: seconds can be divided by them."""
 
 
+@explains_arguments
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Waits that grow from attempt to attempt, up to a maximum.
@@ -115,7 +117,6 @@ class RetryPolicy:
 
         Args:
             attempt: number of the attempt that failed, from 1.
-            error: the error of that attempt.
             elapsed: seconds since the start of the first attempt.
             chance: a number from 0 to 1 that is drawn at random, for waits with jitter.
 

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from math import inf
 from typing import Any, Literal, TypedDict
 
-from ._errors.suggestions import UnknownFieldError, explains_keywords, nearest
+from ._errors.suggestions import explains_arguments, nearest
 from ._errors.texts import listed, one_line, short
 from .exceptions import PipelineError, StageValidationError
 from .limits import Limit
@@ -33,16 +33,10 @@ TaskFunc = Callable[..., Any]
 """A task: a coroutine function runs on the event loop, a plain function in a thread."""
 
 CAPACITY_PER_WORKER = 10
-MAX_WORKERS = 10**9  # workers start when there is work for them; more are a mistake
+MAX_WORKERS = 100_000  # each is listed in every snapshot, also before there is work for it
 RETRY_MODES = ("per_task", "per_stage")
 
 _CACHED = type(lru_cache(repr))  # has no public name
-
-BUILDER_KEYWORDS = {
-    "retries": "give task_attempts, or stage_attempts with retry='per_stage'",
-    "retry_policy": "did you mean 'retry'?",
-}
-"""Remedies for keywords that only the builder has."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -86,14 +80,14 @@ class AddOptions(CommonOptions, total=False):
     retry_policy: RetryMode
 
 
-@explains_keywords("Stage", error=UnknownFieldError, instead=BUILDER_KEYWORDS)
+@explains_arguments
 @dataclass(repr=False)
 class Stage:
     """One step of a pipeline: its tasks, its workers, and how failures are retried.
 
     Args:
         name: names the stage in statistics, events and errors; unique within its pipeline.
-        workers: how many items the stage works on at once, up to 1,000,000,000; a worker is made
+        workers: how many items the stage works on at once, up to 100,000; a worker is made
             when there is an item for it.
         tasks: run in order on each item; each gets the value that the one before returned. A
             coroutine function runs on the event loop, a plain function in a thread.

@@ -14,7 +14,16 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from antflow import Pipeline, PipelineBuilder, Stage, StageValidationError
+from antflow import (
+    Adaptive,
+    AsyncExecutor,
+    Backoff,
+    Limit,
+    Pipeline,
+    PipelineBuilder,
+    Stage,
+    StageValidationError,
+)
 from antflow.stage import StageOptions
 from tests.helpers.runs import same, values
 from tests.helpers.virtual_time import simulate
@@ -49,37 +58,70 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call
     return lambda: function(*arguments, **keywords)
 
 
-STAGE, ADD = "Stage 'Fetch'", "Stage 'Fetch': add()"
+STAGE, ADD, QUICK = "Stage 'Fetch'", "Stage 'Fetch': add()", "Pipeline.quick()"
+LIMITS = "Limit(rate=10, per=1.0) or Limit(concurrency=10)"
 UNKNOWN = [
     (call(Stage, "Fetch", wokers=3, tasks=[same]), STAGE, "'wokers'; did you mean 'workers'?"),
     (call(Stage, name="Fetch", workers=3, task=[]), STAGE, "'task'; did you mean 'tasks'?"),
     (call(Stage, "Fetch", 3, [same], Pull=True), STAGE, "'Pull'; did you mean 'pull'?"),
-    (call(Stage, "Fetch", 3, [], concurrency=1), STAGE, "'concurrency'; did you mean 'call_conc"),
+    (call(Stage, "Fetch", 3, [], concurrency=1), STAGE, "'concurrency'; give workers, or limits=["),
     (call(Stage, "Fetch", 3, [], retries=2), STAGE, "'retries'; give task_attempts, or stage_at"),
     (call(Stage, "Fetch", 3, [], retires=2), STAGE, "'retires'; give task_attempts, or stage_at"),
+    (call(Stage, "Fetch", 3, [], retrys=2), STAGE, "'retrys'; give task_attempts, or stage_at"),
+    (call(Stage, "Fetch", 3, [], max_retries=2), STAGE, "'max_retries'; give task_attempts, or "),
+    (call(Stage, "Fetch", 3, [], attempts=2), STAGE, "'attempts'; give task_attempts, or stage_a"),
+    (call(Stage, "Fetch", 3, [], timeout=2), STAGE, "'timeout'; give task_timeout for one attem"),
+    (call(Stage, "Fetch", 3, [], rps=2), STAGE, "'rps'; give limits=[Limit(rate=..., per=...)]"),
+    (call(Stage, "Fetch", 3, [], backoff=2), STAGE, "'backoff'; give retry_wait"),
     (call(Stage, "Fetch", 3, [], retry_policy=""), STAGE, "'retry_policy'; did you mean 'retry'?"),
     (call(Stage, "Fetch", 3, [], colour=1), STAGE, "'colour'; it takes name, workers, tasks, re"),
     (call(replace, Stage("Fetch", 3, []), wokers=1), STAGE, "'wokers'; did you mean 'workers'?"),
     (call(Stage, workers=1, tasks=[same], nme="Fetch"), "Stage", "'nme'; did you mean 'name'?"),
-    (call(Stage, "A", 1, [], *range(20), nme="A"), "Stage", "'nme'; did you mean 'name'?"),
+    (call(Stage, "A", 1, [], *range(20), nme="A"), "Stage 'A'", "'nme'; did you mean 'name'?"),
     (call(built().add, "Fetch", wokers=3), ADD, "'wokers'; did you mean 'workers'?"),
     (call(built().add, "Fetch", retires=3), ADD, "'retires'; did you mean 'retries'?"),
+    (call(built().add, "Fetch", max_retries=3), ADD, "'max_retries'; give retries"),
     (call(built().add, "Fetch", call_rat=3), ADD, "'call_rat'; did you mean 'call_rate'?"),
     (call(built().add, "Fetch", task=same), ADD, "'task'; give the tasks after the name"),
     (call(built().add, "Fetch", retry="per_stage"), ADD, "'retry'; give retry_policy"),
     (call(built().add, "Fetch", colour=1), ADD, "'colour'; it takes name, workers, retries, re"),
     (call(Pipeline, [], name="pages", autolaod=1), PAGES, "'autolaod'; did you mean 'autoload'?"),
     (call(Pipeline, [], nme="pages"), "Pipeline 'pipeline'", "'nme'; did you mean 'name'?"),
-    (call(Pipeline.create, nme="pages"), "Pipeline.create()", "'nme'; did you mean 'name'?"),
-    (call(Pipeline.quick, [], same, worker=3), "Pipeline.quick()", "'worker'; did you mean 'wor"),
+    (call(Pipeline, [], workers=3), "Pipeline 'pipeline'", "'workers'; give it to each Stage"),
+    (call(Pipeline.quick, [], same, worker=3), QUICK, "'worker'; did you mean 'workers'? (for exa"),
+    (call(Pipeline.quick, [], same, timeout=3), QUICK, "'timeout'; give task_timeout (for example"),
+    (
+        call(Pipeline.quick, [], same, attempts=3),
+        QUICK,
+        "'attempts'; give retries (for example Pip",
+    ),
     (call(pages().run, [], progres=True), f"{PAGES}: run()", "'progres'; did you mean 'progress'"),
-    (call(pages().feed, [], target=1), f"{PAGES}: feed()", "'target'; did you mean 'target_stage"),
-    (call(pages().process, 1, prority=1), f"{PAGES}: process()", "'prority'; did you mean 'prio"),
-    (call(pages().shutdown, time_out=1), f"{PAGES}: shutdown()", "'time_out'; did you mean 'tim"),
-    (call(pages().start, dashboard=""), f"{PAGES}: start()", "'dashboard'; it takes none"),
-    (call(PipelineBuilder, nam="pages"), "Pipeline 'pipeline'", "'nam'; did you mean 'name'?"),
-    (call(built().stream, [], dashbord=""), f"{PAGES}: stream()", "'dashbord'; did you mean 'das"),
-    (call(built().with_plugins, autolod=1), f"{PAGES}: with_plugins()", "'autolod'; did you mean"),
+    (call(pages().run, [], workers=2), f"{PAGES}: run()", "'workers'; give it to the stages"),
+    (call(built().build().run, [], dashbord=""), f"{PAGES}: run()", "'dashbord'; did you mean 'da"),
+    (call(Limit, rate=10, period=1), "Limit", f"'period'; give per (for example {LIMITS})"),
+    (call(Limit, cocurrency=1), "Limit", "'cocurrency'; did you mean 'concurrency'? (for exam"),
+    (
+        call(Limit, max_rate=1, name="api"),
+        "Limit 'api'",
+        "'max_rate'; give rate (for example Limit(",
+    ),
+    (call(Backoff, base=1), "Backoff", "'base'; give initial (for example Backoff(initial=0.5, "),
+    (call(Backoff, max=1), "Backoff", "'max'; give maximum (for example Backoff(initial=0.5, "),
+    (
+        call(Adaptive, maximun=1),
+        "Adaptive",
+        "'maximun'; did you mean 'maximum'? (for example Limit(",
+    ),
+    (
+        call(AsyncExecutor, workers=1),
+        "AsyncExecutor 'executor'",
+        "'workers'; give max_workers (for ",
+    ),
+    (
+        call(AsyncExecutor, retries=1),
+        "AsyncExecutor 'executor'",
+        "'retries'; give it to submit() or",
+    ),
 ]
 
 
@@ -93,22 +135,36 @@ def test_an_unknown_keyword_is_named_with_the_caller_and_a_remedy(
 
 
 @pytest.mark.parametrize(
-    "method",
-    sorted(
-        (owner, name)
-        for owner, thing in (("pages", Pipeline), ("built", PipelineBuilder))
-        for name, member in inspect.getmembers(thing, inspect.isroutine)
-        if not name.startswith("_")
-    ),
-    ids=".".join,
+    ("wrong", "text"),
+    [
+        (call(Limit, 10), f"Limit takes keywords only; write {LIMITS}"),
+        (call(Limit, 10, name="api"), f"Limit 'api' takes keywords only; write {LIMITS}"),
+        (
+            call(Backoff, 1, 2, 3, False, 5),
+            "Backoff takes at most 4 arguments by position; write B",
+        ),
+        (call(Adaptive, 1, 2, 3), "Adaptive takes at most 2 arguments by position; write Limit("),
+        (call(AsyncExecutor, 5, "calls"), "at most 1 arguments by position; write AsyncExecutor("),
+        (
+            call(Pipeline.quick, [], same, 1, 2, True, "", 7),
+            "6 arguments by position; write Pipeline",
+        ),
+    ],
 )
-def test_no_public_method_leaves_an_unknown_keyword_to_python(method: tuple[str, str]) -> None:
-    owner, name = method
-    thing = {"pages": pages, "built": built}[owner]()
-    arguments = {"add": ["Fetch"]}.get(name, [])
-    text = str(refusal(call(getattr(thing, name), *arguments, zyx=1)))
-    assert f"{name}() takes no keyword 'zyx'; it takes " in text
-    assert "'pages'" in text or name in {"create", "quick", "add"}
+def test_an_argument_too_many_is_answered_with_the_right_call(
+    wrong: Callable[[], Any], text: str
+) -> None:
+    assert text in str(refusal(wrong))
+
+
+@pytest.mark.parametrize(
+    "explained", [Stage, Pipeline, Limit, Backoff, Adaptive, AsyncExecutor, Pipeline.run]
+)
+def test_what_is_explained_keeps_its_signature_and_kind(explained: Any) -> None:
+    assert "arguments" not in inspect.signature(explained).parameters
+    assert explained.__doc__
+    assert inspect.iscoroutinefunction(Pipeline.run)
+    assert inspect.iscoroutinefunction(Pipeline.quick)
 
 
 def test_other_type_errors_are_as_python_or_the_method_raises_them() -> None:
@@ -116,6 +172,7 @@ def test_other_type_errors_are_as_python_or_the_method_raises_them() -> None:
     assert "missing 2 required positional arguments: 'workers' and 'tasks'" in missing
     assert "missing 1 required positional argument: 'items'" in str(refusal(call(pages().run)))
     assert "PipelineBuilder.add() missing 1 " in str(refusal(call(built().add)))
+    assert "Pipeline.__init__() missing 1 req" in str(refusal(call(Pipeline)))
     assert "PipelineBuilder.with_tracker() miss" in str(refusal(call(built().with_tracker)))
     assert "multiple values" in str(refusal(call(pages().run, [], items=[])))
     assert "put a single item in a list" in str(refusal(call(pages().run, items=3)))
@@ -141,23 +198,6 @@ def test_the_error_of_a_stage_can_be_pickled() -> None:
     error = refusal(UNKNOWN[0][0])
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
-
-
-def test_a_coroutine_method_refuses_a_keyword_when_it_is_called() -> None:
-    wrong: Any = {"target": "Fetch"}
-    with pytest.raises(TypeError, match="did you mean 'target_stage'"):
-        _ = pages().feed([], **wrong)
-
-
-def test_a_call_adds_no_coroutine_around_the_method() -> None:
-    async def main() -> list[str]:
-        try:
-            await pages().run(3)  # type: ignore[arg-type]
-        except TypeError as error:
-            return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-        return []
-
-    assert asyncio.run(main())[:2] == ["main", "run"]
 
 
 def test_subclasses_call_what_they_extend() -> None:

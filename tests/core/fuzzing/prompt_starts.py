@@ -102,5 +102,5 @@ def _waiting_at(channel: LimitedChannel, waiter: LimitWaiter) -> list[Candidate]
 
 
 def _channels(pipeline: Pipeline) -> list[Channel]:
-    run = pipeline._run
+    run = pipeline._runs.latest
     return [] if run is None or run.is_over else [stage.input for stage in run.stages]

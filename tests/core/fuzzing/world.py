@@ -104,12 +104,12 @@ class World:
 
     def is_running(self) -> bool:
         """Whether a run is started, and not over."""
-        run = self.pipeline._run
+        run = self.pipeline._runs.latest
         return run is not None and run.is_started and not run.is_over
 
     def takes_items(self) -> bool:
         """Whether the run that observers see is not over; it may not have begun."""
-        run, seen = self.pipeline._run, self.watch.runs
+        run, seen = self.pipeline._runs.latest, self.watch.runs
         return run is not None and not run.is_over and (not seen or run.dispatcher.run_id in seen)
 
     @property

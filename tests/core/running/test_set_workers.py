@@ -213,8 +213,8 @@ async def test_names_are_listed_where_some_numbers_are_free() -> None:
     assert names_of(pipeline) == ["Work-W0", "Work-W1", "Work-W2", "Work-W4"]
     pipeline.set_workers("Work", 7)
     assert names_of(pipeline) == [f"Work-W{number}" for number in range(7)]
-    pipeline.set_workers("Work", 10**9)
-    assert len(pipeline.get_worker_names()["Work"]) == 10**9
+    pipeline.set_workers("Work", 100_000)
+    assert len(pipeline.get_worker_names()["Work"]) == 100_000
     for gate in gates:
         gate.open()
     await pipeline.join()
@@ -485,12 +485,12 @@ async def test_a_task_may_change_its_own_stage() -> None:
 # What is refused
 
 
-@pytest.mark.parametrize("n", [0, -1, True, 1.5, "2", None, 10**9 + 1])
+@pytest.mark.parametrize("n", [0, -1, True, 1.5, "2", None, 100_001])
 @simulated()
 async def test_what_is_no_number_of_workers_is_refused(n: Any) -> None:
     pipeline = Pipeline([stage(same)])
     await pipeline.start()
-    with pytest.raises(ValueError, match=r"'Work' of pipeline .*from 1 to 1,000,000,000"):
+    with pytest.raises(ValueError, match=r"'Work' of pipeline .*from 1 to 100,000"):
         pipeline.set_workers("Work", n)
     await pipeline.join()
 

@@ -265,3 +265,23 @@ async def test_shutdown_waits_until_the_input_of_a_stream_is_closed(
     assert closed == ["closed"]
     assert not others()
     del kept
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["run", "stream"])
+@simulated()
+async def test_a_pipeline_that_is_dropped_after_its_run_needs_no_garbage_collector(
+    is_stream: bool,
+) -> None:
+    pipeline = piped(same)
+    gc.disable()
+    try:
+        if is_stream:
+            assert len([result async for result in pipeline.stream(range(3))]) == 3
+        else:
+            assert len(await pipeline.run(range(3))) == 3
+        assert pipeline.get_stats().items_processed == 3
+        kept = weakref.ref(pipeline)
+        del pipeline
+        assert kept() is None
+    finally:
+        gc.enable()

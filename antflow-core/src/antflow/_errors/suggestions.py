@@ -1,22 +1,113 @@
-"""Errors for unknown keywords, which name the object, the word and the nearest known word."""
+"""Errors for wrong arguments, which name the caller, the argument and what to give instead."""
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from inspect import iscoroutinefunction
+from typing import Any, NamedTuple, TypeVar, cast
 
 from antflow.exceptions import StageValidationError
 
-Owner = TypeVar("Owner")
-Method = Callable[..., Any]
-Explain = Callable[[Method, tuple[Any, ...], dict[str, Any]], None]
+Explained = TypeVar("Explained", bound=Callable[..., Any])
 
 
 class UnknownFieldError(StageValidationError, TypeError):
     """A stage was given an unknown keyword; also a TypeError, which Python raises for one."""
+
+
+class Advice(NamedTuple):
+    """How a function is called.
+
+    Args:
+        remedies: by what errors say instead of a guess, the words that other libraries use.
+        example: right calls, for a function whose arguments are often confused.
+    """
+
+    remedies: Mapping[str, str]
+    example: str = ""
+
+
+ATTEMPTS = "retrys retry_count num_retries max_retries attempts max_attempts tries max_tries"
+AT_ONCE = "concurrency max_concurrency parallelism max_workers num_workers n_workers pool_size"
+RATES = "rate rate_limit max_rate requests_per_second rps"
+WAITS = "wait wait_seconds delay retry_delay backoff"
+FUNCTIONS = "task func function fn target"
+
+_OF_STAGES = {
+    "give task_timeout for one attempt, or item_timeout for all of them": "timeout",
+    "give limits=[Limit(rate=..., per=...)]": RATES,
+    "give retry_wait": WAITS,
+    "give on_failure": "on_error error_callback",
+}
+
+ADVICE = {
+    "Stage": Advice(
+        {
+            "give task_attempts, or stage_attempts with retry='per_stage'": f"retries {ATTEMPTS}",
+            "give workers, or limits=[Limit(concurrency=...)]": AT_ONCE,
+            "give tasks=[function]": "func function fn target",
+            "did you mean 'retry'?": "retry_policy",
+            **_OF_STAGES,
+        }
+    ),
+    "add": Advice(
+        {
+            "give retries": ATTEMPTS,
+            "give workers, or limits=[Limit(concurrency=...)]": AT_ONCE,
+            "give the tasks after the name": f"tasks {FUNCTIONS}",
+            "give retry_policy": "retry",
+            **_OF_STAGES,
+        }
+    ),
+    "Pipeline": Advice(
+        {
+            "give it to each Stage": f"workers tasks retries timeout {ATTEMPTS} {AT_ONCE} {RATES}",
+            "give status_tracker": "tracker",
+        }
+    ),
+    "run": Advice(
+        {"give it to the stages": f"workers retries timeout limits {ATTEMPTS} {AT_ONCE} {RATES}"}
+    ),
+    "quick": Advice(
+        {
+            "give retries": f"task_attempts {ATTEMPTS}",
+            "give workers, or limits=[Limit(concurrency=...)]": AT_ONCE,
+            "give tasks": FUNCTIONS,
+            **_OF_STAGES,
+            "give task_timeout": "timeout",
+        },
+        "Pipeline.quick(items, task, workers=5, retries=3)",
+    ),
+    "Limit": Advice(
+        {
+            "give rate": "calls requests max_calls max_rate limit n",
+            "give per": "period interval window seconds time_period per_seconds",
+            "give concurrency": "workers value max_workers max_concurrency max_concurrent",
+        },
+        "Limit(rate=10, per=1.0) or Limit(concurrency=10)",
+    ),
+    "Backoff": Advice(
+        {
+            "give initial": "base start min minimum delay initial_delay",
+            "give maximum": "max cap max_delay max_wait",
+            "give factor": "multiplier exponent exp_base",
+        },
+        "Backoff(initial=0.5, maximum=60.0, factor=2.0)",
+    ),
+    "Adaptive": Advice(
+        {"give minimum": "min initial start", "give maximum": "max limit concurrency"},
+        "Limit(concurrency=Adaptive(minimum=1, maximum=200))",
+    ),
+    "AsyncExecutor": Advice(
+        {
+            "give max_workers": "workers concurrency max_concurrency n_workers",
+            "give it to submit() or map()": f"retries timeout {ATTEMPTS} {WAITS}",
+        },
+        'AsyncExecutor(max_workers=5, name="executor")',
+    ),
+}
+"""By the name of a class or function; in `remedies`, words stand in one string."""
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
@@ -30,118 +121,80 @@ def nearest(word: object, known: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def remedy(word: str, known: Iterable[str], instead: Mapping[str, str] | None = None) -> str:
-    """Return the remedy in an error about an unknown keyword.
+def unknown_keyword(function: str, word: str, known: Iterable[str]) -> str:
+    """Return the text of an error about an unknown keyword, behind the name of the caller.
 
     Args:
+        function: its name in `ADVICE`.
         word: the unknown keyword.
         known: the keywords that are accepted.
-        instead: remedies for keywords of other functions, by the keyword.
     """
-    known, instead = list(known), instead or {}
-    near = nearest(word, [*known, *instead])
-    if near is None:
-        return f"it takes {', '.join(known) or 'none'}"
-    return instead.get(near) or f"did you mean {near!r}?"
+    known, advice = list(known), ADVICE[function]
+    remedies = {each: text for text, words in advice.remedies.items() for each in words.split()}
+    near = word if word in remedies else nearest(word, [*known, *remedies])
+    remedy = f"it takes {', '.join(known)}"
+    if near is not None:
+        remedy = remedies.get(near) or f"did you mean {near!r}?"
+    example = advice.example and f" (for example {advice.example})"
+    return f"takes no keyword {word!r}; {remedy}{example}"
 
 
-def explains_keywords(
-    kind: str,
-    *,
-    name: str = "name",
-    error: type[Exception] = TypeError,
-    instead: Mapping[str, str] | None = None,
-    public_name: str | None = None,
-) -> Callable[[type[Owner]], type[Owner]]:
-    """Decorate a class so that its constructor and public methods explain an unknown keyword.
+def explains_arguments(explained: Explained) -> Explained:
+    """Decorate a class or an async method that `ADVICE` names, to explain wrong arguments.
 
-    Signatures stay the same.
-
-    Args:
-        kind: the noun for an object of the class in errors.
-        name: the attribute that holds the object's name.
-        error: type of the error.
-        instead: remedies for keywords of other functions, by the keyword.
-        public_name: name of the class in Python's own errors; None for the decorated one.
+    These are an unknown keyword and, where there is an example, an argument too many. Its signature
+    stays the same.
     """
-
-    def explain(method: Method, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        known = list(inspect.signature(method).parameters)[1:]  # without self or cls
-        unknown = next((word for word in keywords if word not in known), None)
-        if unknown is not None:
-            caller = _caller(kind, name, method, arguments, keywords)
-            end = remedy(unknown, known, instead)
-            raise error(f"{caller} takes no keyword {unknown!r}; {end}") from None
-
-    def decorate(owner: type[Owner]) -> type[Owner]:
-        for key, member in list(vars(owner).items()):
-            if key.startswith("_") and key != "__init__":
-                continue
-            if public_name is not None and inspect.isfunction(member):
-                member.__qualname__ = f"{public_name}.{key}"
-            if isinstance(member, classmethod):
-                setattr(owner, key, classmethod(_explained(member.__func__, explain)))
-            elif inspect.isfunction(member):
-                setattr(owner, key, _explained(member, explain))
-        return owner
-
-    return decorate
+    if not isinstance(explained, type):
+        return cast("Explained", _explained(explained, explained.__name__))
+    explained.__init__ = _explained(explained.__init__, explained.__name__)  # type: ignore[misc]
+    return explained
 
 
-def _explained(method: Method, explain: Explain) -> Method:
-    """Wrap a method so that a TypeError for an unknown keyword is explained.
+def _explained(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]  # without self or cls
 
-    Args:
-        method: the method.
-        explain: raises the better error; it returns if the TypeError has another cause.
-    """
-    # Keywords are not checked before the call: Python does that anyway, so that a correct call
-    # costs only the wrapper.
-    parameters = inspect.signature(method).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return method  # it checks its keywords itself
+    def check(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        problem = ""
+        if unknown := next((word for word in keywords if word not in known), ""):
+            problem = unknown_keyword(name, unknown, known)
+        elif len(arguments) > code.co_argcount and (example := ADVICE[name].example):
+            most = code.co_argcount - 1
+            kinds = f"at most {most} arguments by position" if most else "keywords only"
+            problem = f"takes {kinds}; write {example}"
+        if problem:
+            error = UnknownFieldError if name == "Stage" else TypeError
+            raise error(f"{_caller(function, known, arguments, keywords)} {problem}")
 
-    @wraps(method)
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        try:
-            return method(*arguments, **keywords)
-        except TypeError:
-            explain(method, arguments, keywords)
-            raise
+    if iscoroutinefunction(function):
 
-    return _as_coroutine_function(call) if inspect.iscoroutinefunction(method) else call
+        @wraps(function)
+        async def call(*arguments: Any, **keywords: Any) -> Any:
+            check(arguments, keywords)
+            return await function(*arguments, **keywords)
 
+    else:
 
-def _as_coroutine_function(function: Method) -> Method:
-    """Mark a function that returns a coroutine as a coroutine function."""
-    # An `async def` around the method would make a second coroutine in each call.
-    if sys.version_info >= (3, 12):
-        return inspect.markcoroutinefunction(function)
-    # Only `inspect` looks at this flag; an instruction in the code is what makes a coroutine.
-    flags = function.__code__.co_flags | inspect.CO_COROUTINE
-    function.__code__ = function.__code__.replace(co_flags=flags)
-    return function
+        @wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            check(arguments, keywords)
+            return function(*arguments, **keywords)
+
+    return call
 
 
 def _caller(
-    kind: str, name: str, method: Method, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    function: Callable[..., Any],
+    known: Iterable[str],
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
 ) -> str:
-    """Return the name of the called constructor or method in an error."""
-    if method.__name__ == "__init__":
-        called = _given_name(method, arguments, keywords)
-        return f"{kind} {called!r}" if isinstance(called, str) else kind
-    if not arguments or isinstance(arguments[0], type):
-        return f"{kind}.{method.__name__}()"
-    return f"{kind} {getattr(arguments[0], name, None)!r}: {method.__name__}()"
-
-
-def _given_name(method: Method, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> object:
-    """Return the name that a constructor was called with, or its default."""
-    signature = inspect.signature(method)
-    known = {word: value for word, value in keywords.items() if word in signature.parameters}
-    try:
-        bound = signature.bind_partial(*arguments, **known)
-    except TypeError:  # too many arguments, or one given twice
-        return None
-    bound.apply_defaults()
-    return bound.arguments.get("name")
+    """Return what is called, as an error names it: with the name of the object if it has one."""
+    kind, _, method = function.__qualname__.rpartition(".")
+    if method != "__init__":
+        name = getattr(arguments[0], "name", None)
+        return f"{kind} {name!r}: {method}()" if isinstance(name, str) else f"{kind}.{method}()"
+    defaults = function.__kwdefaults__ or {}
+    given = {**defaults, **dict(zip(known, arguments[1:], strict=False)), **keywords}
+    return f"{kind} {given['name']!r}" if isinstance(given.get("name"), str) else kind

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from antflow._engine.base.run_state import RunState
-from antflow._engine.calls.call_checks import check_executor_loop
+from antflow._engine.calls.checks import check_executor_loop
 from antflow._engine.channels.handle import ItemHandle
 from antflow._errors.safe_logging import log_error
 from antflow._errors.texts import one_line, short

@@ -81,4 +81,4 @@ class SpiedPipeline(Pipeline):
 
     def __init__(self, stages: Iterable[Stage], plugin: object, spy: HookSpy) -> None:
         super().__init__(stages, name="checked", autoload=False)
-        self._plugins = SpiedPluginSet(resolve([plugin], self.name), spy)
+        self._runs.definition.plugins = SpiedPluginSet(resolve([plugin], self.name), spy)

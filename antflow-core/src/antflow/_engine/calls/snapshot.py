@@ -10,7 +10,7 @@ from antflow._engine.channels.edge import Edge
 from antflow._engine.channels.pull_channel import PullChannel
 from antflow._engine.channels.waiters import SkippedSender
 from antflow._engine.running.run import Run
-from antflow._engine.workers.stage_runtime import MAX_LISTED_WORKERS, StageRuntime, error_summary
+from antflow._engine.workers.stage_runtime import StageRuntime, error_summary
 from antflow._engine.workers.worker import Worker
 from antflow._stats.counters import BLOCKED, STATES
 from antflow._stats.histogram import count, freeze
@@ -82,7 +82,7 @@ _ListedWorkers = list[tuple[str, list[tuple[str, Worker | None]]]]
 
 
 def _listed_workers(run: Run) -> _ListedWorkers:
-    return [(team.stage.name, team.listed(MAX_LISTED_WORKERS)) for team in run.workers.teams]
+    return [(team.stage.name, list(team.listed())) for team in run.workers.teams]
 
 
 def _states_of(workers: _ListedWorkers, run: Run) -> dict[str, WorkerState]:

@@ -64,11 +64,7 @@ class ResultStream(Generic[Value_co]):
         return as_result(item, results.stage)
 
     async def _wait_ready(self) -> Run | None:
-        """Begin the run if need be, and wait until it has a result; return None at its end.
-
-        Raises:
-            BaseException: as from `__anext__`.
-        """
+        """Begin the run if need be, and wait until it has a result; return None at its end."""
         run = self._run
         if self._begin is not None:
             run = await self._start(self._begin)
@@ -139,9 +135,6 @@ class ResultStream(Generic[Value_co]):
         """Let the display restore what it has taken, before the process is ended.
 
         This may be called from any thread, also while a task holds the event loop.
-
-        Args:
-            seconds: how long to wait for the display.
         """
         if self._run is not None and self._run.lifecycle.display is not None:
             self._run.lifecycle.display.leave(seconds)

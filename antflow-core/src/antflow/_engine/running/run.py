@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import Task, get_running_loop, wait
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping
 from contextvars import Context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from warnings import warn
@@ -43,6 +44,18 @@ from .threadsafe_calls import ThreadsafeCalls
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Definition:
+    """What the runs of a pipeline are made of, as `Pipeline` takes and checks it."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    plugins: PluginSet
+    max_failures: float | None
+    lifespan: LifespanFunc | None
+    collect_results: bool
+
+
 class Run(RunState):
     """A run, from the first item fed to the end of the last worker.
 
@@ -50,29 +63,15 @@ class Run(RunState):
     demand, with whatever is left then. To abort is to close and to cancel the running tasks.
 
     Args:
-        name: the pipeline's name.
-        stages: the definition.
+        definition: of the pipeline; later changes of it are for later runs.
         rates: the pipeline's call rates, which are kept from run to run.
-        plugins: take part in it.
-        max_failures: how many items may fail, as `Pipeline` takes it.
-        lifespan: returns the context manager around the run.
-        collect: whether successes are kept.
     """
 
     entries: list[Edge]
     ends: list[Edge]
 
-    def __init__(
-        self,
-        name: str,
-        stages: Sequence[Stage],
-        rates: CallRates,
-        plugins: PluginSet,
-        max_failures: float | None = None,
-        lifespan: LifespanFunc | None = None,
-        *,
-        collect: bool,
-    ) -> None:
+    def __init__(self, definition: Definition, rates: CallRates) -> None:
+        name, stages, plugins = definition.name, definition.stages, definition.plugins
         super().__init__(name)
         self.is_joined = False  # its end has been, or will be, reported to a caller
         self.input_fraction = InputFraction()
@@ -80,13 +79,13 @@ class Run(RunState):
         self.dispatcher = Dispatcher(name, self.abort)
         self.dispatcher.strict = is_on(os.environ, STRICT)
         self.dispatcher.listen(plugins)
-        self.results = ResultQueue(stages[-1].name, keep=collect)
+        self.results = ResultQueue(stages[-1].name, keep=definition.collect_results)
         self.stages = _connect(stages, self.results, self.dispatcher)
         self.entries = [stage.entry for stage in self.stages]
         self.ends = [stage.output for stage in self.stages if stage.output.stage is None]
         self._tasks = RunTasks(self, self._on_task_end)
         self.workers = WorkerPool(self, self.stages, self._tasks.create)
-        self.failures = Failures(self, self.stages, self.results, max_failures)
+        self.failures = Failures(self, self.stages, self.results, definition.max_failures)
         self.items = ItemFactory(name, self.stages)
         self.feeder = Feeder(self, self.items, self.dispatcher)
         self.dropper = Dropper(self, self.stages, self.workers, self.results, self.dispatcher)
@@ -94,8 +93,8 @@ class Run(RunState):
             self, self.stages[0], self.items, self.feeder, self.results, self.dropper
         )
         self.lifecycle = Lifecycle(self, self.stages, self.dispatcher, self.feeder, plugins)
-        if lifespan is not None:
-            self.lifecycle.lifespan = Lifespan(self, lifespan)
+        if definition.lifespan is not None:
+            self.lifecycle.lifespan = Lifespan(self, definition.lifespan)
         self.previous: Run | None = None  # whose `results` are the last ones until this one starts
         self.is_started = False
         self._rates = rates

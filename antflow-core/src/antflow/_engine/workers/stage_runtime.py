@@ -6,8 +6,7 @@ from asyncio import Semaphore
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, eq
-from typing import overload
+from operator import attrgetter
 
 from antflow._engine.base.item import to_unprocessed
 from antflow._engine.channels.channel import Channel
@@ -17,7 +16,7 @@ from antflow._engine.channels.result_queue import ResultQueue
 from antflow._engine.limiting.executor_stage import ExecutorLimiter, ExecutorStage
 from antflow._engine.limiting.limited_channel import LimitedChannel, LimitedPullChannel
 from antflow._engine.limiting.limiter import Limiter, limiter_of
-from antflow._errors.texts import one_line, shown
+from antflow._errors.texts import shown
 from antflow._limits.call_limits import CallLimits
 from antflow._limits.leaky_bucket import Rate
 from antflow._plugins.dispatcher import Dispatcher
@@ -27,9 +26,6 @@ from antflow._stats.counters import StageCounters, TaskCounters
 from antflow.limits import Limit, named
 from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
 from antflow.stage import Stage, task_name
-
-MAX_LISTED_WORKERS = 100_000
-"""A stage with more workers lists only those that were started: each takes memory to list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,44 +169,6 @@ def _channel(stage: Stage, limiter: Limiter | None) -> Channel:
 def worker_name(stage: Stage, number: int) -> str:
     """Return the name of a stage's worker of that number, from 0."""
     return f"{stage.name}-W{number}"
-
-
-class WorkerNames(Sequence[str]):
-    """The names of a stage's workers, each made when it is read; equal to a list of them.
-
-    Args:
-        stage: the definition.
-        numbers: of the workers.
-    """
-
-    def __init__(self, stage: Stage, numbers: Sequence[int]) -> None:
-        self._stage = stage
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [worker_name(self._stage, number) for number in self._numbers[index]]
-        return worker_name(self._stage, self._numbers[index])
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, WorkerNames | list) or len(self) != len(other):
-            return False
-        return all(map(eq, self, other))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @one_line
-    def __repr__(self) -> str:
-        return f"<{len(self)} names, {self[0]} to {self[-1]}>"
 
 
 def stage_named(

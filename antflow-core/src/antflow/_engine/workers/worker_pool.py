@@ -12,7 +12,7 @@ from antflow._engine.base.run_state import RunState
 
 from .failures import Failures
 from .loops import work
-from .stage_runtime import StageRuntime, WorkerNames
+from .stage_runtime import StageRuntime, worker_name
 from .worker import Worker
 
 
@@ -114,34 +114,13 @@ class Team:
         """Remove workers, and return how many of them had not been started."""
         return self.stage.input.receivers.remove(number)
 
-    @property
-    def names(self) -> WorkerNames:
-        """The names of the workers, of those that are to be started, too; from any thread."""
-        return WorkerNames(self.stage.stage, self._numbers())
-
-    def listed(self, most: int) -> list[tuple[str, Worker | None]]:
-        """Return the name of each worker, and itself unless it is to be started; from any thread.
-
-        Args:
-            most: if there are more names, those that are to be started are left out.
-        """
-        workers, stopped = self.workers[:], set(self.stage.stopped)
-        if not stopped:  # as mostly; this spares a name that is made, and a search for it
-            listed: list[tuple[str, Worker | None]] = [(each.name, each) for each in workers]
-            names = self.names
-            if len(names) > most:
-                return listed
-            return listed + [(name, None) for name in names[len(listed) :]]
-        started = {each.name: each for each in workers if each.number not in stopped}
-        names = self.names
-        if len(names) > most:
-            return list(started.items())
-        return [(name, started.get(name)) for name in names]
-
-    def _numbers(self) -> Sequence[int]:
-        stopped, started = sorted(self.stage.stopped), len(self.workers)
-        lazy = max(0, self.stage.workers - (started - len(stopped)))
-        if lazy >= len(stopped):  # all numbers that are free are used again
-            return range(started + lazy - len(stopped))
-        unused = set(stopped[lazy:])
-        return [number for number in range(started) if number not in unused]
+    def listed(self) -> Iterator[tuple[str, Worker | None]]:
+        """Yield the name of each worker, and itself unless it is to be started; in any thread."""
+        workers, stopped = self.workers[:], sorted(self.stage.stopped)
+        to_start = max(0, self.stage.workers - (len(workers) - len(stopped)))
+        free, unused = set(stopped), set(stopped[to_start:])  # the lowest are used again first
+        for each in workers:
+            if each.number not in unused:
+                yield each.name, None if each.number in free else each
+        for number in range(len(workers), len(workers) + to_start - len(stopped)):
+            yield worker_name(self.stage.stage, number), None

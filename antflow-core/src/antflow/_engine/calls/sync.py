@@ -41,10 +41,6 @@ T = TypeVar("T")
 def run_sync(make: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
     """Run a coroutine to its end: in this thread if it has no running loop, else in a new one.
 
-    Args:
-        make: returns the coroutine.
-        name: names the thread.
-
     Raises:
         BaseException: what the coroutine raises, or KeyboardInterrupt once it has been cancelled.
     """
@@ -70,10 +66,6 @@ class SyncStream(Generator[PipelineResult, None, None]):
 
     The thread begins when the first result is asked for. Results are taken from the run itself, so
     that no more of them wait than the stream allows, and none is lost when the generator is left.
-
-    Args:
-        stream: the stream.
-        name: names the thread.
     """
 
     def __init__(self, stream: ResultStream, name: str) -> None:
@@ -87,7 +79,6 @@ class SyncStream(Generator[PipelineResult, None, None]):
         """Return the next result; `next` calls this.
 
         Raises:
-            StopIteration: there is none.
             BaseException: as from the stream, or KeyboardInterrupt once the run has ended.
         """
         if self._is_over:
@@ -147,7 +138,6 @@ class _Server:
     It is no part of the generator, which could not be dropped while its thread refers to it.
 
     Args:
-        stream: has the results.
         wanted: set when the consumer has found none.
     """
 
@@ -171,7 +161,6 @@ class LoopThread(Generic[T]):
 
     Args:
         make: returns the coroutine; called with a function that reports news to the caller.
-        name: names the thread.
     """
 
     def __init__(
@@ -191,11 +180,7 @@ class LoopThread(Generic[T]):
         )
 
     def start(self) -> None:
-        """Start the thread.
-
-        Raises:
-            RuntimeError: the system has no thread left.
-        """
+        """Start the thread."""
         _unended.add(self)
         try:
             self._thread.start()
@@ -216,11 +201,7 @@ class LoopThread(Generic[T]):
                 return self._news.get(timeout=SIGNAL_SECONDS)
 
     def result(self) -> T:
-        """Wait for the end of the coroutine, and return its result, once.
-
-        Raises:
-            BaseException: what it raised.
-        """
+        """Wait for the end of the coroutine, and return its result, once."""
         self._ended.wait()
         error, self._error = self._error, None
         try:

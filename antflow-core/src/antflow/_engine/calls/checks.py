@@ -18,9 +18,6 @@ def check_outside_tasks(run: Run, call: str, remedy: str, *, is_own_task: bool =
     """Raise PipelineError if code of the run itself waits for the run: a deadlock.
 
     Args:
-        run: the run that is waited for.
-        call: the call that waits, as the error names it.
-        remedy: what to do instead.
         is_own_task: whether another rule of the caller counts the present task as the run's own.
     """
     if not run.is_over and (is_own_task or run.reentrancy.is_inside_task()):
@@ -75,12 +72,7 @@ def check_loop(run: Run | None, call: str) -> None:
 
 
 def check_called_on_loop(run: Run, call: str) -> None:
-    """Raise PipelineError unless a call that does not wait is made by the run's event loop.
-
-    Args:
-        run: the run.
-        call: name of the method.
-    """
+    """Raise PipelineError unless a call that does not wait is made by the run's event loop."""
     if run.loop is not None and not is_running(run.loop):
         raise PipelineError(
             f"{call}() of pipeline {run.name!r} must be called on the event loop of its run; in "
@@ -89,13 +81,7 @@ def check_called_on_loop(run: Run, call: str) -> None:
 
 
 def check_executor_loop(run: RunState, call: str, remedy: str) -> None:
-    """Raise PipelineError unless a call is made by the event loop of an executor.
-
-    Args:
-        run: the executor's.
-        call: as the error names it.
-        remedy: what to do instead.
-    """
+    """Raise PipelineError unless a call is made by the event loop of an executor."""
     if run.is_loop_closed:
         raise PipelineError(
             f"The event loop of executor {run.name!r} was closed before its shutdown(), so the "
@@ -141,7 +127,6 @@ async def raise_unreported_failures(run: Run | None, addition: str = "") -> None
     Once the error has been reported, nothing is raised: new items are for the next run.
 
     Args:
-        run: the run.
         addition: ends the error's text.
     """
     if run is None or not has_unreported_failures(run):

@@ -1,4 +1,4 @@
-"""Calls of `Pipeline` that feed a run, or submit to it."""
+"""What a caller does with a run: read an input, feed, submit, change workers, join and stop."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from antflow._engine.feeding.sources import Source
 from antflow._engine.feeding.thread_reader import ThreadReader
 from antflow._engine.running.run import Run
 from antflow._engine.workers.stage_runtime import StageRuntime, stage_named, unprocessed_items
+from antflow._stats.failure_tally import items_failed_error
 from antflow.exceptions import PipelineError
 from antflow.results import PipelineResult, UnprocessedItem
 
-from .call_checks import (
+from .checks import (
     check_accepts_items,
+    check_called_on_loop,
     check_loop,
     check_not_consumer,
     check_not_worker,
@@ -27,6 +29,46 @@ from .call_checks import (
 )
 
 T = TypeVar("T")
+
+DEFAULT_PRIORITY = 100
+
+
+async def read_all(
+    run: Run,
+    source: Source,
+    *,
+    returns_failures: bool,
+    raises_failures: bool,
+    collects: bool,
+    read_in_thread: bool,
+) -> list[PipelineResult]:
+    """Read all of an input, wait for the end, and return what `Pipeline.run` returns.
+
+    Args:
+        collects: whether the run keeps results; without that, no failures are returned.
+    """
+    returns_failures &= collects
+    if collects:
+        run.results.keep_all_failures()
+    # The caller gets the failures: no warning is needed.
+    run.failures.warns = not (raises_failures or returns_failures)
+    run.read(reader_in_thread(source, run) if read_in_thread else source, DEFAULT_PRIORITY)
+    await run.wait()
+    run.failures.raise_exceeded()
+    results = run.results.kept()
+    if raises_failures:
+        _raise_failures(run, results)
+    if not returns_failures:
+        return results
+    return sorted(results + run.results.kept_failures(), key=lambda result: result.sequence_id)
+
+
+def _raise_failures(run: Run, results: list[PipelineResult]) -> None:
+    if failures := run.results.kept_failures():
+        tally = run.failures.kept
+        raise items_failed_error(
+            run.failures.summary(tally), tally.advice(), results=results, failures=failures
+        )
 
 
 async def feed(
@@ -60,11 +102,7 @@ async def feed(
 async def submit(
     run: Run, item: Any, priority: int, expires_in: float | None, *, call: str = "submit"
 ) -> ItemHandle:
-    """Submit an item to a run, as `Pipeline.submit` does.
-
-    Args:
-        call: the method of the pipeline, as an error names it.
-    """
+    """Submit an item to a run, as `Pipeline.submit` does."""
     try:
         check_accepts_items(run, call)
         submitter, handle = run.submitter, None
@@ -97,7 +135,6 @@ def call_threadsafe(run: Run, make: Callable[[], Coroutine[Any, Any, T]]) -> Fut
     """Run a coroutine on the event loop of a run, from any thread.
 
     Args:
-        run: the run.
         make: returns the coroutine; called on the loop, so that none is made in vain.
 
     Raises:
@@ -117,13 +154,23 @@ def reader_in_thread(
     """Return a reader that iterates over an input in a thread.
 
     Args:
-        source: a plain iterable.
-        run: reads the input.
         stage: the stage that is fed; None for the first.
         context: copied for the thread; None for the present one.
     """
     threads = (stage or run.stages[0]).threads
     return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
+
+
+def set_workers(run: Run, stage: str, n: int) -> None:
+    """Set how many workers a stage has, as `Pipeline.set_workers` does."""
+    check_called_on_loop(run, "set_workers")
+    runtime = stage_named(run.stages, stage, run.name)
+    if run.is_closed:
+        raise PipelineError(
+            f"Pipeline {run.name!r} is about to end and begins no attempt, so the workers of "
+            f"stage {stage!r} stay as they are; call set_workers() before that"
+        )
+    run.workers.set_workers(runtime, n)
 
 
 async def join(run: Run) -> None:
@@ -150,7 +197,6 @@ async def stop(
     """Stop a run, if there is one, and return the items left.
 
     Args:
-        run: the run.
         drain: finish all items that were fed first.
         timeout: seconds after which attempts are cancelled; None for no limit.
         returns_unprocessed: whether the caller gets the items left, as the log says of them.
@@ -182,7 +228,6 @@ async def _wait_or_abort(run: Run, timeout: float | None, *, is_inside: bool) ->
     """Wait until no task of a run is left; abort it after a time, or when this is cancelled.
 
     Args:
-        run: the run.
         timeout: seconds after which to abort; None for no limit.
         is_inside: whether the caller is code of the run, whose worker may come to wait for this.
     """
