@@ -33,12 +33,28 @@ class Phase(IntEnum):
     """No task of the run is left."""
 
 
-class Counted(Protocol):
-    """What counts the items that came over it: an edge."""
+class Entry(Protocol):
+    """The way of items that are fed.
+
+    Attributes:
+        received: how many there were.
+    """
+
+    received: int
+
+
+class End(Protocol):
+    """The way of items that went through every stage.
+
+    Attributes:
+        reported: how many there were, unless a worker is at work.
+    """
+
+    reported: int
 
     @property
     def received(self) -> int:
-        """How many."""
+        """How many there were."""
 
 
 class RunState:
@@ -65,8 +81,8 @@ class RunState:
         self.is_raised = False  # the error was, by a call that waited for the run
         self.finished = Event()
         self.reentrancy = Reentrancy(self)
-        self.entries: Sequence[Counted] = ()
-        self.ends: Sequence[Counted] = ()
+        self.entries: Sequence[Entry] = ()
+        self.ends: Sequence[End] = ()
         self.ended_early = 0  # items that failed or were dropped
         self.active_feeds = 0
         self.announced_items = 0  # whose "queued" is emitted, and that are not deposited yet
@@ -74,12 +90,12 @@ class RunState:
     @property
     def fed_items(self) -> int:
         """How many items were fed."""
-        return sum(edge.received for edge in self.entries)
+        return sum(entry.received for entry in self.entries)
 
     @property
     def succeeded_items(self) -> int:
         """How many items went through every stage."""
-        return sum(edge.received for edge in self.ends)
+        return sum(end.received for end in self.ends)
 
     def close(self) -> None:
         """Take no more; attempts that run may end."""
@@ -178,7 +194,7 @@ class RunState:
         # has reported what it ended by then, so that no item costs a comparison.
         if (
             self.phase in (Phase.INPUT_CLOSED, Phase.DRAINING)
-            and self.fed_items == self.ended_early + self.succeeded_items
+            and self.fed_items == self.ended_early + sum(end.reported for end in self.ends)
             and not (self.active_feeds and self.accepts_input)
             and not (self.announced_items or self.reentrancy.has_observing)
         ):

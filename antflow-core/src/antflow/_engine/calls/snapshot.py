@@ -37,7 +37,7 @@ def pipeline_stats(run: Run) -> PipelineStats:
     failed = sum(stage.failed_items for stage in stages.values())
     dropped = sum(stage.dropped_items for stage in stages.values())
     unprocessed = sum(stage.unprocessed_items for stage in stages.values())
-    fed = sum(readings[edge].items for edge in run.entries)
+    fed = run.fed_items
     outstanding = fed - completed - failed - dropped - unprocessed
     stages = {runtime.name: stages[runtime.name] for runtime in run.stages}
     return PipelineStats(
@@ -162,8 +162,8 @@ def _stage_stats(
     failed, dropped, left = counters.failed, counters.dropped, len(runtime.input.unprocessed)
     pending, parked = runtime.input.pending, runtime.input.parked
     readings.update((edge, _read(edge)) for edge in runtime.inputs)
-    readings[runtime.entry] = _Reading(runtime.entry.received, 0)  # feeders hold no item
-    entered = sum(readings[edge].items for edge in runtime.inputs)
+    fed = runtime.entry.received
+    entered = fed + sum(readings[edge].items for edge in runtime.inputs)
     done = passed_on.items + failed + dropped
     # An item is counted as skipped first, and read as such last: never fewer than were skipped.
     skipped = min(passed_on.items, counters.skipped - passed_on.skipped_held)

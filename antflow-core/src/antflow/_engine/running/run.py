@@ -16,7 +16,7 @@ from antflow._cancellation import present_task
 from antflow._engine.base.loop_budget import budget_of
 from antflow._engine.base.reentrancy import enter, new_context
 from antflow._engine.base.run_state import Phase, RunState
-from antflow._engine.channels.edge import Edge
+from antflow._engine.channels.edge import Edge, Entry
 from antflow._engine.channels.result_queue import ResultQueue
 from antflow._engine.feeding.dropping import Dropper
 from antflow._engine.feeding.feeder import Feeder
@@ -67,7 +67,7 @@ class Run(RunState):
         rates: the pipeline's call rates, which are kept from run to run.
     """
 
-    entries: list[Edge]
+    entries: list[Entry]
     ends: list[Edge]
 
     def __init__(self, definition: Definition, rates: CallRates) -> None:

@@ -191,18 +191,10 @@ async def call_in_item_time(worker: Worker, value: Any) -> Any:
 # Its end
 
 
-def end_succeeded(worker: Worker, duration: float) -> Awaitable[None] | None:
-    """End an attempt that returned a value."""
-    attempt = worker.attempt
-    add(attempt.task.counters.duration, duration)
-    if worker.task is not None and worker.task.cancelling():
-        worker.uncancel_swallowed()
-    if worker.state == WAITING:
-        worker.set_state(BUSY)
+def emit_success(worker: Worker, duration: float) -> Awaitable[None] | None:
+    """Emit that an attempt has returned a value, after so many seconds."""
     dispatcher = worker.stage.dispatcher
-    if not dispatcher.task_success:
-        return None
-    event = _task_event(worker, "complete", duration, result=attempt.value)
+    event = _task_event(worker, "complete", duration, result=worker.attempt.value)
     return dispatcher.emit(dispatcher.task_success, event)
 
 

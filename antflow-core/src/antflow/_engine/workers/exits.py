@@ -46,14 +46,11 @@ def settle(worker: Worker, outcome: Outcome | None) -> Awaitable[None] | None:
         None if all is done, or else an awaitable that does the rest.
     """
     if outcome is None:
-        attempt, stage = worker.attempt, worker.stage
+        attempt = worker.attempt
         assert attempt.item is not None
         attempt.item.value = attempt.value
-        dispatcher = stage.dispatcher
-        listeners = dispatcher.item_finish if stage.output.stage is None else dispatcher.status
-        if not listeners and not stage.may_call_back:
-            forward(worker)
-            return None
+        if not worker.stage.may_call_back:
+            return _pass_on(worker)
     # The outcome stands, whatever becomes of observers and callbacks.
     steps = _announcements(worker, outcome)
     try:
@@ -64,6 +61,18 @@ def settle(worker: Worker, outcome: Outcome | None) -> Awaitable[None] | None:
     if pending is not None:
         return _settle_after(pending, steps, worker, outcome)
     apply(worker, outcome)
+    return None
+
+
+def _pass_on(worker: Worker) -> Awaitable[None] | None:
+    """Pass the item on in a stage that calls nothing back, at the price of no generator."""
+    pending = _emit_passed(worker)
+    if pending is not None:
+        return _settle_after(pending, _announce_queued(worker), worker, None)
+    pending = _emit_queued(worker)
+    if pending is not None:
+        return _settle_after(pending, iter(()), worker, None)
+    forward(worker)
     return None
 
 
@@ -95,21 +104,41 @@ def _announcements(worker: Worker, outcome: Outcome | None) -> Iterator[Awaitabl
 
 
 def _announce_passed(worker: Worker) -> Iterator[Awaitable[None]]:
-    attempt, stage = worker.attempt, worker.stage
-    dispatcher, following = stage.dispatcher, stage.output.stage
+    attempt, stage = worker.attempt, worker.stage.stage
     assert attempt.item is not None
-    status: StatusType = "skipped" if attempt.is_skipped else "completed"
-    callback = stage.stage.on_skip if attempt.is_skipped else stage.stage.on_success
-    if dispatcher.item_finish if following is None else dispatcher.status:
-        pending = emit_status(worker, status, final=following is None)
-        if pending is not None:
-            yield pending
+    pending = _emit_passed(worker)
+    if pending is not None:
+        yield pending
+    callback = stage.on_skip if attempt.is_skipped else stage.on_success
     if callback is not None:
         yield _call_back(worker, callback, attempt.item.value)
-    if dispatcher.status and following is not None:
-        pending = dispatcher.emit_status(attempt.item, following, "queued")
-        if pending is not None:
-            yield pending
+    yield from _announce_queued(worker)
+
+
+def _announce_queued(worker: Worker) -> Iterator[Awaitable[None]]:
+    pending = _emit_queued(worker)
+    if pending is not None:
+        yield pending
+
+
+def _emit_passed(worker: Worker) -> Awaitable[None] | None:
+    """Emit that the stage is done with the item."""
+    stage = worker.stage
+    dispatcher, is_last = stage.dispatcher, stage.output.stage is None
+    if not (dispatcher.item_finish if is_last else dispatcher.status):
+        return None
+    status: StatusType = "skipped" if worker.attempt.is_skipped else "completed"
+    return emit_status(worker, status, final=is_last)
+
+
+def _emit_queued(worker: Worker) -> Awaitable[None] | None:
+    """Emit that the item is about to wait in front of the next stage, if there is one."""
+    stage, item = worker.stage, worker.attempt.item
+    following = stage.output.stage
+    if following is None or not stage.dispatcher.status:
+        return None
+    assert item is not None
+    return stage.dispatcher.emit_status(item, following, "queued")
 
 
 def _announce_retry(worker: Worker, error: BaseException) -> Iterator[Awaitable[None]]:
@@ -191,10 +220,9 @@ def apply(worker: Worker, outcome: Outcome | None) -> None:
 def forward(worker: Worker) -> None:
     """Deposit the item in the next stage or the results."""
     attempt, stage = worker.attempt, worker.stage
-    item, edge = attempt.item, stage.output
+    item, channel = attempt.item, stage.output.channel
     assert item is not None
     worker.processed += 1
-    edge.received += 1
     if item.details is not None or attempt.counts is not FIRST:
         note_attempts(item, stage.name, attempt.number)
     attempt.counts = None
@@ -203,7 +231,7 @@ def forward(worker: Worker) -> None:
     if attempt.grant is not None:
         grant, attempt.grant = attempt.grant, None
         grant.release(worker.completed_at, has_succeeded=True)
-    channel = attempt.sent_to = edge.channel
+    attempt.sent_to = channel
     if channel.append_directly:
         channel.queue.append(item)
     else:

@@ -13,10 +13,10 @@ from math import inf
 from typing import Any
 
 from antflow._engine.base.outcome import FIRST, RETRY_TASK, UNMADE, Kind, Outcome
-from antflow._engine.channels.channel import Channel
+from antflow._engine.channels.channel import Channel, is_cancelled
 from antflow._engine.channels.pull_channel import PullChannel
 from antflow._limits.grant import CURRENT_HOLDER
-from antflow._stats.counters import BLOCKED, BUSY, IDLE
+from antflow._stats.counters import BLOCKED, BUSY, IDLE, WAITING
 from antflow._stats.histogram import EDGES, SUM, add, bucket
 from antflow.context import CURRENT_WORKER
 from antflow.results import PipelineResult
@@ -26,8 +26,8 @@ from .attempt_steps import (
     acquire_permit,
     call_in_item_time,
     emit_start,
+    emit_success,
     end_failed,
-    end_succeeded,
     end_unmade,
     enter,
     go_to_next_task,
@@ -61,7 +61,7 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
     await worker.run.leave_eager_step()
     _begin(worker)
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
-    attempt, input_, edge, output = worker.attempt, stage.input, stage.output, stage.output.channel
+    attempt, input_, output = worker.attempt, stage.input, stage.output.channel
     attempt.is_calling = True  # but for the moments when an outcome is applied
     queue, waiters, forwarded, capacity = (
         input_.queue,
@@ -116,7 +116,6 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
                 durations[duration_bucket] += 1
                 durations[total] += duration
                 worker.processed += 1
-                edge.received += 1
                 worker.completed_at = now = item.queued_at = end
                 item.value = value
                 # No await from here to the deposit: an item is never in between.
@@ -183,7 +182,11 @@ async def run_general(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 -
         output.capacity,
     )
     pulled = input_ if isinstance(input_, PullChannel) else None
-    is_plain, has_permits = stage.has_one_call, stage.has_permits
+    is_plain, has_permits, has_one_task = (
+        stage.has_one_call,
+        stage.has_permits,
+        len(stage.tasks) == 1,
+    )
     call_in_time = partial(call_in_item_time, worker) if stage.has_item_timeout else None
     outcome: Outcome | None
     while (now := await _wait_for_item(worker)) is not None:
@@ -221,7 +224,12 @@ async def run_general(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 -
                         pending = emit_start(worker)
                         if pending is not None:
                             await pending
-                        if worker.must_stop:  # its start was emitted, so that its end is, too
+                        # Its start was emitted, so that its end is, too.
+                        if (
+                            input_.closed
+                            or task.cancelling()
+                            or (item.details is not None and is_cancelled(item))
+                        ):
                             outcome = await end_unmade(worker)
                             break
                     begun = clock()
@@ -233,10 +241,19 @@ async def run_general(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 -
                         failed = error
                     else:
                         attempt.is_calling = False
-                        pending = end_succeeded(worker, clock() - begun)
-                        if pending is not None:
-                            await pending
-                        if not go_to_next_task(worker):
+                        duration = clock() - begun
+                        durations = attempt.task.counters.duration
+                        durations[bisect_left(DURATION_BOUNDS, duration)] += 1
+                        durations[SUM] += duration
+                        if task.cancelling():
+                            worker.uncancel_swallowed()
+                        if worker.state == WAITING:
+                            worker.set_state(BUSY)
+                        if dispatcher.task_success:
+                            pending = emit_success(worker, duration)
+                            if pending is not None:
+                                await pending
+                        if has_one_task or not go_to_next_task(worker):
                             break
                         has_changed = True
                         continue
@@ -296,8 +313,12 @@ def _begin(worker: Worker) -> Task[Any]:
 
 async def _wait_for_item(worker: Worker) -> float | None:
     """Return the time when there is an item to take, or None when the worker has to stop."""
-    run, input_ = worker.run, worker.stage.input
+    run, input_, output = worker.run, worker.stage.input, worker.stage.output
     worker.attempt.item = None
+    if output.stage is None:
+        # Reported here rather than per item: only a worker without one can end the run.
+        output.reported += worker.processed - worker.reported
+        worker.reported = worker.processed
     while input_.receivers.surplus or not input_.startable():
         worker.set_state(IDLE)
         if worker.is_cancel_pending:

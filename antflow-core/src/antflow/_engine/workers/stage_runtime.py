@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from antflow._engine.base.item import to_unprocessed
 from antflow._engine.channels.channel import Channel
-from antflow._engine.channels.edge import Edge
+from antflow._engine.channels.edge import Edge, Entry
 from antflow._engine.channels.pull_channel import PullChannel
 from antflow._engine.channels.result_queue import ResultQueue
 from antflow._engine.limiting.executor_stage import ExecutorLimiter, ExecutorStage
@@ -63,8 +63,8 @@ class StageRuntime:
         self.limiter = ExecutorLimiter() if is_of_calls else limiter_of(named(stage.limits))
         self.limits: Mapping[str, Limit] = {} if self.limiter is None else self.limiter.limits
         self.input = _channel(stage, self.limiter)
+        self.entry = Entry(self.input)
         self.inputs: list[Edge] = []
-        self.entry = self.new_input()  # of what is fed
         self.output = output
         self.results = results
         self.dispatcher = dispatcher

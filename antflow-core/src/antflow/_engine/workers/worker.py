@@ -50,6 +50,7 @@ class Worker:
         "name",
         "number",
         "processed",
+        "reported",
         "run",
         "stage",
         "state",
@@ -66,6 +67,7 @@ class Worker:
         self.attempt = Attempt(stage, run)
         self.is_interrupted = False  # whether a cancellation of its attempt is to be taken back
         self.processed = 0
+        self.reported = 0  # of those, to the edge
         self.failed = 0
         self.completed_at = 0.0
         self.failed_at = 0.0

@@ -101,6 +101,7 @@ class Team:
     def __init__(self, stage: StageRuntime) -> None:
         self.stage = stage
         self.workers: list[Worker] = []  # those that were ever started, by number
+        stage.output.senders = self.workers
 
     def next_worker(self, run: RunState, failures: Failures) -> Worker:
         """Return the worker that is to be started next."""
