@@ -126,7 +126,8 @@ def test_what_the_consumer_did_not_take_is_undelivered_once_the_stream_has_ended
 def test_while_a_reply_is_expected_or_each_item_is_reported_none_is_simply_appended() -> None:
     reported: list[int] = []
     results = queue_of()
-    first, second = (ItemHandle(ended(number), RunState(""), Mock()) for number in (1, 2))
+    state = RunState("", lambda: None)
+    first, second = (ItemHandle(ended(number), state, Mock()) for number in (1, 2))
     changes: list[Callable[[], object]] = [
         lambda: results.expect(first),
         lambda: results.expect(second),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Task, get_running_loop, sleep
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from enum import IntEnum, auto
 from typing import Any, Protocol
 
+from antflow._cancellation import present_task
 from antflow._clock import CLOCK
+from antflow.exceptions import PipelineError
 
 from .loop_budget import LoopBudget
 from .reentrancy import Reentrancy
+from .run_tasks import RunTasks
 
 
 class Phase(IntEnum):
@@ -58,14 +62,19 @@ class End(Protocol):
 
 
 class RunState:
-    """The state of one run, as its parts know it; `Run` adds its tasks.
+    """The state of one run: how far it is, its tasks, and how to end it.
 
     Args:
         name: the pipeline's name.
+        on_idle: called when it is closed and has no task any more, maybe again.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_idle: Callable[[], None]) -> None:
         self.name = name
+        self.tasks = RunTasks(self._on_task_end)
+        self.context: Context | None = None  # of its workers, once it is started
+        self.closers: list[Callable[[], object]] = []  # called when it is closed
+        self._on_idle = on_idle
         self.clock = CLOCK.get()
         self.budget = LoopBudget(self.clock)  # of the loop, once the run is started
         self.loop: AbstractEventLoop | None = None
@@ -73,7 +82,6 @@ class RunState:
         self.phase = Phase.NEW
         self.accepts_input = True
         self.is_closed = False
-        self.is_creating_task = False  # of its own
         self.is_abandoned = False  # its stream was dropped
         self.returns_unprocessed = False  # by shutdown(), or with a TooManyFailuresError
         self.state: Any = None  # what the lifespan has yielded, while it is entered
@@ -99,11 +107,12 @@ class RunState:
 
     def close(self) -> None:
         """Take no more; attempts that run may end."""
-        raise NotImplementedError
-
-    def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
-        """Await something in a task of the run, which begins also if it is cancelled first."""
-        raise NotImplementedError
+        if self.is_closed:
+            return
+        self.advance(Phase.CLOSED)
+        for close in self.closers:
+            self.on_open_loop(close)
+        self._end_if_idle()
 
     def abort(self, error: BaseException | None = None) -> None:
         """Close and cancel everything.
@@ -111,7 +120,46 @@ class RunState:
         Args:
             error: what ended the run; of several, the first is raised.
         """
-        raise NotImplementedError
+        if self.is_over:
+            return
+        if self.error is None:
+            self.error = error
+        tasks = self.tasks
+        running = {*tasks.active, tasks.ending} - {present_task(), None}
+        if self.is_abandoned and not self.is_aborted:
+            # `shutdown` has cancelled the reader, which may clean up.
+            running -= tasks.cancelled
+        self.close()
+        self.advance(Phase.ABORTED)
+        for task in running:
+            if task is not None:
+                self.on_open_loop(task.cancel)
+
+    def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
+        """Await something in a task of the run, which begins also if it is cancelled first."""
+        return self.tasks.spawn(awaitable, self.context)
+
+    def _on_task_end(self, task: Task[None]) -> None:
+        """End the run if a task of it failed or was cancelled from outside, or was the last."""
+        if task.cancelled():
+            is_expected = task is self.reentrancy.reader or task in self.tasks.cancelled
+            if not (is_expected or self.is_closed):
+                self.abort(self.cancelled_from_outside(task.get_name()))
+        elif (error := task.exception()) is not None:
+            self.abort(error)
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self.is_closed and not self.tasks.active:
+            self._on_idle()
+
+    def cancelled_from_outside(self, worker: str) -> PipelineError:
+        """Return the error of a run whose worker was cancelled: the pool would shrink silently."""
+        return PipelineError(
+            f"Pipeline {self.name!r} was stopped: its worker {worker!r} was cancelled from "
+            "outside of the pipeline or by the task that it ran. Raise an exception to fail an "
+            "item; cancel what called run(), or call shutdown(), to stop the pipeline."
+        )
 
     def advance(self, phase: Phase) -> None:
         """Enter a phase, unless the run is past it."""
@@ -172,7 +220,7 @@ class RunState:
         """Wait, as a task of the run that is just being created, until it has been created."""
         # The first step of an eager task is made inside create_task(): a worker would take items
         # amid the deposit that starts it, and end before the run knows it.
-        if self.is_creating_task:
+        if self.tasks.is_creating:
             await sleep(0)
 
     def is_inside(self) -> bool:

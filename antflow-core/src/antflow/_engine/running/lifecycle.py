@@ -232,7 +232,7 @@ class Ending:
         self, run: RunState, end: Callable[[Context], Awaitable[None]], finish: Callable[[], None]
     ) -> None:
         self.task: Task[None] | None = None
-        self.is_begun = False  # so that it may be cancelled
+        self.is_begun = False
         self._run = run
         self._end = end
         self._finish = finish
@@ -249,14 +249,11 @@ class Ending:
         self.task.add_done_callback(partial(self._on_done, context))
         hide_when_destroyed(self.task)
 
-    def running(self) -> list[Task[None]]:
-        """Return the task, once it may be cancelled."""
-        return [self.task] if self.is_begun and self.task is not None else []
-
     async def _await_end(self, context: Context) -> None:
         if self.task is None:  # an eager task: what closes the run has to be done first
             await sleep(0)
         self.is_begun = True
+        self._run.tasks.ending = self.task  # so that it may be cancelled
         await self._end(context)
 
     def _on_done(self, context: Context, task: Task[None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import Task, get_running_loop, wait
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +38,6 @@ from antflow.stage import Stage
 from .display import Display
 from .lifecycle import Ending, Lifecycle
 from .lifespan import Lifespan
-from .run_tasks import RunTasks
 from .threadsafe_calls import ThreadsafeCalls
 
 _logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class Run(RunState):
 
     def __init__(self, definition: Definition, rates: CallRates) -> None:
         name, stages, plugins = definition.name, definition.stages, definition.plugins
-        super().__init__(name)
+        super().__init__(name, self._end)
         self.is_joined = False  # its end has been, or will be, reported to a caller
         self.input_fraction = InputFraction()
         self.threadsafe_calls = ThreadsafeCalls(name)
@@ -83,8 +82,7 @@ class Run(RunState):
         self.stages = _connect(stages, self.results, self.dispatcher)
         self.entries = [stage.entry for stage in self.stages]
         self.ends = [stage.output for stage in self.stages if stage.output.stage is None]
-        self._tasks = RunTasks(self, self._on_task_end)
-        self.workers = WorkerPool(self, self.stages, self._tasks.create)
+        self.workers = WorkerPool(self, self.stages)
         self.failures = Failures(self, self.stages, self.results, definition.max_failures)
         self.items = ItemFactory(name, self.stages)
         self.feeder = Feeder(self, self.items, self.dispatcher)
@@ -98,9 +96,10 @@ class Run(RunState):
         self.previous: Run | None = None  # whose `results` are the last ones until this one starts
         self.is_started = False
         self._rates = rates
-        self._context: Context | None = None  # of its workers, once it is started
         self._opening: Task[None] | None = None
         self._reader: InputReader | None = None
+        self.closers += [stage.input.close for stage in self.stages]
+        self.closers += [self.results.unbound, self.workers.cancel_waits, self._stop_reading]
         self._ending = Ending(self, partial(self.lifecycle.end, self.results), self._finish)
 
     # Starting
@@ -127,7 +126,7 @@ class Run(RunState):
         self.previous = None
         self.advance(Phase.OPEN)
         enter(self, context)
-        self._context, self.loop = context, get_running_loop()
+        self.context, self.loop = context, get_running_loop()
         self.budget = budget_of(self.loop, self.clock)
         self.lifecycle.prepare(pipeline, total_items, display, plugins or {})
         for stage in self.stages:
@@ -137,7 +136,7 @@ class Run(RunState):
         if self.lifecycle.has_begin:
             begin, name = self.lifecycle.begin(context), f"{self.name}-opening"
             create_task = partial(self.loop.create_task, begin, name=name, context=context)
-            self._opening = self._tasks.create(create_task)
+            self._opening = self.tasks.create(create_task, self._on_opened)
         else:
             self.lifecycle.skip_begin()
             self.workers.open(context, self.failures)
@@ -165,11 +164,7 @@ class Run(RunState):
         """Feed all of an input to the first stage, and then close the input."""
         self._reader = InputReader(self, self.feeder)
         start = self._reader.start
-        self._tasks.create(partial(start, source, self.stages[0], priority, self._opening))
-
-    def spawn(self, awaitable: Awaitable[Any]) -> Task[None]:
-        """Await something in a task of the run, which begins also if it is cancelled first."""
-        return self._tasks.spawn(awaitable, self._context)
+        self.tasks.create(partial(start, source, self.stages[0], priority, self._opening))
 
     def __del__(self) -> None:
         if self.is_started and not self.is_over:
@@ -189,7 +184,7 @@ class Run(RunState):
         """
         task, display = task or present_task(), self.lifecycle.display
         return not self.is_over and (
-            task in self._tasks.active
+            task in self.tasks.active
             or (self._ending.is_begun and self.reentrancy.is_inside_task())
             or self.reentrancy.is_observing(task)
             or self.lifecycle.is_in_lifespan(task)
@@ -202,20 +197,6 @@ class Run(RunState):
 
     # Ending
 
-    def close(self) -> None:
-        """Take no more; attempts that run may end."""
-        if self.is_closed:
-            return
-        self.advance(Phase.CLOSED)
-        for stage in self.stages:
-            self.on_open_loop(stage.input.close)
-        self.on_open_loop(self.results.unbound)
-        for worker in self.workers.begun():
-            self.on_open_loop(worker.cancel_waits)
-        self._stop_reading()
-        if not self._tasks.active:
-            self._end()
-
     def drain(self) -> None:
         """Read no more, refuse waiting feeders, and close when all fed items have ended."""
         self.advance(Phase.DRAINING)
@@ -223,21 +204,6 @@ class Run(RunState):
         for stage in self.stages:
             stage.input.waiters.dismiss_feeders()
         self.check_done()
-
-    def abort(self, error: BaseException | None = None) -> None:
-        """Close and cancel everything."""
-        if self.is_over:
-            return
-        if self.error is None:
-            self.error = error
-        running = {*self._tasks.active, *self._ending.running()} - {present_task()}
-        if self.is_abandoned and not self.is_aborted:
-            # `shutdown` has cancelled the reader, which may clean up.
-            running -= self._tasks.cancelled
-        self.close()
-        self.advance(Phase.ABORTED)
-        for task in running:
-            self.on_open_loop(task.cancel)
 
     async def wait(self) -> None:
         """Wait until no task of the run is left; to be cancelled here aborts the run.
@@ -264,14 +230,13 @@ class Run(RunState):
         """Cancel the opening and the reading of the input, once, so that they may clean up."""
         # To drain, workers need what a lifespan that is being entered opens.
         cuts_opening = self.is_closed or self.lifecycle.lifespan is None
-        self._tasks.cancel_once(self._opening if cuts_opening else None)
-        self._tasks.cancel_once(self.reentrancy.reader)
+        self.tasks.cancel_once(self._opening if cuts_opening else None)
+        self.tasks.cancel_once(self.reentrancy.reader)
 
-    def _on_task_end(self, task: Task[None]) -> None:
-        if task is self._opening and self._context is not None:
-            self.workers.open(self._context, self.failures)
-        if self.is_closed and not self._tasks.active:
-            self._end()
+    def _on_opened(self, task: Task[None]) -> None:
+        self.tasks.end(task)
+        if self.context is not None:
+            self.workers.open(self.context, self.failures)
 
     def _end(self) -> None:
         """Finish, the last worker being gone: at once, or after observers and the display."""
@@ -282,7 +247,7 @@ class Run(RunState):
         for worker in self.workers.begun():
             worker.stop()
         if self.lifecycle.has_end():
-            self._ending.start(self._context or new_context(self))
+            self._ending.start(self.context or new_context(self))
         else:
             self._finish()
 

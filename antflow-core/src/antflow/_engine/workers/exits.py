@@ -26,7 +26,7 @@ from antflow._errors.tracebacks import (
     unchanged_traceback,
 )
 from antflow.events import StatusType
-from antflow.exceptions import PipelineError, text_of
+from antflow.exceptions import text_of
 from antflow.results import FailedItem, PipelineResult
 from antflow.stage import ItemCallback
 
@@ -320,19 +320,10 @@ def give_back(worker: Worker, error: BaseException) -> None:
             worker.run.abort(error)
         # A worker that was cancelled from outside is gone: the pool must not shrink silently.
         elif worker.is_cancelled and not worker.run.is_closed:
-            worker.run.abort(cancelled_from_outside(worker.run.name, worker.name))
+            worker.run.abort(worker.run.cancelled_from_outside(worker.name))
     attempt.counts = None
     worker.release_limits()
     worker.stage.input.put(item)
-
-
-def cancelled_from_outside(pipeline: str, worker: str) -> PipelineError:
-    """Return the error of a run whose worker was cancelled: the pool would shrink silently."""
-    return PipelineError(
-        f"Pipeline {pipeline!r} was stopped: its worker {worker!r} was cancelled from outside of "
-        "the pipeline or by the task that it ran. Raise an exception to fail an item; cancel what "
-        "called run(), or call shutdown(), to stop the pipeline."
-    )
 
 
 # The user's other functions

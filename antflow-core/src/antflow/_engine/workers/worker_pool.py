@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asyncio import Task, get_running_loop
-from collections.abc import Callable, Iterator, Sequence
+from asyncio import get_running_loop
+from collections.abc import Iterator, Sequence
 from contextvars import Context
 from functools import partial
 from heapq import heappop
@@ -22,18 +22,11 @@ class WorkerPool:
     Args:
         run: the state of the run.
         stages: of the run.
-        track: creates the task of each worker, with the function that it is called with.
     """
 
-    def __init__(
-        self,
-        run: RunState,
-        stages: Sequence[StageRuntime],
-        track: Callable[[Callable[[], Task[None]]], Task[None]],
-    ) -> None:
+    def __init__(self, run: RunState, stages: Sequence[StageRuntime]) -> None:
         self.teams = [Team(stage) for stage in stages]
         self._run = run
-        self._track = track
         self._open: tuple[Context, Failures] | None = None
 
     def open(self, context: Context, failures: Failures) -> None:
@@ -77,10 +70,15 @@ class WorkerPool:
         loop = work(worker)
         try:
             create_task = partial(get_running_loop().create_task, loop, name=worker.name)
-            self._track(partial(context.copy().run, create_task))
+            self._run.tasks.create(partial(context.copy().run, create_task))
         except Exception as error:
             loop.close()
             self._run.abort(error)
+
+    def cancel_waits(self) -> None:
+        """Cancel the attempts that wait for a limit; the run is closed."""
+        for worker in self.begun():
+            self._run.on_open_loop(worker.cancel_waits)
 
     def begun(self) -> Iterator[Worker]:
         """Yield the workers whose tasks have begun, and have not stopped."""

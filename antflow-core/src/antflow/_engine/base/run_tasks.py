@@ -9,23 +9,28 @@ from functools import partial
 from typing import Any
 
 from antflow._cancellation import present_task
-from antflow._engine.base.reentrancy import hide_when_destroyed
-from antflow._engine.base.run_state import RunState
-from antflow._engine.workers.exits import cancelled_from_outside
+
+from .reentrancy import hide_when_destroyed
 
 
 class RunTasks:
-    """Creates the tasks that a run waits for; one that fails ends the run.
+    """Creates the tasks that a run waits for.
 
     Args:
-        run: the state of the run.
-        on_end: called with each task that has ended.
+        on_end: called with each task that has ended, which is not active any more.
+
+    Attributes:
+        active: the tasks that have not ended.
+        cancelled: those that the run itself has cancelled while it goes on.
+        ending: the task that ends the run after all others, once it may be cancelled.
+        is_creating: whether one is being created.
     """
 
-    def __init__(self, run: RunState, on_end: Callable[[Task[None]], None]) -> None:
+    def __init__(self, on_end: Callable[[Task[None]], None]) -> None:
         self.active: set[Task[None]] = set()
-        self.cancelled: set[Task[None]] = set()  # by the run itself, while it goes on
-        self._run = run
+        self.cancelled: set[Task[None]] = set()
+        self.ending: Task[None] | None = None
+        self.is_creating = False
         self._on_end = on_end
 
     def create(
@@ -39,11 +44,11 @@ class RunTasks:
             create_task: creates it.
             on_done: called when it is done, and calls `end`; None for `end` alone.
         """
-        self._run.is_creating_task = True
+        self.is_creating = True
         try:
             task = create_task()
         finally:
-            self._run.is_creating_task = False
+            self.is_creating = False
         self.active.add(task)
         task.add_done_callback(on_done or self.end)
         hide_when_destroyed(task)
@@ -64,18 +69,11 @@ class RunTasks:
         """Cancel a task so that it may clean up; neither the present one nor a second time."""
         if task is not None and task is not present_task() and task not in self.cancelled:
             self.cancelled.add(task)
-            self._run.on_open_loop(task.cancel)
+            task.cancel()
 
     def end(self, task: Task[None]) -> None:
-        """Note that a task is done; abort the run if it failed or was cancelled from outside."""
-        run = self._run
+        """Note that a task is done."""
         self.active.discard(task)
-        if task.cancelled():
-            is_expected = task is run.reentrancy.reader or task in self.cancelled
-            if not (is_expected or run.is_closed):
-                run.abort(cancelled_from_outside(run.name, task.get_name()))
-        elif (error := task.exception()) is not None:
-            run.abort(error)
         self._on_end(task)
 
 
