@@ -63,12 +63,8 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
     stage, budget, clock = worker.stage, worker.run.budget, worker.run.clock
     attempt, input_, output = worker.attempt, stage.input, stage.output.channel
     attempt.is_calling = True  # but for the moments when an outcome is applied
-    queue, waiters, forwarded, capacity = (
-        input_.queue,
-        input_.waiters,
-        output.queue,
-        output.capacity,
-    )
+    queue, waiters = input_.queue, input_.waiters
+    forwarded, capacity = output.queue, output.capacity
     is_bounded = capacity < inf
     receivers, take, append = input_.receivers, queue.popleft, forwarded.append
     item: PipelineResult | None
@@ -159,34 +155,21 @@ async def run_fast(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a 
             attempt.status, attempt.since, attempt.is_calling = None, now, True
             if receivers.surplus:
                 break
-        item = value = outcome = grant = pending = (
-            None  # an idle worker keeps nothing of the last item alive
-        )
+        # An idle worker keeps nothing of the last item alive.
+        item = value = outcome = grant = pending = None
 
 
 async def run_general(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 - a call per item is 5% of its time
     """Serve any stage, and call the observers."""
     task = _begin(worker)
-    stage, attempt, clock, budget = (
-        worker.stage,
-        worker.attempt,
-        worker.run.clock,
-        worker.run.budget,
-    )
+    stage, attempt, run = worker.stage, worker.attempt, worker.run
+    clock, budget, limiter, dispatcher = run.clock, run.budget, stage.limiter, stage.dispatcher
     input_, output, waits = stage.input, stage.output.channel, stage.counters.queue_wait
-    limiter, dispatcher = stage.limiter, stage.dispatcher
-    take, receivers, forwarded, capacity = (
-        input_.get_nowait,
-        input_.receivers,
-        output.queue,
-        output.capacity,
-    )
+    take, receivers = input_.get_nowait, input_.receivers
+    forwarded, capacity = output.queue, output.capacity
     pulled = input_ if isinstance(input_, PullChannel) else None
-    is_plain, has_permits, has_one_task = (
-        stage.has_one_call,
-        stage.has_permits,
-        len(stage.tasks) == 1,
-    )
+    is_plain, has_permits = stage.has_one_call, stage.has_permits
+    has_one_task = len(stage.tasks) == 1
     call_in_time = partial(call_in_item_time, worker) if stage.has_item_timeout else None
     outcome: Outcome | None
     while (now := await _wait_for_item(worker)) is not None:
@@ -280,7 +263,7 @@ async def run_general(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 -
             if has_paused and receivers.surplus:
                 break
         attempt.clear()
-        item = outcome = pending = None  # an idle worker keeps nothing of the last item alive
+        item = outcome = pending = None  # as above
 
 
 async def _fail_refused(
