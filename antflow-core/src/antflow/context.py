@@ -74,7 +74,7 @@ class Waits(Protocol):
     """Marks the worker as waiting inside of the present attempt."""
 
     def mark(self) -> AbstractContextManager[None]:
-        """Mark the worker as waiting for a limit; a shutdown cancels the wait."""
+        """Mark the worker as waiting; a shutdown cancels the wait."""
 
     def mark_anywhere(self) -> AbstractContextManager[None]:
         """Mark the worker as waiting; also from a thread in which the task runs."""
@@ -177,7 +177,7 @@ async def concurrency_limit() -> AsyncIterator[None]:
     worker = CURRENT_WORKER.get()
     semaphore = None if worker is None else worker.stage.call_limits.calls
     if worker is None or semaphore is None:
-        raise RuntimeError(_missing_limit("concurrency_limit()", "call_concurrency", worker))
+        raise RuntimeError(_missing_setting("concurrency_limit()", "call_concurrency", worker))
     await acquire(worker, semaphore)
     try:
         yield
@@ -204,7 +204,7 @@ async def rate_limit(amount: float = 1) -> AsyncIterator[None]:
     worker = CURRENT_WORKER.get()
     rate = None if worker is None else worker.stage.call_limits.rate
     if worker is None or rate is None:
-        raise RuntimeError(_missing_limit("rate_limit()", "call_rate", worker))
+        raise RuntimeError(_missing_setting("rate_limit()", "call_rate", worker))
     _check_amount(amount, rate.most, worker.stage.name)
     if rate.has_capacity(amount):  # no wait, so the worker's state need not change
         await rate.acquire(amount)
@@ -247,7 +247,7 @@ def _check_amount(amount: object, most: float, stage: str) -> None:
     raise ValueError(f"rate_limit() in stage {stage!r} has amount={amount!r}; {remedy}")
 
 
-def _missing_limit(call: str, field: str, worker: CurrentWorker | None) -> str:
+def _missing_setting(call: str, field: str, worker: CurrentWorker | None) -> str:
     if worker is None:
         return f"{call} was used outside of a task; set {field} on a Stage, and use it in its tasks"
     return (

@@ -300,7 +300,7 @@ def _check_policy(stage: Stage) -> None:
         )
 
 
-def _check_time_limits(stage: Stage) -> None:
+def _check_timeouts(stage: Stage) -> None:
     for name in ("retry_timeout", "task_timeout", "item_timeout"):
         seconds = getattr(stage, name)
         if seconds is not None and not is_positive(seconds):
@@ -439,7 +439,7 @@ _CHECKS: Sequence[Callable[[Stage], None]] = (
     _check_tasks,
     _check_retry,
     _check_policy,
-    _check_time_limits,
+    _check_timeouts,
     _check_workers,
     _check_capacity,
     _check_functions,

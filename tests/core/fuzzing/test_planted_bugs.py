@@ -45,7 +45,7 @@ from antflow._limits.meter import Meter
 from antflow._limits.meters import Meters
 from antflow._limits.window import Window
 from antflow._plugins.dispatcher import Dispatcher, Observer
-from antflow._runners import time_limits
+from antflow._runners import timeouts
 from antflow._stats.counters import StageCounters
 from tests.core.fuzzing.scenarios import Mode, Scenario
 from tests.core.fuzzing.test_fuzz import drawn, quiet
@@ -406,23 +406,21 @@ def timeouts_of_items_alone_are_counted(original: Any, worker: Any, *arguments: 
     return found
 
 
-@replaces(time_limits._TimeLimit, "__exit__")
+@replaces(timeouts._Timeout, "__exit__")
 def a_timeout_is_taken_for_a_cancellation_of_the_worker(
     _original: Any, self: Any, *_raised: Any
 ) -> None:
     self._timer.cancel()
 
 
-@replaces(time_limits._TimeLimit, "__exit__")
-def the_timer_of_a_time_limit_is_left_behind(original: Any, self: Any, *raised: Any) -> None:
+@replaces(timeouts._Timeout, "__exit__")
+def the_timer_of_a_timeout_is_left_behind(original: Any, self: Any, *raised: Any) -> None:
     self._timer = Mock()
     original(self, *raised)
 
 
-@replaces(time_limits._TimeLimit, "__exit__", ("run", 6))
-def the_cancellation_of_a_time_limit_is_not_taken_back(
-    original: Any, self: Any, *raised: Any
-) -> None:
+@replaces(timeouts._Timeout, "__exit__", ("run", 6))
+def the_cancellation_of_a_timeout_is_not_taken_back(original: Any, self: Any, *raised: Any) -> None:
     self._task = Mock(wraps=self._task, uncancel=self._task.cancelling)
     self._before += 1
     original(self, *raised)

@@ -10,7 +10,7 @@ from antflow.context import CURRENT_WORKER
 from antflow.stage import Stage, TaskFunc, always_awaitable, is_coroutine_function, task_name
 
 from .threads import Threads
-from .time_limits import limited
+from .timeouts import with_timeout
 
 Call = Callable[[Any], Awaitable[Any]]
 """A task as a worker calls it: with the item's value; the result is awaited."""
@@ -34,9 +34,9 @@ def prepare(task: TaskFunc, stage: Stage, threads: Threads) -> Call:
     else:
         call, is_in_thread = _in_thread(function, name, threads), True
     if stage.task_timeout is not None:
-        call = limited(call, stage.task_timeout, stage.name, name)
-    has_limit = stage.task_timeout is not None or stage.item_timeout is not None
-    return _when_ready(call, threads) if is_in_thread and has_limit else call
+        call = with_timeout(call, stage.task_timeout, stage.name, name)
+    has_timeout = stage.task_timeout is not None or stage.item_timeout is not None
+    return _when_ready(call, threads) if is_in_thread and has_timeout else call
 
 
 def _in_thread(function: TaskFunc, name: str, threads: Threads) -> Call:
@@ -51,7 +51,7 @@ def _in_thread(function: TaskFunc, name: str, threads: Threads) -> Call:
 
 
 def _when_ready(timed: Call, threads: Threads) -> Call:
-    """Return a call that begins, with its time limit, when a thread may be started."""
+    """Return a call that begins, with its timeout, when a thread may be started."""
 
     async def call(value: Any) -> Any:
         if threads.are_too_many:

@@ -22,7 +22,7 @@ from antflow._engine.base.outcome import (
 from antflow._engine.channels.channel import is_cancelled, is_to_be_dropped
 from antflow._engine.limiting.limiter import slow_down
 from antflow._errors.tracebacks import limit_traceback, remove_own_frames, unchanged_traceback
-from antflow._runners.time_limits import TimeLimitReached, call_in_time
+from antflow._runners.timeouts import TimedOut, call_with_timeout
 from antflow._stats.counters import BUSY, WAITING
 from antflow._stats.histogram import add
 from antflow.context import acquire
@@ -180,12 +180,12 @@ async def call_in_item_time(worker: Worker, value: Any) -> Any:
     """Call the task of a stage with `item_timeout`, for as long as the item has."""
     seconds, attempt = _seconds_left(worker), worker.attempt
     if seconds <= 0:
-        raise TimeLimitReached(_item_timeout_error(worker))
+        raise TimedOut(_item_timeout_error(worker))
     if attempt.grant is not None:
         attempt.grant.is_used = True
     name = f"task {attempt.task.name!r} of stage {worker.stage.name!r}"
     error = partial(_item_timeout_error, worker)
-    return await call_in_time(attempt.task.call, value, seconds, error, name)
+    return await call_with_timeout(attempt.task.call, value, seconds, error, name)
 
 
 # Its end
@@ -256,7 +256,7 @@ def judge(worker: Worker, error: BaseException, duration: float) -> Outcome:
 
 def _count_kind(stage: StageRuntime, error: BaseException) -> BaseException:
     """Count an error that the statistics name, and return it as the user sees it."""
-    if isinstance(error, TimeLimitReached):
+    if isinstance(error, TimedOut):
         stage.counters.timeouts += 1
         return error.error
     if isinstance(error, GiveUp):

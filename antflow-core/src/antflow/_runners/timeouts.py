@@ -1,4 +1,4 @@
-"""Time limits of calls."""
+"""Calls that are cancelled after some seconds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,10 @@ Call = Callable[[Any], Awaitable[Any]]
 _logger = logging.getLogger(__name__)
 
 
-class TimeLimitReached(Exception):  # noqa: N818 - no user sees it
-    """Raised in place of the error of a time limit.
+class TimedOut(Exception):  # noqa: N818 - no user sees it
+    """Raised in place of the error of a timeout.
 
     A task may raise such an error, too: that of a pipeline that it runs.
-
-    Args:
-        error: the error.
     """
 
     def __init__(self, error: TimeoutError) -> None:
@@ -33,32 +30,31 @@ class TimeLimitReached(Exception):  # noqa: N818 - no user sees it
         self.error = error
 
 
-async def call_in_time(
+async def call_with_timeout(
     call: Call, value: Any, seconds: float, error: Callable[[], TimeoutError], name: str
 ) -> Any:
     """Call a function, and cancel the call after some seconds.
 
     Args:
         call: called with `value`.
-        value: its argument.
-        seconds: the time limit.
+        seconds: the timeout.
         error: returns the error of a call that has not returned by then.
-        name: the name of the call in the log.
+        name: what the log calls the call.
 
     Raises:
-        TimeLimitReached: with that error.
+        TimedOut: with that error.
     """
-    with _TimeLimit(seconds, error, name):
+    with _Timeout(seconds, error, name):
         return await call(value)
 
 
-class _TimeLimit:
+class _Timeout:
     """Cancels the current task after some seconds, unless the block has ended by then.
 
     Args:
-        seconds: the time limit.
+        seconds: the timeout.
         error: returns the error that replaces the cancellation.
-        name: the name of the block in the log.
+        name: what the log calls the block.
     """
 
     # Not asyncio.timeout: where the function has swallowed a cancellation, such as the one that a
@@ -93,7 +89,7 @@ class _TimeLimit:
         if isinstance(raised, asyncio.CancelledError):
             # Its traceback shows what the function waited for.
             error = self._error().with_traceback(raised.__traceback__)
-            raise TimeLimitReached(error) from None
+            raise TimedOut(error) from None
 
     def _expire(self) -> None:
         self._is_over = True
@@ -103,7 +99,7 @@ class _TimeLimit:
         self._timer = self._loop.call_later(GRACE_SECONDS, _warn, self._name, self._seconds)
 
 
-def limited(call: Call, seconds: float, stage: str, task: str) -> Call:
+def with_timeout(call: Call, seconds: float, stage: str, task: str) -> Call:
     """Return a call of a task that is cancelled after some seconds."""
     name = f"task {task!r} of stage {stage!r}"
 
@@ -111,7 +107,7 @@ def limited(call: Call, seconds: float, stage: str, task: str) -> Call:
         return AttemptTimeoutError(f"The attempt at {name} took more than {seconds:g} seconds")
 
     async def timed(value: Any) -> Any:
-        return await call_in_time(call, value, seconds, error, name)
+        return await call_with_timeout(call, value, seconds, error, name)
 
     return timed
 
