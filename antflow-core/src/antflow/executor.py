@@ -35,10 +35,10 @@ from ._errors.suggestions import explains_arguments
 from ._errors.texts import one_line, short
 from ._executor.calls import (
     MOST,
-    CallRunner,
     calls_of,
     checked_call,
     has_retries,
+    run_call,
     seconds_to_wait,
 )
 from ._executor.future import AsyncFuture, check_timeout
@@ -94,11 +94,10 @@ class AsyncExecutor:
             raise ValueError(f"max_workers must be at least 1, not {max_workers!r}")
         if not isinstance(name, str) or not name:
             raise PipelineError(f"An executor's name must be a non-empty string, not {name!r}")
-        self._runner = CallRunner()
         stage = ExecutorStage(
             name,
             max_workers,
-            [self._runner.run_call],
+            [run_call],
             task_attempts=MOST,
             retry_on=has_retries,
             retry_wait=seconds_to_wait,
@@ -446,7 +445,6 @@ class AsyncExecutor:
             self._run = self._pipeline._runs.begin_now(
                 self._pipeline, copy_context(), display=self._display
             )
-            self._runner.threads = self._run.stages[0].threads
         return self._run
 
     def _submit_next(

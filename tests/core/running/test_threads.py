@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -44,21 +45,26 @@ async def test_one_call_after_another_needs_one_thread_which_ends_with_the_run()
     (thread,) = used
     assert (thread.name, thread.daemon, thread.is_alive()) == ("Work-T0", True, True)
     await pipeline.join()
-    assert end_of(thread)
+    assert not thread.is_alive()
     (result,) = await pipeline.run([1])
     assert result.value is not thread
 
 
-def test_as_many_plain_functions_run_at_once_as_there_are_workers() -> None:
+def test_as_many_plain_functions_run_at_once_as_there_are_workers_and_end_with_the_run() -> None:
     number = 40  # more than the default executor of most machines has
     meeting = threading.Barrier(number, timeout=PATIENCE_SECONDS)
 
-    def meet(value: int) -> str:
+    def meet(value: int) -> threading.Thread:
         meeting.wait()
-        return threading.current_thread().name
+        return here(value)
 
-    pipeline = run([stage(meet, workers=number)], range(2 * number), threads=True)
-    assert set(values(pipeline.results)) == {f"Work-T{index}" for index in range(number)}
+    async def main() -> None:
+        pipeline = Pipeline([stage(meet, workers=number)])
+        used = set(values(await pipeline.run(range(2 * number))))
+        assert {thread.name for thread in used} == {f"Work-T{index}" for index in range(number)}
+        assert not [thread for thread in used if thread.is_alive()]
+
+    simulate(main, threads=True)
 
 
 @simulated(threads=True)
@@ -69,6 +75,37 @@ async def test_a_plain_function_does_not_hold_the_loop() -> None:
     assert pipeline.get_worker_states()["Work-W0"].status == "busy"
     ended.set()
     assert values(await running) == [True]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@simulated(threads=True)
+async def test_the_lifespan_is_left_when_the_threads_have_ended(
+    monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+) -> None:
+    """A run that is cancelled while they end still waits for them."""
+    loop = asyncio.get_running_loop()
+    call_soon, calls = loop.call_soon_threadsafe, itertools.count(1)
+    used: list[threading.Thread] = []
+    were_alive: list[bool] = []
+
+    def delay_the_end(callback: Callable[..., Any], *args: Any) -> Any:
+        if next(calls) == 1:  # the result
+            return call_soon(callback, *args)
+        if is_cancelled:
+            call_soon(running.cancel)
+        return call_soon(loop.call_later, 1, callback, *args)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Pipeline) -> AsyncIterator[None]:
+        yield
+        were_alive.extend(thread.is_alive() for thread in used)
+
+    pipeline = Pipeline([stage(lambda value: used.append(here(value)))], lifespan=lifespan)
+    running = asyncio.ensure_future(pipeline.run([1]))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "call_soon_threadsafe", delay_the_end)
+        await asyncio.wait([running])
+    assert (running.cancelled(), were_alive) == (is_cancelled, [False])
 
 
 def test_a_plain_function_is_retried_in_the_same_thread() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from antflow._engine.limiting.executor_stage import Call
 from antflow._engine.workers.worker import Worker
 from antflow._errors.texts import short
-from antflow._runners.threads import Threads
 from antflow.context import CURRENT_WORKER, acquire
 from antflow.limits import Limit
 from antflow.retry import Backoff, is_count, is_duration
@@ -24,30 +23,20 @@ LONGEST_DELAY = 60.0
 """Seconds between two attempts, at most, unless the first wait is longer already."""
 
 
-class CallRunner:
-    """Makes the calls of an executor, in a task of its stage."""
-
-    threads: Threads  # of the stage, once its run begins
-
-    async def run_call(self, call: Call) -> Any:
-        """Make one attempt at a call."""
-        semaphore = call.semaphore
-        if semaphore is None:
-            return await self._begin(call)
-        worker = CURRENT_WORKER.get()
-        assert worker is not None
-        await acquire(worker, semaphore)
-        try:
-            return await self._begin(call)
-        finally:
-            semaphore.release()
-
-    async def _begin(self, call: Call) -> Any:
-        if call.is_async:
-            result = call.begin()
-        else:
-            result = await self.threads.run(Call.begin, call, call.name)
+async def run_call(call: Call) -> Any:
+    """Make one attempt at a call; this is the task of an executor's stage."""
+    semaphore = call.semaphore
+    if semaphore is not None:
+        await acquire(_present_worker(), semaphore)
+    try:
+        if not call.is_async:
+            runner = _present_worker().stage.runner
+            return await runner.call_plain(Call.begin, call.name, call)
+        result = call.begin()
         return await result if isawaitable(result) else result
+    finally:
+        if semaphore is not None:
+            semaphore.release()
 
 
 def checked_call(
@@ -58,7 +47,7 @@ def checked_call(
     retry_delay: float,
     semaphore: object = None,
 ) -> Call:
-    """Return a call.
+    """Return the call that `submit` or `map` asks for.
 
     Raises:
         TypeError: the function cannot be called, or the semaphore is none.
@@ -103,12 +92,17 @@ def calls_of(
 
 def _present_call() -> tuple[Call, int]:
     """Return the call whose attempt failed, and the number of the attempt."""
-    worker = CURRENT_WORKER.get()
-    assert isinstance(worker, Worker)
-    attempt = worker.attempt
+    attempt = _present_worker().attempt
     assert attempt.item is not None
     call: Call = attempt.item.value
     return call, attempt.number
+
+
+def _present_worker() -> Worker:
+    """Return the worker that makes the present call."""
+    worker = CURRENT_WORKER.get()
+    assert isinstance(worker, Worker)
+    return worker
 
 
 def has_retries(error: BaseException) -> bool:

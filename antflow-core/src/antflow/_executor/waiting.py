@@ -24,12 +24,7 @@ class WaitStrategy(Enum):
 
 
 class Wait(Generic[T]):
-    """Waits for futures.
-
-    Args:
-        futures: that are waited for.
-        strategy: when the wait is over.
-    """
+    """Waits for futures until its strategy is satisfied."""
 
     def __init__(self, futures: set[AsyncFuture[T]], strategy: WaitStrategy) -> None:
         self.done = {future for future in futures if future.done()}

@@ -1,1 +1,1 @@
-"""Calling tasks on the event loop or in threads."""
+"""Where the tasks of a stage run: on the event loop, or in threads of the stage."""

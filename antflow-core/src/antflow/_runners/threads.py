@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop, Event, Future, get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
+from inspect import isawaitable
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from antflow._errors.tracebacks import reraise
 
 MAX_ABANDONED = 10
-"""For each worker; then calls with a time limit wait, or the threads of functions that hang would
+"""For each worker; then calls with a timeout wait, or the threads of functions that hang would
 pile up."""
 
 _Outcome = tuple[Any, BaseException | None]
@@ -40,34 +42,35 @@ class Threads:
         self._may_start.set()
         self._stage = stage
         self._started = 0
-        self._free: list[SimpleQueue[_Job | None]] = []  # the queues of threads without a job
+        self._free: list[_StageThread] = []  # those without a job
+        self._ending: list[_StageThread] = []  # those that were told to end, and may still do so
 
-    async def run(self, function: Callable[[Any], Any], value: Any, name: str) -> Any:
+    async def run(self, function: Callable[[Any], Any], name: str, value: Any) -> Any:
         """Call a function in a thread, with the caller's context variables.
 
         Args:
             function: called with `value`.
-            value: its argument.
-            name: the function's name in the log.
+            name: what the log calls it.
 
         Raises:
             BaseException: the function's exception.
         """
-        jobs = self._free.pop() if self._free else self._start()
+        thread = self._free.pop() if self._free else self._start()
         job = _Job(self, function, value)
-        jobs.put(job)
+        thread.jobs.put(job)
         try:
             result, error = await job.answer
         except BaseException:
             # The function may have returned just before the cancellation arrived.
             if job.is_over:
-                self._keep(jobs)
+                self._keep(thread)
             else:
-                self._abandon(jobs, job, name)
+                self._abandon(thread, job, name)
             raise
-        self._keep(jobs)
+        self._keep(thread)
         if error is None:
-            return result
+            # A plain function may return a coroutine, which belongs to the loop.
+            return await result if isawaitable(result) else result
         try:
             reraise(error)
         finally:
@@ -75,7 +78,7 @@ class Threads:
 
     @property
     def are_too_many(self) -> bool:
-        """Whether so many threads are abandoned that calls with a time limit wait."""
+        """Whether so many threads are abandoned that calls with a timeout wait."""
         return self.abandoned >= MAX_ABANDONED * self._workers
 
     async def wait_ready(self) -> None:
@@ -88,32 +91,52 @@ class Threads:
         self._end_free(workers)
         self.count_abandoned(0)
 
-    def close(self) -> None:
-        """End the free threads."""
-        self._end_free(0)
+    def close(self, *, cancel: bool) -> Future[None] | None:
+        """End the free threads, the last call being over.
 
-    def _keep(self, jobs: SimpleQueue[_Job | None]) -> None:
+        Args:
+            cancel: do not wait for them.
+
+        Returns:
+            A future that is done when they have ended; None if there is nothing to wait for.
+        """
+        if cancel or not self._free:
+            self._end_free(0)
+            return None
+        last = self._free.pop()
+        self._end_free(0)
+        ended: Future[None] = get_running_loop().create_future()
+        # Not the event loop, but the last thread waits for the others.
+        job = _Job(self, _join, self._ending)
+        job.answer.add_done_callback(partial(_join_last, last, ended))
+        last.jobs.put(job)
+        last.jobs.put(None)
+        return ended
+
+    def _keep(self, thread: _StageThread) -> None:
         """Keep a thread for the next call."""
-        self._free.append(jobs)
-        self._end_free(self._workers)
+        self._free.append(thread)
+        if len(self._free) > self._workers:
+            self._end_free(self._workers)
 
     def _end_free(self, kept: int) -> None:
         """End free threads, except for so many."""
-        while len(self._free) > kept:
-            self._free.pop().put(None)
+        ending = self._free[kept:]
+        del self._free[kept:]
+        for thread in ending:
+            thread.jobs.put(None)
+        self._ending = [each for each in (*self._ending, *ending) if each.is_alive()]
 
-    def _start(self) -> SimpleQueue[_Job | None]:
-        jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        # A daemon, not a thread of an executor: Python's exit would wait for a function that hangs.
-        name = f"{self._stage}-T{self._started}"
-        Thread(target=_work, args=(jobs,), name=name, daemon=True).start()
+    def _start(self) -> _StageThread:
+        thread = _StageThread(f"{self._stage}-T{self._started}")
+        thread.start()
         self._started += 1
-        return jobs
+        return thread
 
-    def _abandon(self, jobs: SimpleQueue[_Job | None], job: _Job, name: str) -> None:
+    def _abandon(self, thread: _StageThread, job: _Job, name: str) -> None:
         self.count_abandoned(1)
         job.is_abandoned = True
-        jobs.put(None)  # read after the function has returned
+        thread.jobs.put(None)  # read after the function has returned
         if name in self._warned:  # once: a function with a time limit may be abandoned often
             return
         self._warned.add(name)
@@ -132,6 +155,20 @@ class Threads:
             self._may_start.clear()
         else:
             self._may_start.set()
+
+
+class _StageThread(Thread):
+    """A thread that runs jobs until it gets None."""
+
+    def __init__(self, name: str) -> None:
+        # A daemon, not a thread of an executor: Python's exit would wait for a function that hangs.
+        super().__init__(name=name, daemon=True)
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+
+    def run(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            job.run()
+            del job  # or its value would live until the next job
 
 
 class _Job:
@@ -176,7 +213,12 @@ class _Job:
             self.answer.set_result(outcome)
 
 
-def _work(jobs: SimpleQueue[_Job | None]) -> None:
-    while (job := jobs.get()) is not None:
-        job.run()
-        del job  # or its value would live until the next job
+def _join(threads: Iterable[Thread]) -> None:
+    for thread in threads:
+        thread.join()
+
+
+def _join_last(last: Thread, ended: Future[None], _: object) -> None:
+    last.join()  # at its last instructions
+    if not ended.done():
+        ended.set_result(None)

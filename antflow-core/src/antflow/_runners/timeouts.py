@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from antflow._cancellation import is_cancellation_due
 from antflow.exceptions import AttemptTimeoutError
 
+from .runner import TaskCall
+
 GRACE_SECONDS = 5.0
 """How long a function may take to end once it was cancelled, until a warning says so."""
-
-Call = Callable[[Any], Awaitable[Any]]
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class TimedOut(Exception):  # noqa: N818 - no user sees it
 
 
 async def call_with_timeout(
-    call: Call, value: Any, seconds: float, error: Callable[[], TimeoutError], name: str
+    call: TaskCall, value: Any, seconds: float, error: Callable[[], TimeoutError], name: str
 ) -> Any:
     """Call a function, and cancel the call after some seconds.
 
@@ -99,7 +99,7 @@ class _Timeout:
         self._timer = self._loop.call_later(GRACE_SECONDS, _warn, self._name, self._seconds)
 
 
-def with_timeout(call: Call, seconds: float, stage: str, task: str) -> Call:
+def with_timeout(call: TaskCall, seconds: float, stage: str, task: str) -> TaskCall:
     """Return a call of a task that is cancelled after some seconds."""
     name = f"task {task!r} of stage {stage!r}"
 

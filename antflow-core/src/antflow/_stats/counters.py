@@ -46,6 +46,7 @@ class StageCounters:
         "_idle_workers",
         "_origin",
         "_states",
+        "abandoned_readers",
         "dropped",
         "errors_by_type",
         "failed",
@@ -64,6 +65,7 @@ class StageCounters:
         self.retried = 0
         self.timeouts = 0
         self.give_ups = 0
+        self.abandoned_readers = 0  # threads inside an input that is not read any more
         self.errors_by_type: dict[str, int] = {}
         self.queue_wait = new_record()
         self.tasks = {name: TaskCounters() for name in task_names}

@@ -154,11 +154,12 @@ def reader_in_thread(
     """Return a reader that iterates over an input in a thread.
 
     Args:
-        stage: the stage that is fed; None for the first.
+        stage: the stage that is fed, which counts the thread if it is abandoned; None for the
+            first.
         context: copied for the thread; None for the present one.
     """
-    threads = (stage or run.stages[0]).threads
-    return ThreadReader(cast("Iterable[Any]", source), run.name, threads, context)
+    counters = (stage or run.stages[0]).counters
+    return ThreadReader(cast("Iterable[Any]", source), run.name, counters, context)
 
 
 def set_workers(run: Run, stage: str, n: int) -> None:

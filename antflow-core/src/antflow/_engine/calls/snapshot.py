@@ -188,7 +188,7 @@ def _stage_stats(
         last_completion=_last_completion(run, team),
         errors_by_type=counters.errors_by_type.copy(),
         tasks=_task_stats(runtime),
-        abandoned_threads=runtime.threads.abandoned,
+        abandoned_threads=runtime.runner.stats().abandoned + counters.abandoned_readers,
         limit_wait_share=counters.limit_wait_share(now),
         timeouts=counters.timeouts,
         give_ups=counters.give_ups,

@@ -13,7 +13,7 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from antflow._runners.threads import Threads
+from antflow._stats.counters import StageCounters
 
 READ_AHEAD = 10
 """Values that the thread may read before they are asked for."""
@@ -30,9 +30,7 @@ class ThreadReader:
     afterwards is discarded.
 
     Args:
-        items: the iterable.
-        pipeline: name of the pipeline.
-        threads: those of the stage that is fed; they count the thread if it is abandoned.
+        counters: of the stage that is fed; they count the thread if it is abandoned.
         context: copied for the thread; None for the present one.
     """
 
@@ -40,12 +38,12 @@ class ThreadReader:
         self,
         items: Iterable[Any],
         pipeline: str,
-        threads: Threads,
+        counters: StageCounters,
         context: Context | None = None,
     ) -> None:
         self._items: Iterable[Any] | None = items
         self._pipeline = pipeline
-        self._threads = threads
+        self._counters = counters
         self._context = copy_context() if context is None else context.copy()
         self._loop: AbstractEventLoop | None = None
         # The thread and the loop share what follows, and change it under the lock of `_changed`.
@@ -183,7 +181,7 @@ class ThreadReader:
             if self._loop is None or self._is_over or self._is_abandoned:
                 return
             self._is_abandoned = True
-            self._threads.abandoned += 1
+            self._counters.abandoned_readers += 1
         _logger.warning(
             "Pipeline %r: the thread that reads the input was abandoned, since a running thread "
             "cannot be cancelled; it ends when the input returns its next value. Give what the "
@@ -260,7 +258,7 @@ class ThreadReader:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _forget_abandoned(self) -> None:
-        self._threads.abandoned -= 1
+        self._counters.abandoned_readers -= 1
 
 
 def _set(waiter: Future[None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError, Task, get_running_loop, sleep
+from asyncio import CancelledError, Task, get_running_loop, sleep, wait
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
@@ -145,15 +145,17 @@ class Lifecycle:
             or (self.lifespan is not None and self.lifespan.is_begun)
             or (self._has_begun and bool(self.plugins.listeners(FINISH)))
             or bool(is_left and self._dispatcher.item_finish)
+            or any(stage.closing for stage in self._stages)
         )
 
     async def end(self, results: ResultQueue, context: Context) -> None:
-        """Leave the lifespan, report the items that are left, call plugins, stop the display.
+        """End the runners, leave the lifespan, report items, call plugins, stop the display.
 
         Args:
             results: of the run.
             context: the present one.
         """
+        await self._wait_for_runners()
         if self.lifespan is not None:
             await self.lifespan.leave()
         is_aborted = self._run.is_aborted
@@ -170,6 +172,13 @@ class Lifecycle:
             )
         if self.display is not None:
             await self.display.end(results.kept(), summary(), is_aborted=is_aborted)
+
+    async def _wait_for_runners(self) -> None:
+        """Wait until the runners have ended, also when the run is aborted meanwhile."""
+        closing = [stage.closing for stage in self._stages if stage.closing is not None]
+        while not all(each.done() for each in closing):
+            with suppress(CancelledError):  # the next steps find it in `cancelling()`
+                await wait(closing)
 
     async def _report_unprocessed(self) -> None:
         """Emit that items are unprocessed, those included that late feeders add meanwhile.
@@ -241,7 +250,8 @@ class Ending:
         """Begin, in a context."""
         ending = self._await_end(context)
         try:
-            self.task = get_running_loop().create_task(ending, context=context)
+            # Not by the loop's task factory, which may make eager tasks or take no context.
+            self.task = Task(ending, loop=get_running_loop(), context=context)
         except RuntimeError:  # the loop is closed: nothing can be awaited
             ending.close()
             self._finish()
@@ -250,8 +260,6 @@ class Ending:
         hide_when_destroyed(self.task)
 
     async def _await_end(self, context: Context) -> None:
-        if self.task is None:  # an eager task: what closes the run has to be done first
-            await sleep(0)
         self.is_begun = True
         self._run.tasks.ending = self.task  # so that it may be cancelled
         await self._end(context)

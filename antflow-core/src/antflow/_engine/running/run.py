@@ -243,7 +243,7 @@ class Run(RunState):
         if self.is_over or self._ending.task is not None:
             return
         for stage in self.stages:
-            stage.end(self.clock())
+            stage.end(self.clock(), is_aborted=self.is_aborted or self.is_loop_closed)
         for worker in self.workers.begun():
             worker.stop()
         if self.lifecycle.has_end():

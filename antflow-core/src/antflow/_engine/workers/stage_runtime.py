@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Semaphore
+from asyncio import Future, Semaphore
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from antflow._errors.texts import shown
 from antflow._limits.call_limits import CallLimits
 from antflow._limits.leaky_bucket import Rate
 from antflow._plugins.dispatcher import Dispatcher
-from antflow._runners.calls import Call, prepare
-from antflow._runners.threads import Threads
+from antflow._runners.local_runner import LocalRunner
+from antflow._runners.runner import StageRunner, TaskCall
 from antflow._stats.counters import StageCounters, TaskCounters
 from antflow.limits import Limit, named
 from antflow.results import ErrorSummary, PipelineResult, UnprocessedItem
@@ -33,7 +33,7 @@ class StageTask:
     """One task of a stage: its name, how it is called, its counters and its limit."""
 
     name: str
-    call: Call
+    call: TaskCall
     counters: TaskCounters
     semaphore: Semaphore | None
 
@@ -69,13 +69,14 @@ class StageRuntime:
         self.results = results
         self.dispatcher = dispatcher
         self.call_limits = CallLimits(stage.task_concurrency_limits, stage.call_concurrency)
-        self.threads = Threads(stage.name, stage.workers)
+        self.runner: StageRunner = LocalRunner(stage)
+        self.closing: Future[None] | None = None  # done when the runner has ended
         names = [task_name(task) for task in stage.tasks]
         self.counters = StageCounters(names, stage.workers)
         self.tasks = [
             StageTask(
                 name,
-                prepare(task, stage, self.threads),
+                self.runner.bind(task),
                 self.counters.tasks[name],
                 self.call_limits.tasks.get(name),
             )
@@ -117,7 +118,7 @@ class StageRuntime:
     def resize(self, workers: int) -> None:
         """Set how many workers there are to be, for what depends on the number but is no worker."""
         self.workers = workers
-        self.threads.resize(workers)
+        self.runner.resize(workers)
         if isinstance(self.input, PullChannel):
             self.input.max_held = workers
 
@@ -125,12 +126,12 @@ class StageRuntime:
         """Have workers look, after each item, whether they are too many; or not any more."""
         self.output.channel.note_senders(has_surplus=self.input.receivers.surplus > 0)
 
-    def end(self, now: float) -> None:
-        """Stop to count time, the workers being gone, and let idle threads end."""
+    def end(self, now: float, *, is_aborted: bool) -> None:
+        """Stop to count time, the workers being gone, and begin to close the runner."""
         if self.limiter is not None:
             self.limiter.end()
         self.counters.stop(now)
-        self.threads.close()
+        self.closing = self.runner.close(cancel=is_aborted)
 
     @property
     def keeps_items(self) -> bool:
