@@ -96,6 +96,9 @@ PAGES = {
             ),
         ),
     ),
+    "antflow-cli/README.md": Page(
+        lines=(Line("antflow run", says=shown_on("antflow-cli/README.md", '{"id": 0')),)
+    ),
     "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
     "antflow-prometheus/README.md": Page(files={"your_program.py": CRAWLER}),
     "docs/command-line.md": Page(
