@@ -66,9 +66,10 @@ class PluginOptions:
         os.environ.update(variables)
         found = find_plugins(variables)
         origins = {each.name: f"{each.distribution} {each.version}" for each in found}
-        for plugin, call in hook_functions(ADD_OPTIONS):
-            with self._leaving_out(plugin, "cannot add its options"):
-                add_options(parser, f"plugin {plugin} ({origins[plugin]})", call)
+        for function in hook_functions(ADD_OPTIONS):
+            name = function.plugin
+            with self._leaving_out(name, "cannot add its options"):
+                add_options(parser, f"plugin {name} ({origins[name]})", function.call)
         self._configured = hook_functions(CONFIGURE)
 
     def parse(self) -> Namespace:
@@ -96,17 +97,17 @@ class PluginOptions:
             options: of the command.
             standard_output: a descriptor of the real one; what plugins print goes elsewhere.
         """
-        for plugin, call in self._configured:
-            rejection = None
-            with self._leaving_out(plugin, "cannot be configured"):
+        for function in self._configured:
+            name, rejection = function.plugin, None
+            with self._leaving_out(name, "cannot be configured"):
                 own = _own_copy(options)
                 own.standard_output = standard_output
                 try:
-                    call(own)
+                    function.call(own)
                 except (ValueError, PluginError) as error:
-                    rejection = f"plugin {plugin!r}: {text_of(error)}"
+                    rejection = f"plugin {name!r}: {text_of(error)}"
                 else:
-                    rejection = self._take_display(plugin, own, options)
+                    rejection = self._take_display(name, own, options)
             if rejection is not None:
                 self._parser.error(rejection)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._plugins.discovery import INSTALLED, InstalledPlugin
 from ._plugins.switches import STRICT, is_on
@@ -25,7 +26,8 @@ HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(ARGUMENTS)
 """The names of each hook's arguments, by the hook, in the order in which hooks are called."""
 
 
-class HookFunction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HookFunction:
     """The function of one plugin that implements a hook.
 
     Args:

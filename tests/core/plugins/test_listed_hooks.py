@@ -52,7 +52,7 @@ def test_hooks_are_called_with_what_they_take_in_the_order_of_a_run(
 ) -> None:
     one, other = pair(monkeypatch)
     found = hook_functions("antflow_configure")
-    assert [name for name, _ in found] == ["b", "a"]
+    assert [function.plugin for function in found] == ["b", "a"]
     found[0].call("options")
     (starts, _) = hook_functions("antflow_pipeline_start")
     starts.call({"pipeline": None, "total_items": 7})
@@ -70,7 +70,7 @@ def test_a_plugin_that_is_left_out_takes_no_part(monkeypatch: pytest.MonkeyPatch
     leave_out("a", "it raised")
     kept = [(plugin.name, plugin.status, plugin.reason) for plugin in installed_plugins()]
     assert kept == [("a", "failed", "it raised"), ("b", "active", "")]
-    assert [name for name, _ in hook_functions("antflow_configure")] == ["b"]
+    assert [function.plugin for function in hook_functions("antflow_configure")] == ["b"]
     assert Pipeline([Stage("Work", 1, [same])]).plugin_names == ("b",)
 
 
