@@ -97,7 +97,7 @@ PAGES = {
         ),
     ),
     "antflow-cli/README.md": Page(
-        lines=(Line("antflow run", says=shown_on("antflow-cli/README.md", '{"id": 0')),)
+        lines=(Line("antflow run", says=r'^\{"id": 0, .*\.org"\}\n\{"id": 1, .*\.com"\}$'),)
     ),
     "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
     "antflow-prometheus/README.md": Page(files={"your_program.py": CRAWLER}),
