@@ -3,10 +3,12 @@
 import gc
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.helpers.installation import forget_installed, install
 
 os.environ["ANTFLOW_PLUGIN_AUTOLOAD"] = "0"
 settings.register_profile("antflow", deadline=None)
@@ -27,3 +29,11 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.unfreeze()
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have no plugin installed, and forget in the end what the test has had installed."""
+    install(monkeypatch)
+    yield
+    forget_installed()

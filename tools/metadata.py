@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -100,13 +99,10 @@ def about_versions(wheels: list[Wheel]) -> Iterator[str]:
         return
     wanted = core_range(versions[CORE])
     for wheel in wheels:
-        ranges = [core_of(one) for one in wheel.requirements if one.name == CORE]
-        if wheel.name != CORE and ranges != [wanted]:
-            yield f"{wheel.name} has to require {CORE}{wanted}, since that is what it is tried with"
-
-
-def core_of(requirement: Requirement) -> SpecifierSet:
-    return requirement.specifier
+        ours = {one.name: one.specifier for one in wheel.requirements if one.name in versions}
+        for name in sorted({*ours} | ({CORE} - {wheel.name})):
+            if ours.get(name) != wanted:
+                yield f"{wheel.name} has to require {name}{wanted}, as it is tried with that"
 
 
 def core_range(version: str) -> SpecifierSet:

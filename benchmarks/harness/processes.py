@@ -62,5 +62,6 @@ def _variables(contender: Contender, sources: Path) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_LEFT_OUT)}
     kept.update(contender.settings)
     if contender.environment == HERE:
-        kept["PYTHONPATH"] = str(sources)
+        command = sources.parents[1] / "antflow-cli" / "src"  # of the same checkout
+        kept["PYTHONPATH"] = os.pathsep.join(map(str, (sources, command)))
     return kept

@@ -11,7 +11,7 @@ import asyncio
 import importlib.util
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from importlib.metadata import metadata, requires
+from importlib.metadata import distribution, metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from antflow import (
 from tests.helpers.runs import fail, now, run, same, stage, start_with
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import SimulatedLoop, others, simulate
+from tests.integration.plugins.installing import requirements
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "migration.md"
@@ -259,7 +260,7 @@ def attributes_of_a_stream() -> list[bool]:
 RETURNED: dict[str, tuple[Callable[[], Any], Any]] = {
     "Python version": (lambda: metadata("antflow-core")["Requires-Python"], ">=3.11"),
     "What is installed with it": (
-        lambda: [re.split(r"\W", line)[0] for line in requires("antflow-core") or []],
+        lambda: requirements(distribution("antflow-core")),
         ["pluggy"],
     ),
     "Type hints": (lambda: Path(antflow.__file__).with_name("py.typed").exists(), True),

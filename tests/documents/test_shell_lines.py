@@ -96,6 +96,9 @@ PAGES = {
             ),
         ),
     ),
+    "antflow-cli/README.md": Page(
+        lines=(Line("antflow run", says=r'^\{"id": 0, .*\.org"\}\n\{"id": 1, .*\.com"\}$'),)
+    ),
     "antflow-otel/README.md": Page(files={"your_program.py": CRAWLER}),
     "antflow-prometheus/README.md": Page(files={"your_program.py": CRAWLER}),
     "docs/command-line.md": Page(

@@ -54,7 +54,7 @@ NAMES = ("otel", "prometheus")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     wheels = make_wheels(tmp_path_factory.mktemp("wheels"))
     folder = tmp_path_factory.mktemp("installed")
-    return make_environment(folder, wheels, *(f"antflow-{name}" for name in NAMES))
+    return make_environment(folder, wheels, *(f"antflow-{name}" for name in ("cli", *NAMES)))
 
 
 def listed(installed: Environment, **environ: object) -> dict[str, dict[str, Any]]:

@@ -49,6 +49,28 @@ BROKEN = {
     "wrapper": ("antflow-wrapper 1.12", "Plugin", "wrapper"),
     "wrong-argument": ("antflow-wrong-argument 1.10", "Plugin", "task_event"),
 }
+CHECK = """
+from antflow import Stage, hookimpl
+from antflow.testing import check_plugin, run_command
+
+
+class Plugin:
+    @hookimpl
+    def antflow_configure(self, options): ...
+
+
+async def same(value):
+    return value
+
+
+played = check_plugin(Plugin).scenarios
+assert not {"command line", "antflow run"} & {*played}
+print(played[0], played[-1], sep="\\n")
+try:
+    run_command(Stage("Work", 1, [same]), [1])
+except ModuleNotFoundError as error:
+    print("antflow-cli" if "pip install ./antflow-cli" in str(error) else error)
+"""
 RAISES_EVERYWHERE = ("raises", "raises-async", "cancels", "cancels-async")
 HOOKS = [name for name in vars(hookspecs) if name.startswith("antflow_")]
 OF_THE_COMMAND_LINE = ["antflow_add_options", "antflow_configure"]
@@ -68,11 +90,17 @@ def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 
 @pytest.fixture(scope="module")
+def without_plugins(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """One with the command, as the extra of antflow-core brings it, and no plugin."""
+    return make_environment(tmp_path_factory.mktemp("command"), wheels, "antflow-core[cli]")
+
+
+@pytest.fixture(scope="module")
 def full(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """One with all the plugins, which bring antflow-core along."""
+    """One with the command and all the plugins, which bring antflow-core along."""
     names = [f"antflow-{project.name}" for project in PROJECTS]
     folder = tmp_path_factory.mktemp("full")
-    return make_environment(folder, wheels, "antflow-journal", *names)
+    return make_environment(folder, wheels, "antflow-cli", "antflow-journal", *names)
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +139,29 @@ def assert_right(outcome: dict[str, Any]) -> None:
 # The command
 
 
-def test_without_a_plugin_there_is_none(bare: Environment) -> None:
-    assert listing(bare) == []
-    ran = bare.run("antflow", "plugins")
+def test_without_a_plugin_there_is_none(without_plugins: Environment) -> None:
+    assert listing(without_plugins) == []
+    ran = without_plugins.run("antflow", "plugins")
     assert (ran.stdout, ran.stderr) == ("No plugin is installed.\n", "")
-    ran = bare.run("python", "-m", "antflow", "hooks")
+    ran = without_plugins.run("python", "-m", "antflow", "hooks")
     assert [line.split("(")[0] for line in ran.stdout.splitlines()[1:]] == HOOKS
     assert all(line.endswith(" -") for line in ran.stdout.splitlines()[1:])
+
+
+def test_the_core_alone_says_how_to_install_the_command(bare: Environment) -> None:
+    assert not (bare.folder / "bin" / "antflow").exists()
+    ran = bare.run("python", "-m", "antflow", "run", "program.py:pipeline")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "The command antflow comes with the package antflow-cli: pip install 'antflow-core[cli]'; "
+        "in a checkout of antflow: pip install ./antflow-cli\n"
+    )
+
+
+def test_the_kit_does_without_the_command(bare: Environment) -> None:
+    ran = bare.run("python", "-W", "error", "-c", CHECK)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == ["success", "displays", "antflow-cli"]
 
 
 def test_the_environment_holds_the_wheel_of_antflow_core(bare: Environment) -> None:
@@ -154,7 +198,10 @@ def test_the_hooks_of_each_plugin_are_listed_in_their_order(listed: list[dict[st
     hooks = {plugin["name"]: plugin["hooks"] for plugin in listed if plugin["hooks"]}
     assert hooks["good"] == hooks["raises"] == hooks["cancels"] == HOOKS
     assert hooks["raises-async"] == [hook for hook in HOOKS if hook not in PLAIN_ONLY]
-    assert hooks["journal"] == HOOKS  # most of them are of what it returns for a run
+    own = (
+        "add_options configure dashboard pipeline_start"  # what it returns for a run has the others
+    )
+    assert hooks["journal"] == [f"antflow_{hook}" for hook in own.split()]
     assert hooks["a-class"] == hooks["an-object"] == ["antflow_item_status"]
     assert hooks["a-module"] == ["antflow_pipeline_finish"]
 

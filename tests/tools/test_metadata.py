@@ -69,6 +69,10 @@ CORE = "antflow-core"
         ([core(), plugin(requires="antflow-core")], "antflow-some has to require antflow-core"),
         ([core(), plugin(requires="antflow-core>=0.1")], "antflow-some has to require antflow"),
         ([core(), plugin(requires="antflow-core==0.1.0")], "antflow-some has to require antflow"),
+        (
+            [wheel(CORE, requires=["antflow-some>=0.2; extra == 'some'"]), plugin()],
+            "antflow-core has to require antflow-some",
+        ),
         ([plugin()], "There is no wheel of antflow-core"),
     ],
 )

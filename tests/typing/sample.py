@@ -30,6 +30,7 @@ from antflow import (
     rate_limit,
     set_task_status,
 )
+from antflow_cli import main
 from antflow_otel import OTel
 from antflow_prometheus import MetricsServer, Prometheus, start_http_server
 from antflow_rich import Rich
@@ -144,6 +145,10 @@ async def misspell_it(pipeline: Pipeline, builder: PipelineBuilder) -> None:
     builder.add("Fetch", fetch, task_attempts="4")  # type: ignore[call-overload]
     await pipeline.run(["/"], progres=True)  # type: ignore[call-arg]
     await pipeline.feed(["/"], target="Fetch")  # type: ignore[call-arg]
+
+
+def list_it() -> None:
+    assert_type(main(["plugins"]), int)
 
 
 def serve_it() -> None:

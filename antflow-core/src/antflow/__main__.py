@@ -1,8 +1,8 @@
-"""`python -m antflow` is the command `antflow`."""
+"""`python -m antflow` is the command `antflow`, where antflow-cli is installed."""
 
 import sys
 
-from .cli import main
+from ._command import MISSING, is_installed, load
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(load().main() if is_installed() else MISSING)

@@ -12,6 +12,8 @@ from .limits import Limit
 from .retry import RetryWait
 from .stage import RetryMode, Stage, StageOptions, TaskFunc, task_name
 
+__all__ = ["stages_for"]
+
 LifespanFunc = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Gets the pipeline, and returns the context manager around one run of it."""
 

@@ -1,13 +1,29 @@
-"""Log records that name their item, and text that is safe to write to a terminal."""
+"""Log records that name their item, and texts and errors made fit for a terminal."""
 
 from __future__ import annotations
 
 from logging import Filter, Formatter, LogRecord
 
-from ._errors.texts import escape_controls, message_text
+from ._errors.texts import escape_controls, message_text, shorten
+from ._errors.tracebacks import format_traceback
 from .context import current_item
+from .exceptions import text_of
 
-__all__ = ["ItemFilter", "TerminalFormatter", "escape_controls"]
+__all__ = [
+    "UNPROCESSED_LOGGER",
+    "ItemFilter",
+    "TerminalFormatter",
+    "escape_controls",
+    "format_traceback",
+    "shorten",
+    "text_of",
+]
+
+UNPROCESSED_LOGGER = "antflow.unprocessed"
+"""Name of the logger that warns when a run ends and leaves items unprocessed.
+
+A program that reports these items itself may silence it.
+"""
 
 
 class TerminalFormatter(Formatter):

@@ -860,6 +860,15 @@ class Pipeline(Generic[In_contra, Out_co]):
     # Statistics and state
 
     @property
+    def is_running(self) -> bool:
+        """Whether a run is active, so that no other can begin before it has ended.
+
+        A run whose stream was dropped does not count: the next run waits for its end.
+        """
+        run = self._runs.latest
+        return run is not None and self._runs.is_running() and not run.is_abandoned
+
+    @property
     def state(self) -> Any:
         """What the lifespan of the active run yielded.
 
@@ -925,10 +934,6 @@ class Pipeline(Generic[In_contra, Out_co]):
         return snapshot.worker_metrics(self._runs.to_read())
 
     # For other modules of the package
-
-    async def _is_taken(self) -> bool:  # for the command
-        """Return whether no run can begin now; wait for the end of an abandoned one first."""
-        return await self._runs.is_taken()
 
     def _requested_display(
         self,

@@ -16,7 +16,11 @@ from typing import Any, Protocol, get_args
 from antflow import hookspecs
 
 FILE = Path(__file__).with_name("signatures.txt")
-MODULES = ["antflow", "antflow.testing", "antflow.hookspecs"]
+MODULES = [
+    "antflow",
+    *("antflow.builder", "antflow.inputs", "antflow.logs", "antflow.plugins", "antflow.tally"),
+    *("antflow.testing", "antflow.hookspecs", "antflow_cli"),
+]
 
 
 def signatures() -> Iterator[str]:

@@ -360,15 +360,15 @@ def leave_display(dashboard: Any, seconds: float = 60.0) -> None:
     streams: list[Stream] = []
 
     async def task(value: int) -> int:
-        streams[0]._leave_display(seconds)
+        streams[0].leave_display(seconds)
         return value
 
     async def main() -> None:
         stream = piped(task).stream([1], custom_dashboard=dashboard)
         streams.append(stream)
-        stream._leave_display(seconds)
+        stream.leave_display(seconds)
         assert values([result async for result in stream]) == [1]
-        stream._leave_display(seconds)
+        stream.leave_display(seconds)
 
     simulate(main)
 

@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 import antflow
 from antflow import (
+    Limit,
     Pipeline,
     PipelineResult,
     Stage,
@@ -25,6 +27,7 @@ from antflow import (
     current_item,
     hookimpl,
 )
+from antflow.logs import format_traceback
 from tests.helpers.runs import watched_or_not
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import simulate
@@ -158,6 +161,65 @@ def test_an_error_has_the_users_frames_only_is_shown_once_and_has_a_location(
     assert item.location == failure.location
     assert bool(location) is bool(failure.location)
     assert re.fullmatch(location or "", failure.location or "")
+
+
+# format_traceback
+
+
+def raised(function: Callable[[], object]) -> BaseException:
+    try:
+        function()
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_a_traceback_has_no_frame_of_antflow() -> None:
+    async def run_inside() -> None:
+        await Pipeline([Stage("Inner", 1, [chained])]).run(1)  # type: ignore[arg-type]
+
+    error = raised(lambda: asyncio.run(run_inside()))
+    text = format_traceback(error)
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert "in run_inside" in text
+    assert str(PACKAGE) not in text
+    assert text.endswith("\n")
+
+
+def test_a_traceback_has_its_causes_unless_they_are_left_out() -> None:
+    error = raised(partial(caused, "x"))
+    assert "KeyError: 'x'" in format_traceback(error)
+    text = format_traceback(error, chain=False)
+    assert "KeyError" not in text
+    assert text.endswith("ValueError: no such page\n")
+
+
+def test_frames_of_hidden_packages_are_removed() -> None:
+    error = raised(partial(json.loads, "{"))
+    assert "json" in format_traceback(error)
+    text = format_traceback(error, hidden=["json"])
+    assert "in raised" in text
+    assert "decoder.py" not in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("was not raised"),
+        raised(partial(json.loads, "{")).with_traceback(None),
+        raised(lambda: Limit(rate=-1)),
+    ],
+    ids=["not raised", "without a traceback", "of antflow"],
+)
+def test_without_a_frame_there_is_no_traceback(error: BaseException) -> None:
+    hidden = [__name__.partition(".")[0]]
+    assert format_traceback(error, hidden=hidden) == ""
+
+
+def test_a_wrong_file_is_shown_by_its_own_line() -> None:
+    error = raised(lambda: compile("a = = 1\n", "wrong.py", "exec"))
+    text = format_traceback(error, hidden=[__name__.partition(".")[0]])
+    assert text.startswith('  File "wrong.py", line 1\n    a = = 1\n')
 
 
 def test_frames_of_the_testing_kit_are_kept() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from antflow import Item, Pipeline, PipelineResult, UnprocessedItem, current_item
+from antflow.inputs import single_item
 from tests.helpers.runs import (
     Counted,
     Indexed,
@@ -229,6 +230,18 @@ async def test_one_item_is_refused_where_many_are_expected(
     assert remedy in str(caught.value)
     assert "Pipeline 'pipeline'" in str(caught.value)
     assert pipeline.get_stats().items_fed == 0
+
+
+@pytest.mark.parametrize(
+    ("items", "remedy"), [one for one in ONE if one[0] not in (17, None)], ids=id_of
+)
+def test_a_front_end_can_ask_whether_an_input_is_one_item(items: Any, remedy: str) -> None:
+    assert remedy in (single_item(items) or "")
+
+
+@pytest.mark.parametrize("items", [[], (), range(3), iter("a"), {1}, 3, None])
+def test_what_may_be_many_items_is_none(items: object) -> None:
+    assert single_item(items) is None
 
 
 def test_a_long_text_is_not_repeated_in_the_error() -> None:

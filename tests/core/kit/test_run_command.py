@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from antflow import PluginError, Stage, hookimpl
+from antflow.logs import UNPROCESSED_LOGGER
 from antflow.testing import PluginProblemsError, check_plugin, run_command
 
 
@@ -69,7 +70,7 @@ def test_the_process_is_left_as_it_was() -> None:
     def state() -> tuple[Any, ...]:
         streams = sys.stdin, sys.stdout, sys.stderr
         handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-        engine = logging.getLogger("antflow._engine.running.run").level
+        engine = logging.getLogger(UNPROCESSED_LOGGER).level
         logs = [*root.handlers], root.level, engine
         return dict(os.environ), [*sys.path], set(sys.modules), streams, handlers, logs
 

@@ -1,17 +1,15 @@
-"""Plugins with odd attributes, names and displays, and the hooks of observers in the listings."""
+"""Plugins with odd attributes, names and displays."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow import Pipeline, PluginError, PluginWarning, Stage, TaskEvent, hookimpl
-from antflow.cli import main
+from antflow import Pipeline, PluginError, PluginWarning, Stage, hookimpl
+from antflow.plugins import installed_plugins
 from antflow.testing import Clock, PluginProblemsError, check_plugin
 from tests.helpers.installation import Entry, Good, install
 
@@ -117,7 +115,7 @@ def test_a_plugin_that_cannot_be_made_is_named(error: BaseException) -> None:
 
 
 def test_a_plugin_whose_name_differs_from_its_entry_point_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Named(Good):
         antflow_name = "good"
@@ -126,87 +124,6 @@ def test_a_plugin_whose_name_differs_from_its_entry_point_is_left_out(
     with pytest.warns(PluginWarning, match=r"'better' .* is left out: its antflow_name is 'good'"):
         pipeline = Pipeline([Stage("Work", 1, [same])])
     assert pipeline.plugin_names == ("good",)
-    assert main(["plugins", "--json"]) == 0
-    better, good = json.loads(capsys.readouterr().out)
-    assert (better["status"], good["status"]) == ("failed", "active")
-    assert "give both the same name" in better["reason"]
-
-
-# Hooks of observers
-
-
-class OfRun:
-    @hookimpl
-    def antflow_task_success(self, event: TaskEvent) -> None: ...
-
-    @hookimpl(specname="antflow_item_finish")
-    def note(self) -> None: ...
-
-    def unmarked(self) -> None: ...
-
-
-class OtherOfRun:
-    @hookimpl
-    async def antflow_task_start(self) -> None: ...
-
-
-def start_returning(annotation: Any, body: Callable[[], object]) -> Any:
-    class Plugin:
-        @hookimpl
-        def antflow_pipeline_start(self) -> object:
-            return self.made()
-
-        def made(self) -> object:
-            return body()
-
-    Plugin.antflow_pipeline_start.__annotations__["return"] = annotation
-    return Plugin()
-
-
-class InCode:
-    @hookimpl
-    def antflow_pipeline_start(self):  # type: ignore[no-untyped-def]
-        return [OfRun(), OtherOfRun()]
-
-
-class Later:
-    @hookimpl(specname="antflow_pipeline_start")
-    async def begin(self, pipeline: Any) -> OfRun | None:
-        return None
-
-
-ONE = ["antflow_item_finish", "antflow_task_success"]
-BOTH = [*ONE, "antflow_task_start"]
-
-OBSERVERS: dict[str, tuple[Any, list[str]]] = {
-    "code": (InCode(), BOTH),
-    "a coroutine function": (Later(), ONE),
-    "an annotation": (start_returning(OfRun, lambda: None), ONE),
-    "text": (start_returning("OfRun | None", lambda: None), ONE),
-    "a list": (start_returning(list[OfRun | OtherOfRun], lambda: None), BOTH),
-    "another annotation": (start_returning("NotThere", lambda: None), []),
-    "no annotation": (start_returning(None, lambda: None), []),
-    "object": (start_returning(object, lambda: None), []),
-    "itself": (start_returning(Good, lambda: None), ["antflow_task_start"]),
-}
-
-
-@pytest.mark.parametrize("kind", OBSERVERS)
-def test_the_hooks_of_the_observers_of_a_run_are_listed(
-    kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plugin, hooks = OBSERVERS[kind]
-    install(monkeypatch, Entry("scoping", lambda: plugin), Entry("good", lambda: Good))
-    assert main(["plugins", "--json"]) == 0
-    listed = {each["name"]: each["hooks"] for each in json.loads(capsys.readouterr().out)}
-    assert sorted(listed["scoping"]) == sorted(["antflow_pipeline_start", *hooks])
-    assert main(["plugins"]) == 0
-    text = capsys.readouterr().out
-    assert all(hook.removeprefix("antflow_") in text for hook in hooks)
-    assert main(["hooks"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    found = [line.partition("(")[0] for line in lines if "scoping.run" in line]
-    assert sorted(found) == sorted(hooks)
-    if "antflow_task_start" in hooks:
-        (line,) = (line for line in lines if line.startswith("antflow_task_start("))
-        assert line.endswith("scoping.run, good")
+    better, good = installed_plugins()
+    assert (better.status, good.status) == ("failed", "active")
+    assert "give both the same name" in better.reason

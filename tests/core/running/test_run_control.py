@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from antflow import Pipeline, PipelineError, StatusEvent, hookimpl
+from antflow.logs import UNPROCESSED_LOGGER
 from tests.helpers.runs import CustomExit, same, stage, values
 from tests.helpers.simulated import simulated
 from tests.helpers.virtual_time import settle
@@ -60,6 +61,34 @@ async def test_of_two_starts_that_wait_for_an_earlier_end_one_is_refused() -> No
     assert "already running" in str(refused)
     await stopping
     await pipeline.shutdown()
+
+
+@simulated()
+async def test_a_pipeline_is_running_until_its_end_or_until_its_stream_is_dropped() -> None:
+    pipeline = Pipeline([stage(same)])
+    seen = [pipeline.is_running]
+    async with pipeline.running():
+        seen.append(pipeline.is_running)
+    seen.append(pipeline.is_running)
+    stream = pipeline.stream(range(3))
+    await anext(stream)
+    seen.append(pipeline.is_running)
+    del stream
+    seen.append(pipeline.is_running)
+    assert seen == [False, True, False, True, False]
+    assert values(await pipeline.run([1])) == [1]
+
+
+@simulated()
+async def test_a_run_that_leaves_items_warns_by_a_logger_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pipeline = Pipeline([stage(same)])
+    await pipeline.feed([1])
+    await pipeline.shutdown()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == (UNPROCESSED_LOGGER, "WARNING")
+    assert "1 item was returned unprocessed" in record.getMessage()
 
 
 @simulated()

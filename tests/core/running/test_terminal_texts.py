@@ -1,4 +1,4 @@
-"""`antflow.logs` for terminals: `escape_controls` and `TerminalFormatter`."""
+"""`antflow.logs` for terminals: texts that are escaped and shortened, and log records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antflow.logs import TerminalFormatter, escape_controls
+from antflow.logs import TerminalFormatter, escape_controls, shorten, text_of
 from tests.helpers.hostile import ALL, controls, texts
 
 anything = texts | st.text(st.characters())
@@ -52,6 +52,38 @@ def test_a_text_is_escaped(text: str, one_line: bool, expected: str) -> None:
     assert escape_controls(text, one_line=one_line) == expected
 
 
+@given(anything, st.integers(60, 200))
+def test_a_text_that_is_too_long_keeps_both_ends(text: str, longest: int) -> None:
+    short = shorten(text * 30, longest)
+    assert len(short) <= max(longest, 60)
+    if len(text * 30) <= longest:
+        assert short == text * 30
+        return
+    begin, note, end = short.partition(" characters are left out) ... ")
+    assert note
+    kept, _, left = begin.rpartition(" ... (")
+    assert (text * 30).startswith(kept)
+    assert (text * 30).endswith(end)
+    assert len(kept) + int(left.replace(",", "")) + len(end) == len(text * 30)
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("a\n  b"), "a b"),
+        (ValueError(), ""),
+        (Unreadable(), "(no text: SystemExit in __str__)"),
+    ],
+)
+def test_the_text_of_an_error_is_one_line(error: Exception, expected: str) -> None:
+    assert text_of(error) == expected
+
+
 def record(message: str, error: Exception | None = None) -> logging.LogRecord:
     exc_info = None if error is None else (type(error), error, None)
     return logging.LogRecord("a\x1b", logging.ERROR, __file__, 1, "%s", (message,), exc_info)
@@ -81,4 +113,3 @@ def test_a_long_record_is_cut_in_its_middle() -> None:
 def test_styles_and_defaults_are_those_of_logging() -> None:
     formatter = TerminalFormatter("{message} {of}", style="{", defaults={"of": "x"})
     assert formatter.format(record("a")) == "a x"
-    assert sys.modules["antflow.logs"].__all__ == sorted(sys.modules["antflow.logs"].__all__)

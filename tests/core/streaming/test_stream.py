@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from antflow import Pipeline, PipelineError, PipelineResult, ResultStream, Stage
+from antflow import (
+    Pipeline,
+    PipelineError,
+    PipelineResult,
+    ResultStream,
+    Stage,
+    UnprocessedItem,
+)
 from tests.helpers.runs import (
     SEEDS,
     Counted,
@@ -33,6 +40,24 @@ from tests.helpers.virtual_time import Gate, begun, others, settle
 
 async def take(stream: AsyncIterator[PipelineResult], count: int) -> list[Any]:
     return [(await anext(stream)).value for _ in range(count)]
+
+
+@simulated()
+async def test_an_input_knows_the_number_of_the_item_that_it_yields_next() -> None:
+    told: dict[int, Any] = {}
+    left_over = UnprocessedItem("a", 7, {}, 100, "Work", 1)
+
+    async def reading() -> AsyncIterator[Any]:
+        for value in 5, left_over, 6, left_over:
+            told[stream.next_sequence_id(value)] = value
+            yield value
+
+    stream = Pipeline([stage(same)]).stream(reading())
+    with pytest.raises(PipelineError, match="has not begun"):
+        stream.next_sequence_id(5)
+    numbers = {result.sequence_id: result.value async for result in stream}
+    assert numbers == {0: 5, 1: 7, 2: 6, 3: 7}
+    assert told == {0: 5, 1: left_over, 2: 6, 3: left_over}
 
 
 async def rest(stream: AsyncIterator[PipelineResult]) -> list[Any]:

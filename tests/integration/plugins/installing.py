@@ -24,7 +24,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("antflow-core", "antflow-otel", "antflow-prometheus", "antflow-rich")
+PACKAGES = ("antflow-core", "antflow-cli", "antflow-otel", "antflow-prometheus", "antflow-rich")
 JOURNAL = ROOT / "examples" / "antflow-journal"
 TEMPLATE = ROOT / "examples" / "antflow-plugin-template"
 PROJECTS = sorted(path.parent for path in Path(__file__).parent.glob("*/pyproject.toml"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import TypeVar
 
 MAX_MESSAGE = 10_000
 """Characters of a message, a log line or a traceback on a terminal, before escaping."""
@@ -43,8 +43,15 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
-def cut(text: str, longest: int = MAX_MESSAGE) -> str:
-    """Return a text without its middle if it is longer than allowed; both ends say the most."""
+def shorten(text: str, longest: int = MAX_MESSAGE) -> str:
+    """Return a text without its middle if it is too long; a note says how much is left out.
+
+    The beginning and the end of a message say the most.
+
+    Args:
+        text: a message, a log line or a traceback.
+        longest: the most characters of the result.
+    """
     if len(text) <= longest:
         return text
     half = (longest - _LONGEST_NOTE) // 2
@@ -53,14 +60,8 @@ def cut(text: str, longest: int = MAX_MESSAGE) -> str:
 
 
 def message_text(text: str, *, one_line: bool = False) -> str:
-    """Return a message for a terminal: cut, and escaped as by `escape_controls`."""
-    return escape_controls(cut(text), one_line=one_line)
-
-
-def encodable(text: str, stream: Any) -> str:
-    """Return a text with escapes for the characters that the encoding of a stream lacks."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    """Return a message for a terminal: shortened, and escaped as by `escape_controls`."""
+    return escape_controls(shorten(text), one_line=one_line)
 
 
 def escaped(text: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from inspect import currentframe
 from os.path import normcase
 from types import TracebackType
 from typing import NoReturn
+
+from .safe_logging import can_be_shown
 
 _PACKAGE = normcase(__file__).rsplit(os.sep, 2)[0] + os.sep
 _TESTING = _PACKAGE + "testing" + os.sep
@@ -42,16 +44,42 @@ def place(error: BaseException) -> str | None:
     return None if found is None else _place(found)
 
 
-def has_users_frame(error: BaseException) -> bool:
-    """Return whether a frame of an error is outside of antflow and all libraries."""
-    return any(not _is_own(each) and _is_users(each) for each in _frames(error.__traceback__))
+def format_traceback(
+    error: BaseException, *, hidden: Collection[str] = (), chain: bool = True
+) -> str:
+    """Return an error's traceback as text, without antflow's frames.
+
+    These frames are removed from the error itself, too.
+
+    Args:
+        error: the error.
+        hidden: further packages whose frames are removed, such as the one of your program.
+        chain: whether to show the errors that it came from.
+
+    Returns:
+        The lines, each with a line feed. "" if no frame is left, as the traceback would only repeat
+        the error's text, or if Python cannot format the error.
+    """
+    if not can_be_shown(error):
+        return ""
+    remove_own_frames(error, hidden)
+    shown = [_first_leaf(error), error, *_causes(error)] if chain else [error]
+    if any(each.__traceback__ is not None for each in shown):
+        return "".join(traceback.format_exception(error, chain=chain))
+    # A SyntaxError has no frame of its file; its own text shows the line.
+    is_syntax_error = isinstance(error, SyntaxError)
+    return "".join(traceback.format_exception_only(error)) if is_syntax_error else ""
 
 
-def remove_own_frames(error: BaseException) -> None:
+def remove_own_frames(error: BaseException, hidden: Collection[str] = ()) -> None:
     """Remove antflow's frames from an error's traceback, in place.
 
     The same is done for causes, contexts and the errors of a group. If an error is raised again and
     again, such as one made when a module is imported, a long traceback keeps only the latest raise.
+
+    Args:
+        error: the error.
+        hidden: further packages whose frames are removed.
     """
     seen: set[int] = set()
     rest = [error]
@@ -65,7 +93,7 @@ def remove_own_frames(error: BaseException) -> None:
         context = error.__context__
         if context is not None and context is not error.__cause__ and _is_caught_here(context):
             set_on(error, "__context__", None)
-        set_on(error, "__traceback__", _without_own(error.__traceback__))
+        set_on(error, "__traceback__", _without_own(error.__traceback__, hidden))
         linked = [error.__cause__, error.__context__]
         if isinstance(error, BaseExceptionGroup):
             linked += error.exceptions
@@ -176,8 +204,8 @@ def _kept_traceback(error: BaseException) -> TracebackType | None:
     return entry
 
 
-def _without_own(entry: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without antflow's entries."""
+def _without_own(entry: TracebackType | None, hidden: Collection[str] = ()) -> TracebackType | None:
+    """Return a traceback without the entries of antflow and of hidden packages."""
     # Python puts the entries of each raise in front of those that an error has already. For one
     # error object that many items fail with, work and memory would grow with their number. So a
     # long traceback is cut at the entries that were returned before.
@@ -187,7 +215,7 @@ def _without_own(entry: TracebackType | None) -> TracebackType | None:
             if not kept:
                 return each
             break
-        if not _is_own(each):
+        if not (_is_own(each) or (hidden and _package_of(each) in hidden)):
             kept.append(each)
     rest: TracebackType | None = None
     for each in reversed(kept):
@@ -224,6 +252,11 @@ def _is_own(entry: TracebackType) -> bool:
 def _is_of_antflow(file: str) -> bool:
     path = normcase(file)
     return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
+
+
+def _package_of(entry: TracebackType) -> str:
+    name: str = entry.tb_frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 def _is_users(entry: TracebackType) -> bool:

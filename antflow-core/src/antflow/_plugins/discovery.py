@@ -32,7 +32,7 @@ PluginStatus = Literal["active", "disabled", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPlugin:
+class InstalledPlugin:
     """An installed plugin, and whether it takes part.
 
     Args:
@@ -61,10 +61,10 @@ class Discovery:
 
     def __init__(self) -> None:
         self._lock = RLock()  # reentrant: a plugin may make a Pipeline while it is imported
-        self._found: tuple[FoundPlugin, ...] | None = None
+        self._found: tuple[InstalledPlugin, ...] | None = None
         self._active = EMPTY_SET
 
-    def found(self) -> tuple[FoundPlugin, ...]:
+    def found(self) -> tuple[InstalledPlugin, ...]:
         """Return all installed plugins in the order of their names; load them at the first call.
 
         A plugin that calls this while it is being loaded gets none.
@@ -97,6 +97,7 @@ class Discovery:
 
     def leave_out(self, name: str, reason: str) -> None:
         """Have an active plugin take part no more, in pipelines that are made from now on."""
+        self.found()
         with self._lock:
             self._found = tuple(
                 replace(each, status="failed", reason=reason, hooks=(), plugin=None)
@@ -107,7 +108,7 @@ class Discovery:
             self._active = _active_set(self._found)
 
     @contextmanager
-    def replaced(self, found: tuple[FoundPlugin, ...]) -> Iterator[None]:
+    def replaced(self, found: tuple[InstalledPlugin, ...]) -> Iterator[None]:
         """Have these plugins in place of the installed ones until the block is left, for tests."""
         with self._lock:
             before = self._found, self._active
@@ -128,14 +129,14 @@ INSTALLED = Discovery()
 """The installed plugins, for all pipelines of this process."""
 
 
-def _active_set(found: Iterable[FoundPlugin]) -> PluginSet:
+def _active_set(found: Iterable[InstalledPlugin]) -> PluginSet:
     return PluginSet({each.name: each.plugin for each in found if each.status == "active"})
 
 
-def _discover(environ: Mapping[str, str]) -> Iterator[FoundPlugin]:
+def _discover(environ: Mapping[str, str]) -> Iterator[InstalledPlugin]:
     from importlib.metadata import entry_points
 
-    by_name: dict[str, FoundPlugin] = {}
+    by_name: dict[str, InstalledPlugin] = {}
     entries = entry_points(group=GROUP)
     # Sorted, so that of two plugins of one name the same one is left out each time.
     for entry in sorted(entries, key=lambda entry: (entry.name, _distribution_of(entry))):
@@ -174,8 +175,8 @@ def _names(environ: Mapping[str, str], variable: str) -> list[str]:
 
 
 def _load_entry(
-    entry: EntryPoint, why_disabled: str, by_name: Mapping[str, FoundPlugin]
-) -> FoundPlugin:
+    entry: EntryPoint, why_disabled: str, by_name: Mapping[str, InstalledPlugin]
+) -> InstalledPlugin:
     """Load a plugin, unless it is disabled, and check it.
 
     Args:
@@ -205,7 +206,7 @@ def _load_entry(
             )
         if not reason:
             status = "active"
-    found = FoundPlugin(entry.name, *_distribution_of(entry), entry.value, status, reason)
+    found = InstalledPlugin(entry.name, *_distribution_of(entry), entry.value, status, reason)
     if status == "active":
         found = replace(found, hooks=hooks_of(plugin), plugin=plugin)
     return found
@@ -222,7 +223,7 @@ def _load(entry: EntryPoint) -> tuple[object, str]:
     return (plugin, "") if reason is None else (None, reason)
 
 
-def _warnings(found: tuple[FoundPlugin, ...], environ: Mapping[str, str]) -> Iterator[str]:
+def _warnings(found: tuple[InstalledPlugin, ...], environ: Mapping[str, str]) -> Iterator[str]:
     names = [plugin.name for plugin in found]
     for plugin in found:
         if plugin.status == "failed":

@@ -61,11 +61,13 @@ class FailureTally:
     """Counts failed items by kind, which is their stage and the type of their error.
 
     Of the first kinds it keeps a text about the first item. Beyond 1,000 kinds it counts the items
-    only, so that its memory is bounded.
+    only, so that its memory is bounded. `total` is the number of failures. The texts have no
+    control characters.
 
     Args:
         trace_of: returns the traceback of an error, "" for none; None if tracebacks are not shown.
-        remedy: against futile retries; None for that of a stage.
+        remedy: what to do where attempts were spent on errors that no retry cures; None for
+            `never_retry` of the stage.
     """
 
     __slots__ = (
@@ -94,10 +96,10 @@ class FailureTally:
         self._max_examples = MAX_EXAMPLES if trace_of is None else MAX_TRACES
 
     def add(self, item: PipelineResult, attempts: int) -> None:
-        """Count one failed item.
+        """Count the item of a failed result.
 
         Args:
-            item: a failed item; antflow's frames are removed from its error.
+            item: the result.
             attempts: how many attempts were made at it.
         """
         error = item.error
@@ -107,7 +109,7 @@ class FailureTally:
             name = f"item {safe_repr(item.id, _LONGEST_NAME)}"
             self._keep_example(kind, error, name, location(error))
 
-    def add_input(
+    def add_error(
         self,
         error: BaseException,
         name: str,
@@ -116,14 +118,15 @@ class FailureTally:
         attempts: int = 1,
         location: str | None = None,
     ) -> None:
-        """Count one failed input of the command.
+        """Count a failure that need not be of an item, such as of an input that cannot be read.
 
         Args:
             error: the reason.
-            name: name of the input, such as "line 7".
+            name: of what failed, such as "line 7".
             stage: the stage in which it failed; None if it failed before the first.
             attempts: how many attempts were made at it.
-            location: the line of the program, if it is known.
+            location: the line of the program that raised the error, as in
+                `PipelineResult.location`.
         """
         kind = _Kind(stage, type(error).__name__)
         if self._count(kind, error, attempts):
@@ -181,7 +184,7 @@ class FailureTally:
 
     def _listed(self) -> list[_Kind]:
         """Return the kinds with an example as they came, then the most frequent others."""
-        # A copy, because the command may call this from another thread.
+        # A copy, because another thread may count meanwhile.
         further = [kind for kind in list(self._counts) if kind not in self._examples]
         most = nlargest(MAX_LISTED_KINDS, further, key=self._counts.__getitem__)
         return [*self._examples, *most]

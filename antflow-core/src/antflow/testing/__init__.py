@@ -1,9 +1,9 @@
 """Tools for testing plugins.
 
 `check_plugin` checks a plugin against the rules. `run_pipeline` runs items with the plugins that
-you name and no others; `run_command` does so by `antflow run`. `Recorder` remembers every call of a
-hook. With a `Clock`, waits take no real time. For pytest there are fixtures: `antflow_run`,
-`antflow_recorder`, `antflow_clock`.
+you name and no others; `run_command` does so by `antflow run`, which needs antflow-cli. `Recorder`
+remembers every call of a hook. With a `Clock`, waits take no real time. For pytest there are
+fixtures: `antflow_run`, `antflow_recorder`, `antflow_clock`.
 """
 
 from ._check import check_plugin

@@ -12,11 +12,11 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
-from antflow._engine.running import run as engine_run
 from antflow._errors.texts import shown
 from antflow._plugins.validation import dashboards_of, hooks_of, name_of, validation_error
 from antflow._runners import threads as runners
 from antflow.exceptions import PluginError
+from antflow.logs import UNPROCESSED_LOGGER
 
 from ._fault_capture import capture_faults, error_text
 from ._harness import Harness, changed_variables
@@ -25,10 +25,10 @@ from ._leaks import JoinBudget, ProcessSnapshot, check_event_loop
 from ._plugin_lookup import resolve_plugin
 from ._problems import AddProblem, Findings, PluginProblemsError, PluginReport, ProblemKind
 from ._references import TRACEBACK, path_from, referrers_of
-from ._scenarios import FIRST_RUNS, SCENARIOS, AsyncScenario, Scenario
+from ._scenarios import FIRST_RUNS, AsyncScenario, Scenario, playable
 from ._virtual_clock import Clock
 
-MUTED_LOGGERS = (engine_run.__name__, runners.__name__, "antflow")
+MUTED_LOGGERS = (UNPROCESSED_LOGGER, runners.__name__, "antflow")
 """Loggers of unprocessed and failed items and of abandoned threads, which scenarios cause."""
 
 MAX_SECONDS = 20.0
@@ -46,11 +46,12 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
 
     The scenarios are success, two runs at once, plain functions, retry, failure at the first and at
     the last attempt and as a run stops, skip, no items, cancellation, shutdown, a stream that is
-    left early, an input that raises, a second run, the plugin's displays, its command-line options,
-    and, if all is well so far, `antflow run`. Ids are numbers and strings. Waits take no time, but
-    for the command, which runs in the main thread only; it is left out if the plugin's waits add up
-    to more than 20 seconds. A plugin may keep what it opens or starts in its first runs, such as a
-    server; if more is left with each run, that is a leak.
+    left early, an input that raises, a second run, and the plugin's displays. Where antflow-cli is
+    installed, they are also the plugin's command-line options and, if all is well so far, `antflow
+    run`. Ids are numbers and strings. Waits take no time, but for the command, which runs in the
+    main thread only; it is left out if the plugin's waits add up to more than 20 seconds. The
+    report names the scenarios that the plugin went through. A plugin may keep what it opens or
+    starts in its first runs, such as a server; if more is left with each run, that is a leak.
 
     Args:
         plugin: an object, a class or a module, as for a Pipeline; or the name of an installed
@@ -83,7 +84,7 @@ def check_plugin(plugin: object, *, ignore: Iterable[ProblemKind] = ()) -> Plugi
         name = name or name_of(found)
         for violation in rule_violations(found, plugin):
             findings.add("rules", violation)
-    scenarios = SCENARIOS if found is not None and validation_error(found) is None else {}
+    scenarios = playable() if found is not None and validation_error(found) is None else {}
     played: list[str] = []
     join_budget = JoinBudget()
     gc.freeze()  # otherwise each scenario's collections go through all that pytest holds

@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from antflow._cli import command
-from antflow._plugins.discovery import INSTALLED, FoundPlugin
+from antflow import _command
+from antflow._plugins.discovery import INSTALLED, InstalledPlugin
 from antflow._plugins.plugin_set import resolve
 from antflow._plugins.validation import hooks_of
+from antflow.logs import UNPROCESSED_LOGGER
 from antflow.pipeline import Pipeline
 from antflow.stage import Stage
 
@@ -28,7 +29,7 @@ from ._plugin_lookup import resolve_plugin
 PROGRAM = "antflow_testing_program"
 """The module that is the program of the command while it runs."""
 
-CHANGED_LOGGERS = ("", command.RUN_LOGGER)
+CHANGED_LOGGERS = ("", UNPROCESSED_LOGGER)
 """The loggers that the command configures."""
 
 
@@ -73,6 +74,7 @@ def run_command(
 
     Raises:
         LookupError: no plugin of a given name is installed.
+        ModuleNotFoundError: antflow-cli, which has the command, is not installed.
         PluginError: a plugin cannot be loaded, or cannot take part.
         RuntimeError: an event loop is running already.
         ValueError: this is not the main thread.
@@ -84,7 +86,7 @@ def run_command(
         )
     program = ModuleType(PROGRAM)
     found = tuple(
-        FoundPlugin(name, "test", "0", name, "active", hooks=hooks_of(plugin), plugin=plugin)
+        InstalledPlugin(name, "test", "0", name, "active", hooks=hooks_of(plugin), plugin=plugin)
         for name, plugin in resolve(map(resolve_plugin, plugins), PROGRAM).items()
     )
     definition = [stages] if isinstance(stages, Stage) else [*stages]
@@ -103,9 +105,10 @@ def run_command(
 
 def _exit_code(arguments: Sequence[str]) -> int:
     try:
-        return command.run(arguments)
+        code: int = _command.load().main(["run", *arguments])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return code
 
 
 def _lines(file: Path) -> list[Any]:

@@ -10,8 +10,7 @@ from functools import partial
 from io import StringIO
 from typing import Any
 
-from antflow._cli.options import run_parser
-from antflow._cli.plugin_options import add_options
+from antflow import _command
 from antflow.context import current_item
 from antflow.stage import Stage
 
@@ -198,13 +197,13 @@ async def show(harness: Harness, name: str) -> None:
 
 async def command_line(harness: Harness) -> None:
     """Add the plugin's options to those of `antflow run`, and configure it with none given."""
-    parser = run_parser()
+    add = partial(harness.call_hook, "antflow_add_options")
     try:
-        add_options(parser, "the plugin", partial(harness.call_hook, "antflow_add_options"))
+        options = _command.load().run_options(["program.py:pipeline"], add)
     except Exception as error:
         harness.add_problem("raised", f"Its options cannot be added:\n{error_text(error)}")
     else:
-        harness.call_hook("antflow_configure", parser.parse_args(["program.py:pipeline"]))
+        harness.call_hook("antflow_configure", options)
 
 
 def antflow_run(harness: Harness) -> None:
@@ -291,7 +290,7 @@ AsyncScenario = Callable[[Harness], Awaitable[None]]
 Scenario = AsyncScenario | Callable[[Harness], None]
 """A coroutine function, or a plain one, which runs an event loop of its own."""
 
-SCENARIOS: dict[str, Scenario] = {
+_SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", " "): scenario
     for scenario in (
         success,
@@ -313,7 +312,13 @@ SCENARIOS: dict[str, Scenario] = {
         antflow_run,
     )
 }
-"""The scenarios by name, in order."""
+
+
+def playable() -> dict[str, Scenario]:
+    """Return the scenarios by name, in order; those of the command only if it is installed."""
+    left_out = () if _command.is_installed() else (command_line, antflow_run)
+    return {title: each for title, each in _SCENARIOS.items() if each not in left_out}
+
 
 FIRST_RUNS = ("success", "two at once")
 """Scenarios where a plugin may start what it keeps, such as a server or a thread pool."""

@@ -11,6 +11,7 @@ from typing import Any, Generic, Self
 from antflow._engine.base.item import as_result
 from antflow._engine.running.run import Run
 from antflow._task_types import Value_co
+from antflow.exceptions import PipelineError
 from antflow.results import PipelineResult
 
 
@@ -35,9 +36,24 @@ class ResultStream(Generic[Value_co]):
     def __aiter__(self) -> Self:
         return self
 
-    def _number_of(self, value: Any) -> int:  # for the command
-        """Return the `sequence_id` of an input that is just being read: that of its item."""
-        assert self._run is not None
+    def next_sequence_id(self, value: Any) -> int:
+        """Return the `sequence_id` that the item of an input gets if it is the next one fed.
+
+        An input that is being read may ask for it just before it yields the value, without an
+        await in between, so that a program finds the input of each result. An item of an earlier
+        run keeps its number, unless another item of this run has it.
+
+        Args:
+            value: what the input yields next.
+
+        Raises:
+            PipelineError: the run has not begun.
+        """
+        if self._run is None:
+            raise PipelineError(
+                "The run of this stream has not begun, so its items have no numbers; ask in the "
+                "input, while it is read"
+            )
         return self._run.items.number_of(value)
 
     async def __anext__(self) -> PipelineResult[Value_co]:
@@ -131,10 +147,14 @@ class ResultStream(Generic[Value_co]):
         await self._leave()
         self._raise_once()
 
-    def _leave_display(self, seconds: float) -> None:  # for the command
-        """Let the display restore what it has taken, before the process is ended.
+    def leave_display(self, seconds: float) -> None:
+        """Have the display of the run restore the terminal, before the program ends its process.
 
-        This may be called from any thread, also while a task holds the event loop.
+        Only a program that does not wait for the end of the run needs this. It may be called from
+        any thread, also while a task holds the event loop.
+
+        Args:
+            seconds: how long to wait for the display.
         """
         if self._run is not None and self._run.lifecycle.display is not None:
             self._run.lifecycle.display.leave(seconds)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from antflow._errors.safe_logging import log_error
 from antflow._errors.texts import short
+from antflow.inputs import single_item
 from antflow.items import Item
 from antflow.results import PipelineResult, UnprocessedItem
 
@@ -62,43 +63,6 @@ def length_of(items: object) -> int | None:
         return len(items) if isinstance(items, Sized) else None
     except Exception:
         return None
-
-
-def single_item(items: object) -> str | None:
-    """Return why an input is one item and what to give instead; None if it may be many.
-
-    All of these can be iterated over, but yield characters, numbers, keys or column names.
-    """
-    if isinstance(items, Item | UnprocessedItem | PipelineResult):
-        return f"{short(items)} is one; put it in a list: [item]"
-    if isinstance(items, str):
-        return f"the str {short(items)} is one; give [text], or text.splitlines() for lines"
-    if isinstance(items, bytes | bytearray):
-        kind = type(items).__name__
-        return f"the {kind} {short(items)} is one; give [data], or data.splitlines() for lines"
-    if isinstance(items, Mapping):
-        return (
-            f"the {type(items).__name__} {short(items)} is one; give [mapping], or "
-            "mapping.values() or mapping.items() for its entries"
-        )
-    return _table(items)
-
-
-def _table(items: object) -> str | None:
-    """Return why an input is a table, recognised by its methods so that nothing is imported."""
-    remedies = {
-        "to_dicts": "frame.to_dicts()",  # polars
-        "to_pylist": "table.to_pylist()",  # pyarrow
-        "to_dict": 'frame.to_dict("records")',  # pandas
-    }
-    for method, remedy in remedies.items():
-        # The columns last: some lazy frames compute them. A series has none, and yields its values.
-        if hasattr(items, method) and hasattr(items, "columns"):
-            return (
-                f"a {type(items).__name__} yields its columns, not its rows; give {remedy} for one "
-                "item per row, or [frame] for one item"
-            )
-    return None
 
 
 _logger = logging.getLogger(__name__)

@@ -33,6 +33,7 @@ from antflow._plugins.dispatcher import Dispatcher
 from antflow._plugins.plugin_set import PluginSet
 from antflow._plugins.switches import STRICT, is_on
 from antflow.builder import LifespanFunc
+from antflow.logs import UNPROCESSED_LOGGER
 from antflow.stage import Stage
 
 from .display import Display
@@ -40,7 +41,7 @@ from .lifecycle import Ending, Lifecycle
 from .lifespan import Lifespan
 from .threadsafe_calls import ThreadsafeCalls
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(UNPROCESSED_LOGGER)
 
 
 @dataclass(slots=True)

@@ -1,1 +1,0 @@
-"""The modules of `antflow run`, `antflow plugins` and `antflow hooks`; `antflow.cli` has `main`."""
