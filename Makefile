@@ -18,7 +18,7 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 2)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-documents coverage fuzz lint format sizes docs check-site bench clean
-.PHONY: pictures motion trace-picture grafana-picture
+.PHONY: pictures motion trace-picture
 .PHONY: build test-wheel check-packages release publish
 
 help: ## list the targets
@@ -73,9 +73,6 @@ motion: $(READY) ## record `make demo` as a picture that moves, into docs/images
 
 trace-picture: $(READY) ## draw the trace of an item of a real run, into docs/images/trace.svg
 	$(PY) -m tests.packages.otel.trace_picture
-
-grafana-picture: $(READY) ## draw the panels of the Grafana dashboard, after five minutes of real runs
-	$(PY) -m tools.dashboard_picture.draw $(VENV)/dashboard-picture $(ARGS)
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages
