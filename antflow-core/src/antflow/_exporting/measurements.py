@@ -66,7 +66,6 @@ class Measurements:
         """Add those of another run.
 
         Args:
-            other: the other run's.
             has_ended: whether that run has ended, so that its gauges count as 0.
         """
         for metric, rows in other._rows.items():
