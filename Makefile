@@ -17,8 +17,8 @@ JOBS     ?= $(shell expr `getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2` + 2)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage fuzz lint format sizes docs check-site bench clean
-.PHONY: pictures motion trace-picture grafana-picture
+.PHONY: help demo test test-documents coverage fuzz lint format sizes docs check-site bench clean
+.PHONY: pictures motion trace-picture
 .PHONY: build test-wheel check-packages release publish
 
 help: ## list the targets
@@ -28,9 +28,13 @@ demo: $(READY) ## fetch 700 files from a server that limits calls, parse and sto
 	@$(PY) examples/survey.py $(ARGS)
 
 # Compiled modules are kept, or each of the hundreds of processes of the tests compiles antflow anew.
-test: export PYTHONDONTWRITEBYTECODE =
-test: $(READY) ## run the tests (ARGS="-k channel" for some; JOBS=0 in one process)
-	$(PY) -m pytest -rs --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test test-documents: export PYTHONDONTWRITEBYTECODE =
+test test-documents: PYTEST := $(PY) -m pytest -rs --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+test: $(READY) ## run the tests of the code (ARGS="-k channel" for some; JOBS=0 in one process)
+	$(PYTEST) --ignore=tests/documents $(ARGS)
+
+test-documents: $(READY) ## run the programs and shell lines of the documents, and check the pages
+	$(PYTEST) tests/documents $(ARGS)
 
 coverage: $(READY) ## run the tests and show the lines they do not reach
 	$(PY) -m coverage run -m pytest $(ARGS)
@@ -70,9 +74,6 @@ motion: $(READY) ## record `make demo` as a picture that moves, into docs/images
 trace-picture: $(READY) ## draw the trace of an item of a real run, into docs/images/trace.svg
 	$(PY) -m tests.packages.otel.trace_picture
 
-grafana-picture: $(READY) ## draw the panels of the Grafana dashboard, after five minutes of real runs
-	$(PY) -m tools.dashboard_picture.draw $(VENV)/dashboard-picture $(ARGS)
-
 build: $(READY) ## build sdist and wheel into dist/
 	$(PY) -m tools.build_packages
 
@@ -82,7 +83,7 @@ test-wheel: build ## run the tests against the built wheels on each Python found
 check-packages: build $(VENV)/.release-ready ## check what is built: metadata, installing each alone, types
 	$(PY) -m tools.check_packages
 
-release: test lint docs check-packages test-wheel ## build and check everything, and list what `make publish` does
+release: test test-documents lint docs check-packages test-wheel ## build and check everything, and list what `make publish` does
 	$(PY) -m tools.test_wheel --lowest --require 3.11 3.11
 	$(PY) -m tools.release
 

@@ -24,12 +24,6 @@ async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> 
         return [result async for result in results]
 
 
-async def at_rate(items: Sequence[int], task: Task, rate: int, workers: int) -> int:
-    """Call the task by `amap`, which spaces the calls evenly."""
-    async with aiometer.amap(task, items, max_at_once=workers, max_per_second=rate) as results:
-        return len([result async for result in results])
-
-
 async def calls(items: Sequence[int], function: Callable[[int], Any], workers: int) -> int:
     """Return the number of results of `amap`."""
     async with aiometer.amap(function, items, max_at_once=workers) as results:

@@ -14,9 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from antflow import Pipeline
 from antflow_prometheus import Prometheus, start_http_server
-from benchmarks.contenders.antflow_pipeline import collect, stages
-
-__all__ = ["collect", "scraped"]
+from benchmarks.contenders.antflow_pipeline import stages
 
 ITEMS = 200
 BETWEEN_RUNS = 0.005

@@ -1,7 +1,7 @@
 """Who takes part: where each program is, and in which environment it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
 from typing import cast
@@ -73,27 +73,6 @@ def _exported(name: str, what: str, sampled: str) -> Contender:
     return _ours(name, label, "antflow_exported", BENCH_SAMPLED=sampled)
 
 
-def _attacked(attack: str, label: str) -> Contender:
-    return _ours(
-        f"antflow-attacked-{attack}",
-        f"antflow-prometheus's server, {label}",
-        "antflow_scraped",
-        BENCH_SERVER="antflow_prometheus",
-        BENCH_ATTACK=attack,
-    )
-
-
-def _displayed(name: str) -> Contender:
-    return _ours(
-        f"antflow-{name}",
-        f"antflow-rich's {name}",
-        "antflow_displayed",
-        BENCH_DISPLAY=name,
-        TERM="xterm-256color",
-        CI="",
-    )
-
-
 def _limited(name: str, label: str) -> Contender:
     return _ours(f"antflow-{name}", f"antflow with {label}", "antflow_limited", BENCH_LIMIT=name)
 
@@ -115,11 +94,6 @@ def _peer(imports: str, module: str, distribution: str, label: str = "") -> Cont
 
 def _around_tasks(name: str) -> Contender:
     return _peer(name, f"queues_with_{name}", name, f"asyncio.Queue pipeline with {name}")
-
-
-def _aiolimiter(name: str, label: str, burst: str) -> Contender:
-    peer = _peer("aiolimiter", "aiolimiter_tasks", "aiolimiter")
-    return replace(peer, name=name, label=label, settings={"BENCH_BURST": burst})
 
 
 _ALL = (
@@ -164,28 +138,13 @@ _ALL = (
         BENCH_SERVER="antflow_prometheus",
         BENCH_RUNS="1",
     ),
-    _attacked("silent", "silent clients"),
-    _attacked("slow", "a byte a second"),
-    _attacked("headers", "endless headers"),
-    _attacked("lines", "1,400 short headers"),
-    _attacked("pipelined", "500 pipelined requests"),
-    _attacked("paths", "paths to files"),
-    _attacked("descriptors", "no file descriptors"),
     _limited("rate", "a rate"),
     _limited("concurrency", "a concurrency"),
     _limited("rate-of-100-keys", "a rate for each of 100 keys"),
-    _limited("new-keys", "a rate and a concurrency for each item"),
-    _ours("antflow-limits", "antflow", "antflow_limited", BENCH_BURST=""),
-    _ours("antflow-burst", "antflow, the rate as burst", "antflow_limited", BENCH_BURST="1"),
-    *(_displayed(name) for name in ("progress", "compact", "detailed", "full")),
-    _ours("antflow-run", "antflow run", "antflow_run"),
-    _ours("antflow-by-hand", "antflow in a program", "antflow_by_hand"),
     Contender(name="semaphores", label="semaphores and asyncio.to_thread", module="semaphores"),
     _ours("antflow-service", "antflow", "antflow_service"),
     _ours("antflow-executor", "antflow's executor", "antflow_executor"),
     Contender(name="task-group", label="TaskGroup and semaphore", module="task_group"),
-    _aiolimiter("aiolimiter", "aiolimiter by hand", "1"),
-    _aiolimiter("aiolimiter-even", "aiolimiter by hand, evenly spaced", ""),
     _peer("streamable", "streamable_map", "streamable"),
     _peer("pyper", "pyper_pipeline", "python-pyper"),
     _peer("aiometer", "aiometer_amap", "aiometer"),

@@ -6,7 +6,6 @@ twice as fast as `as_completed=True`.
 # mypy: disable-error-code="import-not-found"
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from streamable import stream
 
@@ -19,10 +18,3 @@ async def collect(items: Sequence[int], tasks: Sequence[Task], workers: int) -> 
     for task in tasks:
         results = results.map(task, concurrency=workers)
     return [result async for result in results]
-
-
-async def at_rate(items: Sequence[int], task: Task, rate: int, workers: int) -> int:
-    """Throttle the items in front of a concurrent `map`; the whole rate may start at once."""
-    throttled = stream(items).throttle(rate, per=timedelta(seconds=1))
-    calls = throttled.map(task, concurrency=workers, as_completed=True)
-    return len([result async for result in calls])

@@ -2,14 +2,12 @@
 
 import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.contenders import Contender
-from benchmarks.contenders.interface import Task
 from benchmarks.harness.model import Entry, Figures, Measurement, Metric
 from benchmarks.harness.targets import GrowthAtMost
-from benchmarks.measurements.work import STAGES, WARM_UP, WORKERS, check, no_op, timed
+from benchmarks.measurements.work import STAGES, WARM_UP, WORKERS, check, no_op
 
 MEGABYTES = Metric("mb", "MB peak")
 GROWTH = Metric("growth", "MB more at the end")
@@ -22,32 +20,6 @@ async def measure(contender: Contender, size: int) -> Figures:
     count = await program.consume((item for item in range(size)), tasks, WORKERS)
     check(count, size)
     return {MEGABYTES.name: peak_kilobytes() / 1024}
-
-
-async def read_memory(contender: Contender, size: int, task: Task) -> Figures:
-    """Take the results of a long input, and read the largest resident sizes.
-
-    Returns:
-        "early" after a tenth of the input, MEGABYTES and GROWTH at the end, and "us" per item.
-    """
-    early = 0
-
-    def items() -> Iterator[int]:
-        nonlocal early
-        for item in range(size):
-            if item == size // 10:
-                early = peak_kilobytes()
-            yield item
-
-    count, seconds = await timed(contender.program().consume(items(), [task], WORKERS))
-    check(count, size)
-    peak = peak_kilobytes()
-    return {
-        "early": early / 1024,
-        MEGABYTES.name: peak / 1024,
-        GROWTH.name: (peak - early) / 1024,
-        "us": seconds / size * 1e6,
-    }
 
 
 def peak_kilobytes() -> int:

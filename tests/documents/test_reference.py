@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.documents.test_house_rules import MODULES, texts_of
+from tests.packages.test_imports import MODULES, texts_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

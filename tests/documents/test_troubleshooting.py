@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from tests.documents.reader import blocks
-from tests.documents.test_house_rules import MODULES, texts_of
+from tests.packages.test_imports import MODULES, texts_of
 
 PAGE = "docs/troubleshooting.md"
 MESSAGES = [" ".join(block.split()) for block in blocks(PAGE, "text")]

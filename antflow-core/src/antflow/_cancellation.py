@@ -32,7 +32,6 @@ def is_closing(error: BaseException, task: Task[Any] | None) -> bool:
     Otherwise a GeneratorExit is an error like others, which a user's function has raised.
 
     Args:
-        error: the error.
         task: the task in which the coroutine ran before.
     """
     if not isinstance(error, GeneratorExit):

@@ -310,7 +310,7 @@ class AsyncExecutor:
                 try:
                     raise error
                 finally:
-                    del error  # or the traceback and this frame would keep each other
+                    del error  # breaks a cycle; see _errors/tracebacks.py
 
     # Waiting
 

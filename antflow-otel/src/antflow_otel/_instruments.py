@@ -154,7 +154,6 @@ class InstrumentsByProvider:
         """Return the instruments of a provider; the first call creates them.
 
         Args:
-            provider: the provider.
             meter: a meter of that provider.
         """
         with self._lock:

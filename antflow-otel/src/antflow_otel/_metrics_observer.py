@@ -31,7 +31,6 @@ class MetricsObserver:
     """Records the attempts of one run, each as it ends and while its span is the current one.
 
     Args:
-        pipeline: the pipeline of the run.
         limiter: gives the labels.
         waits: takes the seconds that items waited in front of a stage.
         durations: takes the seconds that attempts took.

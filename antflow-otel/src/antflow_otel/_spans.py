@@ -92,7 +92,6 @@ def record_limit_wait(span: Span, event: TaskEvent) -> None:
     """Record when an item began to wait for a limit before an attempt, and for how long.
 
     Args:
-        span: of the attempt.
         event: its start.
     """
     if event.limit is not None:

@@ -49,7 +49,6 @@ class TraceObserver:
 
     Args:
         tracer: makes the spans.
-        pipeline: the pipeline of the run.
         total_items: the number of items; None if it is unknown.
         unit: whether each item is a trace of its own, or the run as a whole.
         feed_context: whether an item's span links to the span that is current when the item is

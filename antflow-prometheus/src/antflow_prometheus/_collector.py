@@ -36,7 +36,6 @@ class AntflowCollector(Collector):
         """Add a run that starts.
 
         Args:
-            pipeline: the pipeline of the run.
             buckets: the upper bounds of the histograms, in seconds. They belong to the pipeline's
                 name: the last start decides, for earlier runs as well.
         """

@@ -48,7 +48,6 @@ def expose(registry: Collector, encode: Encode) -> bytes:
     antflow's metrics are written here, for speed; all others by the library.
 
     Args:
-        registry: the registry.
         encode: the library's function for the format.
     """
     ours: list[Family] = []

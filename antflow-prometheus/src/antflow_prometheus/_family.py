@@ -41,8 +41,6 @@ class Family(LibraryMetric):
     """One metric of antflow.
 
     Args:
-        metric: the metric.
-        samples: its samples.
         buckets: for a histogram, its bounds, by the pipeline's label.
     """
 

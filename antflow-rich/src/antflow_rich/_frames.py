@@ -74,7 +74,6 @@ def progress_pieces(view: RunView, failed: Text) -> list[Piece]:
     """Return the pieces behind the bar of "progress".
 
     Args:
-        view: the run.
         failed: the number of failed items, in the long or the short form.
     """
     pieces = [
@@ -179,7 +178,6 @@ def bar_line(view: RunView, width: int, head: Text | None = None, tail: Text | N
     """Return a line with a progress bar that takes the rest of the width.
 
     Args:
-        view: the run.
         width: cells of the line.
         head: text before the bar.
         tail: text behind the share that is done.

@@ -161,7 +161,6 @@ def fixed_section(lines: list[Text], height: int) -> Section:
     """Return a section whose lines come before all others.
 
     Args:
-        lines: the lines.
         height: rows of the whole display.
     """
     rows = min(len(lines), max(height, 0))

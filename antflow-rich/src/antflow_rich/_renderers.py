@@ -55,7 +55,6 @@ class LiveRenderer:
     The caller has acquired `TERMINAL_IN_USE`; `close` releases it.
 
     Args:
-        terminal: the terminal.
         area: the part of it to draw in.
         frame: draws a view.
         summary: draws the last view.

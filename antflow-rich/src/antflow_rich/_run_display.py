@@ -34,7 +34,6 @@ class RunDisplay:
         """Start to draw.
 
         Args:
-            pipeline: the pipeline.
             total_items: expected number of items; None if unknown.
         """
         self._pipeline = pipeline

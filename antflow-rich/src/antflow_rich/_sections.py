@@ -35,7 +35,6 @@ def throughput_chart(view: RunView, width: int, rank: int, rows: int = CHART_ROW
     """Return a chart of the items per second since the run began.
 
     Args:
-        view: the run.
         width: cells of the section.
         rank: rank of the section.
         rows: maximal height, including the line with the scale.
@@ -56,7 +55,6 @@ def stage_table(view: RunView, width: int, rank: int, rank_for_more: int) -> Sec
     """Return a table with a row for each stage and a legend below.
 
     Args:
-        view: the run.
         width: cells of the section.
         rank: rank of the request for a few stages.
         rank_for_more: rank of the request for several.

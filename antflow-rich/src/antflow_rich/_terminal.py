@@ -145,8 +145,6 @@ def write(stream: Any, text: str, *, to_descriptor: bool) -> None:
     """Write at once, with question marks for what the stream's encoding lacks.
 
     Args:
-        stream: the stream.
-        text: the text.
         to_descriptor: whether to bypass the stream's `write`, if `writes_to_descriptor`.
     """
     encoding = encoding_of(stream)

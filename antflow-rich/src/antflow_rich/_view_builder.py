@@ -45,7 +45,6 @@ class ViewBuilder:
     It reads no clock: its results depend on its arguments only.
 
     Args:
-        pipeline_name: name of the pipeline.
         total_items: expected number of items; None if unknown.
     """
 
@@ -66,7 +65,6 @@ class ViewBuilder:
         """Return the view of a snapshot.
 
         Args:
-            snapshot: the present state of the run.
             now: seconds on a monotonic clock.
             faults: number of exceptions raised by each plugin.
         """
@@ -265,7 +263,6 @@ def worker_view(state: WorkerState, metrics: WorkerMetrics | None, now: float) -
     """Return the view of one worker.
 
     Args:
-        state: its present state.
         metrics: its totals; None if unknown.
         now: Unix time.
     """

@@ -139,7 +139,6 @@ class _SizedColumn:
     """A column and its width in one table.
 
     Args:
-        column: the column.
         smallest: the least width.
         natural: the width at which nothing is truncated.
         width: the width that it gets.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from tests.helpers.displays import (
 )
 from tests.helpers.runs import CustomExit, InputBrokeError, now, raised_by, run_exactly, values
 from tests.helpers.simulated import simulated
+from tests.helpers.task_factories import each_task_factory
 from tests.helpers.virtual_time import begun, others, simulate
 from tests.naming import id_of
 
@@ -324,16 +324,13 @@ async def test_a_stream_that_is_left_while_its_dashboard_begins_ends(moment: Mom
     assert not others()
 
 
-NEEDS_EAGER_TASKS = pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
-
-
-@pytest.mark.parametrize("is_eager", [False, pytest.param(True, marks=NEEDS_EAGER_TASKS)])
+@each_task_factory
 @pytest.mark.parametrize("end", ["shutdown", "join"])
 @each_moment
 @run_or_stream
 @simulated(tick=0.0)
 async def test_a_dashboard_that_waits_for_the_end_of_its_own_run_is_dropped(
-    use: Use, moment: Moment, end: str, is_eager: bool, caplog: pytest.LogCaptureFixture
+    use: Use, moment: Moment, end: str, factory: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def end_it() -> Any:
         if dashboard.calls.count(moment.method) == moment.number:
@@ -341,8 +338,7 @@ async def test_a_dashboard_that_waits_for_the_end_of_its_own_run_is_dropped(
         return None
 
     dashboard = Recorder(**{moment.method: end_it})
-    if is_eager:
-        asyncio.get_running_loop().set_task_factory(vars(asyncio)["eager_task_factory"])
+    asyncio.get_running_loop().set_task_factory(factory)
     options = {"custom_dashboard": dashboard, "dashboard_update_interval": moment.interval}
     assert len(await use(piped(asyncio.sleep), [moment.item], **options)) == 1
     assert not others()

@@ -596,6 +596,39 @@ def test_a_counter_does_not_fall_if_what_is_read_of_a_run_does() -> None:
     assert exporter.value("pipeline_items_fed") == 8
 
 
+class LastingPipeline(Pipeline):
+    """A pipeline whose workers were busy for so many seconds."""
+
+    seconds = 0.0
+
+    def get_stats(self) -> PipelineStats:
+        stats = super().get_stats()
+        work = replace(stats.stage_stats["Work"], seconds={"busy": self.seconds})
+        return replace(stats, stage_stats={"Work": work})
+
+
+def test_seconds_do_not_fall_where_a_rounded_sum_would() -> None:
+    """Ended runs are summed first, and 0.3 + 0.7 + 0.1 is more than 0.7 + 0.1 + 0.3."""
+    exporter = Exporter()
+
+    async def start(seconds: float) -> Pipeline:
+        stage = Stage(name="Work", workers=1, tasks=[same])
+        pipeline = LastingPipeline([stage], name="p", plugins=[exporter], autoload=False)
+        pipeline.seconds = seconds
+        await pipeline.start()
+        return pipeline
+
+    async def main() -> None:
+        pipelines = [await start(seconds) for seconds in (0.3, 0.7, 0.1)]
+        before = exporter.value("stage_worker_seconds", "p", "Work", "busy")
+        for pipeline in (*pipelines[1:], pipelines[0]):
+            await pipeline.shutdown()
+            assert exporter.value("stage_worker_seconds", "p", "Work", "busy") == before
+        assert before == pytest.approx(1.1, abs=1e-5)
+
+    simulate(main)
+
+
 def read_until(stop: Event, totals: RunTotals) -> int:
     """Read again and again, and return how often; no counter falls, and no series is lost."""
     before: dict[tuple[str, ...], float] = {}

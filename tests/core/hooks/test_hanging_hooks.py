@@ -22,6 +22,7 @@ from tests.helpers.hooks import (
 )
 from tests.helpers.runs import now, same, values
 from tests.helpers.simulated import simulated
+from tests.helpers.task_factories import each_task_factory
 from tests.helpers.virtual_time import begun, others, settle
 
 LIMIT = 5
@@ -169,16 +170,9 @@ async def test_a_cancelled_run_ends_though_a_finish_hook_ignores_that(
     await settle()
 
 
-def eager() -> Any:
-    factory = getattr(asyncio, "eager_task_factory", None)
-    if factory is None:
-        pytest.skip("eager tasks need Python 3.12")
-    return factory
-
-
-@pytest.mark.parametrize("factory", [lambda: None, eager], ids=["plain", "eager"])
+@each_task_factory
 @simulated()
-async def test_the_hooks_of_a_run_share_a_context(factory: Callable[[], Any]) -> None:
+async def test_the_hooks_of_a_run_share_a_context(factory: Any) -> None:
     variable: ContextVar[int] = ContextVar("variable")
     tokens: list[Token[int]] = []
 
@@ -193,7 +187,7 @@ async def test_the_hooks_of_a_run_share_a_context(factory: Callable[[], Any]) ->
             await asyncio.sleep(1)
             variable.reset(tokens.pop())
 
-    asyncio.get_running_loop().set_task_factory(factory())
+    asyncio.get_running_loop().set_task_factory(factory)
     one = pipeline(Setting())
     await one.run([1])
     assert not one.plugin_faults

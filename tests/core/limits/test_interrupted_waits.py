@@ -90,14 +90,8 @@ WAITS = {
     "calls, group": Wait(ONE_CALL, calling(concurrency_limit, in_a_task_group)),
     "calls, time limit": Wait(ONE_CALL, calling(concurrency_limit, with_a_time_limit)),
     "rate": Wait(ONE_RATE, calling(rate_limit, once)),
-    "rate, gather": Wait(ONE_RATE, calling(rate_limit, by_gather)),
-    "rate, group": Wait(ONE_RATE, calling(rate_limit, in_a_task_group)),
-    "rate, time limit": Wait(ONE_RATE, calling(rate_limit, with_a_time_limit)),
 }
-each_wait = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
-each_wait_that_ends = pytest.mark.parametrize(
-    "wait", [wait for wait in WAITS.values() if wait.fields is not ONE_RATE]
-)
+each_limit = pytest.mark.parametrize("wait", ["task", "calls", "rate"])
 VALUES = ["first", "second", "third"]
 
 
@@ -216,16 +210,22 @@ INTERRUPTIONS = {
 
 
 @watched_or_not
-@each_wait
-@pytest.mark.parametrize("interruption", INTERRUPTIONS.values(), ids=INTERRUPTIONS)
+@pytest.mark.parametrize(
+    ("interruption", "wait"),
+    [
+        *((interruption, "calls, gather") for interruption in INTERRUPTIONS),
+        *(("shutdown", wait) for wait in WAITS if wait != "calls, gather"),
+    ],
+)
 @simulated(tick=0.0)
 async def test_an_interrupted_wait_ends_in_time_and_its_item_is_unprocessed(
-    interruption: Interruption, wait: Wait, watched: bool
+    interruption: str, wait: str, watched: bool
 ) -> None:
-    scene = Scene(wait, watched)
-    await interruption.interrupt(scene)
-    assert left(scene.pipeline) == interruption.unprocessed
-    assert now() == interruption.seconds
+    scene = Scene(WAITS[wait], watched)
+    interrupt, unprocessed, seconds = INTERRUPTIONS[interruption]
+    await interrupt(scene)
+    assert left(scene.pipeline) == unprocessed
+    assert now() == seconds
     assert not others()
     assert_all_are_somewhere(scene.pipeline, range(3))
     if scene.tracker is not None:
@@ -233,22 +233,22 @@ async def test_an_interrupted_wait_ends_in_time_and_its_item_is_unprocessed(
         assert [event.status for event in history] == ["queued", "in_progress", "unprocessed"]
         assert [event.final for event in history] == [False, False, True]
         # What waits for its task has begun no attempt that could be cancelled.
-        expected = [] if wait is WAITS["task"] else [1, 2]
+        expected = [] if wait == "task" else [1, 2]
         assert sorted(item_id for item_id in scene.cancelled.ids if item_id) == expected
 
 
-@each_wait
+@each_limit
 @pytest.mark.parametrize(
     "retried", [{"task_attempts": 2, "task_wait_seconds": 0}, {"retry": "per_stage"}]
 )
 @simulated(tick=0.0)
 async def test_a_wait_in_a_second_attempt_is_interrupted_and_calls_no_callback(
-    wait: Wait, retried: dict[str, Any]
+    wait: str, retried: dict[str, Any]
 ) -> None:
     called, failed = list[Any](), list[Any]()
 
     def fails_at_first(gate: Gate) -> Callable[[Any], Any]:
-        task = wait.task(gate)
+        task = WAITS[wait].task(gate)
 
         async def visit(value: Any) -> Any:
             if value not in failed:
@@ -261,19 +261,19 @@ async def test_a_wait_in_a_second_attempt_is_interrupted_and_calls_no_callback(
     def note(item_id: Any, *_: Any) -> None:
         called.append(item_id)
 
-    scene = Scene(wait._replace(task=fails_at_first), on_failure=note, on_success=note, **retried)
+    scene = Scene(
+        WAITS[wait]._replace(task=fails_at_first), on_failure=note, on_success=note, **retried
+    )
     await shut_down(scene)
     assert left(scene.pipeline) == FIRST_MOVED_ON
     assert called == [0]
 
 
-@watched_or_not
-@each_wait
+@each_limit
 @simulated()
-async def test_an_item_whose_wait_was_interrupted_can_be_fed_again(
-    wait: Wait, watched: bool
-) -> None:
-    scene = Scene(wait._replace(fields={**wait.fields, "call_rate_period": 4}), watched)
+async def test_an_item_whose_wait_was_interrupted_can_be_fed_again(wait: str) -> None:
+    fields, task = WAITS[wait]
+    scene = Scene(Wait({**fields, "call_rate_period": 4}, task))
     await scene.set_up()
     scene.gate.open()
     unprocessed = await scene.pipeline.shutdown()
@@ -317,14 +317,13 @@ both_ends = pytest.mark.parametrize(
 )
 
 
-@watched_or_not
-@each_wait_that_ends
+@pytest.mark.parametrize("wait", ["task", "calls"])
 @both_ends
 @simulated()
 async def test_join_and_drain_wait_for_limits(
-    wait: Wait, watched: bool, end: Callable[[Pipeline], Coroutine[Any, Any, Any]]
+    wait: str, end: Callable[[Pipeline], Coroutine[Any, Any, Any]]
 ) -> None:
-    scene = Scene(wait, watched)
+    scene = Scene(WAITS[wait])
     await scene.set_up()
     ending = asyncio.ensure_future(end(scene.pipeline))
     for value in VALUES:
@@ -352,8 +351,6 @@ async def test_join_and_drain_wait_for_a_rate(
 
 
 @watched_or_not
-@both_limits
-@pytest.mark.parametrize("seconds", [0, 4])
 @pytest.mark.parametrize(
     ("fails", "fields", "ended"),
     [
@@ -365,35 +362,28 @@ async def test_join_and_drain_wait_for_a_rate(
 )
 @simulated(tick=0.0)
 async def test_a_task_that_swallows_the_cancellation_keeps_its_outcome(
-    fails: bool,
-    fields: dict[str, Any],
-    ended: str,
-    seconds: float,
-    limit: Limit,
-    field: str,
-    watched: bool,
+    fails: bool, fields: dict[str, Any], ended: str, watched: bool
 ) -> None:
     gate = Gate()
 
     async def stubborn(value: str) -> Any:
         try:
-            async with limit():
+            async with concurrency_limit():
                 return await gate(value)
         except asyncio.CancelledError:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(4)
             if fails:
                 raise ValueError from None
             return value
 
-    fields = {field: 1, "call_rate_period": 1e6, **fields}
-    pipeline = piped(stage(stubborn, workers=2, **fields), watched=watched)
+    pipeline = piped(stage(stubborn, workers=2, call_concurrency=1, **fields), watched=watched)
     await start_with(pipeline, ["first", "second"])
     gate.open()
     await pipeline.shutdown()
     assert values(pipeline.results)[0] == "first"
     assert values(getattr(pipeline, ended))[-1] == "second"
     assert_all_are_somewhere(pipeline, range(2))
-    assert now() == seconds
+    assert now() == 4
     assert not others()
 
 
@@ -495,7 +485,6 @@ async def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later
 
 
 @watched_or_not
-@both_limits
 @pytest.mark.parametrize(
     ("role", "value", "ended"),
     [
@@ -506,31 +495,23 @@ async def test_a_sub_task_left_behind_by_an_earlier_attempt_does_not_end_a_later
 )
 @simulated(tick=0.0)
 async def test_a_callback_s_wait_is_interrupted_and_the_item_s_outcome_stands(
-    role: str,
-    value: str,
-    ended: str,
-    limit: Limit,
-    field: str,
-    watched: bool,
-    caplog: pytest.LogCaptureFixture,
+    role: str, value: str, ended: str, watched: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate()
 
     async def call_back(*_: Any) -> None:
-        async with limit():
-            pass
+        await limited()
 
     async def task(value: str) -> str:
         if value == "first":
-            async with limit():
+            async with concurrency_limit():
                 await gate(value)
         if value == "bad":
             raise ValueError
         return value
 
-    fields: dict[str, Any] = {field: 1, "call_rate_period": 1e6}
-    fields |= {"skip_if": lambda value: value == "skip", role: call_back}
-    pipeline = piped(stage(task, workers=2, **fields), watched=watched)
+    callbacks: dict[str, Any] = {"skip_if": lambda value: value == "skip", role: call_back}
+    pipeline = piped(stage(task, workers=2, call_concurrency=1, **callbacks), watched=watched)
     await start_with(pipeline, ["first"])
     await pipeline.feed([value])
     await settle()
@@ -544,22 +525,16 @@ async def test_a_callback_s_wait_is_interrupted_and_the_item_s_outcome_stands(
 
 
 @watched_or_not
-@both_limits
 @simulated(tick=0.0)
-async def test_a_wait_in_skip_if_is_interrupted_and_the_item_is_unprocessed(
-    limit: Limit, field: str, watched: bool
-) -> None:
+async def test_a_wait_in_skip_if_is_interrupted_and_the_item_is_unprocessed(watched: bool) -> None:
     gate = Gate()
 
     async def skip_if(value: str) -> bool:
-        async with limit():
+        async with concurrency_limit():
             await gate(value)
         return False
 
-    pipeline = piped(
-        stage(same, workers=2, skip_if=skip_if, **{field: 1, "call_rate_period": 1e6}),
-        watched=watched,
-    )
+    pipeline = piped(stage(same, workers=2, skip_if=skip_if, call_concurrency=1), watched=watched)
     await start_with(pipeline, ["first", "second"])
     gate.open()
     left = await pipeline.shutdown()
@@ -604,7 +579,7 @@ async def no_limit() -> AsyncIterator[None]:
     yield
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(20))
 @simulated()
 async def test_a_shutdown_at_any_moment_loses_nothing(seed: int) -> None:
     """Permits are passed on in the very callbacks in which the run is closed."""

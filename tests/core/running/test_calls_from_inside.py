@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.helpers.runs import (
     values,
 )
 from tests.helpers.simulated import simulated
+from tests.helpers.task_factories import each_task_factory
 from tests.helpers.virtual_time import Gate, begun, others
 
 # Waiting for the run that waits for the task
@@ -98,18 +98,10 @@ INDIRECT_WAITS: list[Callable[[Call], Any]] = [
     lambda call: asyncio.gather(asyncio.shield(asyncio.wait_for(call, 1000))),
     in_a_group,
     by_wait,
-    late,
-    lambda call: asyncio.create_task(late(call)),
 ]
-each_place = pytest.mark.parametrize("place", ["task", "on_success", "skip_if", "hook"])
-each_kind_of_task = pytest.mark.parametrize("is_eager", [False, True], ids=["", "eager"])
-
-
-def prepare_tasks(is_eager: bool) -> None:
-    if is_eager and sys.version_info < (3, 12):
-        pytest.skip("eager tasks are new in Python 3.12")
-    if is_eager:
-        asyncio.get_running_loop().set_task_factory(vars(asyncio)["eager_task_factory"])
+LATE_WAITS: list[Callable[[Call], Any]] = [late, lambda call: asyncio.create_task(late(call))]
+"""Begun when the shutdown has closed the run."""
+PLACES = ["task", "on_success", "skip_if", "hook"]
 
 
 def calling(place: str, call: Callable[[], Any]) -> Pipeline:
@@ -132,13 +124,19 @@ def calling(place: str, call: Callable[[], Any]) -> Pipeline:
     return Pipeline([stage(task, workers=2, **functions)], plugins=plugins)
 
 
-@pytest.mark.parametrize("wait", INDIRECT_WAITS)
-@pytest.mark.parametrize("options", [{}, {"drain": True}, {"timeout": 9999}], ids=str)
-@each_place
-@each_kind_of_task
+@each_task_factory
+@pytest.mark.parametrize(
+    ("wait", "place", "options"),
+    [
+        *((wait, "task", {}) for wait in INDIRECT_WAITS + LATE_WAITS),
+        *((wait, place, {}) for wait in (asyncio.gather, late) for place in PLACES[1:]),
+        *((wait, "task", {"drain": True}) for wait in (asyncio.gather, late)),
+        *((wait, "task", {"timeout": 9999}) for wait in (asyncio.gather, late)),
+    ],
+)
 @simulated()
 async def test_a_shutdown_that_its_own_worker_waits_for_is_refused(
-    wait: Callable[[Call], Any], options: dict[str, Any], place: str, is_eager: bool
+    wait: Callable[[Call], Any], place: str, options: dict[str, Any], factory: Any
 ) -> None:
     async def stop() -> None:
         with pytest.raises((PipelineError, ExceptionGroup)) as caught:
@@ -146,9 +144,7 @@ async def test_a_shutdown_that_its_own_worker_waits_for_is_refused(
         error: Any = caught.value
         errors.append(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
 
-    prepare_tasks(is_eager)
-    if wait is in_a_group and place == "hook" and sys.version_info < (3, 13):
-        pytest.skip("a group that fails leaves a cancellation, which hooks cannot take back")
+    asyncio.get_running_loop().set_task_factory(factory)
     errors: list[Exception] = []
     pipeline = calling(place, stop)
     await pipeline.run([1, 2, 3])
@@ -156,28 +152,25 @@ async def test_a_shutdown_that_its_own_worker_waits_for_is_refused(
     assert isinstance(error, PipelineError)
     assert "shutdown()" in str(error)
     assert pipeline.plugin_faults == {}
+    assert wait in LATE_WAITS or len(pipeline.results) == 3  # the run goes on
     assert not others()
 
 
-@pytest.mark.parametrize("goes_on", [0, 1, 50])
-@pytest.mark.parametrize("is_wrapped", [False, True])
+@each_task_factory
 @pytest.mark.parametrize("drain", [False, True])
-@each_place
-@each_kind_of_task
+@pytest.mark.parametrize(
+    ("place", "goes_on"), [("task", 0), ("task", 1), *((place, 50) for place in PLACES)]
+)
 @simulated(tick=0.0)
 async def test_a_shutdown_that_a_worker_does_not_wait_for_ends_the_run(
-    drain: bool, is_wrapped: bool, goes_on: float, place: str, is_eager: bool
+    place: str, goes_on: float, drain: bool, factory: Any
 ) -> None:
-    async def stop_in_a_program() -> list[Any]:
-        return await pipeline.shutdown(drain=drain)
-
     async def stop() -> None:
-        call = stop_in_a_program() if is_wrapped else pipeline.shutdown(drain=drain)
-        stopping.append(asyncio.create_task(call))
+        stopping.append(asyncio.create_task(pipeline.shutdown(drain=drain)))
         if goes_on:
             await asyncio.sleep(goes_on)
 
-    prepare_tasks(is_eager)
+    asyncio.get_running_loop().set_task_factory(factory)
     stopping: list[asyncio.Task[list[Any]]] = []
     pipeline = calling(place, stop)
     await pipeline.run(range(100))

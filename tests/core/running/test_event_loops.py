@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -25,6 +24,7 @@ from tests.helpers.runs import (
     stage,
     values,
 )
+from tests.helpers.task_factories import TASK_FACTORIES, each_task_factory
 from tests.helpers.virtual_time import others
 
 T = TypeVar("T")
@@ -76,22 +76,24 @@ async def by_shutdown(pipeline: Pipeline, items: Any) -> list[Any]:
 USES = [by_run, by_slow_stream, by_leaving_a_stream, by_feed, by_process, by_shutdown]
 
 
-@pytest.mark.parametrize("factory", [only_loop_and_coroutine, "eager_task_factory"])
-@pytest.mark.parametrize("task", [same, same_later, same_in_a_thread])
+FACTORIES = TASK_FACTORIES | {"plain": only_loop_and_coroutine}
+
+
+@pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 @pytest.mark.parametrize(
-    "options", [{"queue_capacity": 0}, {"queue_capacity": 1}, {"pull": True}, {}], ids=str
+    ("use", "task", "options"),
+    [
+        *((use, same, {"queue_capacity": 30}) for use in USES),
+        (by_run, same_later, {}),
+        (by_run, same_in_a_thread, {}),
+        *((by_run, same, {"queue_capacity": capacity}) for capacity in (0, 1)),
+        *((use, same, {"pull": True}) for use in (by_run, by_slow_stream)),
+    ],
 )
 @pytest.mark.parametrize("number", [1, 30])  # one item is read in the first step of an eager task
-@pytest.mark.parametrize("use", USES)
 def test_a_pipeline_runs_with_another_task_factory(
-    factory: Any, task: TaskFunc, options: dict[str, Any], number: int, use: Use
+    use: Use, task: TaskFunc, options: dict[str, Any], number: int, factory: Any
 ) -> None:
-    if isinstance(factory, str):
-        if sys.version_info < (3, 12):
-            pytest.skip("there are no eager tasks yet")
-        factory = getattr(asyncio, factory)
-    if use is by_shutdown:
-        options = {"queue_capacity": 0}  # or the feed would wait
     stages = [
         stage(task, name=name, workers=2, **options if is_last else {})
         for name, is_last in (("First", False), ("Second", True))
@@ -101,11 +103,9 @@ def test_a_pipeline_runs_with_another_task_factory(
     assert sorted(done) == list(range(number))
 
 
+@each_task_factory
 @pytest.mark.parametrize("later", [False, True])
-def test_plugins_of_a_refused_run_get_its_end_with_eager_tasks(later: bool) -> None:
-    factory: Any = getattr(asyncio, "eager_task_factory", None)
-    if factory is None:
-        pytest.skip("there are no eager tasks yet")
+def test_plugins_of_a_refused_run_get_its_end(later: bool, factory: Any) -> None:
     calls = []
 
     class Refusing:

@@ -24,7 +24,6 @@ def log_error(logger: Logger, error: BaseException, text: str, *arguments: objec
 
     Args:
         logger: receives the record.
-        error: the error.
         text: the message, with the placeholders of logging.
         arguments: fill the placeholders.
     """

@@ -73,7 +73,6 @@ def safe_text(text: str, longest: int) -> str:
     """Return a text on one line, with control characters escaped.
 
     Args:
-        text: the text.
         longest: the most characters of the result, before escaping.
     """
     return escaped(text if len(text) <= longest else f"{text[: longest - 3]}...")

@@ -1,4 +1,9 @@
-"""Tracebacks without antflow's frames, and the user's line that raised an error."""
+"""Tracebacks without antflow's frames, and the user's line that raised an error.
+
+An error refers to its traceback, and so to each frame that it went through. A frame that has the
+error in a variable, too, forms a cycle with it: both, and the items that they hold, stay until the
+garbage collector finds them. So such a frame ends with a `del` of the variable.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +132,7 @@ def reraise(error: BaseException) -> NoReturn:
         raise error
     finally:
         set_on(error, "__context__", context)
-        del error, context  # or the traceback and this frame would keep each other
+        del error, context
 
 
 def raise_kept(error: BaseException) -> NoReturn:
@@ -145,7 +150,7 @@ def unchanged_traceback(error: BaseException) -> Iterator[None]:
         yield
     finally:
         set_on(error, "__traceback__", kept)
-        del error, kept  # or the traceback and this frame would keep each other
+        del error, kept
 
 
 def set_on(error: BaseException, name: str, value: object) -> None:

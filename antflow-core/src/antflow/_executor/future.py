@@ -191,7 +191,7 @@ class AsyncFuture(Generic[T]):
             # Not with the frames of those that asked before, or it would grow.
             raise error.with_traceback(self._traceback)
         finally:
-            del error, self  # or the traceback and this frame would keep each other
+            del error, self  # breaks a cycle; see _errors/tracebacks.py
 
     def _call_back(self) -> None:
         self._pending.discard(self)

@@ -20,6 +20,11 @@ VALUES_AT_ONCE = 500
 SHORTEST_SLEEP = 1e-6
 """Seconds; 0 would release the interpreter and take it back before another thread wakes up."""
 
+TICKS = 2**20
+"""Ticks of a second; sums of whole ticks are exact up to 272 years."""
+# A rounded sum depends on its order. It fell in the last digit when a run ended, because ended runs
+# are summed first, and Prometheus takes a counter that falls for one that was started again.
+
 LARGEST = frozenset(
     {metrics.LAST_COMPLETION, metrics.LIMIT_ALLOWED, metrics.LIMIT_PAUSED, metrics.LIMIT_KEYS}
 )
@@ -61,7 +66,6 @@ class Measurements:
         """Add those of another run.
 
         Args:
-            other: the other run's.
             has_ended: whether that run has ended, so that its gauges count as 0.
         """
         for metric, rows in other._rows.items():
@@ -130,6 +134,15 @@ def _max_histogram(one: Histogram, other: Histogram) -> Histogram:
     return Histogram(one.bounds, counts, max(one.sum, other.sum))
 
 
+def _in_ticks(seconds: float) -> float:
+    """Round seconds down to ticks."""
+    return int(seconds * TICKS) / TICKS
+
+
+def _sum_in_ticks(histogram: Histogram) -> Histogram:
+    return Histogram(histogram.bounds, histogram.counts, _in_ticks(histogram.sum))
+
+
 def yield_gil() -> None:
     """Let another thread run, such as that of an event loop.
 
@@ -188,7 +201,7 @@ def _of_run(
             yield from _of_limit(limit, limiter.limit("limit", name, *stage_labels))
         for name, task in stage.tasks.items():
             task_labels = limiter.limit("task", name, *stage_labels)
-            yield metrics.TASK_DURATION, task_labels, task.duration
+            yield metrics.TASK_DURATION, task_labels, _sum_in_ticks(task.duration)
             yield metrics.TASK_FAILURES, task_labels, task.failed
             yield metrics.TASK_RETRIES, task_labels, task.retried
 
@@ -211,10 +224,10 @@ def _of_stage(stage: StageStats, labels: Labels) -> Iterator[Measurement]:
     for state, workers in stage.workers.items():
         yield metrics.WORKERS, (*labels, state), workers
     for state, seconds in stage.seconds.items():
-        yield metrics.WORKER_SECONDS, (*labels, state), seconds
+        yield metrics.WORKER_SECONDS, (*labels, state), _in_ticks(seconds)
     yield metrics.ABANDONED_THREADS, labels, stage.abandoned_threads
     yield metrics.LAST_COMPLETION, labels, stage.last_completion or 0.0
-    yield metrics.QUEUE_WAIT, labels, stage.queue_wait
+    yield metrics.QUEUE_WAIT, labels, _sum_in_ticks(stage.queue_wait)
 
 
 def _of_limit(limit: LimitStats, labels: Labels) -> Iterator[Measurement]:

@@ -29,7 +29,6 @@ class _ActiveRun:
     Args:
         pipeline: the pipeline of the run; it is not kept alive.
         loop: the event loop of the run; it is not kept alive.
-        label: the pipeline's label.
         limiter: gives the other labels.
     """
 

@@ -88,7 +88,6 @@ class Meter:
     start wait before them.
 
     Args:
-        limit: the state of its limit.
         key: what it is for; None if the limit has no keys.
         allowed: attempts at once, or what adapts them; None for no bound.
         window: of the rate; None for no bound.

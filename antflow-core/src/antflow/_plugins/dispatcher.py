@@ -100,7 +100,6 @@ class Dispatcher:
     first status event, `item_finish` for its last, and one for each hook of an attempt.
 
     Args:
-        pipeline: the pipeline's name.
         abort: ends the run; called with a KeyboardInterrupt or SystemExit of an observer, with a
             PluginError of `antflow_pipeline_start`, and in a strict run with any PluginError.
     """
@@ -185,7 +184,6 @@ class Dispatcher:
 
         Args:
             item: the item whose status has changed.
-            stage: name of the stage.
             status: the new status.
             worker: name of the worker that holds the item.
             metadata: metadata of the event.

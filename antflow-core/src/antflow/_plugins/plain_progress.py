@@ -40,7 +40,6 @@ class PlainProgress:
         """Begin to count; the first line follows after a second.
 
         Args:
-            pipeline: the Pipeline.
             total_items: how many items there are; None if the input has no length.
         """
         self._name = safe_text(pipeline.name, LONGEST_NAME)
@@ -126,7 +125,6 @@ def share_ended(snapshot: DashboardSnapshot, total: int | None) -> float | None:
     Without a total, it is the share of the input that has been read, less what is in flight.
 
     Args:
-        snapshot: the state of the run.
         total: how many items there are; None if unknown.
     """
     stats = snapshot.pipeline_stats

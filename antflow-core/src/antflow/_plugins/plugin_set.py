@@ -45,7 +45,6 @@ def resolve(plugins: Iterable[object], pipeline: str) -> dict[str, object]:
 
     Args:
         plugins: objects, modules, or classes.
-        pipeline: the pipeline's name.
 
     Raises:
         PipelineError: `plugins` is not a list, has one twice, or has two with the same name.

@@ -74,7 +74,7 @@ class Threads:
         try:
             reraise(error)
         finally:
-            del error, job  # or the traceback and this frame would keep each other
+            del error, job  # breaks a cycle; see _errors/tracebacks.py
 
     @property
     def are_too_many(self) -> bool:

@@ -304,7 +304,6 @@ def exceeds(most: float, failed: int, ended: int, *, at_end: bool = False) -> bo
 
     Args:
         most: a number of items (an int), or a share of those that ended (a float).
-        failed: items that failed.
         ended: items that succeeded or failed.
         at_end: whether no more items will end.
     """

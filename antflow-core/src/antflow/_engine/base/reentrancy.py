@@ -35,11 +35,7 @@ def new_context(run: object) -> Context:
 
 
 class Reentrancy:
-    """Knows the code that one run may be waiting for.
-
-    Args:
-        run: the run.
-    """
+    """Knows the code that one run may be waiting for."""
 
     def __init__(self, run: object) -> None:
         self._run = run

@@ -65,7 +65,6 @@ class RunState:
     """The state of one run: how far it is, its tasks, and how to end it.
 
     Args:
-        name: the pipeline's name.
         on_idle: called when it is closed and has no task any more, maybe again.
     """
 

@@ -41,7 +41,6 @@ class RunTasks:
         """Create a task that the run waits for.
 
         Args:
-            create_task: creates it.
             on_done: called when it is done, and calls `end`; None for `end` alone.
         """
         self.is_creating = True

@@ -208,7 +208,7 @@ class LoopThread(Generic[T]):
             if error is not None:
                 raise error
         finally:
-            del error  # or the traceback and this frame would keep each other
+            del error  # breaks a cycle; see _errors/tracebacks.py
         return self._results.pop()
 
     def stop(self, seconds: float | None = None) -> None:

@@ -22,15 +22,7 @@ MIN_PRUNED = 1000
 
 
 class Dropper:
-    """Drops items of one run: at once where they wait, else when they next wait.
-
-    Args:
-        run: the state of the run.
-        stages: of the run.
-        workers: of the run.
-        results: of the run.
-        dispatcher: calls the run's observers.
-    """
+    """Drops items of one run: at once where they wait, else when they next wait."""
 
     def __init__(
         self,
@@ -53,7 +45,6 @@ class Dropper:
         """Drop an item that has not ended.
 
         Args:
-            item: the item.
             reason: why, as in `PipelineResult.reason`.
             interrupts: whether to cancel an attempt that runs.
         """

@@ -23,13 +23,7 @@ MAX_PLAIN_TYPES = 100
 
 
 class Feeder:
-    """Feeds the stages of one run, as they have room.
-
-    Args:
-        run: the state of the run.
-        items: makes the items.
-        dispatcher: calls the run's observers.
-    """
+    """Feeds the stages of one run, as they have room."""
 
     def __init__(self, run: RunState, items: ItemFactory, dispatcher: Dispatcher) -> None:
         self.depositor = Depositor(run, dispatcher)
@@ -192,11 +186,7 @@ _logger = logging.getLogger(__name__)
 
 
 class FeedWarnings:
-    """Warns of feeds that make memory grow, and of those that wait for a start.
-
-    Args:
-        run: the state of the run.
-    """
+    """Warns of feeds that make memory grow, and of those that wait for a start."""
 
     def __init__(self, run: RunState) -> None:
         self._run = run
@@ -236,12 +226,7 @@ class FeedWarnings:
 
 
 class Depositor:
-    """Emits that items are queued, and deposits them.
-
-    Args:
-        run: the state of the run.
-        dispatcher: calls the run's observers.
-    """
+    """Emits that items are queued, and deposits them."""
 
     def __init__(self, run: RunState, dispatcher: Dispatcher) -> None:
         self.announced: dict[int, tuple[PipelineResult, StageRuntime]] = {}  # not deposited yet

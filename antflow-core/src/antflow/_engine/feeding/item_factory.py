@@ -15,12 +15,7 @@ EARLIER = UnprocessedItem, PipelineResult
 
 
 class ItemFactory:
-    """Makes items of values, and of items that an earlier run has left.
-
-    Args:
-        pipeline: its name.
-        stages: of the run.
-    """
+    """Makes items of values, and of items that an earlier run has left."""
 
     def __init__(self, pipeline: str, stages: Sequence[StageRuntime]) -> None:
         self.ids = SequenceIds()

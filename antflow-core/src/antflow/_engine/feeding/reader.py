@@ -15,12 +15,7 @@ from .thread_reader import ThreadReader
 
 
 class InputReader:
-    """Feeds an input to the first stage, in a task of the run, and then closes the run's input.
-
-    Args:
-        run: the state of the run.
-        feeder: of the run.
-    """
+    """Feeds an input to the first stage, in a task of the run, and then closes the run's input."""
 
     def __init__(self, run: RunState, feeder: Feeder) -> None:
         self.error: BaseException | None = None
@@ -35,7 +30,6 @@ class InputReader:
         Args:
             source: the input.
             stage: where it enters.
-            priority: of its items.
             opening: what has to end before; None if nothing has.
         """
         task = get_running_loop().create_task(self._read(source, stage, priority, opening))

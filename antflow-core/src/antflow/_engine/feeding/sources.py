@@ -32,7 +32,6 @@ def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False
 
     Args:
         items: what the user gave.
-        pipeline: name of the pipeline.
         read_in_thread: whether it is to be read in a thread.
 
     Raises:

@@ -20,9 +20,7 @@ class Submitter:
     """Submits items to one run.
 
     Args:
-        run: the state of the run.
         stage: where values enter.
-        items: makes the items.
         feeder: feeds those that wait for room.
         results: where items end.
         dropper: cancels items, and lets them expire.

@@ -174,7 +174,7 @@ class ThreadReader:
             if error is not None:
                 raise error
         finally:
-            del error  # or the traceback and this frame would keep each other
+            del error  # breaks a cycle; see _errors/tracebacks.py
 
     def _abandon(self) -> None:
         with self._changed:

@@ -43,7 +43,6 @@ class KeyLines:
         """Return how many items in lines wait for a limit; from any thread.
 
         Args:
-            meters: of the limit.
             first: what the first ready item of the stage waits for.
         """
         return sum(line.waiting for line in self if line.is_for(meters, first))
@@ -52,7 +51,6 @@ class KeyLines:
         """Add an item to the line of its key.
 
         Args:
-            candidate: the item.
             need: the limit and the key.
             blocked: why it may not start; None if others wait for its key.
         """

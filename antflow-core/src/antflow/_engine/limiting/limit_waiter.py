@@ -25,7 +25,6 @@ class Need(NamedTuple):
     """What an item needs of one limit.
 
     Args:
-        meters: of the limit.
         key: of the item; None if the limit has no keys.
         units: of the rate.
         name: of the limit, in its stage.
@@ -48,7 +47,6 @@ class Candidate:
     """An item that is the next to start, or waits for its key.
 
     Args:
-        item: the item.
         needs: of each limit that bounds it, those without keys first.
         error: what `key` or `cost` raised; the item then needs nothing.
     """
@@ -148,7 +146,6 @@ class LimitWaiter:
         """Return whether the items in its line wait for a limit.
 
         Args:
-            meters: of the limit.
             first: what the first ready item of the stage waits for.
         """
         # Once its key is free, a line waits for the limit without keys that blocks the stage.

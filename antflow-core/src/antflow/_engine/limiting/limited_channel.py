@@ -30,7 +30,6 @@ class LimitedChannel(Channel):
     Args:
         capacity: ready items that may wait; infinity never makes a sender wait.
         max_parked: items that may be parked, and as many that may be in lines.
-        limiter: of the stage.
     """
 
     # Without __slots__, so that it can have PullChannel beside it as a base.
@@ -228,7 +227,6 @@ class LimitedChannel(Channel):
 
         Args:
             waiter: whose first item it is.
-            candidate: the item.
             need: what it waits for.
             blocked: why it may not start; None if others wait for its key.
         """
@@ -324,7 +322,6 @@ class LimitedPullChannel(LimitedChannel, PullChannel):
 
     Args:
         receivers: how many there are.
-        limiter: of the stage.
     """
 
     def __init__(self, receivers: int, limiter: Limiter) -> None:

@@ -52,7 +52,6 @@ class Limiter:
         """Begin to use the limits on the running loop.
 
         Args:
-            clock: of the run.
             waiting_for: returns how many items of the stage wait for a limit.
         """
         self.loop, self.clock, self._waiting_for = get_running_loop(), clock, waiting_for
@@ -108,7 +107,6 @@ class Limiter:
         """Return why an item may not start now; None if it may.
 
         Args:
-            candidate: the item.
             waiter: whose first item it is.
             now: a fresh reading of the clock: an older one could exceed a window.
         """
@@ -176,10 +174,7 @@ def slow_down(
     """Have limits follow an error which says that the called service is overloaded.
 
     Args:
-        stage: name of the stage.
         limiter: of the stage; None if it has no limits.
-        grant: of the item.
-        error: of the attempt.
 
     Returns:
         The error, or a ValueError if it asks for no number of seconds, or for a pause of a limit
@@ -221,7 +216,6 @@ def needs_of(limits: Mapping[str, Limit], value: Any) -> tuple[Need, ...]:
 
     Args:
         limits: by name.
-        value: of an item.
 
     Raises:
         TypeError: a key cannot be a key of a dict.
@@ -287,7 +281,6 @@ class SeenItems(dict[int, Candidate]):
 
     Args:
         queue: the ready items.
-        limiter: of the stage.
     """
 
     __slots__ = ("_limiter", "_queue")

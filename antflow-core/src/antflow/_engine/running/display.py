@@ -233,7 +233,6 @@ def requested_display(
 
     Args:
         find: returns an installed dashboard by its name.
-        pipeline: the pipeline's name.
         progress: as for `Pipeline.run`, like the next two.
         dashboard: name of an installed dashboard.
         custom_dashboard: a dashboard of the caller's own.

@@ -32,10 +32,6 @@ class Lifecycle:
     """Calls the plugins and the display of one run at its begin and its end.
 
     Args:
-        run: the state of the run.
-        stages: of the run.
-        dispatcher: calls the run's observers.
-        feeder: of the run.
         plugins: take part in it.
     """
 
@@ -152,7 +148,6 @@ class Lifecycle:
         """End the runners, leave the lifespan, report items, call plugins, stop the display.
 
         Args:
-            results: of the run.
             context: the present one.
         """
         await self._wait_for_runners()

@@ -22,9 +22,6 @@ class ThreadsafeCalls:
 
     Unlike with `asyncio.run_coroutine_threadsafe`, a call that the loop did not get to start
     before the run ended fails, instead of never being done.
-
-    Args:
-        pipeline: name of the pipeline.
     """
 
     def __init__(self, pipeline: str) -> None:
@@ -39,7 +36,6 @@ class ThreadsafeCalls:
         Cancelling the future cancels the coroutine's task.
 
         Args:
-            loop: the run's.
             make: called on the loop; returns the coroutine.
 
         Raises:
