@@ -31,10 +31,10 @@ demo: $(READY) ## fetch 700 files from a server that limits calls, parse and sto
 test test-documents: export PYTHONDONTWRITEBYTECODE =
 test test-documents: PYTEST := $(PY) -m pytest -rs --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 test: $(READY) ## run the tests of the code (ARGS="-k channel" for some; JOBS=0 in one process)
-	$(PYTEST) --ignore=tests/documents $(ARGS)
+	$(PYTEST) --ignore=tests/documents --ignore=tests/examples $(ARGS)
 
-test-documents: $(READY) ## run the programs and shell lines of the documents, and check the pages
-	$(PYTEST) tests/documents $(ARGS)
+test-documents: $(READY) ## run the examples, and all programs and shell lines of the documents
+	$(PYTEST) tests/documents tests/examples $(ARGS)
 
 coverage: $(READY) ## run the tests and show the lines they do not reach
 	$(PY) -m coverage run -m pytest $(ARGS)
