@@ -244,7 +244,7 @@ def test_what_failed_once_does_not_fail_again(scenario: Scenario) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.skipif(not FUZZ_SECONDS, reason="FUZZ_SECONDS is not set")
+@pytest.mark.skipif(not FUZZ_SECONDS, reason="`make fuzz` runs it")
 def test_no_law_breaks_for_as_long_as_asked() -> None:
     deadline = time.monotonic() + FUZZ_SECONDS
     while time.monotonic() < deadline:
