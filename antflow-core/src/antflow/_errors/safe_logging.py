@@ -23,9 +23,7 @@ def log_error(logger: Logger, error: BaseException, text: str, *arguments: objec
     """Log an error with its traceback; if it cannot be formatted, log the parts that can be.
 
     Args:
-        logger: receives the record.
         text: the message, with the placeholders of logging.
-        arguments: fill the placeholders.
     """
     if not logger.isEnabledFor(ERROR):
         return

@@ -126,7 +126,6 @@ def unknown_keyword(function: str, word: str, known: Iterable[str]) -> str:
 
     Args:
         function: its name in `ADVICE`.
-        word: the unknown keyword.
         known: the keywords that are accepted.
     """
     known, advice = list(known), ADVICE[function]

@@ -95,7 +95,6 @@ def many(number: int, noun: str, form: str = ",") -> str:
     """Return a count with its noun, such as "1 item" or "1,234 items".
 
     Args:
-        number: the count.
         noun: its noun in the singular.
         form: format of the number.
     """

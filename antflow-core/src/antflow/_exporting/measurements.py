@@ -158,14 +158,7 @@ def measure(
     pipeline: str,
     limiter: LabelLimiter,
 ) -> Measurements:
-    """Return the metrics of one run, without the faults of its plugins.
-
-    Args:
-        stats: the statistics of the run.
-        plugins: the names of the plugins that take part.
-        pipeline: the pipeline's label.
-        limiter: gives the other labels.
-    """
+    """Return the metrics of one run, without the faults of its plugins."""
     measured = Measurements()
     for number, value in enumerate(_of_run(stats, plugins, pipeline, limiter)):
         if number % VALUES_AT_ONCE == VALUES_AT_ONCE - 1:

@@ -29,7 +29,6 @@ class _ActiveRun:
     Args:
         pipeline: the pipeline of the run; it is not kept alive.
         loop: the event loop of the run; it is not kept alive.
-        limiter: gives the other labels.
     """
 
     def __init__(

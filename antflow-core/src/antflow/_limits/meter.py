@@ -182,8 +182,6 @@ class Meter:
         """Let an attempt start.
 
         Args:
-            units: of the rate.
-            now: the time.
             since: when its item began to wait.
         """
         self.in_use += 1
@@ -242,7 +240,6 @@ class Meter:
         """Return whether it can be forgotten: it is in no use, and a new one would allow no more.
 
         Args:
-            now: the time.
             per: seconds for which it is kept after its last use.
         """
         if self.in_use or self.waiters or self.paused_until > now:

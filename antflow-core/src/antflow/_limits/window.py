@@ -24,7 +24,6 @@ class Entry:
 
     Args:
         at: when the last of them started, in seconds.
-        units: how many.
     """
 
     __slots__ = ("at", "units")
@@ -89,8 +88,6 @@ class Window:
         """Enter units that start now.
 
         Args:
-            units: how many.
-            now: the time.
             since: when the item began to wait: a start that comes late, since timers and the event
                 loop are late, does not delay the next ones.
         """
@@ -117,7 +114,6 @@ class Window:
         Args:
             parts: the units of the attempt, by entry; an entry may have those of others, too.
             units: how many it did not use.
-            now: the time.
 
         Returns:
             The parts that are left, in their order.

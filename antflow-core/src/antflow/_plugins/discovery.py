@@ -180,9 +180,7 @@ def _load_entry(
     """Load a plugin, unless it is disabled, and check it.
 
     Args:
-        entry: the plugin's entry point.
         why_disabled: the setting that disables it; empty for none.
-        by_name: the plugins found so far.
     """
     status: PluginStatus = "failed"
     plugin: object = None

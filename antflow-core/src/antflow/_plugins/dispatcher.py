@@ -34,9 +34,6 @@ class Listener(NamedTuple):
     """One hook function of one observer.
 
     Args:
-        observer: the plugin.
-        name: the plugin's name.
-        hook: the hook that the function implements.
         call: the function; an awaitable that it returns is awaited.
     """
 
@@ -183,10 +180,6 @@ class Dispatcher:
         """Emit a status event.
 
         Args:
-            item: the item whose status has changed.
-            status: the new status.
-            worker: name of the worker that holds the item.
-            metadata: metadata of the event.
             final: whether it is the item's last event.
             listeners: the functions to call; None for all listeners of the event's hook.
         """
@@ -314,7 +307,6 @@ class Dispatcher:
         """Call a hook of all plugins, and return the results by the plugins' names.
 
         Args:
-            hook: name of the hook.
             arguments: returns the arguments, anew for each plugin, which may change them.
             wait_for: awaits what a function returned; None to wait until it returns.
         """

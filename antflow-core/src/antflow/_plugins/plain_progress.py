@@ -64,12 +64,7 @@ class PlainProgress:
         write_line(f"{self._name}: {', '.join(_so_far(snapshot, self._total, rate))}")
 
     def on_finish(self, results: list[PipelineResult], summary: ErrorSummary) -> None:
-        """Write the last line.
-
-        Args:
-            results: the successes that are kept.
-            summary: the failures.
-        """
+        """Write the last line."""
         if self._latest is None:  # the run ended before its first update
             return
         seconds = get_running_loop().time() - self._began
@@ -141,7 +136,6 @@ def time_left(ended: int, share: float | None, rate: float) -> float | None:
     """Return the seconds until the remaining items have ended; None if that is unknown.
 
     Args:
-        ended: items that have ended.
         share: their share of all items, from 0 to 1; None if it is unknown.
         rate: items per second.
     """

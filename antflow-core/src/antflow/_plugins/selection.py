@@ -14,7 +14,6 @@ def select_plugins(
 
     Args:
         plugins: given to the pipeline; one replaces the installed plugin of its name.
-        tracker: the pipeline's StatusTracker, if it has one.
         autoload: whether installed plugins take part.
 
     Raises:

@@ -113,7 +113,6 @@ def rule_violations(plugin: object, given: object) -> Iterator[str]:
     """Return what is wrong with a plugin before it takes part in anything.
 
     Args:
-        plugin: the object itself.
         given: what was given to `check_plugin`, such as a name.
     """
     if (reason := validation_error(plugin)) is not None:
@@ -157,11 +156,6 @@ def check_scenario(
     """Run a plugin through one scenario, and report what it raises and leaves behind.
 
     Args:
-        plugin: the object itself.
-        scenario: runs pipelines with the plugin.
-        clock: simulates the time of coroutine functions.
-        spy: counts the plugin's hook calls.
-        add_problem: called with each problem.
         join_budget: time to wait for threads; None if threads and files may be left.
 
     Returns:

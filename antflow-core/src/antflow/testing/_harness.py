@@ -28,10 +28,7 @@ class Harness:
     """Makes pipelines with the plugin under test, and reports unexpected results.
 
     Args:
-        plugin: the plugin under test.
         dashboards: names of the plugin's displays.
-        spy: counts the plugin's hook calls.
-        add_problem: called with each problem.
     """
 
     def __init__(

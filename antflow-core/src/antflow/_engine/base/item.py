@@ -69,7 +69,6 @@ def from_failed(result: PipelineResult, sequence_id: int, priority: int) -> Pipe
 
     Args:
         result: it keeps its metadata and carrier to itself.
-        sequence_id: the item's number in this run.
         priority: used if the result has none, as one that no run has made.
 
     Raises:

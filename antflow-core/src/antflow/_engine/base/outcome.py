@@ -29,8 +29,6 @@ class Outcome:
     """The outcome of an attempt that did not succeed; that of one that did is its value.
 
     Args:
-        kind: what becomes of the item.
-        error: the exception of the attempt.
         delay: seconds until the next attempt, if there is one.
         begun: when the first attempt began, where the policy asks for it.
     """
@@ -82,10 +80,6 @@ def classify_error(
     """Decide what follows an exception.
 
     Args:
-        error: what the attempt raised.
-        counts: which attempt it was.
-        task_policy: how attempts at a task are repeated.
-        stage_policy: how attempts at the stage are repeated.
         elapsed: seconds since the start of the first attempt.
         chance: a number from 0 to 1 that was drawn at random.
         is_cancelled: whether the worker itself is being cancelled.

@@ -19,7 +19,6 @@ class UserAwaitable:
     """What a method of a user's object returned, awaited in a task of its own.
 
     Args:
-        answer: the awaitable.
         context: in which it is awaited; None for a copy of the present one.
     """
 

@@ -21,10 +21,6 @@ class RoomWaiters:
 
     Whoever takes an item calls `wake` while `any` is set. Where both may go on, senders and feeders
     alternate, so that neither starves.
-
-    Args:
-        may_sender_go: returns whether a sender may go on.
-        has_place: returns whether a feeder may deposit an item.
     """
 
     __slots__ = (

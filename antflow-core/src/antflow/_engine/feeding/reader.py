@@ -28,8 +28,6 @@ class InputReader:
         """Begin to read, in a task.
 
         Args:
-            source: the input.
-            stage: where it enters.
             opening: what has to end before; None if nothing has.
         """
         task = get_running_loop().create_task(self._read(source, stage, priority, opening))

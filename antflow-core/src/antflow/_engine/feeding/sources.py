@@ -30,10 +30,6 @@ MANY_ITEMS = frozenset((list, tuple, range, set, frozenset, GeneratorType))
 def checked_source(items: Source, pipeline: str, *, read_in_thread: bool = False) -> Source:
     """Return the input of a pipeline if it has many items.
 
-    Args:
-        items: what the user gave.
-        read_in_thread: whether it is to be read in a thread.
-
     Raises:
         TypeError: it cannot be iterated over, it is one item, or only a plain iterable will do.
     """

@@ -17,14 +17,7 @@ from .item_factory import ItemFactory
 
 
 class Submitter:
-    """Submits items to one run.
-
-    Args:
-        stage: where values enter.
-        feeder: feeds those that wait for room.
-        results: where items end.
-        dropper: cancels items, and lets them expire.
-    """
+    """Submits items to one run."""
 
     def __init__(
         self,

@@ -24,8 +24,6 @@ class Call:
 
     Args:
         function: a coroutine function, or a plain one that is called in a thread.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
         is_async: whether it is called on the event loop.
 
     Attributes:

@@ -51,7 +51,6 @@ class KeyLines:
         """Add an item to the line of its key.
 
         Args:
-            need: the limit and the key.
             blocked: why it may not start; None if others wait for its key.
         """
         line = self._lines.get(need.line)

@@ -26,8 +26,6 @@ class Need(NamedTuple):
 
     Args:
         key: of the item; None if the limit has no keys.
-        units: of the rate.
-        name: of the limit, in its stage.
         has_key: whether items of other keys may pass the item.
     """
 

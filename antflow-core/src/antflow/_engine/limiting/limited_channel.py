@@ -227,7 +227,6 @@ class LimitedChannel(Channel):
 
         Args:
             waiter: whose first item it is.
-            need: what it waits for.
             blocked: why it may not start; None if others wait for its key.
         """
         if not need.has_key:

@@ -26,11 +26,7 @@ acquire, release = LOCK.acquire, LOCK.release
 
 
 class Limiter:
-    """Takes the limits of a stage in one run.
-
-    Args:
-        limits: of the stage, by name.
-    """
+    """Takes the limits of a stage in one run."""
 
     loop: AbstractEventLoop  # set by `begin`
 
@@ -214,9 +210,6 @@ def _caused_by(cause: BaseException, text: str) -> ValueError:
 def needs_of(limits: Mapping[str, Limit], value: Any) -> tuple[Need, ...]:
     """Return what a value needs of the limits of its stage, those without keys first.
 
-    Args:
-        limits: by name.
-
     Raises:
         TypeError: a key cannot be a key of a dict.
         ValueError: a cost is not a number, or is more than a window holds.
@@ -278,9 +271,6 @@ class SeenItems(dict[int, Candidate]):
 
     They are kept until they go: so `key` and `cost` are called once, also where a more urgent item
     comes before one.
-
-    Args:
-        queue: the ready items.
     """
 
     __slots__ = ("_limiter", "_queue")

@@ -37,8 +37,6 @@ def chosen_dashboard(
     Args:
         find: returns an installed one by its name.
         progress: whether the one called "progress" is wanted.
-        dashboard: the name of another one.
-        custom_dashboard: one of the caller's own.
 
     Raises:
         ValueError: more than one is asked for, none of that name is installed, or the custom one
@@ -73,11 +71,8 @@ class Display:
     """One dashboard through one run; when it raises, it is dropped, and the run goes on.
 
     Args:
-        dashboard: what is called.
-        pipeline: the pipeline to show.
         total_items: how many items there are; None where that is unknown.
         interval: seconds between two updates.
-        snapshot: returns the present state.
         abort: ends the run, at a KeyboardInterrupt or SystemExit of the dashboard.
     """
 
@@ -120,8 +115,6 @@ class Display:
         """Have the dashboard show the last state, and finish.
 
         Args:
-            results: what is kept of the run.
-            summary: its failures.
             is_aborted: whether the run was cancelled. A dashboard that was cancelled with it inside
                 a call might wait there again, so it is not updated any more.
         """
@@ -233,9 +226,7 @@ def requested_display(
 
     Args:
         find: returns an installed dashboard by its name.
-        progress: as for `Pipeline.run`, like the next two.
-        dashboard: name of an installed dashboard.
-        custom_dashboard: a dashboard of the caller's own.
+        progress: as for `Pipeline.run`.
         interval: seconds between updates.
 
     Raises:

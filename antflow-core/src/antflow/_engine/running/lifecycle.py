@@ -29,11 +29,7 @@ FINISH = "antflow_pipeline_finish"
 
 
 class Lifecycle:
-    """Calls the plugins and the display of one run at its begin and its end.
-
-    Args:
-        plugins: take part in it.
-    """
+    """Calls the plugins and the display of one run at its begin and its end."""
 
     def __init__(
         self,
@@ -63,7 +59,6 @@ class Lifecycle:
         """Set what the begin is to be called with.
 
         Args:
-            pipeline: what plugins are called with.
             total_items: how many items there are; None where that is unknown.
             display: begins before the first item is taken, and ends when the run has.
             plugins: those that take part in this run only, by name.
@@ -80,11 +75,7 @@ class Lifecycle:
         return has_display_or_lifespan or bool(self.plugins.listeners(START))
 
     async def begin(self, context: Context) -> None:
-        """Call the plugins, add their observers, enter the lifespan, and start the display.
-
-        Args:
-            context: the present one.
-        """
+        """Call the plugins, add their observers, enter the lifespan, and start the display."""
         # In a task of its own, whose context the workers' contexts are copied from.
         await self._run.leave_eager_step()
         self._has_begun = True
@@ -145,11 +136,7 @@ class Lifecycle:
         )
 
     async def end(self, results: ResultQueue, context: Context) -> None:
-        """End the runners, leave the lifespan, report items, call plugins, stop the display.
-
-        Args:
-            context: the present one.
-        """
+        """End the runners, leave the lifespan, report items, call plugins, stop the display."""
         await self._wait_for_runners()
         if self.lifespan is not None:
             await self.lifespan.leave()

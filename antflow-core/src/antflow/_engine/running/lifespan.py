@@ -45,7 +45,6 @@ class Lifespan:
         """Enter it; its error ends the run.
 
         Args:
-            pipeline: what the function is called with.
             context: in which it runs; variables that it sets are set for the workers, too.
         """
         self._entered = get_running_loop().create_future()

@@ -118,9 +118,7 @@ class Run(RunState):
 
         Args:
             context: copied for each worker.
-            pipeline: what plugins are called with.
             total_items: how many items there are; None where that is unknown.
-            display: shows the run.
             plugins: those that take part in this run only, by name.
         """
         self.is_started = True
