@@ -82,6 +82,23 @@ def test_a_later_update_that_raises_is_the_last_call(
     assert len(caplog.records) == 1
 
 
+@run_or_stream
+@pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()], ids=id_of)
+@simulated(tick=0.0)
+async def test_a_dashboard_that_raises_as_the_run_is_cancelled_is_dropped(
+    use: Use, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def raise_later() -> None:
+        await asyncio.sleep(1)
+        raise error
+
+    dashboard = Recorder(on_start=raise_later)
+    await cancelled(use(piped(sleep), never(), custom_dashboard=dashboard), seconds=1)
+    assert dashboard.calls == ["on_start"]
+    (record,) = caplog.records
+    assert "Dashboard Recorder: on_start raised" in record.getMessage()
+
+
 async def never() -> AsyncIterator[int]:
     await asyncio.Event().wait()
     yield 0

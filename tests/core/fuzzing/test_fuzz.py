@@ -186,6 +186,12 @@ REGRESSIONS = [
         then="refeed",
         tick=0.0,
     ),
+    # A dashboard that had raised as its run was cancelled again was called for the end.
+    Scenario(
+        drive=RunPlan(main=Feeding(source="stuck"), cancel_at=0.5, cancel_again=0.25),
+        dashboard=DashboardPlan(manner="sleeps and is cancelled", every=3),
+        tick=0.0,
+    ),
 ]
 """Scenarios that once failed."""
 

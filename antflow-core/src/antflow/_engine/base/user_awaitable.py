@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from contextvars import Context
 from typing import Any
 
-from antflow._cancellation import late_error, present_task
+from antflow._cancellation import cancellations, late_error, present_task
 
 from .reentrancy import hide_when_destroyed
 
@@ -27,6 +27,7 @@ class UserAwaitable:
     def __init__(self, answer: Awaitable[Any], context: Context | None = None) -> None:
         self.task: Task[Any] | None = None  # once it has started
         self.was_cut = False  # it ended because it was cancelled
+        self.own_error: BaseException | None = None  # what it raised otherwise
         self._answer = answer
         self._context = context
         self._awaiting: Task[BaseException | None] | None = None
@@ -93,7 +94,8 @@ class UserAwaitable:
         except GeneratorExit:
             raise
         except BaseException as error:
-            self.was_cut = self._is_cancelled and isinstance(error, CancelledError)
+            self.was_cut = isinstance(error, CancelledError) and cancellations(self.task) > 0
+            self.own_error = None if self.was_cut else error
             return error
         return None
 

@@ -187,8 +187,10 @@ class Display:
                 if is_closing(error, self._caller):
                     raise
                 if isinstance(error, CancelledError) and cancellations():
-                    call = self._call_in_task
-                    self._was_cancelled |= call is not None and call.was_cut
+                    if (call := self._call_in_task) is not None:
+                        self._was_cancelled |= call.was_cut
+                        if call.own_error is not None:  # as the run was cancelled
+                            self._drop(method, call.own_error)
                     raise
                 self._drop(method, error)
             finally:
