@@ -26,6 +26,7 @@ def stage_of(
     workers: int,
     retries: int,
     retry_policy: RetryMode,
+    /,
     **others: Unpack[StageOptions],
 ) -> Stage:
     """Return a stage for the arguments of the builder's `add`."""

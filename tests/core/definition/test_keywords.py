@@ -82,6 +82,7 @@ UNKNOWN = [
     (call(built().add, "Fetch", retires=3), ADD, "'retires'; did you mean 'retries'?"),
     (call(built().add, "Fetch", max_retries=3), ADD, "'max_retries'; give retries"),
     (call(built().add, "Fetch", call_rat=3), ADD, "'call_rat'; did you mean 'call_rate'?"),
+    (call(built().add, "Fetch", tasks=[same]), ADD, "'tasks'; give the tasks after the name"),
     (call(built().add, "Fetch", task=same), ADD, "'task'; give the tasks after the name"),
     (call(built().add, "Fetch", retry="per_stage"), ADD, "'retry'; give retry_policy"),
     (call(built().add, "Fetch", colour=1), ADD, "'colour'; it takes name, workers, retries, re"),
@@ -144,7 +145,7 @@ def test_an_unknown_keyword_is_named_with_the_caller_and_a_remedy(
             "Backoff takes at most 4 arguments by position; write B",
         ),
         (call(Adaptive, 1, 2, 3), "Adaptive takes at most 2 arguments by position; write Limit("),
-        (call(AsyncExecutor, 5, "calls"), "at most 1 arguments by position; write AsyncExecutor("),
+        (call(AsyncExecutor, 5, "calls"), "at most 1 argument by position; write AsyncExecutor("),
         (
             call(Pipeline.quick, [], same, 1, 2, True, "", 7),
             "6 arguments by position; write Pipeline",

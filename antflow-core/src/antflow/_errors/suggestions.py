@@ -160,7 +160,8 @@ def _explained(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             problem = unknown_keyword(name, unknown, known)
         elif len(arguments) > code.co_argcount and (example := ADVICE[name].example):
             most = code.co_argcount - 1
-            kinds = f"at most {most} arguments by position" if most else "keywords only"
+            number = "1 argument" if most == 1 else f"{most} arguments"
+            kinds = f"at most {number} by position" if most else "keywords only"
             problem = f"takes {kinds}; write {example}"
         if problem:
             error = UnknownFieldError if name == "Stage" else TypeError
