@@ -74,7 +74,7 @@ def plugin_of(function: Callable[..., Any]) -> object:
 
 
 def pipelines(task: Any, **fields: Any) -> Iterator[Pipeline]:
-    """Yield a pipeline for each of the three loops that workers run."""
+    """Yield a pipeline for each loop of workers, and for several tasks."""
     yield Pipeline([stage(task, **fields)])
     yield Pipeline([stage(task, **fields)], plugins=[Observer()])
     yield Pipeline([stage(same, task, **fields)], status_tracker=StatusTracker())

@@ -86,7 +86,7 @@ def test_a_failure_of_a_whole_stage_keeps_what_entered_it() -> None:
     assert (failure.value, failure.stage, failure.attempts) == (8, "Work", 3)
 
 
-# The three loops of a worker
+# The two loops of a worker, and the paths through the general one
 
 PATHS: dict[str, dict[str, Any]] = {
     "plain": {},

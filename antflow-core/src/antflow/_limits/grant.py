@@ -127,14 +127,14 @@ class CommonGrant(Grant):
 
 
 class Holder(Protocol):
-    """A worker, which holds the limits of the item that it works on.
+    """An attempt, which holds the limits of its item.
 
     Attributes:
-        grant: what its item holds; None if the stage has no limits.
+        grant: what its item holds; None if that is nothing.
     """
 
     grant: Grant | None
 
 
 CURRENT_HOLDER: ContextVar[Holder | None] = ContextVar("antflow_current_holder", default=None)
-"""The worker of the current task; each worker of a stage with limits sets it once."""
+"""The attempt that calls the current task; each worker of a stage with limits sets it once."""

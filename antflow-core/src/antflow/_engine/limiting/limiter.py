@@ -34,7 +34,7 @@ class Limiter:
         self.limits = limits
         self.all_meters: Collection[Meters] = [meters_of(limit) for limit in limits.values()]
         self.clock = CLOCK.get()
-        self.holders: dict[Holder, None] = {}  # the workers that have been started
+        self.holders: dict[Holder, None] = {}  # the attempts of workers that have been started
         self.last_grant: Grant | None = None  # of the item that was taken last
         self._constant = self._constant_needs()
         self.is_constant = self._constant is not None

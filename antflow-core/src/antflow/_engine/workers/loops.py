@@ -248,7 +248,7 @@ async def run_general(worker: Worker) -> None:  # noqa: C901, PLR0912, PLR0915 -
             pending = settle(worker, outcome)
             if pending is not None:
                 await pending
-            now = clock() if outcome is not None else worker.completed_at
+            now = worker.completed_at  # of this item, unless it did not get through
             has_paused = (
                 outcome is not None
                 or len(forwarded) > capacity
